@@ -1,0 +1,66 @@
+# Stages that compile and run unit tests. Other stages call build_tree too: it costs nothing when all is built.
+
+# Sets up build/NAME, if need be, and builds it quietly; the compiler's words are shown if it fails.
+build_tree() {
+	local name=$1 dir=$BUILD_ROOT/$1 log=$BUILD_ROOT/$1.log
+	[ -f meson.build ] || skip "no meson.build yet"
+	if [ ! -f "$dir/build.ninja" ]; then
+		setup_tree "$name" "$dir" >"$log" 2>&1 || { tail -n 60 "$log"; return 1; }
+	fi
+	ninja -C "$dir" -j "$JOBS" >"$log" 2>&1 || { tail -n 60 "$log"; return 1; }
+	tail -n 1 "$log"
+}
+
+setup_tree() {
+	local name=$1 dir=$2
+	case $name in
+	gcc) CC=gcc meson setup "$dir" -Dwerror=true ;;
+	clang) CC=clang meson setup "$dir" -Dwerror=true ;;
+	asan)
+		# gcc's sanitizers: they name the source lines without further packages.
+		CC=gcc meson setup "$dir" -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false \
+			-Dc_args=-fno-sanitize-recover=all
+		;;
+	*) echo "no such build: $name"; return 1 ;;
+	esac
+}
+
+# Makes what sanitizers find fatal, with an exit code that nothing else uses.
+sanitizer_environment() {
+	export ASAN_OPTIONS=exitcode=99:detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
+	export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+}
+
+# Runs the programs that meson knows as tests, and shows their own closing lines.
+run_unit_tests() {
+	local dir=$BUILD_ROOT/$1 status=0
+	meson test -C "$dir" --no-rebuild --print-errorlogs "${@:2}" || status=$?
+	if [ -f "$dir/meson-logs/testlog.txt" ]; then
+		grep -hE '^\[  (PASSED|FAILED)  \] [0-9]+ test|^=+ .*(passed|failed).* =+$|^[0-9]+ (passed|failed)' \
+			"$dir/meson-logs/testlog.txt" || true
+	fi
+	return $status
+}
+
+# build with gcc, warnings are errors
+stage_gcc() {
+	build_tree gcc
+}
+
+# build with clang, warnings are errors
+stage_clang() {
+	build_tree clang
+}
+
+# unit tests
+stage_unit() {
+	build_tree gcc
+	run_unit_tests gcc
+}
+
+# unit tests under the address and undefined behaviour sanitizers
+stage_unit_asan() {
+	sanitizer_environment
+	build_tree asan
+	run_unit_tests asan --timeout-multiplier 4
+}

@@ -1,0 +1,46 @@
+# Stages that run the programs: against a model, against real servers, and under faults.
+
+# What pytest gets always: no cache in the tree, the reasons of what was skipped, the slowest tests.
+run_pytest() {
+	"$PYTHON" -m pytest -q -p no:cacheprovider -rs --durations=5 --durations-min=5 "$@"
+}
+
+have_integration() {
+	compgen -G 'tests/integration/test_*.py' >/dev/null || skip "no tests/integration/test_*.py yet"
+}
+
+# the core in a deterministic simulation
+stage_sim() {
+	[ -x tests/sim/run-ci ] || skip "no tests/sim/run-ci yet"
+	build_tree gcc
+	BUILD_DIR=$BUILD_ROOT/gcc tests/sim/run-ci
+}
+
+# programs on a three-server ensemble
+stage_integration() {
+	have_integration
+	build_tree gcc
+	PRIMARYD_BUILD=$BUILD_ROOT/gcc run_pytest tests/integration
+}
+
+# the quick half of it under the sanitizers
+stage_integration_asan() {
+	have_integration
+	sanitizer_environment
+	build_tree asan
+	PRIMARYD_BUILD=$BUILD_ROOT/asan run_pytest -m 'not slow' tests/integration
+}
+
+# benchmarks, in their short form
+stage_bench() {
+	[ -x tests/bench/run ] || skip "no tests/bench/run yet"
+	build_tree gcc
+	PRIMARYD_BUILD=$BUILD_ROOT/gcc tests/bench/run --quick
+}
+
+# two minutes of random faults
+stage_soak() {
+	[ -x tests/soak ] || skip "no tests/soak yet"
+	build_tree gcc
+	PRIMARYD_BUILD=$BUILD_ROOT/gcc tests/soak --minutes 2
+}

@@ -1,0 +1,53 @@
+# Stages that read the sources only.
+
+c_sources() {
+	find lib daemon ctl tests -name '*.[ch]' | sort
+}
+
+# the packages that the other stages need
+stage_packages() {
+	tests/packages test
+	echo "all there"
+}
+
+# clang-format, length of functions, white space, file names
+stage_style() {
+	local file files status=0
+	mapfile -t files < <(c_sources)
+	[ ${#files[@]} -gt 0 ] || skip "no C sources yet"
+	for file in "${files[@]}"; do
+		if ! clang-format "$file" | cmp -s - "$file"; then
+			echo "$file: not formatted; run: clang-format -i $file"
+			status=1
+		fi
+	done
+	function_lengths "${files[@]}" || status=1
+	# clang-format sees to C; the rest must at least not trail blanks.
+	if git rev-parse -q --verify HEAD >/dev/null 2>&1 && git grep -nIE '[[:blank:]]+$' -- ':!LICENSE' ':!*.patch' ':!debian/' ':!tests/*/corpus/'; then
+		echo "blanks at the end of lines"
+		status=1
+	fi
+	return $status
+}
+
+# Functions are a page at most: 70 lines between their braces, which stand in column one.
+function_lengths() {
+	awk -v max=70 '
+		FNR == 1 { inside = 0 }
+		/^[a-z].*\(/ { name = $0 }
+		/^\{/ { start = FNR; inside = 1 }
+		/^\}/ && inside {
+			inside = 0
+			if (FNR - start - 1 > max) {
+				printf "%s:%d: %d lines, more than %d: %s\n", FILENAME, start, FNR - start - 1, max, name
+				bad = 1
+			}
+		}
+		END { exit bad }
+	' "$@"
+}
+
+# includes point downward, and each foreign library is known to one file
+stage_layers() {
+	"$PYTHON" tests/stages/layers.py
+}
