@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "timer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t clock_us(clockid_t clock)
+{
+	struct timespec ts;
+	int r = clock_gettime(clock, &ts);
+
+	assert(r == 0);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t time_boot_us(void)
+{
+	int64_t now_us = clock_us(CLOCK_BOOTTIME);
+
+	return now_us > 0 ? now_us : 1;
+}
+
+int64_t time_wall_us(void)
+{
+	return clock_us(CLOCK_REALTIME);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int revents)
+{
+	struct timer *timer = io->data;
+	uint64_t expirations;
+
+	/* Set anew to a later time while this event was already on its way. */
+	if (read(io->fd, &expirations, sizeof(expirations)) != (ssize_t)sizeof(expirations))
+		return;
+	timer->due_us = 0;
+	ev_io_stop(loop, io);
+	timer->on_due(timer, timer->userdata);
+}
+
+int timer_init(struct timer *timer, struct ev_loop *loop, int priority, timer_fn on_due,
+	       void *userdata)
+{
+	int fd;
+
+	*timer = (struct timer){ .loop = NULL };
+	fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	timer->loop = loop;
+	timer->on_due = on_due;
+	timer->userdata = userdata;
+	ev_io_init(&timer->io, on_readable, fd, EV_READ);
+	ev_set_priority(&timer->io, priority);
+	timer->io.data = timer;
+	return 0;
+}
+
+static void arm(struct timer *timer, int64_t due_us)
+{
+	struct itimerspec when = {
+		.it_value = {
+			.tv_sec = (time_t)(due_us / 1000000),
+			.tv_nsec = (long)(due_us % 1000000) * 1000,
+		},
+	};
+	int r = timerfd_settime(timer->io.fd, TFD_TIMER_ABSTIME, &when, NULL);
+
+	assert(r == 0);
+}
+
+void timer_set(struct timer *timer, int64_t due_us)
+{
+	assert(timer->loop != NULL);
+	if (due_us < 1)
+		due_us = 1; /* 0 would disarm it */
+	timer->due_us = due_us;
+	arm(timer, due_us);
+	ev_io_start(timer->loop, &timer->io);
+}
+
+void timer_clear(struct timer *timer)
+{
+	assert(timer->loop != NULL);
+	if (timer->due_us == 0)
+		return;
+	timer->due_us = 0;
+	arm(timer, 0);
+	ev_io_stop(timer->loop, &timer->io);
+}
+
+void timer_finish(struct timer *timer)
+{
+	if (timer->loop == NULL)
+		return;
+	ev_io_stop(timer->loop, &timer->io);
+	(void)close(timer->io.fd);
+	memset(timer, 0, sizeof(*timer));
+}
