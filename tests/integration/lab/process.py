@@ -1,0 +1,78 @@
+"""Children that never outlive us, and how to find the ones that would."""
+
+import atexit
+import os
+import signal
+import subprocess
+
+from .wait import Timeout
+
+_started = {}  # pid -> Popen, of what was spawned and not yet reaped
+
+
+def spawn(argv, **kwargs):
+    """subprocess.Popen of argv, killed by the kernel when the calling *thread* ends.
+
+    Hence: spawn from the main thread, or from one that lives long. The pid is that of argv's program
+    (setpriv replaces itself). The child is its own session, so that find_processes() knows its family.
+    """
+    argv = ['setpriv', '--pdeathsig', 'KILL', '--', *map(str, argv)]
+    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True, **kwargs)
+    _started[child.pid] = child
+    return child
+
+
+def reap(child, timeout=5.0):
+    """Waits for the end of a child; returns its exit code (negative: the signal)."""
+    try:
+        code = child.wait(timeout)
+    except subprocess.TimeoutExpired:
+        raise Timeout(f'pid {child.pid} ({child.args[4]}) did not end within {timeout} s') from None
+    _started.pop(child.pid, None)
+    return code
+
+
+def kill(child):
+    """kill -9, also of a stopped one, and reap. Harmless if it ended before."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGKILL)
+    return reap(child)
+
+
+def find_processes(session=None, marker=None):
+    """Pids, zombies left out, that belong to a session id or carry `marker` in environment or arguments."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{pid}/stat', 'rb') as file:
+                fields = file.read().rpartition(b')')[2].split()
+            if fields[0] in (b'Z', b'X') or int(pid) == os.getpid():
+                continue
+            if session is not None and int(fields[3]) == session:
+                found.append(int(pid))
+                continue
+            if marker is not None:
+                for name in ('environ', 'cmdline'):
+                    with open(f'/proc/{pid}/{name}', 'rb') as file:
+                        if marker.encode() in file.read():
+                            found.append(int(pid))
+                            break
+        except OSError:
+            continue  # it ended while we looked, or is not ours
+    return found
+
+
+def describe(pid):
+    """`pid (command line)`, for messages."""
+    try:
+        with open(f'/proc/{pid}/cmdline', 'rb') as file:
+            return f'{pid} ({file.read().replace(bytes(1), b" ").decode(errors="replace").strip()})'
+    except OSError:
+        return str(pid)
+
+
+@atexit.register
+def _kill_all():
+    for child in list(_started.values()):
+        if child.poll() is None:
+            child.kill()
