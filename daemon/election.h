@@ -20,11 +20,11 @@
 
 /* Constant while the node lives. */
 struct election_config {
-	int64_t lock_timeout_us;       /* bound of one contention */
-	int64_t transition_delay_us;   /* > lock_timeout_us: every contender has given up by then */
-	int64_t contend_delay_us;      /* head start given to better candidates */
-	int64_t handover_timeout_us;   /* longest wait for a successor */
-	int64_t penalty_us;	       /* out of the contest after a failed takeover; doubles up to 32 times */
+	int64_t lock_timeout_us;     /* bound of one contention */
+	int64_t transition_delay_us; /* > lock_timeout_us: every contender has given up by then */
+	int64_t contend_delay_us;    /* head start given to better candidates */
+	int64_t handover_timeout_us; /* longest wait for a successor */
+	int64_t penalty_us; /* out of the contest after a failed takeover; doubles up to 32 times */
 	int64_t acquire_delay_us;      /* before the first fence */
 	int64_t relinquish_timeout_us; /* orderly stop, the lease renewed meanwhile */
 	int64_t lease_timeout_us;      /* part of the lease kept for stopping the work */
@@ -36,30 +36,31 @@ struct election_config {
  * acting: this node owns the post (/primary_active), or must assume that it does.
  */
 #define ELECTION_PHASES(X)                                                                         \
-	X(INIT, "init", "", 0)               /* before ELECTION_START */                           \
-	X(OFFLINE, "offline", "", 0)         /* work down, keys not registered */                  \
-	X(FOLLOW, "follow", "secondary", 0)  /* watching */                                        \
+	X(INIT, "init", "", 0)		      /* before ELECTION_START */                          \
+	X(OFFLINE, "offline", "", 0)	      /* work down, keys not registered */                 \
+	X(FOLLOW, "follow", "secondary", 0)   /* watching */                                       \
 	X(CONTEND, "contend", "secondary", 0) /* vacancy seen; contend-delay runs */               \
-	X(LOCK, "lock", "secondary", 0)      /* waiting for the exclusive lock */                  \
-	X(CLAIM, "claim", "secondary", 0)    /* claim transaction under way */                     \
-	X(AWAIT, "await", "secondary", 0)    /* named; transition-delay, then until the post is free */ \
+	X(LOCK, "lock", "secondary", 0)	      /* waiting for the exclusive lock */                 \
+	X(CLAIM, "claim", "secondary", 0)     /* claim transaction under way */                    \
+	X(AWAIT, "await", "secondary",                                                             \
+	  0) /* named; transition-delay, then until the post is free */                            \
 	X(ENTER, "enter", "secondary", 0)    /* takeover transaction under way */                  \
 	X(RECOVER, "recover", "takeover", 1) /* has the post; nodes that died acting are fenced */ \
 	X(BEGIN, "begin", "takeover", 1)     /* work starting */                                   \
 	X(PRIMARY, "primary", "primary", 1)  /* named and acting */                                \
 	X(VACATED, "vacated", "primary", 1)  /* acting, nobody named: reclaims it in a moment */   \
-	X(YIELD, "yield", "primary", 1)      /* acting, another named: transition-delay runs */    \
+	X(YIELD, "yield", "primary", 1)	     /* acting, another named: transition-delay runs */    \
 	X(HANDOVER, "handover", "primary", 1) /* acting, not willing: waits for a successor */     \
-	X(STOP, "stop", "relinquish", 1)     /* work stopping (also once at a cold start) */       \
-	X(LEAVE, "leave", "relinquish", 1)   /* work down; release of the post under way */        \
-	X(RESUME, "resume", "primary", 1)    /* restarted within the lease; post not yet verified */ \
-	X(GONE, "gone", "", 0)               /* shut down */
+	X(STOP, "stop", "relinquish", 1)      /* work stopping (also once at a cold start) */      \
+	X(LEAVE, "leave", "relinquish", 1)    /* work down; release of the post under way */       \
+	X(RESUME, "resume", "primary", 1) /* restarted within the lease; post not yet verified */  \
+	X(GONE, "gone", "", 0)		  /* shut down */
 
 enum election_phase {
 #define X(name, text, router, acting) PHASE_##name,
 	ELECTION_PHASES(X)
 #undef X
-	PHASE_COUNT
+		PHASE_COUNT
 };
 
 /* Why the last move was made: said in the journal, kept in the history, handed to commands. */
@@ -109,17 +110,17 @@ enum election_reason {
 #define X(name, text) REASON_##name,
 	ELECTION_REASONS(X)
 #undef X
-	REASON_COUNT
+		REASON_COUNT
 };
 
 /* What /primary_node says. */
 #define ELECTION_KEYS(X)                                                                           \
 	X(UNKNOWN, "unknown") /* not read (again) yet */                                           \
 	X(MISSING, "missing")                                                                      \
-	X(NONE, "none")	      /* `none`, or junk */                                                \
+	X(NONE, "none") /* `none`, or junk */                                                      \
 	X(ME, "me")                                                                                \
-	X(OTHER, "other")     /* another node that is alive, or whose liveness is not known yet */ \
-	X(DEAD, "dead")	      /* another node that is not alive */
+	X(OTHER, "other") /* another node that is alive, or whose liveness is not known yet */     \
+	X(DEAD, "dead")	  /* another node that is not alive */
 
 enum election_key {
 #define X(name, text) KEY_##name,
@@ -145,17 +146,17 @@ struct election_view {
 	X(NONE, "none")                                                                            \
 	X(REGISTER, "register")	    /* this node's keys; routerstate secondary or client */        \
 	X(CREATE_KEY, "create key") /* create /primary_node as `none` */                           \
-	X(CLAIM, "claim")	    /* set /primary_node to this node, history, delete own lock node */ \
-	X(ENTER, "enter")	    /* check key, create /primary_active, routerstate takeover */  \
-	X(LEAVE, "leave")	    /* delete /primary_active if there, routerstate secondary */   \
-	X(HAND_BACK, "hand back")   /* set /primary_node to `none` */                              \
-	X(RECLAIM, "reclaim")	    /* set /primary_node to this node, while acting */
+	X(CLAIM, "claim") /* set /primary_node to this node, history, delete own lock node */      \
+	X(ENTER, "enter") /* check key, create /primary_active, routerstate takeover */            \
+	X(LEAVE, "leave") /* delete /primary_active if there, routerstate secondary */             \
+	X(HAND_BACK, "hand back") /* set /primary_node to `none` */                                \
+	X(RECLAIM, "reclaim")	  /* set /primary_node to this node, while acting */
 
 enum election_op {
 #define X(name, text) OP_##name,
 	ELECTION_OPS(X)
 #undef X
-	OP_COUNT
+		OP_COUNT
 };
 
 enum election_result {
@@ -172,22 +173,22 @@ enum election_result {
 	X(SESSION_DOWN, "session down") /* connection lost */                                      \
 	X(SESSION_LOST, "session lost") /* session expired */                                      \
 	X(VIEW, "view")			/* view; only while attached */                            \
-	X(DONE, "done")			/* op, result; zxid with RESULT_OK of CLAIM, HAND_BACK, RECLAIM */ \
-	X(LOCK, "lock")			/* result: OK acquired, CONFLICT timed out, FAILED or UNKNOWN lost */ \
-	X(CORPSES, "corpses")		/* count; result OK or UNKNOWN: answer to SCAN */          \
-	X(FENCED, "fenced")		/* result: OK, FAILED, or UNKNOWN: look again */           \
-	X(STARTED, "started")		/* result: OK or FAILED */                                 \
-	X(STOPPED, "stopped")		/* the work is down */                                     \
-	X(RENEWED, "renewed")		/* result: OK, CONFLICT (post not there), UNKNOWN */       \
-	X(PEERS, "peers")		/* count of other coordinators alive; result OK or UNKNOWN */ \
-	X(HEALTH, "health")		/* result: OK or FAILED (also: the unit failed) */         \
-	X(SHUTDOWN, "shutdown")		/* hand over and leave */
+	X(DONE, "done") /* op, result; zxid with RESULT_OK of CLAIM, HAND_BACK, RECLAIM */         \
+	X(LOCK, "lock") /* result: OK acquired, CONFLICT timed out, FAILED or UNKNOWN lost */      \
+	X(CORPSES, "corpses")	/* count; result OK or UNKNOWN: answer to SCAN */                  \
+	X(FENCED, "fenced")	/* result: OK, FAILED, or UNKNOWN: look again */                   \
+	X(STARTED, "started")	/* result: OK or FAILED */                                         \
+	X(STOPPED, "stopped")	/* the work is down */                                             \
+	X(RENEWED, "renewed")	/* result: OK, CONFLICT (post not there), UNKNOWN */               \
+	X(PEERS, "peers")	/* count of other coordinators alive; result OK or UNKNOWN */      \
+	X(HEALTH, "health")	/* result: OK or FAILED (also: the unit failed) */                 \
+	X(SHUTDOWN, "shutdown") /* hand over and leave */
 
 enum election_event_type {
 #define X(name, text) ELECTION_##name,
 	ELECTION_EVENTS(X)
 #undef X
-	ELECTION_EVENT_COUNT
+		ELECTION_EVENT_COUNT
 };
 
 enum election_resume {
@@ -213,18 +214,18 @@ struct election_event {
 };
 
 #define ELECTION_ACTIONS(X)                                                                        \
-	X(DO, "do")		      /* run transaction op at version; answer: DONE */            \
-	X(LOCK, "lock")		      /* contend; answer: LOCK unless unlocked before */           \
-	X(UNLOCK, "unlock")	      /* give up waiting, or the lock */                           \
-	X(SCAN, "scan")		      /* who died acting? answer: CORPSES */                       \
-	X(FENCE, "fence")	      /* fence and mark each; answer: FENCED */                    \
-	X(START, "start")	      /* start the work; answer: STARTED, unless STOP comes first */ \
-	X(STOP, "stop")		      /* stop the work; answer: STOPPED */                         \
-	X(KILL, "kill")		      /* too late for an orderly stop; answer: STOPPED */          \
-	X(SELF_FENCE, "self-fence")   /* the work is not down at the end of the lease */           \
-	X(RENEW, "renew")	      /* committed write with a check of the post; answer: RENEWED */ \
-	X(CUT, "cut")		      /* the server is silent: try the next */                     \
-	X(REFRESH, "refresh")	      /* read key and post again; answer: VIEW */                  \
+	X(DO, "do")		    /* run transaction op at version; answer: DONE */              \
+	X(LOCK, "lock")		    /* contend; answer: LOCK unless unlocked before */             \
+	X(UNLOCK, "unlock")	    /* give up waiting, or the lock */                             \
+	X(SCAN, "scan")		    /* who died acting? answer: CORPSES */                         \
+	X(FENCE, "fence")	    /* fence and mark each; answer: FENCED */                      \
+	X(START, "start")	    /* start the work; answer: STARTED, unless STOP comes first */ \
+	X(STOP, "stop")		    /* stop the work; answer: STOPPED */                           \
+	X(KILL, "kill")		    /* too late for an orderly stop; answer: STOPPED */            \
+	X(SELF_FENCE, "self-fence") /* the work is not down at the end of the lease */             \
+	X(RENEW, "renew")     /* committed write with a check of the post; answer: RENEWED */      \
+	X(CUT, "cut")	      /* the server is silent: try the next */                             \
+	X(REFRESH, "refresh") /* read key and post again; answer: VIEW */                          \
 	X(COUNT_PEERS, "count peers") /* answer: PEERS */                                          \
 	X(DEPART, "depart")	      /* nothing is left to do: say farewell and go */
 
@@ -232,13 +233,13 @@ enum election_action_type {
 #define X(name, text) ACTION_##name,
 	ELECTION_ACTIONS(X)
 #undef X
-	ELECTION_ACTION_COUNT
+		ELECTION_ACTION_COUNT
 };
 
 struct election_action {
-	uint8_t type;	 /* enum election_action_type */
-	uint8_t op;	 /* DO */
-	uint8_t reason;	 /* enum election_reason */
+	uint8_t type;	/* enum election_action_type */
+	uint8_t op;	/* DO */
+	uint8_t reason; /* enum election_reason */
 	uint8_t pad;
 	int32_t version; /* DO: version of /primary_node to check */
 };
@@ -265,33 +266,33 @@ struct election {
 	int64_t op_sent_us;	/* transaction under way */
 	int64_t stop_since_us;	/* when the stop of the work began */
 	int64_t penalty_until_us;
-	int64_t retry_us;	/* no contention before */
-	int64_t depart_by_us;	/* shutdown: leave without an orderly release after that */
-	int64_t epoch;		/* of the post held; 0: none */
-	int64_t failed_mzxid;	/* the claim that this node failed to follow: handed back; 0: none */
+	int64_t retry_us;     /* no contention before */
+	int64_t depart_by_us; /* shutdown: leave without an orderly release after that */
+	int64_t epoch;	      /* of the post held; 0: none */
+	int64_t failed_mzxid; /* the claim that this node failed to follow: handed back; 0: none */
 	struct election_view view;
-	int32_t seen_version;	/* of the key when the vacancy was seen */
-	int32_t corpses;	/* -1: not looked yet */
-	uint8_t phase;		/* enum election_phase */
-	uint8_t reason;		/* enum election_reason: of the last move */
-	uint8_t stop_reason;	/* enum election_reason: why the work is stopped */
-	uint8_t op;		/* enum election_op: under way */
-	uint8_t lock;		/* enum election_lock */
-	uint8_t work;		/* enum election_work */
-	uint8_t peers;		/* enum election_peers */
-	uint8_t failures;	/* takeovers failed in a row, capped */
-	uint8_t attached;	/* connected to a server */
-	uint8_t registered;	/* this session has this node's keys */
+	int32_t seen_version; /* of the key when the vacancy was seen */
+	int32_t corpses;      /* -1: not looked yet */
+	uint8_t phase;	      /* enum election_phase */
+	uint8_t reason;	      /* enum election_reason: of the last move */
+	uint8_t stop_reason;  /* enum election_reason: why the work is stopped */
+	uint8_t op;	      /* enum election_op: under way */
+	uint8_t lock;	      /* enum election_lock */
+	uint8_t work;	      /* enum election_work */
+	uint8_t peers;	      /* enum election_peers */
+	uint8_t failures;     /* takeovers failed in a row, capped */
+	uint8_t attached;     /* connected to a server */
+	uint8_t registered;   /* this session has this node's keys */
 	uint8_t healthy;
 	uint8_t shutdown;
-	uint8_t scanning;	/* SCAN under way */
-	uint8_t fencing;	/* FENCE under way */
-	uint8_t counting;	/* COUNT_PEERS under way */
-	uint8_t killed;		/* KILL was said in this stop */
-	uint8_t self_fenced;	/* SELF_FENCE was said in this stop */
-	uint8_t cut;		/* CUT was said on this connection */
-	uint8_t resume_ok;	/* RESUME: was primary, not in between */
-	uint8_t fence_failed;   /* this takeover's fence failed */
+	uint8_t scanning;     /* SCAN under way */
+	uint8_t fencing;      /* FENCE under way */
+	uint8_t counting;     /* COUNT_PEERS under way */
+	uint8_t killed;	      /* KILL was said in this stop */
+	uint8_t self_fenced;  /* SELF_FENCE was said in this stop */
+	uint8_t cut;	      /* CUT was said on this connection */
+	uint8_t resume_ok;    /* RESUME: was primary, not in between */
+	uint8_t fence_failed; /* this takeover's fence failed */
 	uint8_t pad[4];
 };
 
@@ -310,7 +311,7 @@ enum election_obstacle_bit {
 #define X(name, text, why) OBSTACLE_BIT_##name,
 	ELECTION_OBSTACLES(X)
 #undef X
-	OBSTACLE_COUNT
+		OBSTACLE_COUNT
 };
 
 enum election_obstacle {

@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "election.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "election_internal.h"
+
+/* Flat and without padding: states are compared and hashed as bytes. */
+static_assert(sizeof(struct election) == 14 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
+	      "padding");
+static_assert(sizeof(struct election_view) == 16, "padding");
+static_assert(sizeof(struct election_event) == 5 * 8 + 16 + 4 + 12, "padding");
+
+/* No event makes more moves than this: the longest way is STOP, LEAVE or OFFLINE, FOLLOW, AWAIT. */
+#define MOVES_MAX 8
+
+void election_init(struct election *ret_state)
+{
+	memset(ret_state, 0, sizeof(*ret_state));
+	ret_state->phase = PHASE_INIT;
+	ret_state->healthy = 1;
+	ret_state->corpses = -1;
+}
+
+void election_say(struct election_step *s, enum election_action_type type, uint8_t reason)
+{
+	struct election_actions *actions = s->actions;
+
+	assert(actions->count < ELECTION_ACTIONS_MAX);
+	actions->list[actions->count++] = (struct election_action){ .type = (uint8_t)type,
+								    .reason = reason };
+}
+
+void election_do(struct election_step *s, enum election_op op, int32_t version)
+{
+	struct election *e = s->state;
+
+	assert(e->op == OP_NONE && e->attached);
+	e->op = (uint8_t)op;
+	e->op_sent_us = e->now_us;
+	election_say(s, ACTION_DO, e->reason);
+	s->actions->list[s->actions->count - 1].op = (uint8_t)op;
+	s->actions->list[s->actions->count - 1].version = version;
+}
+
+static int64_t phase_deadline_us(const struct election_step *s, enum election_phase from,
+				 enum election_phase to)
+{
+	const struct election_config *c = s->config;
+	int64_t now_us = s->state->now_us;
+
+	switch (to) {
+	case PHASE_CONTEND:
+		return now_us + c->contend_delay_us;
+	case PHASE_AWAIT:
+		/* The delay was waited out before the first attempt. */
+		return from == PHASE_ENTER ? now_us : now_us + c->transition_delay_us;
+	case PHASE_VACATED:
+		return now_us + c->lock_timeout_us + c->transition_delay_us;
+	case PHASE_YIELD:
+		return now_us + c->transition_delay_us;
+	case PHASE_HANDOVER:
+		return now_us + c->handover_timeout_us;
+	default:
+		return 0;
+	}
+}
+
+void election_move(struct election_step *s, enum election_phase to, enum election_reason reason)
+{
+	struct election *e = s->state;
+
+	assert(election_edges(e->phase) & UINT32_C(1) << to);
+	e->deadline_us = phase_deadline_us(s, e->phase, to);
+	e->phase = (uint8_t)to;
+	e->reason = (uint8_t)reason;
+	e->phase_since_us = e->now_us;
+	/* Answers to questions of the phase before are not waited for. */
+	e->scanning = e->fencing = e->counting = 0;
+	e->peers = PEERS_UNKNOWN;
+	if (to == PHASE_RECOVER) {
+		e->corpses = -1;
+		e->fence_failed = 0;
+	}
+}
+
+/* -- predicates -- */
+
+static bool vacant(const struct election *e)
+{
+	return e->view.key == KEY_MISSING || e->view.key == KEY_NONE || e->view.key == KEY_DEAD;
+}
+
+static enum election_reason vacancy_reason(const struct election *e)
+{
+	if (e->view.key == KEY_DEAD)
+		return REASON_HOLDER_DEAD;
+	return e->view.key == KEY_MISSING ? REASON_KEY_MISSING : REASON_KEY_NONE;
+}
+
+/*
+ * Why this node does not want to be primary, REASON_NONE if it does. In maintenance an acting primary that is not
+ * healthy stays: nobody would follow it.
+ */
+static enum election_reason unwilling(const struct election_step *s)
+{
+	const struct election *e = s->state;
+
+	if (!s->config->coordinator)
+		return REASON_CLIENT_MODE;
+	if (e->shutdown)
+		return REASON_SHUTDOWN;
+	if (e->view.drained)
+		return REASON_DRAINED;
+	if (!e->healthy && !(e->view.maintenance && election_acting(e)))
+		return REASON_UNHEALTHY;
+	return REASON_NONE;
+}
+
+static bool failed_this_claim(const struct election *e)
+{
+	return e->failed_mzxid && e->view.key_mzxid == e->failed_mzxid;
+}
+
+static bool known_not_named(const struct election *e)
+{
+	return e->view.key != KEY_UNKNOWN && e->view.key != KEY_ME;
+}
+
+/* -- one phase each; true: moved -- */
+
+static bool depart(struct election_step *s)
+{
+	election_say(s, ACTION_DEPART, REASON_SHUTDOWN);
+	election_move(s, PHASE_GONE, REASON_DEPARTED);
+	return true;
+}
+
+static bool depart_overdue(const struct election *e)
+{
+	return e->shutdown && e->depart_by_us && e->now_us >= e->depart_by_us;
+}
+
+static bool in_offline(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (e->op != OP_NONE)
+		return false;
+	if (e->shutdown)
+		return depart(s);
+	if (e->attached && e->now_us >= e->retry_us)
+		election_do(s, OP_REGISTER, 0);
+	return false;
+}
+
+static bool in_follow_shutdown(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (e->op == OP_NONE && (known_not_named(e) || depart_overdue(e)))
+		return depart(s);
+	return false;
+}
+
+static bool in_follow(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (e->attached && e->view.post == POST_MINE && e->op == OP_NONE) {
+		election_move(s, PHASE_LEAVE, REASON_POST_LEFT_OVER);
+		return true;
+	}
+	if (e->shutdown)
+		return in_follow_shutdown(s);
+	if (!e->attached || e->op != OP_NONE)
+		return false;
+	if (e->view.key == KEY_ME && !unwilling(s) && !failed_this_claim(e)) {
+		election_move(s, PHASE_AWAIT, REASON_NAMED);
+		return true;
+	}
+	if (!vacant(e) || election_own_obstacles(s->config, e) || e->now_us < e->retry_us)
+		return false;
+	if (e->view.key == KEY_MISSING) {
+		election_do(s, OP_CREATE_KEY, 0);
+		return false;
+	}
+	e->seen_version = e->view.key_version;
+	election_move(s, PHASE_CONTEND, vacancy_reason(e));
+	return true;
+}
+
+/* True when the vacancy that was seen is gone, or this node may not fill it any more. */
+static bool contest_over(const struct election_step *s, enum election_reason *ret_reason)
+{
+	const struct election *e = s->state;
+
+	if (election_own_obstacles(s->config, e)) {
+		*ret_reason = unwilling(s) ? unwilling(s) : REASON_MAINTENANCE;
+		return true;
+	}
+	if (e->view.key == KEY_UNKNOWN)
+		return false; /* it is being read again */
+	if (!vacant(e)) {
+		*ret_reason = e->view.key == KEY_ME ? REASON_NAMED : REASON_TAKEN;
+		return true;
+	}
+	*ret_reason = REASON_KEY_MOVED;
+	return e->view.key == KEY_MISSING || e->view.key_version != e->seen_version;
+}
+
+static bool in_contest(struct election_step *s)
+{
+	struct election *e = s->state;
+	enum election_reason reason;
+
+	if (contest_over(s, &reason)) {
+		if (e->lock != LOCK_FREE) {
+			e->lock = LOCK_FREE;
+			election_say(s, ACTION_UNLOCK, (uint8_t)reason);
+		}
+		election_move(s, PHASE_FOLLOW, reason);
+		return true;
+	}
+	if (e->view.key == KEY_UNKNOWN)
+		return false;
+	if (e->phase == PHASE_CONTEND && e->now_us >= e->deadline_us) {
+		e->lock = LOCK_WAITING;
+		election_say(s, ACTION_LOCK, e->reason);
+		election_move(s, PHASE_LOCK, (enum election_reason)e->reason);
+		return true;
+	}
+	if (e->phase == PHASE_LOCK && e->lock == LOCK_HELD && e->op == OP_NONE) {
+		election_do(s, OP_CLAIM, e->seen_version);
+		election_move(s, PHASE_CLAIM, (enum election_reason)e->reason);
+		return true;
+	}
+	return false;
+}
+
+static bool in_await(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (known_not_named(e) || unwilling(s) || failed_this_claim(e) ||
+	    e->view.post == POST_MINE) {
+		election_move(s, PHASE_FOLLOW, unwilling(s) ? unwilling(s) : REASON_NOT_NAMED);
+		return true;
+	}
+	if (!e->attached || e->op != OP_NONE || e->now_us < e->deadline_us)
+		return false;
+	if (e->view.key != KEY_ME || e->view.post != POST_NONE || e->now_us < e->retry_us)
+		return false;
+	e->epoch = e->view.key_mzxid;
+	election_do(s, OP_ENTER, e->view.key_version);
+	election_move(s, PHASE_ENTER, REASON_POST_FREE);
+	return true;
+}
+
+/* Only after an unknown outcome: what is read now decides. A post that is ours is proven by a renewal first. */
+static bool in_enter(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (e->op != OP_NONE || !e->attached || e->view.post == POST_UNKNOWN)
+		return false;
+	if (e->view.post != POST_MINE) {
+		election_move(s, PHASE_AWAIT, REASON_POST_FREE);
+		return true;
+	}
+	if (known_not_named(e) || unwilling(s)) {
+		election_move(s, PHASE_LEAVE, REASON_NOT_NAMED);
+		return true;
+	}
+	return false;
+}
+
+/* During the takeover every doubt unwinds it. */
+static bool takeover_broken(struct election_step *s)
+{
+	enum election_reason reason = unwilling(s);
+
+	if (!reason && known_not_named(s->state))
+		reason = s->state->view.key == KEY_OTHER ? REASON_SUPERSEDED : REASON_NOT_NAMED;
+	if (!reason && s->state->fence_failed)
+		reason = REASON_FENCE_FAILED;
+	if (reason)
+		election_unwind(s, reason);
+	return reason;
+}
+
+static bool in_recover(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (takeover_broken(s))
+		return true;
+	if (e->corpses < 0) {
+		if (e->attached && !e->scanning && e->view.post == POST_MINE) {
+			e->scanning = 1;
+			election_say(s, ACTION_SCAN, REASON_NONE);
+		}
+		return false;
+	}
+	if (e->corpses > 0) {
+		if (e->attached && !e->fencing && e->now_us >= e->deadline_us) {
+			e->fencing = 1;
+			election_say(s, ACTION_FENCE, REASON_NONE);
+		}
+		return false;
+	}
+	e->work = WORK_STARTING;
+	election_move(s, PHASE_BEGIN, REASON_RECOVERED);
+	election_say(s, ACTION_START, REASON_RECOVERED);
+	return true;
+}
+
+static bool in_begin(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (takeover_broken(s))
+		return true;
+	if (e->work != WORK_UP)
+		return false;
+	e->failures = 0;
+	e->failed_mzxid = 0;
+	e->penalty_until_us = 0;
+	election_move(s, PHASE_PRIMARY, REASON_WORK_STARTED);
+	return true;
+}
+
+/* Where an acting node belongs, by the key and its own will. */
+static enum election_phase acting_phase(const struct election_step *s,
+					enum election_reason *ret_reason)
+{
+	const struct election *e = s->state;
+	enum election_reason reason = unwilling(s);
+
+	*ret_reason = reason ? reason : REASON_NAMED;
+	if (e->view.key == KEY_OTHER) {
+		*ret_reason = REASON_SUPERSEDED;
+		return PHASE_YIELD;
+	}
+	if (reason)
+		/* Named by nobody we know of: a successor already waited for stays waited for. */
+		return e->phase == PHASE_YIELD && e->view.key == KEY_UNKNOWN ? PHASE_YIELD
+									     : PHASE_HANDOVER;
+	if (e->view.key == KEY_UNKNOWN)
+		return e->phase == PHASE_HANDOVER ? PHASE_PRIMARY : (enum election_phase)e->phase;
+	if (e->view.key == KEY_ME)
+		return PHASE_PRIMARY;
+	*ret_reason = vacancy_reason(e);
+	return PHASE_VACATED;
+}
+
+static void in_vacated(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (!e->attached || e->op != OP_NONE || e->now_us < e->deadline_us ||
+	    e->now_us < e->retry_us)
+		return;
+	if (e->view.key == KEY_MISSING)
+		election_do(s, OP_CREATE_KEY, 0);
+	else if (vacant(e))
+		election_do(s, OP_RECLAIM, e->view.key_version);
+}
+
+static bool in_handover(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (e->now_us >= e->deadline_us || e->peers == PEERS_NONE) {
+		/* What happens next is said by the phase; why it happens, by the reason that led here. */
+		election_unwind(s, unwilling(s));
+		return true;
+	}
+	if (e->attached && !e->counting && e->peers == PEERS_UNKNOWN && e->view.post == POST_MINE) {
+		e->counting = 1;
+		election_say(s, ACTION_COUNT_PEERS, REASON_NONE);
+	}
+	return false;
+}
+
+static bool in_acting(struct election_step *s)
+{
+	struct election *e = s->state;
+	enum election_reason reason;
+	enum election_phase phase = acting_phase(s, &reason);
+
+	if (phase != (enum election_phase)e->phase) {
+		election_move(s, phase, reason);
+		return true;
+	}
+	if (phase == PHASE_VACATED)
+		in_vacated(s);
+	if (phase == PHASE_HANDOVER)
+		return in_handover(s);
+	if (phase == PHASE_YIELD && e->view.key == KEY_OTHER && e->now_us >= e->deadline_us) {
+		election_unwind(s, REASON_SUPERSEDED);
+		return true;
+	}
+	return false;
+}
+
+static bool in_stop(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (e->work != WORK_DOWN) {
+		stop_drive(s);
+		return false;
+	}
+	e->lease_end_us = 0;
+	e->epoch = 0;
+	if (e->registered)
+		election_move(s, PHASE_LEAVE, REASON_WORK_STOPPED);
+	else
+		election_move(s, PHASE_OFFLINE, REASON_WORK_STOPPED);
+	return true;
+}
+
+static bool in_leave(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (e->op != OP_NONE)
+		return false;
+	if (depart_overdue(e))
+		return depart(s);
+	if (e->attached && e->now_us >= e->retry_us)
+		election_do(s, OP_LEAVE, 0);
+	return false;
+}
+
+static bool advance(struct election_step *s)
+{
+	switch ((enum election_phase)s->state->phase) {
+	case PHASE_OFFLINE:
+		return in_offline(s);
+	case PHASE_FOLLOW:
+		return in_follow(s);
+	case PHASE_CONTEND:
+	case PHASE_LOCK:
+		return in_contest(s);
+	case PHASE_AWAIT:
+		return in_await(s);
+	case PHASE_ENTER:
+		return in_enter(s);
+	case PHASE_RECOVER:
+		return in_recover(s);
+	case PHASE_BEGIN:
+		return in_begin(s);
+	case PHASE_PRIMARY:
+	case PHASE_VACATED:
+	case PHASE_YIELD:
+	case PHASE_HANDOVER:
+		return in_acting(s);
+	case PHASE_STOP:
+		return in_stop(s);
+	case PHASE_LEAVE:
+		return in_leave(s);
+	case PHASE_INIT:
+	case PHASE_CLAIM:
+	case PHASE_RESUME:
+	case PHASE_GONE:
+	case PHASE_COUNT:
+		break;
+	}
+	return false;
+}
+
+/* Named but unwilling, or named by a claim that could not be followed: the key is given back, whatever the phase. */
+static void hand_back(struct election_step *s)
+{
+	struct election *e = s->state;
+	bool may = e->phase == PHASE_FOLLOW || e->phase == PHASE_HANDOVER ||
+		   e->phase == PHASE_STOP || e->phase == PHASE_LEAVE;
+
+	if (!may || !e->attached || !e->registered || e->op != OP_NONE || e->view.key != KEY_ME)
+		return;
+	if (e->now_us >= e->retry_us && (unwilling(s) || failed_this_claim(e)))
+		election_do(s, OP_HAND_BACK, e->view.key_version);
+}
+
+static void check(const struct election *e)
+{
+	bool runs = e->phase == PHASE_BEGIN || e->phase == PHASE_PRIMARY ||
+		    e->phase == PHASE_VACATED || e->phase == PHASE_YIELD ||
+		    e->phase == PHASE_HANDOVER || e->phase == PHASE_RESUME;
+
+	assert(runs == (e->work == WORK_STARTING || e->work == WORK_UP));
+	assert(e->work != WORK_STOPPING || e->phase == PHASE_STOP);
+	assert(!runs || e->lease_end_us);
+	assert((e->op != OP_NONE) == (e->op_sent_us != 0));
+	assert(e->lock == LOCK_FREE || e->phase == PHASE_LOCK || e->phase == PHASE_CLAIM);
+	assert(!e->registered || e->session_us);
+}
+
+void election_step(const struct election_config *config, struct election *state,
+		   const struct election_event *event, struct election_actions *ret_actions)
+{
+	struct election_step s = { .config = config, .state = state, .actions = ret_actions };
+	int moves = 0;
+
+	assert(event->now_us > 0 && event->now_us >= state->now_us);
+	ret_actions->count = 0;
+	state->now_us = event->now_us;
+	lease_judge(&s);
+	election_apply(&s, event);
+	if (state->shutdown && state->work == WORK_DOWN && !state->depart_by_us)
+		state->depart_by_us = state->now_us + config->handover_timeout_us;
+	while (advance(&s))
+		assert(++moves < MOVES_MAX);
+	hand_back(&s);
+	lease_drive(&s);
+	check(state);
+}
+
+bool election_work_may_run(const struct election *state)
+{
+	return state->work != WORK_DOWN;
+}
+
+static int64_t soonest(int64_t next_us, int64_t candidate_us, int64_t now_us)
+{
+	if (candidate_us <= now_us)
+		return next_us;
+	return !next_us || candidate_us < next_us ? candidate_us : next_us;
+}
+
+int64_t election_next_us(const struct election_config *config, const struct election *state)
+{
+	const struct election *e = state;
+	int64_t now_us = e->now_us;
+	int64_t next_us = soonest(lease_next_us(config, e), e->deadline_us, now_us);
+
+	if (e->attached)
+		next_us = soonest(next_us, e->retry_us, now_us);
+	if (e->phase == PHASE_FOLLOW && vacant(e))
+		next_us = soonest(next_us, e->penalty_until_us, now_us);
+	if (e->shutdown && e->phase != PHASE_GONE)
+		next_us = soonest(next_us, e->depart_by_us, now_us);
+	return next_us;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Shared by the files of the core only. */
+
+#include "election.h"
+
+struct election_step {
+	const struct election_config *config;
+	struct election *state;
+	struct election_actions *actions;
+};
+
+void election_say(struct election_step *s, enum election_action_type type, uint8_t reason);
+void election_move(struct election_step *s, enum election_phase to, enum election_reason reason);
+/* Starts transaction `op` against the key's present version. */
+void election_do(struct election_step *s, enum election_op op, int32_t version);
+
+/* election_lease.c */
+void lease_open(struct election *e, int64_t sent_us);
+/* The first thing every event does: the clock is judged before the network is believed. */
+void lease_judge(struct election_step *s);
+/* Renewals, and the cut of a silent connection. */
+void lease_drive(struct election_step *s);
+/* The bounds of a stop under way. */
+void stop_drive(struct election_step *s);
+int64_t stop_kill_us(const struct election_config *config, const struct election *e);
+int64_t lease_next_us(const struct election_config *config, const struct election *e);
+/* True when this phase keeps the post by renewals. */
+bool lease_kept(const struct election *e);
+
+/* election_apply.c: what an event tells, without any decision but those it forces. */
+void election_apply(struct election_step *s, const struct election_event *event);
+/* Begins to unwind: stops the work if any may run. */
+void election_unwind(struct election_step *s, enum election_reason reason);

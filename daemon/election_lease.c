@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "election_internal.h"
+#include "lease.h"
+
+/* The part of the time for a stop that is kept for killing what would not stop. */
+#define KILL_SHARE 8
+
+void lease_open(struct election *e, int64_t sent_us)
+{
+	int64_t end_us = sent_us + lease_length_us(e->session_us);
+
+	if (end_us > e->lease_end_us)
+		e->lease_end_us = end_us;
+}
+
+static int64_t lease_stop_us(const struct election_config *config, const struct election *e)
+{
+	return e->lease_end_us - config->lease_timeout_us;
+}
+
+/* In these phases the post is held and a stop has not begun. */
+static bool lease_binds(const struct election *e)
+{
+	return e->lease_end_us && election_acting(e) && e->phase != PHASE_STOP &&
+	       e->phase != PHASE_LEAVE;
+}
+
+void lease_judge(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (lease_binds(e) && e->now_us >= lease_stop_us(s->config, e))
+		election_unwind(s, REASON_LEASE);
+}
+
+bool lease_kept(const struct election *e)
+{
+	if (!e->attached)
+		return false;
+	/* A takeover of unknown outcome, and a daemon that came back: the write proves what the read only says. */
+	if (e->phase == PHASE_ENTER || e->phase == PHASE_RESUME)
+		return e->op == OP_NONE && e->view.post == POST_MINE;
+	if (e->phase == PHASE_STOP)
+		return e->registered && e->lease_end_us && e->view.post == POST_MINE;
+	return lease_binds(e);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	return a < b ? a : b;
+}
+
+static int64_t cut_us(const struct election *e)
+{
+	int64_t sent_us = earlier(e->renew_sent_us, e->op_sent_us);
+
+	return e->attached && !e->cut && sent_us ? sent_us + lease_cut_us(e->session_us) : 0;
+}
+
+void lease_drive(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (lease_kept(e) && !e->renew_sent_us && e->now_us >= e->renew_next_us) {
+		e->renew_sent_us = e->now_us;
+		e->renew_next_us = e->now_us + lease_renew_us(e->session_us);
+		election_say(s, ACTION_RENEW, REASON_NONE);
+	}
+	if (cut_us(e) && e->now_us >= cut_us(e)) {
+		e->cut = 1;
+		election_say(s, ACTION_CUT, REASON_NONE);
+	}
+}
+
+/*
+ * The work is killed after the time for an orderly stop, or while there is still time before the lease ends. A stop that
+ * begins later than that (the machine slept, the post is gone) gets the least that makes sense.
+ */
+int64_t stop_kill_us(const struct election_config *config, const struct election *e)
+{
+	int64_t share_us = config->lease_timeout_us / KILL_SHARE;
+	int64_t kill_us = e->stop_since_us + config->relinquish_timeout_us;
+
+	if (e->work != WORK_STOPPING || e->killed)
+		return 0;
+	if (e->stop_reason == REASON_POST_LOST || e->stop_reason == REASON_SESSION_LOST)
+		kill_us = earlier(kill_us, e->stop_since_us + config->lease_timeout_us);
+	if (e->lease_end_us) {
+		int64_t lease_us = e->lease_end_us - share_us;
+		int64_t least_us = e->stop_since_us + share_us;
+
+		kill_us = earlier(kill_us, lease_us > least_us ? lease_us : least_us);
+	}
+	return kill_us;
+}
+
+static int64_t self_fence_us(const struct election *e)
+{
+	return e->work == WORK_STOPPING && e->killed && !e->self_fenced ? e->lease_end_us : 0;
+}
+
+void stop_drive(struct election_step *s)
+{
+	struct election *e = s->state;
+	int64_t kill_us = stop_kill_us(s->config, e);
+
+	if (kill_us && e->now_us >= kill_us) {
+		e->killed = 1;
+		election_say(s, ACTION_KILL, e->stop_reason);
+	} else if (self_fence_us(e) && e->now_us >= self_fence_us(e)) {
+		/* One step later at the earliest: a kill gets the chance to be answered. */
+		e->self_fenced = 1;
+		election_say(s, ACTION_SELF_FENCE, e->stop_reason);
+	}
+}
+
+/* A self-fence that became due in the very step of the kill is left to the next microsecond. */
+static int64_t after(int64_t due_us, int64_t now_us)
+{
+	return due_us && due_us <= now_us ? now_us + 1 : due_us;
+}
+
+int64_t lease_next_us(const struct election_config *config, const struct election *e)
+{
+	int64_t next_us = cut_us(e);
+
+	if (lease_kept(e) && !e->renew_sent_us)
+		next_us = earlier(next_us, e->renew_next_us);
+	if (lease_binds(e))
+		next_us = earlier(next_us, lease_stop_us(config, e));
+	next_us = earlier(next_us, stop_kill_us(config, e));
+	return earlier(next_us, after(self_fence_us(e), e->now_us));
+}
+
+bool election_in_order(const struct election_config *config, const struct election *state,
+		       int64_t now_us)
+{
+	const struct election *e = state;
+
+	if (e->work == WORK_DOWN || !e->lease_end_us)
+		return true;
+	if (lease_binds(e))
+		return now_us < lease_stop_us(config, e) + lease_renew_us(e->session_us);
+	return now_us < e->lease_end_us;
+}
