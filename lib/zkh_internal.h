@@ -30,6 +30,7 @@ enum zkh_hook {
  */
 struct zkh_listener {
 	struct zkh_listener *next, **link; /* internal; zeroed when not added */
+	struct zkh_session *session;	   /* set when it is added */
 	void (*fn)(struct zkh_listener *listener, enum zkh_hook hook);
 };
 
@@ -46,3 +47,148 @@ bool zkh_session_fresh(const struct zkh_session *session);
 enum zkh_slot { ZKH_SLOT_LOCKS, ZKH_SLOT_TASKS, ZKH_SLOTS };
 void *zkh_session_slot(const struct zkh_session *session, enum zkh_slot slot);
 void zkh_session_set_slot(struct zkh_session *session, enum zkh_slot slot, void *pointer);
+
+/* ---- Private from here on ---- */
+
+#include <ev.h>
+
+#include "zkh_op.h"
+#include "zkh_resolve.h"
+
+/* Longest text of a report's detail, the NUL included. */
+#define ZKH_DETAIL_MAX 320
+
+/* Distinct addresses of servers that are kept. */
+#define ZKH_ADDRESSES_MAX 64
+
+struct _zhandle;
+
+/* The transport as the session knows it; libzookeeper's own state may be one step ahead. */
+enum zkh_link {
+	ZKH_LINK_NONE,	 /* no socket */
+	ZKH_LINK_TRYING, /* connecting, or waiting for the handshake's answer */
+	ZKH_LINK_UP,
+};
+
+enum zkh_close_state {
+	ZKH_CLOSE_NONE,
+	ZKH_CLOSE_DRAINING, /* waits for a connection and for what is still to be sent or answered */
+	ZKH_CLOSE_ASKED,    /* the close request is on its way; the socket is ours, not libzookeeper's */
+	ZKH_CLOSE_OVER,
+};
+
+struct zkh_closing {
+	enum zkh_close_state state;
+	int64_t deadline_ms;
+	bool asked_once;
+	void (*done)(void *userdata, int result);
+	void *userdata;
+	unsigned char tail[20]; /* the last bytes that the server sent: the reply, when it is the reply */
+	size_t tail_length;
+};
+
+/* Walks one bucket of subscriptions while callbacks remove some of them. */
+struct zkh_watch_cursor {
+	struct zkh_watch_cursor *outer;
+	struct zkh_watch *next;
+};
+
+struct zkh_session {
+	struct ev_loop *loop;
+	unsigned depth;	 /* callbacks and libzookeeper calls on the stack */
+	bool destroyed;	 /* freed as soon as depth is 0 */
+
+	char *servers;
+	char *root; /* "" for "/" */
+	size_t root_length;
+	char *auth_scheme, *auth_credential;
+	int32_t timeout_ms, connect_timeout_ms;
+	zkh_session_fn on_event;
+	void *userdata;
+	uint64_t random;
+
+	struct zkh_resolver resolver;
+	struct zkh_addresses addresses; /* as resolved last, none: not yet */
+	int64_t resolved_ms;		/* when; also of a failure */
+	int64_t resolve_at_ms;		/* not before, after a failure */
+	bool addresses_changed;		/* not told to libzookeeper yet */
+
+	struct _zhandle *zh;
+	enum zkh_link link;
+	int fd;			  /* of the present link, else -1 */
+	int fd_events;		  /* as given to ev_io */
+	int64_t link_since_ms;	  /* when it began to try, or came up */
+	int64_t attempt_end_ms;	  /* ZKH_LINK_TRYING: given up then */
+	int64_t hold_until_ms;	  /* ZKH_LINK_NONE: nothing is tried before */
+	unsigned failures;	  /* attempts in a row */
+	bool to_send;		  /* libzookeeper holds unsent bytes */
+	bool renew;
+	const char *cut;	  /* why the link is being cut, NULL when it is not */
+	ev_prepare prepare;
+	ev_io io;
+	ev_timer timer; /* the next thing that is due */
+	ev_timer kick;	/* work left by a call that must not call back */
+
+	struct zkh_client_id id; /* id.id is 0: none */
+	bool fresh;
+	int32_t granted_ms;
+	char server[80];
+	char detail[ZKH_DETAIL_MAX]; /* what libzookeeper said last */
+
+	struct zkh_op *sent, **sent_end;     /* given to libzookeeper, in order */
+	struct zkh_op *refused, **refused_end; /* to be called back with ZKH_NOT_CONNECTED */
+
+	struct zkh_watch **watches; /* buckets */
+	size_t watch_buckets, watch_count;
+	struct zkh_watch_cursor *watch_cursors;
+
+	struct zkh_listener *listeners;
+	struct zkh_listener *listener_next; /* of the round under way */
+	void *slots[ZKH_SLOTS];
+
+	struct zkh_closing closing;
+};
+
+/* zkh_session.c */
+int64_t zkh_now_ms(void); /* CLOCK_MONOTONIC */
+void zkh_session_enter(struct zkh_session *session);
+void zkh_session_leave(struct zkh_session *session); /* may free the session */
+/* Calls hooks and on_event. False: the session was destroyed meanwhile. Only between enter and leave. */
+bool zkh_session_emit(struct zkh_session *session, enum zkh_session_event event, const char *detail);
+void zkh_session_kick(struct zkh_session *session); /* zkh_link_kicked() soon, from the loop */
+uint32_t zkh_session_random(struct zkh_session *session, uint32_t below); /* 0 to below - 1 */
+/* ROOT + path into ret_path[ZKH_PATH_MAX]; 0 or ZKH_INVALID. */
+int zkh_session_path(const struct zkh_session *session, const char *path, char *ret_path);
+/* The part behind the root ("/" for the root itself), or NULL when it lies elsewhere. */
+const char *zkh_session_strip(const struct zkh_session *session, const char *path);
+
+/* zkh_link.c: the handle and its place in the loop */
+void zkh_link_init(struct zkh_session *session);
+void zkh_link_stop(struct zkh_session *session); /* stops watching; the handle stays */
+void zkh_link_kicked(struct zkh_session *session);
+/* After libzookeeper was called: finds out what became of the connection. Not from within its callbacks. */
+void zkh_link_update(struct zkh_session *session);
+/* Frees the handle without telling the server, at once. Not from within libzookeeper's callbacks. */
+void zkh_link_close_handle(struct zkh_session *session);
+/* Whether the socket in session->fd still is libzookeeper's. */
+bool zkh_link_has_socket(const struct zkh_session *session);
+
+/* zkh_op.c */
+void zkh_op_fail_sent(struct zkh_session *session);    /* ZKH_UNKNOWN for all; callbacks run */
+void zkh_op_fail_refused(struct zkh_session *session); /* ZKH_NOT_CONNECTED for all; callbacks run */
+void zkh_op_drop_all(struct zkh_session *session);     /* no callbacks */
+
+/* zkh_watch.c */
+void zkh_watch_dispatch(struct zkh_session *session, int type, const char *path);
+void zkh_watch_drop_all(struct zkh_session *session);
+/* libzookeeper's watcher, the only one, with the session as context. */
+void zkh_watch_fired(struct _zhandle *zh, int type, int state, const char *path, void *context);
+
+/* zkh_close.c. True: the loop is the closing's now, nothing else may touch the handle. */
+bool zkh_close_advance(struct zkh_session *session, int64_t now_ms);
+void zkh_close_readable(struct zkh_session *session);
+void zkh_close_expired(struct zkh_session *session);
+int64_t zkh_close_deadline_ms(const struct zkh_session *session); /* INT64_MAX: none */
+
+/* zkh_result.c: libzookeeper's code as one of ours. */
+int zkh_result_translate(int code);
