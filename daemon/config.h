@@ -12,7 +12,7 @@
  * Reads files, blocks while it does so: for start and --check, not for the loop.
  */
 
-#include "daemon/config_table.h"
+#include "config_table.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -12,7 +12,7 @@
  * a value from the file.
  */
 
-#include "daemon/duration.h"
+#include "duration.h"
 
 #define CONFIG_SECTIONS(X)                                                                         \
 	X(zookeeper, "The ensemble")                                                               \
@@ -40,7 +40,7 @@
 	  "coordinator: may become primary; client: only follows")                                 \
 	X(node, contend_delay_us, "contend-delay", DURATION, "0", 0, 10 * DURATION_MIN,            \
 	  "head start given to the others when the role is vacant")                                \
-	X(node, runtime_directory, "runtime-directory", PATH, "/run/primaryd", 0, 0,               \
+	X(node, runtime_directory, "runtime-directory", PATH, "/run/primaryd", 1, 0,               \
 	  "where the state for a resume is kept; $RUNTIME_DIRECTORY wins")                         \
 	X(election, lock_timeout_us, "lock-timeout", DURATION, "400ms", 10 * DURATION_MS,          \
 	  DURATION_MIN, "how long a contender waits for the lock")                                 \

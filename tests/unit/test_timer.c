@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "daemon/timer.h"
+#include "timer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
