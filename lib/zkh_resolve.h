@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Names of servers into addresses, without blocking the loop: getaddrinfo() runs in a child process.
+ */
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define ZKH_SERVERS_MAX 32	   /* entries of a server list */
+#define ZKH_HOST_MAX 254	   /* bytes of a host name, the NUL included */
+#define ZKH_RESOLVE_OUTPUT_MAX 16384 /* bytes that a child may say; fits into a pipe */
+
+/* One server of a list. */
+struct zkh_server {
+	char host[ZKH_HOST_MAX]; /* without brackets */
+	char port[6];
+};
+
+/*
+ * Takes the next HOST:PORT off *list. 0; ZKH_INVALID: not well-formed; -ENOENT: the list is at its end.
+ */
+int zkh_server_next(const char **list, struct zkh_server *ret_server);
+
+/* Distinct addresses, as "ADDRESS:PORT" (IPv6 without brackets, the way libzookeeper wants them). */
+struct zkh_addresses {
+	char **text;
+	size_t count;
+};
+
+void zkh_addresses_finish(struct zkh_addresses *addresses);
+bool zkh_addresses_equal(const struct zkh_addresses *a, const struct zkh_addresses *b); /* in any order */
+
+/* 0 and the addresses when every server of the list is numeric; -ENOENT when a name is among them; -ENOMEM. */
+int zkh_resolve_numeric(const char *servers, struct zkh_addresses *ret_addresses);
+
+/*
+ * The result of a resolution: the addresses (the callee takes them over and empties the struct if it wants them;
+ * none at all is possible) and what went wrong, "" when nothing did.
+ */
+typedef void (*zkh_resolve_fn)(void *userdata, struct zkh_addresses *addresses, const char *problem);
+
+struct zkh_resolver {
+	struct ev_loop *loop; /* NULL: idle */
+	ev_io exited;
+	ev_timer late;
+	pid_t pid;
+	int pidfd, output;
+	bool killed;
+	zkh_resolve_fn fn;
+	void *userdata;
+};
+
+/* Zeroed before the first use. fn runs once, from the loop, unless stopped before. 0 or -errno. */
+int zkh_resolve_start(struct zkh_resolver *resolver, struct ev_loop *loop, const char *servers,
+		      int32_t timeout_ms, zkh_resolve_fn fn, void *userdata);
+bool zkh_resolve_running(const struct zkh_resolver *resolver);
+void zkh_resolve_stop(struct zkh_resolver *resolver); /* kills it; also fine when idle */
