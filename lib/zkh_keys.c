@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <stddef.h>
+
+#include "zkh_task.h"
+
+static void on_hook(struct zkh_listener *listener, enum zkh_hook hook)
+{
+	struct zkh_task *task =
+		(struct zkh_task *)(void *)((char *)listener - offsetof(struct zkh_task, listener));
+
+	if (hook == ZKH_HOOK_DESTROY)
+		zkh_task_cancel(task);
+}
+
+void zkh_task_begin(struct zkh_task *task, struct zkh_session *session)
+{
+	assert(task->release != NULL);
+	task->session = session;
+	task->listener.fn = on_hook;
+	zkh_listener_add(session, &task->listener);
+}
+
+void zkh_task_stop(struct zkh_task *task)
+{
+	assert(!task->calling);
+	zkh_op_cancel(task->commit);
+	task->commit = NULL;
+	if (task->stop != NULL)
+		task->stop(task);
+	zkh_listener_remove(&task->listener);
+	task->calling = true;
+}
+
+void zkh_task_finish(struct zkh_task *task, int result, const char *path)
+{
+	zkh_task_stop(task);
+	task->fn(task->userdata, result, path);
+	task->release(task);
+}
+
+void zkh_task_cancel(struct zkh_task *task)
+{
+	/* Cancelled by its own callback: it ends anyhow. */
+	if (task == NULL || task->calling)
+		return;
+	zkh_task_stop(task);
+	task->release(task);
+}
+
+int zkh_task_read_result(int result)
+{
+	return result == ZKH_UNKNOWN ? ZKH_NOT_CONNECTED : result;
+}
+
+const char *zkh_task_failed_path(const struct zkh_txn_reply *reply)
+{
+	return reply != NULL && reply->failed_path != NULL ? reply->failed_path : "";
+}
+
+int zkh_task_compare_paths(const char *a, const char *b)
+{
+	while (*a == *b && *a != '\0') {
+		a++;
+		b++;
+	}
+	if (*a == *b)
+		return 0;
+	if (*a == '\0' || *b == '\0')
+		return *a == '\0' ? -1 : 1;
+	/* The separator comes before any character of a name. */
+	if (*a == '/' || *b == '/')
+		return *a == '/' ? -1 : 1;
+	return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "zkh_lock_private.h"
+
+/* ---- Creating the node ---- */
+
+static void on_parents_created(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct zkh_lock *lock = userdata;
+	int r;
+
+	(void)reply;
+	lock->write_op = NULL;
+	if (result != ZKH_OK && result != ZKH_NODE_EXISTS) {
+		zkh_lock_trouble(lock, result);
+		return;
+	}
+	r = zkh_lock_create(lock);
+	if (r != 0)
+		zkh_lock_end(lock, r);
+}
+
+/* The result of an upper one does not matter: the lowest one's says whether it worked. */
+static void on_upper_created(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	(void)userdata;
+	(void)result;
+	(void)reply;
+}
+
+static int create_persistent(struct zkh_lock *lock, const char *path, zkh_commit_fn fn,
+			     struct zkh_op **ret_op)
+{
+	struct zkh_txn *txn = zkh_txn_create(lock->session);
+
+	if (txn == NULL)
+		return -ENOMEM;
+	zkh_txn_create_key(txn, path, NULL, 0, ZKH_PERSISTENT);
+	return zkh_commit(txn, fn, lock, ret_op);
+}
+
+/* The key and everything above it, from the top, in one flush. */
+static void lock_create_parents(struct zkh_lock *lock)
+{
+	struct zkh_op *upper;
+	char path[ZKH_PATH_MAX];
+	size_t i;
+	int r = 0;
+
+	if (strcmp(lock->parent, "/") == 0) {
+		zkh_lock_end(lock, ZKH_NO_NODE);
+		return;
+	}
+	lock->state = ZKH_LOCK_PARENTS;
+	for (i = 1; lock->parent[i] != '\0' && r == 0; i++) {
+		if (lock->parent[i] != '/')
+			continue;
+		memcpy(path, lock->parent, i);
+		path[i] = '\0';
+		r = create_persistent(lock, path, on_upper_created, &upper);
+	}
+	if (r == 0)
+		r = create_persistent(lock, lock->parent, on_parents_created, &lock->write_op);
+	if (r != 0)
+		zkh_lock_end(lock, r);
+}
+
+static void on_created(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct zkh_lock *lock = userdata;
+
+	lock->write_op = NULL;
+	if (result == ZKH_OK) {
+		if (strlen(reply->created_paths[0]) >= sizeof(lock->path)) {
+			zkh_lock_end(lock, ZKH_FAILED); /* no server counts that far */
+			return;
+		}
+		strcpy(lock->path, reply->created_paths[0]);
+		lock->epoch = reply->stats[0].czxid;
+		lock->node = ZKH_LOCK_NODE_KNOWN;
+		lock->state = ZKH_LOCK_WAITING; /* for the list, which was sent along */
+		return;
+	}
+
+	zkh_lock_cancel_requests(lock);
+	if (result != ZKH_UNKNOWN)
+		lock->node = ZKH_LOCK_NODE_NONE;
+	if (result == ZKH_NO_NODE)
+		lock_create_parents(lock);
+	else
+		zkh_lock_trouble(lock, result);
+}
+
+/* Sends create and list in one flush. The prefix is a new one each time. */
+int zkh_lock_create(struct zkh_lock *lock)
+{
+	uint8_t random[ZKH_LOCK_RANDOM_SIZE];
+	char path[ZKH_PATH_MAX];
+	struct zkh_txn *txn;
+	int r;
+
+	assert(lock->node == ZKH_LOCK_NODE_NONE && lock->write_op == NULL && lock->read_op == NULL);
+	zkh_watch_remove(&lock->watch);
+	if (lock->attempts++ >= ZKH_LOCK_ATTEMPTS_MAX)
+		return ZKH_FAILED;
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return -EIO;
+	zkh_lock_name_make(lock->kind, random, lock->prefix);
+	r = zkh_path_join(lock->parent, lock->prefix, path);
+	if (r != 0)
+		return r;
+	txn = zkh_txn_create(lock->session);
+	if (txn == NULL)
+		return -ENOMEM;
+	zkh_txn_create_text(txn, path, lock->identifier,
+			    ZKH_CREATE_EPHEMERAL | ZKH_CREATE_SEQUENCE);
+	r = zkh_commit(txn, on_created, lock, &lock->write_op);
+	if (r != 0)
+		return r;
+
+	lock->state = ZKH_LOCK_CREATING;
+	lock->node = ZKH_LOCK_NODE_MAYBE;
+	lock->session_id = zkh_session_id(lock->session);
+	if (!lock->clock_began && lock->timeout_ms > 0)
+		zkh_lock_start_deadline(lock);
+	else if (lock->timeout_ms == 0)
+		ev_timer_stop(zkh_session_loop(lock->session), &lock->deadline);
+	lock->clock_began = true;
+	return zkh_lock_send_list(lock);
+}
+
+/* ---- After a lost connection ---- */
+
+static void on_adopted(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct zkh_lock *lock = userdata;
+
+	lock->read_op = NULL;
+	if (result == ZKH_OK && stat->ephemeral_owner == lock->session_id) {
+		lock->epoch = stat->czxid;
+		lock->node = ZKH_LOCK_NODE_KNOWN;
+		zkh_lock_list(lock);
+	} else if (result == ZKH_OK || result == ZKH_NO_NODE) {
+		zkh_lock_start_over(lock);
+	} else {
+		zkh_lock_trouble(lock, result);
+	}
+}
+
+static void on_searched(void *userdata, int result, const char *const *names, size_t count,
+			const struct zkh_stat *stat)
+{
+	struct zkh_lock *lock = userdata;
+	size_t found;
+	int r;
+
+	(void)stat;
+	lock->read_op = NULL;
+	if (result == ZKH_NO_NODE)
+		count = 0;
+	else if (result != ZKH_OK) {
+		zkh_lock_trouble(lock, result);
+		return;
+	}
+	found = zkh_lock_name_find(names, count, lock->prefix);
+	if (found == count) {
+		zkh_lock_start_over(lock);
+		return;
+	}
+	r = zkh_path_join(lock->parent, names[found], lock->path);
+	if (r == 0)
+		r = zkh_exists(lock->session, lock->path, false, on_adopted, lock, &lock->read_op);
+	if (r != 0)
+		zkh_lock_end(lock, r);
+}
+
+static void on_synced(void *userdata, int result)
+{
+	struct zkh_lock *lock = userdata;
+
+	/* The list that was sent behind it tells the same. */
+	(void)result;
+	lock->write_op = NULL;
+}
+
+void zkh_lock_search(struct zkh_lock *lock)
+{
+	int r;
+
+	lock->state = ZKH_LOCK_SEARCHING;
+	r = zkh_sync(lock->session, on_synced, lock, &lock->write_op);
+	if (r == 0)
+		r = zkh_children(lock->session, lock->parent, false, on_searched, lock,
+				 &lock->read_op);
+	if (r != 0)
+		zkh_lock_end(lock, r);
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "zkh_walk.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "zkh_task.h"
+
+static void walk_pump(struct zkh_walk *walk);
+
+static void walk_fail(struct zkh_walk *walk, int result, size_t index)
+{
+	assert(index < walk->count);
+	zkh_walk_stop(walk);
+	walk->fn(walk, zkh_task_read_result(result), walk->nodes[index].path);
+}
+
+static int walk_append(struct zkh_walk *walk, const char *path)
+{
+	struct zkh_walk_node *nodes;
+	size_t capacity;
+
+	if (walk->count == walk->limit || walk->bytes > walk->limit_bytes)
+		return ZKH_TOO_LARGE;
+	if (walk->count == walk->capacity) {
+		capacity = walk->capacity == 0 ? 64 : 2 * walk->capacity;
+		nodes = reallocarray(walk->nodes, capacity, sizeof(*nodes));
+		if (nodes == NULL)
+			return -ENOMEM;
+		walk->nodes = nodes;
+		walk->capacity = capacity;
+	}
+	nodes = &walk->nodes[walk->count];
+	memset(nodes, 0, sizeof(*nodes));
+	nodes->path = strdup(path);
+	if (nodes->path == NULL)
+		return -ENOMEM;
+	walk->bytes += strlen(path) + 1;
+	walk->count++;
+	return 0;
+}
+
+static void free_slot(struct zkh_walk_slot *slot)
+{
+	slot->op = NULL;
+	slot->next_free = slot->walk->free_slots;
+	slot->walk->free_slots = slot;
+	slot->walk->outstanding--;
+}
+
+/* A key is gone: no harm, unless it is the one that was asked for. Returns false when that ended the walk. */
+static bool walk_skip(struct zkh_walk *walk, size_t index)
+{
+	walk->nodes[index].gone = true;
+	if (index > 0)
+		return true;
+	walk_fail(walk, ZKH_NO_NODE, index);
+	return false;
+}
+
+static int append_children(struct zkh_walk *walk, size_t index, const char *const *names,
+			   size_t count)
+{
+	char path[ZKH_PATH_MAX];
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < count && r == 0; i++) {
+		r = zkh_path_join(walk->nodes[index].path, names[i], path);
+		if (r == 0)
+			r = walk_append(walk, path);
+	}
+	return r;
+}
+
+static void on_children(void *userdata, int result, const char *const *names, size_t count,
+			const struct zkh_stat *stat)
+{
+	struct zkh_walk_slot *slot = userdata;
+	struct zkh_walk *walk = slot->walk;
+	size_t index = slot->index;
+	int r = result;
+
+	free_slot(slot);
+	if (result == ZKH_NO_NODE) {
+		if (!walk_skip(walk, index))
+			return;
+		r = 0;
+	} else if (result == ZKH_OK) {
+		if (!walk->with_data)
+			walk->nodes[index].stat = *stat;
+		r = append_children(walk, index, names, count);
+	}
+	if (r != 0)
+		walk_fail(walk, r, index);
+	else
+		walk_pump(walk);
+}
+
+static int store_data(struct zkh_walk *walk, size_t index, const char *data, size_t length,
+		      const struct zkh_stat *stat)
+{
+	struct zkh_walk_node *node = &walk->nodes[index];
+
+	node->stat = *stat;
+	node->data = malloc(length + 1);
+	if (node->data == NULL)
+		return -ENOMEM;
+	if (length > 0)
+		memcpy(node->data, data, length);
+	node->data[length] = '\0';
+	node->length = length;
+	walk->bytes += length + 1;
+	return walk->bytes > walk->limit_bytes ? ZKH_TOO_LARGE : 0;
+}
+
+static void on_get(void *userdata, int result, const char *data, size_t length,
+		   const struct zkh_stat *stat)
+{
+	struct zkh_walk_slot *slot = userdata;
+	struct zkh_walk *walk = slot->walk;
+	size_t index = slot->index;
+	int r = result;
+
+	slot->op = NULL;
+	if (result == ZKH_OK) {
+		r = store_data(walk, index, data, length, stat);
+		if (r == 0 && stat->children > 0) {
+			r = zkh_children(walk->session, walk->nodes[index].path, false, on_children,
+					 slot, &slot->op);
+			if (r == 0)
+				return;
+		}
+	}
+	free_slot(slot);
+	if (result == ZKH_NO_NODE) {
+		if (!walk_skip(walk, index))
+			return;
+		r = 0;
+	}
+	if (r != 0)
+		walk_fail(walk, r, index);
+	else
+		walk_pump(walk);
+}
+
+/* Takes those out that were gone when it was their turn. */
+static void walk_compact(struct zkh_walk *walk)
+{
+	size_t kept = 0;
+	size_t i;
+
+	for (i = 0; i < walk->count; i++) {
+		if (walk->nodes[i].gone) {
+			free(walk->nodes[i].path);
+			free(walk->nodes[i].data);
+		} else {
+			walk->nodes[kept++] = walk->nodes[i];
+		}
+	}
+	walk->count = kept;
+}
+
+static int walk_send(struct zkh_walk *walk)
+{
+	struct zkh_walk_slot *slot = walk->free_slots;
+	const char *path = walk->nodes[walk->next].path;
+	int r;
+
+	assert(slot != NULL);
+	slot->index = walk->next;
+	if (walk->with_data)
+		r = zkh_get(walk->session, path, false, on_get, slot, &slot->op);
+	else
+		r = zkh_children(walk->session, path, false, on_children, slot, &slot->op);
+	if (r != 0)
+		return r;
+	walk->free_slots = slot->next_free;
+	walk->outstanding++;
+	walk->next++;
+	return 0;
+}
+
+static void walk_pump(struct zkh_walk *walk)
+{
+	int r;
+
+	while (walk->next < walk->count && walk->outstanding < ZKH_WALK_WINDOW) {
+		r = walk_send(walk);
+		if (r != 0) {
+			walk_fail(walk, r, walk->next);
+			return;
+		}
+	}
+	if (walk->outstanding > 0)
+		return;
+	walk_compact(walk);
+	walk->fn(walk, ZKH_OK, "");
+}
+
+int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const char *path,
+		   bool with_data, size_t limit, size_t limit_bytes, zkh_walk_fn fn)
+{
+	size_t i;
+	int r;
+
+	assert(limit > 0);
+	zkh_walk_stop(walk);
+	zkh_walk_finish(walk);
+	*walk = (struct zkh_walk){ .session = session,
+				   .fn = fn,
+				   .with_data = with_data,
+				   .limit = limit,
+				   .limit_bytes = limit_bytes };
+	for (i = 0; i < ZKH_WALK_WINDOW; i++) {
+		walk->slots[i].walk = walk;
+		walk->slots[i].next_free = walk->free_slots;
+		walk->free_slots = &walk->slots[i];
+	}
+	r = walk_append(walk, path);
+	return r != 0 ? r : walk_send(walk);
+}
+
+void zkh_walk_stop(struct zkh_walk *walk)
+{
+	size_t i;
+
+	for (i = 0; i < ZKH_WALK_WINDOW; i++) {
+		zkh_op_cancel(walk->slots[i].op);
+		walk->slots[i].op = NULL;
+	}
+}
+
+void zkh_walk_finish(struct zkh_walk *walk)
+{
+	size_t i;
+
+	for (i = 0; i < walk->count; i++) {
+		free(walk->nodes[i].path);
+		free(walk->nodes[i].data);
+	}
+	free(walk->nodes);
+	walk->nodes = NULL;
+	walk->count = walk->capacity = 0;
+}
