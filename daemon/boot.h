@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The identity of this boot of the machine: what the clock CLOCK_BOOTTIME counts from. */
+
+#define BOOT_ID_SIZE 37 /* a UUID with its NUL */
+
+/* Writes the id. Returns 0 or -errno (-EBADMSG: the kernel's file is not a UUID). */
+int boot_id_read(char ret_id[BOOT_ID_SIZE]);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The guard: a process of its own that keeps the lease when the daemon is dead, stopped or broken. It
+ * knows no ZooKeeper and no configuration but its arguments:
+ *
+ *   primaryd --guard --runtime-directory DIR --lease-timeout DURATION
+ *            [--kill-after DURATION] [--node NAME] [--ready-fd FD] [-- RELINQUISH COMMAND...]
+ *
+ * With L the lease timeout (the lease file's, when the daemon has told one) it sleeps until
+ * lease end - L + L/8: the daemon begins its own stop at lease end - L and so has precedence. Then it
+ * reads the lease again. Extended: it sleeps on, so it wakes once a lease. Disarmed, or of a later
+ * watch: it exits with 0. Over: it takes the work lock and looks once more, marks the lease file,
+ * kills a takeover command that still runs, runs the relinquish command (killed at
+ * lease end - L/8), kills what is left of the work's process group, and exits with GUARD_ACTED.
+ *
+ * A stop that is under way (the lock is held, or the noted relinquish command runs) is let finish, at most
+ * until lease end - L/8, then killed. A lock that is held without any command running (a stopped daemon)
+ * is waited for until lease end - L/2, then passed over. Whoever holds the lock but finds the lease
+ * file marked must start nothing.
+ *
+ * The relinquish command gets PRIMARYD_EVENT=relinquish, PRIMARYD_NODE, PRIMARYD_EPOCH and
+ * PRIMARYD_REASON=lease next to the guard's own environment. Without a command it exits at once, and the
+ * mark stays LEASE_STOPPING: units bound to its service stop.
+ *
+ * SIGTERM and SIGINT end it only when the lease is disarmed or of another watch; else it stays. SIGHUP is
+ * ignored. It leaves the caller's session, keeps only descriptors 0 to 2 and FD, on which it writes one
+ * byte when it watches (FD must be above 2). One guard at a time: it waits for DIR/guard.lock before that.
+ * It never waits for its stderr.
+ */
+
+enum guard_exit {
+	GUARD_DISARMED = 0,
+	GUARD_USAGE = 2,
+	GUARD_ACTED = 3,
+	GUARD_FAILED = 71, /* EX_OSERR: could not begin to watch */
+};
+
+/* argv[0] and, if it is there, a following "--guard" are skipped. Returns an exit code. */
+int guard_main(int argc, char *argv[]);

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The lease as the guard sees it: a small file in the runtime directory that daemon and guard have
+ * mapped. It outlives both. Reading and writing it are plain atomic accesses, no system calls.
+ *
+ * Times are absolute, in microseconds of CLOCK_BOOTTIME (time_boot_us()).
+ *
+ * Order of a takeover: lease_file_set() with the first lease, then a guard (guard.h), then the work.
+ * Of its end: the work is down, then lease_file_disarm().
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define LEASE_FILE_MESSAGE_SIZE 256
+
+struct lease_file;
+
+/* What the guard has done in this watch. */
+#define LEASE_MARKS(X)                                                                             \
+	X(LEASE_WATCHED, "watching")                                                               \
+	X(LEASE_STOPPING, "stopping the work") /* begun, or left to systemd */                     \
+	X(LEASE_STOPPED, "stopped the work")
+
+enum lease_mark {
+#define X(name, text) name,
+	LEASE_MARKS(X)
+#undef X
+};
+
+/* Process groups of this node's work, for whoever has to put an end to it. */
+#define LEASE_GROUPS(X)                                                                            \
+	X(LEASE_GROUP_TAKEOVER, "takeover command") /* while it runs: it is starting the work */   \
+	X(LEASE_GROUP_WORK, "work")		    /* what a takeover command left running */     \
+	X(LEASE_GROUP_STOP, "relinquish command")   /* while it runs: the guard lets it finish */
+
+enum lease_group {
+#define X(name, text) name,
+	LEASE_GROUPS(X)
+#undef X
+		LEASE_GROUP_COUNT
+};
+
+enum lease_file_result {
+	LEASE_FILE_OK,
+	LEASE_FILE_DAMAGED, /* wrong size, not a lease file, or from another boot */
+};
+
+/*
+ * For the daemon: opens DIRECTORY/lease. One from a former daemon of this boot is taken over as it
+ * is: its lease goes on. A damaged one, or one from another boot, is replaced by an empty one (then
+ * LEASE_FILE_DAMAGED is returned, the object is fine, and message says what was wrong); a guard that
+ * still has the old one mapped acts by that. boot_id: BOOT_ID_SIZE bytes. Returns 0,
+ * LEASE_FILE_DAMAGED or -errno.
+ */
+int lease_file_open(const char *directory, const char *boot_id, struct lease_file **ret_file,
+		    char *message, size_t n_message);
+
+/* For the guard: opens what is there. Returns 0, LEASE_FILE_DAMAGED or -errno (-ENOENT). */
+int lease_file_attach(const char *directory, const char *boot_id, struct lease_file **ret_file);
+
+/* Unmaps it; the file stays. Takes NULL. Returns NULL. */
+struct lease_file *lease_file_close(struct lease_file *file);
+
+/*
+ * The lease now ends at end_us (> 0), later than before or earlier. Returns false when the guard has
+ * begun to stop the work: then the work must be taken as going down, and be stopped. Either
+ * that is seen here, or the guard sees the new end: never neither.
+ */
+bool lease_file_set(struct lease_file *file, int64_t end_us);
+
+/* No lease: the work is down. The guard ends by itself at its next look. */
+void lease_file_disarm(struct lease_file *file);
+
+/* 0: disarmed. For a daemon that resumes: what the former one has written last. */
+int64_t lease_file_end_us(const struct lease_file *file);
+
+/* Handed to the guard's command; kept for a restart. */
+void lease_file_set_epoch(struct lease_file *file, int64_t epoch);
+int64_t lease_file_epoch(const struct lease_file *file);
+
+/* The part of the lease kept for stopping the work, as the daemon has it: > 0; 0: not told yet. */
+void lease_file_set_timeout(struct lease_file *file, int64_t lease_timeout_us);
+int64_t lease_file_timeout_us(const struct lease_file *file);
+
+/*
+ * The process group, or 0 for none; say so at once when a command was started and when it ended. A
+ * group must belong to the caller's session, or lead one of its own.
+ */
+void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t group);
+pid_t lease_file_group(const struct lease_file *file, enum lease_group which);
+
+/* Whether any process of that group is left (zombies do not count). Looks at /proc. */
+bool lease_file_group_alive(const struct lease_file *file, enum lease_group which);
+
+/* SIGKILL to it, if it is still what was meant. Returns false when nothing was left. */
+bool lease_file_group_kill(const struct lease_file *file, enum lease_group which);
+
+/* What the guard did in this watch; kept until the next watch begins. */
+enum lease_mark lease_file_mark(const struct lease_file *file);
+void lease_file_set_mark(struct lease_file *file, enum lease_mark mark);
+const char *lease_mark_text(enum lease_mark mark);
+
+/*
+ * A new watch: guards of former ones end at their next look, the mark is wiped. guard_start() does
+ * it; by hand only where the guard is a service of its own, before that is (re)started.
+ */
+void lease_file_begin_watch(struct lease_file *file);
+uint64_t lease_file_watch(const struct lease_file *file);
