@@ -62,6 +62,7 @@ void zkh_session_set_slot(struct zkh_session *session, enum zkh_slot slot, void 
 #define ZKH_ADDRESSES_MAX 64
 
 struct _zhandle;
+struct Stat;
 
 /* The transport as the session knows it; libzookeeper's own state may be one step ahead. */
 enum zkh_link {
@@ -80,11 +81,36 @@ enum zkh_close_state {
 struct zkh_closing {
 	enum zkh_close_state state;
 	int64_t deadline_ms;
-	bool asked_once;
 	void (*done)(void *userdata, int result);
 	void *userdata;
 	unsigned char tail[20]; /* the last bytes that the server sent: the reply, when it is the reply */
 	size_t tail_length;
+};
+
+/*
+ * One request. It is on a list of the session until its callback ran, was cancelled or dropped. What libzookeeper
+ * was given stays allocated until its completion comes, on a list or not.
+ */
+struct zkh_op {
+	struct zkh_op *next, **link; /* link is NULL: on no list, the callback is not to run (any more) */
+	struct zkh_session *session;
+	bool in_library;
+	bool calling; /* its callback is on the stack */
+	union {
+		zkh_get_fn get;
+		zkh_exists_fn exists;
+		zkh_children_fn children;
+		zkh_done_fn done;
+		zkh_commit_fn commit;
+	} fn;
+	/* Calls fn without a result's data. */
+	void (*fail)(struct zkh_op *op, int result);
+	void *userdata;
+	struct zkh_txn *txn; /* of a commit; owned */
+};
+
+struct zkh_op_list {
+	struct zkh_op *first, **end;
 };
 
 /* Walks one bucket of subscriptions while callbacks remove some of them. */
@@ -133,10 +159,10 @@ struct zkh_session {
 	bool fresh;
 	int32_t granted_ms;
 	char server[80];
-	char detail[ZKH_DETAIL_MAX]; /* what libzookeeper said last */
+	char trouble[128]; /* what libzookeeper said last */
 
-	struct zkh_op *sent, **sent_end;     /* given to libzookeeper, in order */
-	struct zkh_op *refused, **refused_end; /* to be called back with ZKH_NOT_CONNECTED */
+	struct zkh_op_list sent;    /* given to libzookeeper, in order */
+	struct zkh_op_list refused; /* to be called back with ZKH_NOT_CONNECTED */
 
 	struct zkh_watch **watches; /* buckets */
 	size_t watch_buckets, watch_count;
@@ -174,9 +200,25 @@ void zkh_link_close_handle(struct zkh_session *session);
 bool zkh_link_has_socket(const struct zkh_session *session);
 
 /* zkh_op.c */
+void zkh_op_list_init(struct zkh_op_list *list);
+/* A new op on no list; takes txn over when it succeeds. NULL: out of memory. */
+struct zkh_op *zkh_op_create(struct zkh_session *session, void (*fail)(struct zkh_op *op, int result),
+			     void *userdata);
+/* Whether a request may be given to libzookeeper now. If not: zkh_op_refuse(). */
+bool zkh_op_ready(const struct zkh_session *session);
+void zkh_op_refuse(struct zkh_op *op);
+/* What libzookeeper said when it was given the request. 0: it is under way, else op is gone. */
+int zkh_op_submitted(struct zkh_op *op, int code);
+/* For completions: takes op off its list. False: nobody wants to know, op has been freed. */
+bool zkh_op_begin(struct zkh_op *op);
+void zkh_op_end(struct zkh_op *op); /* after the callback: frees it */
+void zkh_stat_copy(const struct Stat *from, struct zkh_stat *to);
 void zkh_op_fail_sent(struct zkh_session *session);    /* ZKH_UNKNOWN for all; callbacks run */
 void zkh_op_fail_refused(struct zkh_session *session); /* ZKH_NOT_CONNECTED for all; callbacks run */
 void zkh_op_drop_all(struct zkh_session *session);     /* no callbacks */
+
+/* zkh_txn.c */
+void zkh_txn_failed(struct zkh_op *op, int result);
 
 /* zkh_watch.c */
 void zkh_watch_dispatch(struct zkh_session *session, int type, const char *path);
@@ -184,11 +226,10 @@ void zkh_watch_drop_all(struct zkh_session *session);
 /* libzookeeper's watcher, the only one, with the session as context. */
 void zkh_watch_fired(struct _zhandle *zh, int type, int state, const char *path, void *context);
 
-/* zkh_close.c. True: the loop is the closing's now, nothing else may touch the handle. */
-bool zkh_close_advance(struct zkh_session *session, int64_t now_ms);
+/* zkh_close.c. While ZKH_CLOSE_ASKED nothing but these may touch the socket. */
+void zkh_close_advance(struct zkh_session *session, int64_t now_ms);
 void zkh_close_readable(struct zkh_session *session);
-void zkh_close_expired(struct zkh_session *session);
-int64_t zkh_close_deadline_ms(const struct zkh_session *session); /* INT64_MAX: none */
+void zkh_close_expired(struct zkh_session *session); /* the handle is closed already */
 
 /* zkh_result.c: libzookeeper's code as one of ours. */
 int zkh_result_translate(int code);

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "zkh_op.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zookeeper/zookeeper.h>
+
+#include "zkh_internal.h"
+
+/* Data up to here is handed on in a copy on the stack. */
+#define DATA_ON_STACK 2048
+
+void zkh_op_list_init(struct zkh_op_list *list)
+{
+	list->first = NULL;
+	list->end = &list->first;
+}
+
+static void list_append(struct zkh_op_list *list, struct zkh_op *op)
+{
+	assert(op->link == NULL);
+	op->next = NULL;
+	op->link = list->end;
+	*list->end = op;
+	list->end = &op->next;
+}
+
+static void list_take_out(struct zkh_op *op)
+{
+	struct zkh_session *session = op->session;
+
+	if (session->sent.end == &op->next)
+		session->sent.end = op->link;
+	if (session->refused.end == &op->next)
+		session->refused.end = op->link;
+	*op->link = op->next;
+	if (op->next != NULL)
+		op->next->link = op->link;
+	op->next = NULL;
+	op->link = NULL;
+}
+
+struct zkh_op *zkh_op_create(struct zkh_session *session, void (*fail)(struct zkh_op *op, int result),
+			     void *userdata)
+{
+	struct zkh_op *op = calloc(1, sizeof(*op));
+
+	if (op == NULL)
+		return NULL;
+	op->session = session;
+	op->fail = fail;
+	op->userdata = userdata;
+	return op;
+}
+
+static void op_free(struct zkh_op *op)
+{
+	assert(op->link == NULL && !op->in_library && !op->calling);
+	zkh_txn_destroy(op->txn);
+	free(op);
+}
+
+void zkh_op_cancel(struct zkh_op *op)
+{
+	if (op == NULL || op->link == NULL)
+		return;
+	list_take_out(op);
+	if (!op->in_library && !op->calling)
+		op_free(op);
+}
+
+bool zkh_op_ready(const struct zkh_session *session)
+{
+	return zkh_session_connected(session) && zkh_link_has_socket(session);
+}
+
+void zkh_op_refuse(struct zkh_op *op)
+{
+	list_append(&op->session->refused, op);
+	zkh_session_kick(op->session);
+}
+
+int zkh_op_submitted(struct zkh_op *op, int code)
+{
+	struct zkh_session *session = op->session;
+
+	/* A send error closes the socket without a word; the loop has to hear of it. */
+	if (!zkh_link_has_socket(session))
+		zkh_session_kick(session);
+	if (code == ZOK) {
+		op->in_library = true;
+		list_append(&session->sent, op);
+		return 0;
+	}
+	if (code == ZMARSHALLINGERROR) {
+		/* Out of memory half-way: the library may or may not know the op. A new connection sorts it out;
+		   the few bytes are lost for good. */
+		zkh_session_cut(session);
+		return -ENOMEM;
+	}
+	op_free(op);
+	return code == ZBADARGUMENTS ? ZKH_INVALID : -ENOMEM;
+}
+
+bool zkh_op_begin(struct zkh_op *op)
+{
+	bool wanted = op->link != NULL;
+
+	op->in_library = false;
+	if (!wanted) {
+		if (!op->calling)
+			op_free(op);
+		return false;
+	}
+	list_take_out(op);
+	op->calling = true;
+	return true;
+}
+
+void zkh_op_end(struct zkh_op *op)
+{
+	op->calling = false;
+	if (!op->in_library)
+		op_free(op);
+}
+
+void zkh_op_fail_sent(struct zkh_session *session)
+{
+	struct zkh_op *op;
+
+	while ((op = session->sent.first) != NULL) {
+		list_take_out(op);
+		op->calling = true;
+		op->fail(op, ZKH_UNKNOWN);
+		zkh_op_end(op);
+	}
+}
+
+void zkh_op_fail_refused(struct zkh_session *session)
+{
+	struct zkh_op_list due;
+	struct zkh_op *op;
+
+	/* Only those of now: what their callbacks try in vain has to wait for the next round. */
+	if (session->refused.first == NULL)
+		return;
+	due = session->refused;
+	due.first->link = &due.first;
+	zkh_op_list_init(&session->refused);
+	while ((op = due.first) != NULL) {
+		if (session->destroyed) {
+			zkh_op_cancel(op);
+			continue;
+		}
+		*op->link = op->next;
+		if (op->next != NULL)
+			op->next->link = op->link;
+		op->next = NULL;
+		op->link = NULL;
+		op->calling = true;
+		op->fail(op, ZKH_NOT_CONNECTED);
+		zkh_op_end(op);
+	}
+}
+
+void zkh_op_drop_all(struct zkh_session *session)
+{
+	while (session->sent.first != NULL)
+		zkh_op_cancel(session->sent.first);
+	while (session->refused.first != NULL)
+		zkh_op_cancel(session->refused.first);
+}
+
+void zkh_stat_copy(const struct Stat *from, struct zkh_stat *to)
+{
+	*to = (struct zkh_stat){
+		.czxid = from->czxid,
+		.mzxid = from->mzxid,
+		.pzxid = from->pzxid,
+		.ctime_ms = from->ctime,
+		.mtime_ms = from->mtime,
+		.ephemeral_owner = from->ephemeralOwner,
+		.version = from->version,
+		.cversion = from->cversion,
+		.data_length = from->dataLength,
+		.children = from->numChildren,
+	};
+}
+
+/* ---- reads ---- */
+
+static void get_fail(struct zkh_op *op, int result)
+{
+	op->fn.get(op->userdata, result, "", 0, NULL);
+}
+
+static void get_deliver(struct zkh_op *op, const char *value, size_t length, const struct Stat *stat)
+{
+	char small[DATA_ON_STACK], *data = length < sizeof(small) ? small : malloc(length + 1);
+	struct zkh_stat copy;
+
+	if (data == NULL) {
+		get_fail(op, ZKH_FAILED);
+		return;
+	}
+	if (length > 0)
+		memcpy(data, value, length);
+	data[length] = '\0';
+	zkh_stat_copy(stat, &copy);
+	op->fn.get(op->userdata, ZKH_OK, data, length, &copy);
+	if (data != small)
+		free(data);
+}
+
+static void get_completed(int code, const char *value, int length, const struct Stat *stat, const void *data)
+{
+	struct zkh_op *op = (struct zkh_op *) data;
+
+	if (!zkh_op_begin(op))
+		return;
+	if (code == ZOK && stat != NULL)
+		get_deliver(op, value, length > 0 ? (size_t) length : 0, stat);
+	else
+		get_fail(op, zkh_result_translate(code));
+	zkh_op_end(op);
+}
+
+int zkh_get(struct zkh_session *session, const char *path, bool watch, zkh_get_fn fn,
+	    void *userdata, struct zkh_op **ret_op)
+{
+	char full[ZKH_PATH_MAX];
+	struct zkh_op *op;
+	int r = zkh_session_path(session, path, full);
+
+	if (r != 0)
+		return r;
+	op = zkh_op_create(session, get_fail, userdata);
+	if (op == NULL)
+		return -ENOMEM;
+	op->fn.get = fn;
+	if (!zkh_op_ready(session))
+		zkh_op_refuse(op);
+	else
+		r = zkh_op_submitted(op, zoo_awget(session->zh, full, watch ? zkh_watch_fired : NULL,
+						   session, get_completed, op));
+	if (r == 0 && ret_op != NULL)
+		*ret_op = op;
+	return r;
+}
+
+static void exists_fail(struct zkh_op *op, int result)
+{
+	op->fn.exists(op->userdata, result, NULL);
+}
+
+static void exists_completed(int code, const struct Stat *stat, const void *data)
+{
+	struct zkh_op *op = (struct zkh_op *) data;
+	struct zkh_stat copy;
+
+	if (!zkh_op_begin(op))
+		return;
+	if (code == ZOK && stat != NULL) {
+		zkh_stat_copy(stat, &copy);
+		op->fn.exists(op->userdata, ZKH_OK, &copy);
+	} else {
+		exists_fail(op, zkh_result_translate(code));
+	}
+	zkh_op_end(op);
+}
+
+int zkh_exists(struct zkh_session *session, const char *path, bool watch, zkh_exists_fn fn,
+	       void *userdata, struct zkh_op **ret_op)
+{
+	char full[ZKH_PATH_MAX];
+	struct zkh_op *op;
+	int r = zkh_session_path(session, path, full);
+
+	if (r != 0)
+		return r;
+	op = zkh_op_create(session, exists_fail, userdata);
+	if (op == NULL)
+		return -ENOMEM;
+	op->fn.exists = fn;
+	if (!zkh_op_ready(session))
+		zkh_op_refuse(op);
+	else
+		r = zkh_op_submitted(op, zoo_awexists(session->zh, full, watch ? zkh_watch_fired : NULL,
+						      session, exists_completed, op));
+	if (r == 0 && ret_op != NULL)
+		*ret_op = op;
+	return r;
+}
+
+static void children_fail(struct zkh_op *op, int result)
+{
+	op->fn.children(op->userdata, result, NULL, 0, NULL);
+}
+
+static void children_completed(int code, const struct String_vector *names, const struct Stat *stat,
+			       const void *data)
+{
+	struct zkh_op *op = (struct zkh_op *) data;
+	struct zkh_stat copy;
+
+	if (!zkh_op_begin(op))
+		return;
+	if (code == ZOK && names != NULL && stat != NULL) {
+		zkh_stat_copy(stat, &copy);
+		op->fn.children(op->userdata, ZKH_OK, (const char *const *) names->data,
+				names->count > 0 ? (size_t) names->count : 0, &copy);
+	} else {
+		children_fail(op, zkh_result_translate(code));
+	}
+	zkh_op_end(op);
+}
+
+int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_children_fn fn,
+		 void *userdata, struct zkh_op **ret_op)
+{
+	char full[ZKH_PATH_MAX];
+	struct zkh_op *op;
+	int r = zkh_session_path(session, path, full);
+
+	if (r != 0)
+		return r;
+	op = zkh_op_create(session, children_fail, userdata);
+	if (op == NULL)
+		return -ENOMEM;
+	op->fn.children = fn;
+	if (!zkh_op_ready(session))
+		zkh_op_refuse(op);
+	else
+		r = zkh_op_submitted(op, zoo_awget_children2(session->zh, full,
+							     watch ? zkh_watch_fired : NULL, session,
+							     children_completed, op));
+	if (r == 0 && ret_op != NULL)
+		*ret_op = op;
+	return r;
+}
+
+static void sync_fail(struct zkh_op *op, int result)
+{
+	op->fn.done(op->userdata, result);
+}
+
+static void sync_completed(int code, const char *path, const void *data)
+{
+	struct zkh_op *op = (struct zkh_op *) data;
+
+	if (!zkh_op_begin(op))
+		return;
+	op->fn.done(op->userdata, zkh_result_translate(code));
+	zkh_op_end(op);
+}
+
+int zkh_sync(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct zkh_op **ret_op)
+{
+	struct zkh_op *op = zkh_op_create(session, sync_fail, userdata);
+	int r = 0;
+
+	if (op == NULL)
+		return -ENOMEM;
+	op->fn.done = fn;
+	if (!zkh_op_ready(session))
+		zkh_op_refuse(op);
+	else
+		r = zkh_op_submitted(op, zoo_async(session->zh, "/", sync_completed, op));
+	if (r == 0 && ret_op != NULL)
+		*ret_op = op;
+	return r;
+}

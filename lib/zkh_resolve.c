@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "zkh_resolve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "zkh_internal.h"
+
+/* How long a stop waits for a killed child, so that no zombie stays. */
+#define REAP_MS 50
+
+int zkh_server_next(const char **list, struct zkh_server *ret_server)
+{
+	const char *start = *list, *end, *colon, *host, *host_end;
+	struct zkh_server server = { 0 };
+	size_t length;
+	unsigned long port = 0;
+
+	if (*start == '\0')
+		return -ENOENT;
+	length = strcspn(start, ",");
+	end = start + length;
+	while (start < end && *start == ' ')
+		start++;
+	colon = memrchr(start, ':', (size_t) (end - start));
+	if (colon == NULL)
+		return ZKH_INVALID;
+	host = start;
+	host_end = colon;
+	if (*host == '[') {
+		host++;
+		host_end--;
+		if (host_end <= host || *host_end != ']')
+			return ZKH_INVALID;
+	} else if (memchr(host, ':', (size_t) (host_end - host)) != NULL) {
+		return ZKH_INVALID; /* an IPv6 address without brackets: where does the port begin? */
+	}
+	length = (size_t) (host_end - host);
+	if (length == 0 || length >= sizeof(server.host) || memchr(host, '/', length) != NULL ||
+	    memchr(host, ' ', length) != NULL)
+		return ZKH_INVALID;
+	memcpy(server.host, host, length);
+	for (const char *digit = colon + 1; digit < end && *digit != ' '; digit++) {
+		if (*digit < '0' || *digit > '9')
+			return ZKH_INVALID;
+		port = port * 10 + (unsigned long) (*digit - '0');
+		if (port > 65535)
+			return ZKH_INVALID;
+	}
+	if (port == 0)
+		return ZKH_INVALID;
+	snprintf(server.port, sizeof(server.port), "%lu", port);
+	if (*end == ',' && end[1] == '\0')
+		return ZKH_INVALID;
+	*list = *end == ',' ? end + 1 : end;
+	*ret_server = server;
+	return 0;
+}
+
+void zkh_addresses_finish(struct zkh_addresses *addresses)
+{
+	for (size_t i = 0; i < addresses->count; i++)
+		free(addresses->text[i]);
+	free(addresses->text);
+	*addresses = (struct zkh_addresses){ 0 };
+}
+
+static bool addresses_have(const struct zkh_addresses *addresses, const char *text)
+{
+	for (size_t i = 0; i < addresses->count; i++)
+		if (strcmp(addresses->text[i], text) == 0)
+			return true;
+	return false;
+}
+
+bool zkh_addresses_equal(const struct zkh_addresses *a, const struct zkh_addresses *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (!addresses_have(b, a->text[i]))
+			return false;
+	return true;
+}
+
+/* Adds it unless it is there already or there are too many. 0 or -ENOMEM. */
+static int addresses_add(struct zkh_addresses *addresses, const char *text)
+{
+	char **grown;
+
+	if (addresses->count >= ZKH_ADDRESSES_MAX || addresses_have(addresses, text))
+		return 0;
+	grown = realloc(addresses->text, (addresses->count + 1) * sizeof(*grown));
+	if (grown == NULL)
+		return -ENOMEM;
+	addresses->text = grown;
+	grown[addresses->count] = strdup(text);
+	if (grown[addresses->count] == NULL)
+		return -ENOMEM;
+	addresses->count++;
+	return 0;
+}
+
+static bool address_print(const struct addrinfo *info, char *text, size_t size)
+{
+	char host[NI_MAXHOST], port[NI_MAXSERV];
+
+	if (info->ai_family != AF_INET && info->ai_family != AF_INET6)
+		return false;
+	if (getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		return false;
+	return snprintf(text, size, "%s:%s", host, port) < (int) size;
+}
+
+static int server_lookup(const struct zkh_server *server, int flags, struct addrinfo **ret_list)
+{
+	struct addrinfo hints = {
+		.ai_family = AF_UNSPEC,
+		.ai_socktype = SOCK_STREAM,
+		.ai_protocol = IPPROTO_TCP,
+		.ai_flags = flags | AI_NUMERICSERV,
+	};
+
+	return getaddrinfo(server->host, server->port, &hints, ret_list);
+}
+
+int zkh_resolve_numeric(const char *servers, struct zkh_addresses *ret_addresses)
+{
+	struct zkh_addresses addresses = { 0 };
+	struct zkh_server server;
+	struct addrinfo *list;
+	char text[NI_MAXHOST + NI_MAXSERV];
+	int r = 0;
+
+	while (r == 0 && zkh_server_next(&servers, &server) == 0) {
+		switch (server_lookup(&server, AI_NUMERICHOST, &list)) {
+		case 0:
+			if (address_print(list, text, sizeof(text)))
+				r = addresses_add(&addresses, text);
+			freeaddrinfo(list);
+			break;
+		case EAI_MEMORY:
+			r = -ENOMEM;
+			break;
+		default:
+			r = -ENOENT;
+		}
+	}
+	if (r < 0) {
+		zkh_addresses_finish(&addresses);
+		return r;
+	}
+	*ret_addresses = addresses;
+	return 0;
+}
+
+/* In the child: a line "=ADDRESS:PORT" for each address, "!HOST: what is wrong" for each failure. */
+static void child_say(int output, char kind, const char *text)
+{
+	char line[NI_MAXHOST + 256];
+	int length = snprintf(line, sizeof(line), "%c%s\n", kind, text);
+
+	if (length <= 0 || (size_t) length >= sizeof(line) || write(output, line, (size_t) length) < 0)
+		_exit(1);
+}
+
+static void child_resolve(int output, const char *servers)
+{
+	struct zkh_server server;
+	struct addrinfo *list;
+	char text[NI_MAXHOST + 128];
+	int r;
+
+	while (zkh_server_next(&servers, &server) == 0) {
+		r = server_lookup(&server, 0, &list);
+		if (r != 0) {
+			snprintf(text, sizeof(text), "%s: %s", server.host,
+				 r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
+			child_say(output, '!', text);
+			continue;
+		}
+		for (const struct addrinfo *info = list; info != NULL; info = info->ai_next)
+			if (address_print(info, text, sizeof(text)))
+				child_say(output, '=', text);
+		freeaddrinfo(list);
+	}
+}
+
+/* Nothing of the parent's stays with the child but the list: no descriptor, no handler, no mask. */
+static void child_run(int output, pid_t parent, const char *servers)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t none;
+	int null;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+	for (int number = 1; number < NSIG; number++)
+		(void) sigaction(number, &action, NULL);
+	sigemptyset(&none);
+	(void) sigprocmask(SIG_SETMASK, &none, NULL);
+	if (output < 3) {
+		output = fcntl(output, F_DUPFD, 3);
+		if (output < 0)
+			_exit(1);
+	}
+	null = open("/dev/null", O_RDWR);
+	if (null < 0)
+		_exit(1);
+	for (int fd = 0; fd < 3; fd++)
+		if (null != fd && dup2(null, fd) < 0)
+			_exit(1);
+	if (output != 3 && dup2(output, 3) < 0)
+		_exit(1);
+	(void) syscall(SYS_close_range, 4u, ~0u, 0u);
+	child_resolve(3, servers);
+	_exit(0);
+}
+
+static void resolver_reset(struct zkh_resolver *resolver)
+{
+	ev_io_stop(resolver->loop, &resolver->exited);
+	ev_timer_stop(resolver->loop, &resolver->late);
+	close(resolver->pidfd);
+	close(resolver->output);
+	resolver->loop = NULL;
+}
+
+static void resolver_kill(struct zkh_resolver *resolver)
+{
+	(void) syscall(SYS_pidfd_send_signal, resolver->pidfd, SIGKILL, NULL, 0u);
+	resolver->killed = true;
+}
+
+/* Reads what the child said. Returns whether it is complete. */
+static bool resolver_parse(char *output, struct zkh_addresses *addresses, char *problem, size_t size)
+{
+	char *line, *rest = output;
+	size_t used = 0;
+	bool complete = true;
+
+	problem[0] = '\0';
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		if (line[0] == '=') {
+			complete = addresses_add(addresses, line + 1) == 0 && complete;
+		} else if (line[0] == '!' && used < size) {
+			used += (size_t) snprintf(problem + used, size - used, "%s%s", used > 0 ? "; " : "",
+						  line + 1);
+		}
+	}
+	return complete;
+}
+
+static void resolver_on_exited(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct zkh_resolver *resolver = watcher->data;
+	struct zkh_addresses addresses = { 0 };
+	char output[ZKH_RESOLVE_OUTPUT_MAX], problem[ZKH_DETAIL_MAX];
+	ssize_t length = read(resolver->output, output, sizeof(output) - 1);
+	bool killed = resolver->killed;
+
+	/* The loop's own SIGCHLD handling may have been faster: ECHILD is fine. */
+	(void) waitpid(resolver->pid, NULL, WNOHANG);
+	resolver_reset(resolver);
+	output[length > 0 ? length : 0] = '\0';
+	if (!resolver_parse(output, &addresses, problem, sizeof(problem)))
+		snprintf(problem, sizeof(problem), "out of memory");
+	else if (killed)
+		snprintf(problem, sizeof(problem), "name resolution took too long");
+	else if (addresses.count == 0 && problem[0] == '\0')
+		snprintf(problem, sizeof(problem), "name resolution failed");
+	resolver->fn(resolver->userdata, &addresses, problem);
+	zkh_addresses_finish(&addresses);
+}
+
+static void resolver_on_late(struct ev_loop *loop, ev_timer *watcher, int revents)
+{
+	resolver_kill(watcher->data);
+}
+
+int zkh_resolve_start(struct zkh_resolver *resolver, struct ev_loop *loop, const char *servers,
+		      int32_t timeout_ms, zkh_resolve_fn fn, void *userdata)
+{
+	int pipes[2], pidfd, saved;
+	pid_t parent = getpid(), pid;
+
+	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		child_run(pipes[1], parent, servers);
+	saved = errno;
+	close(pipes[1]);
+	if (pid < 0) {
+		close(pipes[0]);
+		return -saved;
+	}
+	pidfd = (int) syscall(SYS_pidfd_open, pid, 0u);
+	if (pidfd < 0) {
+		saved = errno;
+		(void) kill(pid, SIGKILL);
+		(void) waitpid(pid, NULL, 0);
+		close(pipes[0]);
+		return -saved;
+	}
+	*resolver = (struct zkh_resolver){
+		.loop = loop, .pid = pid, .pidfd = pidfd, .output = pipes[0], .fn = fn, .userdata = userdata,
+	};
+	ev_io_init(&resolver->exited, resolver_on_exited, pidfd, EV_READ);
+	ev_timer_init(&resolver->late, resolver_on_late, timeout_ms / 1e3, 0.);
+	resolver->exited.data = resolver->late.data = resolver;
+	ev_io_start(loop, &resolver->exited);
+	ev_timer_start(loop, &resolver->late);
+	return 0;
+}
+
+bool zkh_resolve_running(const struct zkh_resolver *resolver)
+{
+	return resolver->loop != NULL;
+}
+
+void zkh_resolve_stop(struct zkh_resolver *resolver)
+{
+	struct pollfd exited = { .fd = resolver->pidfd, .events = POLLIN };
+
+	if (resolver->loop == NULL)
+		return;
+	resolver_kill(resolver);
+	(void) poll(&exited, 1, REAP_MS);
+	(void) waitpid(resolver->pid, NULL, WNOHANG);
+	resolver_reset(resolver);
+}
