@@ -241,14 +241,15 @@ static void on_listed(void *userdata, int result, const char *const *names, size
 {
 	struct zkh_lock *lock = userdata;
 
-	(void)stat;
 	lock->read_op = NULL;
-	if (result == ZKH_OK)
+	if (result == ZKH_OK) {
+		lock->epoch = stat->pzxid;
 		lock_judge(lock, names, count);
-	else if (result == ZKH_NO_NODE)
+	} else if (result == ZKH_NO_NODE) {
 		zkh_lock_start_over(lock);
-	else
+	} else {
 		zkh_lock_trouble(lock, result);
+	}
 }
 
 int zkh_lock_send_list(struct zkh_lock *lock)

@@ -46,7 +46,11 @@ struct zkh_lock *zkh_lock_release(struct zkh_lock *lock);
 /* The path of the lock's node while it is held (for a delete or check within a transaction), else NULL. */
 const char *zkh_lock_path(const struct zkh_lock *lock);
 
-/* czxid of the node while held: grows with every acquisition, a fencing token; else 0. */
+/*
+ * While held, a number larger than that of every earlier holder, for the life of the ensemble: a fencing token.
+ * It is the parent's pzxid as of the list that showed the lock as acquired (the library does not tell a sequential
+ * node's czxid within the one round trip). Else 0.
+ */
 int64_t zkh_lock_epoch(const struct zkh_lock *lock);
 
 /* The caller deleted the node in a committed transaction: forget it without another delete. Returns NULL. */

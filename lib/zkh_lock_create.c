@@ -80,7 +80,6 @@ static void on_created(void *userdata, int result, const struct zkh_txn_reply *r
 			return;
 		}
 		strcpy(lock->path, reply->created_paths[0]);
-		lock->epoch = reply->stats[0].czxid;
 		lock->node = ZKH_LOCK_NODE_KNOWN;
 		lock->state = ZKH_LOCK_WAITING; /* for the list, which was sent along */
 		return;
@@ -141,7 +140,6 @@ static void on_adopted(void *userdata, int result, const struct zkh_stat *stat)
 
 	lock->read_op = NULL;
 	if (result == ZKH_OK && stat->ephemeral_owner == lock->session_id) {
-		lock->epoch = stat->czxid;
 		lock->node = ZKH_LOCK_NODE_KNOWN;
 		zkh_lock_list(lock);
 	} else if (result == ZKH_OK || result == ZKH_NO_NODE) {
