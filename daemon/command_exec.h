@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The fork and what the child does up to its exec. For command.c. */
+
+#include "command.h"
+
+struct command_child {
+	pid_t pid;   /* also its process group */
+	int pidfd;   /* readable when it is dead */
+	int output;  /* its output and error; does not block */
+	int failure; /* holds an int, the errno, when the exec failed; does not block */
+};
+
+/*
+ * Forks without waiting for the exec: the file may lie on a dead server. Returns 0 and four numbers
+ * that the caller owns, or -errno, nothing made.
+ */
+int command_exec(char *const *argv, const char *const *environment, struct command_child *ret);
