@@ -51,7 +51,8 @@ void election_unwind(struct election_step *s, enum election_reason reason)
 		punish(s);
 	e->stop_reason = (uint8_t)reason;
 	e->stop_since_us = e->now_us;
-	e->killed = e->self_fenced = 0;
+	e->killed_us = 0;
+	e->self_fenced = 0;
 	election_move(s, PHASE_STOP, reason);
 	if (e->work == WORK_DOWN)
 		return;
@@ -71,17 +72,28 @@ static void apply_start(struct election_step *s, const struct election_event *ev
 
 	assert(e->phase == PHASE_INIT);
 	e->work = WORK_UP;
-	if (event->resume == RESUME_COLD) {
-		election_unwind(s, REASON_COLD_START);
-		return;
+	/* What the state file tells is not ours to trust: without a lease nothing is resumed. */
+	if (event->resume != RESUME_COLD && event->lease_end_us > 0) {
+		e->lease_end_us = event->lease_end_us;
+		e->epoch = event->epoch;
 	}
-	e->lease_end_us = event->lease_end_us;
-	e->epoch = event->epoch;
-	if (event->resume == RESUME_OTHER) {
+	if (event->resume != RESUME_PRIMARY || !e->lease_end_us) {
 		election_unwind(s, REASON_COLD_START);
 		return;
 	}
 	election_move(s, PHASE_RESUME, REASON_RESUMED);
+}
+
+/* The post went away while the work is being stopped: others may take it, so time is short. */
+static void hurry(struct election_step *s, enum election_reason reason)
+{
+	struct election *e = s->state;
+	int64_t kill_us = stop_kill_us(s->config, e);
+
+	if (!kill_us || kill_us <= e->now_us + s->config->lease_timeout_us)
+		return;
+	e->stop_reason = (uint8_t)reason;
+	e->stop_since_us = e->now_us;
 }
 
 static void session_lost(struct election_step *s)
@@ -93,6 +105,8 @@ static void session_lost(struct election_step *s)
 	drop_lock(s);
 	if (holds_post(e))
 		election_unwind(s, REASON_SESSION_LOST);
+	else if (e->phase == PHASE_STOP)
+		hurry(s, REASON_SESSION_LOST);
 	else if (e->phase == PHASE_LEAVE || (e->phase >= PHASE_FOLLOW && e->phase <= PHASE_ENTER))
 		election_move(s, PHASE_OFFLINE, REASON_SESSION_LOST);
 }
@@ -130,8 +144,12 @@ static void apply_view(struct election_step *s, const struct election_event *eve
 	if (!e->attached)
 		return;
 	e->view = event->view;
-	if (holds_post(e) && (e->view.post == POST_NONE || e->view.post == POST_OTHER))
+	if (e->view.post != POST_NONE && e->view.post != POST_OTHER)
+		return;
+	if (holds_post(e))
 		election_unwind(s, REASON_POST_LOST);
+	else if (e->phase == PHASE_STOP && e->registered)
+		hurry(s, REASON_POST_LOST);
 }
 
 /* Our own write moved the key: no need to wait for the watch to say so. */
@@ -280,23 +298,25 @@ static void apply_corpses(struct election_step *s, const struct election_event *
 		return;
 	e->scanning = 0;
 	if (event->result != RESULT_OK) {
-		/* Only a lost connection does that; the post is looked at again first. */
-		e->view.post = POST_UNKNOWN;
+		/* Most likely the connection is gone; the post is looked at again first. */
+		read_again(s);
 		return;
 	}
 	e->corpses = event->count;
 	e->deadline_us = event->count ? e->now_us + s->config->acquire_delay_us : 0;
 }
 
-static void apply_peers(struct election *e, const struct election_event *event)
+static void apply_peers(struct election_step *s, const struct election_event *event)
 {
+	struct election *e = s->state;
+
 	if (!e->counting)
 		return;
 	e->counting = 0;
 	if (event->result == RESULT_OK)
 		e->peers = event->count ? PEERS_SOME : PEERS_NONE;
 	else
-		e->view.post = POST_UNKNOWN; /* as above */
+		read_again(s); /* as above */
 }
 
 static void apply_fenced(struct election_step *s, const struct election_event *event)
@@ -336,6 +356,8 @@ static void apply_renewed(struct election_step *s, const struct election_event *
 	if (event->result != RESULT_OK) {
 		if (holds_post(e))
 			election_unwind(s, REASON_POST_LOST);
+		else if (e->phase == PHASE_STOP)
+			hurry(s, REASON_POST_LOST);
 		read_again(s);
 		return;
 	}
@@ -398,7 +420,7 @@ void election_apply(struct election_step *s, const struct election_event *event)
 		apply_renewed(s, event);
 		break;
 	case ELECTION_PEERS:
-		apply_peers(e, event);
+		apply_peers(s, event);
 		break;
 	case ELECTION_HEALTH:
 		e->healthy = event->result == RESULT_OK;

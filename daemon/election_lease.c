@@ -83,7 +83,7 @@ int64_t stop_kill_us(const struct election_config *config, const struct election
 	int64_t share_us = config->lease_timeout_us / KILL_SHARE;
 	int64_t kill_us = e->stop_since_us + config->relinquish_timeout_us;
 
-	if (e->work != WORK_STOPPING || e->killed)
+	if (e->work != WORK_STOPPING || e->killed_us)
 		return 0;
 	if (e->stop_reason == REASON_POST_LOST || e->stop_reason == REASON_SESSION_LOST)
 		kill_us = earlier(kill_us, e->stop_since_us + config->lease_timeout_us);
@@ -96,9 +96,14 @@ int64_t stop_kill_us(const struct election_config *config, const struct election
 	return kill_us;
 }
 
-static int64_t self_fence_us(const struct election *e)
+/* What was killed gets a moment to die, also when the kill itself came late. */
+static int64_t self_fence_us(const struct election_config *config, const struct election *e)
 {
-	return e->work == WORK_STOPPING && e->killed && !e->self_fenced ? e->lease_end_us : 0;
+	int64_t died_us = e->killed_us + config->lease_timeout_us / KILL_SHARE;
+
+	if (e->work != WORK_STOPPING || !e->killed_us || e->self_fenced || !e->lease_end_us)
+		return 0;
+	return died_us > e->lease_end_us ? died_us : e->lease_end_us;
 }
 
 void stop_drive(struct election_step *s)
@@ -107,19 +112,12 @@ void stop_drive(struct election_step *s)
 	int64_t kill_us = stop_kill_us(s->config, e);
 
 	if (kill_us && e->now_us >= kill_us) {
-		e->killed = 1;
+		e->killed_us = e->now_us;
 		election_say(s, ACTION_KILL, e->stop_reason);
-	} else if (self_fence_us(e) && e->now_us >= self_fence_us(e)) {
-		/* One step later at the earliest: a kill gets the chance to be answered. */
+	} else if (self_fence_us(s->config, e) && e->now_us >= self_fence_us(s->config, e)) {
 		e->self_fenced = 1;
 		election_say(s, ACTION_SELF_FENCE, e->stop_reason);
 	}
-}
-
-/* A self-fence that became due in the very step of the kill is left to the next microsecond. */
-static int64_t after(int64_t due_us, int64_t now_us)
-{
-	return due_us && due_us <= now_us ? now_us + 1 : due_us;
 }
 
 int64_t lease_next_us(const struct election_config *config, const struct election *e)
@@ -131,7 +129,7 @@ int64_t lease_next_us(const struct election_config *config, const struct electio
 	if (lease_binds(e))
 		next_us = earlier(next_us, lease_stop_us(config, e));
 	next_us = earlier(next_us, stop_kill_us(config, e));
-	return earlier(next_us, after(self_fence_us(e), e->now_us));
+	return earlier(next_us, self_fence_us(config, e));
 }
 
 bool election_in_order(const struct election_config *config, const struct election *state,
