@@ -2,9 +2,10 @@
 """Checks the layers by their includes; prints each offence as FILE:LINE: what is wrong.
 
 - lib/ includes nothing of daemon/ and ctl/, daemon/ nothing of ctl/
-- daemon/election* includes libc headers that do no I/O, and its own headers, nothing else
-- the header of a foreign library appears in one file of a directory only (ev.h, the loop, everywhere);
-  each header of libsystemd counts as a library
+- the core, daemon/election*, includes libc headers that do no I/O, and its own headers; what else it includes
+  of daemon/ belongs to the core with that, and must keep the same rule, its .c file too
+- the header of a foreign library belongs to one file, or to the files of one directory (HOMES); each header
+  of libsystemd counts as a library; ev.h, the loop, is everywhere
 """
 
 import pathlib
@@ -16,7 +17,13 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 # what the pure core may have from libc: types, limits, asserts and memory copies
 PURE = {'assert.h', 'errno.h', 'inttypes.h', 'limits.h', 'stdbool.h', 'stddef.h', 'stdint.h', 'string.h'}
 
-FOREIGN = re.compile(r'^(zookeeper/.*|zookeeper\.h|ini\.h|systemd/.*|libsmartcols.*)$')
+# a foreign header -> 'file': one file of each directory may include it; else the directory whose files may
+HOMES = {
+    r'zookeeper/.*|zookeeper\.h': 'file',
+    r'ini\.h': 'file',
+    r'systemd/.*': 'file',
+    r'libsmartcols.*': 'file',
+}
 
 FORBIDDEN = {'lib': ('daemon', 'ctl'), 'daemon': ('ctl',), 'ctl': ()}
 
@@ -29,40 +36,58 @@ def includes(path):
             yield number, match[1] == '<', match[2]
 
 
-def home_of(including, name):
-    """The directory of the tree that a quoted include comes from, or None."""
+def find(including, name):
+    """The file of the tree that a quoted include means, relative to the top, or None."""
     for base in (including.parent, pathlib.Path('.'), *map(pathlib.Path, FORBIDDEN)):
-        found = base / name
-        if found.exists():
-            parts = pathlib.Path(*found.parts).resolve().relative_to(pathlib.Path('.').resolve()).parts
-            return parts[0]
+        if (base / name).exists():
+            return (base / name).resolve().relative_to(pathlib.Path('.').resolve())
     return None
 
 
-def check(layers):
-    """Yields the offences of all files."""
+def check_directories(layer, path):
+    for number, system, name in includes(path):
+        found = None if system else find(path, name)
+        if found and found.parts[0] in FORBIDDEN[layer]:
+            yield f'{path}:{number}: {layer}/ must not include {found}'
+
+
+def check_core():
+    """The election's files, and those they draw in."""
+    todo = sorted(pathlib.Path('daemon').glob('election*.[ch]'))
+    seen = set(todo)
+    while todo:
+        path = todo.pop(0)
+        for number, system, name in includes(path):
+            found = None if system else find(path, name)
+            if system and name not in PURE:
+                yield f'{path}:{number}: the core must not include <{name}>'
+            elif not system and (found is None or found.parts[0] != 'daemon'):
+                yield f'{path}:{number}: the core must not include "{name}"'
+            elif not system:
+                drawn = [file for file in (found, found.with_suffix('.c')) if file.exists() and file not in seen]
+                todo += drawn
+                seen.update(drawn)
+
+
+def check_foreign(paths):
     users = {}
-    for layer in layers:
-        for path in sorted(pathlib.Path(layer).rglob('*.[ch]')):
-            for number, system, name in includes(path):
-                where = f'{path}:{number}'
-                if not system and home_of(path, name) in FORBIDDEN[layer]:
-                    yield f'{where}: {layer}/ must not include {name} of {home_of(path, name)}/'
-                if layer == 'daemon' and path.name.startswith('election'):
-                    if system and name not in PURE:
-                        yield f'{where}: the core must not include <{name}>'
-                    if not system and not pathlib.Path(name).name.startswith('election'):
-                        yield f'{where}: the core must not include "{name}"'
-                if FOREIGN.match(name):
-                    users.setdefault((layer, name), []).append(where)
-    for (layer, name), places in users.items():
+    for layer, path in paths:
+        for number, _, name in includes(path):
+            home = next((home for pattern, home in HOMES.items() if re.fullmatch(pattern, name)), None)
+            if home == 'file':
+                users.setdefault((layer, name), []).append(f'{path}:{number}')
+            elif home and home != layer:
+                yield f'{path}:{number}: {name} belongs to {home}/ alone'
+    for (_, name), places in users.items():
         for where in places[1:]:
             yield f'{where}: {name} belongs to {places[0]} alone'
 
 
 def main():
-    layers = [layer for layer in FORBIDDEN if pathlib.Path(layer).is_dir()]
-    offences = list(check(layers))
+    paths = [(layer, path) for layer in FORBIDDEN for path in sorted(pathlib.Path(layer).rglob('*.[ch]'))]
+    offences = [text for layer, path in paths for text in check_directories(layer, path)]
+    offences += check_core()
+    offences += check_foreign(paths)
     print('\n'.join(offences) or 'the layers are in order')
     return 1 if offences else 0
 

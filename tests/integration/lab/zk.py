@@ -19,7 +19,8 @@ JVM = ('-Xms32m -Xmx64m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshar
        '-Dzookeeper.fastleader.maxNotificationInterval=400').split()
 
 # In ticks: how long a follower may take to join, and how long leader and follower bear each other's silence.
-INIT_LIMIT = 50
+# When a leader is cut off, up to half of the elections (measured) cost one INIT_LIMIT.
+INIT_LIMIT = 20
 SYNC_LIMIT = 10
 
 
