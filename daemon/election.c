@@ -7,7 +7,7 @@
 #include "election_internal.h"
 
 /* Flat and without padding: states are compared and hashed as bytes. */
-static_assert(sizeof(struct election) == 14 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
+static_assert(sizeof(struct election) == 15 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
 	      "padding");
 static_assert(sizeof(struct election_view) == 16, "padding");
 static_assert(sizeof(struct election_event) == 5 * 8 + 16 + 4 + 12, "padding");
@@ -515,7 +515,8 @@ void election_step(const struct election_config *config, struct election *state,
 	while (advance(&s))
 		assert(++moves < MOVES_MAX);
 	hand_back(&s);
-	lease_drive(&s);
+	if (state->phase != PHASE_GONE)
+		lease_drive(&s);
 	check(state);
 }
 
@@ -535,13 +536,17 @@ int64_t election_next_us(const struct election_config *config, const struct elec
 {
 	const struct election *e = state;
 	int64_t now_us = e->now_us;
-	int64_t next_us = soonest(lease_next_us(config, e), e->deadline_us, now_us);
+	int64_t next_us;
+
+	if (e->phase == PHASE_GONE)
+		return 0;
+	next_us = soonest(lease_next_us(config, e), e->deadline_us, now_us);
 
 	if (e->attached)
 		next_us = soonest(next_us, e->retry_us, now_us);
 	if (e->phase == PHASE_FOLLOW && vacant(e))
 		next_us = soonest(next_us, e->penalty_until_us, now_us);
-	if (e->shutdown && e->phase != PHASE_GONE)
+	if (e->shutdown)
 		next_us = soonest(next_us, e->depart_by_us, now_us);
 	return next_us;
 }

@@ -12,6 +12,10 @@
  * is known (the view, the channels), then the same level-triggered evaluation runs: no event is ever needed twice, and
  * none that gets lost leaves the node waiting, because the next one (any one) sees the same facts.
  *
+ * What the shell owes: a VIEW told after a transaction's DONE contains its effect; answers to
+ * questions of an earlier phase never come after the question was asked anew; when a connection is
+ * lost, every open answer (UNKNOWN) comes before the next SESSION_UP.
+ *
  * Times are int64_t microseconds of CLOCK_BOOTTIME, as told by the events; they never go back. 0 means "none".
  */
 
@@ -264,6 +268,7 @@ struct election {
 	int64_t renew_sent_us;	/* renewal under way; 0: none */
 	int64_t renew_next_us;	/* not before */
 	int64_t op_sent_us;	/* transaction under way */
+	int64_t killed_us;	/* when KILL was said in this stop; 0: not */
 	int64_t stop_since_us;	/* when the stop of the work began */
 	int64_t penalty_until_us;
 	int64_t retry_us;     /* no contention before */
@@ -288,12 +293,11 @@ struct election {
 	uint8_t scanning;     /* SCAN under way */
 	uint8_t fencing;      /* FENCE under way */
 	uint8_t counting;     /* COUNT_PEERS under way */
-	uint8_t killed;	      /* KILL was said in this stop */
 	uint8_t self_fenced;  /* SELF_FENCE was said in this stop */
 	uint8_t cut;	      /* CUT was said on this connection */
 	uint8_t resume_ok;    /* RESUME: was primary, not in between */
 	uint8_t fence_failed; /* this takeover's fence failed */
-	uint8_t pad[4];
+	uint8_t pad[5];
 };
 
 /* What keeps a node from contending: bits. The same function serves the election and `primaryctl explain`. */
