@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The structured log: one event of events.h, some fields, one sentence. To the journal, with
+ * MESSAGE_ID and fields, when stderr is connected to it; else one readable line an event:
+ *
+ *   2025-03-01T12:00:00.123+0100 hv1 warning disconnected: zk2:2181 does not answer epoch=4294967298
+ *
+ * Nothing here blocks: a line that cannot be taken at once is dropped, counted, and the count is said
+ * as soon as possible. The flags of stderr, which may be shared, are not touched. SIGPIPE must be
+ * ignored by the process.
+ *
+ * Every text may come from strangers: control characters and broken UTF-8 are escaped (\n, \x1b), and
+ * lengths bounded. Events marked REPEATS are rationed; what was left out is summed up later.
+ */
+
+#include "events.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct log;
+
+/* Bounds. */
+#define LOG_TEXT_MAX 200     /* bytes of a field after escaping, "..." included */
+#define LOG_MESSAGE_MAX 2000 /* bytes of the sentence after escaping, "..." included */
+#define LOG_BURST 5	     /* events of one kind within LOG_WINDOW_US, if marked REPEATS */
+#define LOG_WINDOW_US (30 * INT64_C(1000000))
+
+#define LOG_FIELDS(X)                                                                              \
+	X("PRIMARYD_EVENT", "the event's name")                                                    \
+	X("PRIMARYD_NODE", "this node")                                                            \
+	X("PRIMARYD_PRIMARY", "the desired or acting primary")                                     \
+	X("PRIMARYD_EPOCH", "the epoch of its claim")                                              \
+	X("PRIMARYD_STATE", "the state of this node")                                              \
+	X("PRIMARYD_TARGET", "the node or thing that the event is about")                          \
+	X("PRIMARYD_REASON", "why")                                                                \
+	X("PRIMARYD_USEC", "how long it took, in microseconds")
+
+/* NULL and 0: not given. */
+struct log_fields {
+	const char *primary;
+	int64_t epoch;
+	const char *state;
+	const char *target;
+	const char *reason;
+	int64_t usec;
+};
+
+enum log_target {
+	LOG_TARGET_AUTO, /* the journal if fd leads there ($JOURNAL_STREAM), else lines */
+	LOG_TARGET_LINES,
+	LOG_TARGET_JOURNAL,
+	LOG_TARGET_NONE, /* for load drivers */
+};
+
+struct log_options {
+	const char *node; /* NULL or "": not known yet */
+	enum log_target target;
+	int fd;			    /* for the lines: STDERR_FILENO; not closed */
+	const char *journal_socket; /* NULL: journald's */
+	int64_t (*clock_us)(void);  /* NULL: time_boot_us(); for the ration */
+};
+
+/* Returns 0 or -errno (ENOMEM, EMFILE...). Strings are copied. */
+int log_create(const struct log_options *options, struct log **ret_log);
+
+/* Says what is unsaid, if that is possible at once. Takes NULL. Returns NULL. */
+struct log *log_destroy(struct log *log);
+
+/* fields may be NULL. A NULL log takes everything and says nothing. */
+void log_event(struct log *log, enum event event, const struct log_fields *fields, const char *fmt,
+	       ...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * Sums up what was left out in windows that are over. log_event() does it, too: a timer is only
+ * needed for a log that may stay silent. Returns when the next window with something left out ends,
+ * in time_boot_us(); 0: none.
+ */
+int64_t log_summarize(struct log *log);
+
+const char *log_event_name(enum event event);	    /* "session_lost" */
+const char *log_event_message_id(enum event event); /* 32 hex digits */
+const char *log_event_text(enum event event);	    /* what it means */
+int log_event_priority(enum event event);	    /* LOG_EMERG to LOG_DEBUG */
+
+/*
+ * Text for people and logs: control characters as \n, \t, \r or \xHH, backslashes doubled, broken UTF-8
+ * as \xHH. What does not fit into n_out bytes (NUL included, at least 8) ends with "...". Returns out.
+ */
+char *log_escape(const char *text, char *out, size_t n_out);
