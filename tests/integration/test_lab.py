@@ -5,7 +5,6 @@ import subprocess
 import time
 
 import pytest
-from kazoo.client import KazooClient
 
 from lab import netns, oracle as oracle_module, process, view, zk
 from lab.node import is_built, program
@@ -104,8 +103,7 @@ def test_isolated_follower_loses_the_leader(isolated_ensemble):
 def proxied(ensemble):
     """A kazoo client of one second's session behind proxies, and the proxies."""
     links = zk.ClientLinks(ensemble)
-    client = KazooClient(links.connect, timeout=1.0)
-    client.start(15)
+    client = view.connect(links.connect, timeout=1.0)
     yield client, links
     links.set_mode('pass')
     client.stop()
