@@ -50,7 +50,7 @@ static int64_t phase_deadline_us(const struct election_step *s, enum election_ph
 	const struct election_config *c = s->config;
 	int64_t now_us = s->state->now_us;
 
-	switch (to) {
+	switch ((int)to) { /* the others have no deadline */
 	case PHASE_CONTEND:
 		return now_us + c->contend_delay_us;
 	case PHASE_AWAIT:
