@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* From a vacancy to the work being up, and what may come between. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "test_election_play.h"
+#include "test_election_preludes.h"
+
+static void test_vacancy_to_primary(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_PRIMARY);
+	assert_int_equal(play.state.epoch, play.state.view.key_mzxid);
+}
+
+static void test_key_missing(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view missing@0 free   => follow: do create key\n"
+					  "60 done ok               => follow: refresh\n"
+					  "70 view none@0 free      => lock: lock\n"
+					  "80 lock ok               => claim: do claim@0\n");
+}
+
+static void test_holder_dead(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view dead@1 free      => lock: lock\n"
+					  "60 lock ok               => claim: do claim@1\n"
+					  "70 done ok               => await\n");
+}
+
+/* The loser sees the claim of the other and stops waiting at once. */
+static void test_loser(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => lock: lock\n"
+					  "55 view other@3 free     => follow: unlock\n"
+					  "900 view other@3 taken   => follow\n");
+}
+
+static void test_claim_conflict(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => lock: lock\n"
+					  "60 lock ok               => claim: do claim@2\n"
+					  "70 done conflict         => follow: unlock, refresh\n"
+					  "80 view other@3 free     => follow\n");
+}
+
+static void test_contend_delay(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.config.contend_delay_us = 100 * PLAY_MS;
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend\n"
+					  "150 time                 => lock: lock\n"
+					  "160 lock ok              => claim: do claim@2\n");
+}
+
+/* The head start was used: the lesser candidate never asks for the lock. */
+static void test_contend_delay_used(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.config.contend_delay_us = 100 * PLAY_MS;
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend\n"
+					  "70 view other@3 free     => follow\n"
+					  "500 view other@3 taken   => follow\n");
+}
+
+/* The key was claimed and released meanwhile: what was remembered is void, the contest starts anew. */
+static void test_version_moved(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => lock: lock\n"
+					  "60 view none@4 free      => lock: unlock, lock\n"
+					  "70 lock ok               => claim: do claim@4\n");
+}
+
+static void test_lock_timeout(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => lock: lock\n"
+					  "450 lock conflict        => follow\n"
+					  "460 view none@2 free     => follow\n"
+					  "850 time                 => lock: lock\n");
+}
+
+static void test_lock_lost(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => lock: lock\n"
+					  "60 lock failed           => follow\n"
+					  "460 time                 => lock: lock\n");
+}
+
+static void test_disconnected_in_contest(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => lock: lock\n"
+					  "60 down                  => follow: unlock\n"
+					  "500 up 6000              => follow\n"
+					  "510 view none@2 free     => lock: lock\n"
+					  "520 lost                 => offline: unlock\n"
+					  "530 up 6000 fresh        => offline: do register\n");
+}
+
+/* Unknown, and it was applied: the key is read, and says so. */
+static void test_claim_unknown_applied(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => lock: lock\n"
+					  "60 lock ok               => claim: do claim@2\n"
+					  "70 down                  => claim\n"
+					  "70 done unknown          => follow: unlock\n"
+					  "90 up 6000               => follow\n"
+					  "95 view me@3 free        => await\n"
+					  "595 time                 => enter: do enter@3\n");
+}
+
+/* Unknown, and it was not applied: back to the contest, with what is read now. */
+static void test_claim_unknown_lost(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => lock: lock\n"
+					  "60 lock ok               => claim: do claim@2\n"
+					  "70 done unknown          => follow: unlock, refresh\n"
+					  "71 down                  => follow\n"
+					  "90 up 6000               => follow\n"
+					  "95 view none@2 free      => lock: lock\n");
+}
+
+static void test_claim_failed(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => lock: lock\n"
+					  "60 lock ok               => claim: do claim@2\n"
+					  "70 done failed           => follow: unlock, refresh\n"
+					  "80 view none@2 free      => follow\n"
+					  "470 time                 => lock: lock\n");
+}
+
+/* The old primary still acts: the takeover goes on in the moment its post is free. */
+static void test_blocked_by_old_primary(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view me@2 taken       => await\n"
+					  "550 time                 => await\n"
+					  "1750 view me@2 free      => enter: do enter@2\n"
+					  "1755 done conflict       => await: refresh\n"
+					  "1760 view me@2 taken     => await\n"
+					  "3000 view me@2 free      => enter: do enter@2\n"
+					  "3010 done ok             => recover: scan, renew\n");
+}
+
+static void test_transition_cancelled(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"300 view other@4 free    => follow\n"
+					"900 view other@4 taken   => follow\n");
+}
+
+/* Named again after a cancelled transition: the delay starts anew. */
+static void test_transition_restarted(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "300 view other@4 free    => follow\n"
+					"400 view me@5 free       => await\n"
+					"900 time                 => enter: do enter@5\n");
+}
+
+static void test_enter_unknown_applied(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.renewals_by_hand = true;
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 down                 => enter\n"
+					"620 done unknown         => enter\n"
+					"640 up 6000              => enter\n"
+					"650 view me@3 mine       => enter: renew\n"
+					"660 renewed ok           => recover: scan\n"
+					"670 corpses 0            => begin: start\n");
+	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (650 + 3940) * PLAY_MS);
+}
+
+static void test_enter_unknown_lost(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 down                 => enter\n"
+					"620 done unknown         => enter\n"
+					"640 up 6000              => enter\n"
+					"650 view me@3 free       => enter: do enter@3\n"
+					"660 done ok              => recover: scan, renew\n");
+}
+
+/* Entered, unknown, and meanwhile the key went to another: the post is given back, no work was started. */
+static void test_enter_unknown_superseded(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 down                 => enter\n"
+					"620 done unknown         => enter\n"
+					"640 up 6000              => enter\n"
+					"650 view other@4 mine    => leave: do leave\n"
+					"660 done ok              => follow\n");
+}
+
+/* The lease that the takeover opens counts from its sending: answered too late, it is over before it began. */
+static void test_enter_answered_late(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"1360 time                => enter: cut\n"
+					"3550 done ok             => leave: do leave\n");
+}
+
+static void test_corpses_fenced(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.config.acquire_delay_us = 300 * PLAY_MS;
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan, renew\n"
+					"640 corpses 2            => recover\n"
+					"940 time                 => recover: fence\n"
+					"2000 fenced ok           => begin: start\n"
+					"2100 started ok          => primary\n");
+}
+
+/* Somebody else died meanwhile, or the connection broke: look again. */
+static void test_fence_looks_again(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan, renew\n"
+					"640 corpses 1            => recover: fence\n"
+					"700 fenced unknown       => recover: scan\n"
+					"710 corpses 1            => recover: fence\n"
+					"720 fenced ok            => begin: start\n");
+}
+
+/* The takeover stops, the key is handed back, and this node stays out for the penalty. */
+static void test_fence_fails(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan, renew\n"
+					"640 corpses 1            => recover: fence\n"
+					"700 fenced failed        => leave: do leave\n"
+					"710 done ok              => follow: do hand back@3\n"
+					"720 done ok              => follow\n"
+					"725 view none@4 free     => follow\n"
+					"5700 time                => lock: lock\n");
+	assert_int_equal(play.state.failures, 1);
+}
+
+static void test_scan_lost(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan, renew\n"
+					"630 down                 => recover\n"
+					"630 corpses unknown      => recover\n"
+					"640 up 6000              => recover: renew\n"
+					"650 view me@3 mine       => recover: scan\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_vacancy_to_primary),
+		cmocka_unit_test(test_key_missing),
+		cmocka_unit_test(test_holder_dead),
+		cmocka_unit_test(test_loser),
+		cmocka_unit_test(test_claim_conflict),
+		cmocka_unit_test(test_contend_delay),
+		cmocka_unit_test(test_contend_delay_used),
+		cmocka_unit_test(test_version_moved),
+		cmocka_unit_test(test_lock_timeout),
+		cmocka_unit_test(test_lock_lost),
+		cmocka_unit_test(test_disconnected_in_contest),
+		cmocka_unit_test(test_claim_unknown_applied),
+		cmocka_unit_test(test_claim_unknown_lost),
+		cmocka_unit_test(test_claim_failed),
+		cmocka_unit_test(test_blocked_by_old_primary),
+		cmocka_unit_test(test_transition_cancelled),
+		cmocka_unit_test(test_transition_restarted),
+		cmocka_unit_test(test_enter_unknown_applied),
+		cmocka_unit_test(test_enter_unknown_lost),
+		cmocka_unit_test(test_enter_unknown_superseded),
+		cmocka_unit_test(test_enter_answered_late),
+		cmocka_unit_test(test_corpses_fenced),
+		cmocka_unit_test(test_fence_looks_again),
+		cmocka_unit_test(test_fence_fails),
+		cmocka_unit_test(test_scan_lost),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

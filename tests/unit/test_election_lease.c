@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The lease: what a primary does that is cut off, late, robbed or restarted. T = 6 s. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "daemon/lease.h"
+#include "test_election_play.h"
+#include "test_election_preludes.h"
+
+static void play_from_primary(struct play *play, const char *script)
+{
+	play_init(play);
+	play_script(play, PLAY_PRIMARY);
+	play->renewals_by_hand = true;
+	play_script(play, script);
+}
+
+static void test_arithmetic(void **state)
+{
+	for (int64_t t_us = 600 * PLAY_MS; t_us < 600000 * PLAY_MS; t_us += 777 * PLAY_MS) {
+		int64_t fit_us = t_us / 3 - lease_margin_us(t_us);
+
+		/* Sent, lost, cut, sent again, answered: all that before the work must be stopped. */
+		assert_true(lease_length_us(t_us) - fit_us >=
+			    lease_renew_us(t_us) + 2 * lease_cut_us(t_us));
+		assert_true(lease_fits(t_us, fit_us));
+		assert_false(lease_fits(t_us, fit_us + 1));
+		/* Down before the ensemble may give the post to another. */
+		assert_true(lease_length_us(t_us) < t_us - t_us / 4 - lease_renew_us(t_us) + 1);
+	}
+}
+
+/* Each T/12, and each acknowledgement moves the end on from the time of its sending. */
+static void test_renewals(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time          => primary: renew\n"
+				 "1300 renewed ok    => primary\n"
+				 "1620 time          => primary: renew\n"
+				 "1621 renewed ok    => primary\n");
+	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (1620 + 3940) * PLAY_MS);
+}
+
+/* A renewal that takes longer than T/12 is followed by the next at once, never by two. */
+static void test_slow_renewal(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time          => primary: renew\n"
+				 "1800 renewed ok    => primary: renew\n"
+				 "1850 renewed ok    => primary\n"
+				 "2300 time          => primary: renew\n");
+}
+
+/* Cut off, silently: the next server is tried, in vain; the work is down before the lease ends. */
+static void test_run_out(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time            => primary: renew\n"
+				 "1870 time            => primary: cut\n"
+				 "1871 down            => primary\n"
+				 "1871 renewed unknown => primary\n"
+				 "3560 time            => stop: stop\n"
+				 "4000 stopped         => leave\n"
+				 "9000 lost            => offline\n"
+				 "9001 up 6000 fresh   => offline: do register\n"
+				 "9010 done ok         => follow\n");
+}
+
+/* Connected again with time left: one committed write, and nothing has happened. */
+static void test_run_out_averted(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time            => primary: renew\n"
+				 "1870 time            => primary: cut\n"
+				 "1871 down            => primary\n"
+				 "1871 renewed unknown => primary\n"
+				 "3500 up 6000         => primary: renew\n"
+				 "3510 renewed ok      => primary\n"
+				 "3520 view me@3 mine  => primary\n"
+				 "4000 time            => primary: renew\n");
+}
+
+/* Connected again while the work is already being stopped: the stop goes on, and gets the time to be orderly. */
+static void test_run_out_reconnected_too_late(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time            => primary: renew\n"
+				 "1870 time            => primary: cut\n"
+				 "1871 down            => primary\n"
+				 "1871 renewed unknown => primary\n"
+				 "3560 time            => stop: stop\n"
+				 "3600 up 6000         => stop\n"
+				 "3610 view me@3 mine  => stop: renew\n"
+				 "3620 renewed ok      => stop\n"
+				 "4110 time            => stop: renew\n"
+				 "4120 renewed ok      => stop\n"
+				 "4500 stopped         => leave: do leave\n"
+				 "4510 done ok         => await\n");
+}
+
+/* What will not stop is killed while there is still time. */
+static void test_run_out_hangs(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time            => primary: renew\n"
+				 "1130 down            => primary\n"
+				 "1130 renewed unknown => primary\n"
+				 "3560 time            => stop: stop\n"
+				 "4435 time            => stop: kill\n"
+				 "4450 stopped         => leave\n");
+}
+
+static void test_run_out_will_not_die(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time            => primary: renew\n"
+				 "1130 down            => primary\n"
+				 "1130 renewed unknown => primary\n"
+				 "3560 time            => stop: stop\n"
+				 "4435 time            => stop: kill\n"
+				 "4560 time            => stop: self-fence\n"
+				 "60000 stopped        => leave\n");
+}
+
+/* Slept past the lease: the answer that waits in the socket is not even looked at before the work is being stopped. */
+static void test_late_timer(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time            => primary: renew\n"
+				 "1870 time            => primary: cut\n");
+	play_script(&play, "!30000 renewed ok     => stop: stop, renew\n"
+			   "30125 time           => stop: kill\n"
+			   "30250 time           => stop: self-fence\n");
+}
+
+/* Deadline of a stop and end of the lease, whichever is first: here an orderly stop is overtaken by the lease. */
+static void test_lease_ends_orderly_stop(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "700 view other@4 mine  => yield\n"
+				 "1120 time              => yield: renew\n"
+				 "1130 renewed ok        => yield\n"
+				 "1200 time              => stop: stop\n"
+				 "1620 time              => stop: renew\n"
+				 "1700 down              => stop\n"
+				 "1700 renewed unknown   => stop\n"
+				 "4935 time              => stop: kill\n");
+}
+
+static void test_post_lost(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1000 view me@3 free    => stop: stop\n"
+				 "1100 stopped           => leave: do leave\n"
+				 "1110 done ok           => await\n");
+}
+
+static void test_renewal_refused(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time              => primary: renew\n"
+				 "1130 renewed conflict  => stop: stop, refresh\n"
+				 "1140 view me@3 taken   => stop\n"
+				 "2130 time              => stop: kill\n"
+				 "2140 stopped           => leave: do leave\n");
+}
+
+static void test_session_lost(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1000 lost              => stop: stop\n"
+				 "1010 up 6000 fresh     => stop\n"
+				 "1020 view none@4 free  => stop\n"
+				 "1100 stopped           => offline: do register\n"
+				 "1110 done ok           => lock: lock\n");
+}
+
+/* While the dead are being fenced the lease runs out: nothing was started, nothing is to be stopped. */
+static void test_run_out_in_recover(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan, renew\n"
+					"630 corpses 1            => recover: fence\n"
+					"640 down                 => recover\n"
+					"3560 time                => leave\n"
+					"4000 fenced ok           => leave\n"
+					"5000 up 6000             => leave: do leave\n"
+					"5010 done ok             => follow\n");
+}
+
+/* The same session within the lease: looked at, proven by a write, the work untouched. */
+static void test_resume(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.renewals_by_hand = true;
+	play_script(&play, "0 start primary 2500     => resume\n"
+			   "10 up 6000               => resume\n"
+			   "20 view me@3 mine        => resume: renew\n"
+			   "30 renewed ok            => primary\n"
+			   "40 view me@3 mine        => primary\n");
+	assert_int_equal(play.state.epoch, 77);
+	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (20 + 3940) * PLAY_MS);
+	assert_true(play.state.registered);
+}
+
+static void test_resume_superseded(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.renewals_by_hand = true;
+	play_script(&play, "0 start primary 2500     => resume\n"
+			   "10 up 6000               => resume\n"
+			   "20 view other@4 mine     => resume: renew\n"
+			   "30 renewed ok            => yield\n"
+			   "530 time                 => stop: stop\n");
+}
+
+static void test_resume_too_late(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, "0 start primary 900      => stop: stop\n"
+			   "100 stopped              => offline\n"
+			   "110 up 6000 fresh        => offline: do register\n");
+}
+
+/* No server answers in time. */
+static void test_resume_unanswered(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, "0 start primary 2500     => resume\n"
+			   "1500 time                => stop: stop\n"
+			   "1600 up 6000             => stop\n"
+			   "1610 view me@3 mine      => stop\n"
+			   "1700 stopped             => offline: do register\n"
+			   "1710 done ok             => leave: do leave\n"
+			   "1720 done ok             => await\n");
+}
+
+static void test_resume_post_gone(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, "0 start primary 2500     => resume\n"
+			   "10 up 6000               => resume\n"
+			   "20 view other@4 taken    => stop: stop\n"
+			   "30 stopped               => offline: do register\n"
+			   "40 done ok               => follow\n");
+}
+
+static void test_resume_session_gone(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, "0 start primary 2500     => resume\n"
+			   "10 lost                  => stop: stop\n"
+			   "20 up 6000 fresh         => stop\n"
+			   "30 stopped               => offline: do register\n");
+}
+
+/* Was starting or stopping the work: what state it is in is not known, so it is stopped, and only then left. */
+static void test_resume_in_between(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, "0 start other 2500       => stop: stop\n"
+			   "10 up 6000               => stop\n"
+			   "20 view me@3 mine        => stop\n"
+			   "30 stopped               => offline: do register\n"
+			   "40 done ok               => leave: do leave\n"
+			   "50 done ok               => await\n");
+}
+
+/* A state file that says nothing about the lease is not believed. */
+static void test_resume_without_lease(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, "0 start primary          => stop: stop\n"
+			   "100 stopped              => offline\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_arithmetic),
+		cmocka_unit_test(test_renewals),
+		cmocka_unit_test(test_slow_renewal),
+		cmocka_unit_test(test_run_out),
+		cmocka_unit_test(test_run_out_averted),
+		cmocka_unit_test(test_run_out_reconnected_too_late),
+		cmocka_unit_test(test_run_out_hangs),
+		cmocka_unit_test(test_run_out_will_not_die),
+		cmocka_unit_test(test_late_timer),
+		cmocka_unit_test(test_lease_ends_orderly_stop),
+		cmocka_unit_test(test_post_lost),
+		cmocka_unit_test(test_renewal_refused),
+		cmocka_unit_test(test_session_lost),
+		cmocka_unit_test(test_run_out_in_recover),
+		cmocka_unit_test(test_resume),
+		cmocka_unit_test(test_resume_superseded),
+		cmocka_unit_test(test_resume_too_late),
+		cmocka_unit_test(test_resume_unanswered),
+		cmocka_unit_test(test_resume_post_gone),
+		cmocka_unit_test(test_resume_session_gone),
+		cmocka_unit_test(test_resume_in_between),
+		cmocka_unit_test(test_resume_without_lease),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
