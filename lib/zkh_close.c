@@ -55,10 +55,25 @@ static void close_ask(struct zkh_session *session)
 		return;
 	}
 	session->closing.state = ZKH_CLOSE_ASKED;
+	session->closing.asked_until_ms = zkh_now_ms() + session->granted_ms / 3;
 	session->closing.tail_length = 0;
 	ev_io_stop(session->loop, &session->io);
 	ev_io_set(&session->io, session->fd, EV_READ);
 	ev_io_start(session->loop, &session->io);
+}
+
+/*
+ * No answer. Connect again: the server will either know the session, and is asked again, or not, which is
+ * what we want.
+ */
+static void close_again(struct zkh_session *session, const char *why)
+{
+	session->closing.state = ZKH_CLOSE_DRAINING;
+	session->cut = why;
+	(void) shutdown(session->fd, SHUT_RDWR);
+	(void) zookeeper_process(session->zh, ZOOKEEPER_READ | ZOOKEEPER_WRITE);
+	zkh_link_update(session);
+	zkh_session_kick(session);
 }
 
 void zkh_close_advance(struct zkh_session *session, int64_t now_ms)
@@ -71,6 +86,18 @@ void zkh_close_advance(struct zkh_session *session, int64_t now_ms)
 		close_finish(session, session->link == ZKH_LINK_UP ? ZKH_TIMEOUT : ZKH_NOT_CONNECTED);
 	else if (closing->state == ZKH_CLOSE_DRAINING && close_drained(session))
 		close_ask(session);
+	else if (closing->state == ZKH_CLOSE_ASKED && now_ms >= closing->asked_until_ms)
+		close_again(session, "no answer to the close request");
+}
+
+int64_t zkh_close_due_ms(const struct zkh_session *session)
+{
+	const struct zkh_closing *closing = &session->closing;
+
+	if (closing->state == ZKH_CLOSE_ASKED && closing->asked_until_ms < closing->deadline_ms)
+		return closing->asked_until_ms;
+	return closing->state == ZKH_CLOSE_NONE || closing->state == ZKH_CLOSE_OVER ? INT64_MAX :
+										       closing->deadline_ms;
 }
 
 static void close_remember(struct zkh_closing *closing, const unsigned char *data, size_t length)
@@ -118,11 +145,7 @@ void zkh_close_readable(struct zkh_session *session)
 		close_finish(session, ZKH_OK);
 		return;
 	}
-	/* Lost before the answer. Connect again: the server will either know the session, and is asked again,
-	   or not, which is what we want. */
-	session->closing.state = ZKH_CLOSE_DRAINING;
-	(void) zookeeper_process(session->zh, ZOOKEEPER_READ);
-	zkh_link_update(session);
+	close_again(session, "connection lost");
 }
 
 void zkh_close_expired(struct zkh_session *session)

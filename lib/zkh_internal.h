@@ -81,6 +81,7 @@ enum zkh_close_state {
 struct zkh_closing {
 	enum zkh_close_state state;
 	int64_t deadline_ms;
+	int64_t asked_until_ms; /* ZKH_CLOSE_ASKED: then another server is asked */
 	void (*done)(void *userdata, int result);
 	void *userdata;
 	unsigned char tail[20]; /* the last bytes that the server sent: the reply, when it is the reply */
@@ -127,6 +128,7 @@ struct zkh_session {
 	char *servers;
 	char *root; /* "" for "/" */
 	size_t root_length;
+	int root_result; /* of zkh_make_root's last create */
 	char *auth_scheme, *auth_credential;
 	int32_t timeout_ms, connect_timeout_ms;
 	zkh_session_fn on_event;
@@ -159,7 +161,7 @@ struct zkh_session {
 	bool fresh;
 	int32_t granted_ms;
 	char server[80];
-	char trouble[128]; /* what libzookeeper said last */
+	int trouble; /* errno of the failure that ends the link, 0: not known */
 
 	struct zkh_op_list sent;    /* given to libzookeeper, in order */
 	struct zkh_op_list refused; /* to be called back with ZKH_NOT_CONNECTED */
@@ -201,7 +203,7 @@ bool zkh_link_has_socket(const struct zkh_session *session);
 
 /* zkh_op.c */
 void zkh_op_list_init(struct zkh_op_list *list);
-/* A new op on no list; takes txn over when it succeeds. NULL: out of memory. */
+/* A new op on no list. NULL: out of memory. */
 struct zkh_op *zkh_op_create(struct zkh_session *session, void (*fail)(struct zkh_op *op, int result),
 			     void *userdata);
 /* Whether a request may be given to libzookeeper now. If not: zkh_op_refuse(). */
@@ -209,6 +211,7 @@ bool zkh_op_ready(const struct zkh_session *session);
 void zkh_op_refuse(struct zkh_op *op);
 /* What libzookeeper said when it was given the request. 0: it is under way, else op is gone. */
 int zkh_op_submitted(struct zkh_op *op, int code);
+void zkh_op_discard(struct zkh_op *op); /* on no list and not given to libzookeeper: frees it */
 /* For completions: takes op off its list. False: nobody wants to know, op has been freed. */
 bool zkh_op_begin(struct zkh_op *op);
 void zkh_op_end(struct zkh_op *op); /* after the callback: frees it */
@@ -219,6 +222,8 @@ void zkh_op_drop_all(struct zkh_session *session);     /* no callbacks */
 
 /* zkh_txn.c */
 void zkh_txn_failed(struct zkh_op *op, int result);
+/* A persistent, empty key; path counts from "/", not from the session's root. */
+void zkh_txn_create_absolute(struct zkh_txn *txn, const char *path);
 
 /* zkh_watch.c */
 void zkh_watch_dispatch(struct zkh_session *session, int type, const char *path);
@@ -229,6 +234,7 @@ void zkh_watch_fired(struct _zhandle *zh, int type, int state, const char *path,
 /* zkh_close.c. While ZKH_CLOSE_ASKED nothing but these may touch the socket. */
 void zkh_close_advance(struct zkh_session *session, int64_t now_ms);
 void zkh_close_readable(struct zkh_session *session);
+int64_t zkh_close_due_ms(const struct zkh_session *session); /* INT64_MAX: nothing */
 void zkh_close_expired(struct zkh_session *session); /* the handle is closed already */
 
 /* zkh_result.c: libzookeeper's code as one of ours. */

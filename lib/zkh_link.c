@@ -37,50 +37,57 @@
 
 #define CLOSE_PACKETS_MAX (1 << 20)
 
-/*
- * libzookeeper's log callback has no argument: this tells it whose call is under way. It is the only thing here
- * that outlives a call, and it is NULL whenever none runs.
- */
-static _Thread_local struct zkh_session *logging;
-
-static void link_log(const char *message)
+/* Nothing is logged at level 0; this is for whoever raises it: a library does not write to stderr. */
+static void link_swallow(const char *message)
 {
-	const char *number = strstr(message, "errno=");
-	int error;
+}
 
-	if (logging == NULL || number == NULL)
-		return;
-	error = atoi(number + strlen("errno="));
-	if (error == EHOSTDOWN) /* the library's own name for an end of file */
-		snprintf(logging->trouble, sizeof(logging->trouble), "connection closed by the server");
-	else if (error == ESTALE)
-		snprintf(logging->trouble, sizeof(logging->trouble), "session has expired");
-	else
-		snprintf(logging->trouble, sizeof(logging->trouble), "%s", strerror(error));
+/*
+ * What went wrong is in errno when a call fails, unless a callback ran in between; then zkh_watch_fired() has
+ * kept it. The library's log would say it too, but formatting it reads the time zone from disk every time.
+ */
+static void link_note_trouble(struct zkh_session *session, int code)
+{
+	if (code != ZOK && code != ZNOTHING && session->trouble == 0)
+		session->trouble = errno;
+}
+
+static const char *trouble_text(int trouble)
+{
+	switch (trouble) {
+	case 0:
+	case EAGAIN:
+	case EINPROGRESS:
+		return "connection lost";
+	case EHOSTDOWN: /* the library's own name for an end of file */
+		return "connection closed by the server";
+	case ESTALE:
+		return "session has expired";
+	default:
+		return strerror(trouble);
+	}
 }
 
 static int link_process(struct zkh_session *session, int events)
 {
-	struct zkh_session *outer = logging;
 	int r;
 
-	logging = session;
+	errno = 0;
 	r = zookeeper_process(session->zh, events);
-	logging = outer;
+	link_note_trouble(session, r);
 	return r;
 }
 
 static int link_interest(struct zkh_session *session, int *ret_fd, int *ret_events, int64_t *ret_wait_ms)
 {
-	struct zkh_session *outer = logging;
 	struct timeval wait = { 0 };
 	int r;
 
 	*ret_fd = -1;
 	*ret_events = 0;
-	logging = session;
+	errno = 0;
 	r = zookeeper_interest(session->zh, ret_fd, ret_events, &wait);
-	logging = outer;
+	link_note_trouble(session, r);
 	*ret_wait_ms = (int64_t) wait.tv_sec * 1000 + wait.tv_usec / 1000;
 	return r;
 }
@@ -163,19 +170,16 @@ static char *addresses_list(struct zkh_session *session)
 
 static void link_open(struct zkh_session *session, int64_t now_ms)
 {
-	struct zkh_session *outer = logging;
 	clientid_t id = { .client_id = session->id.id };
 	char *list = addresses_list(session);
 
 	memcpy(id.passwd, session->id.password, sizeof(id.passwd));
-	zoo_set_debug_level(ZOO_LOG_LEVEL_ERROR);
+	zoo_set_debug_level((ZooLogLevel) 0);
 	zoo_deterministic_conn_order(1);
-	logging = session;
 	if (list != NULL)
 		session->zh = zookeeper_init2(list, zkh_watch_fired, session->timeout_ms,
 					      session->id.id != 0 ? &id : NULL, session,
-					      ZOO_NO_LOG_CLIENTENV, link_log);
-	logging = outer;
+					      ZOO_NO_LOG_CLIENTENV, link_swallow);
 	free(list);
 	if (session->zh == NULL) {
 		session->hold_until_ms = now_ms + pause_ms(session, OPEN_PAUSE_MS);
@@ -191,7 +195,6 @@ static void link_open(struct zkh_session *session, int64_t now_ms)
 
 void zkh_link_close_handle(struct zkh_session *session)
 {
-	struct zkh_session *outer = logging;
 
 	session->link = ZKH_LINK_NONE;
 	if (session->zh == NULL)
@@ -202,9 +205,7 @@ void zkh_link_close_handle(struct zkh_session *session)
 	for (int i = 0; i < CLOSE_PACKETS_MAX && zoo_state(session->zh) == ZOO_CONNECTED_STATE; i++)
 		(void) link_process(session, ZOOKEEPER_READ | ZOOKEEPER_WRITE);
 	link_watch(session, -1, 0);
-	logging = session;
 	(void) zookeeper_close(session->zh);
-	logging = outer;
 	session->zh = NULL;
 }
 
@@ -255,11 +256,11 @@ static void link_lost(struct zkh_session *session, int state)
 	bool cut = was == ZKH_LINK_UP && session->cut != NULL; /* asked for: the next one at once */
 	int64_t now_ms = zkh_now_ms();
 	const char *why = session->cut != NULL ? session->cut :
-			  session->trouble[0] != '\0' ? session->trouble : "connection lost";
+			  state == ZOO_AUTH_FAILED_STATE ? "credential refused" : trouble_text(session->trouble);
 	char detail[ZKH_DETAIL_MAX];
 
 	snprintf(detail, sizeof(detail), "%s: %s", session->server, why);
-	if (was == ZKH_LINK_UP && now_ms - session->link_since_ms >= STABLE_MS)
+	if (cut || (was == ZKH_LINK_UP && now_ms - session->link_since_ms >= STABLE_MS))
 		session->failures = 0;
 	else
 		session->failures++;
@@ -269,7 +270,7 @@ static void link_lost(struct zkh_session *session, int state)
 	link_watch(session, -1, 0);
 	if (state == ZOO_NOTCONNECTED_STATE)
 		link_flush_queues(session);
-	session->hold_until_ms = cut ? now_ms : now_ms + hold_ms(session);
+	session->hold_until_ms = now_ms + hold_ms(session);
 	zkh_op_fail_sent(session);
 	if (!session->destroyed)
 		zkh_op_fail_refused(session);
@@ -381,7 +382,7 @@ static void link_begin(struct zkh_session *session, int fd, int events, int64_t 
 {
 	(void) fcntl(fd, F_SETFD, FD_CLOEXEC);
 	snprintf(session->server, sizeof(session->server), "%s", zoo_get_current_server(session->zh));
-	session->trouble[0] = '\0';
+	session->trouble = 0;
 	session->cut = NULL;
 	session->link = ZKH_LINK_TRYING;
 	session->link_since_ms = now_ms;
@@ -442,6 +443,10 @@ static int64_t link_advance(struct zkh_session *session)
 {
 	int64_t now_ms = zkh_now_ms(), due_ms;
 
+	/* A socket closed silently by a send: seen before the library is asked, which would open another. */
+	zkh_link_update(session);
+	if (session->destroyed)
+		return 0;
 	if (session->link == ZKH_LINK_NONE) {
 		link_resolve(session, now_ms);
 		if (session->destroyed)
@@ -486,8 +491,8 @@ static void link_on_prepare(struct ev_loop *loop, ev_prepare *watcher, int reven
 	if (!session->destroyed)
 		zkh_close_advance(session, zkh_now_ms());
 	if (!session->destroyed && session->closing.state != ZKH_CLOSE_OVER) {
-		if (session->closing.state != ZKH_CLOSE_NONE && session->closing.deadline_ms < due_ms)
-			due_ms = session->closing.deadline_ms;
+		if (zkh_close_due_ms(session) < due_ms)
+			due_ms = zkh_close_due_ms(session);
 		link_arm(session, due_ms);
 	}
 	zkh_session_leave(session);

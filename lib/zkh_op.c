@@ -55,7 +55,7 @@ struct zkh_op *zkh_op_create(struct zkh_session *session, void (*fail)(struct zk
 	return op;
 }
 
-static void op_free(struct zkh_op *op)
+void zkh_op_discard(struct zkh_op *op)
 {
 	assert(op->link == NULL && !op->in_library && !op->calling);
 	zkh_txn_destroy(op->txn);
@@ -68,7 +68,7 @@ void zkh_op_cancel(struct zkh_op *op)
 		return;
 	list_take_out(op);
 	if (!op->in_library && !op->calling)
-		op_free(op);
+		zkh_op_discard(op);
 }
 
 bool zkh_op_ready(const struct zkh_session *session)
@@ -100,7 +100,7 @@ int zkh_op_submitted(struct zkh_op *op, int code)
 		zkh_session_cut(session);
 		return -ENOMEM;
 	}
-	op_free(op);
+	zkh_op_discard(op);
 	return code == ZBADARGUMENTS ? ZKH_INVALID : -ENOMEM;
 }
 
@@ -111,7 +111,7 @@ bool zkh_op_begin(struct zkh_op *op)
 	op->in_library = false;
 	if (!wanted) {
 		if (!op->calling)
-			op_free(op);
+			zkh_op_discard(op);
 		return false;
 	}
 	list_take_out(op);
@@ -123,7 +123,7 @@ void zkh_op_end(struct zkh_op *op)
 {
 	op->calling = false;
 	if (!op->in_library)
-		op_free(op);
+		zkh_op_discard(op);
 }
 
 void zkh_op_fail_sent(struct zkh_session *session)

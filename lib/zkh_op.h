@@ -54,9 +54,16 @@ typedef void (*zkh_children_fn)(void *userdata, int result, const char *const *n
 int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_children_fn fn,
 		 void *userdata, struct zkh_op **ret_op);
 
+typedef void (*zkh_done_fn)(void *userdata, int result);
+
+/*
+ * Creates the session's root where it is missing, key by key and empty; a root that exists is ZKH_OK. A session
+ * on "/" has nothing to do: ZKH_OK as well, when connected.
+ */
+int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct zkh_op **ret_op);
+
 /* Brings the connected server up to date with the leader; reads called after it see everything that was
  * committed before it. */
-typedef void (*zkh_done_fn)(void *userdata, int result);
 int zkh_sync(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct zkh_op **ret_op);
 
 /*

@@ -229,19 +229,15 @@ static void child_run(int output, pid_t parent, const char *servers)
 	_exit(0);
 }
 
+/* The child is over, or will not be waited for. */
 static void resolver_reset(struct zkh_resolver *resolver)
 {
-	ev_io_stop(resolver->loop, &resolver->exited);
+	ev_io_stop(resolver->loop, &resolver->readable);
 	ev_timer_stop(resolver->loop, &resolver->late);
-	close(resolver->pidfd);
 	close(resolver->output);
+	free(resolver->text);
+	resolver->text = NULL;
 	resolver->loop = NULL;
-}
-
-static void resolver_kill(struct zkh_resolver *resolver)
-{
-	(void) syscall(SYS_pidfd_send_signal, resolver->pidfd, SIGKILL, NULL, 0u);
-	resolver->killed = true;
 }
 
 /* Reads what the child said. Returns whether it is complete. */
@@ -263,19 +259,19 @@ static bool resolver_parse(char *output, struct zkh_addresses *addresses, char *
 	return complete;
 }
 
-static void resolver_on_exited(struct ev_loop *loop, ev_io *watcher, int revents)
+static void resolver_finish(struct zkh_resolver *resolver)
 {
-	struct zkh_resolver *resolver = watcher->data;
 	struct zkh_addresses addresses = { 0 };
-	char output[ZKH_RESOLVE_OUTPUT_MAX], problem[ZKH_DETAIL_MAX];
-	ssize_t length = read(resolver->output, output, sizeof(output) - 1);
-	bool killed = resolver->killed;
+	char problem[ZKH_DETAIL_MAX];
+	bool complete, killed = resolver->killed;
 
-	/* The loop's own SIGCHLD handling may have been faster: ECHILD is fine. */
-	(void) waitpid(resolver->pid, NULL, WNOHANG);
+	/* It closes the pipe as it exits, so this does not wait. The loop's own SIGCHLD handling may have been
+	   faster: ECHILD is fine. */
+	(void) waitpid(resolver->pid, NULL, 0);
+	resolver->text[resolver->length] = '\0';
+	complete = resolver_parse(resolver->text, &addresses, problem, sizeof(problem));
 	resolver_reset(resolver);
-	output[length > 0 ? length : 0] = '\0';
-	if (!resolver_parse(output, &addresses, problem, sizeof(problem)))
+	if (!complete)
 		snprintf(problem, sizeof(problem), "out of memory");
 	else if (killed)
 		snprintf(problem, sizeof(problem), "name resolution took too long");
@@ -285,19 +281,42 @@ static void resolver_on_exited(struct ev_loop *loop, ev_io *watcher, int revents
 	zkh_addresses_finish(&addresses);
 }
 
+static void resolver_on_readable(struct ev_loop *loop, ev_io *watcher, int revents)
+{
+	struct zkh_resolver *resolver = watcher->data;
+	char excess[512];
+	size_t room = ZKH_RESOLVE_OUTPUT_MAX - 1 - resolver->length;
+	ssize_t length = room > 0 ? read(resolver->output, resolver->text + resolver->length, room) :
+				    read(resolver->output, excess, sizeof(excess));
+
+	if (length > 0 && room > 0)
+		resolver->length += (size_t) length;
+	else if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
+		resolver_finish(resolver);
+}
+
 static void resolver_on_late(struct ev_loop *loop, ev_timer *watcher, int revents)
 {
-	resolver_kill(watcher->data);
+	struct zkh_resolver *resolver = watcher->data;
+
+	resolver->killed = true;
+	(void) kill(resolver->pid, SIGKILL);
 }
 
 int zkh_resolve_start(struct zkh_resolver *resolver, struct ev_loop *loop, const char *servers,
 		      int32_t timeout_ms, zkh_resolve_fn fn, void *userdata)
 {
-	int pipes[2], pidfd, saved;
+	char *text = malloc(ZKH_RESOLVE_OUTPUT_MAX);
 	pid_t parent = getpid(), pid;
+	int pipes[2], saved;
 
-	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
-		return -errno;
+	if (text == NULL)
+		return -ENOMEM;
+	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0) {
+		saved = errno;
+		free(text);
+		return -saved;
+	}
 	pid = fork();
 	if (pid == 0)
 		child_run(pipes[1], parent, servers);
@@ -305,23 +324,17 @@ int zkh_resolve_start(struct zkh_resolver *resolver, struct ev_loop *loop, const
 	close(pipes[1]);
 	if (pid < 0) {
 		close(pipes[0]);
-		return -saved;
-	}
-	pidfd = (int) syscall(SYS_pidfd_open, pid, 0u);
-	if (pidfd < 0) {
-		saved = errno;
-		(void) kill(pid, SIGKILL);
-		(void) waitpid(pid, NULL, 0);
-		close(pipes[0]);
+		free(text);
 		return -saved;
 	}
 	*resolver = (struct zkh_resolver){
-		.loop = loop, .pid = pid, .pidfd = pidfd, .output = pipes[0], .fn = fn, .userdata = userdata,
+		.loop = loop, .pid = pid, .output = pipes[0], .text = text, .fn = fn, .userdata = userdata,
 	};
-	ev_io_init(&resolver->exited, resolver_on_exited, pidfd, EV_READ);
+	ev_io_init(&resolver->readable, resolver_on_readable, pipes[0], EV_READ);
 	ev_timer_init(&resolver->late, resolver_on_late, timeout_ms / 1e3, 0.);
-	resolver->exited.data = resolver->late.data = resolver;
-	ev_io_start(loop, &resolver->exited);
+	resolver->readable.data = resolver->late.data = resolver;
+	ev_now_update(loop);
+	ev_io_start(loop, &resolver->readable);
 	ev_timer_start(loop, &resolver->late);
 	return 0;
 }
@@ -333,12 +346,12 @@ bool zkh_resolve_running(const struct zkh_resolver *resolver)
 
 void zkh_resolve_stop(struct zkh_resolver *resolver)
 {
-	struct pollfd exited = { .fd = resolver->pidfd, .events = POLLIN };
+	struct pollfd end = { .fd = resolver->output };
 
 	if (resolver->loop == NULL)
 		return;
-	resolver_kill(resolver);
-	(void) poll(&exited, 1, REAP_MS);
-	(void) waitpid(resolver->pid, NULL, WNOHANG);
+	(void) kill(resolver->pid, SIGKILL);
+	/* POLLHUP alone is waited for: the end, not what was said before it. */
+	(void) waitpid(resolver->pid, NULL, poll(&end, 1, REAP_MS) > 0 ? 0 : WNOHANG);
 	resolver_reset(resolver);
 }

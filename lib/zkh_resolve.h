@@ -13,7 +13,7 @@
 
 #define ZKH_SERVERS_MAX 32	   /* entries of a server list */
 #define ZKH_HOST_MAX 254	   /* bytes of a host name, the NUL included */
-#define ZKH_RESOLVE_OUTPUT_MAX 16384 /* bytes that a child may say; fits into a pipe */
+#define ZKH_RESOLVE_OUTPUT_MAX 16384 /* bytes of what a child says that are kept */
 
 /* One server of a list. */
 struct zkh_server {
@@ -46,10 +46,12 @@ typedef void (*zkh_resolve_fn)(void *userdata, struct zkh_addresses *addresses, 
 
 struct zkh_resolver {
 	struct ev_loop *loop; /* NULL: idle */
-	ev_io exited;
+	ev_io readable;
 	ev_timer late;
 	pid_t pid;
-	int pidfd, output;
+	int output; /* a pipe; the child is over when it ends */
+	char *text;
+	size_t length;
 	bool killed;
 	zkh_resolve_fn fn;
 	void *userdata;

@@ -88,17 +88,27 @@ int zkh_session_create(struct ev_loop *loop, const struct zkh_session_config *co
 struct zkh_session *zkh_session_destroy(struct zkh_session *session);
 
 /*
- * Orderly end: asks the server to close the session, which deletes its ephemerals at once. `done` runs
- * once with ZKH_OK, or with ZKH_TIMEOUT / ZKH_NOT_CONNECTED when the server could not be told within
- * timeout_ms. Afterwards only zkh_session_destroy() is allowed. No other callback runs after `done`.
+ * Orderly end: asks the server to close the session, which deletes its ephemerals at once. First what is under way is
+ * finished: operations sent, lock nodes to be removed. `done` runs once from the loop with ZKH_OK (the session is gone,
+ * by this or by expiry), or with ZKH_TIMEOUT / ZKH_NOT_CONNECTED when the server could not be told, or did not
+ * confirm, within timeout_ms. Until then the session works as before (it reconnects and reports), but once the server
+ * has been asked, operations get ZKH_NOT_CONNECTED. After `done` no other callback runs, and only
+ * zkh_session_destroy() is allowed, also from within `done`. 0, or -EALREADY (closing already).
  */
 int zkh_session_close(struct zkh_session *session, int32_t timeout_ms,
 		      void (*done)(void *userdata, int result), void *userdata);
 
-/* Gives up on the present server (shutdown of the socket): the next one is tried at once. */
+/*
+ * Gives up on the present server (shutdown of the socket): the next one is tried at once. ZKH_DISCONNECTED follows
+ * from the loop. Nothing happens when there is no connection or attempt.
+ */
 void zkh_session_cut(struct zkh_session *session);
 
-/* Drops the present connection and opens a new session without waiting for an expiry. */
+/*
+ * Drops the present connection and opens a new session without waiting for an expiry; the old one and its
+ * ephemerals are left to expire on the server. From the loop follow ZKH_DISCONNECTED (if connected), ZKH_EXPIRED and,
+ * in time, ZKH_CONNECTED with `fresh`.
+ */
 void zkh_session_renew(struct zkh_session *session);
 
 bool zkh_session_connected(const struct zkh_session *session);

@@ -105,20 +105,15 @@ static struct txn_op *txn_slot(struct zkh_txn *txn)
 	return &txn->ops[txn->count];
 }
 
-static void txn_add(struct zkh_txn *txn, enum txn_kind kind, const char *path, const void *data,
-		    size_t length, int32_t version, unsigned flags)
+/* full: a valid path with the root. */
+static void txn_add_full(struct zkh_txn *txn, enum txn_kind kind, const char *full, const void *data,
+			 size_t length, int32_t version, unsigned flags)
 {
 	struct txn_op *op = txn_slot(txn);
-	char full[ZKH_PATH_MAX];
-	size_t path_length;
+	size_t path_length = strlen(full);
 
 	if (op == NULL)
 		return;
-	if (zkh_session_path(txn->session, path, full) != 0 || (length > 0 && data == NULL)) {
-		txn_remember(txn, ZKH_INVALID);
-		return;
-	}
-	path_length = strlen(full);
 	if (flags & ZKH_CREATE_SEQUENCE && path_length + SEQUENCE_DIGITS >= ZKH_PATH_MAX) {
 		txn_remember(txn, ZKH_INVALID);
 		return;
@@ -145,6 +140,22 @@ static void txn_add(struct zkh_txn *txn, enum txn_kind kind, const char *path, c
 	if (length > 0)
 		memcpy(op->data, data, length);
 	txn->bytes += path_length + length + OP_OVERHEAD;
+}
+
+static void txn_add(struct zkh_txn *txn, enum txn_kind kind, const char *path, const void *data,
+		    size_t length, int32_t version, unsigned flags)
+{
+	char full[ZKH_PATH_MAX];
+
+	if (zkh_session_path(txn->session, path, full) != 0 || (length > 0 && data == NULL))
+		txn_remember(txn, ZKH_INVALID);
+	else
+		txn_add_full(txn, kind, full, data, length, version, flags);
+}
+
+void zkh_txn_create_absolute(struct zkh_txn *txn, const char *path)
+{
+	txn_add_full(txn, TXN_CREATE, path, NULL, 0, 0, ZKH_PERSISTENT);
 }
 
 void zkh_txn_check(struct zkh_txn *txn, const char *path, int32_t version)

@@ -141,11 +141,16 @@ void zkh_watch_dispatch(struct zkh_session *session, int type, const char *path)
 	watch_call(session, event, path);
 }
 
-/* Session events are not used: zkh_link_update() looks at the state once the library's call is over. */
+/*
+ * Of session events only the errno is used, which the callbacks to come may change: zkh_link_update() looks at
+ * the state once the library's call is over.
+ */
 void zkh_watch_fired(zhandle_t *zh, int type, int state, const char *path, void *context)
 {
 	struct zkh_session *session = context;
 
+	if (type == ZOO_SESSION_EVENT && session->trouble == 0)
+		session->trouble = errno;
 	if (type == ZOO_SESSION_EVENT || session->destroyed)
 		return;
 	zkh_watch_dispatch(session, type, path);

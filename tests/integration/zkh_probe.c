@@ -6,7 +6,7 @@
  *
  *   zkh_probe SERVERS ROOT TIMEOUT_MS [CONNECT_TIMEOUT_MS [RESUME_ID_HEX:PASSWORD_HEX [SCHEME CREDENTIAL]]]
  *
- * Commands: get PATH, watch PATH, exists PATH, ls PATH, sync, set PATH TEXT, create PATH TEXT [FLAGS], delete PATH,
+ * Commands: get PATH, watch PATH, exists PATH, ls PATH, sync, root, set PATH TEXT, create PATH TEXT [FLAGS], delete PATH,
  * pair PATH PATH (creates both or none), burst N PATH, subscribe N, id, cut, renew, close MS, quit (drops the session).
  */
 
@@ -193,6 +193,8 @@ static void run(char *line)
 	(void) sscanf(line, "%15s %255s %255s %u", verb, path, text, &flags);
 	if (strcmp(verb, "sync") == 0)
 		r = zkh_sync(session, on_done, (void *) (uintptr_t) "sync", NULL);
+	else if (strcmp(verb, "root") == 0)
+		r = zkh_make_root(session, on_done, (void *) (uintptr_t) "root", NULL);
 	else if (strcmp(verb, "burst") == 0)
 		r = run_burst((unsigned) atoi(path), text);
 	else if (strcmp(verb, "subscribe") == 0)
