@@ -67,9 +67,9 @@ int lease_file_attach(const char *directory, const char *boot_id, struct lease_f
 struct lease_file *lease_file_close(struct lease_file *file);
 
 /*
- * The lease now ends at end_us (> 0), later than before or earlier. Returns false when the guard has
- * begun to stop the work: then the work must be taken as going down, and be stopped. Either
- * that is seen here, or the guard sees the new end: never neither.
+ * The lease now ends at end_us (> 0), later than before or earlier; where none was, a new watch begins.
+ * Returns false when the guard has begun to stop the work: then the work must be taken as going down,
+ * and be stopped. Either that is seen here, or the guard sees the new end: never neither.
  */
 bool lease_file_set(struct lease_file *file, int64_t end_us);
 
@@ -94,20 +94,28 @@ int64_t lease_file_timeout_us(const struct lease_file *file);
 void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t group);
 pid_t lease_file_group(const struct lease_file *file, enum lease_group which);
 
-/* Whether any process of that group is left (zombies do not count). Looks at /proc. */
-bool lease_file_group_alive(const struct lease_file *file, enum lease_group which);
+/* Whether the command itself runs: the leader of the group. */
+bool lease_file_command_runs(const struct lease_file *file, enum lease_group which);
 
-/* SIGKILL to it, if it is still what was meant. Returns false when nothing was left. */
+/* Whether any process of the group is left (zombies do not count). Looks through /proc. */
+bool lease_file_group_runs(const struct lease_file *file, enum lease_group which);
+
+/* SIGKILL to it, if it is still what was meant. False: nothing was left. */
 bool lease_file_group_kill(const struct lease_file *file, enum lease_group which);
-
-/* What the guard did in this watch; kept until the next watch begins. */
-enum lease_mark lease_file_mark(const struct lease_file *file);
-void lease_file_set_mark(struct lease_file *file, enum lease_mark mark);
-const char *lease_mark_text(enum lease_mark mark);
 
 /*
  * A new watch: guards of former ones end at their next look, the mark is wiped. guard_start() does
  * it; by hand only where the guard is a service of its own, before that is (re)started.
  */
 void lease_file_begin_watch(struct lease_file *file);
+
+/* Its number; grows by one or more with each. */
 uint64_t lease_file_watch(const struct lease_file *file);
+
+/* What the guard did in this watch; kept until the next one begins. */
+enum lease_mark lease_file_mark(const struct lease_file *file);
+
+/* For the guard. False, nothing changed, when another watch has begun. */
+bool lease_file_set_mark(struct lease_file *file, uint64_t watch, enum lease_mark mark);
+
+const char *lease_mark_text(enum lease_mark mark);

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "process_group.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct process_group process_group_of(pid_t id)
+{
+	struct process_group group = { .id = id };
+
+	if (id > 0) {
+		group.session = getsid(id);
+		if (group.session < 0)
+			group.session = getsid(0);
+	}
+	return group;
+}
+
+/* Whether the process with this number (a name in /proc) runs and belongs to the group. */
+static bool is_member(const char *number, struct process_group group)
+{
+	char path[64], stat[512];
+	const char *p;
+	char process_state;
+	int id, session, fd;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.20s/stat", number);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, stat, sizeof(stat) - 1);
+	(void)close(fd);
+	if (n <= 0)
+		return false;
+	stat[n] = '\0';
+	/* The command's name in parentheses may itself hold any character. */
+	p = strrchr(stat, ')');
+	if (p == NULL || sscanf(p + 1, " %c %*d %d %d", &process_state, &id, &session) != 3)
+		return false;
+	return id == group.id && (session == group.session || session == group.id) &&
+	       process_state != 'Z' && process_state != 'X';
+}
+
+bool process_group_leader_runs(struct process_group group)
+{
+	char number[16];
+
+	if (group.id <= 0)
+		return false;
+	(void)snprintf(number, sizeof(number), "%d", (int)group.id);
+	return is_member(number, group);
+}
+
+bool process_group_runs(struct process_group group)
+{
+	struct dirent *entry;
+	bool found = false;
+	DIR *proc;
+
+	if (group.id <= 1 || (kill(-group.id, 0) < 0 && errno == ESRCH))
+		return false;
+	proc = opendir("/proc");
+	if (proc == NULL)
+		return true; /* cannot tell: as the kernel said, there is somebody */
+	while (!found && (entry = readdir(proc)) != NULL) {
+		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+			found = is_member(entry->d_name, group);
+	}
+	(void)closedir(proc);
+	return found;
+}
+
+bool process_group_kill(struct process_group group)
+{
+	return process_group_runs(group) && kill(-group.id, SIGKILL) == 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Process groups of commands whose leader may long be gone and reaped, so that the number may be in
+ * use by somebody else. A group never leaves its session: that is what tells the meant one. Zombies do
+ * not count. Reads /proc.
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct process_group {
+	pid_t id;      /* 0: none */
+	pid_t session; /* the session it was made in, or == id when it leads one of its own */
+};
+
+/* As of now; where its leader is already gone, the session of the caller is assumed. */
+struct process_group process_group_of(pid_t id);
+
+/* Whether its leader (the command itself) runs. */
+bool process_group_leader_runs(struct process_group group);
+
+/* Whether any member runs. */
+bool process_group_runs(struct process_group group);
+
+/* SIGKILL to all members. False: there were none. */
+bool process_group_kill(struct process_group group);
