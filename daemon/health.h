@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The health of this node, as a command sees it: run again and again, one at a time. Tells changes
+ * only: `failures` bad runs in a row make the node unfit, one good run makes it fit again. Starts out
+ * fit; the first run begins at once.
+ *
+ * A run is good when the command exits with 0 within the timeout. A late one is terminated, and killed
+ * after HEALTH_GRACE_US.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ev_loop;
+struct health;
+
+#define HEALTH_GRACE_US INT64_C(1000000)
+#define HEALTH_REASON_SIZE 256
+
+struct health_options {
+	char *const *argv;		/* not copied: must live as long as the health */
+	const char *const *environment; /* likewise; NULL for none */
+	int64_t interval_us;		/* from the end of a run to the start of the next */
+	int64_t timeout_us;		/* of one run */
+	unsigned failures;		/* at least 1 */
+	/*
+	 * Runs from the loop when the verdict changes. reason: how the last run ended, and the last
+	 * line it wrote, raw; valid during the call; "" when healthy. May destroy the health.
+	 */
+	void (*on_change)(void *userdata, bool is_healthy, const char *reason);
+	/* Each line of output, as in command.h; may be NULL. Must not destroy the health. */
+	void (*on_line)(void *userdata, const char *line);
+	void *userdata;
+};
+
+/* Returns 0 or -errno (ENOMEM, EMFILE...); a command that cannot be started is a bad run. */
+int health_create(struct ev_loop *loop, const struct health_options *options,
+		  struct health **ret_health);
+
+/* At any time; a running command is killed without waiting. Takes NULL. Returns NULL. */
+struct health *health_destroy(struct health *health);
+
+/* The present verdict. */
+bool health_is_ok(const struct health *health);
+
+/* Bad runs in a row by now. */
+unsigned health_failures(const struct health *health);
