@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The orderly end of a session. zookeeper_close() would block for seconds, so the request to close goes out over
- * the library's socket from here, once nothing else is under way, and the answer is read here too: the library
- * would not know what to do with it.
+ * The orderly end of a session. zookeeper_close() would block for seconds, so the request to close
+ * goes out over the library's socket from here, once nothing else is under way, and the answer is
+ * read here too: the library would not know what to do with it.
  */
 
 #include <arpa/inet.h>
@@ -46,11 +46,14 @@ static void close_ask(struct zkh_session *session)
 {
 	struct {
 		uint32_t length, xid, type;
-	} request = { htonl(8), htonl(CLOSE_XID), htonl((uint32_t) CLOSE_TYPE) };
+	} request = { htonl(8), htonl(CLOSE_XID), htonl((uint32_t)CLOSE_TYPE) };
 	ssize_t sent = send(session->fd, &request, sizeof(request), MSG_NOSIGNAL | MSG_DONTWAIT);
 
-	if (sent != (ssize_t) sizeof(request)) {
-		/* Full or broken: a few bytes of it on the wire leave nothing but a new connection. */
+	if (sent != (ssize_t)sizeof(request)) {
+		/*
+		 * Full or broken: a few bytes of it on the wire leave nothing but a new
+		 * connection.
+		 */
 		zkh_session_cut(session);
 		return;
 	}
@@ -63,15 +66,15 @@ static void close_ask(struct zkh_session *session)
 }
 
 /*
- * No answer. Connect again: the server will either know the session, and is asked again, or not, which is
- * what we want.
+ * No answer. Connect again: the server will either know the session, and is asked again, or not,
+ * which is what we want.
  */
 static void close_again(struct zkh_session *session, const char *why)
 {
 	session->closing.state = ZKH_CLOSE_DRAINING;
 	session->cut = why;
-	(void) shutdown(session->fd, SHUT_RDWR);
-	(void) zookeeper_process(session->zh, ZOOKEEPER_READ | ZOOKEEPER_WRITE);
+	(void)shutdown(session->fd, SHUT_RDWR);
+	(void)zkh_link_process(session, ZOOKEEPER_READ | ZOOKEEPER_WRITE);
 	zkh_link_update(session);
 	zkh_session_kick(session);
 }
@@ -83,7 +86,8 @@ void zkh_close_advance(struct zkh_session *session, int64_t now_ms)
 	if (closing->state == ZKH_CLOSE_NONE || closing->state == ZKH_CLOSE_OVER)
 		return;
 	if (now_ms >= closing->deadline_ms)
-		close_finish(session, session->link == ZKH_LINK_UP ? ZKH_TIMEOUT : ZKH_NOT_CONNECTED);
+		close_finish(session,
+			     session->link == ZKH_LINK_UP ? ZKH_TIMEOUT : ZKH_NOT_CONNECTED);
 	else if (closing->state == ZKH_CLOSE_DRAINING && close_drained(session))
 		close_ask(session);
 	else if (closing->state == ZKH_CLOSE_ASKED && now_ms >= closing->asked_until_ms)
@@ -96,8 +100,9 @@ int64_t zkh_close_due_ms(const struct zkh_session *session)
 
 	if (closing->state == ZKH_CLOSE_ASKED && closing->asked_until_ms < closing->deadline_ms)
 		return closing->asked_until_ms;
-	return closing->state == ZKH_CLOSE_NONE || closing->state == ZKH_CLOSE_OVER ? INT64_MAX :
-										       closing->deadline_ms;
+	return closing->state == ZKH_CLOSE_NONE || closing->state == ZKH_CLOSE_OVER
+		       ? INT64_MAX
+		       : closing->deadline_ms;
 }
 
 static void close_remember(struct zkh_closing *closing, const unsigned char *data, size_t length)
@@ -137,7 +142,7 @@ void zkh_close_readable(struct zkh_session *session)
 		length = recv(session->fd, data, sizeof(data), MSG_DONTWAIT);
 		if (length <= 0)
 			break;
-		close_remember(&session->closing, data, (size_t) length);
+		close_remember(&session->closing, data, (size_t)length);
 	}
 	if (length > 0 || (length < 0 && (errno == EAGAIN || errno == EINTR)))
 		return;

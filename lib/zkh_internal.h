@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Inside lib/ only. First the hooks by which the key and lock modules attach to a session; they use nothing
- * else of this file. What follows below is private to session, op, txn, watch, resolve and close.
+ * Inside lib/ only. First the hooks by which the key and lock modules attach to a session; they
+ * use nothing else of this file. What follows below is private to session, op, txn, watch, resolve
+ * and close.
  */
 
 #include <stdbool.h>
@@ -15,18 +16,19 @@
 /* ---- Hooks for the other modules of lib/ ---- */
 
 enum zkh_hook {
-	ZKH_HOOK_CONNECTED,    /* requests may be sent; zkh_session_fresh() says whether the session is new */
+	ZKH_HOOK_CONNECTED,    /* requests may be sent; see zkh_session_fresh() */
 	ZKH_HOOK_DISCONNECTED, /* every pending operation has had its callback before this */
-	ZKH_HOOK_EXPIRED,      /* ephemerals and watches are gone; zkh_session_id() is 0 until the next CONNECTED */
-	ZKH_HOOK_DESTROY,      /* last call: free what hangs on the session; zkh_* but removals are not allowed */
+	ZKH_HOOK_EXPIRED,      /* ephemerals, watches are gone; the id is 0 until CONNECTED */
+	ZKH_HOOK_DESTROY,      /* last call: free what hangs on it; of zkh_* only removals */
 };
 
 /*
- * Embedded in the module's own object; fn is set before it is added. Listeners run from the loop (DESTROY: inside
- * zkh_session_destroy), newest first, before the owner's on_event gets the same event. Within fn any listener may
- * be added or removed (itself too) and zkh_session_destroy() may be called. A removed one is never called again;
- * one that was added during a round may or may not be called in it. DESTROY takes every listener off the
- * list before calling it: no need to remove, no harm in doing so.
+ * Embedded in the module's own object; fn is set before it is added. Listeners run from the loop
+ * (DESTROY: inside zkh_session_destroy), newest first, before the owner's on_event gets the same
+ * event. Within fn any listener may be added or removed (itself too) and zkh_session_destroy() may
+ * be called. A removed one is never called again; one that was added during a round may or may not
+ * be called in it. DESTROY takes every listener off the list before calling it: no need to remove,
+ * no harm in doing so.
  */
 struct zkh_listener {
 	struct zkh_listener *next, **link; /* internal; zeroed when not added */
@@ -73,8 +75,8 @@ enum zkh_link {
 
 enum zkh_close_state {
 	ZKH_CLOSE_NONE,
-	ZKH_CLOSE_DRAINING, /* waits for a connection and for what is still to be sent or answered */
-	ZKH_CLOSE_ASKED,    /* the close request is on its way; the socket is ours, not libzookeeper's */
+	ZKH_CLOSE_DRAINING, /* waits for a connection, and for what is under way */
+	ZKH_CLOSE_ASKED,    /* the request is on its way; the socket is ours */
 	ZKH_CLOSE_OVER,
 };
 
@@ -84,19 +86,22 @@ struct zkh_closing {
 	int64_t asked_until_ms; /* ZKH_CLOSE_ASKED: then another server is asked */
 	void (*done)(void *userdata, int result);
 	void *userdata;
-	unsigned char tail[20]; /* the last bytes that the server sent: the reply, when it is the reply */
+	unsigned char
+		tail[20]; /* the last bytes that the server sent: the reply, when it is the reply */
 	size_t tail_length;
 };
 
 /*
- * One request. It is on a list of the session until its callback ran, was cancelled or dropped. What libzookeeper
- * was given stays allocated until its completion comes, on a list or not.
+ * One request. It is on a list of the session until its callback ran, was cancelled or dropped.
+ * What libzookeeper was given stays allocated until its completion comes, on a list or not.
  */
 struct zkh_op {
-	struct zkh_op *next, **link; /* link is NULL: on no list, the callback is not to run (any more) */
+	struct zkh_op *next,
+		**link; /* link is NULL: on no list, the callback is not to run (any more) */
 	struct zkh_session *session;
 	bool in_library;
 	bool calling; /* its callback is on the stack */
+	bool unsure;  /* refused half-way: libzookeeper may complete it or not */
 	union {
 		zkh_get_fn get;
 		zkh_exists_fn exists;
@@ -122,8 +127,8 @@ struct zkh_watch_cursor {
 
 struct zkh_session {
 	struct ev_loop *loop;
-	unsigned depth;	 /* callbacks and libzookeeper calls on the stack */
-	bool destroyed;	 /* freed as soon as depth is 0 */
+	unsigned depth; /* callbacks and libzookeeper calls on the stack */
+	bool destroyed; /* freed as soon as depth is 0 */
 
 	char *servers;
 	char *root; /* "" for "/" */
@@ -143,15 +148,15 @@ struct zkh_session {
 
 	struct _zhandle *zh;
 	enum zkh_link link;
-	int fd;			  /* of the present link, else -1 */
-	int fd_events;		  /* as given to ev_io */
-	int64_t link_since_ms;	  /* when it began to try, or came up */
-	int64_t attempt_end_ms;	  /* ZKH_LINK_TRYING: given up then */
-	int64_t hold_until_ms;	  /* ZKH_LINK_NONE: nothing is tried before */
-	unsigned failures;	  /* attempts in a row */
-	bool to_send;		  /* libzookeeper holds unsent bytes */
+	int fd;			/* of the present link, else -1 */
+	int fd_events;		/* as given to ev_io */
+	int64_t link_since_ms;	/* when it began to try, or came up */
+	int64_t attempt_end_ms; /* ZKH_LINK_TRYING: given up then */
+	int64_t hold_until_ms;	/* ZKH_LINK_NONE: nothing is tried before */
+	unsigned failures;	/* attempts in a row */
+	bool to_send;		/* libzookeeper holds unsent bytes */
 	bool renew;
-	const char *cut;	  /* why the link is being cut, NULL when it is not */
+	const char *cut; /* why the link is being cut, NULL when it is not */
 	ev_prepare prepare;
 	ev_io io;
 	ev_timer timer; /* the next thing that is due */
@@ -165,6 +170,7 @@ struct zkh_session {
 
 	struct zkh_op_list sent;    /* given to libzookeeper, in order */
 	struct zkh_op_list refused; /* to be called back with ZKH_NOT_CONNECTED */
+	struct zkh_op_list unsure;  /* never called back; freed with the handle at the latest */
 
 	struct zkh_watch **watches; /* buckets */
 	size_t watch_buckets, watch_count;
@@ -181,31 +187,56 @@ struct zkh_session {
 int64_t zkh_now_ms(void); /* CLOCK_MONOTONIC */
 void zkh_session_enter(struct zkh_session *session);
 void zkh_session_leave(struct zkh_session *session); /* may free the session */
-/* Calls hooks and on_event. False: the session was destroyed meanwhile. Only between enter and leave. */
-bool zkh_session_emit(struct zkh_session *session, enum zkh_session_event event, const char *detail);
+/*
+ * Calls hooks and on_event. False: the session was destroyed meanwhile. Only between enter and
+ * leave.
+ */
+bool zkh_session_emit(struct zkh_session *session, enum zkh_session_event event,
+		      const char *detail);
 void zkh_session_kick(struct zkh_session *session); /* zkh_link_kicked() soon, from the loop */
 uint32_t zkh_session_random(struct zkh_session *session, uint32_t below); /* 0 to below - 1 */
+/*
+ * Half to one and a half times base_ms: uneven pauses keep the clients of a restarted ensemble
+ * apart.
+ */
+int64_t zkh_session_pause_ms(struct zkh_session *session, int64_t base_ms);
 /* ROOT + path into ret_path[ZKH_PATH_MAX]; 0 or ZKH_INVALID. */
 int zkh_session_path(const struct zkh_session *session, const char *path, char *ret_path);
 /* The part behind the root ("/" for the root itself), or NULL when it lies elsewhere. */
 const char *zkh_session_strip(const struct zkh_session *session, const char *path);
 
-/* zkh_link.c: the handle and its place in the loop */
+/* zkh_link.c: its place in the loop */
 void zkh_link_init(struct zkh_session *session);
 void zkh_link_stop(struct zkh_session *session); /* stops watching; the handle stays */
 void zkh_link_kicked(struct zkh_session *session);
-/* After libzookeeper was called: finds out what became of the connection. Not from within its callbacks. */
-void zkh_link_update(struct zkh_session *session);
-/* Frees the handle without telling the server, at once. Not from within libzookeeper's callbacks. */
+void zkh_link_watch(struct zkh_session *session, int fd, int events); /* fd -1: none */
+
+/*
+ * zkh_handle.c: libzookeeper's handle. Not to be called from within its callbacks, the last apart.
+ */
+void zkh_link_open(struct zkh_session *session, int64_t now_ms);
+void zkh_link_tell_addresses(struct zkh_session *session);
+int zkh_link_process(struct zkh_session *session, int events);
+int zkh_link_interest(struct zkh_session *session, int *ret_fd, int *ret_events,
+		      int64_t *ret_wait_ms);
+/* Frees the handle without telling the server, at once. */
 void zkh_link_close_handle(struct zkh_session *session);
+/* After libzookeeper was called: finds out what became of the connection, and reports it. */
+void zkh_link_update(struct zkh_session *session);
 /* Whether the socket in session->fd still is libzookeeper's. */
 bool zkh_link_has_socket(const struct zkh_session *session);
+
+/* zkh_names.c */
+/* Looks names up: before the first attempt, and again while no server can be reached. */
+void zkh_names_advance(struct zkh_session *session, int64_t now_ms);
+/* The addresses for libzookeeper, in a drawn order; to be freed. NULL: out of memory. */
+char *zkh_names_list(struct zkh_session *session);
 
 /* zkh_op.c */
 void zkh_op_list_init(struct zkh_op_list *list);
 /* A new op on no list. NULL: out of memory. */
-struct zkh_op *zkh_op_create(struct zkh_session *session, void (*fail)(struct zkh_op *op, int result),
-			     void *userdata);
+struct zkh_op *zkh_op_create(struct zkh_session *session,
+			     void (*fail)(struct zkh_op *op, int result), void *userdata);
 /* Whether a request may be given to libzookeeper now. If not: zkh_op_refuse(). */
 bool zkh_op_ready(const struct zkh_session *session);
 void zkh_op_refuse(struct zkh_op *op);
@@ -216,9 +247,11 @@ void zkh_op_discard(struct zkh_op *op); /* on no list and not given to libzookee
 bool zkh_op_begin(struct zkh_op *op);
 void zkh_op_end(struct zkh_op *op); /* after the callback: frees it */
 void zkh_stat_copy(const struct Stat *from, struct zkh_stat *to);
-void zkh_op_fail_sent(struct zkh_session *session);    /* ZKH_UNKNOWN for all; callbacks run */
-void zkh_op_fail_refused(struct zkh_session *session); /* ZKH_NOT_CONNECTED for all; callbacks run */
-void zkh_op_drop_all(struct zkh_session *session);     /* no callbacks */
+void zkh_op_fail_sent(struct zkh_session *session); /* ZKH_UNKNOWN for all; callbacks run */
+void zkh_op_fail_refused(
+	struct zkh_session *session);		      /* ZKH_NOT_CONNECTED for all; callbacks run */
+void zkh_op_drop_all(struct zkh_session *session);    /* no callbacks */
+void zkh_op_free_unsure(struct zkh_session *session); /* the handle is closed */
 
 /* zkh_txn.c */
 void zkh_txn_failed(struct zkh_op *op, int result);
@@ -235,7 +268,7 @@ void zkh_watch_fired(struct _zhandle *zh, int type, int state, const char *path,
 void zkh_close_advance(struct zkh_session *session, int64_t now_ms);
 void zkh_close_readable(struct zkh_session *session);
 int64_t zkh_close_due_ms(const struct zkh_session *session); /* INT64_MAX: nothing */
-void zkh_close_expired(struct zkh_session *session); /* the handle is closed already */
+void zkh_close_expired(struct zkh_session *session);	     /* the handle is closed already */
 
 /* zkh_result.c: libzookeeper's code as one of ours. */
 int zkh_result_translate(int code);

@@ -30,11 +30,11 @@ static void list_append(struct zkh_op_list *list, struct zkh_op *op)
 static void list_take_out(struct zkh_op *op)
 {
 	struct zkh_session *session = op->session;
+	struct zkh_op_list *lists[] = { &session->sent, &session->refused, &session->unsure };
 
-	if (session->sent.end == &op->next)
-		session->sent.end = op->link;
-	if (session->refused.end == &op->next)
-		session->refused.end = op->link;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		if (lists[i]->end == &op->next)
+			lists[i]->end = op->link;
 	*op->link = op->next;
 	if (op->next != NULL)
 		op->next->link = op->link;
@@ -42,8 +42,8 @@ static void list_take_out(struct zkh_op *op)
 	op->link = NULL;
 }
 
-struct zkh_op *zkh_op_create(struct zkh_session *session, void (*fail)(struct zkh_op *op, int result),
-			     void *userdata)
+struct zkh_op *zkh_op_create(struct zkh_session *session,
+			     void (*fail)(struct zkh_op *op, int result), void *userdata)
 {
 	struct zkh_op *op = calloc(1, sizeof(*op));
 
@@ -95,8 +95,12 @@ int zkh_op_submitted(struct zkh_op *op, int code)
 		return 0;
 	}
 	if (code == ZMARSHALLINGERROR) {
-		/* Out of memory half-way: the library may or may not know the op. A new connection sorts it out;
-		   the few bytes are lost for good. */
+		/*
+		 * Out of memory half-way: the library may or may not know the op. A new connection
+		 * sorts it out.
+		 */
+		op->unsure = true;
+		list_append(&session->unsure, op);
 		zkh_session_cut(session);
 		return -ENOMEM;
 	}
@@ -106,9 +110,11 @@ int zkh_op_submitted(struct zkh_op *op, int code)
 
 bool zkh_op_begin(struct zkh_op *op)
 {
-	bool wanted = op->link != NULL;
+	bool wanted = op->link != NULL && !op->unsure;
 
 	op->in_library = false;
+	if (op->unsure)
+		list_take_out(op);
 	if (!wanted) {
 		if (!op->calling)
 			zkh_op_discard(op);
@@ -173,6 +179,16 @@ void zkh_op_drop_all(struct zkh_session *session)
 		zkh_op_cancel(session->refused.first);
 }
 
+void zkh_op_free_unsure(struct zkh_session *session)
+{
+	struct zkh_op *op;
+
+	while ((op = session->unsure.first) != NULL) {
+		list_take_out(op);
+		zkh_op_discard(op);
+	}
+}
+
 void zkh_stat_copy(const struct Stat *from, struct zkh_stat *to)
 {
 	*to = (struct zkh_stat){
@@ -196,7 +212,8 @@ static void get_fail(struct zkh_op *op, int result)
 	op->fn.get(op->userdata, result, "", 0, NULL);
 }
 
-static void get_deliver(struct zkh_op *op, const char *value, size_t length, const struct Stat *stat)
+static void get_deliver(struct zkh_op *op, const char *value, size_t length,
+			const struct Stat *stat)
 {
 	char small[DATA_ON_STACK], *data = length < sizeof(small) ? small : malloc(length + 1);
 	struct zkh_stat copy;
@@ -214,14 +231,15 @@ static void get_deliver(struct zkh_op *op, const char *value, size_t length, con
 		free(data);
 }
 
-static void get_completed(int code, const char *value, int length, const struct Stat *stat, const void *data)
+static void get_completed(int code, const char *value, int length, const struct Stat *stat,
+			  const void *data)
 {
-	struct zkh_op *op = (struct zkh_op *) data;
+	struct zkh_op *op = (struct zkh_op *)data;
 
 	if (!zkh_op_begin(op))
 		return;
 	if (code == ZOK && stat != NULL)
-		get_deliver(op, value, length > 0 ? (size_t) length : 0, stat);
+		get_deliver(op, value, length > 0 ? (size_t)length : 0, stat);
 	else
 		get_fail(op, zkh_result_translate(code));
 	zkh_op_end(op);
@@ -243,8 +261,9 @@ int zkh_get(struct zkh_session *session, const char *path, bool watch, zkh_get_f
 	if (!zkh_op_ready(session))
 		zkh_op_refuse(op);
 	else
-		r = zkh_op_submitted(op, zoo_awget(session->zh, full, watch ? zkh_watch_fired : NULL,
-						   session, get_completed, op));
+		r = zkh_op_submitted(op,
+				     zoo_awget(session->zh, full, watch ? zkh_watch_fired : NULL,
+					       session, get_completed, op));
 	if (r == 0 && ret_op != NULL)
 		*ret_op = op;
 	return r;
@@ -257,7 +276,7 @@ static void exists_fail(struct zkh_op *op, int result)
 
 static void exists_completed(int code, const struct Stat *stat, const void *data)
 {
-	struct zkh_op *op = (struct zkh_op *) data;
+	struct zkh_op *op = (struct zkh_op *)data;
 	struct zkh_stat copy;
 
 	if (!zkh_op_begin(op))
@@ -287,8 +306,9 @@ int zkh_exists(struct zkh_session *session, const char *path, bool watch, zkh_ex
 	if (!zkh_op_ready(session))
 		zkh_op_refuse(op);
 	else
-		r = zkh_op_submitted(op, zoo_awexists(session->zh, full, watch ? zkh_watch_fired : NULL,
-						      session, exists_completed, op));
+		r = zkh_op_submitted(op,
+				     zoo_awexists(session->zh, full, watch ? zkh_watch_fired : NULL,
+						  session, exists_completed, op));
 	if (r == 0 && ret_op != NULL)
 		*ret_op = op;
 	return r;
@@ -302,15 +322,15 @@ static void children_fail(struct zkh_op *op, int result)
 static void children_completed(int code, const struct String_vector *names, const struct Stat *stat,
 			       const void *data)
 {
-	struct zkh_op *op = (struct zkh_op *) data;
+	struct zkh_op *op = (struct zkh_op *)data;
 	struct zkh_stat copy;
 
 	if (!zkh_op_begin(op))
 		return;
 	if (code == ZOK && names != NULL && stat != NULL) {
 		zkh_stat_copy(stat, &copy);
-		op->fn.children(op->userdata, ZKH_OK, (const char *const *) names->data,
-				names->count > 0 ? (size_t) names->count : 0, &copy);
+		op->fn.children(op->userdata, ZKH_OK, (const char *const *)names->data,
+				names->count > 0 ? (size_t)names->count : 0, &copy);
 	} else {
 		children_fail(op, zkh_result_translate(code));
 	}
@@ -334,8 +354,8 @@ int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_
 		zkh_op_refuse(op);
 	else
 		r = zkh_op_submitted(op, zoo_awget_children2(session->zh, full,
-							     watch ? zkh_watch_fired : NULL, session,
-							     children_completed, op));
+							     watch ? zkh_watch_fired : NULL,
+							     session, children_completed, op));
 	if (r == 0 && ret_op != NULL)
 		*ret_op = op;
 	return r;
@@ -348,7 +368,7 @@ static void sync_fail(struct zkh_op *op, int result)
 
 static void sync_completed(int code, const char *path, const void *data)
 {
-	struct zkh_op *op = (struct zkh_op *) data;
+	struct zkh_op *op = (struct zkh_op *)data;
 
 	if (!zkh_op_begin(op))
 		return;

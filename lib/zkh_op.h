@@ -5,9 +5,9 @@
  * Single operations on a session: read, list, sync, and the transaction, which is the only way to
  * write. One request each, pipelined in the order of the calls; replies come in the same order.
  *
- * Every call that returns 0 leads to exactly one callback, whatever happens to the connection, or to
- * none after zkh_op_cancel(). A call that returns non-zero never calls back. While the session is not
- * connected a call still returns 0 and its callback gets ZKH_NOT_CONNECTED from the loop.
+ * Every call that returns 0 leads to exactly one callback, whatever happens to the connection, or
+ * to none after zkh_op_cancel(). A call that returns non-zero never calls back. While the session
+ * is not connected a call still returns 0 and its callback gets ZKH_NOT_CONNECTED from the loop.
  *
  * Pointers handed to a callback are valid only while it runs.
  */
@@ -22,7 +22,10 @@
 
 struct zkh_op;
 
-/* What a key is: ZooKeeper's Stat, the fields that matter. Times in ms since 1970 (server's clock). */
+/*
+ * What a key is: ZooKeeper's Stat, the fields that matter. Times in ms since 1970 (server's
+ * clock).
+ */
 struct zkh_stat {
 	int64_t czxid, mzxid, pzxid;
 	int64_t ctime_ms, mtime_ms;
@@ -35,9 +38,9 @@ struct zkh_stat {
 void zkh_op_cancel(struct zkh_op *op);
 
 /*
- * Reads. `watch`: one event follows through the watches below when it changes (for ZKH_NO_NODE too with
- * zkh_get and zkh_exists: when it appears). data is NUL-terminated behind data[length]. No error keeps a
- * watch other than ZKH_NO_NODE.
+ * Reads. `watch`: one event follows through the watches below when it changes (for ZKH_NO_NODE too
+ * with zkh_get and zkh_exists: when it appears). data is NUL-terminated behind data[length]. No
+ * error keeps a watch other than ZKH_NO_NODE.
  */
 typedef void (*zkh_get_fn)(void *userdata, int result, const char *data, size_t length,
 			   const struct zkh_stat *stat);
@@ -57,24 +60,27 @@ int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_
 typedef void (*zkh_done_fn)(void *userdata, int result);
 
 /*
- * Creates the session's root where it is missing, key by key and empty; a root that exists is ZKH_OK. A session
- * on "/" has nothing to do: ZKH_OK as well, when connected.
+ * Creates the session's root where it is missing, key by key and empty; a root that exists is
+ * ZKH_OK. A session on "/" has nothing to do: ZKH_OK as well, when connected.
  */
-int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct zkh_op **ret_op);
+int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata,
+		  struct zkh_op **ret_op);
 
-/* Brings the connected server up to date with the leader; reads called after it see everything that was
- * committed before it. */
+/*
+ * Brings the connected server up to date with the leader; reads called after it see everything
+ * that was committed before it.
+ */
 int zkh_sync(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct zkh_op **ret_op);
 
 /*
- * Watches. A subscription hears about one path, as long as it is registered: each event was armed by a
- * read with watch=true of the same path and disarms it (read again to hear more). After ZKH_EXPIRED
- * nothing is armed. Embedded in the owner; remove it before the owner goes.
+ * Watches. A subscription hears about one path, as long as it is registered: each event was armed
+ * by a read with watch=true of the same path and disarms it (read again to hear more). After
+ * ZKH_EXPIRED nothing is armed. Embedded in the owner; remove it before the owner goes.
  */
 enum zkh_watch_event {
 	ZKH_WATCH_CREATED,
 	ZKH_WATCH_DELETED,
-	ZKH_WATCH_CHANGED,  /* data */
+	ZKH_WATCH_CHANGED, /* data */
 	ZKH_WATCH_CHILDREN,
 };
 
@@ -91,9 +97,9 @@ int zkh_watch_add(struct zkh_session *session, struct zkh_watch *watch, const ch
 void zkh_watch_remove(struct zkh_watch *watch); /* also fine when never added (zeroed) */
 
 /*
- * Transactions: checked, set, created and deleted together or not at all. Adding to a transaction never
- * fails on the spot: a bad path, a value over ZKH_DATA_MAX, too many operations or bytes, or no memory is
- * remembered and returned by zkh_commit(). Paths and data are copied.
+ * Transactions: checked, set, created and deleted together or not at all. Adding to a transaction
+ * never fails on the spot: a bad path, a value over ZKH_DATA_MAX, too many operations or bytes, or
+ * no memory is remembered and returned by zkh_commit(). Paths and data are copied.
  */
 struct zkh_txn;
 
@@ -120,16 +126,18 @@ void zkh_txn_create_text(struct zkh_txn *txn, const char *path, const char *text
 size_t zkh_txn_count(const struct zkh_txn *txn);
 
 struct zkh_txn_reply {
-	size_t count;	      /* operations, in the order of the calls */
-	size_t failed;	      /* result not ZKH_OK and not ZKH_UNKNOWN: index of the first that failed, or count */
-	const char *failed_path;	   /* its path, "" when unknown */
-	const struct zkh_stat *stats;      /* [count], of sets and creates; valid only with ZKH_OK */
-	const char *const *created_paths;  /* [count], of creates (with sequence number), else NULL */
+	size_t count;		      /* operations, in the order of the calls */
+	size_t failed;		      /* index of the first that failed, or count */
+	const char *failed_path;      /* its path, "" when unknown */
+	const struct zkh_stat *stats; /* [count], of sets and creates; valid only with ZKH_OK */
+	const char *const
+		*created_paths; /* [count], of creates (with sequence number), else NULL */
 };
 
 /*
- * Sends it and takes ownership of txn in every case (also when it fails). fn gets ZKH_OK, ZKH_UNKNOWN, ... or
- * the result of the first operation that failed: ZKH_CONFLICT, ZKH_NO_NODE, ZKH_NODE_EXISTS, ZKH_NOT_EMPTY.
+ * Sends it and takes ownership of txn in every case (also when it fails). fn gets ZKH_OK,
+ * ZKH_UNKNOWN, ... or the result of the first operation that failed: ZKH_CONFLICT, ZKH_NO_NODE,
+ * ZKH_NODE_EXISTS, ZKH_NOT_EMPTY.
  */
 typedef void (*zkh_commit_fn)(void *userdata, int result, const struct zkh_txn_reply *reply);
 int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh_op **ret_op);

@@ -7,7 +7,9 @@
 
 #include "zkh_result.h"
 
-/* Length of the UTF-8 sequence at text if ZooKeeper takes that character, else 0. Stops at a NUL. */
+/*
+ * Length of the UTF-8 sequence at text if ZooKeeper takes that character, else 0. Stops at a NUL.
+ */
 static size_t path_character(const unsigned char *text)
 {
 	uint32_t code;
@@ -34,8 +36,11 @@ static size_t path_character(const unsigned char *text)
 	}
 	if ((length == 3 && code < 0x800) || (length == 4 && (code < 0x10000 || code > 0x10ffff)))
 		return 0;
-	/* Controls, surrogates, private use and the noncharacters at the end: the server refuses them, and
-	   Java's char has no more than 16 bits, so that a pair of surrogates is refused as well. */
+	/*
+	 * Controls, surrogates, private use and the noncharacters at the end: the server refuses
+	 * them, and Java's char has no more than 16 bits, so that a pair of surrogates is refused
+	 * as well.
+	 */
 	if (code < 0xa0 || (code >= 0xd800 && code <= 0xf8ff) || (code >= 0xfff0))
 		return 0;
 	return length;
@@ -53,11 +58,11 @@ bool zkh_path_valid(const char *path)
 	for (part = path; *part != '\0'; part = end) {
 		part++;
 		for (end = part; *end != '\0' && *end != '/'; end += step) {
-			step = path_character((const unsigned char *) end);
+			step = path_character((const unsigned char *)end);
 			if (step == 0)
 				return false;
 		}
-		length = (size_t) (end - part);
+		length = (size_t)(end - part);
 		if (length == 0 || (length == 1 && part[0] == '.') ||
 		    (length == 2 && part[0] == '.' && part[1] == '.'))
 			return false;
@@ -67,11 +72,12 @@ bool zkh_path_valid(const char *path)
 
 bool zkh_name_valid(const char *name)
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
 	size_t length = strspn(name, allowed);
 
-	return length > 0 && length <= ZKH_NAME_MAX && name[length] == '\0' && strcmp(name, ".") != 0 &&
-	       strcmp(name, "..") != 0;
+	return length > 0 && length <= ZKH_NAME_MAX && name[length] == '\0' &&
+	       strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 int zkh_path_join(const char *parent, const char *rest, char *ret_path)
@@ -99,7 +105,7 @@ void zkh_path_parent(const char *path, char *ret_path)
 	size_t length;
 
 	assert(slash != NULL && path[1] != '\0');
-	length = slash == path ? 1 : (size_t) (slash - path);
+	length = slash == path ? 1 : (size_t)(slash - path);
 	assert(length < ZKH_PATH_MAX);
 	memmove(ret_path, path, length);
 	ret_path[length] = '\0';
@@ -118,5 +124,6 @@ bool zkh_path_is_below(const char *path, const char *ancestor)
 
 	if (length == 1)
 		return path[0] == '/';
-	return strncmp(path, ancestor, length) == 0 && (path[length] == '\0' || path[length] == '/');
+	return strncmp(path, ancestor, length) == 0 &&
+	       (path[length] == '\0' || path[length] == '/');
 }

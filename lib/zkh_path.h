@@ -12,11 +12,11 @@
 #include <stddef.h>
 
 /* Bounds. The server refuses packets over 1,048,575 bytes; one transaction stays below half. */
-#define ZKH_PATH_MAX 1024	     /* bytes of a path, the terminating NUL included */
-#define ZKH_DATA_MAX (256 * 1024)    /* bytes of one key's data */
+#define ZKH_PATH_MAX 1024	       /* bytes of a path, the terminating NUL included */
+#define ZKH_DATA_MAX (256 * 1024)      /* bytes of one key's data */
 #define ZKH_TXN_BYTES_MAX (512 * 1024) /* bytes of one transaction, paths and data and overhead */
-#define ZKH_TXN_OPS_MAX 5000	     /* operations of one transaction */
-#define ZKH_NAME_MAX 64		     /* characters of a node name */
+#define ZKH_TXN_OPS_MAX 5000	       /* operations of one transaction */
+#define ZKH_NAME_MAX 64		       /* characters of a node name */
 
 /*
  * True for an absolute path that ZooKeeper takes: starts with '/', no empty, "." or ".." component,

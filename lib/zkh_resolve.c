@@ -33,7 +33,7 @@ int zkh_server_next(const char **list, struct zkh_server *ret_server)
 	end = start + length;
 	while (start < end && *start == ' ')
 		start++;
-	colon = memrchr(start, ':', (size_t) (end - start));
+	colon = memrchr(start, ':', (size_t)(end - start));
 	if (colon == NULL)
 		return ZKH_INVALID;
 	host = start;
@@ -43,10 +43,10 @@ int zkh_server_next(const char **list, struct zkh_server *ret_server)
 		host_end--;
 		if (host_end <= host || *host_end != ']')
 			return ZKH_INVALID;
-	} else if (memchr(host, ':', (size_t) (host_end - host)) != NULL) {
-		return ZKH_INVALID; /* an IPv6 address without brackets: where does the port begin? */
+	} else if (memchr(host, ':', (size_t)(host_end - host)) != NULL) {
+		return ZKH_INVALID; /* IPv6 without brackets */
 	}
-	length = (size_t) (host_end - host);
+	length = (size_t)(host_end - host);
 	if (length == 0 || length >= sizeof(server.host) || memchr(host, '/', length) != NULL ||
 	    memchr(host, ' ', length) != NULL)
 		return ZKH_INVALID;
@@ -54,7 +54,7 @@ int zkh_server_next(const char **list, struct zkh_server *ret_server)
 	for (const char *digit = colon + 1; digit < end && *digit != ' '; digit++) {
 		if (*digit < '0' || *digit > '9')
 			return ZKH_INVALID;
-		port = port * 10 + (unsigned long) (*digit - '0');
+		port = port * 10 + (unsigned long)(*digit - '0');
 		if (port > 65535)
 			return ZKH_INVALID;
 	}
@@ -121,7 +121,7 @@ static bool address_print(const struct addrinfo *info, char *text, size_t size)
 	if (getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof(host), port, sizeof(port),
 			NI_NUMERICHOST | NI_NUMERICSERV) != 0)
 		return false;
-	return snprintf(text, size, "%s:%s", host, port) < (int) size;
+	return snprintf(text, size, "%s:%s", host, port) < (int)size;
 }
 
 static int server_lookup(const struct zkh_server *server, int flags, struct addrinfo **ret_list)
@@ -166,13 +166,16 @@ int zkh_resolve_numeric(const char *servers, struct zkh_addresses *ret_addresses
 	return 0;
 }
 
-/* In the child: a line "=ADDRESS:PORT" for each address, "!HOST: what is wrong" for each failure. */
+/*
+ * In the child: a line "=ADDRESS:PORT" for each address, "!HOST: what is wrong" for each failure.
+ */
 static void child_say(int output, char kind, const char *text)
 {
 	char line[NI_MAXHOST + 256];
 	int length = snprintf(line, sizeof(line), "%c%s\n", kind, text);
 
-	if (length <= 0 || (size_t) length >= sizeof(line) || write(output, line, (size_t) length) < 0)
+	if (length <= 0 || (size_t)length >= sizeof(line) ||
+	    write(output, line, (size_t)length) < 0)
 		_exit(1);
 }
 
@@ -208,9 +211,9 @@ static void child_run(int output, pid_t parent, const char *servers)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(1);
 	for (int number = 1; number < NSIG; number++)
-		(void) sigaction(number, &action, NULL);
+		(void)sigaction(number, &action, NULL);
 	sigemptyset(&none);
-	(void) sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (output < 3) {
 		output = fcntl(output, F_DUPFD, 3);
 		if (output < 0)
@@ -224,7 +227,7 @@ static void child_run(int output, pid_t parent, const char *servers)
 			_exit(1);
 	if (output != 3 && dup2(output, 3) < 0)
 		_exit(1);
-	(void) syscall(SYS_close_range, 4u, ~0u, 0u);
+	(void)syscall(SYS_close_range, 4u, ~0u, 0u);
 	child_resolve(3, servers);
 	_exit(0);
 }
@@ -241,7 +244,8 @@ static void resolver_reset(struct zkh_resolver *resolver)
 }
 
 /* Reads what the child said. Returns whether it is complete. */
-static bool resolver_parse(char *output, struct zkh_addresses *addresses, char *problem, size_t size)
+static bool resolver_parse(char *output, struct zkh_addresses *addresses, char *problem,
+			   size_t size)
 {
 	char *line, *rest = output;
 	size_t used = 0;
@@ -252,8 +256,8 @@ static bool resolver_parse(char *output, struct zkh_addresses *addresses, char *
 		if (line[0] == '=') {
 			complete = addresses_add(addresses, line + 1) == 0 && complete;
 		} else if (line[0] == '!' && used < size) {
-			used += (size_t) snprintf(problem + used, size - used, "%s%s", used > 0 ? "; " : "",
-						  line + 1);
+			used += (size_t)snprintf(problem + used, size - used, "%s%s",
+						 used > 0 ? "; " : "", line + 1);
 		}
 	}
 	return complete;
@@ -265,9 +269,11 @@ static void resolver_finish(struct zkh_resolver *resolver)
 	char problem[ZKH_DETAIL_MAX];
 	bool complete, killed = resolver->killed;
 
-	/* It closes the pipe as it exits, so this does not wait. The loop's own SIGCHLD handling may have been
-	   faster: ECHILD is fine. */
-	(void) waitpid(resolver->pid, NULL, 0);
+	/*
+	 * It closes the pipe as it exits, so this does not wait. The loop's own SIGCHLD handling
+	 * may have been faster: ECHILD is fine.
+	 */
+	(void)waitpid(resolver->pid, NULL, 0);
 	resolver->text[resolver->length] = '\0';
 	complete = resolver_parse(resolver->text, &addresses, problem, sizeof(problem));
 	resolver_reset(resolver);
@@ -286,11 +292,11 @@ static void resolver_on_readable(struct ev_loop *loop, ev_io *watcher, int reven
 	struct zkh_resolver *resolver = watcher->data;
 	char excess[512];
 	size_t room = ZKH_RESOLVE_OUTPUT_MAX - 1 - resolver->length;
-	ssize_t length = room > 0 ? read(resolver->output, resolver->text + resolver->length, room) :
-				    read(resolver->output, excess, sizeof(excess));
+	ssize_t length = room > 0 ? read(resolver->output, resolver->text + resolver->length, room)
+				  : read(resolver->output, excess, sizeof(excess));
 
 	if (length > 0 && room > 0)
-		resolver->length += (size_t) length;
+		resolver->length += (size_t)length;
 	else if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
 		resolver_finish(resolver);
 }
@@ -300,7 +306,7 @@ static void resolver_on_late(struct ev_loop *loop, ev_timer *watcher, int revent
 	struct zkh_resolver *resolver = watcher->data;
 
 	resolver->killed = true;
-	(void) kill(resolver->pid, SIGKILL);
+	(void)kill(resolver->pid, SIGKILL);
 }
 
 int zkh_resolve_start(struct zkh_resolver *resolver, struct ev_loop *loop, const char *servers,
@@ -328,7 +334,12 @@ int zkh_resolve_start(struct zkh_resolver *resolver, struct ev_loop *loop, const
 		return -saved;
 	}
 	*resolver = (struct zkh_resolver){
-		.loop = loop, .pid = pid, .output = pipes[0], .text = text, .fn = fn, .userdata = userdata,
+		.loop = loop,
+		.pid = pid,
+		.output = pipes[0],
+		.text = text,
+		.fn = fn,
+		.userdata = userdata,
 	};
 	ev_io_init(&resolver->readable, resolver_on_readable, pipes[0], EV_READ);
 	ev_timer_init(&resolver->late, resolver_on_late, timeout_ms / 1e3, 0.);
@@ -350,8 +361,8 @@ void zkh_resolve_stop(struct zkh_resolver *resolver)
 
 	if (resolver->loop == NULL)
 		return;
-	(void) kill(resolver->pid, SIGKILL);
+	(void)kill(resolver->pid, SIGKILL);
 	/* POLLHUP alone is waited for: the end, not what was said before it. */
-	(void) waitpid(resolver->pid, NULL, poll(&end, 1, REAP_MS) > 0 ? 0 : WNOHANG);
+	(void)waitpid(resolver->pid, NULL, poll(&end, 1, REAP_MS) > 0 ? 0 : WNOHANG);
 	resolver_reset(resolver);
 }

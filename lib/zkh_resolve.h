@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * Names of servers into addresses, without blocking the loop: getaddrinfo() runs in a child process.
+ * Names of servers into addresses, without blocking the loop: getaddrinfo() runs in a child
+ * process.
  */
 
 #include <ev.h>
@@ -11,8 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define ZKH_SERVERS_MAX 32	   /* entries of a server list */
-#define ZKH_HOST_MAX 254	   /* bytes of a host name, the NUL included */
+#define ZKH_SERVERS_MAX 32	     /* entries of a server list */
+#define ZKH_HOST_MAX 254	     /* bytes of a host name, the NUL included */
 #define ZKH_RESOLVE_OUTPUT_MAX 16384 /* bytes of what a child says that are kept */
 
 /* One server of a list. */
@@ -22,27 +23,35 @@ struct zkh_server {
 };
 
 /*
- * Takes the next HOST:PORT off *list. 0; ZKH_INVALID: not well-formed; -ENOENT: the list is at its end.
+ * Takes the next HOST:PORT off *list. 0; ZKH_INVALID: not well-formed; -ENOENT: the list is at its
+ * end.
  */
 int zkh_server_next(const char **list, struct zkh_server *ret_server);
 
-/* Distinct addresses, as "ADDRESS:PORT" (IPv6 without brackets, the way libzookeeper wants them). */
+/*
+ * Distinct addresses, as "ADDRESS:PORT" (IPv6 without brackets, the way libzookeeper wants them).
+ */
 struct zkh_addresses {
 	char **text;
 	size_t count;
 };
 
 void zkh_addresses_finish(struct zkh_addresses *addresses);
-bool zkh_addresses_equal(const struct zkh_addresses *a, const struct zkh_addresses *b); /* in any order */
+bool zkh_addresses_equal(const struct zkh_addresses *a,
+			 const struct zkh_addresses *b); /* in any order */
 
-/* 0 and the addresses when every server of the list is numeric; -ENOENT when a name is among them; -ENOMEM. */
+/*
+ * 0 and the addresses when every server of the list is numeric; -ENOENT when a name is among them;
+ * -ENOMEM.
+ */
 int zkh_resolve_numeric(const char *servers, struct zkh_addresses *ret_addresses);
 
 /*
- * The result of a resolution: the addresses (the callee takes them over and empties the struct if it wants them;
- * none at all is possible) and what went wrong, "" when nothing did.
+ * The result of a resolution: the addresses (the callee takes them over and empties the struct if
+ * it wants them; none at all is possible) and what went wrong, "" when nothing did.
  */
-typedef void (*zkh_resolve_fn)(void *userdata, struct zkh_addresses *addresses, const char *problem);
+typedef void (*zkh_resolve_fn)(void *userdata, struct zkh_addresses *addresses,
+			       const char *problem);
 
 struct zkh_resolver {
 	struct ev_loop *loop; /* NULL: idle */

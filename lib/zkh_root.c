@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The session's root, made in one flush: a create for every key on the way to it, then a look at what came of it.
- * The look decides: a root that exists will do, also where we may not create anything beside it.
+ * The session's root, made in one flush: a create for every key on the way to it, then a look at
+ * what came of it. The look decides: a root that exists will do, also where we may not create
+ * anything beside it.
  */
 
 #include <errno.h>
@@ -27,7 +28,7 @@ static void root_created(void *userdata, int result, const struct zkh_txn_reply 
 
 static void root_seen(int code, const struct Stat *stat, const void *data)
 {
-	struct zkh_op *op = (struct zkh_op *) data;
+	struct zkh_op *op = (struct zkh_op *)data;
 	int result = zkh_result_translate(code);
 
 	if (!zkh_op_begin(op))
@@ -62,7 +63,7 @@ static int root_submit(struct zkh_op *op)
 	for (end = path; r == 0 && session->root_length > 0 && *end != '\0';) {
 		end++;
 		end += strcspn(end, "/");
-		r = root_create_key(session, (size_t) (end - path));
+		r = root_create_key(session, (size_t)(end - path));
 	}
 	if (r != 0) {
 		zkh_op_discard(op);
@@ -71,7 +72,8 @@ static int root_submit(struct zkh_op *op)
 	return zkh_op_submitted(op, zoo_aexists(session->zh, path, 0, root_seen, op));
 }
 
-int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct zkh_op **ret_op)
+int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata,
+		  struct zkh_op **ret_op)
 {
 	struct zkh_op *op = zkh_op_create(session, root_fail, userdata);
 	int r = 0;

@@ -32,7 +32,7 @@ int64_t zkh_now_ms(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* splitmix64: good enough to spread clients, and the same everywhere for one seed. */
@@ -43,7 +43,12 @@ uint32_t zkh_session_random(struct zkh_session *session, uint32_t below)
 	mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9u;
 	mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111ebu;
 	mixed ^= mixed >> 31;
-	return below == 0 ? 0 : (uint32_t) (mixed % below);
+	return below == 0 ? 0 : (uint32_t)(mixed % below);
+}
+
+int64_t zkh_session_pause_ms(struct zkh_session *session, int64_t base_ms)
+{
+	return base_ms / 2 + zkh_session_random(session, (uint32_t)base_ms + 1);
 }
 
 static int config_check(const struct zkh_session_config *config)
@@ -60,8 +65,9 @@ static int config_check(const struct zkh_session_config *config)
 		return ZKH_INVALID;
 	if ((config->auth_scheme == NULL) != (config->auth_credential == NULL))
 		return ZKH_INVALID;
-	if (config->auth_scheme != NULL && (strnlen(config->auth_scheme, CREDENTIAL_MAX) == CREDENTIAL_MAX ||
-		strnlen(config->auth_credential, CREDENTIAL_MAX) == CREDENTIAL_MAX))
+	if (config->auth_scheme != NULL &&
+	    (strnlen(config->auth_scheme, CREDENTIAL_MAX) == CREDENTIAL_MAX ||
+	     strnlen(config->auth_credential, CREDENTIAL_MAX) == CREDENTIAL_MAX))
 		return ZKH_INVALID;
 	while ((r = zkh_server_next(&list, &server)) == 0)
 		if (++count > ZKH_SERVERS_MAX)
@@ -96,8 +102,8 @@ static int session_copy_config(struct zkh_session *session, const struct zkh_ses
 	}
 	session->root_length = strlen(session->root);
 	session->timeout_ms = config->timeout_ms;
-	session->connect_timeout_ms = config->connect_timeout_ms > 0 ? config->connect_timeout_ms :
-								       config->timeout_ms / 8;
+	session->connect_timeout_ms = config->connect_timeout_ms > 0 ? config->connect_timeout_ms
+								     : config->timeout_ms / 8;
 	if (session->connect_timeout_ms < CONNECT_TIMEOUT_MIN_MS)
 		session->connect_timeout_ms = CONNECT_TIMEOUT_MIN_MS;
 	if (config->resume != NULL)
@@ -122,10 +128,12 @@ int zkh_session_create(struct ev_loop *loop, const struct zkh_session_config *co
 	session->loop = loop;
 	zkh_op_list_init(&session->sent);
 	zkh_op_list_init(&session->refused);
+	zkh_op_list_init(&session->unsure);
 	r = session_copy_config(session, config);
 	if (r == 0) {
 		r = zkh_resolve_numeric(session->servers, &session->addresses);
-		if (r == -ENOENT) /* a name among them: a child looks it up as soon as the loop runs */
+		if (r ==
+		    -ENOENT) /* a name among them: a child looks it up as soon as the loop runs */
 			r = 0;
 	}
 	if (r < 0) {
@@ -225,7 +233,7 @@ void zkh_session_cut(struct zkh_session *session)
 		return;
 	if (session->cut == NULL)
 		session->cut = "given up";
-	(void) shutdown(session->fd, SHUT_RDWR);
+	(void)shutdown(session->fd, SHUT_RDWR);
 }
 
 void zkh_session_renew(struct zkh_session *session)

@@ -30,11 +30,11 @@ struct zkh_client_id {
 #define ZKH_SESSION_EVENTS(X)                                                                      \
 	/* Attached to a server. A new session if `fresh`, else the one from before. */            \
 	X(ZKH_CONNECTED, "connected")                                                              \
-	/* The connection is gone; the session may live on. Pending operations got                 \
-	   ZKH_UNKNOWN before this event (those never sent: ZKH_NOT_CONNECTED). */                 \
+	/* The connection is gone; the session may live on. Pending operations got */              \
+	/* ZKH_UNKNOWN before this event (those never sent: ZKH_NOT_CONNECTED). */                 \
 	X(ZKH_DISCONNECTED, "disconnected")                                                        \
-	/* The server said that the session (and every ephemeral of it) is gone. A new one is      \
-	   being opened; watches are forgotten. Also for a resume id that is no longer known. */   \
+	/* The server said that the session (and every ephemeral of it) is gone. A new one is */   \
+	/* being opened; watches are forgotten. Also for a resume id that is not known. */         \
 	X(ZKH_EXPIRED, "expired")                                                                  \
 	/* The credential was refused. The session stays down and tries again slowly. */           \
 	X(ZKH_AUTH_REFUSED, "credential refused")                                                  \
@@ -53,29 +53,29 @@ const char *zkh_session_event_text(enum zkh_session_event event);
 
 struct zkh_session_report {
 	enum zkh_session_event event;
-	bool fresh;	       /* ZKH_CONNECTED: a new session, no ephemerals, no watches */
-	int32_t timeout_ms;    /* ZKH_CONNECTED: the session timeout that the ensemble granted */
-	const char *detail;    /* for people; valid during the callback; never NULL */
+	bool fresh;	    /* ZKH_CONNECTED: a new session, no ephemerals, no watches */
+	int32_t timeout_ms; /* ZKH_CONNECTED: the session timeout that the ensemble granted */
+	const char *detail; /* for people; valid during the callback; never NULL */
 };
 
 typedef void (*zkh_session_fn)(void *userdata, const struct zkh_session_report *report);
 
 struct zkh_session_config {
-	const char *servers;   /* HOST:PORT[,HOST:PORT...]; names, IPv4, [IPv6]; 1 to 32 of them */
-	const char *root;      /* valid path; "/" for none */
-	int32_t timeout_ms;    /* session timeout asked for, 100 ms to 10 min */
-	int32_t connect_timeout_ms; /* bound on one server's connect + handshake; 0: timeout_ms / 8 */
+	const char *servers; /* HOST:PORT[,HOST:PORT...]; names, IPv4, [IPv6]; 1 to 32 of them */
+	const char *root;    /* valid path; "/" for none */
+	int32_t timeout_ms;  /* session timeout asked for, 100 ms to 10 min */
+	int32_t connect_timeout_ms; /* one server's connect + handshake; 0: timeout_ms / 8 */
 	const char *auth_scheme;    /* NULL for none; else every created key gets CREATOR_ALL */
 	const char *auth_credential;
 	const struct zkh_client_id *resume; /* NULL: a new session */
-	uint32_t seed;	       /* spreads reconnects: delays and the first server are drawn from it */
+	uint32_t seed; /* spreads reconnects: delays and the first server are drawn from it */
 	zkh_session_fn on_event;
 	void *userdata;
 };
 
 /*
- * Starts a session. Strings are copied. Returns 0, -ENOMEM or another -errno, or ZKH_INVALID (servers,
- * root or times out of range). Events follow from the loop.
+ * Starts a session. Strings are copied. Returns 0, -ENOMEM or another -errno, or ZKH_INVALID
+ * (servers, root or times out of range). Events follow from the loop.
  */
 int zkh_session_create(struct ev_loop *loop, const struct zkh_session_config *config,
 		       struct zkh_session **ret_session);
@@ -88,26 +88,27 @@ int zkh_session_create(struct ev_loop *loop, const struct zkh_session_config *co
 struct zkh_session *zkh_session_destroy(struct zkh_session *session);
 
 /*
- * Orderly end: asks the server to close the session, which deletes its ephemerals at once. First what is under way is
- * finished: operations sent, lock nodes to be removed. `done` runs once from the loop with ZKH_OK (the session is gone,
- * by this or by expiry), or with ZKH_TIMEOUT / ZKH_NOT_CONNECTED when the server could not be told, or did not
- * confirm, within timeout_ms. Until then the session works as before (it reconnects and reports), but once the server
- * has been asked, operations get ZKH_NOT_CONNECTED. After `done` no other callback runs, and only
+ * Orderly end: asks the server to close the session, which deletes its ephemerals at once. First
+ * what is under way is finished: operations sent, lock nodes to be removed. `done` runs once from
+ * the loop with ZKH_OK (the session is gone, by this or by expiry), or with ZKH_TIMEOUT /
+ * ZKH_NOT_CONNECTED when the server could not be told, or did not confirm, within timeout_ms.
+ * Until then the session works as before (it reconnects and reports), but once the server has been
+ * asked, operations get ZKH_NOT_CONNECTED. After `done` no other callback runs, and only
  * zkh_session_destroy() is allowed, also from within `done`. 0, or -EALREADY (closing already).
  */
 int zkh_session_close(struct zkh_session *session, int32_t timeout_ms,
 		      void (*done)(void *userdata, int result), void *userdata);
 
 /*
- * Gives up on the present server (shutdown of the socket): the next one is tried at once. ZKH_DISCONNECTED follows
- * from the loop. Nothing happens when there is no connection or attempt.
+ * Gives up on the present server (shutdown of the socket): the next one is tried at once.
+ * ZKH_DISCONNECTED follows from the loop. Nothing happens when there is no connection or attempt.
  */
 void zkh_session_cut(struct zkh_session *session);
 
 /*
- * Drops the present connection and opens a new session without waiting for an expiry; the old one and its
- * ephemerals are left to expire on the server. From the loop follow ZKH_DISCONNECTED (if connected), ZKH_EXPIRED and,
- * in time, ZKH_CONNECTED with `fresh`.
+ * Drops the present connection and opens a new session without waiting for an expiry; the old one
+ * and its ephemerals are left to expire on the server. From the loop follow ZKH_DISCONNECTED (if
+ * connected), ZKH_EXPIRED and, in time, ZKH_CONNECTED with `fresh`.
  */
 void zkh_session_renew(struct zkh_session *session);
 

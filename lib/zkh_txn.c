@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Transactions. Everything is checked before the library sees it: a path that it refuses inside a multi
- * request aborts the process, and an oversized packet looks like a lost connection.
+ * Transactions. Everything is checked before the library sees it: a path that it refuses inside a
+ * multi request aborts the process, and an oversized packet looks like a lost connection.
  */
 
 #include <assert.h>
@@ -14,7 +14,10 @@
 #include "zkh_internal.h"
 #include "zkh_op.h"
 
-/* What one operation adds to a packet besides path and data: headers, lengths, version, ACL; rounded up. */
+/*
+ * What one operation adds to a packet besides path and data: headers, lengths, version, ACL;
+ * rounded up.
+ */
 #define OP_OVERHEAD 64
 
 /* Digits that the server appends to a sequential key. */
@@ -106,8 +109,8 @@ static struct txn_op *txn_slot(struct zkh_txn *txn)
 }
 
 /* full: a valid path with the root. */
-static void txn_add_full(struct zkh_txn *txn, enum txn_kind kind, const char *full, const void *data,
-			 size_t length, int32_t version, unsigned flags)
+static void txn_add_full(struct zkh_txn *txn, enum txn_kind kind, const char *full,
+			 const void *data, size_t length, int32_t version, unsigned flags)
 {
 	struct txn_op *op = txn_slot(txn);
 	size_t path_length = strlen(full);
@@ -210,11 +213,14 @@ static int txn_create_mode(unsigned flags)
 	return ZOO_PERSISTENT;
 }
 
-/* The library's form of it. The strings are borrowed; they need not live longer than the request call. */
+/*
+ * The library's form of it. The strings are borrowed; they need not live longer than the request
+ * call.
+ */
 static void txn_describe(struct zkh_txn *txn, zoo_op_t *descriptions)
 {
-	const struct ACL_vector *acl =
-		txn->session->auth_scheme != NULL ? &ZOO_CREATOR_ALL_ACL : &ZOO_OPEN_ACL_UNSAFE;
+	const struct ACL_vector *acl = txn->session->auth_scheme != NULL ? &ZOO_CREATOR_ALL_ACL
+									 : &ZOO_OPEN_ACL_UNSAFE;
 
 	for (size_t i = 0; i < txn->count; i++) {
 		struct txn_op *op = &txn->ops[i];
@@ -225,15 +231,16 @@ static void txn_describe(struct zkh_txn *txn, zoo_op_t *descriptions)
 			break;
 		case TXN_SET:
 			zoo_set_op_init(&descriptions[i], op->path, op->length > 0 ? op->data : "",
-					(int) op->length, op->version, &txn->stats[i]);
+					(int)op->length, op->version, &txn->stats[i]);
 			break;
 		case TXN_DELETE:
 			zoo_delete_op_init(&descriptions[i], op->path, op->version);
 			break;
 		case TXN_CREATE:
-			zoo_create_op_init(&descriptions[i], op->path, op->length > 0 ? op->data : "",
-					   (int) op->length, acl, txn_create_mode(op->flags), op->created,
-					   (int) op->created_size);
+			zoo_create_op_init(&descriptions[i], op->path,
+					   op->length > 0 ? op->data : "", (int)op->length, acl,
+					   txn_create_mode(op->flags), op->created,
+					   (int)op->created_size);
 			break;
 		}
 	}
@@ -251,7 +258,9 @@ static void txn_forget_data(struct zkh_txn *txn)
 void zkh_txn_failed(struct zkh_op *op, int result)
 {
 	struct zkh_txn_reply reply = {
-		.count = op->txn->count, .failed = op->txn->count, .failed_path = "",
+		.count = op->txn->count,
+		.failed = op->txn->count,
+		.failed_path = "",
 	};
 
 	op->fn.commit(op->userdata, result, &reply);
@@ -260,7 +269,9 @@ void zkh_txn_failed(struct zkh_op *op, int result)
 static void txn_succeeded(struct zkh_op *op)
 {
 	struct zkh_txn *txn = op->txn;
-	struct zkh_txn_reply reply = { .count = txn->count, .failed = txn->count, .failed_path = "" };
+	struct zkh_txn_reply reply = { .count = txn->count,
+				       .failed = txn->count,
+				       .failed_path = "" };
 
 	for (size_t i = 0; i < txn->count; i++) {
 		zkh_stat_copy(&txn->stats[i], &txn->reply_stats[i]);
@@ -273,13 +284,15 @@ static void txn_succeeded(struct zkh_op *op)
 }
 
 /*
- * Operations before the one that failed report success although they were rolled back, those behind it
- * report an inconsistency: the first other code is the reason.
+ * Operations before the one that failed report success although they were rolled back, those
+ * behind it report an inconsistency: the first other code is the reason.
  */
 static void txn_refused(struct zkh_op *op, int code)
 {
 	struct zkh_txn *txn = op->txn;
-	struct zkh_txn_reply reply = { .count = txn->count, .failed = txn->count, .failed_path = "" };
+	struct zkh_txn_reply reply = { .count = txn->count,
+				       .failed = txn->count,
+				       .failed_path = "" };
 	const char *path;
 
 	for (size_t i = 0; i < txn->count; i++) {
@@ -296,7 +309,7 @@ static void txn_refused(struct zkh_op *op, int code)
 
 static void txn_completed(int code, const void *data)
 {
-	struct zkh_op *op = (struct zkh_op *) data;
+	struct zkh_op *op = (struct zkh_op *)data;
 
 	if (!zkh_op_begin(op))
 		return;
@@ -316,7 +329,9 @@ static int txn_allocate(struct zkh_txn *txn)
 	txn->reply_stats = calloc(txn->count, sizeof(*txn->reply_stats));
 	txn->created = calloc(txn->count, sizeof(*txn->created));
 	return txn->results != NULL && txn->stats != NULL && txn->reply_stats != NULL &&
-	       txn->created != NULL ? 0 : -ENOMEM;
+			       txn->created != NULL
+		       ? 0
+		       : -ENOMEM;
 }
 
 static int txn_submit(struct zkh_op *op)
@@ -327,7 +342,7 @@ static int txn_submit(struct zkh_op *op)
 
 	if (descriptions != NULL) {
 		txn_describe(txn, descriptions);
-		code = zoo_amulti(txn->session->zh, (int) txn->count, descriptions, txn->results,
+		code = zoo_amulti(txn->session->zh, (int)txn->count, descriptions, txn->results,
 				  txn_completed, op);
 		free(descriptions);
 		txn_forget_data(txn);

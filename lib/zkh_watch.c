@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Subscriptions, in a hash table by path. libzookeeper knows one watcher function with one context, so that it
- * keeps one entry a path, however many ask for it.
+ * Subscriptions, in a hash table by path. libzookeeper knows one watcher function with one
+ * context, so that it keeps one entry a path, however many ask for it.
  */
 
 #include <assert.h>
@@ -22,8 +22,8 @@ static size_t watch_hash(const char *path)
 	uint64_t hash = 0xcbf29ce484222325u;
 
 	for (; *path != '\0'; path++)
-		hash = (hash ^ (unsigned char) *path) * 0x100000001b3u;
-	return (size_t) (hash ^ hash >> 32);
+		hash = (hash ^ (unsigned char)*path) * 0x100000001b3u;
+	return (size_t)(hash ^ hash >> 32);
 }
 
 static void watch_insert(struct zkh_watch **bucket, struct zkh_watch *watch)
@@ -142,8 +142,8 @@ void zkh_watch_dispatch(struct zkh_session *session, int type, const char *path)
 }
 
 /*
- * Of session events only the errno is used, which the callbacks to come may change: zkh_link_update() looks at
- * the state once the library's call is over.
+ * Of session events only the errno is used, which the callbacks to come may change:
+ * zkh_link_update() looks at the state once the library's call is over.
  */
 void zkh_watch_fired(zhandle_t *zh, int type, int state, const char *path, void *context)
 {

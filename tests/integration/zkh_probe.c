@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A session on a string: commands on standard input, one line an event on standard output, times in ms since the
- * start. For trying the session against real servers, by hand or from a test.
+ * A session on a string: commands on standard input, one line an event on standard output, times
+ * in ms since the start. For trying the session against real servers, by hand or from a test.
  *
- *   zkh_probe SERVERS ROOT TIMEOUT_MS [CONNECT_TIMEOUT_MS [RESUME_ID_HEX:PASSWORD_HEX [SCHEME CREDENTIAL]]]
+ *   zkh_probe SERVERS ROOT TIMEOUT_MS [CONNECT_MS [ID:PASSWORD [SCHEME CREDENTIAL]]]
  *
- * Commands: get PATH, watch PATH, exists PATH, ls PATH, sync, root, set PATH TEXT, create PATH TEXT [FLAGS], delete PATH,
- * pair PATH PATH (creates both or none), burst N PATH, subscribe N, id, cut, renew, close MS, quit (drops the session).
+ * Commands: get PATH, watch PATH, exists PATH, ls PATH, sync, root, set PATH TEXT, create PATH
+ * TEXT [FLAGS], delete PATH, pair PATH PATH (creates both or none), burst N PATH, subscribe N, id,
+ * cut, renew, close MS, quit (drops the session).
  */
 
 #include <ev.h>
@@ -33,7 +34,7 @@ static int64_t now_us(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -41,7 +42,7 @@ static void say(const char *format, ...)
 {
 	va_list arguments;
 
-	printf("%.3f ", (double) (now_us() - started) / 1e3);
+	printf("%.3f ", (double)(now_us() - started) / 1e3);
 	va_start(arguments, format);
 	vprintf(format, arguments);
 	va_end(arguments);
@@ -52,7 +53,7 @@ static void say(const char *format, ...)
 static void on_event(void *userdata, const struct zkh_session_report *report)
 {
 	say("event %s fresh=%d timeout=%d id=%" PRIx64 " %s", zkh_session_event_text(report->event),
-	    report->fresh, report->timeout_ms, (uint64_t) zkh_session_id(session), report->detail);
+	    report->fresh, report->timeout_ms, (uint64_t)zkh_session_id(session), report->detail);
 }
 
 static void on_watch(void *userdata, enum zkh_watch_event event, const char *path)
@@ -62,7 +63,8 @@ static void on_watch(void *userdata, enum zkh_watch_event event, const char *pat
 	say("watch %s %s", names[event], path);
 }
 
-static void on_get(void *userdata, int result, const char *data, size_t length, const struct zkh_stat *stat)
+static void on_get(void *userdata, int result, const char *data, size_t length,
+		   const struct zkh_stat *stat)
 {
 	say("get %s: %s (%zu) version %d", zkh_result_text(result), data, length,
 	    stat != NULL ? stat->version : -1);
@@ -71,7 +73,7 @@ static void on_get(void *userdata, int result, const char *data, size_t length, 
 static void on_exists(void *userdata, int result, const struct zkh_stat *stat)
 {
 	say("exists %s owner %" PRIx64, zkh_result_text(result),
-	    stat != NULL ? (uint64_t) stat->ephemeral_owner : 0);
+	    stat != NULL ? (uint64_t)stat->ephemeral_owner : 0);
 }
 
 static void on_children(void *userdata, int result, const char *const *names, size_t count,
@@ -84,14 +86,17 @@ static void on_children(void *userdata, int result, const char *const *names, si
 
 static void on_done(void *userdata, int result)
 {
-	say("%s %s", (const char *) userdata, zkh_result_text(result));
+	say("%s %s", (const char *)userdata, zkh_result_text(result));
 }
 
 static void on_commit(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
-	const char *made = result == ZKH_OK && reply->created_paths[0] != NULL ? reply->created_paths[0] : "-";
+	const char *made = result == ZKH_OK && reply->created_paths[0] != NULL
+				   ? reply->created_paths[0]
+				   : "-";
 
-	say("commit %s failed=%zu %s made %s", zkh_result_text(result), reply->failed, reply->failed_path, made);
+	say("commit %s failed=%zu %s made %s", zkh_result_text(result), reply->failed,
+	    reply->failed_path, made);
 }
 
 static void on_burst(void *userdata, int result, const struct zkh_txn_reply *reply)
@@ -107,7 +112,8 @@ static void subscribe(const char *path)
 	struct zkh_watch *watch = &watches[watch_count];
 
 	watch->fn = on_watch;
-	if (watch_count == sizeof(watches) / sizeof(watches[0]) || zkh_watch_add(session, watch, path) != 0)
+	if (watch_count == sizeof(watches) / sizeof(watches[0]) ||
+	    zkh_watch_add(session, watch, path) != 0)
 		say("cannot subscribe");
 	else
 		watch_count++;
@@ -164,9 +170,9 @@ static void run_id(void)
 		say("id none");
 		return;
 	}
-	printf("%.3f id %" PRIx64 ":", (double) (now_us() - started) / 1e3, (uint64_t) id.id);
+	printf("%.3f id %" PRIx64 ":", (double)(now_us() - started) / 1e3, (uint64_t)id.id);
 	for (size_t i = 0; i < sizeof(id.password); i++)
-		printf("%02x", (unsigned char) id.password[i]);
+		printf("%02x", (unsigned char)id.password[i]);
 	printf(" server %s\n", zkh_session_server(session));
 	fflush(stdout);
 }
@@ -190,15 +196,15 @@ static void run(char *line)
 	unsigned flags = 0;
 	int r = 0;
 
-	(void) sscanf(line, "%15s %255s %255s %u", verb, path, text, &flags);
+	(void)sscanf(line, "%15s %255s %255s %u", verb, path, text, &flags);
 	if (strcmp(verb, "sync") == 0)
-		r = zkh_sync(session, on_done, (void *) (uintptr_t) "sync", NULL);
+		r = zkh_sync(session, on_done, (void *)(uintptr_t) "sync", NULL);
 	else if (strcmp(verb, "root") == 0)
-		r = zkh_make_root(session, on_done, (void *) (uintptr_t) "root", NULL);
+		r = zkh_make_root(session, on_done, (void *)(uintptr_t) "root", NULL);
 	else if (strcmp(verb, "burst") == 0)
-		r = run_burst((unsigned) atoi(path), text);
+		r = run_burst((unsigned)atoi(path), text);
 	else if (strcmp(verb, "subscribe") == 0)
-		r = run_subscribe((unsigned) atoi(path));
+		r = run_subscribe((unsigned)atoi(path));
 	else if (strcmp(verb, "id") == 0)
 		run_id();
 	else if (strcmp(verb, "cut") == 0)
@@ -206,9 +212,9 @@ static void run(char *line)
 	else if (strcmp(verb, "renew") == 0)
 		zkh_session_renew(session);
 	else if (strcmp(verb, "close") == 0)
-		r = zkh_session_close(session, atoi(path), on_done, (void *) (uintptr_t) "close");
-	else if (strcmp(verb, "get") == 0 || strcmp(verb, "watch") == 0 || strcmp(verb, "exists") == 0 ||
-		 strcmp(verb, "ls") == 0)
+		r = zkh_session_close(session, atoi(path), on_done, (void *)(uintptr_t) "close");
+	else if (strcmp(verb, "get") == 0 || strcmp(verb, "watch") == 0 ||
+		 strcmp(verb, "exists") == 0 || strcmp(verb, "ls") == 0)
 		r = run_read(verb, path);
 	else
 		r = run_txn(verb, path, text, flags);
@@ -227,7 +233,7 @@ static void on_input(struct ev_loop *loop, ev_io *watcher, int revents)
 		ev_break(loop, EVBREAK_ALL);
 		return;
 	}
-	used += (size_t) length;
+	used += (size_t)length;
 	buffer[used] = '\0';
 	for (line = buffer; (end = strchr(line, '\n')) != NULL; line = end + 1) {
 		*end = '\0';
@@ -246,11 +252,11 @@ static bool parse_id(const char *text, struct zkh_client_id *ret_id)
 	char *end;
 	unsigned byte;
 
-	ret_id->id = (int64_t) strtoull(text, &end, 16);
+	ret_id->id = (int64_t)strtoull(text, &end, 16);
 	for (size_t i = 0; i < sizeof(ret_id->password); i++) {
 		if (sscanf(end + 1 + 2 * i, "%2x", &byte) != 1)
 			return false;
-		ret_id->password[i] = (char) byte;
+		ret_id->password[i] = (char)byte;
 	}
 	return true;
 }
@@ -259,12 +265,13 @@ int main(int argc, char **argv)
 {
 	struct ev_loop *loop = ev_default_loop(0);
 	struct zkh_client_id resume;
-	struct zkh_session_config config = { .on_event = on_event, .seed = (uint32_t) getpid() };
+	struct zkh_session_config config = { .on_event = on_event, .seed = (uint32_t)getpid() };
 	ev_io input;
 	int r;
 
 	if (argc < 4) {
-		fprintf(stderr, "usage: zkh_probe SERVERS ROOT TIMEOUT_MS [CONNECT_MS [ID:PASSWORD [SCHEME CREDENTIAL]]]\n");
+		fprintf(stderr, "usage: zkh_probe SERVERS ROOT TIMEOUT_MS [CONNECT_MS "
+				"[ID:PASSWORD [SCHEME CREDENTIAL]]]\n");
 		return 2;
 	}
 	config.servers = argv[1];

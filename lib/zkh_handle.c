@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The libzookeeper handle: opened, asked, closed, and what its state says about the connection.
+ */
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <zookeeper/zookeeper.h>
+
+#include "zkh_internal.h"
+
+/* A connection that broke sooner counts as a failed attempt. */
+#define STABLE_MS 500
+
+/*
+ * Pauses: between rounds over all servers, after a refused credential, after a failure of our own.
+ */
+#define PAUSE_MIN_MS 10
+#define PAUSE_MAX_MS 2000
+#define AUTH_PAUSE_MS 5000
+#define OPEN_PAUSE_MS 1000
+
+#define CLOSE_PACKETS_MAX (1 << 20)
+
+/*
+ * Nothing is logged at level 0; this is for whoever raises it: a library does not write to stderr.
+ */
+static void link_swallow(const char *message)
+{
+}
+
+/*
+ * What went wrong is in errno when a call fails, unless a callback ran in between; then
+ * zkh_watch_fired() has kept it. The library's log would say it too, but formatting it reads the
+ * time zone from disk every time.
+ */
+static void link_note_trouble(struct zkh_session *session, int code)
+{
+	if (code != ZOK && code != ZNOTHING && session->trouble == 0)
+		session->trouble = errno;
+}
+
+static const char *trouble_text(int trouble)
+{
+	switch (trouble) {
+	case 0:
+	case EAGAIN:
+	case EINPROGRESS:
+		return "connection lost";
+	case EHOSTDOWN: /* the library's own name for an end of file */
+		return "connection closed by the server";
+	case ESTALE:
+		return "session has expired";
+	default:
+		return strerror(trouble);
+	}
+}
+
+int zkh_link_process(struct zkh_session *session, int events)
+{
+	int r;
+
+	errno = 0;
+	r = zookeeper_process(session->zh, events);
+	link_note_trouble(session, r);
+	return r;
+}
+
+int zkh_link_interest(struct zkh_session *session, int *ret_fd, int *ret_events,
+		      int64_t *ret_wait_ms)
+{
+	struct timeval wait = { 0 };
+	int r;
+
+	*ret_fd = -1;
+	*ret_events = 0;
+	errno = 0;
+	r = zookeeper_interest(session->zh, ret_fd, ret_events, &wait);
+	link_note_trouble(session, r);
+	*ret_wait_ms = (int64_t)wait.tv_sec * 1000 + wait.tv_usec / 1000;
+	return r;
+}
+
+bool zkh_link_has_socket(const struct zkh_session *session)
+{
+	int state;
+
+	if (session->zh == NULL || session->fd < 0)
+		return false;
+	state = zoo_state(session->zh);
+	return state == ZOO_CONNECTING_STATE || state == ZOO_ASSOCIATING_STATE ||
+	       state == ZOO_CONNECTED_STATE;
+}
+
+/*
+ * When the next attempt may begin: at once as long as there is a server that was not tried, then
+ * slower.
+ */
+static int64_t hold_ms(struct zkh_session *session)
+{
+	size_t count = session->addresses.count > 0 ? session->addresses.count : 1;
+	unsigned rounds = session->failures / (unsigned)count;
+	int64_t pause, limit = session->timeout_ms / 8;
+
+	if (session->failures % count != 0 || session->failures == 0)
+		return 0;
+	if (limit > PAUSE_MAX_MS)
+		limit = PAUSE_MAX_MS;
+	pause = session->timeout_ms / 60;
+	if (pause < PAUSE_MIN_MS)
+		pause = PAUSE_MIN_MS;
+	while (--rounds > 0 && pause < limit)
+		pause *= 2;
+	return zkh_session_pause_ms(session, pause < limit || limit < PAUSE_MIN_MS ? pause : limit);
+}
+
+void zkh_link_open(struct zkh_session *session, int64_t now_ms)
+{
+	clientid_t id = { .client_id = session->id.id };
+	char *list = zkh_names_list(session);
+
+	memcpy(id.passwd, session->id.password, sizeof(id.passwd));
+	zoo_set_debug_level((ZooLogLevel)0);
+	zoo_deterministic_conn_order(1);
+	if (list != NULL)
+		session->zh = zookeeper_init2(list, zkh_watch_fired, session->timeout_ms,
+					      session->id.id != 0 ? &id : NULL, session,
+					      ZOO_NO_LOG_CLIENTENV, link_swallow);
+	free(list);
+	if (session->zh == NULL) {
+		session->hold_until_ms = now_ms + zkh_session_pause_ms(session, OPEN_PAUSE_MS);
+		zkh_session_emit(session, ZKH_SERVER_FAILED, strerror(errno));
+		return;
+	}
+	session->addresses_changed = false;
+	(void)zoo_set_servers_resolution_delay(session->zh, -1);
+	if (session->auth_scheme != NULL)
+		(void)zoo_add_auth(session->zh, session->auth_scheme, session->auth_credential,
+				   (int)strlen(session->auth_credential), NULL, NULL);
+}
+
+void zkh_link_close_handle(struct zkh_session *session)
+{
+	session->link = ZKH_LINK_NONE;
+	if (session->zh == NULL)
+		return;
+	/*
+	 * zookeeper_close() blocks while connected, so the library has to see the end of the
+	 * connection first.
+	 */
+	if (zkh_link_has_socket(session))
+		(void)shutdown(session->fd, SHUT_RDWR);
+	for (int i = 0; i < CLOSE_PACKETS_MAX && zoo_state(session->zh) == ZOO_CONNECTED_STATE; i++)
+		(void)zkh_link_process(session, ZOOKEEPER_READ | ZOOKEEPER_WRITE);
+	zkh_link_watch(session, -1, 0);
+	(void)zookeeper_close(session->zh);
+	session->zh = NULL;
+	zkh_op_free_unsure(session);
+}
+
+/*
+ * After a send error inside a request the library has closed the socket and says nothing; what it
+ * had queued would go out over the next connection, long after we called it unknown. A connection
+ * that is shut down at birth makes it drop its queues.
+ */
+static void link_flush_queues(struct zkh_session *session)
+{
+	int fd = -1, events;
+	int64_t wait_ms;
+
+	for (int i = 0; i < 3 && fd < 0; i++)
+		if (zkh_link_interest(session, &fd, &events, &wait_ms) != ZOK)
+			return; /* it failed to connect, which drops them as well */
+	if (fd < 0)
+		return;
+	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	(void)shutdown(fd, SHUT_RDWR);
+	for (int i = 0; i < 3 && zoo_state(session->zh) > 0 &&
+			zoo_state(session->zh) != ZOO_NOTCONNECTED_STATE;
+	     i++)
+		(void)zkh_link_process(session, ZOOKEEPER_READ | ZOOKEEPER_WRITE);
+}
+
+/* The server refuses the session or the credential: this handle is of no use any more. */
+static void link_unrecoverable(struct zkh_session *session, int state, const char *detail)
+{
+	zkh_link_close_handle(session);
+	session->failures = 0;
+	if (state == ZOO_EXPIRED_SESSION_STATE) {
+		session->id = (struct zkh_client_id){ 0 };
+		session->hold_until_ms = 0;
+		if (session->closing.state != ZKH_CLOSE_NONE)
+			zkh_close_expired(session);
+		else
+			zkh_session_emit(session, ZKH_EXPIRED, detail);
+		return;
+	}
+	session->hold_until_ms = zkh_now_ms() + zkh_session_pause_ms(session, AUTH_PAUSE_MS);
+	zkh_session_emit(session, ZKH_AUTH_REFUSED, detail);
+}
+
+/* The connection, or the attempt at one, is over. */
+static void link_lost(struct zkh_session *session, int state)
+{
+	enum zkh_link was = session->link;
+	bool cut = was == ZKH_LINK_UP && session->cut != NULL; /* asked for: the next one at once */
+	int64_t now_ms = zkh_now_ms();
+	const char *why = session->cut != NULL		   ? session->cut
+			  : state == ZOO_AUTH_FAILED_STATE ? "credential refused"
+							   : trouble_text(session->trouble);
+	char detail[ZKH_DETAIL_MAX];
+
+	snprintf(detail, sizeof(detail), "%s: %s", session->server, why);
+	if (cut || (was == ZKH_LINK_UP && now_ms - session->link_since_ms >= STABLE_MS))
+		session->failures = 0;
+	else
+		session->failures++;
+	session->link = ZKH_LINK_NONE;
+	session->cut = NULL;
+	session->to_send = false;
+	zkh_link_watch(session, -1, 0);
+	if (state == ZOO_NOTCONNECTED_STATE)
+		link_flush_queues(session);
+	session->hold_until_ms = now_ms + hold_ms(session);
+	zkh_op_fail_sent(session);
+	if (!session->destroyed)
+		zkh_op_fail_refused(session);
+	if (session->destroyed)
+		return;
+	if (was == ZKH_LINK_UP && !zkh_session_emit(session, ZKH_DISCONNECTED, detail))
+		return;
+	if (state == ZOO_EXPIRED_SESSION_STATE || state == ZOO_AUTH_FAILED_STATE)
+		link_unrecoverable(session, state, detail);
+	else if (was == ZKH_LINK_TRYING)
+		zkh_session_emit(session, ZKH_SERVER_FAILED, detail);
+}
+
+static void link_up(struct zkh_session *session)
+{
+	const clientid_t *id = zoo_client_id(session->zh);
+
+	session->fresh = id->client_id != session->id.id;
+	session->id.id = id->client_id;
+	memcpy(session->id.password, id->passwd, sizeof(session->id.password));
+	session->granted_ms = zoo_recv_timeout(session->zh);
+	session->link = ZKH_LINK_UP;
+	session->link_since_ms = zkh_now_ms();
+	session->to_send =
+		true; /* perhaps: watches and credential are sent again; the next interest tells */
+	zkh_session_emit(session, ZKH_CONNECTED, session->server);
+}
+
+void zkh_link_update(struct zkh_session *session)
+{
+	int state;
+
+	assert(session->depth > 0);
+	if (session->destroyed || session->zh == NULL || session->closing.state == ZKH_CLOSE_ASKED)
+		return;
+	state = zoo_state(session->zh);
+	if (state == ZOO_CONNECTED_STATE) {
+		if (session->link != ZKH_LINK_UP)
+			link_up(session);
+	} else if (state != ZOO_CONNECTING_STATE && state != ZOO_ASSOCIATING_STATE) {
+		if (session->link != ZKH_LINK_NONE)
+			link_lost(session, state);
+	}
+}
+
+void zkh_link_tell_addresses(struct zkh_session *session)
+{
+	char *list;
+
+	if (!session->addresses_changed)
+		return;
+	list = zkh_names_list(session);
+	if (list == NULL)
+		return;
+	if (zoo_set_servers(session->zh, list) == ZOK)
+		session->addresses_changed = false;
+	free(list);
+}

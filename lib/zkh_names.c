@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The servers' addresses: when names are looked up, and the list that libzookeeper gets.
+ *
+ * Each address stands twice in it: after a failed attempt the library moves on by two, and by one
+ * after a silently closed socket. Doubled, both lead through all servers, whatever their number.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "zkh_internal.h"
+
+/* How long one look-up may take, and the pauses between them. */
+#define RESOLVE_TIMEOUT_MS 5000
+#define RESOLVE_PAUSE_MS 1000
+#define RESOLVE_AGAIN_MS 5000
+
+char *zkh_names_list(struct zkh_session *session)
+{
+	struct zkh_addresses *addresses = &session->addresses;
+	size_t size = 1;
+	char *list, *end;
+
+	for (size_t i = addresses->count; i > 1; i--) {
+		size_t other = zkh_session_random(session, (uint32_t)i);
+		char *text = addresses->text[i - 1];
+
+		addresses->text[i - 1] = addresses->text[other];
+		addresses->text[other] = text;
+	}
+	for (size_t i = 0; i < addresses->count; i++)
+		size += 2 * (strlen(addresses->text[i]) + 1);
+	end = list = malloc(size);
+	if (list == NULL)
+		return NULL;
+	for (size_t i = 0; i < addresses->count; i++)
+		end += sprintf(end, "%s%s,%s", i > 0 ? "," : "", addresses->text[i],
+			       addresses->text[i]);
+	return list;
+}
+
+static void names_on_resolved(void *userdata, struct zkh_addresses *addresses, const char *problem)
+{
+	struct zkh_session *session = userdata;
+	int64_t now_ms = zkh_now_ms();
+
+	zkh_session_enter(session);
+	session->resolved_ms = now_ms;
+	session->resolve_at_ms = now_ms + zkh_session_pause_ms(session, RESOLVE_PAUSE_MS);
+	if (addresses->count > 0 && !zkh_addresses_equal(addresses, &session->addresses)) {
+		zkh_addresses_finish(&session->addresses);
+		session->addresses = *addresses;
+		*addresses = (struct zkh_addresses){ 0 };
+		session->addresses_changed = true;
+		session->failures = 0;
+	}
+	if (problem[0] != '\0')
+		zkh_session_emit(session, ZKH_NAMES_FAILED, problem);
+	zkh_session_leave(session);
+}
+
+void zkh_names_advance(struct zkh_session *session, int64_t now_ms)
+{
+	struct zkh_addresses numeric = { 0 };
+	int r;
+
+	if (zkh_resolve_running(&session->resolver) || now_ms < session->resolve_at_ms)
+		return;
+	if (session->addresses.count > 0 && (session->failures < session->addresses.count ||
+					     now_ms - session->resolved_ms < RESOLVE_AGAIN_MS))
+		return;
+	if (session->addresses.count > 0 && zkh_resolve_numeric(session->servers, &numeric) == 0) {
+		zkh_addresses_finish(&numeric);
+		session->resolve_at_ms = INT64_MAX; /* there is nothing to look up */
+		return;
+	}
+	r = zkh_resolve_start(&session->resolver, session->loop, session->servers,
+			      RESOLVE_TIMEOUT_MS, names_on_resolved, session);
+	if (r < 0) {
+		session->resolve_at_ms = now_ms + zkh_session_pause_ms(session, RESOLVE_PAUSE_MS);
+		zkh_session_emit(session, ZKH_NAMES_FAILED, strerror(-r));
+	}
+}
