@@ -191,6 +191,14 @@ static void continue_value(struct loader *loader, unsigned line, const char *sec
 		loader->is_bad[id] = true;
 		return;
 	}
+	if (n > 0 && loader->value[n - 1] == '\\' && (n < 2 || loader->value[n - 2] != '\\')) {
+		add_error(
+			loader, line, section, key,
+			"the line above ends with a backslash (remove it: the blank at the start of "
+			"this line is enough)");
+		loader->is_bad[id] = true;
+		return;
+	}
 	if (n + 1 + strlen(value) >= sizeof(loader->value)) {
 		(void)config_msg(msg, "the value is longer than %zu bytes (shorten it)",
 				 sizeof(loader->value) - 1);

@@ -78,6 +78,17 @@ static void take_section(struct reader *reader, char *line)
 	memcpy(line + n, "]", 2);
 }
 
+/* Not every version of inih does it in lines that continue a value. */
+static void cut_comment(char *line)
+{
+	for (char *p = line; (p = strchr(p, ';')) != NULL; p++) {
+		if (p > line && is_blank(p[-1])) {
+			*p = '\0';
+			return;
+		}
+	}
+}
+
 static void take_line(struct reader *reader, char *line)
 {
 	static const char bom[] = "\xef\xbb\xbf";
@@ -94,6 +105,8 @@ static void take_line(struct reader *reader, char *line)
 		return;
 	}
 	reader->is_open = true;
+	if (reader->indented && reader->has_key)
+		cut_comment(line);
 }
 
 static void close_line(struct reader *reader)
