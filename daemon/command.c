@@ -311,6 +311,11 @@ void command_kill_now(struct command *command)
 	kill_group(command);
 }
 
+pid_t command_group(const struct command *command)
+{
+	return command_is_running(command) ? command->pid : 0;
+}
+
 bool command_is_running(const struct command *command)
 {
 	return command->phase != PHASE_ENDED;

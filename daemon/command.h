@@ -96,6 +96,9 @@ void command_kill_now(struct command *command);
 /* From command_start() until on_end. */
 bool command_is_running(const struct command *command);
 
+/* The process group of a running one; 0 after its end. */
+pid_t command_group(const struct command *command);
+
 /*
  * Frees it, at any time; on_end and on_line never run again. A running one is killed (SIGKILL to the
  * group) without waiting: the loop reaps it when it is dead. If the loop is destroyed before, the

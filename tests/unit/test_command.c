@@ -482,11 +482,12 @@ static void test_daemon_with_own_session(void **state)
 	run_shell(
 		probe,
 		"setsid sh -c 'echo $$; exec sleep 1000' & while :; do sleep 0.01; "
-		"test -e /proc/$!/stat && test $(cut -d' ' -f5 /proc/$!/stat) = $! && break; done; "
-		"sleep 0.1",
+		"test -e /proc/$!/stat && test $(cut -d' ' -f5 /proc/$!/stat) = $! && break; done",
 		60 * S, S);
 	assert_int_equal(probe->result.end, COMMAND_EXITED);
 	assert_false(probe->result.has_leftovers);
+	while (probe->first == NULL)
+		ev_run(probe->loop, EVRUN_ONCE);
 	assert_int_equal(kill(atoi(probe->first), SIGKILL), 0);
 }
 
