@@ -35,15 +35,14 @@ struct lease_file;
 typedef void (*guard_died_fn)(struct guard *guard, bool acted, void *userdata);
 
 /*
- * result: 0, the guard watches; -ETIMEDOUT: not ready in time; -ECHILD: it ended before (its stderr says
- * why, or there is no binary); -ECANCELED: guard_disarm() or another guard_start() came first. Runs from
- * the loop, exactly once for each guard_start() that returned 0, unless guard_destroy() comes first.
- * May call anything here but guard_destroy().
+ * result: 0, the guard watches; -ETIMEDOUT: not ready in time, killed; -ECHILD: it ended before (its stderr
+ * says why, or there is no binary). Runs from the loop, exactly once for each guard_start() that returned
+ * 0, unless guard_disarm() or guard_destroy() comes first. May call anything here but guard_destroy().
  */
 typedef void (*guard_done_fn)(struct guard *guard, int result, void *userdata);
 
 struct guard_config {
-	const char *runtime_directory;
+	const char *runtime_directory; /* absolute */
 	const char *node;
 	const char *binary;	  /* NULL: /proc/self/exe */
 	char *const *relinquish;  /* NULL: none, the guard just exits and its exit stops units */
@@ -67,9 +66,9 @@ int guard_create(struct ev_loop *loop, const struct guard_config *config, struct
 struct guard *guard_destroy(struct guard *guard);
 
 /*
- * Begins a new watch and starts a guard for it; done follows. The lease must be armed: -EINVAL if not.
- * A former guard, adopted or own, is told to end and replaced. Returns 0 or -errno (EAGAIN, EMFILE,
- * ENOMEM: no process could be made; the former guard, if any, will end: try again).
+ * Begins a new watch and starts a guard for it; done follows. The lease must be armed: -EINVAL if not. A
+ * former guard, adopted or own, ends and is replaced. Returns 0; -EALREADY: a start is under way; or
+ * another -errno (EAGAIN, EMFILE, ENOMEM: no process could be made; a former guard will end, too).
  */
 int guard_start(struct guard *guard, guard_done_fn done);
 

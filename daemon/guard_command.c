@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guard_command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#define LINE_SIZE 512
+#define OOM_FILE "/proc/self/oom_score_adj"
+
+/* What the daemon's commands do not get either. */
+static const char *const withheld[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
+					"LISTEN_FDS",	 "LISTEN_PID",	 "LISTEN_FDNAMES" };
+
+static char oom_before[16] = "0";
+
+static bool stderr_takes_a_line(void)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	/* Of a pipe this says that there is room for PIPE_BUF: more than a line. */
+	return poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
+}
+
+void guard_say(int priority, const char *format, ...)
+{
+	char line[LINE_SIZE];
+	va_list args;
+	ssize_t written;
+	int n, head;
+
+	head = snprintf(line, sizeof(line), "<%d>guard: ", priority);
+	va_start(args, format);
+	n = vsnprintf(line + head, sizeof(line) - (size_t)head - 1, format, args);
+	va_end(args);
+	if (n < 0 || !stderr_takes_a_line())
+		return;
+	n = (int)strlen(line);
+	line[n] = '\n';
+	written = write(STDERR_FILENO, line, (size_t)n + 1);
+	(void)written;
+}
+
+/* Returns whether it was written. */
+static bool write_oom(const char *value)
+{
+	int fd = open(OOM_FILE, O_WRONLY | O_CLOEXEC);
+	bool done;
+
+	if (fd < 0)
+		return false;
+	done = write(fd, value, strlen(value)) > 0;
+	(void)close(fd);
+	return done;
+}
+
+void guard_harden(void)
+{
+	int fd = open(OOM_FILE, O_RDONLY | O_CLOEXEC);
+	ssize_t n = -1;
+
+	if (fd >= 0) {
+		n = read(fd, oom_before, sizeof(oom_before) - 1);
+		(void)close(fd);
+	}
+	if (n > 0) {
+		oom_before[n] = '\0';
+		(void)write_oom("-1000");
+	}
+	(void)mlockall(MCL_CURRENT);
+}
+
+static void set_environment(const char *node, int64_t epoch)
+{
+	char number[24];
+
+	for (size_t i = 0; i < sizeof(withheld) / sizeof(withheld[0]); i++)
+		(void)unsetenv(withheld[i]);
+	(void)snprintf(number, sizeof(number), "%" PRId64, epoch);
+	(void)setenv("PRIMARYD_EVENT", "relinquish", 1);
+	(void)setenv("PRIMARYD_NODE", node, 1);
+	(void)setenv("PRIMARYD_EPOCH", number, 1);
+	(void)setenv("PRIMARYD_REASON", "lease", 1);
+}
+
+static void arrange_descriptors(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0)
+		return;
+	/* A command must not die or hang on its output because nobody reads it any more. */
+	if (!stderr_takes_a_line())
+		(void)dup2(null, STDERR_FILENO);
+	(void)dup2(null, STDIN_FILENO);
+	(void)dup2(STDERR_FILENO, STDOUT_FILENO);
+	(void)close_range(3, ~0U, 0);
+}
+
+static void reset_signals(void)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int signal = 1; signal < _NSIG; signal++)
+		(void)sigaction(signal, &action, NULL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid > 0) {
+		(void)setpgid(pid, pid);
+		return pid;
+	}
+	(void)setpgid(0, 0);
+	(void)write_oom(oom_before);
+	set_environment(node, epoch);
+	arrange_descriptors();
+	reset_signals();
+	(void)execv(argv[0], argv);
+	guard_say(LOG_ERR, "%s: %s", argv[0], strerror(errno));
+	_exit(127);
+}

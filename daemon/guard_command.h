@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The guard's words, and the process in which it runs the relinquish command. */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * One line to stderr with a journal priority ("<N>") of syslog.h in front, cut at 500 bytes. Left out when
+ * stderr would not take it at once: nothing may keep the guard from its work.
+ */
+void guard_say(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Out of the reach of the memory killer and of swapping, as far as allowed. */
+void guard_harden(void);
+
+/*
+ * Starts argv in a process group of its own, input from /dev/null, output to our stderr if anybody reads
+ * that. Returns the pid (its group, too) or -errno.
+ */
+pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch);
