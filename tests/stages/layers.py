@@ -19,7 +19,7 @@ PURE = {'assert.h', 'errno.h', 'inttypes.h', 'limits.h', 'stdbool.h', 'stddef.h'
 
 # a foreign header -> 'file': one file of each directory may include it; else the directory whose files may
 HOMES = {
-    r'zookeeper/.*|zookeeper\.h': 'file',
+    r'zookeeper/.*|zookeeper\.h': 'lib',
     r'ini\.h': 'file',
     r'systemd/.*': 'file',
     r'libsmartcols.*': 'file',

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "keys.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "zkh_path.h"
+
+void node_key_path(const char *name, enum node_key key, char *ret_path)
+{
+#define X(name, leaf) leaf,
+	static const char *const leaves[] = { NODE_KEYS(X) };
+#undef X
+	int n = snprintf(ret_path, KEY_PATH_SIZE, PATH_NODES "/%s/%s", name, leaves[key]);
+
+	assert(n > 0 && n < KEY_PATH_SIZE);
+}
+
+bool value_text(const char *data, size_t length, char *ret_text, size_t size)
+{
+	while (length && isspace((unsigned char)data[length - 1]))
+		length--;
+	while (length && isspace((unsigned char)*data)) {
+		data++;
+		length--;
+	}
+	if (length >= size)
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (!isprint((unsigned char)data[i]))
+			return false;
+	memcpy(ret_text, data, length);
+	ret_text[length] = '\0';
+	return true;
+}
+
+bool value_name(const char *data, size_t length, char ret_name[NAME_SIZE])
+{
+	char text[NAME_SIZE];
+
+	if (!value_text(data, length, text, sizeof(text)))
+		return false;
+	if (!zkh_name_valid(text) || !strcmp(text, NAME_NONE))
+		return false;
+	memcpy(ret_name, text, sizeof(text));
+	return true;
+}
+
+static bool parse_number(const char *text, int64_t *ret)
+{
+	char *end;
+	long long value;
+
+	errno = 0;
+	value = strtoll(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || *end || errno || value < 0)
+		return false;
+	*ret = value;
+	return true;
+}
+
+bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64_t *ret_epoch)
+{
+	char text[NAME_SIZE + 24];
+	char *blank;
+	int64_t epoch;
+
+	if (!value_text(data, length, text, sizeof(text)))
+		return false;
+	blank = strchr(text, ' ');
+	if (!blank || !parse_number(blank + 1, &epoch))
+		return false;
+	if (!value_name(text, (size_t)(blank - text), ret_name))
+		return false;
+	*ret_epoch = epoch;
+	return true;
+}
+
+bool router_state_is_acting(const char *text)
+{
+	return !strcmp(text, "takeover") || !strcmp(text, "primary") || !strcmp(text, "relinquish");
+}
+
+static void copy_word(char *to, size_t size, const char *word)
+{
+	if (strlen(word) < size)
+		strcpy(to, word);
+}
+
+static void alive_pair(struct alive *alive, const char *key, const char *value)
+{
+	if (!strcmp(key, "session"))
+		alive->session = (int64_t)strtoull(value, NULL, 16);
+	else if (!strcmp(key, "pid"))
+		parse_number(value, &alive->pid);
+	else if (!strcmp(key, "started"))
+		parse_number(value, &alive->started_ms);
+	else if (!strcmp(key, "boot"))
+		copy_word(alive->boot, sizeof(alive->boot), value);
+	else if (!strcmp(key, "version"))
+		copy_word(alive->version, sizeof(alive->version), value);
+	else if (!strcmp(key, "host"))
+		copy_word(alive->host, sizeof(alive->host), value);
+}
+
+void value_alive(const char *data, size_t length, struct alive *ret_alive)
+{
+	char text[KEY_VALUE_MAX];
+	char *save = NULL;
+
+	memset(ret_alive, 0, sizeof(*ret_alive));
+	if (!value_text(data, length, text, sizeof(text)))
+		return;
+	for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		char *equals = strchr(word, '=');
+
+		if (!equals)
+			continue;
+		*equals = '\0';
+		alive_pair(ret_alive, word, equals + 1);
+	}
+}
+
+size_t alive_format(const struct alive *alive, char *ret_text, size_t size)
+{
+	int n = snprintf(ret_text, size,
+			 "session=%016" PRIx64 " boot=%s version=%s host=%s pid=%" PRId64
+			 " started=%" PRId64,
+			 (uint64_t)alive->session, alive->boot, alive->version, alive->host,
+			 alive->pid, alive->started_ms);
+
+	assert(n > 0 && (size_t)n < size);
+	return (size_t)n;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The keys in ZooKeeper, and how their values are read. Everything read there is untrusted: bounded,
+ * matched, and taken as absent when it does not fit. Pure.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PATH_PRIMARY "/primary_node" /* the desired primary: a name or `none` */
+#define PATH_POST "/primary_active"  /* ephemeral: NAME EPOCH of the acting primary */
+#define PATH_MAINTENANCE "/maintenance"
+#define PATH_NODES "/nodes"
+#define PATH_HISTORY "/history"
+#define HISTORY_PREFIX PATH_HISTORY "/claim-"
+
+#define NAME_NONE "none"
+#define NAME_SIZE 65	   /* of a node name, the NUL included */
+#define KEY_PATH_SIZE 128  /* of "/nodes/NAME/LEAF" */
+#define KEY_VALUE_MAX 1024 /* bytes of a value that is looked at */
+#define HISTORY_KEPT 100   /* entries */
+
+/* X(NAME, leaf) below /nodes/NAME */
+#define NODE_KEYS(X)                                                                               \
+	X(MODE, "daemonmode")                                                                      \
+	X(STATE, "daemonstate")                                                                    \
+	X(ROUTER, "routerstate")                                                                   \
+	X(ALIVE, "alive")                                                                          \
+	X(DRAIN, "drain")                                                                          \
+	X(HEALTH, "health")                                                                        \
+	X(KEEPALIVE, "keepalive")
+
+enum node_key {
+#define X(name, leaf) NODE_KEY_##name,
+	NODE_KEYS(X)
+#undef X
+		NODE_KEY_COUNT
+};
+
+/* "/nodes/NAME/LEAF" into ret_path[KEY_PATH_SIZE]; name must be valid. */
+void node_key_path(const char *name, enum node_key key, char *ret_path);
+
+/* The text of a value without blanks around it: false when it is longer than size - 1, or binary. */
+bool value_text(const char *data, size_t length, char *ret_text, size_t size);
+
+/* A node's name. False (junk) for everything that is not one, `none` included. */
+bool value_name(const char *data, size_t length, char ret_name[NAME_SIZE]);
+
+/* `NAME EPOCH`. False: junk. */
+bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64_t *ret_epoch);
+
+/* Router states that a node leaves behind only when it died with its work running. */
+bool router_state_is_acting(const char *text);
+
+/* What /nodes/NAME/alive tells. Numbers are 0 and texts empty where it says nothing valid. */
+struct alive {
+	int64_t session;
+	int64_t pid;
+	int64_t started_ms; /* since 1970 */
+	char boot[40];
+	char version[32];
+	char host[72];
+};
+
+/* `key=value` pairs with blanks between them; unknown ones are ignored. */
+void value_alive(const char *data, size_t length, struct alive *ret_alive);
+
+/* The same the other way; returns the length, at most size - 1. */
+size_t alive_format(const struct alive *alive, char *ret_text, size_t size);

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* primaryd: options, signals, and the order in which things are brought up and taken down. */
+
+#include <errno.h>
+#include <ev.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "guard_main.h"
+#include "lease_file.h"
+#include "log.h"
+#include "node.h"
+#include "state.h"
+
+/* A reload carries the lock of the runtime directory over to the new image: its descriptor's number. */
+#define LOCK_FD_VARIABLE "PRIMARYD_LOCK_FD"
+
+struct daemon {
+	struct ev_loop *loop;
+	const char *config_path;
+	char binary[PATH_MAX];
+	char **argv;
+	struct config config;
+	struct config_auth auth;
+	bool has_auth;
+	struct log *log;
+	char boot_id[BOOT_ID_SIZE];
+	int lock_fd;
+	struct lease_file *lease;
+	struct node *node;
+	ev_signal sigterm, sigint, sighup;
+	ev_timer summary; /* says what was left out of a silent log */
+	bool reload_wanted;
+	int exit_code;
+};
+
+static void usage(FILE *file)
+{
+	fputs("usage: primaryd [--config FILE] [--check] [--version] [--help]\n"
+	      "\n"
+	      "Keeps exactly one node of a cluster primary. Runs in the foreground.\n"
+	      "\n"
+	      "  --config FILE  configuration (default " CONFIG_DEFAULT_FILE ")\n"
+	      "  --check        check the configuration, print every error, start nothing\n"
+	      "  --version      print the version\n"
+	      "  --help         print this and every configuration key\n"
+	      "\n"
+	      "SIGTERM and SIGINT hand the role over and stop. SIGHUP checks the configuration and, if it is valid,\n"
+	      "executes the binary anew; a primary stays primary.\n"
+	      "Exit codes: 0 stopped, 1 configuration, 2 usage, others as in sysexits.h.\n",
+	      file);
+}
+
+/* -- reload -- */
+
+/* Valid configurations only: an invalid one leaves everything as it is. */
+static bool reload_is_valid(struct daemon *d)
+{
+	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct config fresh = { 0 };
+	bool valid;
+
+	if (!errors)
+		return false;
+	valid = config_load(d->config_path, CONFIG_CHECK_COMMANDS | CONFIG_USE_ENVIRONMENT, &fresh,
+			    errors) == 0;
+	for (size_t i = 0; i < errors->n; i++)
+		log_event(d->log, EVENT_RELOAD_REFUSED, NULL, "%s", errors->texts[i]);
+	config_finish(&fresh);
+	free(errors);
+	return valid;
+}
+
+static void execute_anew(struct daemon *d)
+{
+	char fd[16];
+
+	d->reload_wanted = false;
+	log_event(d->log, EVENT_RELOAD, NULL, "executing %s anew", d->binary);
+	snprintf(fd, sizeof(fd), "%d", d->lock_fd);
+	setenv(LOCK_FD_VARIABLE, fd, 1);
+	state_lock_inherit(d->lock_fd, true);
+	execv(d->binary, d->argv);
+	log_event(d->log, EVENT_RELOAD_REFUSED, NULL, "cannot execute %s: %s; this process goes on",
+		  d->binary, strerror(errno));
+	state_lock_inherit(d->lock_fd, false);
+	unsetenv(LOCK_FD_VARIABLE);
+}
+
+static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
+{
+	struct daemon *d = signal->data;
+
+	(void)loop;
+	(void)events;
+	if (!reload_is_valid(d))
+		return;
+	d->reload_wanted = true;
+	if (node_is_settled(d->node))
+		execute_anew(d);
+}
+
+/* -- node's callbacks -- */
+
+static void on_status(void *userdata, const struct node *node)
+{
+	struct daemon *d = userdata;
+
+	/* A reload waits for a takeover or a stop to end: commands must not lose their parent. */
+	if (d->reload_wanted && node_is_settled(node))
+		ev_feed_event(d->loop, &d->sighup, EV_SIGNAL);
+}
+
+static void on_exit_node(void *userdata, int code)
+{
+	struct daemon *d = userdata;
+
+	d->exit_code = code;
+	ev_break(d->loop, EVBREAK_ALL);
+}
+
+static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)
+{
+	struct daemon *d = signal->data;
+
+	(void)loop;
+	(void)events;
+	node_shutdown(d->node);
+}
+
+static void on_summary(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct daemon *d = timer->data;
+
+	(void)loop;
+	(void)events;
+	log_summarize(d->log);
+}
+
+/* -- start -- */
+
+static void watch_signal(struct daemon *d, ev_signal *watcher, int number,
+			 void (*fn)(struct ev_loop *, ev_signal *, int))
+{
+	ev_signal_init(watcher, fn, number);
+	watcher->data = d;
+	ev_signal_start(d->loop, watcher);
+	ev_unref(d->loop);
+}
+
+static int lock_directory(struct daemon *d, char *message, size_t size)
+{
+	const char *directory = d->config.node.runtime_directory;
+	const char *inherited = getenv(LOCK_FD_VARIABLE);
+	int r = state_check_directory(directory, message, size);
+
+	if (r != 0)
+		return r;
+	d->lock_fd = inherited ? atoi(inherited) : -1;
+	unsetenv(LOCK_FD_VARIABLE);
+	if (d->lock_fd > STDERR_FILENO && state_lock_adopt(directory, d->lock_fd) == 0)
+		return 0;
+	return state_lock(directory, &d->lock_fd, message, size);
+}
+
+/* What a process before us left: *ret_state is valid when true. Everything else is a cold start, said why. */
+static bool load_state(struct daemon *d, struct state *ret_state)
+{
+	struct state expected = { 0 };
+	char message[STATE_MESSAGE_SIZE] = "";
+	int r;
+
+	strcpy(expected.node, d->config.node.name);
+	strcpy(expected.boot_id, d->boot_id);
+	expected.cluster = state_cluster(d->config.zookeeper.servers, d->config.zookeeper.root,
+					 d->config.node.name);
+	r = state_load(d->config.node.runtime_directory, &expected, ret_state, message,
+		       sizeof(message));
+	if (r != 0 && r != -ENOENT)
+		log_event(d->log, EVENT_RESUME_REFUSED, NULL, "starting cold: %s",
+			  *message ? message : strerror(-r));
+	return r == 0;
+}
+
+static int open_runtime(struct daemon *d)
+{
+	char message[STATE_MESSAGE_SIZE] = "";
+	int r = boot_id_read(d->boot_id);
+
+	if (r == 0)
+		r = lock_directory(d, message, sizeof(message));
+	if (r != 0) {
+		log_event(d->log, EVENT_CONFIG_INVALID, NULL, "%s",
+			  *message ? message : strerror(-r));
+		return r == STATE_LOCKED ? EX_UNAVAILABLE : EX_CANTCREAT;
+	}
+	r = lease_file_open(d->config.node.runtime_directory, d->boot_id, &d->lease, message,
+			    sizeof(message));
+	if (r < 0) {
+		log_event(d->log, EVENT_STATE_FILE_FAILED, NULL, "the lease file in %s: %s",
+			  d->config.node.runtime_directory, strerror(-r));
+		return EX_CANTCREAT;
+	}
+	if (r == LEASE_FILE_DAMAGED)
+		log_event(d->log, EVENT_RESUME_REFUSED, NULL, "%s", message);
+	return 0;
+}
+
+static int start_node(struct daemon *d)
+{
+	struct state state = { 0 };
+	struct node_options options = {
+		.loop = d->loop,
+		.config = &d->config,
+		.auth = d->has_auth ? &d->auth : NULL,
+		.log = d->log,
+		.boot_id = d->boot_id,
+		.lease = d->lease,
+		.keep_state = true,
+		.on_exit = on_exit_node,
+		.on_status = on_status,
+		.userdata = d,
+	};
+	int r;
+
+	if (load_state(d, &state))
+		options.resume = &state;
+	r = node_create(&options, &d->node);
+	explicit_bzero(&state, sizeof(state));
+	explicit_bzero(&d->auth, sizeof(d->auth));
+	if (r == 0)
+		return 0;
+	log_event(d->log, EVENT_CONFIG_INVALID, NULL, "cannot start: %s",
+		  r < 0 ? strerror(-r)
+			: "zookeeper.servers, zookeeper.root or times are out of range");
+	return EX_OSERR;
+}
+
+static int run(struct daemon *d)
+{
+	int r = open_runtime(d);
+
+	if (r != 0)
+		return r;
+	signal(SIGPIPE, SIG_IGN);
+	watch_signal(d, &d->sigterm, SIGTERM, on_stop_signal);
+	watch_signal(d, &d->sigint, SIGINT, on_stop_signal);
+	watch_signal(d, &d->sighup, SIGHUP, on_sighup);
+	ev_timer_init(&d->summary, on_summary, 30., 30.);
+	d->summary.data = d;
+	r = start_node(d);
+	if (r != 0)
+		return r;
+	ev_run(d->loop, 0);
+	return d->exit_code;
+}
+
+static int load(struct daemon *d)
+{
+	struct config_errors *errors = calloc(1, sizeof(*errors));
+	char message[CONFIG_ERROR_SIZE];
+	int r;
+
+	if (!errors)
+		return EX_OSERR;
+	r = config_load(d->config_path, CONFIG_CHECK_COMMANDS | CONFIG_USE_ENVIRONMENT, &d->config,
+			errors);
+	config_errors_print(errors, stderr);
+	free(errors);
+	if (r != 0)
+		return 1;
+	if (!*d->config.zookeeper.auth_file)
+		return 0;
+	r = config_load_auth(d->config.zookeeper.auth_file, &d->auth, message, sizeof(message));
+	if (r != 0) {
+		fprintf(stderr, "%s: zookeeper.auth-file: %s\n", d->config_path, message);
+		return 1;
+	}
+	d->has_auth = true;
+	return 0;
+}
+
+static int start(struct daemon *d, bool check_only)
+{
+	struct log_options log_options = { .target = LOG_TARGET_AUTO, .fd = STDERR_FILENO };
+	ssize_t n;
+	int r = load(d);
+
+	if (r != 0 || check_only)
+		return r;
+	n = readlink("/proc/self/exe", d->binary, sizeof(d->binary) - 1);
+	d->binary[n > 0 ? n : 0] = '\0';
+	log_options.node = d->config.node.name;
+	if (log_create(&log_options, &d->log) < 0)
+		return EX_OSERR;
+	d->loop = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOSIGMASK);
+	if (!d->loop)
+		return EX_OSERR;
+	r = run(d);
+	d->node = node_destroy(d->node);
+	return r;
+}
+
+static void finish(struct daemon *d)
+{
+	if (d->loop)
+		ev_loop_destroy(d->loop);
+	d->lease = lease_file_close(d->lease);
+	d->log = log_destroy(d->log);
+	config_finish(&d->config);
+	explicit_bzero(&d->auth, sizeof(d->auth));
+}
+
+int main(int argc, char *argv[])
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct daemon d = { .config_path = CONFIG_DEFAULT_FILE, .argv = argv, .lock_fd = -1 };
+	bool check_only = false;
+	int option, r;
+
+	if (argc > 1 && !strcmp(argv[1], "--guard"))
+		return guard_main(argc, argv);
+	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
+		switch (option) {
+		case 'c':
+			d.config_path = optarg;
+			break;
+		case 'k':
+			check_only = true;
+			break;
+		case 'v':
+			puts("primaryd " PRIMARYD_VERSION);
+			return 0;
+		case 'h':
+			usage(stdout);
+			config_print_keys(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "primaryd: unexpected argument '%s'\n", argv[optind]);
+		usage(stderr);
+		return 2;
+	}
+	r = start(&d, check_only);
+	finish(&d);
+	return r;
+}

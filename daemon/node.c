@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node_internal.h"
+
+#include <unistd.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void carry_out(struct node *node, const struct election_action *action);
+
+/* -- events in -- */
+
+static void step(struct node *node, struct election_event *event)
+{
+	struct election before = node->election;
+	struct election_actions actions;
+
+	event->now_us = time_boot_us();
+	election_step(&node->election_config, &node->election, event, &actions);
+	node_keep(node);
+	node_say_step(node, &before);
+	for (int32_t i = 0; i < actions.count; i++)
+		carry_out(node, &actions.list[i]);
+}
+
+/* What follows from the state, whatever led to it. */
+static void settle(struct node *node)
+{
+	const struct election *e = &node->election;
+	int64_t next_us = election_next_us(&node->election_config, e);
+
+	if (next_us)
+		timer_set(&node->timer, next_us);
+	else
+		timer_clear(&node->timer);
+	if (e->attached && !node->farewell)
+		writes_publish(&node->writes, election_router_state(&node->election_config, e));
+	if (node->on_status)
+		node->on_status(node->userdata, node);
+}
+
+void node_post(struct node *node, const struct election_event *event)
+{
+	assert(node->queue_length < NODE_QUEUE_MAX);
+	node->queue[(node->queue_head + node->queue_length++) % NODE_QUEUE_MAX] = *event;
+	if (node->stepping)
+		return;
+	node->stepping = true;
+	while (node->queue_length) {
+		struct election_event next = node->queue[node->queue_head];
+
+		node->queue_head = (node->queue_head + 1) % NODE_QUEUE_MAX;
+		node->queue_length--;
+		step(node, &next);
+	}
+	node->stepping = false;
+	settle(node);
+}
+
+void node_post_result(struct node *node, enum election_event_type type, enum election_result result,
+		      int32_t count)
+{
+	const struct election_event event = { .type = (uint8_t)type,
+					      .result = (uint8_t)result,
+					      .count = count };
+
+	node_post(node, &event);
+}
+
+void node_post_done(struct node *node, enum election_op op, enum election_result result,
+		    int64_t zxid)
+{
+	const struct election_event event = {
+		.type = ELECTION_DONE, .op = (uint8_t)op, .result = (uint8_t)result, .zxid = zxid
+	};
+
+	node_post(node, &event);
+}
+
+static void on_timer(struct timer *timer, void *userdata)
+{
+	(void)timer;
+	node_post_result(userdata, ELECTION_TIME, RESULT_OK, 0);
+}
+
+/* -- answers -- */
+
+static void on_done(void *userdata, enum election_op op, enum election_result result, int64_t zxid)
+{
+	struct node *node = userdata;
+
+	if (op == OP_CLAIM && result == RESULT_OK)
+		node->lock = zkh_lock_consumed(node->lock);
+	node_post_done(node, op, result, zxid);
+}
+
+static void on_renewed(void *userdata, enum election_result result)
+{
+	node_post_result(userdata, ELECTION_RENEWED, result, 0);
+}
+
+static void on_lock(void *userdata, int result)
+{
+	struct node *node = userdata;
+	enum election_result outcome = RESULT_FAILED;
+
+	if (result != ZKH_OK)
+		node->lock = NULL;
+	if (result == ZKH_OK)
+		outcome = RESULT_OK;
+	else if (result == ZKH_TIMEOUT)
+		outcome = RESULT_CONFLICT;
+	/* Between the loss and this callback the election may have given the lock up by itself. */
+	if (node->election.lock != LOCK_FREE)
+		node_post_result(node, ELECTION_LOCK, outcome, 0);
+}
+
+static void on_corpses(void *userdata, enum election_result result, int32_t count)
+{
+	node_post_result(userdata, ELECTION_CORPSES, result, count);
+}
+
+static void on_peers(void *userdata, enum election_result result, int32_t count)
+{
+	node_post_result(userdata, ELECTION_PEERS, result, count);
+}
+
+static void on_fenced(void *userdata, enum election_result result)
+{
+	node_post_result(userdata, ELECTION_FENCED, result, 0);
+}
+
+static void on_corpse(void *userdata, const char *name, const char *router_state, bool marked)
+{
+	node_say_corpse(userdata, name, router_state, marked);
+}
+
+static void on_junk(void *userdata, const char *path, const char *what)
+{
+	node_say_junk(userdata, path, what);
+}
+
+static void on_refused(void *userdata, enum election_op op, int result, const char *path)
+{
+	node_say_refused(userdata, op, result, path);
+}
+
+static void on_missing(void *userdata, const char *path)
+{
+	node_say_missing(userdata, path);
+	node_repair(userdata);
+}
+
+/* -- actions out -- */
+
+static void do_op(struct node *node, const struct election_action *action)
+{
+	if (action->op == OP_REGISTER) {
+		node_register(node);
+		return;
+	}
+	writes_do(&node->writes, (enum election_op)action->op, action->version,
+		  node->election.epoch, node->lock ? zkh_lock_path(node->lock) : NULL,
+		  election_reason_text(action->reason));
+}
+
+static void do_lock(struct node *node)
+{
+	int timeout_ms = (int)(node->config->election.lock_timeout_us / 1000);
+
+	if (zkh_lock_acquire(node->session, ZKH_LOCK_EXCLUSIVE, PATH_PRIMARY, node->name,
+			     timeout_ms, on_lock, node, &node->lock) != 0) {
+		node->lock = NULL;
+		node_post_result(node, ELECTION_LOCK, RESULT_FAILED, 0);
+	}
+}
+
+static void carry_out(struct node *node, const struct election_action *action)
+{
+	switch ((enum election_action_type)action->type) {
+	case ACTION_DO:
+		do_op(node, action);
+		break;
+	case ACTION_LOCK:
+		do_lock(node);
+		break;
+	case ACTION_UNLOCK:
+		node->lock = zkh_lock_release(node->lock);
+		break;
+	case ACTION_SCAN:
+		recovery_scan(&node->recovery, node->session, on_corpses);
+		break;
+	case ACTION_FENCE:
+		recovery_fence(&node->recovery,
+			       node->config->fence.failure == CONFIG_FENCE_FAILURE_CONTINUE,
+			       on_fenced);
+		break;
+	case ACTION_START:
+		node_work_start(node);
+		break;
+	case ACTION_STOP:
+		node_work_stop(node, action->reason);
+		break;
+	case ACTION_KILL:
+		node_say_kill(node);
+		node_work_kill(node);
+		break;
+	case ACTION_SELF_FENCE:
+		node_self_fence(node);
+		break;
+	case ACTION_RENEW:
+		writes_renew(&node->writes);
+		break;
+	case ACTION_CUT:
+		node_say_cut(node);
+		zkh_session_cut(node->session);
+		break;
+	case ACTION_REFRESH:
+		view_refresh(&node->view);
+		break;
+	case ACTION_COUNT_PEERS:
+		recovery_count_peers(&node->recovery, node->session, on_peers);
+		break;
+	case ACTION_DEPART:
+		node_farewell(node);
+		break;
+	case ELECTION_ACTION_COUNT:
+		assert(false);
+	}
+}
+
+/* -- life -- */
+
+static void configure(struct node *node)
+{
+	const struct config *c = node->config;
+
+	node->election_config = (struct election_config){
+		.lock_timeout_us = c->election.lock_timeout_us,
+		.transition_delay_us = c->election.transition_delay_us,
+		.contend_delay_us = c->node.contend_delay_us,
+		.handover_timeout_us = c->election.handover_timeout_us,
+		.penalty_us = c->election.penalty_us,
+		.acquire_delay_us = c->takeover.acquire_delay_us,
+		.relinquish_timeout_us = c->relinquish.timeout_us,
+		.lease_timeout_us = c->relinquish.lease_timeout_us,
+		.coordinator = c->node.mode == CONFIG_COORDINATOR,
+	};
+}
+
+static bool phase_runs_work(uint8_t phase)
+{
+	return phase == PHASE_PRIMARY || phase == PHASE_VACATED || phase == PHASE_YIELD ||
+	       phase == PHASE_HANDOVER || phase == PHASE_RESUME;
+}
+
+/* What the process before left decides how the election begins. */
+static void begin(struct node *node, const struct state *resume)
+{
+	struct election_event event = { .type = ELECTION_START, .resume = RESUME_COLD };
+	int64_t lease_end_us = node->lease ? lease_file_end_us(node->lease) : 0;
+
+	if (resume && lease_end_us > 0 && resume->session.id) {
+		bool guard_acted = lease_file_mark(node->lease) != LEASE_WATCHED;
+
+		event.lease_end_us = lease_end_us;
+		event.epoch = resume->epoch;
+		event.resume = phase_runs_work(resume->phase) && !guard_acted ? RESUME_PRIMARY
+									      : RESUME_OTHER;
+	}
+	/* A former process of this boot that noted no work, and no lease: there is nothing to stop. */
+	node->work_known_down = resume && !resume->work && !lease_end_us;
+	node_say_started(node, event.resume == RESUME_PRIMARY);
+	node_post(node, &event);
+}
+
+static void describe(const struct node *node, struct alive *ret_self)
+{
+	char host[sizeof(ret_self->host)] = "";
+
+	memset(ret_self, 0, sizeof(*ret_self));
+	strncpy(ret_self->boot, node->boot_id, sizeof(ret_self->boot) - 1);
+	strncpy(ret_self->version, PRIMARYD_VERSION, sizeof(ret_self->version) - 1);
+	if (gethostname(host, sizeof(host) - 1) == 0)
+		strcpy(ret_self->host, host);
+	ret_self->pid = getpid();
+	ret_self->started_ms = time_wall_us() / 1000;
+}
+
+static void init_parts(struct node *node)
+{
+	bool coordinator = node->config->node.mode == CONFIG_COORDINATOR;
+	struct alive self;
+
+	view_init(&node->view, node->name, coordinator, node_view_changed, on_junk, node);
+	writes_init(&node->writes, &node->view, node->name);
+	node->writes.on_done = on_done;
+	node->writes.on_renewed = on_renewed;
+	node->writes.on_missing = on_missing;
+	node->writes.on_refused = on_refused;
+	node->writes.userdata = node;
+	describe(node, &self);
+	registration_init(&node->registration, node->name, coordinator, &self, NULL, node);
+	recovery_init(&node->recovery, node->name, node_fence, on_corpse, node);
+}
+
+int node_create(const struct node_options *options, struct node **ret_node)
+{
+	const struct zkh_client_id *resume_id = NULL;
+	struct node *node = calloc(1, sizeof(*node));
+	int r;
+
+	if (!node)
+		return -ENOMEM;
+	node->loop = options->loop;
+	node->config = options->config;
+	node->log = options->log;
+	node->name = options->config->node.name;
+	node->boot_id = options->boot_id;
+	node->lease = options->lease;
+	node->keep_state = options->keep_state;
+	node->on_exit = options->on_exit;
+	node->on_status = options->on_status;
+	node->userdata = options->userdata;
+	node->work_lock = -1;
+	configure(node);
+	election_init(&node->election);
+	init_parts(node);
+	if (options->resume && options->resume->session.id)
+		resume_id = &options->resume->session;
+	if (options->resume)
+		node->saved = *options->resume;
+	r = timer_init(&node->timer, node->loop, EV_MAXPRI, on_timer, node);
+	if (r == 0)
+		r = node_work_init(node);
+	if (r == 0)
+		r = node_session_start(node, options->auth, resume_id);
+	if (r != 0) {
+		node_destroy(node);
+		return r;
+	}
+	begin(node, options->resume);
+	*ret_node = node;
+	return 0;
+}
+
+struct node *node_destroy(struct node *node)
+{
+	if (!node)
+		return NULL;
+	timer_finish(&node->timer);
+	recovery_finish(&node->recovery);
+	registration_finish(&node->registration);
+	writes_finish(&node->writes);
+	view_finish(&node->view);
+	node_session_stop(node);
+	node_work_finish(node);
+	explicit_bzero(&node->saved, sizeof(node->saved));
+	free(node);
+	return NULL;
+}
+
+bool node_is_settled(const struct node *node)
+{
+	const struct election *e = &node->election;
+
+	return !e->shutdown && e->op == OP_NONE &&
+	       (e->phase == PHASE_FOLLOW || e->phase == PHASE_PRIMARY || e->phase == PHASE_OFFLINE);
+}
+
+bool node_in_order(const struct node *node)
+{
+	return election_in_order(&node->election_config, &node->election, time_boot_us());
+}
+
+const struct election *node_election(const struct node *node)
+{
+	return &node->election;
+}
+
+const char *node_primary(const struct node *node)
+{
+	return node->view.primary;
+}
+
+const char *node_name(const struct node *node)
+{
+	return node->name;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Shared by the node's files only. */
+
+#include "election.h"
+#include "guard.h"
+#include "health.h"
+#include "lease_file.h"
+#include "node.h"
+#include "recovery.h"
+#include "registration.h"
+#include "script.h"
+#include "sweep.h"
+#include "timer.h"
+#include "view.h"
+#include "work.h"
+#include "writes.h"
+#include "zkh_lock.h"
+#include "zkh_session.h"
+
+/* Events waiting for the step under way: more than one answer an action cannot come at once. */
+#define NODE_QUEUE_MAX 64
+
+struct node {
+	struct ev_loop *loop;
+	const struct config *config;
+	struct log *log;
+	const char *name;
+	const char *boot_id;
+	struct lease_file *lease;
+	struct guard *guard;
+	bool keep_state;
+	node_exit_fn on_exit;
+	node_status_fn on_status;
+	void *userdata;
+
+	struct election_config election_config;
+	struct election election;
+	struct election_event queue[NODE_QUEUE_MAX];
+	unsigned queue_head, queue_length;
+	bool stepping;
+	struct timer timer;
+
+	struct zkh_session *session;
+	struct zkh_op *sync_op, *state_op, *health_op;
+	struct view view;
+	struct writes writes;
+	struct registration registration;
+	struct recovery recovery;
+	struct zkh_lock *lock;
+	struct health *health;
+	struct work work;
+	struct script fence, follow;
+
+	/* node_session.c */
+	bool registering;	  /* the election's REGISTER is under way, else a repair */
+	bool repair_wanted;	  /* once what is under way has ended */
+	bool swept;		  /* lock nodes of the process before were looked for */
+	int64_t foreign_since_us; /* another session holds our name since; 0: no */
+	bool farewell;
+	int exit_code;
+	struct sweep sweep;
+
+	/* node_work.c */
+	int work_lock;	      /* fd, -1: not held */
+	ev_timer work_retry;  /* while the guard holds it */
+	bool work_known_down; /* cold start, and the process before left nothing running */
+	char stop_reason[96];
+	char fence_target[NAME_SIZE];
+	struct script_environment health_environment;
+	char followed[NAME_SIZE]; /* the primary that the follow command was told last */
+	int64_t followed_epoch;
+
+	/* node_state.c */
+	struct state saved;
+
+	/* node_say.c: what was last said */
+	char said_primary[NAME_SIZE];
+	bool said_drained, said_maintenance;
+	int64_t claimed_us, takeover_us, relinquish_us;
+};
+
+/* node.c */
+void node_post(struct node *node, const struct election_event *event);
+void node_post_result(struct node *node, enum election_event_type type, enum election_result result,
+		      int32_t count);
+void node_post_done(struct node *node, enum election_op op, enum election_result result,
+		    int64_t zxid);
+
+/* node_session.c */
+int node_session_start(struct node *node, const struct config_auth *auth,
+		       const struct zkh_client_id *resume);
+void node_session_stop(struct node *node);
+void node_register(struct node *node);
+void node_repair(struct node *node);
+void node_farewell(struct node *node);
+void node_view_changed(void *userdata);
+void node_publish_health(struct node *node, bool ok, const char *reason);
+/* Ends with `code`, handing over first if need be. */
+void node_refuse(struct node *node, int code);
+
+/* node_work.c */
+int node_work_init(struct node *node);
+void node_work_finish(struct node *node);
+void node_work_start(struct node *node);
+void node_work_stop(struct node *node, uint8_t reason);
+void node_work_kill(struct node *node);
+void node_self_fence(struct node *node);
+void node_fence(void *userdata, const char *name);
+void node_follow(struct node *node);
+
+/* node_state.c */
+/* Everything that a process after us needs, before the actions of this step are carried out. */
+void node_keep(struct node *node);
+
+/* node_say.c */
+void node_say_step(struct node *node, const struct election *before);
+void node_say_view(struct node *node);
+void node_say_session(struct node *node, const struct zkh_session_report *report);
+void node_say_started(struct node *node, bool resumed);
+void node_say_foreign(struct node *node, const struct registration_report *report, bool final);
+void node_say_refused(struct node *node, enum election_op op, int result, const char *path);
+void node_say_junk(struct node *node, const char *path, const char *what);
+void node_say_missing(struct node *node, const char *path);
+void node_say_corpse(struct node *node, const char *name, const char *router_state, bool marked);
+void node_say_line(struct node *node, const char *script, const char *line);
+void node_say_script(struct node *node, const char *script, const struct command_result *result);
+void node_say_cut(struct node *node);
+void node_say_kill(struct node *node);
+void node_say_self_fence(struct node *node, const char *outcome);
+void node_say_guard(struct node *node, enum event event, const char *text);
+void node_say_health(struct node *node, bool ok, const char *reason);
+void node_say_misfit(struct node *node, const char *text);
+void node_say_state_failed(struct node *node, int error);
+void node_say_stopped(struct node *node);

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+/* How long the last words may take: telling the ensemble that we leave. */
+#define FAREWELL_MS 2000
+
+/* -- connection -- */
+
+static void on_synced(void *userdata, int result)
+{
+	struct node *node = userdata;
+
+	(void)result; /* the reads behind it tell */
+	node->sync_op = NULL;
+}
+
+/* The connected server may lag behind what we saw on another: it catches up before we read. */
+static void read_all(struct node *node)
+{
+	zkh_op_cancel(node->sync_op);
+	node->sync_op = NULL;
+	zkh_sync(node->session, on_synced, node, &node->sync_op);
+	view_start(&node->view, node->session);
+}
+
+static bool lease_fits_session(struct node *node, int32_t timeout_ms)
+{
+	char text[512];
+
+	if (!node->election_config.coordinator ||
+	    config_check_lease(node->config, timeout_ms * INT64_C(1000), text, sizeof(text)) == 0)
+		return true;
+	node_say_misfit(node, text);
+	return false;
+}
+
+static void connected(struct node *node, const struct zkh_session_report *report)
+{
+	struct election_event event = { .type = ELECTION_SESSION_UP,
+					.fresh = report->fresh,
+					.session_us = report->timeout_ms * INT64_C(1000) };
+
+	if (!lease_fits_session(node, report->timeout_ms))
+		node_refuse(node, EX_CONFIG);
+	node->writes.session = node->session;
+	node->writes.published[0] = '\0';
+	read_all(node);
+	/* Only before the first contention: later every lock node of this session has its owner here. */
+	if (!report->fresh && !node->swept)
+		sweep_run(&node->sweep, node->session);
+	node->swept = true;
+	node_post(node, &event);
+}
+
+static void on_session(void *userdata, const struct zkh_session_report *report)
+{
+	struct node *node = userdata;
+
+	if (node->farewell)
+		return;
+	node_say_session(node, report);
+	switch (report->event) {
+	case ZKH_CONNECTED:
+		connected(node, report);
+		break;
+	case ZKH_DISCONNECTED:
+		view_forget(&node->view);
+		node_post_result(node, ELECTION_SESSION_DOWN, RESULT_OK, 0);
+		break;
+	case ZKH_EXPIRED:
+		view_forget(&node->view);
+		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);
+		break;
+	case ZKH_AUTH_REFUSED:
+	case ZKH_NAMES_FAILED:
+	case ZKH_SERVER_FAILED:
+		break;
+	}
+}
+
+/* Spreads the reconnects of a cluster: the same for a name, different between names. */
+static uint32_t seed_of(const char *name)
+{
+	uint32_t h = 2166136261u;
+
+	while (*name)
+		h = (h ^ (unsigned char)*name++) * 16777619u;
+	return h;
+}
+
+int node_session_start(struct node *node, const struct config_auth *auth,
+		       const struct zkh_client_id *resume)
+{
+	const struct zkh_session_config config = {
+		.servers = node->config->zookeeper.servers,
+		.root = node->config->zookeeper.root,
+		.timeout_ms = (int32_t)(node->config->zookeeper.session_timeout_us / 1000),
+		.auth_scheme = auth ? auth->scheme : NULL,
+		.auth_credential = auth ? auth->credential : NULL,
+		.resume = resume,
+		.seed = seed_of(node->name),
+		.on_event = on_session,
+		.userdata = node,
+	};
+
+	return zkh_session_create(node->loop, &config, &node->session);
+}
+
+void node_session_stop(struct node *node)
+{
+	zkh_op_cancel(node->sync_op);
+	zkh_op_cancel(node->state_op);
+	zkh_op_cancel(node->health_op);
+	sweep_finish(&node->sweep);
+	node->lock = zkh_lock_release(node->lock);
+	node->session = zkh_session_destroy(node->session);
+}
+
+/* -- view -- */
+
+void node_view_changed(void *userdata)
+{
+	struct node *node = userdata;
+	struct election_event event = { .type = ELECTION_VIEW };
+
+	if (node->farewell || !view_complete(&node->view))
+		return;
+	view_election(&node->view, &event.view);
+	node_say_view(node);
+	node_post(node, &event);
+	node_follow(node);
+	/* Somebody deleted our sign of life: without it the others take us for dead. */
+	if (node->view.coordinator && node->election.registered && !node->view.alive &&
+	    node->view.slots[VIEW_ALIVE].known)
+		node_repair(node);
+}
+
+/* -- registration -- */
+
+static void foreign(struct node *node, const struct registration_report *report)
+{
+	int64_t now_us = time_boot_us();
+	int64_t patience_us = node->election.session_us + node->election.session_us / 2;
+
+	if (!node->foreign_since_us) {
+		node->foreign_since_us = now_us;
+		node_say_foreign(node, report, false);
+	} else if (now_us - node->foreign_since_us > patience_us && !node->election.shutdown) {
+		node_say_foreign(node, report, true);
+		node_refuse(node, EX_UNAVAILABLE);
+	}
+}
+
+static void on_registration(void *userdata, const struct registration_report *report)
+{
+	struct node *node = userdata;
+	bool registering = node->registering;
+	enum election_result result = RESULT_FAILED;
+
+	node->registering = false;
+	switch (report->outcome) {
+	case REGISTRATION_OK:
+		node->foreign_since_us = 0;
+		result = RESULT_OK;
+		break;
+	case REGISTRATION_FOREIGN:
+		foreign(node, report);
+		break;
+	case REGISTRATION_UNKNOWN:
+		result = RESULT_UNKNOWN;
+		break;
+	case REGISTRATION_REFUSED:
+		node_say_refused(node, OP_REGISTER, report->result, report->path);
+		break;
+	}
+	if (registering)
+		node_post_done(node, OP_REGISTER, result, 0);
+	if (node->repair_wanted)
+		node_repair(node);
+}
+
+void node_register(struct node *node)
+{
+	node->registering = true;
+	node->repair_wanted = false;
+	node->registration.on_done = on_registration;
+	registration_run(&node->registration, node->session, node->election.healthy);
+}
+
+void node_repair(struct node *node)
+{
+	if (node->registration.running || !node->election.registered ||
+	    !zkh_session_connected(node->session)) {
+		node->repair_wanted = node->registration.running;
+		return;
+	}
+	node->repair_wanted = false;
+	node->registration.on_done = on_registration;
+	registration_repair(&node->registration, node->session, node->election.healthy,
+			    election_router_state(&node->election_config, &node->election));
+}
+
+/* -- small writes that nobody waits for -- */
+
+static void on_health_written(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct node *node = userdata;
+
+	(void)reply;
+	node->health_op = NULL;
+	if (result == ZKH_NO_NODE)
+		node_repair(node);
+}
+
+void node_publish_health(struct node *node, bool ok, const char *reason)
+{
+	char path[KEY_PATH_SIZE], text[KEY_VALUE_MAX];
+	struct zkh_txn *txn;
+
+	if (!node->election.registered)
+		return; /* registration writes it */
+	txn = zkh_txn_create(node->session);
+	if (!txn)
+		return;
+	node_key_path(node->name, NODE_KEY_HEALTH, path);
+	snprintf(text, sizeof(text), ok ? "ok" : "failed: %s", reason);
+	zkh_txn_set_text(txn, path, text, ZKH_ANY_VERSION);
+	zkh_op_cancel(node->health_op);
+	node->health_op = NULL;
+	zkh_commit(txn, on_health_written, node, &node->health_op);
+}
+
+/* -- leaving -- */
+
+static void leave(struct node *node)
+{
+	node_say_stopped(node);
+	node->on_exit(node->userdata, node->exit_code);
+}
+
+static void on_closed(void *userdata, int result)
+{
+	(void)result; /* not told: the session will expire by itself */
+	leave(userdata);
+}
+
+static void close_session(struct node *node)
+{
+	if (zkh_session_close(node->session, FAREWELL_MS, on_closed, node) != 0)
+		leave(node);
+}
+
+static void on_last_word(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct node *node = userdata;
+
+	(void)result;
+	(void)reply;
+	node->state_op = NULL;
+}
+
+/* Our daemonstate, for others to read. */
+static void publish_state(struct node *node, const char *state)
+{
+	struct zkh_txn *txn;
+	char path[KEY_PATH_SIZE];
+
+	if (!node->election.registered)
+		return;
+	txn = zkh_txn_create(node->session);
+	if (!txn)
+		return;
+	node_key_path(node->name, NODE_KEY_STATE, path);
+	zkh_txn_set_text(txn, path, state, ZKH_ANY_VERSION);
+	zkh_op_cancel(node->state_op);
+	node->state_op = NULL;
+	zkh_commit(txn, on_last_word, node, &node->state_op);
+}
+
+/* The close waits for what was sent before it, within its bound. */
+void node_farewell(struct node *node)
+{
+	node->farewell = true;
+	timer_clear(&node->timer);
+	registration_cancel(&node->registration);
+	recovery_cancel(&node->recovery);
+	writes_finish(&node->writes);
+	publish_state(node, "stop");
+	close_session(node);
+}
+
+void node_shutdown(struct node *node)
+{
+	publish_state(node, "shutdown");
+	node_post_result(node, ELECTION_SHUTDOWN, RESULT_OK, 0);
+}
+
+void node_refuse(struct node *node, int code)
+{
+	node->exit_code = code;
+	node_shutdown(node);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node_internal.h"
+
+#include <string.h>
+
+static uint32_t work_bits(const struct node *node)
+{
+	switch ((enum election_work)node->election.work) {
+	case WORK_STARTING:
+		return STATE_WORK_STARTING | STATE_WORK_COMMAND;
+	case WORK_UP:
+		return STATE_WORK_UP | STATE_WORK_COMMAND;
+	case WORK_STOPPING:
+		return STATE_WORK_STOPPING | STATE_WORK_COMMAND;
+	case WORK_DOWN:
+		break;
+	}
+	return 0;
+}
+
+static void keep_lease(struct node *node)
+{
+	const struct election *e = &node->election;
+
+	if (!node->lease || e->phase == PHASE_INIT)
+		return;
+	/* While a cold start stops what may run, the lease of the process before stays as it is. */
+	if (e->lease_end_us && e->lease_end_us != lease_file_end_us(node->lease)) {
+		lease_file_set_epoch(node->lease, e->epoch);
+		if (!lease_file_set(node->lease, e->lease_end_us) && e->work == WORK_UP)
+			node_post_result(node, ELECTION_HEALTH, RESULT_FAILED, 0);
+	}
+}
+
+void node_keep(struct node *node)
+{
+	const struct election *e = &node->election;
+	struct state now;
+	int r;
+
+	keep_lease(node);
+	if (!node->keep_state)
+		return;
+	memset(&now, 0, sizeof(now));
+	strcpy(now.node, node->name);
+	strcpy(now.boot_id, node->boot_id);
+	now.cluster = state_cluster(node->config->zookeeper.servers, node->config->zookeeper.root,
+				    node->name);
+	if (!zkh_session_client_id(node->session, &now.session))
+		now.session = node->saved.session;
+	now.session_us = e->session_us ? e->session_us : node->saved.session_us;
+	now.epoch = e->epoch;
+	now.takeover_group = node->work.group;
+	now.work = work_bits(node);
+	now.phase = e->phase;
+	if (!memcmp(&now, &node->saved, sizeof(now)))
+		return;
+	r = state_save(node->config->node.runtime_directory, &now);
+	if (r < 0)
+		node_say_state_failed(node, r);
+	else
+		node->saved = now;
+}

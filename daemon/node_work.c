@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+#include "work_lock.h"
+
+/* While the guard stops the work itself, the lock is asked for again after this long. */
+#define WORK_LOCK_RETRY_S 0.02
+
+static struct script_facts facts_for(const struct node *node, const char *event, const char *reason)
+{
+	return (struct script_facts){
+		.event = event,
+		.node = node->name,
+		.primary = node->view.holder,
+		.previous = node->view.primary,
+		.reason = reason,
+		.epoch = node->election.epoch,
+	};
+}
+
+static void release_work_lock(struct node *node)
+{
+	node->work_lock = work_lock_release(node->work_lock);
+}
+
+/* -- start -- */
+
+static void on_started(void *userdata, bool ok)
+{
+	struct node *node = userdata;
+
+	release_work_lock(node);
+	if (node->lease) {
+		lease_file_set_group(node->lease, LEASE_GROUP_TAKEOVER, 0);
+		lease_file_set_group(node->lease, LEASE_GROUP_WORK, node->work.group);
+	}
+	node_post_result(node, ELECTION_STARTED, ok ? RESULT_OK : RESULT_FAILED, 0);
+}
+
+static bool guard_has_acted(const struct node *node)
+{
+	return node->lease && lease_file_mark(node->lease) != LEASE_WATCHED;
+}
+
+static void start_guarded(struct node *node)
+{
+	const struct script_facts facts = facts_for(node, "takeover",
+						    election_reason_text(node->election.reason));
+
+	if (node->election.work != WORK_STARTING)
+		return; /* the guard took its time; meanwhile the takeover was called off */
+	if (node->lease &&
+	    work_lock_try(node->config->node.runtime_directory, "daemon", &node->work_lock) != 0) {
+		node_say_guard(node, EVENT_GUARD_FAILED,
+			       "the work lock is held by another process");
+		on_started(node, false);
+		return;
+	}
+	if (guard_has_acted(node)) {
+		on_started(node, false);
+		return;
+	}
+	work_start(&node->work, &facts);
+	if (node->lease)
+		lease_file_set_group(node->lease, LEASE_GROUP_TAKEOVER,
+				     script_group(&node->work.takeover));
+}
+
+static void on_guard_ready(struct guard *guard, int result, void *userdata)
+{
+	struct node *node = userdata;
+
+	(void)guard;
+	if (result == -ECANCELED)
+		return;
+	if (result != 0) {
+		node_say_guard(node, EVENT_GUARD_FAILED, strerror(-result));
+		if (node->election.work == WORK_STARTING)
+			on_started(node, false);
+		return;
+	}
+	node_say_guard(node, EVENT_GUARD_STARTED, "");
+	if (node->election.work == WORK_STARTING && !node->work.starting)
+		start_guarded(node);
+}
+
+void node_work_start(struct node *node)
+{
+	int r;
+
+	if (!node->guard) {
+		start_guarded(node);
+		return;
+	}
+	r = guard_start(node->guard, on_guard_ready);
+	if (r < 0) {
+		node_say_guard(node, EVENT_GUARD_FAILED, strerror(-r));
+		on_started(node, false);
+	}
+}
+
+static void on_guard_died(struct guard *guard, bool acted, void *userdata)
+{
+	struct node *node = userdata;
+
+	if (acted) {
+		/* The lease was over for it; the election will see the same, or hears it here. */
+		node_say_guard(node, EVENT_GUARD_DONE, "");
+		if (node->election.work == WORK_UP)
+			node_post_result(node, ELECTION_HEALTH, RESULT_FAILED, 0);
+		return;
+	}
+	node_say_guard(node, EVENT_GUARD_FAILED, "it died; another one is started");
+	if (node->election.work == WORK_UP || node->election.work == WORK_STARTING)
+		(void)guard_start(guard, on_guard_ready);
+}
+
+/* -- stop -- */
+
+static void on_stopped(void *userdata)
+{
+	struct node *node = userdata;
+
+	release_work_lock(node);
+	if (node->lease)
+		for (int i = 0; i < LEASE_GROUP_COUNT; i++)
+			lease_file_set_group(node->lease, (enum lease_group)i, 0);
+	if (node->guard)
+		guard_disarm(node->guard);
+	else if (node->lease)
+		lease_file_disarm(node->lease);
+	node_post_result(node, ELECTION_STOPPED, RESULT_OK, 0);
+}
+
+static void stop_guarded(struct node *node)
+{
+	const struct script_facts facts = facts_for(node, "relinquish", node->stop_reason);
+	int r = 0;
+
+	if (node->lease && node->work_lock < 0)
+		r = work_lock_try(node->config->node.runtime_directory, "daemon", &node->work_lock);
+	if (r == WORK_LOCK_BUSY) {
+		ev_timer_set(&node->work_retry, WORK_LOCK_RETRY_S, 0.);
+		ev_timer_start(node->loop, &node->work_retry);
+		return;
+	}
+	if (node->lease && lease_file_mark(node->lease) == LEASE_STOPPED) {
+		on_stopped(node); /* the guard was faster, and is through */
+		return;
+	}
+	if (node->lease && !node->work.group)
+		node->work.group = lease_file_group(node->lease, LEASE_GROUP_WORK);
+	work_stop(&node->work, &facts);
+	if (node->lease && node->work.stopping)
+		lease_file_set_group(node->lease, LEASE_GROUP_STOP,
+				     script_group(&node->work.relinquish));
+}
+
+static void on_work_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	stop_guarded(timer->data);
+}
+
+void node_work_stop(struct node *node, uint8_t reason)
+{
+	recovery_cancel(&node->recovery);
+	script_cancel(&node->fence);
+	if (reason == REASON_COLD_START && node->work_known_down) {
+		on_stopped(node);
+		return;
+	}
+	snprintf(node->stop_reason, sizeof(node->stop_reason), "%s", election_reason_text(reason));
+	/* A takeover command that still runs holds the lock; it ends with work_stop(). */
+	stop_guarded(node);
+}
+
+void node_work_kill(struct node *node)
+{
+	/* Waiting for the lock: whoever holds it is killing already. */
+	work_kill(&node->work);
+}
+
+void node_self_fence(struct node *node)
+{
+	if (node->config->relinquish.self_fence == CONFIG_SELF_FENCE_NONE) {
+		node_say_self_fence(node, "self-fence is none: nothing more can be done here");
+		return;
+	}
+	node_say_self_fence(node, "this host reboots now");
+	sync();
+	if (reboot(RB_AUTOBOOT) < 0)
+		node_say_self_fence(node, strerror(errno));
+}
+
+/* -- fence, follow, health -- */
+
+void node_fence(void *userdata, const char *name)
+{
+	struct node *node = userdata;
+	struct script_facts facts = facts_for(node, "fence", "died while acting");
+
+	if (!node->config->fence.command.argv) {
+		recovery_fenced(&node->recovery, true);
+		return;
+	}
+	snprintf(node->fence_target, sizeof(node->fence_target), "%s", name);
+	facts.target = node->fence_target;
+	script_run(&node->fence, node->config->fence.command.argv, node->config->fence.timeout_us,
+		   &facts);
+}
+
+static void on_fence_end(void *userdata, struct script *script, const struct command_result *result)
+{
+	struct node *node = userdata;
+
+	node_say_script(node, script->name, result);
+	recovery_fenced(&node->recovery, command_succeeded(result));
+}
+
+static void on_script_end(void *userdata, struct script *script,
+			  const struct command_result *result)
+{
+	node_say_script(userdata, script->name, result);
+}
+
+static void on_script_line(void *userdata, struct script *script, const char *line)
+{
+	node_say_line(userdata, script->name, line);
+}
+
+static void on_follow_end(void *userdata, struct script *script,
+			  const struct command_result *result)
+{
+	struct node *node = userdata;
+
+	node_say_script(node, script->name, result);
+	node_follow(node); /* it may have changed again meanwhile */
+}
+
+/* Told once per acting primary, the latest one: changes while it runs are not lost, but not queued either. */
+void node_follow(struct node *node)
+{
+	struct script_facts facts;
+
+	if (!node->config->follow.command.argv || script_is_running(&node->follow) ||
+	    !*node->view.primary)
+		return;
+	if (!strcmp(node->followed, node->view.primary) && node->followed_epoch == node->view.epoch)
+		return;
+	facts = facts_for(node, "follow", "the acting primary changed");
+	facts.primary = node->view.primary;
+	facts.previous = node->followed;
+	facts.epoch = node->view.epoch;
+	script_run(&node->follow, node->config->follow.command.argv, SCRIPT_FOLLOW_TIMEOUT_US,
+		   &facts);
+	strcpy(node->followed, node->view.primary);
+	node->followed_epoch = node->view.epoch;
+}
+
+static void on_health(void *userdata, bool ok, const char *reason)
+{
+	struct node *node = userdata;
+
+	node_say_health(node, ok, reason);
+	node_post_result(node, ELECTION_HEALTH, ok ? RESULT_OK : RESULT_FAILED, 0);
+	node_publish_health(node, ok, reason);
+}
+
+static void on_health_line(void *userdata, const char *line)
+{
+	node_say_line(userdata, "health", line);
+}
+
+static int health_init(struct node *node)
+{
+	const struct config *c = node->config;
+	const struct script_facts facts = {
+		.event = "health", .node = node->name, .primary = "", .previous = "", .reason = ""
+	};
+	const struct health_options options = {
+		.argv = c->health.command.argv,
+		.environment = node->health_environment.list,
+		.interval_us = c->health.interval_us,
+		.timeout_us = c->health.timeout_us,
+		.failures = c->health.failures,
+		.on_change = on_health,
+		.on_line = on_health_line,
+		.userdata = node,
+	};
+
+	if (!options.argv)
+		return 0;
+	script_environment(&facts, &node->health_environment);
+	return health_create(node->loop, &options, &node->health);
+}
+
+static int guard_init(struct node *node)
+{
+	const struct guard_config config = {
+		.runtime_directory = node->config->node.runtime_directory,
+		.node = node->name,
+		.relinquish = node->config->relinquish.command.argv,
+		.lease_timeout_us = node->config->relinquish.lease_timeout_us,
+		.lease = node->lease,
+		.on_died = on_guard_died,
+		.userdata = node,
+	};
+	int r;
+
+	if (!node->lease || !node->election_config.coordinator)
+		return 0;
+	lease_file_set_timeout(node->lease, node->config->relinquish.lease_timeout_us);
+	r = guard_create(node->loop, &config, &node->guard);
+	if (r < 0 || !lease_file_end_us(node->lease))
+		return r;
+	/* Work of a former process: its guard goes on, or a new one takes its place. */
+	r = guard_adopt(node->guard);
+	if (r == GUARD_NONE || r == GUARD_OTHER)
+		r = guard_has_acted(node) ? 0 : guard_start(node->guard, on_guard_ready);
+	return r;
+}
+
+int node_work_init(struct node *node)
+{
+	int r;
+
+	work_init(&node->work, node->loop, node->config);
+	node->work.on_started = on_started;
+	node->work.on_stopped = on_stopped;
+	node->work.on_line = on_script_line;
+	node->work.on_end = on_script_end;
+	node->work.userdata = node;
+	script_init(&node->fence, node->loop, "fence", on_fence_end, on_script_line, node);
+	script_init(&node->follow, node->loop, "follow", on_follow_end, on_script_line, node);
+	ev_init(&node->work_retry, on_work_retry);
+	node->work_retry.data = node;
+	r = guard_init(node);
+	return r < 0 ? r : health_init(node);
+}
+
+void node_work_finish(struct node *node)
+{
+	if (node->work_retry.data)
+		ev_timer_stop(node->loop, &node->work_retry);
+	node->health = health_destroy(node->health);
+	script_finish(&node->fence);
+	script_finish(&node->follow);
+	work_finish(&node->work);
+	node->guard = guard_destroy(node->guard);
+	release_work_lock(node);
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "recovery.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One node of a survey; two requests at the most are under way for it, one after the other. */
+struct survey_node {
+	struct recovery *recovery;
+	struct zkh_op *op;
+	char name[NAME_SIZE];
+	char text[16];
+	int32_t version;
+	bool suspect; /* a corpse if it is not alive; a peer if it is */
+	bool alive;
+};
+
+void recovery_init(struct recovery *recovery, const char *name, recovery_fence_fn fence,
+		   recovery_note_fn note, void *userdata)
+{
+	*recovery = (struct recovery){
+		.name = name, .fence = fence, .note = note, .userdata = userdata
+	};
+}
+
+static void drop_survey(struct recovery *recovery)
+{
+	zkh_op_cancel(recovery->list_op);
+	recovery->list_op = NULL;
+	for (size_t i = 0; i < recovery->n_nodes; i++)
+		zkh_op_cancel(recovery->nodes[i].op);
+	free(recovery->nodes);
+	recovery->nodes = NULL;
+	recovery->n_nodes = recovery->n_waiting = 0;
+	recovery->surveying = false;
+}
+
+void recovery_cancel(struct recovery *recovery)
+{
+	drop_survey(recovery);
+	zkh_op_cancel(recovery->mark_op);
+	recovery->mark_op = NULL;
+	recovery->in_fence = false;
+}
+
+void recovery_finish(struct recovery *recovery)
+{
+	recovery_cancel(recovery);
+}
+
+/* -- surveys -- */
+
+static int32_t collect_corpses(struct recovery *recovery)
+{
+	recovery->n_corpses = 0;
+	for (size_t i = 0; i < recovery->n_nodes && recovery->n_corpses < CORPSES_MAX; i++) {
+		const struct survey_node *node = &recovery->nodes[i];
+		struct corpse *corpse = &recovery->corpses[recovery->n_corpses];
+
+		if (!node->suspect || node->alive)
+			continue;
+		recovery->n_corpses++;
+		strcpy(corpse->name, node->name);
+		strcpy(corpse->router, node->text);
+		corpse->router_version = node->version;
+		recovery->note(recovery->userdata, corpse->name, corpse->router, false);
+	}
+	return (int32_t)recovery->n_corpses;
+}
+
+static int32_t count_peers(const struct recovery *recovery)
+{
+	int32_t count = 0;
+
+	for (size_t i = 0; i < recovery->n_nodes; i++)
+		count += recovery->nodes[i].suspect && recovery->nodes[i].alive;
+	return count;
+}
+
+static void survey_over(struct recovery *recovery)
+{
+	recovery_count_fn on_count = recovery->on_count;
+	bool lost = recovery->survey_lost;
+	int32_t count = 0;
+
+	if (!lost)
+		count = recovery->for_peers ? count_peers(recovery) : collect_corpses(recovery);
+	drop_survey(recovery);
+	on_count(recovery->userdata, lost ? RESULT_UNKNOWN : RESULT_OK, count);
+}
+
+static void one_answered(struct recovery *recovery, int result)
+{
+	if (result != ZKH_OK && result != ZKH_NO_NODE)
+		recovery->survey_lost = true;
+	if (--recovery->n_waiting == 0)
+		survey_over(recovery);
+}
+
+static void on_node_alive(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+
+	(void)stat;
+	node->op = NULL;
+	node->alive = result == ZKH_OK;
+	one_answered(node->recovery, result);
+}
+
+static void on_node_text(void *userdata, int result, const char *data, size_t length,
+			 const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+	char path[KEY_PATH_SIZE];
+
+	node->op = NULL;
+	if (result == ZKH_OK && value_text(data, length, node->text, sizeof(node->text))) {
+		node->version = stat->version;
+		node->suspect = node->recovery->for_peers ? !strcmp(node->text, "coordinator")
+							  : router_state_is_acting(node->text);
+	}
+	if (node->suspect) {
+		node_key_path(node->name, NODE_KEY_ALIVE, path);
+		if (zkh_exists(node->recovery->session, path, false, on_node_alive, node,
+			       &node->op) == 0)
+			return;
+		result = ZKH_UNKNOWN;
+	}
+	one_answered(node->recovery, result);
+}
+
+static void ask_node(struct survey_node *node)
+{
+	char path[KEY_PATH_SIZE];
+
+	node_key_path(node->name, node->recovery->for_peers ? NODE_KEY_MODE : NODE_KEY_ROUTER,
+		      path);
+	if (zkh_get(node->recovery->session, path, false, on_node_text, node, &node->op) == 0)
+		node->recovery->n_waiting++;
+	else
+		node->recovery->survey_lost = true;
+}
+
+static void on_list(void *userdata, int result, const char *const *names, size_t count,
+		    const struct zkh_stat *stat)
+{
+	struct recovery *recovery = userdata;
+
+	(void)stat;
+	recovery->list_op = NULL;
+	recovery->survey_lost = result != ZKH_OK && result != ZKH_NO_NODE;
+	if (result == ZKH_OK && count)
+		recovery->nodes = calloc(count, sizeof(*recovery->nodes));
+	if (recovery->nodes) {
+		for (size_t i = 0; i < count && recovery->n_nodes < SURVEY_NODES_MAX; i++) {
+			if (!zkh_name_valid(names[i]) || !strcmp(names[i], recovery->name))
+				continue;
+			recovery->nodes[recovery->n_nodes].recovery = recovery;
+			strcpy(recovery->nodes[recovery->n_nodes++].name, names[i]);
+		}
+	} else if (count) {
+		recovery->survey_lost = true;
+	}
+	for (size_t i = 0; i < recovery->n_nodes; i++)
+		ask_node(&recovery->nodes[i]);
+	if (!recovery->n_waiting)
+		survey_over(recovery);
+}
+
+static void survey(struct recovery *recovery, struct zkh_session *session, bool for_peers,
+		   recovery_count_fn on_count)
+{
+	drop_survey(recovery);
+	recovery->session = session;
+	recovery->for_peers = for_peers;
+	recovery->on_count = on_count;
+	recovery->surveying = true;
+	if (zkh_children(session, PATH_NODES, false, on_list, recovery, &recovery->list_op) != 0) {
+		recovery->surveying = false;
+		on_count(recovery->userdata, RESULT_UNKNOWN, 0);
+	}
+}
+
+void recovery_scan(struct recovery *recovery, struct zkh_session *session,
+		   recovery_count_fn on_count)
+{
+	survey(recovery, session, false, on_count);
+}
+
+void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,
+			  recovery_count_fn on_count)
+{
+	survey(recovery, session, true, on_count);
+}
+
+/* -- fencing -- */
+
+static void mark(struct recovery *recovery, bool with_state);
+
+static void fence_over(struct recovery *recovery, enum election_result result)
+{
+	recovery->in_fence = false;
+	recovery->on_fenced(recovery->userdata, result);
+}
+
+static void fence_next(struct recovery *recovery)
+{
+	if (recovery->fencing == recovery->n_corpses) {
+		/* A full table may not have held them all. */
+		fence_over(recovery,
+			   recovery->n_corpses == CORPSES_MAX ? RESULT_UNKNOWN : RESULT_OK);
+		return;
+	}
+	recovery->fence(recovery->userdata, recovery->corpses[recovery->fencing].name);
+}
+
+static void on_marked(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct recovery *recovery = userdata;
+	const struct corpse *corpse = &recovery->corpses[recovery->fencing];
+
+	recovery->mark_op = NULL;
+	if (result == ZKH_NO_NODE && reply->failed == 1) {
+		mark(recovery, false); /* somebody deleted its daemonstate */
+		return;
+	}
+	if (result != ZKH_OK) {
+		/* It came back, or somebody else marked it, or the connection is gone: look again. */
+		fence_over(recovery, RESULT_UNKNOWN);
+		return;
+	}
+	recovery->note(recovery->userdata, corpse->name, corpse->router, true);
+	recovery->fencing++;
+	fence_next(recovery);
+}
+
+static void mark(struct recovery *recovery, bool with_state)
+{
+	const struct corpse *corpse = &recovery->corpses[recovery->fencing];
+	struct zkh_txn *txn = zkh_txn_create(recovery->session);
+	char path[KEY_PATH_SIZE];
+	int r = ZKH_FAILED;
+
+	if (txn) {
+		node_key_path(corpse->name, NODE_KEY_ROUTER, path);
+		zkh_txn_set_text(txn, path, "secondary", corpse->router_version);
+		node_key_path(corpse->name, NODE_KEY_STATE, path);
+		if (with_state)
+			zkh_txn_set_text(txn, path, "dead", ZKH_ANY_VERSION);
+		r = zkh_commit(txn, on_marked, recovery, &recovery->mark_op);
+	}
+	if (r != 0)
+		fence_over(recovery, RESULT_UNKNOWN);
+}
+
+void recovery_fence(struct recovery *recovery, bool go_on_when_failed,
+		    void (*on_fenced)(void *userdata, enum election_result result))
+{
+	assert(!recovery->in_fence);
+	recovery->in_fence = true;
+	recovery->go_on_when_failed = go_on_when_failed;
+	recovery->on_fenced = on_fenced;
+	recovery->fencing = 0;
+	fence_next(recovery);
+}
+
+void recovery_fenced(struct recovery *recovery, bool ok)
+{
+	if (!recovery->in_fence)
+		return;
+	if (ok || recovery->go_on_when_failed)
+		mark(recovery, true);
+	else
+		fence_over(recovery, RESULT_FAILED);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What the nodes left behind: finds those that died while acting (not alive, router state takeover, primary or
+ * relinquish), fences them and marks them dead. Also counts the other coordinators that are alive.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "election.h"
+#include "keys.h"
+#include "zkh_op.h"
+
+#define CORPSES_MAX 64	       /* more are dealt with in the next look */
+#define SURVEY_NODES_MAX 16384 /* nodes looked at */
+
+struct recovery;
+struct survey_node;
+
+typedef void (*recovery_count_fn)(void *userdata, enum election_result result, int32_t count);
+
+/* Fences one node by whatever is configured; the answer comes through recovery_fenced(). */
+typedef void (*recovery_fence_fn)(void *userdata, const char *name);
+/* For the journal: found (fenced = false), or marked dead after it was fenced. */
+typedef void (*recovery_note_fn)(void *userdata, const char *name, const char *router_state,
+				 bool marked);
+
+struct corpse {
+	char name[NAME_SIZE];
+	char router[16];
+	int32_t router_version;
+};
+
+struct recovery {
+	struct zkh_session *session;
+	const char *name;
+	recovery_fence_fn fence;
+	recovery_note_fn note;
+	void *userdata;
+
+	/* One survey at a time: the nodes' router states or modes, then whether they are alive. */
+	struct zkh_op *list_op;
+	struct survey_node *nodes;
+	size_t n_nodes, n_waiting;
+	bool surveying, for_peers, survey_lost;
+	recovery_count_fn on_count;
+
+	struct corpse corpses[CORPSES_MAX];
+	size_t n_corpses;
+
+	/* Fencing, one after the other. */
+	struct zkh_op *mark_op;
+	size_t fencing; /* index */
+	bool in_fence;
+	bool go_on_when_failed;
+	void (*on_fenced)(void *userdata, enum election_result result);
+};
+
+void recovery_init(struct recovery *recovery, const char *name, recovery_fence_fn fence,
+		   recovery_note_fn note, void *userdata);
+void recovery_finish(struct recovery *recovery);
+
+/* Who died acting? on_count follows once from the loop, or at once. */
+void recovery_scan(struct recovery *recovery, struct zkh_session *session,
+		   recovery_count_fn on_count);
+
+/* How many other coordinators are alive? */
+void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,
+			  recovery_count_fn on_count);
+
+/*
+ * Fences and marks what the last scan found. go_on_when_failed: a failed fence is as good as a successful one.
+ * on_fenced: RESULT_OK, RESULT_FAILED, or RESULT_UNKNOWN (look again).
+ */
+void recovery_fence(struct recovery *recovery, bool go_on_when_failed,
+		    void (*on_fenced)(void *userdata, enum election_result result));
+
+/* The answer to `fence`. */
+void recovery_fenced(struct recovery *recovery, bool ok);
+
+/* Gives up what is under way, without callbacks. */
+void recovery_cancel(struct recovery *recovery);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Entering this node's keys: makes root, /nodes/NAME/..., /history, and the ephemeral `alive` of this session.
+ * A name that another live session holds is reported, never taken.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "keys.h"
+#include "zkh_keys.h"
+
+enum registration_result {
+	REGISTRATION_OK,
+	REGISTRATION_FOREIGN, /* another session is alive under this name: see `other` */
+	REGISTRATION_UNKNOWN, /* connection lost under way */
+	REGISTRATION_REFUSED, /* by the server: see result and path */
+};
+
+struct registration_report {
+	enum registration_result outcome;
+	struct alive other;
+	int64_t other_session;
+	int result;	  /* enum zkh_result */
+	const char *path; /* never NULL */
+};
+
+typedef void (*registration_fn)(void *userdata, const struct registration_report *report);
+
+struct registration {
+	struct zkh_session *session;
+	const char *name;
+	bool coordinator;
+	struct alive self; /* session is filled in */
+	registration_fn on_done;
+	void *userdata;
+
+	struct zkh_op *alive_op, *keepalive_op, *maintain_op;
+	struct zkh_task *task;
+	bool running;
+	bool alive_there; /* ours already */
+	bool keepalive_there;
+	bool healthy;
+	char router[16];
+};
+
+/* `self` describes this process; name must outlive the registration. */
+void registration_init(struct registration *reg, const char *name, bool coordinator,
+		       const struct alive *self, registration_fn on_done, void *userdata);
+void registration_finish(struct registration *reg);
+
+/*
+ * Registers: daemonstate run, routerstate secondary or client, health as given. on_done follows exactly once, from
+ * the loop or at once.
+ */
+void registration_run(struct registration *reg, struct zkh_session *session, bool healthy);
+
+/* Makes keys again that somebody deleted, with this router state; states that are there are set again. */
+void registration_repair(struct registration *reg, struct zkh_session *session, bool healthy,
+			 const char *router_state);
+
+/* Gives up what is under way without a callback. */
+void registration_cancel(struct registration *reg);

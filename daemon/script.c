@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "script.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void add(struct script_environment *env, size_t *n, const char *key, const char *value)
+{
+	assert(*n < SCRIPT_FACTS_MAX);
+	snprintf(env->texts[*n], SCRIPT_FACT_SIZE, "PRIMARYD_%s=%s", key, value);
+	env->list[*n] = env->texts[*n];
+	env->list[++*n] = NULL;
+}
+
+void script_environment(const struct script_facts *facts, struct script_environment *ret)
+{
+	char epoch[24];
+	size_t n = 0;
+
+	snprintf(epoch, sizeof(epoch), "%" PRId64, facts->epoch);
+	add(ret, &n, "EVENT", facts->event);
+	add(ret, &n, "NODE", facts->node);
+	add(ret, &n, "PRIMARY", facts->primary);
+	add(ret, &n, "PREVIOUS", facts->previous);
+	add(ret, &n, "EPOCH", epoch);
+	add(ret, &n, "REASON", facts->reason);
+	if (facts->target)
+		add(ret, &n, "TARGET", facts->target);
+}
+
+void script_init(struct script *script, struct ev_loop *loop, const char *name,
+		 script_end_fn on_end, script_line_fn on_line, void *userdata)
+{
+	*script = (struct script){ .loop = loop,
+				   .name = name,
+				   .on_end = on_end,
+				   .on_line = on_line,
+				   .userdata = userdata };
+}
+
+void script_finish(struct script *script)
+{
+	script->command = command_destroy(script->command);
+	script->before = command_destroy(script->before);
+}
+
+static void on_line(void *userdata, const char *line)
+{
+	struct script *script = userdata;
+
+	script->on_line(script->userdata, script, line);
+}
+
+static void on_end(void *userdata, const struct command_result *result)
+{
+	struct script *script = userdata;
+
+	script->before = command_destroy(script->before);
+	script->before = script->command;
+	script->command = NULL;
+	script->on_end(script->userdata, script, result);
+}
+
+/* No process could be made: that is told like a command that could not be executed, from the loop. */
+static void start_failed(struct script *script, int error)
+{
+	const struct command_result result = { .end = COMMAND_NOT_STARTED, .value = -error };
+
+	script->on_end(script->userdata, script, &result);
+}
+
+void script_run(struct script *script, char *const *argv, int64_t timeout_us,
+		const struct script_facts *facts)
+{
+	struct script_environment environment;
+	struct command_options options = {
+		.argv = argv,
+		.environment = environment.list,
+		.timeout_us = timeout_us,
+		.grace_us = SCRIPT_GRACE_US,
+		.on_line = on_line,
+		.on_end = on_end,
+		.userdata = script,
+	};
+	int r;
+
+	script_cancel(script);
+	script_environment(facts, &environment);
+	r = command_start(script->loop, &options, &script->command);
+	if (r < 0)
+		start_failed(script, r);
+}
+
+bool script_is_running(const struct script *script)
+{
+	return script->command;
+}
+
+pid_t script_group(const struct script *script)
+{
+	return script->command ? command_group(script->command) : 0;
+}
+
+void script_cancel(struct script *script)
+{
+	script->command = command_destroy(script->command);
+}
+
+void script_kill(struct script *script)
+{
+	if (script->command)
+		command_kill_now(script->command);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One configured command, run for an event of the election: what it is told in its environment, its bound in time,
+ * its output and its end as journal lines. One at a time each; a new run ends the one before (TERM, then KILL).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "command.h"
+#include "keys.h"
+
+/* How long a command that was told to end may take before it is killed. */
+#define SCRIPT_GRACE_US INT64_C(2000000)
+
+/* Longest run of the follow command: it has no bound of its own in the configuration. */
+#define SCRIPT_FOLLOW_TIMEOUT_US INT64_C(60000000)
+
+struct script;
+
+/* What a command is told: PRIMARYD_EVENT and so on. Pointers are used during script_run() only. */
+struct script_facts {
+	const char *event;    /* takeover, relinquish, fence, follow */
+	const char *node;     /* this node */
+	const char *primary;  /* the acting (or coming) primary; "": none */
+	const char *previous; /* the one before; "": none known */
+	const char *reason;
+	const char *target; /* fence: the node to fence; else NULL */
+	int64_t epoch;	    /* 0: none */
+};
+
+#define SCRIPT_FACTS_MAX 8
+#define SCRIPT_FACT_SIZE 160
+
+/* The facts as an environment list, NULL-terminated. */
+struct script_environment {
+	char texts[SCRIPT_FACTS_MAX][SCRIPT_FACT_SIZE];
+	const char *list[SCRIPT_FACTS_MAX + 1];
+};
+
+void script_environment(const struct script_facts *facts, struct script_environment *ret);
+
+typedef void (*script_end_fn)(void *userdata, struct script *script,
+			      const struct command_result *result);
+typedef void (*script_line_fn)(void *userdata, struct script *script, const char *line);
+
+struct script {
+	struct ev_loop *loop;
+	const char *name; /* "takeover" ... */
+	script_end_fn on_end;
+	script_line_fn on_line;
+	void *userdata;
+
+	struct command *command;
+	struct command *before; /* ended or being killed; kept for its leftovers' output */
+};
+
+void script_init(struct script *script, struct ev_loop *loop, const char *name,
+		 script_end_fn on_end, script_line_fn on_line, void *userdata);
+
+/* Kills what runs, without callback. */
+void script_finish(struct script *script);
+
+/* Runs it; on_end follows exactly once (from inside only when no process can
+ * be made), unless script_cancel() comes first. */
+void script_run(struct script *script, char *const *argv, int64_t timeout_us,
+		const struct script_facts *facts);
+
+bool script_is_running(const struct script *script);
+
+/* The process group of what runs; 0: nothing. */
+pid_t script_group(const struct script *script);
+
+/* Ends what runs: its whole process group is killed, there is no callback. */
+void script_cancel(struct script *script);
+
+/* Kills the process group now; on_end follows. */
+void script_kill(struct script *script);

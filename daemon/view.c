@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "view.h"
+
+#include <assert.h>
+#include <string.h>
+
+static void read_part(struct view_slot *slot);
+
+/* FNV-1a: only to say the same junk once. */
+static uint32_t hash(const char *data, size_t length)
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < length; i++)
+		h = (h ^ (unsigned char)data[i]) * 16777619u;
+	return h | 1;
+}
+
+static void junk(struct view_slot *slot, const char *data, size_t length, const char *what)
+{
+	struct view *view = slot->view;
+	uint32_t h = hash(data, length < KEY_VALUE_MAX ? length : KEY_VALUE_MAX);
+
+	if (view->junk_seen[slot->part] == h)
+		return;
+	view->junk_seen[slot->part] = h;
+	view->on_junk(view->userdata, slot->watch.path, what);
+}
+
+static void part_known(struct view_slot *slot)
+{
+	slot->known = true;
+	slot->view->on_change(slot->view->userdata);
+}
+
+/* Points the slot at another path. */
+static int watch_path(struct view_slot *slot, const char *path)
+{
+	struct view *view = slot->view;
+
+	if (slot->watch.path && slot->watch.session == view->session &&
+	    !strcmp(slot->watch.path, path))
+		return 0;
+	zkh_watch_remove(&slot->watch);
+	return zkh_watch_add(view->session, &slot->watch, path);
+}
+
+/* -- what each part makes of its data -- */
+
+static void follow_holder(struct view *view)
+{
+	struct view_slot *slot = &view->slots[VIEW_HOLDER];
+	char path[KEY_PATH_SIZE];
+
+	zkh_op_cancel(slot->op);
+	slot->op = NULL;
+	slot->known = false;
+	slot->used = view->coordinator && *view->holder && strcmp(view->holder, view->name);
+	if (!slot->used) {
+		zkh_watch_remove(&slot->watch);
+		return;
+	}
+	node_key_path(view->holder, NODE_KEY_ALIVE, path);
+	if (watch_path(slot, path) == 0)
+		read_part(slot);
+}
+
+static void take_key(struct view_slot *slot, const char *data, size_t length)
+{
+	struct view *view = slot->view;
+	char name[NAME_SIZE] = "", text[NAME_SIZE];
+
+	if (data && !value_name(data, length, name) &&
+	    !(value_text(data, length, text, sizeof(text)) && !strcmp(text, NAME_NONE)))
+		junk(slot, data, length, "is not a node name");
+	if (strcmp(name, view->holder) || !view->slots[VIEW_HOLDER].known) {
+		strcpy(view->holder, name);
+		follow_holder(view);
+	}
+}
+
+static void take_post(struct view_slot *slot, const char *data, size_t length,
+		      const struct zkh_stat *stat)
+{
+	struct view *view = slot->view;
+
+	view->primary[0] = '\0';
+	view->epoch = 0;
+	view->post_owner = 0;
+	if (!data)
+		return;
+	/* Whatever it says: while it is there, somebody may be acting. A persistent one has no owner. */
+	view->post_owner = stat->ephemeral_owner ? stat->ephemeral_owner : -1;
+	if (!value_post(data, length, view->primary, &view->epoch))
+		junk(slot, data, length, "does not say NAME EPOCH");
+}
+
+static void on_data(void *userdata, int result, const char *data, size_t length,
+		    const struct zkh_stat *stat)
+{
+	struct view_slot *slot = userdata;
+	struct view *view = slot->view;
+	char text[8];
+
+	slot->op = NULL;
+	if (result != ZKH_OK && result != ZKH_NO_NODE)
+		return; /* the connection went away, or access is denied: unknown */
+	if (result == ZKH_NO_NODE)
+		data = NULL;
+	switch (slot->part) {
+	case VIEW_KEY:
+		view->key_missing = !data;
+		view->key_version = data ? stat->version : -1;
+		view->key_mzxid = data ? stat->mzxid : 0;
+		view->key_mtime_ms = data ? stat->mtime_ms : 0;
+		take_key(slot, data, length);
+		break;
+	case VIEW_POST:
+		take_post(slot, data, length, stat);
+		break;
+	case VIEW_HOLDER:
+		view->holder_alive = data;
+		break;
+	case VIEW_DRAIN:
+		view->drained = data;
+		break;
+	case VIEW_ALIVE:
+		view->alive = data;
+		break;
+	case VIEW_MAINTENANCE:
+		view->maintenance = data && value_text(data, length, text, sizeof(text)) &&
+				    !strcmp(text, "true");
+		break;
+	case VIEW_PARTS:
+		assert(false);
+	}
+	part_known(slot);
+}
+
+static void read_part(struct view_slot *slot)
+{
+	zkh_op_cancel(slot->op);
+	slot->op = NULL;
+	slot->known = false;
+	zkh_get(slot->view->session, slot->watch.path, true, on_data, slot, &slot->op);
+}
+
+static void on_watch(void *userdata, enum zkh_watch_event event, const char *path)
+{
+	struct view_slot *slot = userdata;
+	struct view *view = slot->view;
+
+	if (event == ZKH_WATCH_CHILDREN || !zkh_session_connected(view->session))
+		return;
+	read_part(slot);
+	if (slot->part != VIEW_POST || event != ZKH_WATCH_DELETED)
+		return;
+	/* The news itself says all: a takeover need not wait for the read. */
+	take_post(slot, NULL, 0, NULL);
+	part_known(slot);
+}
+
+void view_init(struct view *view, const char *name, bool coordinator, view_fn on_change,
+	       view_junk_fn on_junk, void *userdata)
+{
+	*view = (struct view){ .name = name,
+			       .coordinator = coordinator,
+			       .on_change = on_change,
+			       .on_junk = on_junk,
+			       .userdata = userdata };
+	for (int i = 0; i < VIEW_PARTS; i++) {
+		struct view_slot *slot = &view->slots[i];
+
+		*slot = (struct view_slot){ .view = view, .part = (enum view_part)i };
+		slot->watch.fn = on_watch;
+		slot->watch.userdata = slot;
+		slot->used = i == VIEW_KEY || i == VIEW_POST || (coordinator && i != VIEW_HOLDER);
+	}
+}
+
+void view_finish(struct view *view)
+{
+	for (int i = 0; i < VIEW_PARTS; i++) {
+		zkh_op_cancel(view->slots[i].op);
+		view->slots[i].op = NULL;
+		zkh_watch_remove(&view->slots[i].watch);
+	}
+}
+
+int view_start(struct view *view, struct zkh_session *session)
+{
+	char drain[KEY_PATH_SIZE], alive[KEY_PATH_SIZE];
+	const char *const paths[VIEW_PARTS] = {
+		[VIEW_KEY] = PATH_PRIMARY, [VIEW_POST] = PATH_POST,
+		[VIEW_DRAIN] = drain,	   [VIEW_MAINTENANCE] = PATH_MAINTENANCE,
+		[VIEW_ALIVE] = alive,
+	};
+
+	node_key_path(view->name, NODE_KEY_DRAIN, drain);
+	node_key_path(view->name, NODE_KEY_ALIVE, alive);
+	view->session = session;
+	for (int i = 0; i < VIEW_PARTS; i++) {
+		struct view_slot *slot = &view->slots[i];
+		int r;
+
+		if (!slot->used || !paths[i])
+			continue;
+		r = watch_path(slot, paths[i]);
+		if (r != 0)
+			return r;
+		read_part(slot);
+	}
+	return 0;
+}
+
+void view_forget(struct view *view)
+{
+	for (int i = 0; i < VIEW_PARTS; i++) {
+		zkh_op_cancel(view->slots[i].op);
+		view->slots[i].op = NULL;
+		view->slots[i].known = false;
+	}
+}
+
+void view_refresh(struct view *view)
+{
+	read_part(&view->slots[VIEW_KEY]);
+	read_part(&view->slots[VIEW_POST]);
+}
+
+void view_key_written(struct view *view, const char *holder, const struct zkh_stat *stat)
+{
+	struct view_slot *slot = &view->slots[VIEW_KEY];
+
+	view->key_missing = false;
+	view->key_version = stat->version;
+	view->key_mzxid = stat->mzxid;
+	view->key_mtime_ms = stat->mtime_ms;
+	take_key(slot, holder, strlen(holder));
+	slot->known = true; /* a read that is under way tells the same or something newer */
+}
+
+void view_post_written(struct view *view, bool mine, int64_t epoch)
+{
+	strcpy(view->primary, mine ? view->name : "");
+	view->post_owner = mine ? zkh_session_id(view->session) : 0;
+	view->epoch = mine ? epoch : 0;
+	view->slots[VIEW_POST].known = true;
+}
+
+bool view_complete(const struct view *view)
+{
+	for (int i = VIEW_POST + 1; i < VIEW_PARTS; i++)
+		if (view->slots[i].used && !view->slots[i].known)
+			return false;
+	return true;
+}
+
+static enum election_key election_key(const struct view *view)
+{
+	const struct view_slot *holder = &view->slots[VIEW_HOLDER];
+
+	if (!view->slots[VIEW_KEY].known)
+		return KEY_UNKNOWN;
+	if (view->key_missing)
+		return KEY_MISSING;
+	if (!*view->holder)
+		return KEY_NONE;
+	if (!strcmp(view->holder, view->name))
+		return KEY_ME;
+	return holder->known && !view->holder_alive ? KEY_DEAD : KEY_OTHER;
+}
+
+static enum election_post election_post(const struct view *view)
+{
+	if (!view->slots[VIEW_POST].known)
+		return POST_UNKNOWN;
+	if (!view->post_owner)
+		return POST_NONE;
+	return view->post_owner == zkh_session_id(view->session) ? POST_MINE : POST_OTHER;
+}
+
+void view_election(const struct view *view, struct election_view *ret_view)
+{
+	*ret_view = (struct election_view){
+		.key = (uint8_t)election_key(view),
+		.post = (uint8_t)election_post(view),
+		.key_version = view->key_version,
+		.key_mzxid = view->key_mzxid,
+		.drained = view->drained,
+		.maintenance = view->maintenance,
+	};
+}

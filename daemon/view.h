@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The mirror of ZooKeeper that the election decides on: the primary key, whether the node it names is
+ * alive, the post, this node's drain and alive keys, maintenance. Each part is read with a watch; when the
+ * watch fires, the part is unknown until it has been read again. A client only follows: it mirrors key and
+ * post, nothing else.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "election.h"
+#include "keys.h"
+#include "zkh_op.h"
+
+struct view;
+
+enum view_part {
+	VIEW_KEY,
+	VIEW_HOLDER,
+	VIEW_POST,
+	VIEW_DRAIN,
+	VIEW_MAINTENANCE,
+	VIEW_ALIVE,
+	VIEW_PARTS
+};
+
+struct view_slot {
+	struct zkh_watch watch;
+	struct zkh_op *op;
+	struct view *view;
+	enum view_part part;
+	bool used;  /* mirrored at all */
+	bool known; /* read since the last change */
+};
+
+typedef void (*view_fn)(void *userdata);
+/* A key held something that cannot be: said once per value. */
+typedef void (*view_junk_fn)(void *userdata, const char *path, const char *what);
+
+struct view {
+	struct zkh_session *session;
+	const char *name;
+	bool coordinator;
+	view_fn on_change; /* something was read; view_election() tells. Runs from the loop. */
+	view_junk_fn on_junk;
+	void *userdata;
+
+	struct view_slot slots[VIEW_PARTS];
+	/* VIEW_KEY */
+	char holder[NAME_SIZE]; /* the node named; "": none */
+	bool key_missing;
+	int32_t key_version;
+	int64_t key_mzxid;
+	int64_t key_mtime_ms;
+	/* VIEW_HOLDER */
+	bool holder_alive;
+	/* VIEW_POST */
+	char primary[NAME_SIZE]; /* the acting primary; "": none */
+	int64_t post_owner;	 /* session; 0: no post */
+	int64_t epoch;
+	/* others */
+	bool drained, maintenance, alive;
+	uint32_t junk_seen[VIEW_PARTS]; /* hash of the junk said last */
+};
+
+/* name must outlive the view; session may be NULL until view_start(). */
+void view_init(struct view *view, const char *name, bool coordinator, view_fn on_change,
+	       view_junk_fn on_junk, void *userdata);
+void view_finish(struct view *view);
+
+/* Attached to a server: reads everything. */
+int view_start(struct view *view, struct zkh_session *session);
+
+/* The connection is gone: nothing is known any more. Watches stay armed in the session unless it expired. */
+void view_forget(struct view *view);
+
+/* Reads key and post again. */
+void view_refresh(struct view *view);
+
+/* Our own transaction committed: what it wrote is known at once. */
+void view_key_written(struct view *view, const char *holder, const struct zkh_stat *stat);
+void view_post_written(struct view *view, bool mine, int64_t epoch);
+
+/* Everything but key and post has been read at least once since view_start(). */
+bool view_complete(const struct view *view);
+
+/* For the election. Parts that are being read again are UNKNOWN (or as they were, for the switches). */
+void view_election(const struct view *view, struct election_view *ret_view);

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "writes.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "timer.h"
+
+void writes_init(struct writes *writes, struct view *view, const char *name)
+{
+	*writes = (struct writes){ .view = view, .name = name };
+}
+
+void writes_finish(struct writes *writes)
+{
+	zkh_op_cancel(writes->op);
+	zkh_op_cancel(writes->renewal);
+	zkh_op_cancel(writes->publication);
+	zkh_op_cancel(writes->record);
+	writes->op = writes->renewal = writes->publication = writes->record = NULL;
+}
+
+static enum election_result translate(int result)
+{
+	switch (result) {
+	case ZKH_OK:
+		return RESULT_OK;
+	case ZKH_UNKNOWN:
+	case ZKH_NOT_CONNECTED:
+		return RESULT_UNKNOWN;
+	case ZKH_NO_NODE:
+	case ZKH_NODE_EXISTS:
+	case ZKH_CONFLICT:
+	case ZKH_NOT_EMPTY:
+		return RESULT_CONFLICT;
+	default:
+		return RESULT_FAILED;
+	}
+}
+
+static void utc_now(char *text, size_t size)
+{
+	int64_t us = time_wall_us();
+	time_t seconds = (time_t)(us / 1000000);
+	struct tm tm;
+	size_t n;
+
+	gmtime_r(&seconds, &tm);
+	n = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + n, size - n, ".%03dZ", (int)(us / 1000 % 1000));
+}
+
+/* One line of JSON; the words come from our own tables and checked names. */
+static void history_text(struct writes *writes)
+{
+	char now[40];
+
+	utc_now(now, sizeof(now));
+	snprintf(writes->history, sizeof(writes->history),
+		 "{\"time\":\"%s\",\"to\":\"%s\",\"from\":\"%s\",\"reason\":\"%s\"}", now,
+		 writes->name, writes->view->holder, writes->reason);
+}
+
+static void router_path(const struct writes *writes, char *path)
+{
+	node_key_path(writes->name, NODE_KEY_ROUTER, path);
+}
+
+/* -- the transactions -- */
+
+static void build_claim(struct writes *writes, struct zkh_txn *txn)
+{
+	history_text(writes);
+	zkh_txn_set_text(txn, PATH_PRIMARY, writes->name, writes->version);
+	zkh_txn_create_text(txn, HISTORY_PREFIX, writes->history, ZKH_CREATE_SEQUENCE);
+	zkh_txn_delete(txn, writes->lock_path, ZKH_ANY_VERSION);
+}
+
+static void build_enter(struct writes *writes, struct zkh_txn *txn)
+{
+	char path[KEY_PATH_SIZE], post[NAME_SIZE + 24];
+
+	snprintf(post, sizeof(post), "%s %" PRId64, writes->name, writes->epoch);
+	router_path(writes, path);
+	zkh_txn_check(txn, PATH_PRIMARY, writes->version);
+	zkh_txn_create_text(txn, PATH_POST, post, ZKH_CREATE_EPHEMERAL);
+	zkh_txn_set_text(txn, path, "takeover", ZKH_ANY_VERSION);
+}
+
+/* A post that another session owns is not ours to delete. */
+static void build_leave(struct writes *writes, struct zkh_txn *txn)
+{
+	struct election_view now;
+	char path[KEY_PATH_SIZE];
+
+	view_election(writes->view, &now);
+	router_path(writes, path);
+	if (now.post == POST_MINE)
+		zkh_txn_delete(txn, PATH_POST, ZKH_ANY_VERSION);
+	zkh_txn_set_text(txn, path, "secondary", ZKH_ANY_VERSION);
+}
+
+static struct zkh_txn *build(struct writes *writes)
+{
+	struct zkh_txn *txn = zkh_txn_create(writes->session);
+
+	if (!txn)
+		return NULL;
+	switch (writes->doing) {
+	case OP_CLAIM:
+		build_claim(writes, txn);
+		break;
+	case OP_ENTER:
+		build_enter(writes, txn);
+		break;
+	case OP_LEAVE:
+		build_leave(writes, txn);
+		break;
+	case OP_HAND_BACK:
+		zkh_txn_set_text(txn, PATH_PRIMARY, NAME_NONE, writes->version);
+		break;
+	case OP_RECLAIM:
+		zkh_txn_set_text(txn, PATH_PRIMARY, writes->name, writes->version);
+		break;
+	case OP_CREATE_KEY:
+		zkh_txn_create_text(txn, PATH_PRIMARY, NAME_NONE, ZKH_PERSISTENT);
+		break;
+	case OP_NONE:
+	case OP_REGISTER:
+	case OP_COUNT:
+		assert(false);
+	}
+	return txn;
+}
+
+/* What the committed transaction made known, before anybody else reads it. */
+static int64_t committed(struct writes *writes, const struct zkh_txn_reply *reply)
+{
+	const struct zkh_stat *first = &reply->stats[0];
+
+	switch (writes->doing) {
+	case OP_CLAIM:
+		snprintf(writes->history_path, sizeof(writes->history_path), "%s",
+			 reply->created_paths[1] ? reply->created_paths[1] : "");
+		view_key_written(writes->view, writes->name, first);
+		return first->mzxid;
+	case OP_RECLAIM:
+		view_key_written(writes->view, writes->name, first);
+		return first->mzxid;
+	case OP_HAND_BACK:
+		view_key_written(writes->view, NAME_NONE, first);
+		return first->mzxid;
+	case OP_ENTER:
+		strcpy(writes->published, "takeover");
+		view_post_written(writes->view, true, writes->epoch);
+		return 0;
+	case OP_LEAVE:
+		strcpy(writes->published, "secondary");
+		view_post_written(writes->view, false, 0);
+		return 0;
+	case OP_CREATE_KEY:
+	case OP_NONE:
+	case OP_REGISTER:
+	case OP_COUNT:
+		break;
+	}
+	return 0;
+}
+
+static bool is_own_key(const struct writes *writes, const char *path)
+{
+	char own[KEY_PATH_SIZE];
+
+	snprintf(own, sizeof(own), PATH_NODES "/%s", writes->name);
+	return zkh_path_is_below(path, own);
+}
+
+static void on_commit(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct writes *writes = userdata;
+	enum election_op op = writes->doing;
+	const char *path = result != ZKH_OK && reply ? reply->failed_path : "";
+	enum election_result outcome = translate(result);
+	int64_t zxid = 0;
+
+	writes->op = NULL;
+	writes->doing = OP_NONE;
+	if (outcome == RESULT_OK) {
+		writes->doing = op;
+		zxid = committed(writes, reply);
+		writes->doing = OP_NONE;
+	} else if (result == ZKH_NO_NODE &&
+		   (is_own_key(writes, path) || zkh_path_is_below(path, PATH_HISTORY))) {
+		writes->on_missing(writes->userdata, path);
+	} else if (outcome == RESULT_FAILED) {
+		writes->on_refused(writes->userdata, op, result, path);
+	}
+	writes->on_done(writes->userdata, op, outcome, zxid);
+}
+
+void writes_do(struct writes *writes, enum election_op op, int32_t version, int64_t epoch,
+	       const char *lock_path, const char *reason)
+{
+	struct zkh_txn *txn;
+	int r;
+
+	assert(writes->doing == OP_NONE);
+	writes->doing = op;
+	writes->version = version;
+	writes->epoch = epoch;
+	snprintf(writes->lock_path, sizeof(writes->lock_path), "%s", lock_path ? lock_path : "");
+	snprintf(writes->reason, sizeof(writes->reason), "%s", reason);
+	txn = build(writes);
+	r = txn ? zkh_commit(txn, on_commit, writes, &writes->op) : ZKH_FAILED;
+	if (r == 0)
+		return;
+	writes->doing = OP_NONE;
+	writes->on_refused(writes->userdata, op, r > 0 ? r : ZKH_FAILED, "");
+	writes->on_done(writes->userdata, op, RESULT_FAILED, 0);
+}
+
+/* -- renewals -- */
+
+static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct writes *writes = userdata;
+	enum election_result outcome = translate(result);
+
+	writes->renewal = NULL;
+	if (outcome == RESULT_CONFLICT && reply->failed == 1) {
+		/* The post is fine; our own keepalive was deleted. Not proven this time. */
+		writes->on_missing(writes->userdata, reply->failed_path);
+		outcome = RESULT_UNKNOWN;
+	} else if (outcome == RESULT_FAILED) {
+		writes->on_refused(writes->userdata, OP_NONE, result,
+				   reply ? reply->failed_path : "");
+		outcome = RESULT_UNKNOWN;
+	}
+	writes->on_renewed(writes->userdata, outcome);
+}
+
+void writes_renew(struct writes *writes)
+{
+	struct zkh_txn *txn = zkh_txn_create(writes->session);
+	char path[KEY_PATH_SIZE], text[80], now[40];
+
+	assert(!writes->renewal);
+	utc_now(now, sizeof(now));
+	snprintf(text, sizeof(text), "%" PRId64 " %s", ++writes->renewals, now);
+	node_key_path(writes->name, NODE_KEY_KEEPALIVE, path);
+	if (txn) {
+		zkh_txn_check(txn, PATH_POST, ZKH_ANY_VERSION);
+		zkh_txn_set_text(txn, path, text, ZKH_ANY_VERSION);
+		if (zkh_commit(txn, on_renewal, writes, &writes->renewal) == 0)
+			return;
+	}
+	writes->on_renewed(writes->userdata, RESULT_UNKNOWN);
+}
+
+/* -- for others to read -- */
+
+static void on_published(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct writes *writes = userdata;
+
+	writes->publication = NULL;
+	if (result == ZKH_NO_NODE)
+		writes->on_missing(writes->userdata, reply->failed_path);
+	if (result != ZKH_OK)
+		writes->published[0] = '\0';
+}
+
+void writes_publish(struct writes *writes, const char *router_state)
+{
+	struct zkh_txn *txn;
+	char path[KEY_PATH_SIZE];
+
+	if (!*router_state || !strcmp(router_state, writes->published))
+		return;
+	txn = zkh_txn_create(writes->session);
+	if (!txn)
+		return;
+	router_path(writes, path);
+	zkh_txn_set_text(txn, path, router_state, ZKH_ANY_VERSION);
+	zkh_op_cancel(writes->publication);
+	writes->publication = NULL;
+	if (zkh_commit(txn, on_published, writes, &writes->publication) == 0)
+		snprintf(writes->published, sizeof(writes->published), "%s", router_state);
+}
+
+static void on_recorded(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct writes *writes = userdata;
+
+	(void)result; /* the entry is there; only its duration is missing then */
+	(void)reply;
+	writes->record = NULL;
+}
+
+void writes_record_takeover(struct writes *writes, int64_t duration_us)
+{
+	size_t n = strlen(writes->history);
+	struct zkh_txn *txn;
+
+	if (!*writes->history_path || !n)
+		return;
+	txn = zkh_txn_create(writes->session);
+	if (!txn)
+		return;
+	snprintf(writes->history + n - 1, sizeof(writes->history) - n + 1,
+		 ",\"takeover_us\":%" PRId64 "}", duration_us);
+	zkh_txn_set_text(txn, writes->history_path, writes->history, 0);
+	writes->history_path[0] = '\0';
+	zkh_op_cancel(writes->record);
+	writes->record = NULL;
+	zkh_commit(txn, on_recorded, writes, &writes->record);
+}

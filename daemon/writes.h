@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Everything this node writes once it is registered: the transactions of the election, the renewals of the
+ * lease, its router state. /primary_node is only ever set with the version that the election saw.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "election.h"
+#include "keys.h"
+#include "view.h"
+
+/* An election transaction ended. zxid: of what it wrote, with RESULT_OK. Runs from the loop. */
+typedef void (*writes_done_fn)(void *userdata, enum election_op op, enum election_result result,
+			       int64_t zxid);
+typedef void (*writes_renewed_fn)(void *userdata, enum election_result result);
+/* One of this node's own keys is missing (somebody deleted it): it must be made again. */
+typedef void (*writes_missing_fn)(void *userdata, const char *path);
+/* A write was refused by the server for good (access denied, ...). */
+typedef void (*writes_refused_fn)(void *userdata, enum election_op op, int result,
+				  const char *path);
+
+struct writes {
+	struct zkh_session *session;
+	struct view *view;
+	const char *name;
+	writes_done_fn on_done;
+	writes_renewed_fn on_renewed;
+	writes_missing_fn on_missing;
+	writes_refused_fn on_refused;
+	void *userdata;
+
+	struct zkh_op *op, *renewal, *publication, *record;
+	enum election_op doing;
+	int32_t version;
+	int64_t epoch;				   /* ENTER */
+	int64_t renewals;			   /* counter, for people */
+	char lock_path[KEY_PATH_SIZE + NAME_SIZE]; /* CLAIM: own lock node */
+	char reason[96];
+	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
+	char history[512];
+	char published[16]; /* router state written last, "": unknown */
+};
+
+void writes_init(struct writes *writes, struct view *view, const char *name);
+void writes_finish(struct writes *writes);
+
+/*
+ * Runs a transaction other than REGISTER; on_done follows exactly once. version: of /primary_node. epoch: for
+ * ENTER. lock_path: for CLAIM. reason: kept in the history. One at a time.
+ */
+void writes_do(struct writes *writes, enum election_op op, int32_t version, int64_t epoch,
+	       const char *lock_path, const char *reason);
+
+/* Commits a renewal: the post is there, this node's keepalive is set. on_renewed follows exactly once. */
+void writes_renew(struct writes *writes);
+
+/* Writes this router state unless it was the last one written. */
+void writes_publish(struct writes *writes, const char *router_state);
+
+/* Adds how long the takeover took to the history entry of the last claim. */
+void writes_record_takeover(struct writes *writes, int64_t duration_us);
