@@ -31,6 +31,7 @@ class Place:
 
     def nodes(self):
         try:
+            self.client.sync(self.root)
             return sorted(self.client.get_children(self.path), key=lambda name: name[-10:])
         except NoNodeError:
             return []

@@ -73,8 +73,13 @@ class Tool:
         match = self.wait_line(rf'^{number} (?:refused )?((?:ZKH|errno).*)', timeout)
         return match[1].strip()
 
+    def sync(self):
+        """Lets the tool's server, which may lag behind, catch up with what others wrote."""
+        self.outcome(self.send('sync'))
+
     def do(self, *words, timeout=60):
         """A command and its outcome."""
+        self.sync()
         return self.outcome(self.send(*words), timeout)
 
     def lock(self, kind='exclusive', path='/lock', timeout_ms=None):

@@ -13,6 +13,7 @@
  *   lock exclusive|read|write PATH [--timeout MS] [--hold-until-stdin-eof]
  *   release N, consume N           of the lock that command N took
  *   cancel N                       the task that command N began
+ *   sync                           what others wrote before is seen afterwards
  *   pending                        lock nodes still to be removed
  *   destroy                        the session, at once
  *   shell                          commands from stdin, one a line, until its end
@@ -130,6 +131,11 @@ static void on_task(void *userdata, int result, const char *path)
 	job_over(job, result);
 }
 
+static void on_synced(void *userdata, int result)
+{
+	on_task(userdata, result, "");
+}
+
 static void on_tree(void *userdata, int result, const struct zkh_entry *entries, size_t count)
 {
 	struct job *job = userdata;
@@ -170,10 +176,11 @@ static void on_consumed(void *userdata, int result, const struct zkh_txn_reply *
 
 static int run_write(struct job *job, char **words, int count)
 {
+	static char filling[1 << 20];
 	struct zkh_pair *pairs = calloc((size_t)count + 1, sizeof(*pairs));
-	char *filling = NULL;
 	int i, r;
 
+	memset(filling, 'x', sizeof(filling));
 	for (i = 0; i < count; i++) {
 		char *value = strchr(words[i], '=');
 		char *version;
@@ -192,14 +199,11 @@ static int run_write(struct job *job, char **words, int count)
 					      .versioned = version != NULL,
 					      .version = version ? atoi(version) : 0 };
 		if (value[0] == '%') {
-			pairs[i].length = (size_t)atoi(value + 1);
-			filling = realloc(filling, pairs[i].length + 1);
-			memset(filling, 'x', pairs[i].length);
+			pairs[i].length = (size_t)atoi(value + 1) % sizeof(filling);
 			pairs[i].data = filling;
 		}
 	}
 	r = zkh_write(session, pairs, (size_t)count, on_task, job, &job->task);
-	free(filling);
 	free(pairs);
 	return r;
 }
@@ -277,6 +281,8 @@ static void run(char **words, int count)
 	else if (strcmp(words[0], "tree") == 0 && count > 1)
 		r = zkh_tree(session, words[1], count > 2 ? (size_t)atoi(words[2]) : 1000000,
 			     on_tree, job, &job->task);
+	else if (strcmp(words[0], "sync") == 0)
+		r = zkh_sync(session, on_synced, job, NULL);
 	else if (strcmp(words[0], "lock") == 0)
 		r = run_lock(job, words + 1, count - 1);
 	if (r != 0) {
