@@ -301,7 +301,8 @@ static int start(struct daemon *d, bool check_only)
 	log_options.node = d->config.node.name;
 	if (log_create(&log_options, &d->log) < 0)
 		return EX_OSERR;
-	d->loop = ev_default_loop(EVFLAG_AUTO | EVFLAG_NOSIGMASK);
+	/* Not the default loop: that one reaps every child of the process. */
+	d->loop = ev_loop_new(EVFLAG_AUTO);
 	if (!d->loop)
 		return EX_OSERR;
 	r = run(d);

@@ -79,10 +79,6 @@ static void say_follow(struct node *node, const struct election *before, struct 
 		log_event(node->log, EVENT_REGISTERED, f, "registered as %s",
 			  node->election_config.coordinator ? "coordinator" : "client");
 		break;
-	case PHASE_LEAVE:
-		f->usec = since(node, node->relinquish_us);
-		log_event(node->log, EVENT_RELINQUISHED, f, "the post is released");
-		break;
 	case PHASE_AWAIT:
 	case PHASE_ENTER:
 		log_event(node->log, EVENT_TAKEOVER_CANCELLED, f, "takeover called off: %s",
@@ -121,17 +117,32 @@ static void say_primary(struct node *node, const struct election *before, struct
 	}
 }
 
+static void say_vacancy(struct node *node, struct log_fields *f)
+{
+	node->claimed_us = node->election.now_us;
+	log_event(node->log, EVENT_VACANCY, f, "the role is vacant (%s): contending", f->reason);
+}
+
+static void say_left(struct node *node, struct log_fields f)
+{
+	f.usec = since(node, node->relinquish_us);
+	log_event(node->log, EVENT_RELINQUISHED, &f, "the post is released");
+}
+
 static void say_move(struct node *node, const struct election *before)
 {
 	const struct election *e = &node->election;
 	struct log_fields f = fields(node);
 
 	f.reason = election_reason_text(e->reason);
+	/* One event can make several moves; what is said here is the first and the last of them. */
+	if (before->phase == PHASE_LEAVE)
+		say_left(node, f);
 	switch ((enum election_phase)e->phase) {
 	case PHASE_CONTEND:
-		node->claimed_us = e->now_us;
-		log_event(node->log, EVENT_VACANCY, &f, "the role is vacant (%s): contending",
-			  f.reason);
+	case PHASE_LOCK:
+		if (before->phase == PHASE_FOLLOW)
+			say_vacancy(node, &f);
 		break;
 	case PHASE_FOLLOW:
 		say_follow(node, before, &f);
