@@ -25,11 +25,11 @@ struct zkh_pair {
 	const char *path;
 	const void *data;
 	size_t length;
-	bool versioned;	  /* set only if the key still has exactly `version` (-1: only if it is missing) */
+	bool versioned; /* set only if the key still has exactly `version` (-1: only if it is missing) */
 	int32_t version;
 };
-int zkh_write(struct zkh_session *session, const struct zkh_pair *pairs, size_t count, zkh_task_fn fn,
-	      void *userdata, struct zkh_task **ret_task);
+int zkh_write(struct zkh_session *session, const struct zkh_pair *pairs, size_t count,
+	      zkh_task_fn fn, void *userdata, struct zkh_task **ret_task);
 
 /*
  * Deletes a key and everything below it. One transaction with every version checked when it fits into one
@@ -57,6 +57,7 @@ struct zkh_entry {
 	size_t length;
 	struct zkh_stat stat;
 };
-typedef void (*zkh_tree_fn)(void *userdata, int result, const struct zkh_entry *entries, size_t count);
+typedef void (*zkh_tree_fn)(void *userdata, int result, const struct zkh_entry *entries,
+			    size_t count);
 int zkh_tree(struct zkh_session *session, const char *path, size_t limit, zkh_tree_fn fn,
 	     void *userdata, struct zkh_task **ret_task);
