@@ -104,7 +104,7 @@ bool zkh_link_has_socket(const struct zkh_session *session)
  */
 static int64_t hold_ms(struct zkh_session *session)
 {
-	size_t count = session->addresses.count > 0 ? session->addresses.count : 1;
+	size_t count = zkh_names_entries(session);
 	unsigned rounds = session->failures / (unsigned)count;
 	int64_t pause, limit = session->timeout_ms / 8;
 

@@ -231,6 +231,8 @@ bool zkh_link_has_socket(const struct zkh_session *session);
 void zkh_names_advance(struct zkh_session *session, int64_t now_ms);
 /* The addresses for libzookeeper, in a drawn order; to be freed. NULL: out of memory. */
 char *zkh_names_list(struct zkh_session *session);
+/* How many entries that list has: attempts until every server has had its turn. */
+size_t zkh_names_entries(const struct zkh_session *session);
 
 /* zkh_op.c */
 void zkh_op_list_init(struct zkh_op_list *list);

@@ -3,8 +3,8 @@
 /*
  * The servers' addresses: when names are looked up, and the list that libzookeeper gets.
  *
- * Each address stands twice in it: after a failed attempt the library moves on by two, and by one
- * after a silently closed socket. Doubled, both lead through all servers, whatever their number.
+ * The library walks through a new list one by one, and later skips one after each failure: only an
+ * odd number of entries leads it through all of them. So one is repeated when the number is even.
  */
 
 #include <stdio.h>
@@ -18,10 +18,16 @@
 #define RESOLVE_PAUSE_MS 1000
 #define RESOLVE_AGAIN_MS 5000
 
+size_t zkh_names_entries(const struct zkh_session *session)
+{
+	return session->addresses.count | 1;
+}
+
+
 char *zkh_names_list(struct zkh_session *session)
 {
 	struct zkh_addresses *addresses = &session->addresses;
-	size_t size = 1;
+	size_t size = 1, entries = zkh_names_entries(session);
 	char *list, *end;
 
 	for (size_t i = addresses->count; i > 1; i--) {
@@ -31,14 +37,14 @@ char *zkh_names_list(struct zkh_session *session)
 		addresses->text[i - 1] = addresses->text[other];
 		addresses->text[other] = text;
 	}
-	for (size_t i = 0; i < addresses->count; i++)
-		size += 2 * (strlen(addresses->text[i]) + 1);
+	for (size_t i = 0; i < entries; i++)
+		size += strlen(addresses->text[i % addresses->count]) + 1;
 	end = list = malloc(size);
 	if (list == NULL)
 		return NULL;
-	for (size_t i = 0; i < addresses->count; i++)
-		end += sprintf(end, "%s%s,%s", i > 0 ? "," : "", addresses->text[i],
-			       addresses->text[i]);
+	for (size_t i = 0; i < entries; i++)
+		end += sprintf(end, "%s%s", i > 0 ? "," : "",
+			       addresses->text[i % addresses->count]);
 	return list;
 }
 
