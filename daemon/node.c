@@ -21,6 +21,15 @@ static void step(struct node *node, struct election_event *event)
 	election_step(&node->election_config, &node->election, event, &actions);
 	node_keep(node);
 	node_say_step(node, &before);
+	if (node->election.phase == PHASE_AWAIT && before.phase != PHASE_AWAIT &&
+	    before.phase != PHASE_ENTER)
+		node->named_because = before.phase == PHASE_CLAIM ? before.reason
+								  : (uint8_t)REASON_NAMED;
+	if (before.phase == PHASE_BEGIN && node->election.phase == PHASE_PRIMARY)
+		history_trim(&node->history, node->session);
+	/* `alive` still tells of the process before. */
+	if (before.phase == PHASE_RESUME && node->election.phase == PHASE_PRIMARY)
+		node_repair(node);
 	for (int32_t i = 0; i < actions.count; i++)
 		carry_out(node, &actions.list[i]);
 }
@@ -352,6 +361,7 @@ struct node *node_destroy(struct node *node)
 		return NULL;
 	timer_finish(&node->timer);
 	recovery_finish(&node->recovery);
+	history_finish(&node->history);
 	registration_finish(&node->registration);
 	writes_finish(&node->writes);
 	view_finish(&node->view);

@@ -6,6 +6,7 @@
 #include "election.h"
 #include "guard.h"
 #include "health.h"
+#include "history.h"
 #include "lease_file.h"
 #include "node.h"
 #include "recovery.h"
@@ -48,6 +49,7 @@ struct node {
 	struct writes writes;
 	struct registration registration;
 	struct recovery recovery;
+	struct history history;
 	struct zkh_lock *lock;
 	struct health *health;
 	struct work work;
@@ -66,6 +68,7 @@ struct node {
 	int work_lock;	      /* fd, -1: not held */
 	ev_timer work_retry;  /* while the guard holds it */
 	bool work_known_down; /* cold start, and the process before left nothing running */
+	uint8_t named_because; /* enum election_reason: how this node came to be named */
 	char stop_reason[96];
 	char fence_target[NAME_SIZE];
 	struct script_environment health_environment;

@@ -136,7 +136,7 @@ static void say_move(struct node *node, const struct election *before)
 
 	f.reason = election_reason_text(e->reason);
 	/* One event can make several moves; what is said here is the first and the last of them. */
-	if (before->phase == PHASE_LEAVE)
+	if (before->phase == PHASE_LEAVE && e->reason != REASON_SESSION_LOST)
 		say_left(node, f);
 	switch ((enum election_phase)e->phase) {
 	case PHASE_CONTEND:

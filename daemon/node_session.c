@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node_internal.h"
 
+#include "fault.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -161,6 +163,7 @@ static void on_registration(void *userdata, const struct registration_report *re
 	bool registering = node->registering;
 	enum election_result result = RESULT_FAILED;
 
+	fault_point("register", "after");
 	node->registering = false;
 	switch (report->outcome) {
 	case REGISTRATION_OK:
@@ -185,6 +188,7 @@ static void on_registration(void *userdata, const struct registration_report *re
 
 void node_register(struct node *node)
 {
+	fault_point("register", "before");
 	node->registering = true;
 	node->repair_wanted = false;
 	node->registration.on_done = on_registration;
@@ -288,6 +292,7 @@ void node_farewell(struct node *node)
 	timer_clear(&node->timer);
 	registration_cancel(&node->registration);
 	recovery_cancel(&node->recovery);
+	history_finish(&node->history);
 	writes_finish(&node->writes);
 	publish_state(node, "stop");
 	close_session(node);

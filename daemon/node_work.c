@@ -51,7 +51,7 @@ static bool guard_has_acted(const struct node *node)
 static void start_guarded(struct node *node)
 {
 	const struct script_facts facts = facts_for(node, "takeover",
-						    election_reason_text(node->election.reason));
+						    election_reason_text(node->named_because));
 
 	if (node->election.work != WORK_STARTING)
 		return; /* the guard took its time; meanwhile the takeover was called off */

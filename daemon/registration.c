@@ -20,8 +20,9 @@ void registration_cancel(struct registration *reg)
 	zkh_op_cancel(reg->alive_op);
 	zkh_op_cancel(reg->keepalive_op);
 	zkh_op_cancel(reg->maintain_op);
+	zkh_op_cancel(reg->root_op);
 	zkh_task_cancel(reg->task);
-	reg->alive_op = reg->keepalive_op = reg->maintain_op = NULL;
+	reg->alive_op = reg->keepalive_op = reg->maintain_op = reg->root_op = NULL;
 	reg->task = NULL;
 	reg->running = false;
 }
@@ -37,15 +38,30 @@ static void report(struct registration *reg, const struct registration_report *r
 	reg->on_done(reg->userdata, report);
 }
 
+static void start(struct registration *reg);
+
+/* Somebody works on the same keys, as when a whole cluster starts: looking again shows who and what. */
+static bool try_again(struct registration *reg, int result)
+{
+	if (result != ZKH_CONFLICT && result != ZKH_NO_NODE && result != ZKH_NODE_EXISTS)
+		return false;
+	if (reg->tries++ == REGISTRATION_TRIES)
+		return false;
+	registration_cancel(reg);
+	start(reg);
+	return true;
+}
+
 static void report_result(struct registration *reg, int result, const char *path)
 {
 	struct registration_report r = { .outcome = REGISTRATION_REFUSED,
 					 .result = result,
 					 .path = path ? path : "" };
 
+	if (try_again(reg, result))
+		return;
 	if (result == ZKH_OK)
 		r.outcome = REGISTRATION_OK;
-	/* A conflict: somebody works on the same keys; looking again shows who. */
 	else if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED || result == ZKH_CONFLICT ||
 		 result == ZKH_NO_NODE || result == ZKH_NODE_EXISTS)
 		r.outcome = REGISTRATION_UNKNOWN;
@@ -140,6 +156,17 @@ static void write_keys(struct registration *reg)
 		report_result(reg, r > 0 ? r : ZKH_FAILED, paths[NODE_KEY_MODE]);
 }
 
+static void on_root_made(void *userdata, int result)
+{
+	struct registration *reg = userdata;
+
+	reg->root_op = NULL;
+	if (result == ZKH_OK)
+		write_keys(reg);
+	else
+		report_result(reg, result, "/");
+}
+
 static void on_alive(void *userdata, int result, const char *data, size_t length,
 		     const struct zkh_stat *stat)
 {
@@ -158,7 +185,19 @@ static void on_alive(void *userdata, int result, const char *data, size_t length
 		report(reg, &foreign);
 		return;
 	}
-	write_keys(reg);
+	if (reg->root_there)
+		write_keys(reg);
+	else if (zkh_make_root(reg->session, on_root_made, reg, &reg->root_op) != 0)
+		report_result(reg, ZKH_FAILED, "/");
+}
+
+static void on_root(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct registration *reg = userdata;
+
+	(void)stat;
+	reg->root_op = NULL;
+	reg->root_there = result == ZKH_OK;
 }
 
 static void on_keepalive(void *userdata, int result, const struct zkh_stat *stat)
@@ -170,23 +209,32 @@ static void on_keepalive(void *userdata, int result, const struct zkh_stat *stat
 	reg->keepalive_there = result == ZKH_OK;
 }
 
-static void run(struct registration *reg, struct zkh_session *session, bool healthy)
+static void start(struct registration *reg)
 {
+	struct zkh_session *session = reg->session;
 	char alive[KEY_PATH_SIZE], keepalive[KEY_PATH_SIZE];
 	int r;
 
-	registration_cancel(reg);
 	reg->running = true;
-	reg->session = session;
-	reg->healthy = healthy;
 	node_key_path(reg->name, NODE_KEY_ALIVE, alive);
 	node_key_path(reg->name, NODE_KEY_KEEPALIVE, keepalive);
-	/* Replies come in order: keepalive is known when alive is. */
-	r = zkh_exists(session, keepalive, false, on_keepalive, reg, &reg->keepalive_op);
+	/* Replies come in order: root and keepalive are known when alive is. */
+	r = zkh_exists(session, "/", false, on_root, reg, &reg->root_op);
+	if (r == 0)
+		r = zkh_exists(session, keepalive, false, on_keepalive, reg, &reg->keepalive_op);
 	if (r == 0)
 		r = zkh_get(session, alive, false, on_alive, reg, &reg->alive_op);
 	if (r != 0)
 		report_result(reg, r > 0 ? r : ZKH_FAILED, alive);
+}
+
+static void run(struct registration *reg, struct zkh_session *session, bool healthy)
+{
+	registration_cancel(reg);
+	reg->session = session;
+	reg->healthy = healthy;
+	reg->tries = 0;
+	start(reg);
 }
 
 void registration_run(struct registration *reg, struct zkh_session *session, bool healthy)

@@ -12,6 +12,9 @@
 #include "keys.h"
 #include "zkh_keys.h"
 
+/* Conflicts with others who register at the same moment are tried again at once, this often. */
+#define REGISTRATION_TRIES 8
+
 enum registration_result {
 	REGISTRATION_OK,
 	REGISTRATION_FOREIGN, /* another session is alive under this name: see `other` */
@@ -37,11 +40,12 @@ struct registration {
 	registration_fn on_done;
 	void *userdata;
 
-	struct zkh_op *alive_op, *keepalive_op, *maintain_op;
+	struct zkh_op *alive_op, *keepalive_op, *maintain_op, *root_op;
 	struct zkh_task *task;
+	unsigned tries;
 	bool running;
 	bool alive_there; /* ours already */
-	bool keepalive_there;
+	bool keepalive_there, root_there;
 	bool healthy;
 	char router[16];
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fault.h"
 #include "timer.h"
 
 void writes_init(struct writes *writes, struct view *view, const char *name)
@@ -186,6 +187,7 @@ static void on_commit(void *userdata, int result, const struct zkh_txn_reply *re
 	enum election_result outcome = translate(result);
 	int64_t zxid = 0;
 
+	fault_point(election_op_text((uint8_t)op), "after");
 	writes->op = NULL;
 	writes->doing = OP_NONE;
 	if (outcome == RESULT_OK) {
@@ -213,6 +215,7 @@ void writes_do(struct writes *writes, enum election_op op, int32_t version, int6
 	writes->epoch = epoch;
 	snprintf(writes->lock_path, sizeof(writes->lock_path), "%s", lock_path ? lock_path : "");
 	snprintf(writes->reason, sizeof(writes->reason), "%s", reason);
+	fault_point(election_op_text((uint8_t)op), "before");
 	txn = build(writes);
 	r = txn ? zkh_commit(txn, on_commit, writes, &writes->op) : ZKH_FAILED;
 	if (r == 0)
@@ -229,6 +232,7 @@ static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *r
 	struct writes *writes = userdata;
 	enum election_result outcome = translate(result);
 
+	fault_point("renew", "after");
 	writes->renewal = NULL;
 	if (outcome == RESULT_CONFLICT && reply->failed == 1) {
 		/* The post is fine; our own keepalive was deleted. Not proven this time. */
@@ -248,6 +252,7 @@ void writes_renew(struct writes *writes)
 	char path[KEY_PATH_SIZE], text[80], now[40];
 
 	assert(!writes->renewal);
+	fault_point("renew", "before");
 	utc_now(now, sizeof(now));
 	snprintf(text, sizeof(text), "%" PRId64 " %s", ++writes->renewals, now);
 	node_key_path(writes->name, NODE_KEY_KEEPALIVE, path);
