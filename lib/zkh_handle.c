@@ -29,16 +29,29 @@
 #define CLOSE_PACKETS_MAX (1 << 20)
 
 /*
- * Nothing is logged at level 0; this is for whoever raises it: a library does not write to stderr.
+ * An attempt may fail within the very call that begins it, and then the library names the next
+ * server already. Its log callback runs just before that, but has no argument: this tells it whose
+ * attempt it is. NULL but for the length of such a call; nothing else here outlives one.
  */
-static void link_swallow(const char *message)
+static _Thread_local struct zkh_session *attempting;
+
+/* Outside of such a call nothing is logged, at level 0; a library does not write to stderr. */
+static void link_log(const char *message)
 {
+	const char *number = strstr(message, "errno=");
+
+	if (attempting == NULL)
+		return;
+	snprintf(attempting->server, sizeof(attempting->server), "%s",
+		 zoo_get_current_server(attempting->zh));
+	if (number != NULL) /* formatting the message may have changed the real one */
+		attempting->trouble = atoi(number + strlen("errno="));
 }
 
 /*
  * What went wrong is in errno when a call fails, unless a callback ran in between; then
- * zkh_watch_fired() has kept it. The library's log would say it too, but formatting it reads the
- * time zone from disk every time.
+ * zkh_watch_fired() has kept it. The library's log would say it too, but formatting it asks the
+ * file system for the time zone, and a connection may be lost because that one hangs.
  */
 static void link_note_trouble(struct zkh_session *session, int code)
 {
@@ -80,9 +93,18 @@ int zkh_link_interest(struct zkh_session *session, int *ret_fd, int *ret_events,
 
 	*ret_fd = -1;
 	*ret_events = 0;
+	if (session->link == ZKH_LINK_NONE) {
+		session->trouble = 0;
+		attempting = session;
+		zoo_set_debug_level(ZOO_LOG_LEVEL_ERROR);
+	}
 	errno = 0;
 	r = zookeeper_interest(session->zh, ret_fd, ret_events, &wait);
 	link_note_trouble(session, r);
+	if (attempting != NULL) {
+		attempting = NULL;
+		zoo_set_debug_level((ZooLogLevel)0);
+	}
 	*ret_wait_ms = (int64_t)wait.tv_sec * 1000 + wait.tv_usec / 1000;
 	return r;
 }
@@ -124,6 +146,7 @@ void zkh_link_open(struct zkh_session *session, int64_t now_ms)
 {
 	clientid_t id = { .client_id = session->id.id };
 	char *list = zkh_names_list(session);
+	int error;
 
 	memcpy(id.passwd, session->id.password, sizeof(id.passwd));
 	zoo_set_debug_level((ZooLogLevel)0);
@@ -131,11 +154,12 @@ void zkh_link_open(struct zkh_session *session, int64_t now_ms)
 	if (list != NULL)
 		session->zh = zookeeper_init2(list, zkh_watch_fired, session->timeout_ms,
 					      session->id.id != 0 ? &id : NULL, session,
-					      ZOO_NO_LOG_CLIENTENV, link_swallow);
+					      ZOO_NO_LOG_CLIENTENV, link_log);
+	error = list == NULL ? ENOMEM : errno;
 	free(list);
 	if (session->zh == NULL) {
 		session->hold_until_ms = now_ms + zkh_session_pause_ms(session, OPEN_PAUSE_MS);
-		zkh_session_emit(session, ZKH_SERVER_FAILED, strerror(errno));
+		zkh_session_emit(session, ZKH_SERVER_FAILED, strerror(error));
 		return;
 	}
 	session->addresses_changed = false;

@@ -59,13 +59,11 @@ static int64_t link_serve(struct zkh_session *session, int64_t now_ms)
 	r = zkh_link_interest(session, &fd, &events, &wait_ms);
 	if (r == ZOK && fd < 0 && session->link == ZKH_LINK_NONE)
 		r = zkh_link_interest(session, &fd, &events,
-				      &wait_ms); /* it wanted a pause: that is ours to decide */
+				      &wait_ms); /* a pause is ours to decide */
 	if (session->link == ZKH_LINK_NONE && (fd >= 0 || r != ZOK)) {
 		if (r == ZOK) {
 			link_begin(session, fd, events, now_ms);
-		} else { /* refused on the spot */
-			snprintf(session->server, sizeof(session->server), "%s",
-				 zoo_get_current_server(session->zh));
+		} else { /* refused on the spot; zkh_link_interest() has noted by whom */
 			session->link = ZKH_LINK_TRYING;
 			session->link_since_ms = now_ms;
 		}
