@@ -113,6 +113,8 @@ struct zkh_op {
 	void (*fail)(struct zkh_op *op, int result);
 	void *userdata;
 	struct zkh_txn *txn; /* of a commit; owned */
+	char *missing_path; /* of a get that watches, with the root: where the key may appear; owned */
+	unsigned misses;
 };
 
 struct zkh_op_list {

@@ -114,13 +114,13 @@ void zkh_lock_start_over(struct zkh_lock *lock)
 
 /* ---- Holding ---- */
 
-static void on_own_read(void *userdata, int result, const char *data, size_t length,
+static void on_own_read(void *userdata, int result, const char *const *names, size_t count,
 			const struct zkh_stat *stat)
 {
 	struct zkh_lock *lock = userdata;
 
-	(void)data;
-	(void)length;
+	(void)names;
+	(void)count;
 	lock->read_op = NULL;
 	if (result == ZKH_NO_NODE ||
 	    (result == ZKH_OK && stat->ephemeral_owner != lock->session_id))
@@ -153,7 +153,8 @@ static void lock_watch_own(struct zkh_lock *lock)
 		r = zkh_watch_add(lock->session, &lock->watch, lock->path);
 	}
 	if (r == 0)
-		r = zkh_get(lock->session, lock->path, true, on_own_read, lock, &lock->read_op);
+		r = zkh_children(lock->session, lock->path, true, on_own_read, lock,
+				 &lock->read_op);
 	if (r != 0)
 		zkh_lock_trouble(lock, r);
 }
@@ -170,13 +171,13 @@ static void lock_acquired(struct zkh_lock *lock)
 
 /* ---- Waiting for the predecessor ---- */
 
-static void on_predecessor_read(void *userdata, int result, const char *data, size_t length,
+static void on_predecessor_read(void *userdata, int result, const char *const *names, size_t count,
 				const struct zkh_stat *stat)
 {
 	struct zkh_lock *lock = userdata;
 
-	(void)data;
-	(void)length;
+	(void)names;
+	(void)count;
 	(void)stat;
 	lock->read_op = NULL;
 	if (result == ZKH_NO_NODE)
@@ -207,9 +208,10 @@ static void lock_watch_predecessor(struct zkh_lock *lock, const char *name)
 	r = zkh_path_join(lock->parent, name, path);
 	if (r == 0)
 		r = zkh_watch_add(lock->session, &lock->watch, path);
-	/* Not exists: that would leave a watch behind for a node that never comes back. */
+	/* Not get or exists: they would leave a watch behind for a node that never comes back. */
 	if (r == 0)
-		r = zkh_get(lock->session, path, true, on_predecessor_read, lock, &lock->read_op);
+		r = zkh_children(lock->session, path, true, on_predecessor_read, lock,
+				 &lock->read_op);
 	if (r != 0)
 		zkh_lock_end(lock, r);
 }

@@ -40,7 +40,8 @@ void zkh_op_cancel(struct zkh_op *op);
 /*
  * Reads. `watch`: one event follows through the watches below when it changes (for ZKH_NO_NODE too
  * with zkh_get and zkh_exists: when it appears). data is NUL-terminated behind data[length]. No
- * error keeps a watch other than ZKH_NO_NODE.
+ * error keeps a watch other than ZKH_NO_NODE. A zkh_get() that watches and misses its key is answered
+ * one request later than others, hence out of order: ZKH_CONFLICT if the key came and went all the time.
  */
 typedef void (*zkh_get_fn)(void *userdata, int result, const char *data, size_t length,
 			   const struct zkh_stat *stat);
