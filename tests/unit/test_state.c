@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state.h"
+
+#include "election.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char directory[64];
+static char message[STATE_MESSAGE_SIZE];
+
+static int setup(void **unused)
+{
+	strcpy(directory, "/tmp/test_state.XXXXXX");
+	message[0] = '\0';
+	return mkdtemp(directory) == NULL ? -1 : 0;
+}
+
+static int teardown(void **unused)
+{
+	static const char *const names[] = { "state", "state.new", "lock", "target" };
+	char path[128];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+		(void)unlink(path);
+	}
+	return rmdir(directory);
+}
+
+static char *path_of(const char *name)
+{
+	static char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", directory, name);
+	return path;
+}
+
+static struct state example(void)
+{
+	struct state state = {
+		.node = "hv1.example-1_x",
+		.session = { .id = (int64_t)0x9000000000000001ULL },
+		.session_us = 10000000,
+		.epoch = INT64_C(0x1234567890),
+		.takeover_group = 4711,
+		.work = STATE_WORK_UP | STATE_WORK_COMMAND,
+		.phase = PHASE_VACATED,
+	};
+
+	for (int i = 0; i < 16; i++)
+		state.session.password[i] = (char)(i * 17);
+	state.cluster = state_cluster("a:1,b:2", "/", state.node);
+	assert_int_equal(boot_id_read(state.boot_id), 0);
+	return state;
+}
+
+static void assert_same(const struct state *a, const struct state *b)
+{
+	assert_string_equal(a->node, b->node);
+	assert_true(a->cluster == b->cluster);
+	assert_string_equal(a->boot_id, b->boot_id);
+	assert_true(a->session.id == b->session.id);
+	assert_memory_equal(a->session.password, b->session.password, 16);
+	assert_true(a->session_us == b->session_us);
+	assert_true(a->epoch == b->epoch);
+	assert_int_equal(a->takeover_group, b->takeover_group);
+	assert_int_equal(a->work, b->work);
+	assert_int_equal(a->phase, b->phase);
+}
+
+static int load(const struct state *expected, struct state *ret)
+{
+	message[0] = '\0';
+	return state_load(directory, expected, ret, message, sizeof(message));
+}
+
+static void test_comes_back_as_it_was(void **unused)
+{
+	struct state state = example();
+	struct state back;
+	struct stat st;
+
+	for (int phase = 0; phase < PHASE_COUNT; phase++) {
+		state.phase = (uint8_t)phase;
+		state.work = (uint32_t)phase;
+		assert_int_equal(state_save(directory, &state), 0);
+		memset(&back, 0xa5, sizeof(back));
+		assert_int_equal(load(&state, &back), 0);
+		assert_same(&state, &back);
+	}
+	state = (struct state){ .node = "n", .cluster = 1, .boot_id = "0-f" };
+	assert_int_equal(state_save(directory, &state), 0);
+	assert_int_equal(load(&state, &back), 0);
+	assert_same(&state, &back);
+
+	assert_int_equal(stat(path_of("state"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(access(path_of("state.new"), F_OK), -1);
+}
+
+static void test_none(void **unused)
+{
+	struct state expected = example();
+	struct state back;
+
+	assert_int_equal(load(&expected, &back), -ENOENT);
+	assert_int_equal(state_remove(directory), 0);
+	assert_int_equal(state_save(directory, &expected), 0);
+	assert_int_equal(state_remove(directory), 0);
+	assert_int_equal(load(&expected, &back), -ENOENT);
+}
+
+static void test_foreign(void **unused)
+{
+	struct state state = example();
+	struct state other, back;
+
+	assert_int_equal(state_save(directory, &state), 0);
+	other = state;
+	strcpy(other.node, "hv2");
+	assert_int_equal(load(&other, &back), STATE_FOREIGN_NODE);
+	assert_non_null(strstr(message, "hv1.example-1_x"));
+	assert_non_null(strstr(message, "hv2"));
+	other = state;
+	other.cluster = state_cluster("a:1,b:2", "/x", state.node);
+	assert_int_equal(load(&other, &back), STATE_FOREIGN_CLUSTER);
+	assert_non_null(strstr(message, "root"));
+	other = state;
+	other.boot_id[0] = other.boot_id[0] == 'a' ? 'b' : 'a';
+	assert_int_equal(load(&other, &back), STATE_FOREIGN_BOOT);
+	assert_non_null(strstr(message, "boot"));
+}
+
+static size_t read_state(char *buf, size_t n_buf)
+{
+	FILE *file = fopen(path_of("state"), "re");
+	size_t n;
+
+	assert_non_null(file);
+	n = fread(buf, 1, n_buf, file);
+	assert_true(n < n_buf);
+	assert_int_equal(fclose(file), 0);
+	return n;
+}
+
+static void write_state(const char *text, size_t n)
+{
+	FILE *file = fopen(path_of("state"), "we");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(text, 1, n, file), n);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* Every single byte changed, every length cut: seen each time, output untouched. */
+static void test_damaged(void **unused)
+{
+	struct state state = example();
+	struct state back, before;
+	char text[STATE_FILE_MAX], changed[STATE_FILE_MAX];
+	size_t n;
+
+	assert_int_equal(state_save(directory, &state), 0);
+	n = read_state(text, sizeof(text));
+	memset(&back, 0xa5, sizeof(back));
+	before = back;
+	for (size_t i = 0; i < n; i++) {
+		memcpy(changed, text, n);
+		changed[i] ^= 1;
+		write_state(changed, n);
+		assert_int_equal(load(&state, &back), STATE_DAMAGED);
+		assert_non_null(strstr(message, "damaged"));
+		write_state(text, i);
+		assert_int_equal(load(&state, &back), STATE_DAMAGED);
+		changed[i] = '\0';
+		write_state(changed, n);
+		assert_int_equal(load(&state, &back), STATE_DAMAGED);
+	}
+	assert_memory_equal(&back, &before, sizeof(back));
+	memset(changed, 'x', sizeof(changed));
+	write_state(changed, sizeof(changed));
+	assert_int_equal(load(&state, &back), STATE_DAMAGED);
+	write_state(text, n);
+	assert_int_equal(load(&state, &back), 0);
+}
+
+/* Not followed, not waited for. */
+static void test_not_a_regular_file(void **unused)
+{
+	struct state state = example();
+	struct state back;
+	char moved[128];
+
+	assert_int_equal(mkfifo(path_of("state"), 0600), 0);
+	assert_int_equal(load(&state, &back), -EBADMSG);
+	assert_int_equal(state_save(directory, &state), 0);
+	assert_int_equal(load(&state, &back), 0);
+	(void)snprintf(moved, sizeof(moved), "%s/target", directory);
+	assert_int_equal(rename(path_of("state"), moved), 0);
+	assert_int_equal(symlink(moved, path_of("state")), 0);
+	assert_int_equal(load(&state, &back), -ELOOP);
+}
+
+static void test_directory(void **unused)
+{
+	char sub[128];
+	struct stat st;
+
+	(void)snprintf(sub, sizeof(sub), "%s/target", directory);
+	assert_int_equal(state_check_directory(sub, message, sizeof(message)), 0);
+	assert_int_equal(stat(sub, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(state_check_directory(sub, message, sizeof(message)), 0);
+	assert_int_equal(chmod(sub, 0755), 0);
+	assert_int_equal(state_check_directory(sub, message, sizeof(message)), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(chmod(sub, i ? 0702 : 0720), 0);
+		assert_int_equal(state_check_directory(sub, message, sizeof(message)),
+				 STATE_BAD_DIRECTORY);
+		assert_non_null(strstr(message, "chmod"));
+	}
+	assert_int_equal(chmod(sub, 0700), 0);
+	if (geteuid() == 0) {
+		assert_int_equal(chown(sub, 12345, 0), 0);
+		assert_int_equal(state_check_directory(sub, message, sizeof(message)),
+				 STATE_BAD_DIRECTORY);
+		assert_non_null(strstr(message, "12345"));
+	}
+	assert_int_equal(rmdir(sub), 0);
+	write_state("x", 1);
+	assert_int_equal(state_check_directory(path_of("state"), message, sizeof(message)),
+			 STATE_BAD_DIRECTORY);
+	assert_int_equal(state_check_directory(path_of("no/sub"), message, sizeof(message)),
+			 -ENOENT);
+	assert_non_null(strstr(message, "parent"));
+}
+
+static void test_lock(void **unused)
+{
+	char pid[32];
+	int fd, second, copy;
+
+	assert_int_equal(state_lock(directory, &fd, message, sizeof(message)), 0);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(state_lock(directory, &second, message, sizeof(message)), STATE_LOCKED);
+	(void)snprintf(pid, sizeof(pid), "pid %d", (int)getpid());
+	assert_non_null(strstr(message, pid));
+
+	/* Another open file of it is not the lock; what is not the file at all is left alone. */
+	second = open(path_of("lock"), O_RDWR | O_CLOEXEC);
+	assert_int_equal(state_lock_adopt(directory, second), STATE_LOCKED);
+	assert_int_equal(fcntl(second, F_GETFD), -1);
+	second = open("/dev/null", O_RDWR | O_CLOEXEC);
+	assert_int_equal(state_lock_adopt(directory, second), -EBADF);
+	assert_int_equal(close(second), 0);
+	assert_int_equal(state_lock_adopt(directory, 999), -EBADF);
+
+	copy = dup(fd);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(state_lock(directory, &second, message, sizeof(message)), STATE_LOCKED);
+	assert_int_equal(state_lock_adopt(directory, copy), 0);
+	assert_true(fcntl(copy, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(close(copy), 0);
+	assert_int_equal(state_lock(directory, &second, message, sizeof(message)), 0);
+	assert_int_equal(close(second), 0);
+	assert_int_equal(state_lock("/nowhere", &fd, message, sizeof(message)), -ENOENT);
+}
+
+/* The process executes itself anew, as a reload does: what main() does with "--adopt". */
+static int adopt_main(char *argv[])
+{
+	int fd = atoi(argv[3]);
+	int second;
+
+	if (state_lock_adopt(argv[2], fd) != 0)
+		return 1;
+	return state_lock(argv[2], &second, message, sizeof(message)) == STATE_LOCKED ? 0 : 2;
+}
+
+static void test_lock_goes_along(void **unused)
+{
+	int fd, status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		char number[16];
+
+		if (state_lock(directory, &fd, message, sizeof(message)) != 0 ||
+		    state_lock_inherit(fd, true) != 0)
+			_exit(10);
+		(void)snprintf(number, sizeof(number), "%d", fd);
+		execl("/proc/self/exe", "test_state", "--adopt", directory, number, (char *)NULL);
+		_exit(11);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(state_lock(directory, &fd, message, sizeof(message)), 0);
+	assert_int_equal(close(fd), 0);
+}
+
+int main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_comes_back_as_it_was, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_not_a_regular_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_directory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lock_goes_along, setup, teardown),
+	};
+
+	if (argc == 4 && strcmp(argv[1], "--adopt") == 0)
+		return adopt_main(argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
