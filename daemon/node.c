@@ -281,6 +281,8 @@ static void begin(struct node *node, const struct state *resume)
 	}
 	/* A former process of this boot that noted no work, and no lease: there is nothing to stop. */
 	node->work_known_down = resume && !resume->work && !lease_end_us;
+	if (event.resume == RESUME_PRIMARY)
+		work_resume(&node->work);
 	node_say_started(node, event.resume == RESUME_PRIMARY);
 	node_post(node, &event);
 }

@@ -65,9 +65,11 @@ struct node {
 	struct sweep sweep;
 
 	/* node_work.c */
-	int work_lock;	      /* fd, -1: not held */
-	ev_timer work_retry;  /* while the guard holds it */
-	bool work_known_down; /* cold start, and the process before left nothing running */
+	int work_lock;	       /* fd, -1: not held */
+	ev_timer work_retry;   /* while the guard holds it */
+	bool unit_failed;      /* the unit went away by itself */
+	ev_timer unit_penalty; /* then it may be tried again */
+	bool work_known_down;  /* cold start, and the process before left nothing running */
 	uint8_t named_because; /* enum election_reason: how this node came to be named */
 	char stop_reason[96];
 	char fence_target[NAME_SIZE];
@@ -111,6 +113,7 @@ void node_work_stop(struct node *node, uint8_t reason);
 void node_work_kill(struct node *node);
 void node_self_fence(struct node *node);
 void node_fence(void *userdata, const char *name);
+void node_tell_health(struct node *node, const char *reason);
 void node_follow(struct node *node);
 
 /* node_state.c */
@@ -132,6 +135,8 @@ void node_say_script(struct node *node, const char *script, const struct command
 void node_say_cut(struct node *node);
 void node_say_kill(struct node *node);
 void node_say_self_fence(struct node *node, const char *outcome);
+void node_say_unit(struct node *node, const char *job, bool ok, const char *text);
+void node_say_unit_failed(struct node *node, const char *state);
 void node_say_guard(struct node *node, enum event event, const char *text);
 void node_say_health(struct node *node, bool ok, const char *reason);
 void node_say_misfit(struct node *node, const char *text);

@@ -375,6 +375,26 @@ void node_say_self_fence(struct node *node, const char *outcome)
 		  "the work is not down at the end of the lease: %s", outcome);
 }
 
+void node_say_unit(struct node *node, const char *job, bool ok, const char *text)
+{
+	struct log_fields f = fields(node);
+	enum event event = !strcmp(job, "start") ? EVENT_UNIT_STARTED : EVENT_UNIT_STOPPED;
+
+	f.target = node->config->takeover.unit;
+	log_event(node->log, ok ? event : EVENT_REQUEST_FAILED, &f, "%s: %s: %s", f.target, job,
+		  text);
+}
+
+void node_say_unit_failed(struct node *node, const char *state)
+{
+	struct log_fields f = fields(node);
+
+	f.target = node->config->takeover.unit;
+	f.reason = state;
+	log_event(node->log, EVENT_UNIT_FAILED, &f, "%s is %s though nobody here stopped it",
+		  f.target, state);
+}
+
 void node_say_guard(struct node *node, enum event event, const char *text)
 {
 	struct log_fields f = fields(node);

@@ -43,6 +43,31 @@ static void on_started(void *userdata, bool ok)
 	node_post_result(node, ELECTION_STARTED, ok ? RESULT_OK : RESULT_FAILED, 0);
 }
 
+/* The unit went away by itself. Once it is stopped, this node stays out for the penalty. */
+static void on_failed(void *userdata, const char *state)
+{
+	struct node *node = userdata;
+
+	node_say_unit_failed(node, state);
+	node->unit_failed = true;
+	node_tell_health(node, state);
+}
+
+static void on_penalty_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct node *node = timer->data;
+
+	(void)loop;
+	(void)events;
+	node->unit_failed = false;
+	node_tell_health(node, "");
+}
+
+static void on_unit(void *userdata, const char *job, bool ok, const char *text)
+{
+	node_say_unit(userdata, job, ok, text);
+}
+
 static bool guard_has_acted(const struct node *node)
 {
 	return node->lease && lease_file_mark(node->lease) != LEASE_WATCHED;
@@ -95,6 +120,9 @@ void node_work_start(struct node *node)
 	int r;
 
 	if (!node->guard) {
+		/* With a unit the guard is a service that the unit is bound to: it comes and goes with it. */
+		if (node->lease)
+			lease_file_begin_watch(node->lease);
 		start_guarded(node);
 		return;
 	}
@@ -131,6 +159,11 @@ static void on_stopped(void *userdata)
 	if (node->lease)
 		for (int i = 0; i < LEASE_GROUP_COUNT; i++)
 			lease_file_set_group(node->lease, (enum lease_group)i, 0);
+	if (node->unit_failed) {
+		ev_timer_set(&node->unit_penalty, (double)node->config->election.penalty_us / 1e6,
+			     0.);
+		ev_timer_start(node->loop, &node->unit_penalty);
+	}
 	if (node->guard)
 		guard_disarm(node->guard);
 	else if (node->lease)
@@ -265,13 +298,26 @@ void node_follow(struct node *node)
 	node->followed_epoch = node->view.epoch;
 }
 
+/* Health is what the command says and what the unit shows. */
+void node_tell_health(struct node *node, const char *reason)
+{
+	bool ok = !node->unit_failed && (!node->health || health_is_ok(node->health));
+	char text[BUS_UNIT_SIZE + LOG_TEXT_MAX];
+
+	if (node->unit_failed)
+		snprintf(text, sizeof(text), "unit %s is %s", node->config->takeover.unit, reason);
+	else
+		snprintf(text, sizeof(text), "%s", reason);
+	node_post_result(node, ELECTION_HEALTH, ok ? RESULT_OK : RESULT_FAILED, 0);
+	node_publish_health(node, ok, text);
+}
+
 static void on_health(void *userdata, bool ok, const char *reason)
 {
 	struct node *node = userdata;
 
 	node_say_health(node, ok, reason);
-	node_post_result(node, ELECTION_HEALTH, ok ? RESULT_OK : RESULT_FAILED, 0);
-	node_publish_health(node, ok, reason);
+	node_tell_health(node, reason);
 }
 
 static void on_health_line(void *userdata, const char *line)
@@ -318,6 +364,8 @@ static int guard_init(struct node *node)
 	if (!node->lease || !node->election_config.coordinator)
 		return 0;
 	lease_file_set_timeout(node->lease, node->config->relinquish.lease_timeout_us);
+	if (*node->config->takeover.unit)
+		return 0;
 	r = guard_create(node->loop, &config, &node->guard);
 	if (r < 0 || !lease_file_end_us(node->lease))
 		return r;
@@ -332,15 +380,21 @@ int node_work_init(struct node *node)
 {
 	int r;
 
-	work_init(&node->work, node->loop, node->config);
+	r = work_init(&node->work, node->loop, node->config);
+	if (r < 0)
+		return r;
 	node->work.on_started = on_started;
 	node->work.on_stopped = on_stopped;
+	node->work.on_failed = on_failed;
+	node->work.on_unit = on_unit;
 	node->work.on_line = on_script_line;
 	node->work.on_end = on_script_end;
 	node->work.userdata = node;
 	script_init(&node->fence, node->loop, "fence", on_fence_end, on_script_line, node);
 	script_init(&node->follow, node->loop, "follow", on_follow_end, on_script_line, node);
 	ev_init(&node->work_retry, on_work_retry);
+	ev_init(&node->unit_penalty, on_penalty_over);
+	node->unit_penalty.data = node;
 	node->work_retry.data = node;
 	r = guard_init(node);
 	return r < 0 ? r : health_init(node);
@@ -350,6 +404,8 @@ void node_work_finish(struct node *node)
 {
 	if (node->work_retry.data)
 		ev_timer_stop(node->loop, &node->work_retry);
+	if (node->unit_penalty.data)
+		ev_timer_stop(node->loop, &node->unit_penalty);
 	node->health = health_destroy(node->health);
 	script_finish(&node->fence);
 	script_finish(&node->follow);

@@ -6,70 +6,7 @@
 #include <string.h>
 
 static void run_relinquish(struct work *work);
-
-static void stopped(struct work *work)
-{
-	if (work->group && command_group_exists(work->group))
-		command_group_signal(work->group, SIGKILL);
-	work->group = 0;
-	work->stopping = false;
-	work->on_stopped(work->userdata);
-}
-
-static void takeover_ended(void *userdata, struct script *script,
-			   const struct command_result *result)
-{
-	struct work *work = userdata;
-
-	work->on_end(work->userdata, script, result);
-	work->group = result->has_leftovers ? result->group : 0;
-	work->starting = false;
-	work->on_started(work->userdata, command_succeeded(result));
-}
-
-static void relinquish_ended(void *userdata, struct script *script,
-			     const struct command_result *result)
-{
-	struct work *work = userdata;
-
-	work->on_end(work->userdata, script, result);
-	if (!command_succeeded(result) && !work->killed && ++work->tries < WORK_STOP_TRIES)
-		run_relinquish(work);
-	else
-		stopped(work);
-}
-
-static void line(void *userdata, struct script *script, const char *text)
-{
-	struct work *work = userdata;
-
-	work->on_line(work->userdata, script, text);
-}
-
-void work_init(struct work *work, struct ev_loop *loop, const struct config *config)
-{
-	*work = (struct work){ .config = config };
-	script_init(&work->takeover, loop, "takeover", takeover_ended, line, work);
-	script_init(&work->relinquish, loop, "relinquish", relinquish_ended, line, work);
-}
-
-void work_finish(struct work *work)
-{
-	script_finish(&work->takeover);
-	script_finish(&work->relinquish);
-}
-
-void work_start(struct work *work, const struct script_facts *facts)
-{
-	work->starting = true;
-	if (work->config->takeover.command.argv) {
-		script_run(&work->takeover, work->config->takeover.command.argv,
-			   work->config->takeover.timeout_us, facts);
-		return;
-	}
-	work->starting = false;
-	work->on_started(work->userdata, true);
-}
+static void stop_unit(struct work *work);
 
 static void remember(struct work *work, const struct script_facts *facts)
 {
@@ -82,6 +19,92 @@ static void remember(struct work *work, const struct script_facts *facts)
 	work->facts.reason = work->reason;
 }
 
+/* -- start: unit, then command -- */
+
+static void started(struct work *work, bool ok)
+{
+	ev_timer_stop(work->loop, &work->timer);
+	work->starting = false;
+	work->up = ok;
+	work->on_started(work->userdata, ok);
+}
+
+static void takeover_ended(void *userdata, struct script *script,
+			   const struct command_result *result)
+{
+	struct work *work = userdata;
+
+	work->on_end(work->userdata, script, result);
+	work->group = result->has_leftovers ? result->group : 0;
+	started(work, command_succeeded(result));
+}
+
+static void start_command(struct work *work)
+{
+	char **argv = work->config->takeover.command.argv;
+
+	if (argv)
+		script_run(&work->takeover, argv, work->config->takeover.timeout_us, &work->facts);
+	else
+		started(work, true);
+}
+
+static void on_unit_started(void *userdata, bool ok, const char *text)
+{
+	struct work *work = userdata;
+
+	work->on_unit(work->userdata, "start", ok, text);
+	if (!work->starting)
+		return;
+	ev_timer_stop(work->loop, &work->timer);
+	if (ok)
+		start_command(work);
+	else
+		started(work, false);
+}
+
+void work_start(struct work *work, const struct script_facts *facts)
+{
+	remember(work, facts);
+	work->starting = true;
+	if (!work->bus) {
+		start_command(work);
+		return;
+	}
+	ev_timer_set(&work->timer, (double)work->config->takeover.timeout_us / 1e6, 0.);
+	ev_timer_start(work->loop, &work->timer);
+	bus_start_unit(work->bus, on_unit_started);
+}
+
+void work_resume(struct work *work)
+{
+	work->up = true;
+}
+
+/* -- stop: command, then unit -- */
+
+static void stopped(struct work *work)
+{
+	ev_timer_stop(work->loop, &work->timer);
+	if (work->group && command_group_exists(work->group))
+		command_group_signal(work->group, SIGKILL);
+	work->group = 0;
+	work->stopping = work->unit_stopping = false;
+	work->on_stopped(work->userdata);
+}
+
+static void relinquish_ended(void *userdata, struct script *script,
+			     const struct command_result *result)
+{
+	struct work *work = userdata;
+
+	work->on_end(work->userdata, script, result);
+	if (!command_succeeded(result) && !work->killed && ++work->tries < WORK_STOP_TRIES)
+		run_relinquish(work);
+	else
+		stop_unit(work);
+}
+
 static void run_relinquish(struct work *work)
 {
 	/* The bound is the election's: it knows the lease and says when to kill. */
@@ -89,16 +112,45 @@ static void run_relinquish(struct work *work)
 		script_run(&work->relinquish, work->config->relinquish.command.argv, 0,
 			   &work->facts);
 	else
+		stop_unit(work);
+}
+
+static void on_unit_stopped(void *userdata, bool ok, const char *text)
+{
+	struct work *work = userdata;
+
+	work->on_unit(work->userdata, "stop", ok, text);
+	if (!work->unit_stopping)
+		return;
+	if (ok) {
 		stopped(work);
+		return;
+	}
+	/* No bus, no permission, a job in the way: asked for again until the election has it killed, and then on. */
+	ev_timer_set(&work->timer, WORK_UNIT_RETRY_S, 0.);
+	ev_timer_start(work->loop, &work->timer);
+}
+
+static void stop_unit(struct work *work)
+{
+	if (!work->bus) {
+		stopped(work);
+		return;
+	}
+	work->unit_stopping = true;
+	bus_stop_unit(work->bus, on_unit_stopped);
+	if (work->killed)
+		bus_kill_unit(work->bus);
 }
 
 void work_stop(struct work *work, const struct script_facts *facts)
 {
 	/* A takeover under way ends here, with everything it has started so far in its group. */
 	script_cancel(&work->takeover);
-	work->starting = false;
+	ev_timer_stop(work->loop, &work->timer);
+	work->starting = work->up = false;
 	work->stopping = true;
-	work->killed = false;
+	work->killed = work->unit_stopping = false;
 	work->tries = 0;
 	remember(work, facts);
 	run_relinquish(work);
@@ -109,8 +161,82 @@ void work_kill(struct work *work)
 	if (!work->stopping)
 		return;
 	work->killed = true;
-	if (script_is_running(&work->relinquish))
+	if (work->unit_stopping)
+		bus_kill_unit(work->bus);
+	else if (script_is_running(&work->relinquish))
 		script_kill(&work->relinquish);
 	else
+		stop_unit(work);
+}
+
+/* -- the unit by itself -- */
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct work *work = timer->data;
+
+	(void)loop;
+	(void)events;
+	if (work->starting) {
+		work->on_unit(work->userdata, "start", false, "timed out");
+		started(work, false);
+	} else if (work->unit_stopping) {
+		stop_unit(work);
+	}
+}
+
+static bool is_down(const char *state)
+{
+	return !strcmp(state, "inactive") || !strcmp(state, "failed");
+}
+
+static void on_state(void *userdata, const char *state)
+{
+	struct work *work = userdata;
+
+	if (work->unit_stopping && is_down(state))
 		stopped(work);
+	else if (work->up && !work->stopping &&
+		 (is_down(state) || !strcmp(state, "deactivating"))) {
+		work->up = false;
+		work->on_failed(work->userdata, state);
+	}
+}
+
+static void on_link(void *userdata, const char *error)
+{
+	struct work *work = userdata;
+
+	work->on_unit(work->userdata, "system bus", !error, error ? error : "connected");
+}
+
+static void line(void *userdata, struct script *script, const char *text)
+{
+	struct work *work = userdata;
+
+	work->on_line(work->userdata, script, text);
+}
+
+int work_init(struct work *work, struct ev_loop *loop, const struct config *config)
+{
+	const struct bus_options options = { .unit = config->takeover.unit,
+					     .on_state = on_state,
+					     .on_link = on_link,
+					     .userdata = work };
+
+	*work = (struct work){ .config = config, .loop = loop };
+	script_init(&work->takeover, loop, "takeover", takeover_ended, line, work);
+	script_init(&work->relinquish, loop, "relinquish", relinquish_ended, line, work);
+	ev_init(&work->timer, on_timer);
+	work->timer.data = work;
+	return *options.unit ? bus_create(loop, &options, &work->bus) : 0;
+}
+
+void work_finish(struct work *work)
+{
+	if (work->loop)
+		ev_timer_stop(work->loop, &work->timer);
+	script_finish(&work->takeover);
+	script_finish(&work->relinquish);
+	work->bus = bus_destroy(work->bus);
 }

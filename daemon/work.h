@@ -2,48 +2,67 @@
 #pragma once
 
 /*
- * The work of being primary, as the election sees it: started, stopped, killed. In command mode it is whatever
- * takeover.command starts and relinquish.command stops.
+ * The work of being primary, as the election sees it: started, stopped, killed. A systemd unit (takeover.unit), commands
+ * (takeover.command, relinquish.command), or both: the unit is started first and stopped last.
  *
- * What is known to be down: relinquish.command succeeded, or was killed, or failed WORK_STOP_TRIES times; then what the
- * takeover command left in its process group is killed, too. A process that left that group is beyond reach:
- * services that shall be killed for sure are run as units.
+ * What is known to be down:
+ * - a unit: systemd says that its stop is done, or that it is inactive or failed;
+ * - commands: relinquish.command succeeded, or was killed, or failed WORK_STOP_TRIES times; then what the takeover command
+ *   left in its process group is killed, too. A process that left that group is beyond reach: services that shall be
+ *   killed for sure are run as units.
  */
 
+#include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "bus.h"
 #include "config.h"
 #include "script.h"
 
 #define WORK_STOP_TRIES 3
 
+/* Until a refused stop of the unit is asked for again. */
+#define WORK_UNIT_RETRY_S 0.2
+
 struct work;
 
 typedef void (*work_started_fn)(void *userdata, bool ok);
 typedef void (*work_stopped_fn)(void *userdata);
+typedef void (*work_failed_fn)(void *userdata, const char *state);
+/* For the journal: a job of the unit ended. */
+typedef void (*work_unit_fn)(void *userdata, const char *job, bool ok, const char *text);
 
 struct work {
 	const struct config *config;
 	work_started_fn on_started;
 	work_stopped_fn on_stopped;
+	work_failed_fn on_failed; /* the unit went away though nobody stopped it */
+	work_unit_fn on_unit;
 	script_line_fn on_line;
-	script_end_fn on_end; /* for the journal, before the two above */
+	script_end_fn on_end; /* for the journal, before the others */
 	void *userdata;
 
+	struct ev_loop *loop;
+	struct bus *bus; /* NULL: no unit */
+	ev_timer timer; /* bound of the unit's start, or pause before its stop is asked for again */
 	struct script takeover, relinquish;
-	struct script_facts facts; /* of the stop under way; points into the texts */
+	struct script_facts facts; /* of the command to come; points into the texts */
 	char primary[NAME_SIZE], previous[NAME_SIZE], reason[96];
 	unsigned tries;
-	bool starting, stopping, killed;
-	pid_t group; /* of what the takeover command left running; 0: none */
+	bool starting, up, stopping, killed;
+	bool unit_stopping; /* the commands are through, the unit is going down */
+	pid_t group;	    /* of what the takeover command left running; 0: none */
 };
 
-void work_init(struct work *work, struct ev_loop *loop, const struct config *config);
+int work_init(struct work *work, struct ev_loop *loop, const struct config *config);
 
 /* Leaves running what runs, but for a takeover or relinquish command itself: that is killed. */
 void work_finish(struct work *work);
+
+/* A process before us started it: it is watched from here on. */
+void work_resume(struct work *work);
 
 /* on_started follows once (maybe at once), unless work_stop() comes first. */
 void work_start(struct work *work, const struct script_facts *facts);
