@@ -35,10 +35,10 @@ const int ZOO_PERSISTENT_SEQUENTIAL = 2;
 const int ZOO_EPHEMERAL_SEQUENTIAL = 3;
 
 static char world[] = "world", anyone[] = "anyone", auth_scheme[] = "auth", nobody[] = "";
-static struct ACL open_acl[] = {{0x1f, {world, anyone}}};
-static struct ACL creator_acl[] = {{0x1f, {auth_scheme, nobody}}};
-struct ACL_vector ZOO_OPEN_ACL_UNSAFE = {1, open_acl};
-struct ACL_vector ZOO_CREATOR_ALL_ACL = {1, creator_acl};
+static struct ACL open_acl[] = { { 0x1f, { world, anyone } } };
+static struct ACL creator_acl[] = { { 0x1f, { auth_scheme, nobody } } };
+struct ACL_vector ZOO_OPEN_ACL_UNSAFE = { 1, open_acl };
+struct ACL_vector ZOO_CREATOR_ALL_ACL = { 1, creator_acl };
 
 /* A watcher as a table entry, a registration, or a delivery. */
 struct watcher {
@@ -110,6 +110,7 @@ struct _zhandle {
 
 static zhandle_t *handles;
 static int32_t last_xid = 1000;
+static int log_level = ZOO_LOG_LEVEL_INFO;
 
 void *fz_alloc(size_t size)
 {
@@ -147,7 +148,7 @@ static struct timeval timeval_of(int64_t ms)
 {
 	if (ms < 0)
 		ms = 0;
-	return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 }
 
 static bool is_connected(const zhandle_t *zh)
@@ -230,10 +231,13 @@ static struct watcher *collect_for(zhandle_t *zh, int event, const char *path)
 	struct watcher *list = NULL;
 
 	if (event == ZOO_SESSION_EVENT) {
-		add_watcher(&list, &(struct watcher){.fn = zh->watcher, .context = zh->context, .path = nobody},
+		add_watcher(&list,
+			    &(struct watcher){
+				    .fn = zh->watcher, .context = zh->context, .path = nobody },
 			    true);
 		for (int kind = 0; kind < FZ_WATCH_KINDS; kind++) {
-			for (struct watcher *watcher = zh->tables[kind]; watcher; watcher = watcher->next)
+			for (struct watcher *watcher = zh->tables[kind]; watcher;
+			     watcher = watcher->next)
 				add_watcher(&list, watcher, true);
 		}
 		return list;
@@ -264,8 +268,9 @@ static void fill_results(zhandle_t *zh, struct completion *completion)
 
 	for (int i = 0; i < completion->count; i++) {
 		zoo_op_result_t *to = &completion->results[i];
-		const struct fz_result *from =
-			completion->rc == ZOK && completion->packet ? &completion->packet->results[i] : NULL;
+		const struct fz_result *from = completion->rc == ZOK && completion->packet
+						       ? &completion->packet->results[i]
+						       : NULL;
 
 		to->err = from ? from->err : completion->rc;
 		if (rc == ZOK && from && from->err != ZOK && from->err != ZRUNTIMEINCONSISTENCY)
@@ -297,7 +302,8 @@ static void call_completion(zhandle_t *zh, struct completion *completion)
 
 	switch (completion->type) {
 	case ZOO_EXISTS_OP:
-		completion->stat_fn(completion->rc, failed ? NULL : &packet->stat, completion->data);
+		completion->stat_fn(completion->rc, failed ? NULL : &packet->stat,
+				    completion->data);
 		break;
 	case ZOO_GETDATA_OP:
 		completion->data_fn(completion->rc, failed ? NULL : packet->data,
@@ -335,10 +341,14 @@ static void process_completions(zhandle_t *zh)
 
 	while ((completion = dequeue(&zh->finished))) {
 		if (completion->event) {
-			const char *path = completion->packet ? client_path(zh, completion->packet->path) : "";
+			const char *path = completion->packet
+						   ? client_path(zh, completion->packet->path)
+						   : "";
 
-			for (struct watcher *watcher = completion->deliver; watcher; watcher = watcher->next)
-				watcher->fn(zh, completion->event, completion->state, path, watcher->context);
+			for (struct watcher *watcher = completion->deliver; watcher;
+			     watcher = watcher->next)
+				watcher->fn(zh, completion->event, completion->state, path,
+					    watcher->context);
 		} else {
 			call_completion(zh, completion);
 		}
@@ -400,8 +410,13 @@ static void drop_requests(zhandle_t *zh, int rc)
 
 static int handle_error(zhandle_t *zh, int rc, int error, const char *what)
 {
-	if (zh->log)
-		zh->log(what);
+	char message[256];
+
+	if (zh->log && log_level >= ZOO_LOG_LEVEL_ERROR) {
+		snprintf(message, sizeof(message), "Socket %s zk retcode=%d, errno=%d(%s): %s",
+			 zoo_get_current_server(zh), rc, error, strerror(error), what);
+		zh->log(message);
+	}
 	close_socket(zh);
 	errno = error; /* what the caller finds, unless a callback gets in between */
 	if (is_unrecoverable(zh))
@@ -431,7 +446,7 @@ static int leave(zhandle_t *zh, int rc)
 /* The client's own end was shut down: the next send gets EPIPE. */
 static bool is_shut(const zhandle_t *zh)
 {
-	struct pollfd poll_fd = {.fd = zh->fd, .events = POLLIN};
+	struct pollfd poll_fd = { .fd = zh->fd, .events = POLLIN };
 
 	if (!zh->connection || zh->connection->fd < 0)
 		return false;
@@ -543,9 +558,10 @@ static int send_read(zhandle_t *zh, int type, const char *path, watcher_fn watch
 	*completion = template;
 	if (watcher)
 		add_watcher(&completion->watcher,
-			    &(struct watcher){.fn = watcher, .context = context, .path = full}, true);
+			    &(struct watcher){ .fn = watcher, .context = context, .path = full },
+			    true);
 	request = fz_alloc(sizeof(*request));
-	*request = (struct fz_request){.type = type, .path = full, .watch = watcher};
+	*request = (struct fz_request){ .type = type, .path = full, .watch = watcher };
 	return send_request(zh, request, completion);
 }
 
@@ -554,10 +570,11 @@ int zoo_awget(zhandle_t *zh, const char *path, watcher_fn watcher, void *context
 {
 	fz_counts.gets++;
 	return send_read(zh, ZOO_GETDATA_OP, path, watcher, context,
-			 (struct completion){.data_fn = completion, .data = data});
+			 (struct completion){ .data_fn = completion, .data = data });
 }
 
-int zoo_aget(zhandle_t *zh, const char *path, int watch, data_completion_t completion, const void *data)
+int zoo_aget(zhandle_t *zh, const char *path, int watch, data_completion_t completion,
+	     const void *data)
 {
 	return zoo_awget(zh, path, watch ? zh->watcher : NULL, zh->context, completion, data);
 }
@@ -567,10 +584,11 @@ int zoo_awexists(zhandle_t *zh, const char *path, watcher_fn watcher, void *cont
 {
 	fz_counts.exists++;
 	return send_read(zh, ZOO_EXISTS_OP, path, watcher, context,
-			 (struct completion){.stat_fn = completion, .data = data});
+			 (struct completion){ .stat_fn = completion, .data = data });
 }
 
-int zoo_aexists(zhandle_t *zh, const char *path, int watch, stat_completion_t completion, const void *data)
+int zoo_aexists(zhandle_t *zh, const char *path, int watch, stat_completion_t completion,
+		const void *data)
 {
 	return zoo_awexists(zh, path, watch ? zh->watcher : NULL, zh->context, completion, data);
 }
@@ -580,26 +598,28 @@ int zoo_awget_children2(zhandle_t *zh, const char *path, watcher_fn watcher, voi
 {
 	fz_counts.children++;
 	return send_read(zh, ZOO_GETCHILDREN2_OP, path, watcher, context,
-			 (struct completion){.strings_fn = completion, .data = data});
+			 (struct completion){ .strings_fn = completion, .data = data });
 }
 
-int zoo_aget_children2(zhandle_t *zh, const char *path, int watch, strings_stat_completion_t completion,
-		       const void *data)
+int zoo_aget_children2(zhandle_t *zh, const char *path, int watch,
+		       strings_stat_completion_t completion, const void *data)
 {
-	return zoo_awget_children2(zh, path, watch ? zh->watcher : NULL, zh->context, completion, data);
+	return zoo_awget_children2(zh, path, watch ? zh->watcher : NULL, zh->context, completion,
+				   data);
 }
 
 int zoo_async(zhandle_t *zh, const char *path, string_completion_t completion, const void *data)
 {
 	fz_counts.syncs++;
 	return send_read(zh, ZOO_SYNC_OP, path, NULL, NULL,
-			 (struct completion){.string_fn = completion, .data = data});
+			 (struct completion){ .string_fn = completion, .data = data });
 }
 
 /* ---- Transactions ---- */
 
 void zoo_create_op_init(zoo_op_t *op, const char *path, const char *value, int valuelen,
-			const struct ACL_vector *acl, int mode, char *path_buffer, int path_buffer_len)
+			const struct ACL_vector *acl, int mode, char *path_buffer,
+			int path_buffer_len)
 {
 	op->type = ZOO_CREATE_OP;
 	op->create_op.path = path;
@@ -639,7 +659,7 @@ void zoo_check_op_init(zoo_op_t *op, const char *path, int version)
 
 static struct fz_op copy_op(const zhandle_t *zh, const zoo_op_t *from, zoo_op_result_t *result)
 {
-	struct fz_op op = {.type = from->type};
+	struct fz_op op = { .type = from->type };
 
 	switch (from->type) {
 	case ZOO_CREATE_OP:
@@ -691,7 +711,7 @@ int zoo_amulti(zhandle_t *zh, int count, const zoo_op_t *ops, zoo_op_result_t *r
 		.count = count,
 	};
 	request = fz_alloc(sizeof(*request));
-	*request = (struct fz_request){.type = ZOO_MULTI_OP, .count = count};
+	*request = (struct fz_request){ .type = ZOO_MULTI_OP, .count = count };
 	request->ops = fz_alloc((size_t)(count + 1) * sizeof(struct fz_op));
 	for (int i = 0; i < count; i++)
 		request->ops[i] = copy_op(zh, &ops[i], &results[i]);
@@ -747,7 +767,8 @@ int zookeeper_interest(zhandle_t *zh, int *fd, int *interest, struct timeval *tv
 	}
 	receive = zh->recv_timeout * 2 / 3 - (now - zh->last_recv);
 	if (receive <= 0)
-		return leave(zh, handle_error(zh, ZOPERATIONTIMEOUT, ETIMEDOUT, "connection timed out"));
+		return leave(zh, handle_error(zh, ZOPERATIONTIMEOUT, ETIMEDOUT,
+					      "connection timed out"));
 	if (is_connected(zh)) {
 		send = zh->recv_timeout / 3 - (now - zh->last_send);
 		if (send <= 0) {
@@ -779,7 +800,8 @@ static int process_greeting(zhandle_t *zh, const struct fz_packet *packet)
 		fz_server_auth(zh->connection, auth->scheme, auth->credential);
 	for (int kind = 0; kind < FZ_WATCH_KINDS; kind++) {
 		for (struct watcher *watcher = zh->tables[kind]; watcher; watcher = watcher->next)
-			fz_server_rewatch(zh->connection, (enum fz_watch_kind)kind, watcher->path, zh->last_zxid);
+			fz_server_rewatch(zh->connection, (enum fz_watch_kind)kind, watcher->path,
+					  zh->last_zxid);
 	}
 	session_event(zh, zh->state);
 	return ZOK;
@@ -794,13 +816,17 @@ static int process_reply(zhandle_t *zh, struct fz_packet *packet)
 		return ZINVALIDSTATE;
 	assert(completion);
 	if (completion->xid != packet->xid)
-		return handle_error(zh, ZRUNTIMEINCONSISTENCY, EAGAIN, "unexpected server response");
+		return handle_error(zh, ZRUNTIMEINCONSISTENCY, EAGAIN,
+				    "unexpected server response");
 	dequeue(&zh->sent);
 	zh->last_zxid = packet->zxid;
-	if (completion->watcher && completion->type == ZOO_EXISTS_OP && (packet->err == ZOK || missing))
-		add_watcher(&zh->tables[missing ? FZ_WATCH_EXIST : FZ_WATCH_DATA], completion->watcher, false);
+	if (completion->watcher && completion->type == ZOO_EXISTS_OP &&
+	    (packet->err == ZOK || missing))
+		add_watcher(&zh->tables[missing ? FZ_WATCH_EXIST : FZ_WATCH_DATA],
+			    completion->watcher, false);
 	else if (completion->watcher && packet->err == ZOK)
-		add_watcher(&zh->tables[completion->type == ZOO_GETDATA_OP ? FZ_WATCH_DATA : FZ_WATCH_CHILD],
+		add_watcher(&zh->tables[completion->type == ZOO_GETDATA_OP ? FZ_WATCH_DATA
+									   : FZ_WATCH_CHILD],
 			    completion->watcher, false);
 	completion->rc = packet->err;
 	completion->packet = fz_alloc(sizeof(*packet));
@@ -839,7 +865,9 @@ static int process_packet(zhandle_t *zh, struct fz_packet *packet)
 		if (packet->err != ZOK)
 			zh->state = ZOO_AUTH_FAILED_STATE;
 		call_auths(zh, packet->err);
-		return packet->err == ZOK ? ZOK : handle_error(zh, ZAUTHFAILED, EAGAIN, "authentication failed");
+		return packet->err == ZOK
+			       ? ZOK
+			       : handle_error(zh, ZAUTHFAILED, EAGAIN, "authentication failed");
 	case FZ_PING:
 		return ZOK;
 	}
@@ -857,7 +885,8 @@ static int check_events(zhandle_t *zh, int events)
 		return ZINVALIDSTATE;
 	if (events & ZOOKEEPER_WRITE && zh->state == ZOO_CONNECTING_STATE) {
 		if (zh->refused || is_shut(zh))
-			return handle_error(zh, ZCONNECTIONLOSS, ECONNREFUSED, "server refused to accept the client");
+			return handle_error(zh, ZCONNECTIONLOSS, ECONNREFUSED,
+					    "server refused to accept the client");
 		zh->state = ZOO_ASSOCIATING_STATE;
 		return ZOK;
 	}
@@ -869,12 +898,14 @@ static int check_events(zhandle_t *zh, int events)
 	if (got < 0 && errno == EAGAIN)
 		return ZNOTHING;
 	if (!zh->connection)
-		return handle_error(zh, ZCONNECTIONLOSS, EHOSTDOWN, "failed while receiving a server response");
-	if (zh->connection->ended && !zh->connection->head)
+		return handle_error(zh, ZCONNECTIONLOSS, EHOSTDOWN,
+				    "failed while receiving a server response");
+	if (got > 0 && zh->connection->ended && !zh->connection->head)
 		abort(); /* as the real one: the reply to a request that it does not know */
 	packet = fz_server_next(zh->connection);
 	if (!packet)
-		return handle_error(zh, ZCONNECTIONLOSS, EHOSTDOWN, "failed while receiving a server response");
+		return handle_error(zh, ZCONNECTIONLOSS, EHOSTDOWN,
+				    "failed while receiving a server response");
 	zh->last_recv = now_ms();
 	rc = process_packet(zh, packet);
 	fz_packet_free(packet);
@@ -919,8 +950,8 @@ static void parse_hosts(zhandle_t *zh, const char *host)
 	free(copy);
 }
 
-zhandle_t *zookeeper_init2(const char *host, watcher_fn watcher, int recv_timeout, const clientid_t *id,
-			   void *context, int flags, log_callback_fn log)
+zhandle_t *zookeeper_init2(const char *host, watcher_fn watcher, int recv_timeout,
+			   const clientid_t *id, void *context, int flags, log_callback_fn log)
 {
 	zhandle_t *zh = fz_alloc(sizeof(*zh));
 
@@ -946,8 +977,8 @@ zhandle_t *zookeeper_init2(const char *host, watcher_fn watcher, int recv_timeou
 	return zh;
 }
 
-zhandle_t *zookeeper_init(const char *host, watcher_fn watcher, int recv_timeout, const clientid_t *id,
-			  void *context, int flags)
+zhandle_t *zookeeper_init(const char *host, watcher_fn watcher, int recv_timeout,
+			  const clientid_t *id, void *context, int flags)
 {
 	return zookeeper_init2(host, watcher, recv_timeout, id, context, flags, NULL);
 }
@@ -990,7 +1021,7 @@ int zookeeper_close(zhandle_t *zh)
 		return leave(zh, ZOK);
 	}
 	if (is_connected(zh)) {
-		uint32_t packet[3] = {htonl(8), htonl(1), htonl((uint32_t)ZOO_CLOSE_OP)};
+		uint32_t packet[3] = { htonl(8), htonl(1), htonl((uint32_t)ZOO_CLOSE_OP) };
 		bool sent = !is_shut(zh) && zh->connection->fd >= 0 &&
 			    send(zh->fd, packet, sizeof(packet), MSG_NOSIGNAL) == sizeof(packet);
 
@@ -1071,14 +1102,16 @@ const char *zoo_get_current_server(zhandle_t *zh)
 	return zh->addresses[zh->address_now];
 }
 
-struct sockaddr *zookeeper_get_connected_host(zhandle_t *zh, struct sockaddr *address, socklen_t *length)
+struct sockaddr *zookeeper_get_connected_host(zhandle_t *zh, struct sockaddr *address,
+					      socklen_t *length)
 {
 	struct sockaddr_in *in = (struct sockaddr_in *)(void *)address;
 	const char *colon = strrchr(zh->addresses[zh->address_now], ':');
 
 	if (zh->state != ZOO_CONNECTED_STATE || *length < sizeof(*in))
 		return NULL;
-	*in = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	*in = (struct sockaddr_in){ .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	in->sin_port = htons((uint16_t)atoi(colon ? colon + 1 : "0"));
 	*length = sizeof(*in);
 	return address;
@@ -1118,6 +1151,7 @@ int zoo_set_servers_resolution_delay(zhandle_t *zh, int delay_ms)
 
 void zoo_set_debug_level(ZooLogLevel level)
 {
+	log_level = (int)level;
 }
 
 void zoo_set_log_callback(zhandle_t *zh, log_callback_fn log)
@@ -1139,11 +1173,11 @@ const char *zerror(int code)
 		int code;
 		const char *text;
 	} texts[] = {
-		{ZOK, "ok"},
-		{ZCONNECTIONLOSS, "connection loss"},
-		{ZOPERATIONTIMEOUT, "operation timeout"},
-		{ZSESSIONEXPIRED, "session expired"},
-		{ZAUTHFAILED, "authentication failed"},
+		{ ZOK, "ok" },
+		{ ZCONNECTIONLOSS, "connection loss" },
+		{ ZOPERATIONTIMEOUT, "operation timeout" },
+		{ ZSESSIONEXPIRED, "session expired" },
+		{ ZAUTHFAILED, "authentication failed" },
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

@@ -37,7 +37,7 @@ enum fake_zk_way {
 #define X(name, text) name,
 	FAKE_ZK_WAYS(X)
 #undef X
-	FAKE_ZK_WAY_COUNT
+		FAKE_ZK_WAY_COUNT
 };
 const char *fake_zk_way_text(enum fake_zk_way way);
 
@@ -72,8 +72,9 @@ void fake_zk_protect(const char *path, const char *credential);
 
 /* The server's side of sessions. */
 void fake_zk_expire(int64_t session);
-void fake_zk_expire_silently(int64_t session); /* connection stays, unanswered, as behind a partition */
-void fake_zk_disconnect(int64_t session);      /* the server closes the connection */
+void fake_zk_expire_silently(
+	int64_t session);		  /* connection stays, unanswered, as behind a partition */
+void fake_zk_disconnect(int64_t session); /* the server closes the connection */
 bool fake_zk_session_alive(int64_t session);
 unsigned fake_zk_sessions(void);
 
@@ -88,12 +89,13 @@ const char *fake_zk_dump_stats(void);
 struct fake_zk_counts {
 	unsigned requests; /* all below */
 	unsigned gets, exists, children, syncs, multis;
-	unsigned watches;	  /* requests that asked for a watch */
-	unsigned connects;	  /* attempts */
-	unsigned opened, closed;  /* handles */
-	unsigned blocking_closes; /* zookeeper_close() while connected: up to 4.5 s with the real one */
+	unsigned watches;	 /* requests that asked for a watch */
+	unsigned connects;	 /* attempts */
+	unsigned opened, closed; /* handles */
+	unsigned
+		blocking_closes; /* zookeeper_close() while connected: up to 4.5 s with the real one */
 	unsigned closed_sessions; /* ended by their clients */
-	unsigned no_cloexec;	  /* zookeeper_process() with a socket that children would inherit */
+	unsigned no_cloexec; /* zookeeper_process() with a socket that children would inherit */
 };
 struct fake_zk_counts fake_zk_counts(void);
 

@@ -113,7 +113,8 @@ extern struct fake_zk_counts fz_counts;
 void fz_server_reset(void);
 /* The peer's end of a socketpair becomes a connection; NULL: refused. */
 struct fz_connection *fz_server_accept(zhandle_t *handle, int fd);
-void fz_server_greet(struct fz_connection *connection, const clientid_t *id, bool seen, int timeout_ms);
+void fz_server_greet(struct fz_connection *connection, const clientid_t *id, bool seen,
+		     int timeout_ms);
 void fz_server_drop(struct fz_connection *connection); /* closes it: the session lives on */
 /* False: the fate is a silent close, the request was not taken. Else owned (freed) by the server. */
 bool fz_server_take(struct fz_connection *connection, struct fz_request *request);
@@ -132,5 +133,6 @@ bool fz_server_number(unsigned *ret_ordinal);
 
 void *fz_alloc(size_t size); /* zeroed; never NULL */
 char *fz_strdup(const char *text);
-void *fz_memdup(const void *data, int length); /* NULL for NULL or negative length; NUL-terminated */
+void *fz_memdup(const void *data,
+		int length); /* NULL for NULL or negative length; NUL-terminated */
 unsigned fz_handles_free_all(void);

@@ -99,14 +99,15 @@ static struct fz_session *find_session(int64_t id)
 
 static bool shut_by_client(const struct fz_connection *connection)
 {
-	struct pollfd poll_fd = {.fd = connection->fd, .events = POLLIN};
+	struct pollfd poll_fd = { .fd = connection->fd, .events = POLLIN };
 
 	return poll(&poll_fd, 1, 0) > 0 && poll_fd.revents & (POLLHUP | POLLERR);
 }
 
 static void send_token(struct fz_connection *connection)
 {
-	if (connection->token || !connection->head || connection->fd < 0 || (paced && !connection->turn))
+	if (connection->token || !connection->head || connection->fd < 0 ||
+	    (paced && !connection->turn))
 		return;
 	connection->turn = false;
 	connection->token = send(connection->fd, "", 1, MSG_NOSIGNAL) == 1;
@@ -157,7 +158,9 @@ static void arm(struct fz_connection *connection, bool child, const char *path)
 	if (watch)
 		return;
 	watch = fz_alloc(sizeof(*watch));
-	*watch = (struct fz_watch){.next = connection->watches, .child = child, .path = fz_strdup(path)};
+	*watch = (struct fz_watch){ .next = connection->watches,
+				    .child = child,
+				    .path = fz_strdup(path) };
 	connection->watches = watch;
 }
 
@@ -187,7 +190,8 @@ static void send_event(struct fz_connection *connection, int event, const char *
 
 void fz_server_fire(int event, const char *path)
 {
-	for (struct fz_connection *connection = connections; connection; connection = connection->next) {
+	for (struct fz_connection *connection = connections; connection;
+	     connection = connection->next) {
 		bool data = event != ZOO_CHILD_EVENT && disarm(connection, false, path);
 		bool child = (event == ZOO_CHILD_EVENT || event == ZOO_DELETED_EVENT) &&
 			     disarm(connection, true, path);
@@ -220,7 +224,8 @@ static void answer_children(struct fz_packet *packet, const struct fz_node *node
 {
 	packet->strings.data = fz_alloc((size_t)(node->stat.numChildren + 1) * sizeof(char *));
 	for (const struct fz_node *child = node->child; child; child = child->sibling)
-		packet->strings.data[packet->strings.count++] = fz_strdup(strrchr(child->path, '/') + 1);
+		packet->strings.data[packet->strings.count++] =
+			fz_strdup(strrchr(child->path, '/') + 1);
 }
 
 static void answer_read(struct fz_connection *connection, const struct fz_request *request,
@@ -275,7 +280,7 @@ static void conflict(const struct fz_request *request, bool delete)
 	if (request->count)
 		path = request->ops[conflict_operation % (unsigned)request->count].path;
 	snprintf(last_conflict, sizeof(last_conflict), "%s", path);
-	last_conflict_deleted = delete && fake_zk_delete(path) == ZOK;
+	last_conflict_deleted = delete &&fake_zk_delete(path) == ZOK;
 	if (last_conflict_deleted)
 		return;
 	if (fake_zk_set(path, "stranger") == ZNONODE)
@@ -312,11 +317,13 @@ static void meet_fate(struct fz_connection *connection, const struct fz_request 
 		conflict(request, way == FAKE_ZK_CONFLICT_DELETE);
 	if (way == FAKE_ZK_HANG_BEFORE || way == FAKE_ZK_HANG_AFTER)
 		connection->silent = true;
-	if (way != FAKE_ZK_LOST_BEFORE && way != FAKE_ZK_EXPIRED_BEFORE && way != FAKE_ZK_HANG_BEFORE) {
+	if (way != FAKE_ZK_LOST_BEFORE && way != FAKE_ZK_EXPIRED_BEFORE &&
+	    way != FAKE_ZK_HANG_BEFORE) {
 		/* Applied, but a reply only if nothing was lost. */
 		bool silent = connection->silent;
 
-		connection->silent = silent || way == FAKE_ZK_LOST_AFTER || way == FAKE_ZK_EXPIRED_AFTER;
+		connection->silent = silent || way == FAKE_ZK_LOST_AFTER ||
+				     way == FAKE_ZK_EXPIRED_AFTER;
 		apply(connection, request);
 		connection->silent = silent;
 	}
@@ -329,7 +336,7 @@ static void meet_fate(struct fz_connection *connection, const struct fz_request 
 bool fz_server_take(struct fz_connection *connection, struct fz_request *request)
 {
 	struct plan *hook = planned(request->ordinal, true);
-	enum fake_zk_way way;
+	enum fake_zk_way way = FAKE_ZK_LOST_BEFORE;
 	bool fated;
 
 	if (hook) {
@@ -419,7 +426,8 @@ static struct fz_session *new_session(void)
 	return session;
 }
 
-void fz_server_greet(struct fz_connection *connection, const clientid_t *id, bool seen, int timeout_ms)
+void fz_server_greet(struct fz_connection *connection, const clientid_t *id, bool seen,
+		     int timeout_ms)
 {
 	struct fz_packet *packet;
 	struct fz_session *session;
@@ -438,9 +446,9 @@ void fz_server_greet(struct fz_connection *connection, const clientid_t *id, boo
 	if (session->connection)
 		hang_up(session->connection);
 	session->connection = connection;
-	session->timeout_ms = timeout_ms < timeout_min_ms ? timeout_min_ms :
-			      timeout_ms > timeout_max_ms ? timeout_max_ms :
-							    timeout_ms;
+	session->timeout_ms = timeout_ms < timeout_min_ms   ? timeout_min_ms
+			      : timeout_ms > timeout_max_ms ? timeout_max_ms
+							    : timeout_ms;
 	connection->session = session;
 	packet->id = session->id;
 	packet->timeout_ms = session->timeout_ms;
@@ -468,7 +476,7 @@ void fz_server_drop(struct fz_connection *connection)
 static void close_session(struct fz_connection *connection, uint32_t xid)
 {
 	int64_t session = connection->session->id.client_id;
-	uint32_t reply[5] = {htonl(16), xid}; /* length, xid, zxid, err */
+	uint32_t reply[5] = { htonl(16), xid }; /* length, xid, zxid, err */
 
 	fz_counts.closed_sessions++;
 	if (send(connection->fd, reply, sizeof(reply), MSG_NOSIGNAL) == sizeof(reply))
@@ -481,7 +489,8 @@ static void close_session(struct fz_connection *connection, uint32_t xid)
 /* The one packet that is ever written into a socket: "close my session". */
 void fake_zk_pump(void)
 {
-	for (struct fz_connection *connection = connections; connection; connection = connection->next) {
+	for (struct fz_connection *connection = connections; connection;
+	     connection = connection->next) {
 		uint32_t packet[3];
 
 		if (connection->fd < 0 || connection->silent || !connection->session)
@@ -505,7 +514,8 @@ void fake_zk_pace(bool on)
 void fake_zk_turn(void)
 {
 	fake_zk_pump();
-	for (struct fz_connection *connection = connections; connection; connection = connection->next) {
+	for (struct fz_connection *connection = connections; connection;
+	     connection = connection->next) {
 		connection->turn = true;
 		send_token(connection);
 	}
@@ -554,12 +564,12 @@ static void plan(unsigned k, struct plan what)
 
 void fake_zk_fail(unsigned k, enum fake_zk_way way)
 {
-	plan(k, (struct plan){.way = way});
+	plan(k, (struct plan){ .way = way });
 }
 
 void fake_zk_before(unsigned k, void (*fn)(void *userdata, zhandle_t *handle), void *userdata)
 {
-	plan(k, (struct plan){.fn = fn, .userdata = userdata});
+	plan(k, (struct plan){ .fn = fn, .userdata = userdata });
 }
 
 void fake_zk_conflict_operation(unsigned index)
@@ -657,7 +667,7 @@ struct fake_zk_counts fake_zk_counts(void)
 
 static int commit_one(struct fz_op *op, int64_t owner)
 {
-	struct fz_result result = {0};
+	struct fz_result result = { 0 };
 	int rc = fz_tree_commit(op, 1, owner, "super", &result);
 
 	free(result.path);
@@ -667,13 +677,16 @@ static int commit_one(struct fz_op *op, int64_t owner)
 int fake_zk_create(const char *path, const char *data, int64_t owner)
 {
 	char *copy = fz_strdup(path);
-	struct fz_op op = {.type = ZOO_CREATE_OP, .flags = owner ? 1 : 0};
+	struct fz_op op = { .type = ZOO_CREATE_OP, .flags = owner ? 1 : 0 };
 	int rc;
 
 	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = 0;
 		if (!fz_tree_find(copy))
-			commit_one(&(struct fz_op){.type = ZOO_CREATE_OP, .path = copy, .length = -1}, 0);
+			commit_one(&(struct fz_op){ .type = ZOO_CREATE_OP,
+						    .path = copy,
+						    .length = -1 },
+				   0);
 		*slash = '/';
 	}
 	op.path = copy;
@@ -703,7 +716,7 @@ int fake_zk_set(const char *path, const char *data)
 int fake_zk_delete(const char *path)
 {
 	char *copy = fz_strdup(path);
-	struct fz_op op = {.type = ZOO_DELETE_OP, .path = copy, .version = -1};
+	struct fz_op op = { .type = ZOO_DELETE_OP, .path = copy, .version = -1 };
 	int rc = commit_one(&op, 0);
 
 	free(copy);

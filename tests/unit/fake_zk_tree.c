@@ -130,7 +130,7 @@ void fz_tree_reset(void)
 bool fz_tree_may(const struct fz_node *node, const char *credential)
 {
 	return !node->credential || (credential && (strcmp(node->credential, credential) == 0 ||
-					       strcmp(credential, "super") == 0));
+						    strcmp(credential, "super") == 0));
 }
 
 static void count_child_change(struct fz_node *parent, int64_t zxid)
@@ -190,7 +190,8 @@ static int create(const struct fz_op *op, int64_t session, const char *credentia
 	return ZOK;
 }
 
-static int delete(const struct fz_op *op, const char *credential, int64_t zxid, struct change *change)
+static int delete (const struct fz_op *op, const char *credential, int64_t zxid,
+		   struct change *change)
 {
 	struct fz_node *node = fz_tree_find(op->path);
 
@@ -255,7 +256,7 @@ static int apply(const struct fz_op *op, int64_t session, const char *credential
 	case ZOO_CREATE_OP:
 		return create(op, session, credential, zxid, change, result);
 	case ZOO_DELETE_OP:
-		return delete(op, credential, zxid, change);
+		return delete (op, credential, zxid, change);
 	case ZOO_SETDATA_OP:
 		return set(op, credential, zxid, change, result);
 	case ZOO_CHECK_OP:
@@ -356,7 +357,8 @@ int fz_tree_commit(const struct fz_op *ops, int count, int64_t session, const ch
 			continue;
 		}
 		change->type = ops[i].type;
-		rc = results[i].err = apply(&ops[i], session, credential, zxid, change, &results[i]);
+		rc = results[i].err = apply(&ops[i], session, credential, zxid, change,
+					    &results[i]);
 		if (rc != ZOK || ops[i].type == ZOO_CHECK_OP) {
 			free(change);
 			continue;
@@ -383,7 +385,9 @@ void fz_tree_drop_ephemerals(int64_t session)
 			if (!session || node->stat.ephemeralOwner != session)
 				continue;
 			change = fz_alloc(sizeof(*change));
-			*change = (struct change){.type = ZOO_DELETE_OP, .node = node, .next = changes};
+			*change = (struct change){ .type = ZOO_DELETE_OP,
+						   .node = node,
+						   .next = changes };
 			unlink_node(node);
 			count_child_change(node->parent, zxid);
 			changes = change;

@@ -38,13 +38,14 @@ static void on_event(void *userdata, const struct zkh_session_report *report)
 {
 	struct world *world = userdata;
 
-	assert_true(world->turning);
+	assert_true(world->first ? world->first->turning : world->turning);
 	assert_non_null(report->detail);
-	snprintf(world->detail, sizeof(world->detail), "%s", report->detail);
 	if (world->event_count < EVENTS_MAX) {
 		world->events[world->event_count].event = report->event;
 		world->events[world->event_count].fresh = report->fresh;
 		world->events[world->event_count].timeout_ms = report->timeout_ms;
+		snprintf(world->events[world->event_count].detail, sizeof(world->events[0].detail),
+			 "%s", report->detail);
 		world->event_count++;
 	}
 	if (world->on_event)
@@ -73,7 +74,7 @@ struct zkh_session_config world_config(struct world *world)
 	return (struct zkh_session_config){
 		.servers = SERVERS,
 		.root = world->root,
-		.timeout_ms = 400,
+		.timeout_ms = 4000,
 		.seed = 1,
 		.on_event = on_event,
 		.userdata = world,
@@ -86,6 +87,27 @@ void world_open(struct world *world)
 
 	assert_int_equal(zkh_session_create(world->loop, &config, &world->session), 0);
 	assert_true(world_wait_event(world, ZKH_CONNECTED, 1));
+}
+
+void world_join(struct world *world, struct world *first)
+{
+	struct zkh_session_config config;
+	int64_t end = world_now_ms() + WAIT_MS;
+
+	memset(world, 0, sizeof(*world));
+	world->first = first;
+	world->root = first->root;
+	world->loop = first->loop;
+	config = world_config(world);
+	assert_int_equal(zkh_session_create(world->loop, &config, &world->session), 0);
+	while (!zkh_session_connected(world->session) && world_now_ms() < end)
+		world_step(first);
+	assert_true(zkh_session_connected(world->session));
+}
+
+void world_leave(struct world *world)
+{
+	world->session = zkh_session_destroy(world->session);
 }
 
 void world_finish(struct world *world)

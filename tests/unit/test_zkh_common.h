@@ -29,9 +29,10 @@ struct world {
 		enum zkh_session_event event;
 		bool fresh;
 		int32_t timeout_ms;
+		char detail[64];
 	} events[EVENTS_MAX];
 	unsigned event_count;
-	char detail[256]; /* of the last event */
+	struct world *first; /* NULL: this is the first */
 	/* Called with every event, may be NULL. */
 	void (*on_event)(struct world *world, const struct zkh_session_report *report);
 	void *userdata;
@@ -39,9 +40,12 @@ struct world {
 
 /* A loop over freshly reset servers; no session yet. */
 void world_init(struct world *world, const char *root);
-/* A session of 400 ms; config may be changed before. */
+/* A session of 4 s; config may be changed before. */
 struct zkh_session_config world_config(struct world *world);
 void world_open(struct world *world); /* and waits until it is connected */
+/* A second session on the loop of the first: world_step(first) turns both; world_leave() before world_finish(first). */
+void world_join(struct world *world, struct world *first);
+void world_leave(struct world *world);
 /* Destroys the session if there is one; asserts that no handle leaked and that nothing would have blocked. */
 void world_finish(struct world *world);
 

@@ -77,8 +77,8 @@ static void be_stranger(const char *key, bool deleted)
 }
 
 /* What the tree looks like when the stranger's change (NULL: none) comes first and then the whole operation. */
-static char *serial_outcome(const struct scenario *scenario, bool rooted, const char *key, bool deleted,
-			    int *ret_result)
+static char *serial_outcome(const struct scenario *scenario, bool rooted, const char *key,
+			    bool deleted, int *ret_result)
 {
 	struct run run;
 	char *dump;
@@ -95,7 +95,8 @@ static char *serial_outcome(const struct scenario *scenario, bool rooted, const 
 }
 
 /* The same without the operation. */
-static char *stranger_alone(const struct scenario *scenario, bool rooted, const char *key, bool deleted)
+static char *stranger_alone(const struct scenario *scenario, bool rooted, const char *key,
+			    bool deleted)
 {
 	struct run run;
 	char *dump;
@@ -107,7 +108,8 @@ static char *stranger_alone(const struct scenario *scenario, bool rooted, const 
 	return dump;
 }
 
-static void check_conflict(struct run *run, bool rooted, const char *outcome, const char *key, bool deleted)
+static void check_conflict(struct run *run, bool rooted, const char *outcome, const char *key,
+			   bool deleted)
 {
 	int serial_result;
 	char *serial = serial_outcome(run->scenario, rooted, key, deleted, &serial_result);
@@ -180,7 +182,8 @@ static void check(struct run *run, bool rooted, enum fake_zk_way way, bool met)
 }
 
 /* False: the fault was not reached, the scenario has fewer requests. */
-static bool run_scenario(const struct scenario *scenario, unsigned k, enum fake_zk_way way, unsigned operation)
+static bool run_scenario(const struct scenario *scenario, unsigned k, enum fake_zk_way way,
+			 unsigned operation)
 {
 	bool hangs = way == FAKE_ZK_HANG_BEFORE || way == FAKE_ZK_HANG_AFTER;
 	bool rooted = (k + way) % 2, met;
@@ -205,7 +208,8 @@ static bool run_scenario(const struct scenario *scenario, unsigned k, enum fake_
 	return met;
 }
 
-static bool run_with(const struct scenario *scenario, unsigned k, enum fake_zk_way way, unsigned operation)
+static bool run_with(const struct scenario *scenario, unsigned k, enum fake_zk_way way,
+		     unsigned operation)
 {
 	bool met;
 
@@ -254,12 +258,13 @@ int main(int argc, char **argv)
 	int failed;
 
 	for (size_t i = 0; i < scenario_count; i++) {
-		CMUnitTestFunction fns[] = {test_faults, test_conflicts};
+		CMUnitTestFunction fns[] = { test_faults, test_conflicts };
 
 		if (argc > 1 && !strstr(scenarios[i].name, argv[1]))
 			continue;
 		for (int j = 0; j < (scenarios[i].check == CHECK_ATOMIC ? 2 : 1); j++) {
-			snprintf(names[count], sizeof(names[0]), "%s%s", scenarios[i].name, j ? ": conflicts" : "");
+			snprintf(names[count], sizeof(names[0]), "%s%s", scenarios[i].name,
+				 j ? ": conflicts" : "");
 			tests[count] = (struct CMUnitTest){
 				.name = names[count],
 				.test_func = fns[j],

@@ -57,12 +57,14 @@ static void prepare_tree(struct run *run)
 	plant(&run->world, "/other", "stays");
 }
 
-static void on_get(void *userdata, int result, const char *data, size_t length, const struct zkh_stat *stat)
+static void on_get(void *userdata, int result, const char *data, size_t length,
+		   const struct zkh_stat *stat)
 {
 	struct run *run = userdata;
 
 	if (result == ZKH_OK)
-		run->seen = length == strlen("one") && strcmp(data, "one") == 0 && stat->data_length == 3;
+		run->seen = length == strlen("one") && strcmp(data, "one") == 0 &&
+			    stat->data_length == 3;
 	ended(run, result);
 }
 
@@ -96,7 +98,8 @@ static void on_children(void *userdata, int result, const char *const *names, si
 	struct run *run = userdata;
 
 	if (result == ZKH_OK)
-		run->seen = count == 2 && names[0][0] + names[1][0] == 'a' + 'b' && stat->children == 2;
+		run->seen = count == 2 && names[0][0] + names[1][0] == 'a' + 'b' &&
+			    stat->children == 2;
 	ended(run, result);
 }
 
@@ -161,10 +164,10 @@ static void on_task(void *userdata, int result, const char *path)
 static int start_write(struct run *run)
 {
 	static const struct zkh_pair pairs[] = {
-		{.path = "/t/a", .data = "1", .length = 1},
-		{.path = "/t/x/y/z", .data = "2", .length = 1},
-		{.path = "/t/b", .data = "3", .length = 1, .versioned = true, .version = 0},
-		{.path = "/fresh", .data = NULL, .length = 0, .versioned = true, .version = -1},
+		{ .path = "/t/a", .data = "1", .length = 1 },
+		{ .path = "/t/x/y/z", .data = "2", .length = 1 },
+		{ .path = "/t/b", .data = "3", .length = 1, .versioned = true, .version = 0 },
+		{ .path = "/fresh", .data = NULL, .length = 0, .versioned = true, .version = -1 },
 	};
 
 	return zkh_write(run->world.session, pairs, 4, on_task, run, &run->task);
@@ -196,7 +199,8 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 
 	if (result == ZKH_OK)
 		run->seen = count == 5 && strcmp(entries[0].path, "/t") == 0 &&
-			    strcmp(entries[4].path, "/t/b/t") == 0 && strcmp(entries[4].data, "four") == 0;
+			    strcmp(entries[4].path, "/t/b/t") == 0 &&
+			    strcmp(entries[4].data, "four") == 0;
 	ended(run, result);
 }
 
@@ -215,13 +219,15 @@ static void prepare_free_lock(struct run *run)
 static void prepare_held_lock(struct run *run)
 {
 	plant(&run->world, "/locks/a", "");
-	assert_int_equal(fake_zk_create(at(&run->world, FOREIGN_LOCK), "them", FOREIGN_SESSION), ZOK);
+	assert_int_equal(fake_zk_create(at(&run->world, FOREIGN_LOCK), "them", FOREIGN_SESSION),
+			 ZOK);
 }
 
 static void prepare_read_lock(struct run *run)
 {
 	plant(&run->world, "/locks/a", "");
-	assert_int_equal(fake_zk_create(at(&run->world, FOREIGN_READ), "them", FOREIGN_SESSION), ZOK);
+	assert_int_equal(fake_zk_create(at(&run->world, FOREIGN_READ), "them", FOREIGN_SESSION),
+			 ZOK);
 }
 
 static void prepare_nothing(struct run *run)
@@ -296,7 +302,8 @@ static void tick_rob(struct run *run)
 
 static int acquire(struct run *run, enum zkh_lock_kind kind, int timeout_ms, zkh_lock_fn fn)
 {
-	return zkh_lock_acquire(run->world.session, kind, "/locks/a", "us", timeout_ms, fn, run, &run->lock);
+	return zkh_lock_acquire(run->world.session, kind, "/locks/a", "us", timeout_ms, fn, run,
+				&run->lock);
 }
 
 static int start_exclusive(struct run *run)
@@ -381,45 +388,49 @@ static void cancel_claim(struct run *run)
 }
 
 const struct scenario scenarios[] = {
-	{"get", CHECK_READ, ZKH_OK, prepare_tree, start_get, cancel_op, NULL},
-	{"get of a missing key", CHECK_READ, ZKH_NO_NODE, prepare_tree, start_get_missing, cancel_op, NULL},
-	{"exists", CHECK_READ, ZKH_OK, prepare_tree, start_exists, cancel_op, NULL},
-	{"children", CHECK_READ, ZKH_OK, prepare_tree, start_children, cancel_op, NULL},
-	{"sync", CHECK_READ, ZKH_OK, prepare_tree, start_sync, cancel_op, NULL},
-	{"tree", CHECK_READ, ZKH_OK, prepare_tree, start_tree, cancel_task, NULL},
-	{"transaction", CHECK_ATOMIC, ZKH_OK, prepare_tree, start_txn, cancel_op, NULL},
-	{"write", CHECK_ATOMIC, ZKH_OK, prepare_tree, start_write, cancel_task, NULL},
-	{"delete", CHECK_ATOMIC, ZKH_OK, prepare_tree, start_delete, cancel_task, NULL},
-	{"delete a tree", CHECK_ATOMIC, ZKH_OK, prepare_tree, start_delete_tree, cancel_task, NULL},
-	{"rename", CHECK_ATOMIC, ZKH_OK, prepare_tree, start_rename, cancel_task, NULL},
-	{"rename to a key that exists", CHECK_ATOMIC, ZKH_NODE_EXISTS, prepare_tree, start_rename_taken,
-	 cancel_task, NULL},
-	{"exclusive lock, free", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_exclusive, cancel_lock,
-	 tick_release},
-	{"exclusive lock, no parents", CHECK_LOCK, ZKH_OK, prepare_nothing, start_exclusive, cancel_lock,
-	 tick_release},
-	{"exclusive lock, contended", CHECK_LOCK, ZKH_OK, prepare_held_lock, start_exclusive, cancel_lock,
-	 tick_foreign},
-	{"exclusive lock, released by its callback", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_inside,
-	 cancel_lock, NULL},
-	{"exclusive lock, robbed", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_exclusive, cancel_lock,
-	 tick_rob},
-	{"exclusive lock, used up by a claim", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_claim,
-	 cancel_claim, tick_claim},
-	{"exclusive lock, timed out", CHECK_LOCK, ZKH_TIMEOUT, prepare_held_lock, start_short, cancel_lock,
-	 tick_release},
-	{"exclusive lock, tried once, free", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_once, cancel_lock,
-	 tick_release},
-	{"exclusive lock, tried once, held", CHECK_LOCK, ZKH_TIMEOUT, prepare_held_lock, start_once,
-	 cancel_lock, tick_release},
-	{"write lock, free", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_write_lock, cancel_lock, tick_release},
-	{"write lock, contended", CHECK_LOCK, ZKH_OK, prepare_held_lock, start_write_lock, cancel_lock,
-	 tick_foreign},
-	{"read lock, free", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_read_lock, cancel_lock, tick_release},
-	{"read lock beside another", CHECK_LOCK, ZKH_OK, prepare_read_lock, start_read_lock, cancel_lock,
-	 tick_release},
-	{"read lock, contended", CHECK_LOCK, ZKH_OK, prepare_held_lock, start_read_lock, cancel_lock,
-	 tick_foreign},
+	{ "get", CHECK_READ, ZKH_OK, prepare_tree, start_get, cancel_op, NULL },
+	{ "get of a missing key", CHECK_READ, ZKH_NO_NODE, prepare_tree, start_get_missing,
+	  cancel_op, NULL },
+	{ "exists", CHECK_READ, ZKH_OK, prepare_tree, start_exists, cancel_op, NULL },
+	{ "children", CHECK_READ, ZKH_OK, prepare_tree, start_children, cancel_op, NULL },
+	{ "sync", CHECK_READ, ZKH_OK, prepare_tree, start_sync, cancel_op, NULL },
+	{ "tree", CHECK_READ, ZKH_OK, prepare_tree, start_tree, cancel_task, NULL },
+	{ "transaction", CHECK_ATOMIC, ZKH_OK, prepare_tree, start_txn, cancel_op, NULL },
+	{ "write", CHECK_ATOMIC, ZKH_OK, prepare_tree, start_write, cancel_task, NULL },
+	{ "delete", CHECK_ATOMIC, ZKH_OK, prepare_tree, start_delete, cancel_task, NULL },
+	{ "delete a tree", CHECK_ATOMIC, ZKH_OK, prepare_tree, start_delete_tree, cancel_task,
+	  NULL },
+	{ "rename", CHECK_ATOMIC, ZKH_OK, prepare_tree, start_rename, cancel_task, NULL },
+	{ "rename to a key that exists", CHECK_ATOMIC, ZKH_NODE_EXISTS, prepare_tree,
+	  start_rename_taken, cancel_task, NULL },
+	{ "exclusive lock, free", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_exclusive,
+	  cancel_lock, tick_release },
+	{ "exclusive lock, no parents", CHECK_LOCK, ZKH_OK, prepare_nothing, start_exclusive,
+	  cancel_lock, tick_release },
+	{ "exclusive lock, contended", CHECK_LOCK, ZKH_OK, prepare_held_lock, start_exclusive,
+	  cancel_lock, tick_foreign },
+	{ "exclusive lock, released by its callback", CHECK_LOCK, ZKH_OK, prepare_free_lock,
+	  start_inside, cancel_lock, NULL },
+	{ "exclusive lock, robbed", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_exclusive,
+	  cancel_lock, tick_rob },
+	{ "exclusive lock, used up by a claim", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_claim,
+	  cancel_claim, tick_claim },
+	{ "exclusive lock, timed out", CHECK_LOCK, ZKH_TIMEOUT, prepare_held_lock, start_short,
+	  cancel_lock, tick_release },
+	{ "exclusive lock, tried once, free", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_once,
+	  cancel_lock, tick_release },
+	{ "exclusive lock, tried once, held", CHECK_LOCK, ZKH_TIMEOUT, prepare_held_lock,
+	  start_once, cancel_lock, tick_release },
+	{ "write lock, free", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_write_lock, cancel_lock,
+	  tick_release },
+	{ "write lock, contended", CHECK_LOCK, ZKH_OK, prepare_held_lock, start_write_lock,
+	  cancel_lock, tick_foreign },
+	{ "read lock, free", CHECK_LOCK, ZKH_OK, prepare_free_lock, start_read_lock, cancel_lock,
+	  tick_release },
+	{ "read lock beside another", CHECK_LOCK, ZKH_OK, prepare_read_lock, start_read_lock,
+	  cancel_lock, tick_release },
+	{ "read lock, contended", CHECK_LOCK, ZKH_OK, prepare_held_lock, start_read_lock,
+	  cancel_lock, tick_foreign },
 };
 const size_t scenario_count = sizeof(scenarios) / sizeof(scenarios[0]);
 
@@ -474,7 +485,7 @@ bool run_finish(struct run *run, bool hangs)
 
 static bool is_lock_node(const char *name, size_t length)
 {
-	static const char *const markers[] = {"__lock__", "__rlock__"};
+	static const char *const markers[] = { "__lock__", "__rlock__" };
 
 	for (int i = 0; i < 2; i++) {
 		size_t tail = strlen(markers[i]) + 10;

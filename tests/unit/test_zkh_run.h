@@ -17,14 +17,14 @@ struct run {
 	struct world world;
 	const struct scenario *scenario;
 	unsigned step;
-	bool done;	 /* the scenario has nothing more to do */
-	bool started;	 /* the call returned 0 */
-	bool is_over;	 /* cancelled or destroyed: no callback is allowed */
+	bool done;    /* the scenario has nothing more to do */
+	bool started; /* the call returned 0 */
+	bool is_over; /* cancelled or destroyed: no callback is allowed */
 	unsigned calls;
-	int result;	 /* of the first callback, or what the call returned */
-	int last;	 /* of the last callback */
-	bool seen;	 /* a read showed what the tree holds */
-	char path[256];	 /* that a task named */
+	int result;	/* of the first callback, or what the call returned */
+	int last;	/* of the last callback */
+	bool seen;	/* a read showed what the tree holds */
+	char path[256]; /* that a task named */
 	struct zkh_op *op;
 	struct zkh_task *task;
 	struct zkh_lock *lock;
