@@ -1,0 +1,113 @@
+"""What tests/bench/run measures."""
+
+import collections
+import contextlib
+import os
+import statistics
+import subprocess
+import uuid
+
+from lab import view
+from lab.node import Node, program, stop_all
+from lab.oracle import Oracle
+from lab.wait import wait_until
+
+# One line of the table. ok: within its bound, or without one.
+Row = collections.namedtuple('Row', 'what median high ratio bound ok')
+
+
+def percentile(values, percent):
+    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
+
+
+def row(what, values_us, floor_us=None, bound=None):
+    """A row of times. floor_us: what they are compared with; bound: the highest ratio of the medians."""
+    median = statistics.median(values_us)
+    ratio = median / floor_us if floor_us else None
+    return Row(what, f'{median / 1000:.2f} ms', f'{percentile(values_us, 99) / 1000:.2f} ms',
+               f'{ratio:.2f}' if ratio else '', f'<= {bound}' if bound else '', not bound or ratio <= bound)
+
+
+@contextlib.contextmanager
+def running(ensemble, directory, count, **config):
+    """`count` nodes under a root of their own; all stopped in the end."""
+    os.makedirs(directory)
+    client = view.connect(ensemble.connect)
+    keys = view.View(client, f'/b-{uuid.uuid4().hex[:12]}')
+    log = os.path.join(directory, 'events')
+    config = {'zookeeper.session-timeout': '10s', 'relinquish.lease-timeout': '3s', **config}
+    nodes = [Node(f'n{i + 1}', ensemble.connect, keys.root, directory, log, config) for i in range(count)]
+    for node in nodes:
+        node.start()
+    try:
+        yield nodes, keys, Oracle(log)
+        stop_all(nodes)
+    finally:
+        for node in nodes:
+            node.close()
+        client.retry(client.delete, keys.root, recursive=True)
+        client.stop()
+        client.close()
+
+
+def claims(ensemble, keys, rounds):
+    """(floor, claim) in us, `rounds` of them."""
+    output = subprocess.run([program('tests/bench/bench_claim'), ensemble.connect, keys.root, str(rounds)],
+                            check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [tuple(map(int, line.split())) for line in output.splitlines()]
+
+
+def bench_claim(ensemble, directory, quick):
+    """Vacancy to committed claim against the floor of two writes one after the other."""
+    rows = []
+    for contenders in (3, 7):
+        with running(ensemble, f'{directory}-{contenders}', contenders) as (_, keys, _):
+            wait_until(lambda keys=keys, n=contenders: list(keys.states().values()).count('secondary') >= n - 1 and
+                       keys.primary(), 20, 'all registered')
+            pairs = claims(ensemble, keys, 30 if quick else 100)
+        floors, times = zip(*pairs)
+        rows.append(row(f'floor beside it: two writes ({contenders} nodes)', floors))
+        rows.append(row(f'vacancy to claim, {contenders} contenders', times, statistics.median(floors), 1.5))
+    return rows
+
+
+def bench_handover(ensemble, directory, quick):
+    """End of the old node's stop command to the start of the new one's start command, against one write."""
+    gaps, writes = [], []
+    with running(ensemble, directory, 3) as (nodes, keys, oracle):
+        for _ in range(5 if quick else 30):
+            old = keys.wait_primary()
+            new = next(node.name for node in nodes if node.name != old)
+            keys.set('primary_node', new)
+            keys.wait_primary(new)
+            events = oracle.events()
+            end = max(e.time_ns for e in events if (e.node, e.event, e.phase) == (old, 'relinquish', 'end'))
+            begin = max(e.time_ns for e in events if (e.node, e.event, e.phase) == (new, 'takeover', 'begin'))
+            gaps.append((begin - end) / 1000)
+            writes += [floor / 2 for floor, _ in floors(ensemble, keys)]
+    return [row('floor beside it: one write', writes),
+            row('handover, stop ended to start begun', gaps, statistics.median(writes), 3)]
+
+
+def floors(ensemble, keys):
+    """Floors alone: claims on a root where nothing runs cannot be, so the vacancy is filled by hand."""
+    other = view.View(keys.client, keys.root + '-floor')
+    keys.client.ensure_path(other.path('primary_node'))
+    pairs = subprocess.run([program('tests/bench/bench_claim'), ensemble.connect, other.root, '5', '--floor-only'],
+                           check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [tuple(map(int, line.split())) for line in pairs.splitlines()]
+
+
+def bench_memory(ensemble, directory, quick):
+    """Resident memory after the first 100 elections and after 1,000."""
+    with running(ensemble, directory, 3) as (nodes, keys, _):
+        keys.wait_primary()
+        claims(ensemble, keys, 100)
+        before = [node.rss_kib() for node in nodes]
+        claims(ensemble, keys, 200 if quick else 900)
+        growth = max(node.rss_kib() - b for node, b in zip(nodes, before))
+    return [Row('memory of a node after 100 elections', f'{max(before)} KiB', '', '', '', True),
+            Row(f'its growth over {200 if quick else 900} more', f'{growth} KiB', '', '', '<= 256 KiB', growth <= 256)]
+
+
+BENCHES = {'claim': bench_claim, 'handover': bench_handover, 'memory': bench_memory}
