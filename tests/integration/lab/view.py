@@ -4,7 +4,7 @@ import collections
 import re
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoNodeError
+from kazoo.exceptions import NodeExistsError, NoNodeError, NotEmptyError
 from kazoo.retry import KazooRetry
 
 from .wait import wait_until
@@ -42,15 +42,26 @@ class View:
     def set(self, key, text):
         """As an operator with a ZooKeeper shell would: created or overwritten, no questions asked."""
         data = text if isinstance(text, bytes) else text.encode()
-        self.client.ensure_path(self.path(key).rpartition('/')[0] or '/')
-        if not self.client.exists(self.path(key)):
-            self.client.create(self.path(key), data)
-        else:
-            self.client.set(self.path(key), data)
+        while True:  # others make and delete it, too
+            try:
+                self.client.retry(self.client.set, self.path(key), data)
+                return
+            except NoNodeError:
+                pass
+            try:
+                self.client.retry(self.client.create, self.path(key), data, makepath=True)
+                return
+            except NodeExistsError:
+                pass
 
     def delete(self, key):
-        """Deletes a tree; fine if it is not there."""
-        self.client.delete(self.path(key), recursive=True)
+        """Deletes a tree; fine if it is not there, and if others add to it meanwhile."""
+        while True:
+            try:
+                self.client.retry(self.client.delete, self.path(key), recursive=True)
+                return
+            except NotEmptyError:
+                pass
 
     def children(self, key):
         try:

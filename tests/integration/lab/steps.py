@@ -1,0 +1,119 @@
+"""What most tests of a cluster do: bring it to rest, make a vacancy, count the claims."""
+
+import collections
+import json
+import re
+
+from kazoo.exceptions import NoNodeError
+
+from .wait import wait_until
+
+# Short waits: most tests look at what happens, not at how long it is waited for.
+QUICK = {
+    'election.lock-timeout': '200ms',
+    'election.transition-delay': '250ms',
+    'election.handover-timeout': '1s',
+}
+
+# A session that expires soon, for tests in which somebody dies without a word.
+MORTAL = {
+    **QUICK,
+    'zookeeper.session-timeout': '1500ms',
+    'relinquish.lease-timeout': '300ms',
+}
+
+
+def settle(keys, oracle, nodes, primary=None, other_than=None, timeout=20.0, idle=()):
+    """Until one node (that one, or another than that) is primary, its work alone runs, and all others wait.
+
+    nodes: those that run. idle: names of the ones among them that are clients. Returns the primary's name.
+    """
+    names = {node.name for node in nodes}
+
+    def at_rest():
+        name = keys.primary()
+        if name is None or primary not in (None, name) or name == other_than:
+            return None
+        expected = {other: 'client' if other in idle else 'secondary' for other in names - {name}}
+        states = keys.states()
+        if any(states.get(other) != state for other, state in expected.items()):
+            return None
+        # A state may also be what somebody else wrote over the trace of a dead one.
+        if any(keys.get(f'nodes/{other}/alive') is None for other in names):
+            return None
+        return name if not keys.lock_nodes() and oracle.working() == [name] else None
+    return wait_until(at_rest, timeout, lambda: f'one primary, all others at rest; {keys.summary()}\n'
+                      f'working: {oracle.working()}\n' + ''.join(f'{node.log_tail(12)}\n' for node in nodes))
+
+
+def wait_members(keys, nodes, timeout=15.0):
+    """Until each node has registered: its sign of life is there."""
+    wait_until(lambda: all(keys.get(f'nodes/{node.name}/alive') is not None for node in nodes), timeout,
+               lambda: f'all registered; {keys.summary()}')
+
+
+def by_name(nodes, name):
+    return next(node for node in nodes if node.name == name)
+
+
+def others(nodes, name):
+    return [node for node in nodes if node.name != name]
+
+
+Key = collections.namedtuple('Key', 'text version mzxid czxid')
+
+
+def primary_key(keys):
+    """/primary_node with its versions, None if it is missing."""
+    try:
+        data, stat = keys.client.retry(keys.client.get, keys.path('primary_node'))
+    except NoNodeError:
+        return None
+    return Key(data.decode(errors='replace'), stat.version, stat.mzxid, stat.czxid)
+
+
+def history(keys):
+    """The entries of the history, oldest first, as dicts; strangers' entries left out."""
+    return [json.loads(text) for text in keys.history() if text and text.startswith('{')]
+
+
+class Tally:
+    """Counts what was written to /primary_node from here on, by its version: nothing escapes that."""
+
+    def __init__(self, keys):
+        self.keys = keys
+        self.key = primary_key(keys)
+        self.claims = len(history(keys))
+
+    def writes(self):
+        key = primary_key(self.keys)
+        assert self.key and key.czxid == self.key.czxid, 'the key was made anew'
+        return key.version - self.key.version
+
+    def new_claims(self):
+        return history(self.keys)[self.claims:]
+
+    def check(self, writes, claims, context=''):
+        """So many writes of the key, so many of them claims."""
+        seen = self.writes(), len(self.new_claims())
+        assert seen == (writes, claims), f'{seen[0]} writes and {seen[1]} claims, not {writes} and {claims}: {context}'
+
+
+def check_epoch(keys):
+    """The acting primary's epoch is the mzxid of its claim: nobody wrote the key since."""
+    acting, key = keys.acting(), primary_key(keys)
+    assert acting.epoch == key.mzxid, f'{acting} {key}'
+    return acting.epoch
+
+
+def vacate(keys):
+    """`none` into the key, as an operator does it: only over what was seen. Returns what was seen."""
+    key = primary_key(keys)
+    keys.client.set(keys.path('primary_node'), b'none', version=key.version)
+    return key
+
+
+def moves(node, since=0):
+    """The node's moves as (from, to, reason), as its log tells them."""
+    found = re.findall(r' state_changed: (\w+) -> (\w+): ([^=\n]*?)(?: \w+=|$)', node.log_text()[since:], re.M)
+    return [tuple(move) for move in found]
