@@ -309,7 +309,7 @@ void node_say_junk(struct node *node, const char *path, const char *what)
 	struct log_fields f = fields(node);
 
 	f.target = path;
-	log_event(node->log, EVENT_JUNK_IGNORED, &f, "%s %s: taken as absent", path, what);
+	log_event(node->log, EVENT_JUNK_IGNORED, &f, "%s %s", path, what);
 }
 
 void node_say_missing(struct node *node, const char *path)

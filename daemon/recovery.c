@@ -102,9 +102,8 @@ static void on_node_alive(void *userdata, int result, const struct zkh_stat *sta
 {
 	struct survey_node *node = userdata;
 
-	(void)stat;
 	node->op = NULL;
-	node->alive = result == ZKH_OK;
+	node->alive = result == ZKH_OK && stat->ephemeral_owner;
 	one_answered(node->recovery, result);
 }
 

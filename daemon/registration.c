@@ -87,6 +87,8 @@ static void write_alive(struct registration *reg)
 	alive_format(&reg->self, text, sizeof(text));
 	node_key_path(reg->name, NODE_KEY_ALIVE, path);
 	if (txn) {
+		if (reg->alive_junk)
+			zkh_txn_delete(txn, path, ZKH_ANY_VERSION);
 		if (reg->alive_there)
 			zkh_txn_set_text(txn, path, text, ZKH_ANY_VERSION);
 		else
@@ -174,12 +176,14 @@ static void on_alive(void *userdata, int result, const char *data, size_t length
 	struct registration_report foreign = { .outcome = REGISTRATION_FOREIGN, .path = "" };
 
 	reg->alive_op = NULL;
-	reg->alive_there = result == ZKH_OK;
+	/* One that outlives its session is nobody's. */
+	reg->alive_junk = result == ZKH_OK && !stat->ephemeral_owner;
+	reg->alive_there = result == ZKH_OK && !reg->alive_junk;
 	if (result != ZKH_OK && result != ZKH_NO_NODE) {
 		report_result(reg, result, "");
 		return;
 	}
-	if (result == ZKH_OK && stat->ephemeral_owner != zkh_session_id(reg->session)) {
+	if (reg->alive_there && stat->ephemeral_owner != zkh_session_id(reg->session)) {
 		value_alive(data, length, &foreign.other);
 		foreign.other_session = stat->ephemeral_owner;
 		report(reg, &foreign);

@@ -45,6 +45,7 @@ struct registration {
 	unsigned tries;
 	bool running;
 	bool alive_there; /* ours already */
+	bool alive_junk;  /* in the way, not ephemeral */
 	bool keepalive_there, root_there;
 	bool healthy;
 	char router[16];

@@ -72,7 +72,7 @@ static void take_key(struct view_slot *slot, const char *data, size_t length)
 
 	if (data && !value_name(data, length, name) &&
 	    !(value_text(data, length, text, sizeof(text)) && !strcmp(text, NAME_NONE)))
-		junk(slot, data, length, "is not a node name");
+		junk(slot, data, length, "is not a node name: taken as absent");
 	if (strcmp(name, view->holder) || !view->slots[VIEW_HOLDER].known) {
 		strcpy(view->holder, name);
 		follow_holder(view);
@@ -91,8 +91,31 @@ static void take_post(struct view_slot *slot, const char *data, size_t length,
 		return;
 	/* Whatever it says: while it is there, somebody may be acting. A persistent one has no owner. */
 	view->post_owner = stat->ephemeral_owner ? stat->ephemeral_owner : -1;
-	if (!value_post(data, length, view->primary, &view->epoch))
+	if (!stat->ephemeral_owner)
+		junk(slot, data, length,
+		     "is not ephemeral: nobody takes the role until somebody deletes it");
+	else if (!value_post(data, length, view->primary, &view->epoch))
 		junk(slot, data, length, "does not say NAME EPOCH");
+}
+
+/* A sign of life that outlives its session is none. */
+static bool take_alive(struct view_slot *slot, const char *data, size_t length,
+		       const struct zkh_stat *stat)
+{
+	if (data && !stat->ephemeral_owner)
+		junk(slot, data, length, "is not ephemeral: taken as absent");
+	return data && stat->ephemeral_owner;
+}
+
+static bool take_maintenance(struct view_slot *slot, const char *data, size_t length)
+{
+	char text[8] = "";
+
+	if (data && value_text(data, length, text, sizeof(text)) && !strcmp(text, "true"))
+		return true;
+	if (data && strcmp(text, "false") != 0)
+		junk(slot, data, length, "is neither true nor false: taken as absent");
+	return false;
 }
 
 static void on_data(void *userdata, int result, const char *data, size_t length,
@@ -100,7 +123,6 @@ static void on_data(void *userdata, int result, const char *data, size_t length,
 {
 	struct view_slot *slot = userdata;
 	struct view *view = slot->view;
-	char text[8];
 
 	slot->op = NULL;
 	if (result != ZKH_OK && result != ZKH_NO_NODE)
@@ -119,17 +141,16 @@ static void on_data(void *userdata, int result, const char *data, size_t length,
 		take_post(slot, data, length, stat);
 		break;
 	case VIEW_HOLDER:
-		view->holder_alive = data;
+		view->holder_alive = take_alive(slot, data, length, stat);
 		break;
 	case VIEW_DRAIN:
 		view->drained = data;
 		break;
 	case VIEW_ALIVE:
-		view->alive = data;
+		view->alive = take_alive(slot, data, length, stat);
 		break;
 	case VIEW_MAINTENANCE:
-		view->maintenance = data && value_text(data, length, text, sizeof(text)) &&
-				    !strcmp(text, "true");
+		view->maintenance = take_maintenance(slot, data, length);
 		break;
 	case VIEW_PARTS:
 		assert(false);
