@@ -63,6 +63,13 @@ class View:
             except NotEmptyError:
                 pass
 
+    def sweep(self, key):
+        """One recursive delete, as an operator's: what others put there meanwhile stays."""
+        try:
+            self.client.retry(self.client.delete, self.path(key), recursive=True)
+        except NotEmptyError:
+            pass
+
     def children(self, key):
         try:
             return sorted(self.client.retry(self.client.get_children, self.path(key)))
