@@ -7,7 +7,7 @@
 #include "election_internal.h"
 
 /* Flat and without padding: states are compared and hashed as bytes. */
-static_assert(sizeof(struct election) == 15 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
+static_assert(sizeof(struct election) == 27 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
 	      "padding");
 static_assert(sizeof(struct election_view) == 16, "padding");
 static_assert(sizeof(struct election_event) == 5 * 8 + 16 + 4 + 12, "padding");
@@ -239,6 +239,25 @@ static bool in_contest(struct election_step *s)
 	return false;
 }
 
+/*
+ * A takeover opens a full lease only if the leader knows of a recent touch of the session. The surest way to that is to
+ * attach anew, and the transition delay leaves the time.
+ */
+static bool freshen(struct election_step *s)
+{
+	struct election *e = s->state;
+	int64_t enter_us = e->now_us > e->deadline_us ? e->now_us : e->deadline_us;
+
+	if (lease_fresh(e, enter_us))
+		return true;
+	/* Not sooner than it helps, with a session timeout shorter than the delay. */
+	if (!e->cut && e->now_us >= lease_fresh_since_us(e, enter_us)) {
+		e->cut = 1;
+		election_say(s, ACTION_CUT, REASON_NAMED);
+	}
+	return false;
+}
+
 static bool in_await(struct election_step *s)
 {
 	struct election *e = s->state;
@@ -248,7 +267,7 @@ static bool in_await(struct election_step *s)
 		election_move(s, PHASE_FOLLOW, unwilling(s) ? unwilling(s) : REASON_NOT_NAMED);
 		return true;
 	}
-	if (!e->attached || e->op != OP_NONE || e->now_us < e->deadline_us)
+	if (!e->attached || e->op != OP_NONE || !freshen(s) || e->now_us < e->deadline_us)
 		return false;
 	if (e->view.key != KEY_ME || e->view.post != POST_NONE || e->now_us < e->retry_us)
 		return false;
@@ -430,7 +449,8 @@ static bool in_leave(struct election_step *s)
 		return false;
 	if (depart_overdue(e))
 		return depart(s);
-	if (e->attached && e->now_us >= e->retry_us)
+	/* Only a post that is known to be ours is deleted, so it must be known. */
+	if (e->attached && e->view.post != POST_UNKNOWN && e->now_us >= e->retry_us)
 		election_do(s, OP_LEAVE, 0);
 	return false;
 }
@@ -544,6 +564,8 @@ int64_t election_next_us(const struct election_config *config, const struct elec
 
 	if (e->attached)
 		next_us = soonest(next_us, e->retry_us, now_us);
+	if (e->attached && e->phase == PHASE_AWAIT)
+		next_us = soonest(next_us, lease_fresh_since_us(e, e->deadline_us), now_us);
 	if (e->phase == PHASE_FOLLOW && vacant(e))
 		next_us = soonest(next_us, e->penalty_until_us, now_us);
 	if (e->shutdown)

@@ -227,9 +227,11 @@ struct election_event {
 	X(STOP, "stop")		    /* stop the work; answer: STOPPED */                           \
 	X(KILL, "kill")		    /* too late for an orderly stop; answer: STOPPED */            \
 	X(SELF_FENCE, "self-fence") /* the work is not down at the end of the lease */             \
-	X(RENEW, "renew")     /* committed write with a check of the post; answer: RENEWED */      \
-	X(CUT, "cut")	      /* the server is silent: try the next */                             \
-	X(REFRESH, "refresh") /* read key and post again; answer: VIEW */                          \
+	X(TOUCH, "touch")	    /* any read: keeps the session fresh; answer: RENEWED */       \
+	X(RENEW, "renew") /* committed write with a check of the post; answer: RENEWED */          \
+	X(CUT,                                                                                     \
+	  "cut") /* leave this connection; REASON_NAMED: come back, best to the same server */     \
+	X(REFRESH, "refresh")	      /* read key and post again; answer: VIEW */                  \
 	X(COUNT_PEERS, "count peers") /* answer: PEERS */                                          \
 	X(DEPART, "depart")	      /* nothing is left to do: say farewell and go */
 
@@ -255,6 +257,14 @@ struct election_actions {
 	struct election_action list[ELECTION_ACTIONS_MAX];
 };
 
+/* A request that was answered: it touched the session at the server, and soon at the leader (lease.h). */
+struct election_touch {
+	int64_t sent_us, answered_us;
+};
+
+/* At least a fourth of the session timeout, in steps of a sixteenth or more. */
+#define ELECTION_TOUCHES 5
+
 enum election_lock { LOCK_FREE, LOCK_WAITING, LOCK_HELD };
 enum election_work { WORK_DOWN, WORK_STARTING, WORK_UP, WORK_STOPPING };
 enum election_peers { PEERS_UNKNOWN, PEERS_NONE, PEERS_SOME };
@@ -267,9 +277,13 @@ struct election {
 	int64_t lease_end_us;	/* until then this node may believe that it acts; 0: no lease */
 	int64_t renew_sent_us;	/* renewal under way; 0: none */
 	int64_t renew_next_us;	/* not before */
-	int64_t op_sent_us;	/* transaction under way */
-	int64_t killed_us;	/* when KILL was said in this stop; 0: not */
-	int64_t stop_since_us;	/* when the stop of the work began */
+	struct election_touch
+		touches[ELECTION_TOUCHES]; /* answered on this connection, newest first */
+	int64_t touched_us;    /* the leader is known to have been touched then or later */
+	int64_t down_us;       /* when the connection before this one was lost */
+	int64_t op_sent_us;    /* transaction under way */
+	int64_t killed_us;     /* when KILL was said in this stop; 0: not */
+	int64_t stop_since_us; /* when the stop of the work began */
 	int64_t penalty_until_us;
 	int64_t retry_us;     /* no contention before */
 	int64_t depart_by_us; /* shutdown: leave without an orderly release after that */
@@ -297,7 +311,8 @@ struct election {
 	uint8_t cut;	      /* CUT was said on this connection */
 	uint8_t resume_ok;    /* RESUME: was primary, not in between */
 	uint8_t fence_failed; /* this takeover's fence failed */
-	uint8_t pad[5];
+	uint8_t touch;	      /* what is under way in renew_sent_us is a TOUCH */
+	uint8_t pad[4];
 };
 
 /* What keeps a node from contending: bits. The same function serves the election and `primaryctl explain`. */

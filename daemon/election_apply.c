@@ -71,6 +71,7 @@ static void apply_start(struct election_step *s, const struct election_event *ev
 	struct election *e = s->state;
 
 	assert(e->phase == PHASE_INIT);
+	e->down_us = e->now_us;
 	e->work = WORK_UP;
 	/* What the state file tells is not ours to trust: without a lease nothing is resumed. */
 	if (event->resume != RESUME_COLD && event->lease_end_us > 0) {
@@ -121,6 +122,7 @@ static void session_up(struct election_step *s, const struct election_event *eve
 	e->attached = 1;
 	e->cut = 0;
 	e->session_us = event->session_us;
+	lease_attached(e);
 	e->renew_next_us = e->now_us;
 	forget_view(e);
 }
@@ -130,6 +132,7 @@ static void session_down(struct election_step *s)
 	struct election *e = s->state;
 
 	e->attached = 0;
+	e->down_us = e->now_us;
 	forget_view(e);
 	if (e->phase == PHASE_CONTEND || e->phase == PHASE_LOCK) {
 		drop_lock(s);
@@ -238,6 +241,8 @@ static void apply_done(struct election_step *s, const struct election_event *eve
 	assert(e->op == event->op && e->op != OP_NONE);
 	e->op = OP_NONE;
 	e->op_sent_us = 0;
+	if (event->result != RESULT_UNKNOWN && e->session_us && event->op != OP_ENTER)
+		lease_touched(e, sent_us);
 	switch ((enum election_op)event->op) {
 	case OP_REGISTER:
 		if (event->result == RESULT_OK && e->attached && e->phase == PHASE_OFFLINE) {
@@ -277,7 +282,8 @@ static void apply_lock(struct election_step *s, const struct election_event *eve
 {
 	struct election *e = s->state;
 
-	assert(e->lock != LOCK_FREE);
+	if (e->lock == LOCK_FREE)
+		return; /* given up while the answer was under way */
 	if (event->result == RESULT_OK) {
 		e->lock = LOCK_HELD;
 		return;
@@ -351,8 +357,12 @@ static void apply_renewed(struct election_step *s, const struct election_event *
 	int64_t sent_us = e->renew_sent_us;
 
 	e->renew_sent_us = 0;
-	if (!sent_us || event->result == RESULT_UNKNOWN || e->phase == PHASE_LEAVE)
+	if (!sent_us || event->result == RESULT_UNKNOWN)
 		return;
+	if (e->touch) {
+		lease_touched(e, sent_us);
+		return;
+	}
 	if (event->result != RESULT_OK) {
 		if (holds_post(e))
 			election_unwind(s, REASON_POST_LOST);
@@ -392,6 +402,7 @@ void election_apply(struct election_step *s, const struct election_event *event)
 		session_down(s);
 		break;
 	case ELECTION_SESSION_LOST:
+		e->down_us = e->now_us;
 		session_lost(s);
 		break;
 	case ELECTION_VIEW:

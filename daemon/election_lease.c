@@ -1,16 +1,72 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "election_internal.h"
+
+#include <string.h>
+
 #include "lease.h"
 
 /* The part of the time for a stop that is kept for killing what would not stop. */
 #define KILL_SHARE 8
 
+/* Touches closer to each other than this share of the session timeout are not noted: the oldest count. */
+#define TOUCH_SHARE 16
+
+/* A lease may be this share of the session timeout shorter than the longest. */
+#define FRESH_SHARE 12
+
+void lease_touched(struct election *e, int64_t sent_us)
+{
+	struct election_touch *touches = e->touches;
+
+	if (touches[0].sent_us && sent_us - touches[0].sent_us < e->session_us / TOUCH_SHARE)
+		return;
+	memmove(touches + 1, touches, (ELECTION_TOUCHES - 1) * sizeof(*touches));
+	touches[0] = (struct election_touch){ .sent_us = sent_us, .answered_us = e->now_us };
+}
+
+void lease_attached(struct election *e)
+{
+	memset(e->touches, 0, sizeof(e->touches));
+	/* It cannot have been asked for before the connection before it was lost. */
+	if (e->down_us > e->touched_us)
+		e->touched_us = e->down_us;
+}
+
+/* The latest touch that the leader knows of, if a write sent at sent_us commits. */
+static int64_t proven_us(const struct election *e, int64_t sent_us)
+{
+	int64_t answered_by_us = sent_us - lease_proof_us(e->session_us);
+	int64_t touched_us = e->touched_us;
+
+	for (int i = 0; i < ELECTION_TOUCHES; i++)
+		if (e->touches[i].sent_us > touched_us &&
+		    e->touches[i].answered_us <= answered_by_us)
+			touched_us = e->touches[i].sent_us;
+	return touched_us;
+}
+
 void lease_open(struct election *e, int64_t sent_us)
 {
 	int64_t end_us = sent_us + lease_length_us(e->session_us);
+	int64_t from_touch_us;
 
+	e->touched_us = proven_us(e, sent_us);
+	from_touch_us = e->touched_us + lease_from_touch_us(e->session_us);
+	if (end_us > from_touch_us)
+		end_us = from_touch_us;
 	if (end_us > e->lease_end_us)
 		e->lease_end_us = end_us;
+	lease_touched(e, sent_us);
+}
+
+int64_t lease_fresh_since_us(const struct election *e, int64_t sent_us)
+{
+	return sent_us - e->session_us / 3 - e->session_us / FRESH_SHARE;
+}
+
+bool lease_fresh(const struct election *e, int64_t sent_us)
+{
+	return proven_us(e, sent_us) >= lease_fresh_since_us(e, sent_us);
 }
 
 static int64_t lease_stop_us(const struct election_config *config, const struct election *e)
@@ -45,6 +101,12 @@ bool lease_kept(const struct election *e)
 	return lease_binds(e);
 }
 
+/* On the way to the post: a silent server is noticed in time, and the takeover finds a fresh session. */
+static bool touching(const struct election *e)
+{
+	return e->attached && (e->phase == PHASE_LOCK || e->phase == PHASE_AWAIT);
+}
+
 static int64_t earlier(int64_t a, int64_t b)
 {
 	if (!a || !b)
@@ -63,10 +125,11 @@ void lease_drive(struct election_step *s)
 {
 	struct election *e = s->state;
 
-	if (lease_kept(e) && !e->renew_sent_us && e->now_us >= e->renew_next_us) {
+	if ((lease_kept(e) || touching(e)) && !e->renew_sent_us && e->now_us >= e->renew_next_us) {
 		e->renew_sent_us = e->now_us;
 		e->renew_next_us = e->now_us + lease_renew_us(e->session_us);
-		election_say(s, ACTION_RENEW, REASON_NONE);
+		e->touch = !lease_kept(e);
+		election_say(s, e->touch ? ACTION_TOUCH : ACTION_RENEW, REASON_NONE);
 	}
 	if (cut_us(e) && e->now_us >= cut_us(e)) {
 		e->cut = 1;
@@ -96,14 +159,19 @@ int64_t stop_kill_us(const struct election_config *config, const struct election
 	return kill_us;
 }
 
-/* What was killed gets a moment to die, also when the kill itself came late. */
+/*
+ * What was killed gets a moment to die, also when the kill itself came late. In an orderly stop the lease goes on being
+ * renewed, so its end alone would never come.
+ */
 static int64_t self_fence_us(const struct election_config *config, const struct election *e)
 {
 	int64_t died_us = e->killed_us + config->lease_timeout_us / KILL_SHARE;
+	int64_t patience_us;
 
 	if (e->work != WORK_STOPPING || !e->killed_us || e->self_fenced || !e->lease_end_us)
 		return 0;
-	return died_us > e->lease_end_us ? died_us : e->lease_end_us;
+	patience_us = earlier(e->lease_end_us, e->killed_us + config->lease_timeout_us);
+	return died_us > patience_us ? died_us : patience_us;
 }
 
 void stop_drive(struct election_step *s)
@@ -124,7 +192,7 @@ int64_t lease_next_us(const struct election_config *config, const struct electio
 {
 	int64_t next_us = cut_us(e);
 
-	if (lease_kept(e) && !e->renew_sent_us)
+	if ((lease_kept(e) || touching(e)) && !e->renew_sent_us)
 		next_us = earlier(next_us, e->renew_next_us);
 	if (lease_binds(e))
 		next_us = earlier(next_us, lease_stop_us(config, e));

@@ -4,10 +4,15 @@
 /*
  * The arithmetic of the lease. Pure; all times in microseconds, T is the session timeout that the ensemble granted.
  *
- * A server expires a session between T and T + tick after the last touch it knows of, and a follower reports touches to
- * the leader only every tick/2. Whoever renews every h and got an acknowledgement for what it sent at s is therefore safe
- * until s + T - h - tick/2. With h = T/12 and tick <= T/2 (ZooKeeper's default minSessionTimeout is two ticks) that is
- * s + 2T/3.
+ * The leader expires a session between T and T + tick after the last touch that it knows of. It knows of three kinds
+ * (ZooKeeper 3.8, LearnerHandler and LeaderZooKeeperServer; a committed write through a follower is not among them):
+ * - what a follower reports, every tick/2, about the requests it answered;
+ * - the re-attachment of a session to a server, which the leader itself confirms;
+ * - requests of sessions that are attached to the leader itself.
+ * So what was sent at t and answered at k is known to the leader at k + tick/2 if the follower is still in touch with it,
+ * and a write that commits later than that proves that it was. With tick <= T/2 (ZooKeeper's default
+ * minSessionTimeout is two ticks) tick/2 is at most T/4: an acknowledged write, sent at s, proves every touch that was
+ * answered by s - T/4, and the post cannot vanish before t + T. Renewing every h = T/12 makes that s + 2T/3.
  */
 
 #include <stdbool.h>
@@ -21,10 +26,22 @@ static inline int64_t lease_margin_us(int64_t session_us)
 	return hundredth > 50000 ? hundredth : 50000;
 }
 
-/* From the sending of an acknowledged renewal to the end of the lease. */
+/* The longest lease: from the sending of an acknowledged write to its end. */
 static inline int64_t lease_length_us(int64_t session_us)
 {
 	return session_us * 2 / 3 - lease_margin_us(session_us);
+}
+
+/* From a touch that the leader is known to know of to the end of the lease. */
+static inline int64_t lease_from_touch_us(int64_t session_us)
+{
+	return session_us - lease_margin_us(session_us);
+}
+
+/* A touch answered at k is proven by a write sent at k + this or later. */
+static inline int64_t lease_proof_us(int64_t session_us)
+{
+	return session_us / 4;
 }
 
 /* h: the time between two renewals. */

@@ -219,12 +219,19 @@ static void carry_out(struct node *node, const struct election_action *action)
 	case ACTION_SELF_FENCE:
 		node_self_fence(node);
 		break;
+	case ACTION_TOUCH:
+		writes_touch(&node->writes);
+		break;
 	case ACTION_RENEW:
 		writes_renew(&node->writes);
 		break;
 	case ACTION_CUT:
-		node_say_cut(node);
-		zkh_session_cut(node->session);
+		if (action->reason == REASON_NAMED) {
+			zkh_session_reattach(node->session);
+		} else {
+			node_say_cut(node);
+			zkh_session_cut(node->session);
+		}
 		break;
 	case ACTION_REFRESH:
 		view_refresh(&node->view);

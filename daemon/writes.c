@@ -265,6 +265,24 @@ void writes_renew(struct writes *writes)
 	writes->on_renewed(writes->userdata, RESULT_UNKNOWN);
 }
 
+static void on_touched(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct writes *writes = userdata;
+
+	(void)stat;
+	writes->renewal = NULL;
+	writes->on_renewed(writes->userdata,
+			   result == ZKH_OK || result == ZKH_NO_NODE ? RESULT_OK : RESULT_UNKNOWN);
+}
+
+void writes_touch(struct writes *writes)
+{
+	assert(!writes->renewal);
+	if (zkh_exists(writes->session, PATH_POST, false, on_touched, writes, &writes->renewal) !=
+	    0)
+		writes->on_renewed(writes->userdata, RESULT_UNKNOWN);
+}
+
 /* -- for others to read -- */
 
 static void on_published(void *userdata, int result, const struct zkh_txn_reply *reply)

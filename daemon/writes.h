@@ -58,6 +58,9 @@ void writes_do(struct writes *writes, enum election_op op, int32_t version, int6
 /* Commits a renewal: the post is there, this node's keepalive is set. on_renewed follows exactly once. */
 void writes_renew(struct writes *writes);
 
+/* Reads something, no matter what; on_renewed follows exactly once. Not while a renewal is under way. */
+void writes_touch(struct writes *writes);
+
 /* Writes this router state unless it was the last one written. */
 void writes_publish(struct writes *writes, const char *router_state);
 

@@ -229,6 +229,20 @@ static void link_unrecoverable(struct zkh_session *session, int state, const cha
 	zkh_session_emit(session, ZKH_AUTH_REFUSED, detail);
 }
 
+/*
+ * The library goes two entries on for each lost connection (it steps when the connection fails and again when the next
+ * attempt begins): this leads around the list, so that the next attempt is at the same entry.
+ */
+static void link_stay(struct zkh_session *session)
+{
+	size_t entries = zkh_names_entries(session);
+	size_t steps = (entries - 2 % entries) % entries;
+
+	session->stay = false;
+	for (size_t i = 0; i < steps; i++)
+		zoo_cycle_next_server(session->zh);
+}
+
 /* The connection, or the attempt at one, is over. */
 static void link_lost(struct zkh_session *session, int state)
 {
@@ -248,6 +262,8 @@ static void link_lost(struct zkh_session *session, int state)
 	session->link = ZKH_LINK_NONE;
 	session->cut = NULL;
 	session->to_send = false;
+	if (session->stay)
+		link_stay(session);
 	zkh_link_watch(session, -1, 0);
 	if (state == ZOO_NOTCONNECTED_STATE)
 		link_flush_queues(session);

@@ -23,7 +23,6 @@ size_t zkh_names_entries(const struct zkh_session *session)
 	return session->addresses.count | 1;
 }
 
-
 char *zkh_names_list(struct zkh_session *session)
 {
 	struct zkh_addresses *addresses = &session->addresses;

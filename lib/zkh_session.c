@@ -236,6 +236,17 @@ void zkh_session_cut(struct zkh_session *session)
 	(void)shutdown(session->fd, SHUT_RDWR);
 }
 
+void zkh_session_reattach(struct zkh_session *session)
+{
+	if (!zkh_link_has_socket(session) || session->closing.state == ZKH_CLOSE_ASKED)
+		return;
+	if (session->cut == NULL) {
+		session->cut = "attaching anew";
+		session->stay = session->link == ZKH_LINK_UP;
+	}
+	(void)shutdown(session->fd, SHUT_RDWR);
+}
+
 void zkh_session_renew(struct zkh_session *session)
 {
 	if (session->closing.state != ZKH_CLOSE_NONE)

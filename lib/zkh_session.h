@@ -106,6 +106,12 @@ int zkh_session_close(struct zkh_session *session, int32_t timeout_ms,
 void zkh_session_cut(struct zkh_session *session);
 
 /*
+ * Leaves the present server and attaches to it anew (to the next one if it does not answer): a few milliseconds, after
+ * which the leader knows that the session is alive. A write through a follower does not tell it that.
+ */
+void zkh_session_reattach(struct zkh_session *session);
+
+/*
  * Drops the present connection and opens a new session without waiting for an expiry; the old one
  * and its ephemerals are left to expire on the server. From the loop follow ZKH_DISCONNECTED (if
  * connected), ZKH_EXPIRED and, in time, ZKH_CONNECTED with `fresh`.

@@ -1144,6 +1144,11 @@ int zoo_set_servers(zhandle_t *zh, const char *hosts)
 	return ZOK;
 }
 
+void zoo_cycle_next_server(zhandle_t *zh)
+{
+	(void)zh; /* one server is like the other here */
+}
+
 int zoo_set_servers_resolution_delay(zhandle_t *zh, int delay_ms)
 {
 	return delay_ms < -1 ? ZBADARGUMENTS : ZOK;
