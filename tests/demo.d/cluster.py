@@ -4,7 +4,6 @@ import atexit
 import os
 import shutil
 import socket
-import tempfile
 
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
@@ -50,8 +49,8 @@ class Refused(Exception):
 class Cluster:
     """A directory with everything in it; close() ends and removes all."""
 
-    def __init__(self, nodes, servers):
-        self.directory = tempfile.mkdtemp(prefix='primaryd-demo-')
+    def __init__(self, directory, nodes, servers):
+        self.directory = directory
         self.event_log = os.path.join(self.directory, 'work.log')
         self.oracle = Oracle(self.event_log)
         self.addresses = {f'node{n}': f'127.0.0.{10 + n}' for n in range(1, nodes + 1)}

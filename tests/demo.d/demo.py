@@ -24,6 +24,7 @@ def available_kb():
 
 def arguments():
     parser = argparse.ArgumentParser(prog='tests/demo', add_help=False)
+    parser.add_argument('--directory', required=True)
     parser.add_argument('--once', action='store_true')
     parser.add_argument('--servers', type=int, choices=(1, 3))
     parser.add_argument('--nodes', type=int, choices=range(2, 6), default=3)
@@ -33,13 +34,17 @@ def arguments():
     return options
 
 
-def end_by_signal(number, _):
-    sys.exit(128 + number)
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def ignore_signals():
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def end_by_signal(number, _):
+    ignore_signals()  # one is enough: the others must not disturb the tidying up
+    sys.exit(128 + number)
 
 
 def run_once(cluster):
@@ -60,9 +65,9 @@ def run_once(cluster):
 def main():
     options = arguments()
     logging.getLogger('kazoo').setLevel(logging.CRITICAL + 1)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, end_by_signal)
-    cluster = Cluster(options.nodes, options.servers)
+    cluster = Cluster(options.directory, options.nodes, options.servers)
     keep = options.keep
     try:
         if options.once:
