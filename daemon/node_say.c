@@ -75,10 +75,6 @@ static void say_stop(struct node *node, const struct election *before, struct lo
 static void say_follow(struct node *node, const struct election *before, struct log_fields *f)
 {
 	switch (before->phase) {
-	case PHASE_OFFLINE:
-		log_event(node->log, EVENT_REGISTERED, f, "registered as %s",
-			  node->election_config.coordinator ? "coordinator" : "client");
-		break;
 	case PHASE_AWAIT:
 	case PHASE_ENTER:
 		log_event(node->log, EVENT_TAKEOVER_CANCELLED, f, "takeover called off: %s",
@@ -138,10 +134,13 @@ static void say_move(struct node *node, const struct election *before)
 	/* One event can make several moves; what is said here is the first and the last of them. */
 	if (before->phase == PHASE_LEAVE && e->reason != REASON_SESSION_LOST)
 		say_left(node, f);
+	if (before->phase == PHASE_OFFLINE && e->registered)
+		log_event(node->log, EVENT_REGISTERED, &f, "registered as %s",
+			  node->election_config.coordinator ? "coordinator" : "client");
 	switch ((enum election_phase)e->phase) {
 	case PHASE_CONTEND:
 	case PHASE_LOCK:
-		if (before->phase == PHASE_FOLLOW)
+		if (before->phase != PHASE_CONTEND)
 			say_vacancy(node, &f);
 		break;
 	case PHASE_FOLLOW:
@@ -196,6 +195,20 @@ static void say_state(struct node *node, const struct election *before)
 		  election_phase_text(before->phase), f.state, f.reason);
 }
 
+/* What stands against it now; nothing but a takeover that failed, if nothing does. */
+static const char *why_unwilling(const struct node *node)
+{
+	static const uint32_t obstacles[] = { OBSTACLE_CLIENT, OBSTACLE_SHUTDOWN, OBSTACLE_DRAINED,
+					      OBSTACLE_UNHEALTHY };
+	const struct election *e = &node->election;
+	uint32_t bits = election_own_obstacles(&node->election_config, e);
+
+	for (size_t i = 0; i < sizeof(obstacles) / sizeof(obstacles[0]); i++)
+		if (bits & obstacles[i])
+			return election_obstacle_text(obstacles[i]);
+	return election_reason_text(e->stop_reason);
+}
+
 void node_say_step(struct node *node, const struct election *before)
 {
 	const struct election *e = &node->election;
@@ -215,8 +228,8 @@ void node_say_step(struct node *node, const struct election *before)
 	}
 	if (before->op == OP_HAND_BACK && e->op != OP_HAND_BACK && e->view.key == KEY_NONE) {
 		f = fields(node);
-		f.reason = election_reason_text(e->reason);
-		log_event(node->log, EVENT_HANDED_BACK, &f, "handed the role back");
+		f.reason = why_unwilling(node);
+		log_event(node->log, EVENT_HANDED_BACK, &f, "handed the role back: %s", f.reason);
 	}
 }
 

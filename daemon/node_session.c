@@ -49,7 +49,7 @@ static void connected(struct node *node, const struct zkh_session_report *report
 	if (!lease_fits_session(node, report->timeout_ms))
 		node_refuse(node, EX_CONFIG);
 	node->writes.session = node->session;
-	node->writes.published[0] = '\0';
+	writes_unpublish(&node->writes);
 	read_all(node);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
 	if (!report->fresh && !node->swept)
@@ -64,7 +64,12 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 
 	if (node->farewell)
 		return;
-	node_say_session(node, report);
+	/* Back at once, as a rule; if not, the troubles are said. */
+	if (!node->reattaching ||
+	    (report->event != ZKH_DISCONNECTED && report->event != ZKH_CONNECTED))
+		node_say_session(node, report);
+	if (report->event == ZKH_CONNECTED)
+		node->reattaching = false;
 	switch (report->event) {
 	case ZKH_CONNECTED:
 		connected(node, report);
@@ -180,8 +185,13 @@ static void on_registration(void *userdata, const struct registration_report *re
 		node_say_refused(node, OP_REGISTER, report->result, report->path);
 		break;
 	}
+	/* It wrote the router state of its beginning, which may be another one by now. */
+	writes_unpublish(&node->writes);
 	if (registering)
 		node_post_done(node, OP_REGISTER, result, 0);
+	else if (node->election.attached)
+		writes_publish(&node->writes,
+			       election_router_state(&node->election_config, &node->election));
 	if (node->repair_wanted)
 		node_repair(node);
 }

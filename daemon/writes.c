@@ -303,6 +303,9 @@ void writes_publish(struct writes *writes, const char *router_state)
 
 	if (!*router_state || !strcmp(router_state, writes->published))
 		return;
+	/* These set it themselves; a write sent behind them would stand over theirs. */
+	if (writes->doing == OP_ENTER || writes->doing == OP_LEAVE)
+		return;
 	txn = zkh_txn_create(writes->session);
 	if (!txn)
 		return;
@@ -312,6 +315,11 @@ void writes_publish(struct writes *writes, const char *router_state)
 	writes->publication = NULL;
 	if (zkh_commit(txn, on_published, writes, &writes->publication) == 0)
 		snprintf(writes->published, sizeof(writes->published), "%s", router_state);
+}
+
+void writes_unpublish(struct writes *writes)
+{
+	writes->published[0] = '\0';
 }
 
 static void on_recorded(void *userdata, int result, const struct zkh_txn_reply *reply)

@@ -61,8 +61,11 @@ void writes_renew(struct writes *writes);
 /* Reads something, no matter what; on_renewed follows exactly once. Not while a renewal is under way. */
 void writes_touch(struct writes *writes);
 
-/* Writes this router state unless it was the last one written. */
+/* Writes this router state unless it was the last one written, or a transaction under way sets one. */
 void writes_publish(struct writes *writes, const char *router_state);
+
+/* Somebody else has written it, too: the next writes_publish() writes in any case. */
+void writes_unpublish(struct writes *writes);
 
 /* Adds how long the takeover took to the history entry of the last claim. */
 void writes_record_takeover(struct writes *writes, int64_t duration_us);
