@@ -23,6 +23,14 @@ def wait_until(predicate, timeout=10.0, message='', interval=0.005):
         time.sleep(interval)
 
 
+def stays(predicate, seconds, message='', interval=0.02):
+    """Asserts that predicate() is true and stays so for a while: for what must not happen."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert predicate(), message() if callable(message) else message
+        time.sleep(interval)
+
+
 def boottime_ns():
     """CLOCK_BOOTTIME, the clock of the event log and of the daemon's lease."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
