@@ -126,13 +126,115 @@ void fz_server_rewatch(struct fz_connection *connection, enum fz_watch_kind kind
 		       int64_t last_zxid);
 struct fz_packet *fz_server_next(struct fz_connection *connection); /* NULL: none */
 void fz_server_fire(int event, const char *path);
+
+/* ---- fake_zk_plan.c: faults and hooks ---- */
+
 /* Numbers the requests of all handles; true: this one fails to be marshalled. */
 bool fz_server_number(unsigned *ret_ordinal);
+/* Runs the hook that was planned for it. */
+void fz_plan_hook(unsigned ordinal, zhandle_t *handle);
+/* Its fate, taken off the plan; false: none. */
+bool fz_plan_fate(unsigned ordinal, enum fake_zk_way *ret_way);
+void fz_plan_conflict(const struct fz_request *request, bool delete);
+void fz_plan_reset(void);
 
-/* ---- fake_zk.c ---- */
+/* ---- The client's side ---- */
 
+#define ADDRESSES_MAX 128
+
+/* A watcher as a table entry, a registration, or a delivery. */
+struct fz_watcher {
+	struct fz_watcher *next;
+	watcher_fn fn;
+	void *context;
+	char *path;
+};
+
+struct fz_auth {
+	struct fz_auth *next;
+	char *scheme, *credential;
+	void_completion_t completion;
+	const void *data;
+};
+
+struct fz_completion {
+	struct fz_completion *next;
+	int xid;
+	int type; /* ZOO_*_OP */
+	union {
+		void_completion_t void_fn;
+		stat_completion_t stat_fn;
+		data_completion_t data_fn;
+		strings_stat_completion_t strings_fn;
+		string_completion_t string_fn;
+	};
+	const void *data;
+	struct fz_watcher *watcher;
+	zoo_op_result_t *results;
+	int count;
+	/* How it ended. */
+	int rc;
+	struct fz_packet *packet;   /* also of an event */
+	struct fz_watcher *deliver; /* of an event */
+	int event, state;
+};
+
+struct fz_queue {
+	struct fz_completion *head, **tail;
+};
+
+struct _zhandle {
+	struct _zhandle *next;
+	watcher_fn watcher;
+	void *context;
+	log_callback_fn log;
+	pid_t pid;
+	int fd;
+	int state;
+	clientid_t id;
+	bool seen;
+	int recv_timeout;
+	char *addresses[ADDRESSES_MAX];
+	unsigned address_count, address_next, address_now;
+	char *chroot;
+	bool delay;
+	bool refused; /* the connect fails when it is asked for */
+	int references;
+	bool close_requested;
+	int64_t last_recv, last_send; /* ms */
+	int64_t last_zxid;
+	struct fz_connection *connection;
+	struct fz_request *to_send, **to_send_tail;
+	struct fz_queue sent, finished;
+	struct fz_auth *auths;
+	struct fz_watcher *tables[FZ_WATCH_KINDS];
+};
+
+/* fake_zk_deliver.c: watchers and completions */
+void fz_enqueue(struct fz_queue *queue, struct fz_completion *completion);
+struct fz_completion *fz_dequeue(struct fz_queue *queue);
+void fz_free_watchers(struct fz_watcher *list);
+void fz_free_completion(struct fz_completion *completion);
+void fz_add_watcher(struct fz_watcher **list, const struct fz_watcher *what, bool any_path);
+struct fz_watcher *fz_collect_for(zhandle_t *zh, int event, const char *path);
+void fz_process_completions(zhandle_t *zh);
+void fz_session_event(zhandle_t *zh, int state);
+
+/* fake_zk_request.c: what is sent */
+bool fz_is_shut(const zhandle_t *zh);
+int fz_flush_requests(zhandle_t *zh);
+
+/* fake_zk.c: the loop's side, and the end of a connection */
+int64_t fz_now_ms(void);
+bool fz_is_connected(const zhandle_t *zh);
+void fz_close_socket(zhandle_t *zh);
+void fz_drop_requests(zhandle_t *zh, int rc);
+int fz_leave(zhandle_t *zh, int rc);
+
+/* fake_zk_handle.c */
 void *fz_alloc(size_t size); /* zeroed; never NULL */
 char *fz_strdup(const char *text);
 void *fz_memdup(const void *data,
 		int length); /* NULL for NULL or negative length; NUL-terminated */
 unsigned fz_handles_free_all(void);
+extern int fz_log_level;

@@ -4,26 +4,12 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#define PLANS_MAX 16u
-
-struct plan {
-	unsigned ordinal; /* 0: free */
-	enum fake_zk_way way;
-	void (*fn)(void *userdata, zhandle_t *handle); /* a hook, not a fault */
-	void *userdata;
-};
 
 struct fake_zk_counts fz_counts;
 static struct fz_session *sessions;
 static struct fz_connection *connections;
-static struct plan plans[PLANS_MAX];
-static unsigned conflict_operation;
-static char last_conflict[4096];
-static bool last_conflict_deleted;
 static unsigned failing_connects;
 static enum fake_zk_connect failing_way;
 static int timeout_min_ms, timeout_max_ms;
@@ -273,48 +259,13 @@ static void apply(struct fz_connection *connection, const struct fz_request *req
 	send_packet(connection, packet);
 }
 
-static void conflict(const struct fz_request *request, bool delete)
-{
-	const char *path = request->path;
-
-	if (request->count)
-		path = request->ops[conflict_operation % (unsigned)request->count].path;
-	snprintf(last_conflict, sizeof(last_conflict), "%s", path);
-	last_conflict_deleted = delete &&fake_zk_delete(path) == ZOK;
-	if (last_conflict_deleted)
-		return;
-	if (fake_zk_set(path, "stranger") == ZNONODE)
-		fake_zk_create(path, "stranger", 0);
-}
-
-static struct plan *planned(unsigned ordinal, bool hook)
-{
-	for (unsigned i = 0; i < PLANS_MAX; i++) {
-		if (plans[i].ordinal == ordinal && !plans[i].fn == !hook)
-			return &plans[i];
-	}
-	return NULL;
-}
-
-/* The request's fate; taken off the plan. */
-static bool take_fate(unsigned ordinal, enum fake_zk_way *ret_way)
-{
-	struct plan *plan = planned(ordinal, false);
-
-	if (!plan)
-		return false;
-	*ret_way = plan->way;
-	plan->ordinal = 0;
-	return true;
-}
-
 static void meet_fate(struct fz_connection *connection, const struct fz_request *request,
 		      enum fake_zk_way way)
 {
 	int64_t session = connection->session->id.client_id;
 
 	if (way == FAKE_ZK_CONFLICT_SET || way == FAKE_ZK_CONFLICT_DELETE)
-		conflict(request, way == FAKE_ZK_CONFLICT_DELETE);
+		fz_plan_conflict(request, way == FAKE_ZK_CONFLICT_DELETE);
 	if (way == FAKE_ZK_HANG_BEFORE || way == FAKE_ZK_HANG_AFTER)
 		connection->silent = true;
 	if (way != FAKE_ZK_LOST_BEFORE && way != FAKE_ZK_EXPIRED_BEFORE &&
@@ -335,15 +286,11 @@ static void meet_fate(struct fz_connection *connection, const struct fz_request 
 
 bool fz_server_take(struct fz_connection *connection, struct fz_request *request)
 {
-	struct plan *hook = planned(request->ordinal, true);
 	enum fake_zk_way way = FAKE_ZK_LOST_BEFORE;
 	bool fated;
 
-	if (hook) {
-		hook->ordinal = 0;
-		hook->fn(hook->userdata, connection->handle);
-	}
-	fated = take_fate(request->ordinal, &way);
+	fz_plan_hook(request->ordinal, connection->handle);
+	fated = fz_plan_fate(request->ordinal, &way);
 	if (fated && way == FAKE_ZK_SILENT_CLOSE)
 		return false;
 	if (connection->silent || connection->fd < 0 || !connection->session) {
@@ -355,17 +302,6 @@ bool fz_server_take(struct fz_connection *connection, struct fz_request *request
 	else
 		apply(connection, request);
 	fz_request_free(request);
-	return true;
-}
-
-bool fz_server_number(unsigned *ret_ordinal)
-{
-	struct plan *plan = planned(++fz_counts.requests, false);
-
-	*ret_ordinal = fz_counts.requests;
-	if (!plan || plan->way != FAKE_ZK_MARSHALLING)
-		return false;
-	plan->ordinal = 0;
 	return true;
 }
 
@@ -521,77 +457,21 @@ void fake_zk_turn(void)
 	}
 }
 
-const char *fake_zk_way_text(enum fake_zk_way way)
-{
-	static const char *const texts[] = {
-#define X(name, text) text,
-		FAKE_ZK_WAYS(X)
-#undef X
-	};
-
-	return texts[way];
-}
-
 void fz_server_reset(void)
 {
 	while (connections)
 		fz_server_drop(connections);
 	while (sessions)
 		free_session(sessions);
-	memset(plans, 0, sizeof(plans));
+	fz_plan_reset();
 	memset(&fz_counts, 0, sizeof(fz_counts));
 	paced = false;
-	conflict_operation = 0;
-	last_conflict[0] = 0;
 	failing_connects = 0;
 	timeout_min_ms = 100;
 	timeout_max_ms = 600000;
 	last_session = 0x7000;
 	free(accepted_credential);
 	accepted_credential = NULL;
-}
-
-static void plan(unsigned k, struct plan what)
-{
-	struct plan *slot = planned(0, false);
-
-	for (unsigned i = 0; i < PLANS_MAX && !slot; i++)
-		slot = plans[i].ordinal ? NULL : &plans[i];
-	assert(slot && k > 0);
-	*slot = what;
-	slot->ordinal = fz_counts.requests + k;
-}
-
-void fake_zk_fail(unsigned k, enum fake_zk_way way)
-{
-	plan(k, (struct plan){ .way = way });
-}
-
-void fake_zk_before(unsigned k, void (*fn)(void *userdata, zhandle_t *handle), void *userdata)
-{
-	plan(k, (struct plan){ .fn = fn, .userdata = userdata });
-}
-
-void fake_zk_conflict_operation(unsigned index)
-{
-	conflict_operation = index;
-}
-
-const char *fake_zk_last_conflict(bool *ret_deleted)
-{
-	*ret_deleted = last_conflict_deleted;
-	return last_conflict;
-}
-
-unsigned fake_zk_unplan(void)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < PLANS_MAX; i++) {
-		count += plans[i].ordinal != 0;
-		plans[i].ordinal = 0;
-	}
-	return count;
 }
 
 void fake_zk_fail_connects(unsigned count, enum fake_zk_connect way)
@@ -663,103 +543,4 @@ unsigned fake_zk_sessions(void)
 struct fake_zk_counts fake_zk_counts(void)
 {
 	return fz_counts;
-}
-
-static int commit_one(struct fz_op *op, int64_t owner)
-{
-	struct fz_result result = { 0 };
-	int rc = fz_tree_commit(op, 1, owner, "super", &result);
-
-	free(result.path);
-	return rc;
-}
-
-int fake_zk_create(const char *path, const char *data, int64_t owner)
-{
-	char *copy = fz_strdup(path);
-	struct fz_op op = { .type = ZOO_CREATE_OP, .flags = owner ? 1 : 0 };
-	int rc;
-
-	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = 0;
-		if (!fz_tree_find(copy))
-			commit_one(&(struct fz_op){ .type = ZOO_CREATE_OP,
-						    .path = copy,
-						    .length = -1 },
-				   0);
-		*slash = '/';
-	}
-	op.path = copy;
-	op.data = (char *)(uintptr_t)data;
-	op.length = data ? (int)strlen(data) : -1;
-	rc = commit_one(&op, owner);
-	free(copy);
-	return rc;
-}
-
-int fake_zk_set(const char *path, const char *data)
-{
-	char *copy = fz_strdup(path);
-	struct fz_op op = {
-		.type = ZOO_SETDATA_OP,
-		.path = copy,
-		.data = (char *)(uintptr_t)data,
-		.length = data ? (int)strlen(data) : -1,
-		.version = -1,
-	};
-	int rc = commit_one(&op, 0);
-
-	free(copy);
-	return rc;
-}
-
-int fake_zk_delete(const char *path)
-{
-	char *copy = fz_strdup(path);
-	struct fz_op op = { .type = ZOO_DELETE_OP, .path = copy, .version = -1 };
-	int rc = commit_one(&op, 0);
-
-	free(copy);
-	return rc;
-}
-
-void fake_zk_protect(const char *path, const char *credential)
-{
-	struct fz_node *node = fz_tree_find(path);
-
-	assert(node);
-	free(node->credential);
-	node->credential = fz_strdup(credential);
-}
-
-bool fake_zk_stat(const char *path, struct Stat *ret_stat)
-{
-	const struct fz_node *node = fz_tree_find(path);
-
-	if (node)
-		*ret_stat = node->stat;
-	return node;
-}
-
-const char *fake_zk_data(const char *path)
-{
-	const struct fz_node *node = fz_tree_find(path);
-
-	return !node ? NULL : node->data ? node->data : "";
-}
-
-const char *fake_zk_dump(void)
-{
-	static char *text;
-
-	free(text);
-	return text = fz_tree_dump(false);
-}
-
-const char *fake_zk_dump_stats(void)
-{
-	static char *text;
-
-	free(text);
-	return text = fz_tree_dump(true);
 }

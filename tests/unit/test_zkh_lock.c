@@ -318,6 +318,15 @@ static void test_timeout(void **state)
 	finish(pair, 2);
 }
 
+static void note_over(struct world *world, const struct zkh_session_report *report)
+{
+	const struct contender *contender = world->userdata;
+
+	/* The holder knows by then: it must not act on while the new session is being opened. */
+	if (report->event == ZKH_EXPIRED)
+		assert_true(contender->over);
+}
+
 static void test_lost(void **state)
 {
 	struct contender pair[2];
@@ -328,6 +337,8 @@ static void test_lost(void **state)
 	acquire(&pair[1], ZKH_LOCK_EXCLUSIVE, -1);
 	turns(pair, 12);
 	/* The holder's session expires: it is told, the other one follows. */
+	pair[0].world.on_event = note_over;
+	pair[0].world.userdata = &pair[0];
 	fake_zk_expire(zkh_session_id(pair[0].world.session));
 	assert_true(world_wait(&pair[0].world, &pair[0].over, SOON_MS));
 	assert_int_equal(pair[0].calls, 2);
@@ -338,6 +349,7 @@ static void test_lost(void **state)
 	fake_zk_delete(at(&pair[1].world, zkh_lock_path(pair[1].lock)));
 	assert_true(world_wait(&pair[0].world, &pair[1].over, SOON_MS));
 	assert_int_equal(pair[1].results[1], ZKH_LOST);
+	pair[0].world.on_event = NULL;
 	/* Expired while waiting. */
 	assert_true(world_wait_connected(&pair[0].world));
 	acquire(&pair[0], ZKH_LOCK_EXCLUSIVE, -1);
