@@ -2,19 +2,28 @@
 #pragma once
 
 /*
- * systemd over the bus, on the loop: starts, stops and kills units and hears when they go away. The only file that
- * knows sd-bus. Nothing here waits: every call is asynchronous, and a bus that is gone is opened again.
+ * systemd over the bus, on the loop: starts, stops and kills a unit, with the guard that it is bound to, and hears when it
+ * goes away. The only file that knows sd-bus. Nothing here waits: every call is asynchronous, and a bus that is gone is
+ * opened again.
+ *
+ * The unit must be bound (BindsTo=) to a guard, a unit whose name begins with BUS_GUARD_PREFIX: one that is not is never
+ * started, because nothing would stop it when this daemon dies.
  */
 
 #include <stdbool.h>
 
+#include "bus_parts.h"
+
 struct ev_loop;
 struct bus;
 
-#define BUS_UNIT_SIZE 256
-#define BUS_TEXT_SIZE 256
+#define BUS_TEXT_SIZE 384
+#define BUS_GUARD_PREFIX "primaryd-guard"
 
-/* What a job of ours came to. ok: systemd says `done`. text: its word for it, or the error; valid during the call. */
+/* Asked to kill what this user may not: primaryd-kill@UNIT.service, whose instance is the escaped unit. */
+#define BUS_KILLER "primaryd-kill"
+
+/* What a job of ours came to. text: what happened, or what went wrong; valid during the call. */
 typedef void (*bus_job_fn)(void *userdata, bool ok, const char *text);
 
 /* The unit's ActiveState changed, or was read after the bus (re)opened: "active", "failed", "inactive" ... */
@@ -30,21 +39,26 @@ struct bus_options {
 	void *userdata;
 };
 
-/* Returns 0 or -ENOMEM. The bus itself is opened from the loop, again and again until it answers. */
+/* Returns 0 or -ENOMEM. A bus that does not answer is opened again and again from the loop. */
 int bus_create(struct ev_loop *loop, const struct bus_options *options, struct bus **ret_bus);
 
 /* Takes NULL. Returns NULL. Running jobs go on; their callbacks do not run. */
 struct bus *bus_destroy(struct bus *bus);
 
 /*
- * Starts or stops the unit; `done` runs exactly once, from the loop, unless a later job of this bus object takes its
- * place or the object is destroyed. A bus that is not there fails the job. A unit that does not exist is stopped.
+ * Starts a new guard, and when that watches, the unit. `done` runs exactly once, from the loop, unless a later job of
+ * this bus object takes its place or the object is destroyed. A bus that is not there fails the job.
  */
 void bus_start_unit(struct bus *bus, bus_job_fn done);
+
+/*
+ * Stops the unit; ok when it and all that systemd stops along with it are down, whoever stopped them. `done` as above.
+ * A unit that does not exist is down.
+ */
 void bus_stop_unit(struct bus *bus, bus_job_fn done);
 
-/* SIGKILL to every process of the unit and of the units that are part of it (PartOf=). */
+/* SIGKILL to every process of the unit and of what systemd stops along with it. */
 void bus_kill_unit(struct bus *bus);
 
-/* As told last; "" while it is not known. */
-const char *bus_active_state(const struct bus *bus);
+/* The work is down, the lease disarmed: the guard may end. Nobody waits for it. */
+void bus_stop_guard(struct bus *bus);

@@ -79,6 +79,9 @@ int guard_start(struct guard *guard, guard_done_fn done);
  */
 int guard_adopt(struct guard *guard);
 
+/* Tells it to look at the lease now: after one that was set to end sooner than the guard had seen. */
+void guard_poke(struct guard *guard);
+
 /* A guard reported ready, or was adopted, and has not been seen dead. */
 bool guard_is_alive(const struct guard *guard);
 

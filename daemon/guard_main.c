@@ -6,12 +6,17 @@
 #include "guard_command.h"
 #include "lease_file.h"
 #include "lock_file.h"
+#include "log.h"
+#include "log_internal.h"
+#include "notify.h"
 #include "timer.h"
 #include "work_lock.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -27,12 +32,32 @@
 struct guard {
 	struct guard_args args;
 	struct lease_file *lease;
+	struct log *log; /* NULL: plain lines */
 	uint64_t watch;
 	int timer_fd, signal_fd;
 	int64_t end_us, timeout_us; /* as of the last look */
 };
 
 enum look { LOOK_LATER, LOOK_OVER, LOOK_DONE };
+
+/* With the event's fields where they are understood, else as a line like the others. */
+static void say(struct guard *g, enum event event, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void say(struct guard *g, enum event event, const char *format, ...)
+{
+	const struct log_fields fields = { .epoch = lease_file_epoch(g->lease) };
+	char text[256];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (g->log != NULL)
+		log_event(g->log, event, &fields, "guard: %s", text);
+	else
+		guard_say(LOG_WARNING, "%s", text);
+}
 
 static enum look look(struct guard *g)
 {
@@ -198,9 +223,9 @@ static void stop_work(struct guard *g)
 	if (down)
 		(void)lease_file_set_mark(g->lease, g->watch, LEASE_STOPPED);
 	if (g->args.command != NULL)
-		guard_say(LOG_WARNING, "%s %lld ms before the end of the lease",
-			  down ? "the work is down" : "gave up",
-			  (long long)(g->end_us - time_boot_us()) / 1000);
+		say(g, EVENT_GUARD_DONE, "%s %lld ms before the end of the lease",
+		    down ? "the work is down" : "gave up",
+		    (long long)(g->end_us - time_boot_us()) / 1000);
 }
 
 /* Not when its exit is all that is needed. */
@@ -216,8 +241,8 @@ static bool act(struct guard *g)
 	int lock_fd = -1;
 	bool acted;
 
-	guard_say(LOG_WARNING, "the lease of epoch %lld was not extended",
-		  (long long)lease_file_epoch(g->lease));
+	say(g, EVENT_GUARD_ACTS, "the lease of epoch %lld was not extended",
+	    (long long)lease_file_epoch(g->lease));
 	acted = (!has_something_to_stop(g) || await_turn(g, &lock_fd)) && decide(g);
 	if (acted)
 		stop_work(g);
@@ -282,6 +307,14 @@ static void detach(int keep_fd)
 	(void)close_range(keep_fd < 0 ? 3 : (unsigned)keep_fd + 1, ~0U, 0);
 }
 
+static void open_log(struct guard *g)
+{
+	const struct log_options options = { .node = g->args.node, .target = LOG_TARGET_JOURNAL };
+
+	if (log_journal_is_behind(STDERR_FILENO) && log_create(&options, &g->log) < 0)
+		g->log = NULL;
+}
+
 static int prepare(struct guard *g)
 {
 	char boot_id[BOOT_ID_SIZE];
@@ -296,6 +329,7 @@ static int prepare(struct guard *g)
 	(void)sigaddset(&signals, SIGINT);
 	(void)sigaddset(&signals, SIGCHLD);
 	(void)sigprocmask(SIG_SETMASK, &signals, NULL);
+	open_log(g);
 	g->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 	g->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (g->signal_fd < 0 || g->timer_fd < 0)
@@ -314,8 +348,11 @@ static void report_ready(int fd)
 {
 	ssize_t n;
 
-	if (fd < 0)
+	if (fd < 0) {
+		/* A service of its own, not the daemon's child. */
+		(void)notify_send("READY=1\nSTATUS=Watching over the lease\n");
 		return;
+	}
 	n = write(fd, "", 1);
 	(void)n;
 	(void)close(fd);
@@ -342,6 +379,7 @@ int guard_main(int argc, char *argv[])
 		report_ready(g.args.ready_fd);
 		r = keep_watch(&g);
 	}
+	g.log = log_destroy(g.log);
 	g.lease = lease_file_close(g.lease);
 	return r;
 }

@@ -18,6 +18,7 @@
 #include "lease_file.h"
 #include "log.h"
 #include "node.h"
+#include "service.h"
 #include "state.h"
 
 /* A reload carries the lock of the runtime directory over to the new image: its descriptor's number. */
@@ -36,6 +37,8 @@ struct daemon {
 	int lock_fd;
 	struct lease_file *lease;
 	struct node *node;
+	struct service service;
+	bool executed_anew; /* a reload brought us here */
 	ev_signal sigterm, sigint, sighup;
 	ev_timer summary; /* says what was left out of a silent log */
 	bool reload_wanted;
@@ -88,9 +91,11 @@ static void execute_anew(struct daemon *d)
 	snprintf(fd, sizeof(fd), "%d", d->lock_fd);
 	setenv(LOCK_FD_VARIABLE, fd, 1);
 	state_lock_inherit(d->lock_fd, true);
+	service_reload_begins(&d->service);
 	execv(d->binary, d->argv);
 	log_event(d->log, EVENT_RELOAD_REFUSED, NULL, "cannot execute %s: %s; this process goes on",
 		  d->binary, strerror(errno));
+	service_reload_failed(&d->service);
 	state_lock_inherit(d->lock_fd, false);
 	unsetenv(LOCK_FD_VARIABLE);
 }
@@ -114,6 +119,7 @@ static void on_status(void *userdata, const struct node *node)
 {
 	struct daemon *d = userdata;
 
+	service_update(&d->service, node);
 	/* A reload waits for a takeover or a stop to end: commands must not lose their parent. */
 	if (d->reload_wanted && node_is_settled(node))
 		ev_feed_event(d->loop, &d->sighup, EV_SIGNAL);
@@ -164,6 +170,7 @@ static int lock_directory(struct daemon *d, char *message, size_t size)
 
 	if (r != 0)
 		return r;
+	d->executed_anew = inherited;
 	d->lock_fd = inherited ? atoi(inherited) : -1;
 	unsetenv(LOCK_FD_VARIABLE);
 	if (d->lock_fd > STDERR_FILENO && state_lock_adopt(directory, d->lock_fd) == 0)
@@ -256,6 +263,7 @@ static int run(struct daemon *d)
 	watch_signal(d, &d->sighup, SIGHUP, on_sighup);
 	ev_timer_init(&d->summary, on_summary, 30., 30.);
 	d->summary.data = d;
+	service_init(&d->service, d->loop, &d->config, d->executed_anew);
 	r = start_node(d);
 	if (r != 0)
 		return r;
@@ -312,6 +320,7 @@ static int start(struct daemon *d, bool check_only)
 
 static void finish(struct daemon *d)
 {
+	service_finish(&d->service);
 	if (d->loop)
 		ev_loop_destroy(d->loop);
 	d->lease = lease_file_close(d->lease);

@@ -22,6 +22,9 @@ static void step(struct node *node, struct election_event *event)
 	node_keep(node);
 	node_say_step(node, &before);
 	if (node->election.phase == PHASE_AWAIT && before.phase != PHASE_AWAIT &&
+	    node->election.attached)
+		recovery_prepare(&node->recovery, node->session);
+	if (node->election.phase == PHASE_AWAIT && before.phase != PHASE_AWAIT &&
 	    before.phase != PHASE_ENTER)
 		node->named_because = before.phase == PHASE_CLAIM ? before.reason
 								  : (uint8_t)REASON_NAMED;
@@ -102,6 +105,8 @@ static void on_done(void *userdata, enum election_op op, enum election_result re
 
 	if (op == OP_CLAIM && result == RESULT_OK)
 		node->lock = zkh_lock_consumed(node->lock);
+	if (op == OP_ENTER && result != RESULT_OK)
+		recovery_cancel(&node->recovery);
 	node_post_done(node, op, result, zxid);
 }
 
@@ -173,6 +178,8 @@ static void do_op(struct node *node, const struct election_action *action)
 	writes_do(&node->writes, (enum election_op)action->op, action->version,
 		  node->election.epoch, node->lock ? zkh_lock_path(node->lock) : NULL,
 		  election_reason_text(action->reason));
+	if (action->op == OP_ENTER)
+		recovery_scan_early(&node->recovery, node->session);
 }
 
 static void do_lock(struct node *node)
@@ -227,6 +234,7 @@ static void carry_out(struct node *node, const struct election_action *action)
 		break;
 	case ACTION_CUT:
 		if (action->reason == REASON_NAMED) {
+			node->reattaching = true;
 			zkh_session_reattach(node->session);
 		} else {
 			node_say_cut(node);
@@ -278,6 +286,11 @@ static void begin(struct node *node, const struct state *resume)
 	struct election_event event = { .type = ELECTION_START, .resume = RESUME_COLD };
 	int64_t lease_end_us = node->lease ? lease_file_end_us(node->lease) : 0;
 
+	/* A guard on standby waits for a takeover that will not come: nothing runs. */
+	if (resume && !resume->work && lease_end_us > 0) {
+		lease_file_disarm(node->lease);
+		lease_end_us = 0;
+	}
 	if (resume && lease_end_us > 0 && resume->session.id) {
 		bool guard_acted = lease_file_mark(node->lease) != LEASE_WATCHED;
 

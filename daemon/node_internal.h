@@ -61,12 +61,14 @@ struct node {
 	bool swept;		  /* lock nodes of the process before were looked for */
 	int64_t foreign_since_us; /* another session holds our name since; 0: no */
 	bool farewell;
+	bool reattaching; /* leaves the server only to come back: not worth a line */
 	int exit_code;
 	struct sweep sweep;
 
 	/* node_work.c */
 	int work_lock;	       /* fd, -1: not held */
 	ev_timer work_retry;   /* while the guard holds it */
+	bool guard_acted;      /* it stopped the work while we thought it was up */
 	bool unit_failed;      /* the unit went away by itself */
 	ev_timer unit_penalty; /* then it may be tried again */
 	bool work_known_down;  /* cold start, and the process before left nothing running */
@@ -111,6 +113,9 @@ void node_work_finish(struct node *node);
 void node_work_start(struct node *node);
 void node_work_stop(struct node *node, uint8_t reason);
 void node_work_kill(struct node *node);
+void node_get_ready(struct node *node);
+void node_stand_down(struct node *node);
+void node_guard_acted(struct node *node);
 void node_self_fence(struct node *node);
 void node_fence(void *userdata, const char *name);
 void node_tell_health(struct node *node, const char *reason);

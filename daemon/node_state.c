@@ -24,11 +24,15 @@ static void keep_lease(struct node *node)
 
 	if (!node->lease || e->phase == PHASE_INIT)
 		return;
+	if (e->phase == PHASE_AWAIT || e->phase == PHASE_ENTER)
+		node_get_ready(node);
+	else if (!election_work_may_run(e) && e->phase != PHASE_RECOVER)
+		node_stand_down(node);
 	/* While a cold start stops what may run, the lease of the process before stays as it is. */
 	if (e->lease_end_us && e->lease_end_us != lease_file_end_us(node->lease)) {
 		lease_file_set_epoch(node->lease, e->epoch);
 		if (!lease_file_set(node->lease, e->lease_end_us) && e->work == WORK_UP)
-			node_post_result(node, ELECTION_HEALTH, RESULT_FAILED, 0);
+			node_guard_acted(node);
 	}
 }
 

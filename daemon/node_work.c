@@ -7,10 +7,14 @@
 #include <sys/reboot.h>
 #include <unistd.h>
 
+#include "work_env.h"
 #include "work_lock.h"
 
 /* While the guard stops the work itself, the lock is asked for again after this long. */
 #define WORK_LOCK_RETRY_S 0.02
+
+/* How far away the lease of a guard on standby is set; extended by half of it. */
+#define STANDBY_US (INT64_C(600) * 1000000)
 
 static struct script_facts facts_for(const struct node *node, const char *event, const char *reason)
 {
@@ -77,6 +81,7 @@ static void start_guarded(struct node *node)
 {
 	const struct script_facts facts = facts_for(node, "takeover",
 						    election_reason_text(node->named_because));
+	int r;
 
 	if (node->election.work != WORK_STARTING)
 		return; /* the guard took its time; meanwhile the takeover was called off */
@@ -91,6 +96,14 @@ static void start_guarded(struct node *node)
 		on_started(node, false);
 		return;
 	}
+	r = *node->config->takeover.unit
+		    ? work_env_write(node->config->node.runtime_directory, &facts)
+		    : 0;
+	if (r < 0)
+		node_say_state_failed(node, r);
+	/* It may have been started during the transition delay, with a lease far away. */
+	if (node->guard)
+		guard_poke(node->guard);
 	work_start(&node->work, &facts);
 	if (node->lease)
 		lease_file_set_group(node->lease, LEASE_GROUP_TAKEOVER,
@@ -126,11 +139,49 @@ void node_work_start(struct node *node)
 		start_guarded(node);
 		return;
 	}
+	if (guard_is_alive(node->guard)) {
+		start_guarded(node);
+		return;
+	}
 	r = guard_start(node->guard, on_guard_ready);
-	if (r < 0) {
+	if (r < 0 && r != -EALREADY) {
 		node_say_guard(node, EVENT_GUARD_FAILED, strerror(-r));
 		on_started(node, false);
 	}
+}
+
+/*
+ * Named: while the transition delay runs, a guard is started and the nodes' names are learnt, so that neither costs
+ * anything between the old primary's stop and our start. The guard's lease is far away until there is a real one.
+ */
+void node_get_ready(struct node *node)
+{
+	int64_t now_us = node->election.now_us;
+
+	if (!node->guard || lease_file_end_us(node->lease) > now_us + STANDBY_US / 2)
+		return;
+	(void)lease_file_set(node->lease, now_us + STANDBY_US);
+	if (!guard_is_alive(node->guard))
+		(void)guard_start(node->guard,
+				  on_guard_ready); /* if not: tried again when it counts */
+}
+
+/* No work, and none to come: nothing to guard. */
+void node_stand_down(struct node *node)
+{
+	if (!node->lease || !lease_file_end_us(node->lease))
+		return;
+	if (node->guard)
+		guard_disarm(node->guard);
+	else
+		lease_file_disarm(node->lease);
+}
+
+/* It stops the work, or did: as far as this node is concerned the work has failed. */
+void node_guard_acted(struct node *node)
+{
+	node->guard_acted = true;
+	node_tell_health(node, "the guard stopped the work");
 }
 
 static void on_guard_died(struct guard *guard, bool acted, void *userdata)
@@ -141,7 +192,7 @@ static void on_guard_died(struct guard *guard, bool acted, void *userdata)
 		/* The lease was over for it; the election will see the same, or hears it here. */
 		node_say_guard(node, EVENT_GUARD_DONE, "");
 		if (node->election.work == WORK_UP)
-			node_post_result(node, ELECTION_HEALTH, RESULT_FAILED, 0);
+			node_guard_acted(node);
 		return;
 	}
 	node_say_guard(node, EVENT_GUARD_FAILED, "it died; another one is started");
@@ -159,15 +210,18 @@ static void on_stopped(void *userdata)
 	if (node->lease)
 		for (int i = 0; i < LEASE_GROUP_COUNT; i++)
 			lease_file_set_group(node->lease, (enum lease_group)i, 0);
+	if (node->guard_acted) {
+		node->guard_acted = false;
+		node_tell_health(node, "");
+	}
 	if (node->unit_failed) {
 		ev_timer_set(&node->unit_penalty, (double)node->config->election.penalty_us / 1e6,
 			     0.);
 		ev_timer_start(node->loop, &node->unit_penalty);
 	}
-	if (node->guard)
-		guard_disarm(node->guard);
-	else if (node->lease)
-		lease_file_disarm(node->lease);
+	node_stand_down(node);
+	if (!node->guard)
+		work_release_guard(&node->work);
 	node_post_result(node, ELECTION_STOPPED, RESULT_OK, 0);
 }
 
@@ -301,7 +355,8 @@ void node_follow(struct node *node)
 /* Health is what the command says and what the unit shows. */
 void node_tell_health(struct node *node, const char *reason)
 {
-	bool ok = !node->unit_failed && (!node->health || health_is_ok(node->health));
+	bool ok = !node->unit_failed && !node->guard_acted &&
+		  (!node->health || health_is_ok(node->health));
 	char text[BUS_UNIT_SIZE + LOG_TEXT_MAX];
 
 	if (node->unit_failed)

@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One node of a survey; two requests at the most are under way for it, one after the other. */
+/* One node of a survey; one request at a time is under way for it. */
 struct survey_node {
 	struct recovery *recovery;
+	struct survey_node *next;
 	struct zkh_op *op;
 	char name[NAME_SIZE];
 	char text[16];
@@ -26,14 +27,17 @@ void recovery_init(struct recovery *recovery, const char *name, recovery_fence_f
 
 static void drop_survey(struct recovery *recovery)
 {
+	struct survey_node *node;
+
 	zkh_op_cancel(recovery->list_op);
 	recovery->list_op = NULL;
-	for (size_t i = 0; i < recovery->n_nodes; i++)
-		zkh_op_cancel(recovery->nodes[i].op);
-	free(recovery->nodes);
-	recovery->nodes = NULL;
+	while ((node = recovery->nodes)) {
+		recovery->nodes = node->next;
+		zkh_op_cancel(node->op);
+		free(node);
+	}
 	recovery->n_nodes = recovery->n_waiting = 0;
-	recovery->surveying = false;
+	recovery->early = recovery->early_done = false;
 }
 
 void recovery_cancel(struct recovery *recovery)
@@ -47,6 +51,11 @@ void recovery_cancel(struct recovery *recovery)
 void recovery_finish(struct recovery *recovery)
 {
 	recovery_cancel(recovery);
+	zkh_op_cancel(recovery->prepare_op);
+	recovery->prepare_op = NULL;
+	free(recovery->names);
+	recovery->names = NULL;
+	recovery->n_names = 0;
 }
 
 /* -- surveys -- */
@@ -54,17 +63,17 @@ void recovery_finish(struct recovery *recovery)
 static int32_t collect_corpses(struct recovery *recovery)
 {
 	recovery->n_corpses = 0;
-	for (size_t i = 0; i < recovery->n_nodes && recovery->n_corpses < CORPSES_MAX; i++) {
-		const struct survey_node *node = &recovery->nodes[i];
+	for (const struct survey_node *node = recovery->nodes; node; node = node->next) {
 		struct corpse *corpse = &recovery->corpses[recovery->n_corpses];
 
 		if (!node->suspect || node->alive)
 			continue;
-		recovery->n_corpses++;
 		strcpy(corpse->name, node->name);
 		strcpy(corpse->router, node->text);
 		corpse->router_version = node->version;
 		recovery->note(recovery->userdata, corpse->name, corpse->router, false);
+		if (++recovery->n_corpses == CORPSES_MAX)
+			break;
 	}
 	return (int32_t)recovery->n_corpses;
 }
@@ -73,8 +82,8 @@ static int32_t count_peers(const struct recovery *recovery)
 {
 	int32_t count = 0;
 
-	for (size_t i = 0; i < recovery->n_nodes; i++)
-		count += recovery->nodes[i].suspect && recovery->nodes[i].alive;
+	for (const struct survey_node *node = recovery->nodes; node; node = node->next)
+		count += node->suspect && node->alive;
 	return count;
 }
 
@@ -84,13 +93,17 @@ static void survey_over(struct recovery *recovery)
 	bool lost = recovery->survey_lost;
 	int32_t count = 0;
 
+	if (recovery->early) {
+		recovery->early_done = true;
+		return;
+	}
 	if (!lost)
 		count = recovery->for_peers ? count_peers(recovery) : collect_corpses(recovery);
 	drop_survey(recovery);
 	on_count(recovery->userdata, lost ? RESULT_UNKNOWN : RESULT_OK, count);
 }
 
-static void one_answered(struct recovery *recovery, int result)
+static void answered(struct recovery *recovery, int result)
 {
 	if (result != ZKH_OK && result != ZKH_NO_NODE)
 		recovery->survey_lost = true;
@@ -104,7 +117,7 @@ static void on_node_alive(void *userdata, int result, const struct zkh_stat *sta
 
 	node->op = NULL;
 	node->alive = result == ZKH_OK && stat->ephemeral_owner;
-	one_answered(node->recovery, result);
+	answered(node->recovery, result);
 }
 
 static void on_node_text(void *userdata, int result, const char *data, size_t length,
@@ -126,7 +139,7 @@ static void on_node_text(void *userdata, int result, const char *data, size_t le
 			return;
 		result = ZKH_UNKNOWN;
 	}
-	one_answered(node->recovery, result);
+	answered(node->recovery, result);
 }
 
 static void ask_node(struct survey_node *node)
@@ -141,6 +154,37 @@ static void ask_node(struct survey_node *node)
 		node->recovery->survey_lost = true;
 }
 
+static void add_node(struct recovery *recovery, const char *name)
+{
+	struct survey_node *node;
+
+	if (!zkh_name_valid(name) || !strcmp(name, recovery->name) ||
+	    recovery->n_nodes == SURVEY_NODES_MAX)
+		return;
+	node = calloc(1, sizeof(*node));
+	if (!node) {
+		recovery->survey_lost = true;
+		return;
+	}
+	node->recovery = recovery;
+	node->next = recovery->nodes;
+	recovery->nodes = node;
+	recovery->n_nodes++;
+	strcpy(node->name, name);
+	ask_node(node);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static bool asked_already(const struct recovery *recovery, const char *name)
+{
+	return recovery->n_names && strlen(name) < NAME_SIZE &&
+	       bsearch(name, recovery->names, recovery->n_names, NAME_SIZE, compare_names);
+}
+
 static void on_list(void *userdata, int result, const char *const *names, size_t count,
 		    const struct zkh_stat *stat)
 {
@@ -148,49 +192,78 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 
 	(void)stat;
 	recovery->list_op = NULL;
-	recovery->survey_lost = result != ZKH_OK && result != ZKH_NO_NODE;
-	if (result == ZKH_OK && count)
-		recovery->nodes = calloc(count, sizeof(*recovery->nodes));
-	if (recovery->nodes) {
-		for (size_t i = 0; i < count && recovery->n_nodes < SURVEY_NODES_MAX; i++) {
-			if (!zkh_name_valid(names[i]) || !strcmp(names[i], recovery->name))
-				continue;
-			recovery->nodes[recovery->n_nodes].recovery = recovery;
-			strcpy(recovery->nodes[recovery->n_nodes++].name, names[i]);
-		}
-	} else if (count) {
-		recovery->survey_lost = true;
-	}
-	for (size_t i = 0; i < recovery->n_nodes; i++)
-		ask_node(&recovery->nodes[i]);
-	if (!recovery->n_waiting)
-		survey_over(recovery);
+	for (size_t i = 0; result == ZKH_OK && i < count; i++)
+		if (!asked_already(recovery, names[i]))
+			add_node(recovery, names[i]);
+	answered(recovery, result);
 }
 
+/* The list and the nodes known by name are asked for in one flush; the list tells of those that are new. */
 static void survey(struct recovery *recovery, struct zkh_session *session, bool for_peers,
-		   recovery_count_fn on_count)
+		   bool early)
 {
 	drop_survey(recovery);
+	recovery->early = early;
 	recovery->session = session;
 	recovery->for_peers = for_peers;
-	recovery->on_count = on_count;
-	recovery->surveying = true;
+	recovery->survey_lost = false;
+	recovery->n_waiting = 1; /* the list */
 	if (zkh_children(session, PATH_NODES, false, on_list, recovery, &recovery->list_op) != 0) {
-		recovery->surveying = false;
-		on_count(recovery->userdata, RESULT_UNKNOWN, 0);
+		answered(recovery, ZKH_UNKNOWN);
+		return;
 	}
+	for (size_t i = 0; i < recovery->n_names; i++)
+		add_node(recovery, recovery->names[i]);
 }
 
 void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 		   recovery_count_fn on_count)
 {
-	survey(recovery, session, false, on_count);
+	bool early = recovery->early;
+
+	recovery->on_count = on_count;
+	recovery->early = false;
+	if (!early)
+		survey(recovery, session, false, false);
+	else if (recovery->early_done)
+		survey_over(recovery);
+}
+
+void recovery_scan_early(struct recovery *recovery, struct zkh_session *session)
+{
+	survey(recovery, session, false, true);
 }
 
 void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,
 			  recovery_count_fn on_count)
 {
-	survey(recovery, session, true, on_count);
+	recovery->on_count = on_count;
+	survey(recovery, session, true, false);
+}
+
+static void on_names(void *userdata, int result, const char *const *names, size_t count,
+		     const struct zkh_stat *stat)
+{
+	struct recovery *recovery = userdata;
+
+	(void)stat;
+	recovery->prepare_op = NULL;
+	free(recovery->names);
+	recovery->n_names = 0;
+	recovery->names = result == ZKH_OK && count ? calloc(count, NAME_SIZE) : NULL;
+	if (!recovery->names)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (zkh_name_valid(names[i]))
+			strcpy(recovery->names[recovery->n_names++], names[i]);
+	qsort(recovery->names, recovery->n_names, NAME_SIZE, compare_names);
+}
+
+void recovery_prepare(struct recovery *recovery, struct zkh_session *session)
+{
+	zkh_op_cancel(recovery->prepare_op);
+	recovery->prepare_op = NULL;
+	zkh_children(session, PATH_NODES, false, on_names, recovery, &recovery->prepare_op);
 }
 
 /* -- fencing -- */

@@ -43,10 +43,17 @@ struct recovery {
 
 	/* One survey at a time: the nodes' router states or modes, then whether they are alive. */
 	struct zkh_op *list_op;
-	struct survey_node *nodes;
+	struct survey_node *nodes; /* linked */
 	size_t n_nodes, n_waiting;
-	bool surveying, for_peers, survey_lost;
+	bool for_peers, survey_lost;
+	bool early; /* a scan that was not asked for yet */
+	bool early_done;
 	recovery_count_fn on_count;
+
+	/* The nodes that there were at the last look: they can be asked without waiting for a list. */
+	struct zkh_op *prepare_op;
+	char (*names)[NAME_SIZE];
+	size_t n_names;
 
 	struct corpse corpses[CORPSES_MAX];
 	size_t n_corpses;
@@ -66,6 +73,15 @@ void recovery_finish(struct recovery *recovery);
 /* Who died acting? on_count follows once from the loop, or at once. */
 void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 		   recovery_count_fn on_count);
+
+/* A takeover is near: learns the nodes' names, so that the scan needs one round trip. */
+void recovery_prepare(struct recovery *recovery, struct zkh_session *session);
+
+/*
+ * Begins the scan before it is asked for, right behind the takeover transaction: what the server answers after that is as
+ * of after that. recovery_scan() then takes its result; recovery_cancel() drops it.
+ */
+void recovery_scan_early(struct recovery *recovery, struct zkh_session *session);
 
 /* How many other coordinators are alive? */
 void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,

@@ -185,19 +185,13 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	}
 }
 
-static bool is_down(const char *state)
-{
-	return !strcmp(state, "inactive") || !strcmp(state, "failed");
-}
-
 static void on_state(void *userdata, const char *state)
 {
 	struct work *work = userdata;
 
-	if (work->unit_stopping && is_down(state))
-		stopped(work);
-	else if (work->up && !work->stopping &&
-		 (is_down(state) || !strcmp(state, "deactivating"))) {
+	/* A stop of ours is told by its job, which waits for all that hangs on the unit. */
+	if (work->up && !work->stopping &&
+	    (bus_state_is_down(state) || !strcmp(state, "deactivating"))) {
 		work->up = false;
 		work->on_failed(work->userdata, state);
 	}
@@ -230,6 +224,12 @@ int work_init(struct work *work, struct ev_loop *loop, const struct config *conf
 	ev_init(&work->timer, on_timer);
 	work->timer.data = work;
 	return *options.unit ? bus_create(loop, &options, &work->bus) : 0;
+}
+
+void work_release_guard(struct work *work)
+{
+	if (work->bus)
+		bus_stop_guard(work->bus);
 }
 
 void work_finish(struct work *work)

@@ -72,3 +72,6 @@ void work_stop(struct work *work, const struct script_facts *facts);
 
 /* The time for an orderly stop is over: everything in reach is killed; on_stopped follows. */
 void work_kill(struct work *work);
+
+/* The work is down and the lease disarmed: with a unit, the service that guards it may end. */
+void work_release_guard(struct work *work);

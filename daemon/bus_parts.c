@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bus_parts.h"
+
+#include <string.h>
+
+static struct bus_part *find(const struct bus_parts *parts, const char *unit)
+{
+	for (size_t i = 0; i < parts->n; i++)
+		if (!strcmp(parts->list[i].name, unit))
+			return (struct bus_part *)&parts->list[i];
+	return NULL;
+}
+
+void bus_parts_reset(struct bus_parts *parts, const char *unit)
+{
+	parts->n = 0;
+	bus_parts_add(parts, unit);
+}
+
+void bus_parts_again(struct bus_parts *parts)
+{
+	for (size_t i = 0; i < parts->n; i++)
+		parts->list[i].asked = false;
+}
+
+void bus_parts_add(struct bus_parts *parts, const char *unit)
+{
+	struct bus_part *part;
+
+	if (parts->n == BUS_PARTS_MAX || strlen(unit) >= BUS_UNIT_SIZE || find(parts, unit))
+		return;
+	part = &parts->list[parts->n++];
+	strcpy(part->name, unit);
+	part->asked = part->killed = false;
+	part->up = true; /* until somebody says otherwise */
+}
+
+struct bus_part *bus_parts_next(struct bus_parts *parts)
+{
+	for (size_t i = 0; i < parts->n; i++) {
+		if (parts->list[i].asked)
+			continue;
+		parts->list[i].asked = true;
+		return &parts->list[i];
+	}
+	return NULL;
+}
+
+void bus_parts_set_state(struct bus_parts *parts, const char *unit, const char *active_state)
+{
+	struct bus_part *part = find(parts, unit);
+
+	if (part)
+		part->up = !bus_state_is_down(active_state);
+}
+
+const struct bus_part *bus_parts_up(const struct bus_parts *parts)
+{
+	for (size_t i = 0; i < parts->n; i++)
+		if (parts->list[i].up)
+			return &parts->list[i];
+	return NULL;
+}
+
+bool bus_parts_has(const struct bus_parts *parts, const char *unit)
+{
+	return find(parts, unit);
+}
+
+bool bus_state_is_down(const char *active_state)
+{
+	return !strcmp(active_state, "inactive") || !strcmp(active_state, "failed");
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Words to the service manager: KEY=VALUE lines in a datagram to $NOTIFY_SOCKET, as sd_notify(3) has them. Spoken
+ * directly because sd_notify() waits while the manager does not read, and neither a loop that holds a lease nor the
+ * guard may wait.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Longer messages are not sent at all. */
+#define NOTIFY_SIZE 512
+
+/* Somebody wants to be told. */
+bool notify_wanted(void);
+
+/*
+ * Sends one message; without $NOTIFY_SOCKET does nothing. Never waits: what the manager has no room for is lost.
+ * Returns 0 or -errno (-EAGAIN, -EMSGSIZE, ...).
+ */
+int notify_send(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* $WATCHDOG_USEC, if it is meant for this process; 0: no watchdog. */
+int64_t notify_watchdog_us(void);

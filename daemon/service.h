@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What the service manager is told about this daemon: that it is ready, what it is doing, that it is in order
+ * (watchdog), that it executes itself anew, that it stops. Without a service manager all of this does nothing, and no
+ * timer runs.
+ */
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "node.h"
+
+#define SERVICE_STATUS_SIZE 300
+
+struct service {
+	struct ev_loop *loop;
+	const struct config *config;
+	const struct node *node;
+	ev_timer watchdog;
+	char status[SERVICE_STATUS_SIZE]; /* as told last */
+	int64_t epoch;
+	uint8_t phase;
+	bool attached, ready, stopping;
+};
+
+/* config must outlive it. executed_anew: a reload is under way, which ends here. */
+void service_init(struct service *service, struct ev_loop *loop, const struct config *config,
+		  bool executed_anew);
+
+/* Also of one that is zeroed. */
+void service_finish(struct service *service);
+
+/* After every change of the node; says what is new. The node must live until service_finish(). */
+void service_update(struct service *service, const struct node *node);
+
+/* Around the attempt to execute the binary anew. */
+void service_reload_begins(struct service *service);
+void service_reload_failed(struct service *service);
+
+/* What a person reads in `systemctl status`. Returns out. */
+char *service_status(const struct node *node, const struct config *config,
+		     char out[SERVICE_STATUS_SIZE]);
