@@ -54,7 +54,7 @@ extern struct lab lab;
 int lab_setup(void **state);
 int lab_teardown(void **state);
 
-/* The relinquish command: takes that long; LAB_HANG: for ever, and no signal but SIGKILL ends it. */
+/* The relinquish command: takes that long; LAB_HANG: longer than any lease. Only SIGKILL ends it. */
 #define LAB_HANG (-1)
 char *const *lab_command(int run_ms);
 
