@@ -114,9 +114,9 @@ static const char *check_keys(const struct step *s)
 
 static const char *check_channels(const struct step *s)
 {
-	static const uint8_t need_server[] = { ACTION_DO,    ACTION_LOCK,    ACTION_SCAN,
-					       ACTION_RENEW, ACTION_REFRESH, ACTION_COUNT_PEERS,
-					       ACTION_CUT };
+	static const uint8_t need_server[] = { ACTION_DO,	   ACTION_LOCK,	 ACTION_SCAN,
+					       ACTION_RENEW,	   ACTION_TOUCH, ACTION_REFRESH,
+					       ACTION_COUNT_PEERS, ACTION_CUT };
 
 	for (size_t i = 0; i < COUNT(need_server); i++)
 		if (said(s, need_server[i]) && !s->after->attached)
@@ -148,7 +148,12 @@ static const char *check_lease(const struct step *s)
 
 	if (said(s, ACTION_RENEW) && !election_acting(e) && e->phase != PHASE_ENTER)
 		return "a renewal by who does not act";
-	if (said(s, ACTION_RENEW) && s->before->renew_sent_us && !is(s, ELECTION_RENEWED))
+	if (said(s, ACTION_TOUCH) && (e->phase != PHASE_LOCK && e->phase != PHASE_AWAIT))
+		return "a touch by who is not on the way to the post";
+	if (said(s, ACTION_RENEW) + said(s, ACTION_TOUCH) > 1)
+		return "a touch beside a renewal";
+	if (said(s, ACTION_RENEW) + said(s, ACTION_TOUCH) && s->before->renew_sent_us &&
+	    !is(s, ELECTION_RENEWED))
 		return "a renewal while one is under way";
 	if (e->lease_end_us > s->before->lease_end_us && !is(s, ELECTION_RENEWED) &&
 	    !is(s, ELECTION_START) && !(is(s, ELECTION_DONE) && s->event->op == OP_ENTER))

@@ -63,6 +63,22 @@ static void test_claim_conflict(void **state)
 					  "80 view other@3 free     => follow\n");
 }
 
+/* After a long quiet time the leader may not know that the session lives: attached anew, it does. */
+static void test_stale_session(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "60000 view none@2 free   => lock: lock\n"
+					  "60010 lock ok            => claim: do claim@2\n"
+					  "60020 done ok            => await: cut\n"
+					  "60021 down               => await\n"
+					  "60030 up 6000            => await\n"
+					  "60040 view me@3 free     => await\n"
+					  "60520 time               => enter: do enter@3\n"
+					  "60530 done ok            => recover: scan, renew\n");
+}
+
 static void test_contend_delay(void **state)
 {
 	struct play play;
@@ -336,6 +352,7 @@ int main(void)
 		cmocka_unit_test(test_holder_dead),
 		cmocka_unit_test(test_loser),
 		cmocka_unit_test(test_claim_conflict),
+		cmocka_unit_test(test_stale_session),
 		cmocka_unit_test(test_contend_delay),
 		cmocka_unit_test(test_contend_delay_used),
 		cmocka_unit_test(test_version_moved),

@@ -105,7 +105,7 @@ static void test_run_out_reconnected_too_late(void **state)
 				 "4110 time            => stop: renew\n"
 				 "4120 renewed ok      => stop\n"
 				 "4500 stopped         => leave: do leave\n"
-				 "4510 done ok         => await\n");
+				 "4510 done ok         => await: cut\n");
 }
 
 /* What will not stop is killed while there is still time. */
@@ -205,8 +205,9 @@ static void test_run_out_in_recover(void **state)
 					"640 down                 => recover\n"
 					"3560 time                => leave\n"
 					"4000 fenced ok           => leave\n"
-					"5000 up 6000             => leave: do leave\n"
-					"5010 done ok             => follow\n");
+					"5000 up 6000             => leave\n"
+					"5005 view me@3 mine      => leave: do leave\n"
+					"5010 done ok             => await: cut\n");
 }
 
 /* The same session within the lease: looked at, proven by a write, the work untouched. */

@@ -50,12 +50,16 @@ static void append(char *buf, const char *format, ...)
 
 void play_outcome(const struct play *play, char buf[PLAY_TEXT_MAX])
 {
+	int said = 0;
+
 	buf[0] = '\0';
 	append(buf, "%s", election_phase_text(play->state.phase));
 	for (int32_t i = 0; i < play->actions.count; i++) {
 		const struct election_action *action = &play->actions.list[i];
 
-		append(buf, "%s%s", i ? ", " : ": ", election_action_text(action->type));
+		if (action->type == ACTION_TOUCH)
+			continue;
+		append(buf, "%s%s", said++ ? ", " : ": ", election_action_text(action->type));
 		if (action->type != ACTION_DO)
 			continue;
 		append(buf, " %s", election_op_text(action->op));
@@ -63,6 +67,14 @@ void play_outcome(const struct play *play, char buf[PLAY_TEXT_MAX])
 		    action->op != OP_CREATE_KEY)
 			append(buf, "@%" PRId32, action->version);
 	}
+}
+
+static void note_action(struct play *play, const struct election_action *action)
+{
+	if (action->type == ACTION_DO)
+		play->op = action->op;
+	if (action->type == ACTION_RENEW || action->type == ACTION_TOUCH)
+		play->touch = action->type == ACTION_TOUCH;
 }
 
 void play_event(struct play *play, const struct election_event *event)
@@ -75,14 +87,14 @@ void play_event(struct play *play, const struct election_event *event)
 	if (broken)
 		fail_msg("%s: %s", election_event_text(event->type), broken);
 	for (int32_t i = 0; i < play->actions.count; i++)
-		if (play->actions.list[i].type == ACTION_DO)
-			play->op = play->actions.list[i].op;
+		note_action(play, &play->actions.list[i]);
 }
 
 static bool only_renews(const struct play *play, uint8_t phase)
 {
 	for (int32_t i = 0; i < play->actions.count; i++)
-		if (play->actions.list[i].type != ACTION_RENEW)
+		if (play->actions.list[i].type != ACTION_RENEW &&
+		    play->actions.list[i].type != ACTION_TOUCH)
 			return false;
 	return play->state.phase == phase;
 }
@@ -92,7 +104,8 @@ static void play_renewed(struct play *play)
 {
 	struct election_event event = { .now_us = play->state.now_us, .type = ELECTION_RENEWED };
 
-	if (play->renewals_by_hand || !play->state.attached || !play->state.renew_sent_us)
+	if ((play->renewals_by_hand && !play->touch) || !play->state.attached ||
+	    !play->state.renew_sent_us)
 		return;
 	play_event(play, &event);
 	assert_int_equal(play->actions.count, 0);

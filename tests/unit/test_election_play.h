@@ -39,6 +39,7 @@ struct play {
 	int64_t zxid;			 /* of the last write to the key */
 	uint8_t op;			 /* asked for and not answered */
 	bool renewals_by_hand;		 /* the script answers RENEW itself */
+	bool touch; /* what was sent last was a TOUCH, which is answered at once, unseen */
 };
 
 /* T = 6 s: renewed each 500 ms, cut after 750 ms, lease 3940 ms, its stop begins 1000 ms before the end. */

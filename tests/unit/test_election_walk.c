@@ -135,7 +135,8 @@ static void list_answers(const struct walk *walk, struct walk_events *events)
 			event->result = result;
 			event->zxid = walk->core.view.key_mzxid + 2;
 		}
-		if (walk->renew && result != RESULT_FAILED && !(walk->op && walk->op_first))
+		if (walk->renew && result != RESULT_FAILED &&
+		    !(walk->touch && result == RESULT_CONFLICT) && !(walk->op && walk->op_first))
 			add_result(walk, events, ELECTION_RENEWED, result);
 		if (walk->lock == LOCK_WAITING ||
 		    (walk->lock == LOCK_HELD && result > RESULT_CONFLICT))
@@ -271,7 +272,9 @@ static void note_action(struct walk *walk, const struct election_action *action)
 		walk->stop = 1;
 		break;
 	case ACTION_RENEW:
+	case ACTION_TOUCH:
 		walk->renew = 1;
+		walk->touch = action->type == ACTION_TOUCH;
 		walk->op_first = walk->op != OP_NONE;
 		break;
 	case ACTION_REFRESH:
@@ -349,16 +352,20 @@ uint64_t walk_hash(const struct walk *walk)
 	const uint8_t *shell = &walk->op;
 	uint64_t hash = mix((uint64_t)e->session_us, (uint64_t)e->corpses);
 
-	static_assert(sizeof(struct election) == 168, "a new member: does it belong here?");
+	static_assert(sizeof(struct election) == 264, "a new member: does it belong here?");
 	for (size_t i = 0; i < sizeof(ahead_us) / sizeof(ahead_us[0]); i++)
 		hash = mix(hash, ahead(ahead_us[i], e->now_us));
 	hash = mix(hash, ago(e->renew_sent_us, e->now_us));
 	hash = mix(hash, ago(e->op_sent_us, e->now_us));
+	hash = mix(hash, ago(e->touched_us, e->now_us));
+	hash = mix(hash, e->attached ? 0 : ago(e->down_us, e->now_us));
+	for (size_t i = 0; i < ELECTION_TOUCHES; i++)
+		hash = mix(hash, ago(e->touches[i].sent_us, e->now_us));
 	hash = mix(hash, ago(e->killed_us, e->now_us));
 	hash = mix(hash, e->work == WORK_STOPPING ? ago(e->stop_since_us, e->now_us) : 0);
 	for (size_t i = 0; i < 19; i++)
 		hash = mix(hash, bytes[i]);
-	for (size_t i = 0; i < 12; i++)
+	for (size_t i = 0; i < 13; i++)
 		hash = mix(hash, shell[i]);
 	hash = mix(hash, (uint64_t)(view->key | view->post << 8 | view->drained << 16 |
 				    view->maintenance << 24));

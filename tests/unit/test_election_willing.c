@@ -54,9 +54,11 @@ static int64_t fail_takeovers(struct play *play, int times)
 
 	for (int i = 0; i < times; i++) {
 		play_script(play, "+10 lock ok           => claim: do claim@2\n"
-				  "+10 done ok           => await\n"
+				  "+10 done ok           => await: cut\n"
+				  "+1 down               => await\n"
+				  "+9 up 6000            => await\n"
 				  "+1 view me@3 free     => await\n"
-				  "+499 time             => enter: do enter@3\n"
+				  "+489 time             => enter: do enter@3\n"
 				  "+10 done ok           => recover: scan, renew\n"
 				  "+10 corpses 0         => begin: start\n"
 				  "+10 started failed    => stop: stop, do hand back@3\n");
@@ -79,7 +81,7 @@ static void test_penalty_doubles(void **state)
 
 	for (int times = 1; times <= 8; times++) {
 		play_init(&play);
-		play_script(&play, PLAY_FOLLOWING "50 view none@2 free => lock: lock\n");
+		play_script(&play, PLAY_FOLLOWING "20000 view none@2 free => lock: lock\n");
 		assert_int_equal(fail_takeovers(&play, times),
 				 penalty_s[times - 1] * 1000 * PLAY_MS);
 	}
@@ -91,12 +93,14 @@ static void test_penalty_forgotten(void **state)
 	struct play play;
 
 	play_init(&play);
-	play_script(&play, PLAY_FOLLOWING "50 view none@2 free => lock: lock\n");
+	play_script(&play, PLAY_FOLLOWING "20000 view none@2 free => lock: lock\n");
 	fail_takeovers(&play, 3);
 	play_script(&play, "+10 lock ok            => claim: do claim@2\n"
-			   "+10 done ok            => await\n"
+			   "+10 done ok            => await: cut\n"
+			   "+1 down                => await\n"
+			   "+9 up 6000             => await\n"
 			   "+1 view me@3 free      => await\n"
-			   "+499 time              => enter: do enter@3\n"
+			   "+489 time              => enter: do enter@3\n"
 			   "+10 done ok            => recover: scan, renew\n"
 			   "+10 corpses 0          => begin: start\n"
 			   "+10 started ok         => primary\n");
