@@ -381,6 +381,9 @@ static void in_vacated(struct election_step *s)
 	if (!e->attached || e->op != OP_NONE || e->now_us < e->deadline_us ||
 	    e->now_us < e->retry_us)
 		return;
+	/* Released by an operator in maintenance: it goes on acting, only operators name anybody. */
+	if (e->view.maintenance)
+		return;
 	if (e->view.key == KEY_MISSING)
 		election_do(s, OP_CREATE_KEY, 0);
 	else if (vacant(e))

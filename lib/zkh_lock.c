@@ -38,6 +38,9 @@ void zkh_lock_free(struct zkh_lock *lock)
 		lock->state = ZKH_LOCK_OVER;
 		return;
 	}
+	for (size_t i = 0; i < lock->junk_count; i++)
+		free(lock->junk[i]);
+	free(lock->waited_for);
 	free(lock->identifier);
 	free(lock);
 }
@@ -171,6 +174,24 @@ static void lock_acquired(struct zkh_lock *lock)
 
 /* ---- Waiting for the predecessor ---- */
 
+static bool is_junk(const struct zkh_lock *lock, const char *name)
+{
+	for (size_t i = 0; i < lock->junk_count; i++)
+		if (strcmp(lock->junk[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* True when the predecessor was put on the list of those that are passed over. */
+static bool note_junk(struct zkh_lock *lock)
+{
+	if (lock->junk_count == ZKH_LOCK_JUNK_MAX || lock->waited_for == NULL)
+		return false;
+	lock->junk[lock->junk_count++] = lock->waited_for;
+	lock->waited_for = NULL;
+	return true;
+}
+
 static void on_predecessor_read(void *userdata, int result, const char *const *names, size_t count,
 				const struct zkh_stat *stat)
 {
@@ -178,9 +199,9 @@ static void on_predecessor_read(void *userdata, int result, const char *const *n
 
 	(void)names;
 	(void)count;
-	(void)stat;
 	lock->read_op = NULL;
-	if (result == ZKH_NO_NODE)
+	if (result == ZKH_NO_NODE ||
+	    (result == ZKH_OK && stat->ephemeral_owner == 0 && note_junk(lock)))
 		zkh_lock_list(lock);
 	else if (result != ZKH_OK)
 		zkh_lock_trouble(lock, result);
@@ -203,6 +224,8 @@ static void lock_watch_predecessor(struct zkh_lock *lock, const char *name)
 	int r;
 
 	zkh_watch_remove(&lock->watch);
+	free(lock->waited_for);
+	lock->waited_for = strdup(name);
 	lock->watch.fn = on_predecessor_event;
 	lock->watch.userdata = lock;
 	r = zkh_path_join(lock->parent, name, path);
@@ -238,6 +261,27 @@ static void lock_judge(struct zkh_lock *lock, const char *const *names, size_t c
 	}
 }
 
+static void lock_judge_without_junk(struct zkh_lock *lock, const char *const *names, size_t count)
+{
+	const char **left;
+	size_t n = 0;
+
+	if (lock->junk_count == 0) {
+		lock_judge(lock, names, count);
+		return;
+	}
+	left = calloc(count + 1, sizeof(*left));
+	if (left == NULL) {
+		zkh_lock_end(lock, ZKH_FAILED);
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (!is_junk(lock, names[i]))
+			left[n++] = names[i];
+	lock_judge(lock, left, n);
+	free(left);
+}
+
 static void on_listed(void *userdata, int result, const char *const *names, size_t count,
 		      const struct zkh_stat *stat)
 {
@@ -246,7 +290,7 @@ static void on_listed(void *userdata, int result, const char *const *names, size
 	lock->read_op = NULL;
 	if (result == ZKH_OK) {
 		lock->epoch = stat->pzxid;
-		lock_judge(lock, names, count);
+		lock_judge_without_junk(lock, names, count);
 	} else if (result == ZKH_NO_NODE) {
 		zkh_lock_start_over(lock);
 	} else {

@@ -11,7 +11,8 @@
  *
  * Create and list travel in one flush: an uncontended lock costs one round trip. A waiter watches only its
  * predecessor (no herd). A lost connection leaves no orphan: the prefix is searched for again. The parent key is
- * created when it is missing. Children that no lock made are ignored.
+ * created when it is missing. Children that no lock made are ignored, and so
+ * are persistent ones that look like a lock's node: nobody holds them.
  */
 
 #include "zkh_op.h"

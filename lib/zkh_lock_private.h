@@ -36,6 +36,9 @@ enum zkh_lock_node {
 	ZKH_LOCK_NODE_KNOWN, /* path is set */
 };
 
+/* Persistent keys that look like lock nodes: no session holds them, so they would stand in the way for ever. */
+#define ZKH_LOCK_JUNK_MAX 16
+
 struct zkh_lock {
 	struct zkh_session *session; /* NULL after the session was destroyed */
 	struct zkh_listener listener;
@@ -52,6 +55,10 @@ struct zkh_lock {
 	int32_t timeout_ms;
 	int64_t session_id; /* the session that made the node */
 	int64_t epoch;
+
+	char *junk[ZKH_LOCK_JUNK_MAX]; /* names of such, passed over */
+	size_t junk_count;
+	char *waited_for; /* name of the predecessor that is being looked at */
 
 	zkh_lock_fn fn;
 	void *userdata;
