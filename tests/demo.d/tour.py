@@ -86,6 +86,8 @@ class Tour:
             back(old)
             self.cluster.view.wait_state(old, 'secondary', BOUND_S)
             self.wait_alive(old)
+            wait_until(lambda: self.cluster.view.get(f'nodes/{old}/health') == 'ok', BOUND_S,
+                       lambda: f'{old} healthy; it says: {self.cluster.view.get(f"nodes/{old}/health")}')
             self.settled(new)
 
     def unmoved(self, title, act, until):
