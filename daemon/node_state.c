@@ -56,7 +56,8 @@ void node_keep(struct node *node)
 	now.epoch = e->epoch;
 	now.takeover_group = node->work.group;
 	now.work = work_bits(node);
-	now.phase = e->phase;
+	/* How far a contest has come is nothing to resume: it is not worth a write on the way to a claim. */
+	now.phase = election_acting(e) ? e->phase : (uint8_t)PHASE_FOLLOW;
 	if (!memcmp(&now, &node->saved, sizeof(now)))
 		return;
 	r = state_save(node->config->node.runtime_directory, &now);
