@@ -43,7 +43,8 @@ void node_keep(struct node *node)
 	int r;
 
 	keep_lease(node);
-	if (!node->keep_state)
+	/* How far a contest or a release has come is nothing to resume, and not worth a write on the way to it. */
+	if (!node->keep_state || e->phase == PHASE_LEAVE)
 		return;
 	memset(&now, 0, sizeof(now));
 	strcpy(now.node, node->name);
@@ -56,8 +57,7 @@ void node_keep(struct node *node)
 	now.epoch = e->epoch;
 	now.takeover_group = node->work.group;
 	now.work = work_bits(node);
-	/* How far a contest has come is nothing to resume: it is not worth a write on the way to a claim. */
-	now.phase = election_acting(e) ? e->phase : (uint8_t)PHASE_FOLLOW;
+	now.phase = now.work ? e->phase : (uint8_t)PHASE_FOLLOW;
 	if (!memcmp(&now, &node->saved, sizeof(now)))
 		return;
 	r = state_save(node->config->node.runtime_directory, &now);
