@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+#include <string.h>
+
+/* Faults, drawn by the weights of the run, and the end of all faults. */
+
+static struct sim_node *any_node(struct sim *w)
+{
+	return &w->nodes[rng_below(&w->rng, (uint32_t)w->node_count)];
+}
+
+/* The one whose failure hurts, most of the time. */
+static struct sim_node *victim(struct sim *w)
+{
+	if (w->tree.post >= 0 && rng_chance(&w->rng, 600))
+		return &w->nodes[w->tree.post];
+	if (w->tree.key >= 0 && w->tree.key < w->node_count && rng_chance(&w->rng, 300))
+		return &w->nodes[w->tree.key];
+	return any_node(w);
+}
+
+/* From a blink to well beyond a session. */
+static int64_t span(struct sim *w)
+{
+	int64_t longest = w->params.session_us * 2;
+
+	switch (rng_below(&w->rng, 3)) {
+	case 0:
+		return rng_range(&w->rng, MS, longest / 40);
+	case 1:
+		return rng_range(&w->rng, MS, longest / 4);
+	default:
+		return rng_range(&w->rng, MS, longest);
+	}
+}
+
+static void cut_path(struct sim *w, struct sim_node *n, int server, bool up, bool down, int64_t for_us)
+{
+	int64_t *cut = w->path_cut[n->id][server];
+
+	if (up && cut[0] < w->now + for_us)
+		cut[0] = w->now + for_us;
+	if (down && cut[1] < w->now + for_us)
+		cut[1] = w->now + for_us;
+	SIM_TRACE(w, "fault path of node %d and server %d cut%s%s for %lld ms", n->id, server, up ? ", up" : "",
+		  down ? ", down" : "", (long long)(for_us / MS));
+}
+
+static void cut_node(struct sim *w, struct sim_node *n, int64_t for_us)
+{
+	bool up = rng_chance(&w->rng, 850), down = !up || rng_chance(&w->rng, 850);
+
+	for (int s = 0; s < w->server_count; s++)
+		cut_path(w, n, s, up, down, for_us);
+}
+
+static void pause_host(struct sim *w, struct sim_node *n)
+{
+	/* A pause spends the margin of the lease: half of it, once a session. */
+	int64_t longest = lease_margin_us(w->params.session_us) / 2;
+
+	if (w->now < n->pause_credit_at)
+		return;
+	n->pause_credit_at = w->now + w->params.session_us * 2;
+	host_pause(w, n, rng_range(&w->rng, MS, longest), rng_chance(&w->rng, 500));
+}
+
+/* Only without work: a host that sleeps with work up and wakes after its lease is the stated impossible case. */
+static void suspend_host(struct sim *w, struct sim_node *n)
+{
+	bool idle = n->core.phase <= PHASE_CLAIM && !n->core.lease_end_us;
+
+	if (n->work.truth != TRUTH_DOWN && !w->options->frozen_hosts)
+		return;
+	/* A clock that stands still with a lease under way is the same case. */
+	host_pause(w, n, span(w), idle && rng_chance(&w->rng, 300));
+}
+
+static void fail_health(struct sim *w, struct sim_node *n)
+{
+	shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
+	if (n->work.truth == TRUTH_DOWN || rng_chance(&w->rng, 500))
+		shell_post(w, n, span(w), ELECTION_HEALTH, 0, RESULT_OK);
+}
+
+static int follower(struct sim *w)
+{
+	int s = (int)rng_below(&w->rng, (uint32_t)w->server_count);
+
+	return s == w->leader ? (s + 1) % w->server_count : s;
+}
+
+/* Where it hurts: the server that the victim is attached to. */
+static int server_of(struct sim *w, const struct sim_node *n)
+{
+	if (n->client.link == LINK_ATTACHED && rng_chance(&w->rng, 500))
+		return n->client.server;
+	return (int)rng_below(&w->rng, (uint32_t)w->server_count);
+}
+
+static void fault_on_servers(struct sim *w, enum sim_fault what, struct sim_node *n)
+{
+	bool dark = rng_chance(&w->rng, 300);
+	int s;
+
+	if (what == FAULT_SERVER_CRASH) {
+		server_crash(w, server_of(w, n), span(w), dark);
+	} else if (what == FAULT_LEADER_CRASH && w->leader >= 0) {
+		server_crash(w, w->leader, span(w), dark);
+	} else if (what == FAULT_LEADER_ISOLATED && w->leader >= 0) {
+		server_isolate(w, w->leader, w->now + span(w));
+	} else if (what == FAULT_FOLLOWER_ISOLATED) {
+		s = server_of(w, n);
+		server_isolate(w, s == w->leader ? follower(w) : s, w->now + span(w));
+	} else if (what == FAULT_LAG) {
+		w->servers[follower(w)].lag_until = w->now + span(w);
+	}
+}
+
+static void fault_on_node(struct sim *w, enum sim_fault what, struct sim_node *n)
+{
+	if (what == FAULT_CONN_RESET)
+		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, 1);
+	else if (what == FAULT_PATH_SILENT)
+		cut_path(w, n, n->client.server, true, true, span(w));
+	else if (what == FAULT_PATH_UP)
+		cut_path(w, n, n->client.server, true, false, span(w));
+	else if (what == FAULT_PATH_DOWN)
+		cut_path(w, n, n->client.server, false, true, span(w));
+	else if (what == FAULT_NODE_CUT)
+		cut_node(w, n, span(w));
+	else if (what == FAULT_DAEMON_PAUSE)
+		host_pause_daemon(w, n, span(w));
+	else if (what == FAULT_HOST_PAUSE)
+		pause_host(w, n);
+	else if (what == FAULT_HOST_SUSPEND)
+		suspend_host(w, n);
+	else if (what == FAULT_DAEMON_CRASH || what == FAULT_STATE_LOST)
+		host_crash_daemon(w, n, what == FAULT_STATE_LOST,
+				  rng_chance(&w->rng, 500) ? rng_range(&w->rng, MS, 50 * MS) : span(w));
+	else if (what == FAULT_HOST_CRASH)
+		host_power_off(w, n, span(w));
+	else if (what == FAULT_SHUTDOWN)
+		shell_post(w, n, 0, ELECTION_SHUTDOWN, 0, 0);
+	else if (what == FAULT_HEALTH)
+		fail_health(w, n);
+	else if (what == FAULT_WORK_DIES)
+		work_die(w, n);
+}
+
+static enum sim_fault draw_fault(struct sim *w)
+{
+	uint32_t at = rng_below(&w->rng, w->params.weight_sum);
+
+	for (int i = 0; i < FAULT_COUNT; i++) {
+		if (at < w->params.weight[i])
+			return (enum sim_fault)i;
+		at -= w->params.weight[i];
+	}
+	return FAULT_CONN_RESET;
+}
+
+static void inflict(struct sim *w, enum sim_fault what, struct sim_node *n)
+{
+	w->stats.faults[what]++;
+	if (what >= FAULT_SWITCHOVER)
+		operator_do(w, what);
+	else if (what == FAULT_SLOW)
+		w->slow_until = w->now + span(w);
+	else if (what >= FAULT_SERVER_CRASH)
+		fault_on_servers(w, what, n);
+	else
+		fault_on_node(w, what, n);
+}
+
+void chaos_on_event(struct sim *w)
+{
+	if (w->calm)
+		return;
+	if (w->params.weight_sum)
+		inflict(w, draw_fault(w), victim(w));
+	/* Faults come in flocks: some at once, then a pause. */
+	sim_schedule(w,
+		     w->now + (rng_chance(&w->rng, 300) ? rng_range(&w->rng, 1, 200 * MS) :
+							 rng_range(&w->rng, MS, w->params.chaos_us)),
+		     EV_CHAOS, 0, 0, 0);
+}
+
+/* Something goes wrong at the very moment of a transaction: when it is sent, when it commits, when it is answered. */
+void chaos_ambush(struct sim *w, struct sim_node *n)
+{
+	static const enum sim_fault kinds[] = {
+		FAULT_CONN_RESET,    FAULT_PATH_SILENT,	  FAULT_PATH_DOWN,    FAULT_PATH_UP,
+		FAULT_NODE_CUT,	     FAULT_DAEMON_PAUSE,  FAULT_DAEMON_CRASH, FAULT_SERVER_CRASH,
+		FAULT_LEADER_CRASH,  FAULT_LEADER_ISOLATED, FAULT_FOLLOWER_ISOLATED,
+	};
+	uint32_t kind;
+
+	if (w->calm || !w->params.ambush || !rng_chance(&w->rng, w->params.ambush))
+		return;
+	kind = kinds[rng_below(&w->rng, sizeof(kinds) / sizeof(kinds[0]))];
+	if (!w->params.weight[kind])
+		return;
+	w->stats.faults[FAULT_AMBUSH]++;
+	sim_schedule(w, w->now + (rng_chance(&w->rng, 500) ? 0 : rng_range(&w->rng, 0, 2 * w->params.latency_us)),
+		     EV_OPERATOR, n->id, 0, kind);
+}
+
+/* An ambush comes as an event of its own, so that nothing happens in the middle of anything. */
+void operator_on_event(struct sim *w, const struct queue_event *ev)
+{
+	if (w->calm)
+		return;
+	if (ev->arg < FAULT_SWITCHOVER)
+		inflict(w, (enum sim_fault)ev->arg, &w->nodes[ev->node]);
+	else
+		operator_do(w, (enum sim_fault)ev->arg);
+}
+
+static void operator_txn(struct sim *w, uint8_t type, int node, int8_t value, int32_t version)
+{
+	struct sim_txn txn = { .type = type, .node = (int8_t)node, .value = value, .version = version };
+
+	if (server_can_commit(w))
+		commit_txn(w, &txn, -1, w->leader);
+}
+
+static int8_t draw_name(struct sim *w)
+{
+	if (rng_chance(&w->rng, 100))
+		return NAME_STRANGER;
+	return (int8_t)rng_below(&w->rng, (uint32_t)w->node_count);
+}
+
+/* Compare-and-set, as primaryctl does it; only the deletion asks nobody. */
+void operator_do(struct sim *w, enum sim_fault what)
+{
+	int node = any_node(w)->id;
+
+	SIM_TRACE(w, "fault operator %d on node %d", (int)what, node);
+	if (what == FAULT_SWITCHOVER)
+		operator_txn(w, TXN_SET_KEY, node, draw_name(w), w->tree.key_version);
+	else if (what == FAULT_RELEASE)
+		operator_txn(w, TXN_SET_KEY, node, NAME_NONE, w->tree.key_version);
+	else if (what == FAULT_JUNK_KEY)
+		operator_txn(w, TXN_SET_KEY, node, NAME_JUNK, w->tree.key_version);
+	else if (what == FAULT_DRAIN || what == FAULT_UNDRAIN)
+		operator_txn(w, TXN_DRAIN, node, what == FAULT_DRAIN, 0);
+	else if (what == FAULT_MAINT_ON || what == FAULT_MAINT_OFF)
+		operator_txn(w, TXN_MAINTENANCE, node, what == FAULT_MAINT_ON, 0);
+	else if (what == FAULT_DELETE_KEY)
+		operator_txn(w, TXN_DELETE_KEY, node, 0, 0);
+}
+
+/* All faults end; what they left behind stays, but for what only an operator can undo. */
+void chaos_off(struct sim *w)
+{
+	bool undrain = rng_chance(&w->rng, 700);
+
+	SIM_TRACE(w, "calm  from here on nothing fails");
+	w->calm = true;
+	w->slow_until = 0;
+	w->params.fence_fails = w->params.fence_hangs = w->params.ambush = 0;
+	memset(w->path_cut, 0, sizeof(w->path_cut));
+	server_heal_all(w);
+	for (int i = 0; i < w->node_count; i++) {
+		struct sim_node *n = &w->nodes[i];
+
+		shell_post(w, n, MS, ELECTION_HEALTH, 0, RESULT_OK);
+		sim_schedule(w, w->now + 10 * MS, EV_BOOT, i, n->incarnation, 0);
+	}
+	w->liveness_bound = params_liveness_us(w);
+	sim_schedule(w, w->now + 6 * SEC, EV_CALM, 0, 1 + undrain, 0);
+	sim_schedule(w, w->now + w->liveness_bound - w->params.session_us, EV_CALM, 0, 3, 0);
+	sim_schedule(w, w->now + w->liveness_bound, EV_END, 0, 0, 0);
+}

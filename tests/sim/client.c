@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+/*
+ * The client library in a node: connects to one server after the other, pings after T/3 of silence, takes the connection for
+ * lost after 2T/3, and learns of an expired session only when it has reached a server again.
+ */
+
+int64_t path_latency(struct sim *w)
+{
+	int64_t mean = w->params.latency_us;
+	int64_t latency = mean / 4 + rng_below(&w->rng, (uint32_t)(mean * 3 / 2));
+
+	if (w->now < w->slow_until && rng_chance(&w->rng, 300))
+		latency += rng_range(&w->rng, 0, w->params.session_us / 6);
+	return latency;
+}
+
+static void set_timer(struct sim *w, struct sim_node *n, int64_t at)
+{
+	n->client.timer++;
+	sim_schedule(w, at, EV_CLIENT, n->id, n->client.timer, 0);
+}
+
+static void wait_a_moment(struct sim *w, struct sim_node *n)
+{
+	n->client.link = LINK_WAIT;
+	set_timer(w, n, w->now + rng_range(&w->rng, 100, 20 * MS));
+}
+
+void client_begin(struct sim *w, struct sim_node *n)
+{
+	n->client.last_zxid = 0;
+	n->client.waiting = 0;
+	n->client.server = (int8_t)rng_below(&w->rng, (uint32_t)w->server_count);
+	wait_a_moment(w, n);
+}
+
+/* The socket closes; what it had sent may still arrive, or go down with it. */
+static void drop_connection(struct sim *w, struct sim_node *n)
+{
+	struct sim_conn *c = conn_get(w, n->id, n->client.conn);
+
+	if (c && n->client.link >= LINK_CONNECTING && !c->lost)
+		c->lost = rng_chance(&w->rng, 500);
+	n->client.timer++;
+	n->client.conn++; /* nothing that still comes back is for us */
+	n->client.waiting = 0;
+}
+
+void client_end(struct sim *w, struct sim_node *n)
+{
+	drop_connection(w, n);
+	n->client.link = LINK_NONE;
+}
+
+void client_lose(struct sim *w, struct sim_node *n)
+{
+	bool attached = n->client.link == LINK_ATTACHED;
+
+	if (n->client.link == LINK_NONE)
+		return;
+	drop_connection(w, n);
+	wait_a_moment(w, n);
+	if (attached) {
+		SIM_TRACE(w, "node  %d lost its connection", n->id);
+		shell_detached(w, n);
+	}
+}
+
+static void connect_next(struct sim *w, struct sim_node *n)
+{
+	struct sim_client *k = &n->client;
+	struct sim_conn *c;
+
+	k->server = (int8_t)((k->server + 1) % w->server_count);
+	k->conn++;
+	c = &w->conns[n->id][k->conn % CONNS_PER_NODE];
+	if (c->open)
+		conn_close_by_server(w, c, true);
+	*c = (struct sim_conn){ .gen = k->conn, .server = k->server, .node = (int8_t)n->id };
+	k->link = LINK_CONNECTING;
+	sim_schedule(w, conn_arrival(w, c, 0), EV_CONNECT, n->id, k->conn, (uint32_t)k->session);
+	set_timer(w, n, w->now + lease_cut_us(w->params.session_us));
+}
+
+static void ping(struct sim *w, struct sim_node *n)
+{
+	struct sim_request *r = request_create(w, n, REQUEST_PING, FOR_NOTHING);
+
+	request_send(w, r);
+}
+
+static void watch_over(struct sim *w, struct sim_node *n)
+{
+	struct sim_client *k = &n->client;
+	int64_t lost = k->heard + w->params.session_us * 2 / 3, idle;
+
+	if (w->now >= lost) {
+		client_lose(w, n);
+		return;
+	}
+	if (w->now >= k->spoke + w->params.session_us / 3 && k->waiting <= 0)
+		ping(w, n);
+	idle = k->spoke + w->params.session_us / 3;
+	if (idle <= w->now)
+		idle = lost;
+	set_timer(w, n, idle < lost ? idle : lost);
+}
+
+void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	if (ev->gen != n->client.timer)
+		return;
+	if (n->client.link == LINK_WAIT)
+		connect_next(w, n);
+	else if (n->client.link == LINK_CONNECTING)
+		client_lose(w, n);
+	else if (n->client.link == LINK_ATTACHED)
+		watch_over(w, n);
+}
+
+/* True if the message has to wait for its path. */
+static bool held_up(struct sim *w, const struct queue_event *ev, const struct sim_conn *c)
+{
+	int64_t until = w->path_cut[ev->node][c->server][1];
+
+	if (until <= w->now)
+		return false;
+	sim_schedule(w, until, ev->type, ev->node, ev->gen, ev->arg);
+	return true;
+}
+
+void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	struct sim_conn *c = conn_get(w, n->id, ev->gen);
+	struct sim_client *k = &n->client;
+	bool fresh = k->session == 0;
+
+	if (!c || ev->gen != k->conn || k->link != LINK_CONNECTING || held_up(w, ev, c))
+		return;
+	if (!ev->arg) {
+		SIM_TRACE(w, "node  %d learns that its session expired", n->id);
+		drop_connection(w, n);
+		k->session = 0;
+		k->last_zxid = 0;
+		wait_a_moment(w, n);
+		shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
+		return;
+	}
+	k->session = (int32_t)ev->arg;
+	k->link = LINK_ATTACHED;
+	k->heard = k->spoke = w->now;
+	k->waiting = 0;
+	set_timer(w, n, w->now + w->params.session_us / 3);
+	SIM_TRACE(w, "node  %d attached to server %d, session %d", n->id, c->server, k->session);
+	shell_attached(w, n, fresh);
+}
+
+/* arg 1: it is this side that closes. */
+void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	struct sim_conn *c = conn_get(w, n->id, ev->gen);
+
+	if (c && ev->gen == n->client.conn && n->client.link >= LINK_CONNECTING &&
+	    (ev->arg || !held_up(w, ev, c)))
+		client_lose(w, n);
+}
+
+void client_on_reply(struct sim *w, struct sim_node *n, uint32_t request)
+{
+	struct sim_request *r = &w->requests[request];
+	struct sim_conn *c = conn_get(w, n->id, r->gen);
+
+	if (!c || r->gen != n->client.conn || n->client.link != LINK_ATTACHED) {
+		request_free(w, r);
+		return;
+	}
+	if (w->path_cut[n->id][c->server][1] > w->now) {
+		sim_schedule(w, w->path_cut[n->id][c->server][1], EV_REPLY, n->id, r->gen, request);
+		return;
+	}
+	n->client.heard = w->now;
+	n->client.waiting--;
+	if (r->zxid > n->client.last_zxid)
+		n->client.last_zxid = r->zxid;
+	shell_reply(w, n, r);
+	request_free(w, r);
+}
+
+void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	struct sim_conn *c = conn_get(w, n->id, ev->gen);
+
+	if (!c || ev->gen != n->client.conn || n->client.link != LINK_ATTACHED || held_up(w, ev, c))
+		return;
+	n->client.heard = w->now;
+	shell_watch(w, n, (uint8_t)ev->arg);
+}

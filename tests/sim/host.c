@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+/*
+ * Hosts and their clocks. A local clock is true time, shifted and drifting; a paused virtual machine may lose time besides.
+ */
+
+static int64_t shown_at(const struct sim_node *n, int64_t at)
+{
+	return at + n->clock_offset + at / 1000 * n->clock_ppm / 1000;
+}
+
+int64_t clock_local(const struct sim *w, const struct sim_node *n)
+{
+	return shown_at(n, w->now);
+}
+
+/* The first instant at which the local clock shows at least `local`, as far as is known now. */
+int64_t clock_true(const struct sim *w, const struct sim_node *n, int64_t local)
+{
+	int64_t left = local - clock_local(w, n), at;
+
+	if (left <= 0)
+		return w->now;
+	at = w->now + left - left / 1000 * n->clock_ppm / 1000;
+	for (;;) {
+		int64_t there = shown_at(n, at);
+
+		if (there >= local)
+			return at;
+		at += local - there;
+	}
+}
+
+void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64_t down_us)
+{
+	if (n->daemon != DAEMON_UP)
+		return;
+	SIM_TRACE(w, "fault daemon of node %d is killed%s", n->id, state_lost ? ", state file lost" : "");
+	shell_kill(w, n);
+	if (state_lost)
+		n->file.there = 0;
+	sim_schedule(w, w->now + down_us, EV_BOOT, n->id, n->incarnation, 0);
+}
+
+/* Everything on it goes at once; the boot that follows knows nothing. */
+void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
+{
+	SIM_TRACE(w, "node  %d host goes down", n->id);
+	shell_kill(w, n);
+	n->file.there = 0;
+	n->guard = (struct sim_guard){ .armed = n->guard.armed };
+	n->frozen_until = 0;
+	work_down(w, n);
+	sim_schedule(w, w->now + down_us, EV_BOOT, n->id, n->incarnation, 0);
+}
+
+void host_pause_daemon(struct sim *w, struct sim_node *n, int64_t pause_us)
+{
+	if (n->daemon != DAEMON_UP || n->paused_until > w->now)
+		return;
+	SIM_TRACE(w, "fault daemon of node %d is stopped for %lld ms", n->id, (long long)(pause_us / MS));
+	n->paused_until = w->now + pause_us;
+	n->disturbed = n->paused_until;
+}
+
+void host_pause(struct sim *w, struct sim_node *n, int64_t pause_us, bool clock_stops)
+{
+	if (n->frozen_until > w->now)
+		return;
+	SIM_TRACE(w, "fault host of node %d is paused for %lld ms%s", n->id, (long long)(pause_us / MS),
+		  clock_stops ? ", its clock too" : "");
+	n->frozen_until = w->now + pause_us;
+	n->disturbed = n->frozen_until;
+	/* Nothing looks at the clock until then: it may stand still at once. */
+	if (clock_stops)
+		n->clock_offset -= shown_at(n, w->now + pause_us) - shown_at(n, w->now);
+}
+
+/* An orderly farewell: the session is closed if the connection still carries that. */
+void host_depart(struct sim *w, struct sim_node *n)
+{
+	if (n->client.link == LINK_ATTACHED && rng_chance(&w->rng, 800)) {
+		struct sim_request *r = request_create(w, n, REQUEST_TXN, FOR_FAREWELL);
+
+		r->txn.type = TXN_CLOSE;
+		request_send(w, r);
+	}
+	SIM_TRACE(w, "node  %d departs", n->id);
+	shell_kill(w, n);
+	n->daemon = DAEMON_GONE;
+	n->file.there = 0;
+	sim_schedule(w, w->now + rng_range(&w->rng, MS, w->params.restart_us * 3), EV_BOOT, n->id, n->incarnation, 0);
+}
+
+void host_on_boot(struct sim *w, struct sim_node *n)
+{
+	if (n->daemon == DAEMON_UP)
+		return;
+	n->host_up = 1;
+	shell_start(w, n);
+}

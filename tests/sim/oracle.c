@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+/*
+ * The judge. It looks at the truth of the world: which work runs, what is committed, when a renewal that did commit was sent.
+ */
+
+void oracle_running(struct sim *w, struct sim_node *n, bool running)
+{
+	w->running += running ? 1 : -1;
+	if (w->running <= 1)
+		return;
+	for (int i = 0; i < w->node_count; i++)
+		if (i != n->id && w->nodes[i].work.truth != TRUTH_DOWN)
+			sim_fail(w, "two primaries: work runs on node %d and on node %d", i, n->id);
+}
+
+/* The fencing token: what the work of a later primary is given is larger. */
+static void check_epoch(struct sim *w, const struct sim_node *n)
+{
+	int64_t epoch = n->core.epoch;
+
+	if (epoch < w->last_epoch || (epoch == w->last_epoch && w->last_epoch_node != n->id))
+		sim_fail(w, "node %d starts its work with epoch %lld after node %d had epoch %lld", n->id,
+			 (long long)epoch, w->last_epoch_node, (long long)w->last_epoch);
+	if (w->tree.post_epoch != epoch)
+		sim_fail(w, "node %d starts its work with epoch %lld, its post says %lld", n->id, (long long)epoch,
+			 (long long)w->tree.post_epoch);
+	w->last_epoch = epoch;
+	w->last_epoch_node = n->id;
+}
+
+void oracle_start(struct sim *w, struct sim_node *n)
+{
+	check_epoch(w, n);
+	if (w->tree.post != (int8_t)n->id || w->tree.post_session != n->client.session)
+		sim_fail(w, "node %d starts its work without the post", n->id);
+	if (clock_local(w, n) >= n->lease_proof)
+		sim_fail(w, "node %d starts its work without a lease", n->id);
+	n->term_started = 1;
+	if (n->guard.acted || n->guard.end_local <= clock_local(w, n))
+		sim_fail(w, "node %d starts its work without a guard", n->id);
+}
+
+/* After every step of a core. */
+void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
+{
+	const struct election *e = &n->core;
+	bool blind = w->options->mutations & 1u << MUTATION_RENEW_BY_READ;
+
+	if (e->work != WORK_DOWN && e->lease_end_us > n->lease_proof && !blind)
+		sim_fail(w, "node %d believes in a lease until %lld, only %lld is proven", n->id,
+			 (long long)e->lease_end_us, (long long)n->lease_proof);
+	if (e->phase == PHASE_AWAIT && phase_before != PHASE_AWAIT && phase_before != PHASE_ENTER)
+		n->await_at = w->now;
+	if (e->work == WORK_DOWN && n->work.truth != TRUTH_DOWN)
+		sim_fail(w, "node %d takes its work for down", n->id);
+	if (!election_in_order(&n->config, e, e->now_us) && n->disturbed < w->now - 50 * MS)
+		w->stats.out_of_order++;
+}
+
+/*
+ * Who enters did so after the transition delay: nobody who began to contend before the claim, and was not held up since, still
+ * waits for the lock. (Those who were held up are stopped by the version check.)
+ */
+static void check_contenders(struct sim *w, int node)
+{
+	for (int i = 0; i < w->node_count; i++) {
+		const struct sim_node *n = &w->nodes[i];
+
+		if (i == node || n->daemon != DAEMON_UP || n->shell.lock != SHELL_LOCK_WAITING)
+			continue;
+		if (n->shell.lock_began < w->claim_at && n->disturbed < n->shell.lock_began &&
+		    w->nodes[node].await_at >= w->claim_at)
+			sim_fail(w, "node %d enters while node %d still waits for the lock from before the claim", node, i);
+	}
+}
+
+static void check_post_gone(struct sim *w, int node, uint8_t by)
+{
+	const struct sim_node *n = &w->nodes[node];
+
+	if (n->work.truth != TRUTH_DOWN)
+		sim_fail(w, "the post of node %d goes while its work runs", node);
+	if (by == TXN_CLOSE && n->term_started && !(w->tree.router[node] == 't' || w->tree.router[node] == 'p' ||
+						    w->tree.router[node] == 'r'))
+		sim_fail(w, "node %d died acting and left router state '%c'", node,
+			 w->tree.router[node] ? w->tree.router[node] : '-');
+}
+
+void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result, int8_t post_before)
+{
+	int8_t named = w->tree.key;
+
+	if (result != TXN_OK)
+		return;
+	if (post_before >= 0 && w->tree.post != post_before)
+		check_post_gone(w, post_before, txn->type);
+	/* Naming the same node once more does not make its delay begin anew. */
+	if (named != w->named) {
+		w->claim_at = w->now;
+		w->named = named;
+	}
+	w->stats.elections += txn->type == TXN_CLAIM;
+	if (txn->type == TXN_ENTER) {
+		w->stats.takeovers++;
+		w->nodes[txn->node].term_started = 0;
+		check_contenders(w, txn->node);
+	}
+}
+
+static bool eligible(const struct sim *w, const struct sim_node *n)
+{
+	return n->config.coordinator && !w->tree.drained[n->id];
+}
+
+static void check_resting(struct sim *w, const struct sim_node *n)
+{
+	uint8_t phase = n->core.phase;
+
+	if (phase != PHASE_FOLLOW && phase != PHASE_PRIMARY)
+		sim_fail(w, "not live: node %d is still in phase %s %.1f s after the last fault", n->id,
+			 election_phase_text(phase), (double)w->liveness_bound / 1e6);
+	else if (phase == PHASE_FOLLOW && n->steps - w->calm_steps[n->id] > 8)
+		sim_fail(w, "not live: idle node %d took %lld steps in its last %.1f s", n->id,
+			 (long long)(n->steps - w->calm_steps[n->id]), (double)w->params.session_us / 1e6);
+	if (!w->tree.alive[n->id])
+		sim_fail(w, "not live: node %d is not registered", n->id);
+}
+
+void oracle_liveness(struct sim *w)
+{
+	int primaries = 0, candidates = 0;
+
+	for (int i = 0; i < w->node_count; i++) {
+		const struct sim_node *n = &w->nodes[i];
+
+		candidates += eligible(w, n);
+		check_resting(w, n);
+		if (n->core.phase != PHASE_PRIMARY)
+			continue;
+		primaries++;
+		if (n->work.truth != TRUTH_UP || w->tree.post != i || w->tree.key != i || w->tree.router[i] != 'p')
+			sim_fail(w, "not live: node %d is primary, but work %d, post %d, key %d, router state '%c'", i,
+				 n->work.truth, w->tree.post, w->tree.key, w->tree.router[i]);
+	}
+	if (primaries != (candidates ? 1 : 0))
+		sim_fail(w, "not live: %d primaries, %d candidates, key %d, post %d, %.1f s after the last fault",
+			 primaries, candidates, w->tree.key, w->tree.post, (double)w->liveness_bound / 1e6);
+	if (w->tree.lock_count)
+		sim_fail(w, "not live: %d lock nodes are left over", w->tree.lock_count);
+}

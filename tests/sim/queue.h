@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The events to come, by time; those of one instant in the order in which they were planned. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define QUEUE_MAX 4096
+
+enum queue_type {
+	EV_TIMER,	/* core: ELECTION_TIME is due */
+	EV_TELL,	/* shell: an event for the core */
+	EV_REPLY,	/* arg: request, at the node */
+	EV_WATCH,	/* arg: parts, at the node */
+	EV_CLOSED,	/* the connection, at the node */
+	EV_ATTACHED,	/* arg: session, 0 expired; at the node */
+	EV_CLIENT,	/* timer of the client library */
+	EV_LOCK,	/* the lock's timeout; arg 1: it cannot be asked for at all */
+	EV_FENCE,	/* a fence command ends */
+	EV_WORK,	/* arg: enum work_end */
+	EV_GUARD,
+	EV_BOOT,	/* daemon starts */
+	EV_ARRIVE,	/* arg: request, at the server */
+	EV_CONNECT,	/* at the server */
+	EV_REVALIDATE,	/* at the leader */
+	EV_COMMIT,	/* arg: request, at the leader */
+	EV_APPLY,	/* arg: server */
+	EV_EXPIRE,	/* arg: session slot */
+	EV_CLOSE_SESSION, /* arg: session slot; expiry is committed */
+	EV_RESIGN,	/* arg: server, which gives up on its leader or its quorum */
+	EV_LEADER_LOST, /* gen: epoch */
+	EV_ELECT,	/* gen: epoch */
+	EV_JOIN,	/* arg: server finds the leader */
+	EV_SERVER_UP,	/* arg: server */
+	EV_SERVER_HEAL, /* arg: server */
+	EV_CHAOS,
+	EV_OPERATOR,	/* arg: fault, gen: version read */
+	EV_CALM,
+	EV_END,
+};
+
+struct queue_event {
+	int64_t at;
+	uint32_t sequence;
+	uint32_t gen;
+	uint32_t arg;
+	uint8_t type;
+	uint8_t node;
+};
+
+struct queue {
+	uint32_t count, sequence;
+	struct queue_event heap[QUEUE_MAX];
+};
+
+static inline bool queue_before(const struct queue_event *a, const struct queue_event *b)
+{
+	return a->at < b->at || (a->at == b->at && a->sequence < b->sequence);
+}
+
+/* false: full */
+static inline bool queue_push(struct queue *q, struct queue_event ev)
+{
+	uint32_t i = q->count;
+
+	if (i == QUEUE_MAX)
+		return false;
+	q->count++;
+	ev.sequence = q->sequence++;
+	while (i) {
+		uint32_t parent = (i - 1) / 4;
+
+		if (!queue_before(&ev, &q->heap[parent]))
+			break;
+		q->heap[i] = q->heap[parent];
+		i = parent;
+	}
+	q->heap[i] = ev;
+	return true;
+}
+
+static inline uint32_t queue_least_child(const struct queue *q, uint32_t first)
+{
+	uint32_t last = first + 4 < q->count ? first + 4 : q->count, least = first;
+
+	for (uint32_t i = first + 1; i < last; i++)
+		if (queue_before(&q->heap[i], &q->heap[least]))
+			least = i;
+	return least;
+}
+
+/* false: empty */
+static inline bool queue_pop(struct queue *q, struct queue_event *ret_event)
+{
+	struct queue_event last;
+	uint32_t i = 0;
+
+	if (!q->count)
+		return false;
+	*ret_event = q->heap[0];
+	last = q->heap[--q->count];
+	while (4 * i + 1 < q->count) {
+		uint32_t child = queue_least_child(q, 4 * i + 1);
+
+		if (!queue_before(&q->heap[child], &last))
+			break;
+		q->heap[i] = q->heap[child];
+		i = child;
+	}
+	q->heap[i] = last;
+	return true;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+#include <string.h>
+
+/*
+ * The shell around one core: events in, actions carried out, the state file written in between, the timer armed after. No
+ * action calls back into the core: every answer is an event of its own.
+ */
+
+#define INSTANT_STEPS_MAX 60
+
+static int64_t lateness(struct sim *w)
+{
+	if (!w->params.timer_late_us || !rng_chance(&w->rng, 50))
+		return 0;
+	return rng_range(&w->rng, 0, w->params.timer_late_us);
+}
+
+static void arm_timer(struct sim *w, struct sim_node *n)
+{
+	int64_t next = election_next_us(&n->config, &n->core), due;
+
+	if (next && next <= n->core.now_us)
+		sim_fail(w, "node %d: election_next_us() is not later than now", n->id);
+	if (!next)
+		return;
+	due = clock_true(w, n, next) + lateness(w);
+	if (n->timer_armed && n->timer_armed <= due)
+		return;
+	n->timer_armed = due;
+	sim_schedule(w, due, EV_TIMER, n->id, n->incarnation, 0);
+}
+
+void shell_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	int64_t next;
+
+	if (ev->gen != n->incarnation || n->daemon != DAEMON_UP)
+		return;
+	if (ev->at == n->timer_armed || n->timer_armed <= w->now)
+		n->timer_armed = 0;
+	else
+		return;
+	next = election_next_us(&n->config, &n->core);
+	if (!next)
+		return;
+	if (next > clock_local(w, n))
+		arm_timer(w, n);
+	else
+		shell_tell_result(w, n, ELECTION_TIME, 0, 0, 0);
+}
+
+static void persist(struct sim *w, struct sim_node *n)
+{
+	const struct election *e = &n->core;
+
+	n->file = (struct sim_state_file){
+		.there = 1,
+		.phase = e->phase,
+		.epoch = e->epoch,
+		.session = n->client.session,
+	};
+	/* A state without a lease says nothing about work of before: the guard keeps what it knows. */
+	if (e->lease_end_us && e->lease_end_us != n->guard.end_local &&
+	    !guard_extend(w, n, e->lease_end_us) && e->work == WORK_UP)
+		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
+}
+
+static void act(struct sim *w, struct sim_node *n, const struct election_action *a)
+{
+	switch ((enum election_action_type)a->type) {
+	case ACTION_DO:
+		shell_do(w, n, a);
+		break;
+	case ACTION_LOCK:
+		lock_acquire(w, n);
+		break;
+	case ACTION_UNLOCK:
+		lock_release(w, n);
+		break;
+	case ACTION_SCAN:
+		shell_scan(w, n, FOR_SCAN);
+		break;
+	case ACTION_FENCE:
+		shell_fence(w, n);
+		break;
+	case ACTION_START:
+		work_start(w, n);
+		break;
+	case ACTION_STOP:
+		work_stop(w, n);
+		break;
+	case ACTION_KILL:
+		work_kill(w, n);
+		break;
+	case ACTION_SELF_FENCE:
+		break; /* not configured */
+	case ACTION_RENEW:
+		shell_renew(w, n, false);
+		break;
+	case ACTION_TOUCH:
+		shell_renew(w, n, true);
+		break;
+	case ACTION_CUT:
+		/* Back to the same server, most of the time, when that is all it is for. */
+		if (a->reason == REASON_NAMED && rng_chance(&w->rng, 700))
+			n->client.server = (int8_t)((n->client.server + w->server_count - 1) % w->server_count);
+		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, 1);
+		break;
+	case ACTION_REFRESH:
+		n->mirror.known &= (uint8_t)~(PART_KEY | PART_POST);
+		shell_read(w, n, PART_KEY | PART_POST, false);
+		break;
+	case ACTION_COUNT_PEERS:
+		shell_scan(w, n, FOR_PEERS);
+		break;
+	case ACTION_DEPART:
+		host_depart(w, n);
+		break;
+	case ELECTION_ACTION_COUNT:
+		break;
+	}
+}
+
+static void trace_actions(struct sim *w, const struct sim_node *n, const struct election_actions *actions)
+{
+	for (int i = 0; i < actions->count; i++) {
+		const struct election_action *a = &actions->list[i];
+
+		SIM_TRACE(w, "node  %d      -> %s %s (%s)", n->id, election_action_text(a->type),
+			  a->type == ACTION_DO ? election_op_text(a->op) : "", election_reason_text(a->reason));
+	}
+}
+
+static void trace_step(struct sim *w, const struct sim_node *n, const struct election_event *ev, uint8_t before)
+{
+	const struct election *e = &n->core;
+
+	SIM_TRACE(w, "node  %d %s %s result %d count %d key %s post %d: %s -> %s (%s) local %lld lease %lld",
+		  n->id, election_event_text(ev->type), ev->type == ELECTION_DONE ? election_op_text(ev->op) : "",
+		  ev->result, ev->count, election_key_text(e->view.key), e->view.post, election_phase_text(before),
+		  election_phase_text(e->phase), election_reason_text(e->reason), (long long)e->now_us,
+		  (long long)e->lease_end_us);
+}
+
+static void count_instant(struct sim *w, struct sim_node *n)
+{
+	if (n->instant != w->now) {
+		n->instant = w->now;
+		n->instant_steps = 0;
+	}
+	if (++n->instant_steps > INSTANT_STEPS_MAX)
+		sim_fail(w, "node %d: more than %d steps in one instant", n->id, INSTANT_STEPS_MAX);
+}
+
+void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
+{
+	uint8_t before = n->core.phase;
+	uint32_t incarnation = n->incarnation;
+	struct election_actions actions;
+
+	if (n->daemon != DAEMON_UP || w->failed)
+		return;
+	event->now_us = clock_local(w, n);
+	count_instant(w, n);
+	n->steps++;
+	w->stats.steps++;
+	election_step(&n->config, &n->core, event, &actions);
+	trace_step(w, n, event, before);
+	persist(w, n);
+	oracle_step(w, n, before);
+	/* Killed between the state file and the first action. */
+	if (actions.count && w->params.ambush && rng_chance(&w->rng, w->params.ambush / 16)) {
+		w->stats.faults[FAULT_AMBUSH]++;
+		host_crash_daemon(w, n, false, rng_range(&w->rng, MS, w->params.restart_us));
+		return;
+	}
+	trace_actions(w, n, &actions);
+	for (int i = 0; i < actions.count && n->incarnation == incarnation; i++)
+		act(w, n, &actions.list[i]);
+	if (n->daemon != DAEMON_UP || n->incarnation != incarnation)
+		return;
+	shell_publish(w, n);
+	arm_timer(w, n);
+}
+
+void shell_tell_result(struct sim *w, struct sim_node *n, uint8_t type, uint8_t op, uint8_t result, int count)
+{
+	struct election_event ev = { .type = type, .op = op, .result = result, .count = count };
+
+	shell_tell(w, n, &ev);
+}
+
+/* To be told a little later; the count of starts and stops keeps an old answer from being taken for a new one. */
+void shell_post(struct sim *w, struct sim_node *n, int64_t delay, uint8_t type, uint8_t op, uint8_t result)
+{
+	uint32_t arg = (uint32_t)type | (uint32_t)op << 8 | (uint32_t)result << 16 | (n->work.gen & 0xff) << 24;
+
+	sim_schedule(w, w->now + delay, EV_TELL, n->id, n->incarnation, arg);
+}
+
+void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	uint8_t type = ev->arg & 0xff, result = ev->arg >> 16 & 0xff;
+
+	if (ev->gen != n->incarnation || n->daemon != DAEMON_UP)
+		return;
+	if ((type == ELECTION_STARTED || type == ELECTION_STOPPED) && ev->arg >> 24 != (n->work.gen & 0xff))
+		return;
+	/* Work that died stays unhealthy until it has been stopped, whatever the health command says. */
+	if (type == ELECTION_HEALTH && n->core.work == WORK_UP && n->work.truth == TRUTH_DOWN)
+		result = RESULT_FAILED;
+	shell_tell_result(w, n, type, ev->arg >> 8 & 0xff, result, 0);
+}
+
+/* The lease itself is judged by the core. */
+static enum election_resume judge_state_file(const struct sim_node *n)
+{
+	const struct sim_state_file *f = &n->file;
+
+	if (!f->there || !f->session || !n->guard.end_local)
+		return RESUME_COLD;
+	if (f->phase != PHASE_PRIMARY && f->phase != PHASE_VACATED && f->phase != PHASE_YIELD &&
+	    f->phase != PHASE_HANDOVER && f->phase != PHASE_RESUME)
+		return RESUME_OTHER;
+	return n->guard.acted ? RESUME_OTHER : RESUME_PRIMARY;
+}
+
+void shell_start(struct sim *w, struct sim_node *n)
+{
+	struct election_event ev = { .type = ELECTION_START, .resume = (uint8_t)judge_state_file(n) };
+
+	if (n->daemon == DAEMON_UP || !n->host_up)
+		return;
+	n->daemon = DAEMON_UP;
+	n->incarnation++;
+	n->timer_armed = 0;
+	n->paused_until = 0;
+	memset(&n->shell, 0, sizeof(n->shell));
+	memset(&n->mirror, 0, sizeof(n->mirror));
+	election_init(&n->core);
+	n->client.session = n->file.there ? n->file.session : 0;
+	if (ev.resume != RESUME_COLD) {
+		ev.lease_end_us = n->guard.end_local;
+		ev.epoch = n->file.epoch;
+	}
+	w->stats.resumes += ev.resume == RESUME_PRIMARY;
+	SIM_TRACE(w, "node  %d daemon starts, resume %d", n->id, ev.resume);
+	shell_tell(w, n, &ev);
+	if (n->daemon != DAEMON_UP)
+		return;
+	client_begin(w, n);
+	if (ev.resume == RESUME_PRIMARY && n->work.truth == TRUTH_DOWN)
+		shell_post(w, n, MS, ELECTION_HEALTH, 0, RESULT_FAILED);
+}
+
+/* kill -9, also what a reset host does to it. */
+void shell_kill(struct sim *w, struct sim_node *n)
+{
+	n->daemon = DAEMON_DOWN;
+	n->incarnation++;
+	n->timer_armed = 0;
+	n->shell.fence_gen++;
+	n->shell.lock_gen++;
+	client_end(w, n);
+}

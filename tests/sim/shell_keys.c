@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+/*
+ * What the shell asks of ZooKeeper, and the mirror it keeps: a part is known from the answer of a read that set a watch until
+ * that watch fires.
+ */
+
+static bool mutated(const struct sim *w, enum sim_mutation m)
+{
+	return w->options->mutations & 1u << m;
+}
+
+void shell_read(struct sim *w, struct sim_node *n, uint8_t parts, bool sync)
+{
+	struct sim_request *r;
+
+	if (n->client.link != LINK_ATTACHED)
+		return;
+	r = request_create(w, n, sync ? REQUEST_SYNC : REQUEST_READ, FOR_VIEW);
+	r->parts = parts;
+	r->holder = n->mirror.seen.key;
+	n->mirror.reading |= parts;
+	request_send(w, r);
+}
+
+static uint8_t view_key(const struct sim_node *n)
+{
+	const struct sim_mirror *m = &n->mirror;
+
+	if (!(m->known & PART_KEY))
+		return KEY_UNKNOWN;
+	if (m->seen.key == NAME_MISSING)
+		return KEY_MISSING;
+	if (m->seen.key < 0)
+		return KEY_NONE;
+	if (m->seen.key == (int8_t)n->id)
+		return KEY_ME;
+	if ((m->known & PART_ALIVE) && m->alive_of == m->seen.key && !m->seen.alive)
+		return KEY_DEAD;
+	return KEY_OTHER;
+}
+
+static uint8_t view_post(const struct sim_node *n)
+{
+	const struct sim_mirror *m = &n->mirror;
+
+	if (!(m->known & PART_POST))
+		return POST_UNKNOWN;
+	if (m->seen.holder < 0)
+		return POST_NONE;
+	return m->seen.post_session == n->client.session ? POST_MINE : POST_OTHER;
+}
+
+static void tell_view(struct sim *w, struct sim_node *n)
+{
+	struct election_event ev = { .type = ELECTION_VIEW };
+
+	if (n->client.link != LINK_ATTACHED)
+		return;
+	ev.view.key = view_key(n);
+	if (ev.view.key != KEY_UNKNOWN && ev.view.key != KEY_MISSING) {
+		ev.view.key_version = n->mirror.seen.key_version;
+		ev.view.key_mzxid = n->mirror.seen.key_mzxid;
+	}
+	ev.view.post = view_post(n);
+	ev.view.drained = n->mirror.seen.drained;
+	ev.view.maintenance = n->mirror.seen.maintenance;
+	shell_tell(w, n, &ev);
+}
+
+void shell_watch(struct sim *w, struct sim_node *n, uint8_t parts)
+{
+	uint8_t again = parts & PARTS_ALL;
+
+	if (parts & PART_LOCK)
+		lock_watch(w, n);
+	if (!again)
+		return;
+	n->mirror.known &= (uint8_t)~again;
+	again &= (uint8_t)~n->mirror.reading;
+	if (again)
+		shell_read(w, n, again, false);
+	if (parts & PART_POST_GONE) {
+		/* The news itself says all. */
+		n->mirror.seen.holder = -1;
+		n->mirror.known |= PART_POST;
+		tell_view(w, n);
+	} else if (!w->params.quiet && (parts & (PART_KEY | PART_POST | PART_ALIVE))) {
+		tell_view(w, n);
+	}
+}
+
+static void take_view(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	struct sim_mirror *m = &n->mirror;
+
+	m->known |= r->parts;
+	m->reading &= (uint8_t)~r->parts;
+	if (r->parts & PART_KEY) {
+		m->seen.key = r->seen.key;
+		m->seen.key_version = r->seen.key_version;
+		m->seen.key_mzxid = r->seen.key_mzxid;
+	}
+	if (r->parts & PART_POST) {
+		m->seen.holder = r->seen.holder;
+		m->seen.post_session = r->seen.post_session;
+	}
+	if (r->parts & PART_ALIVE) {
+		m->seen.alive = r->seen.alive;
+		m->alive_of = r->holder;
+	}
+	if (r->parts & PART_DRAIN)
+		m->seen.drained = r->seen.drained;
+	if (r->parts & PART_MAINT)
+		m->seen.maintenance = r->seen.maintenance;
+	if ((m->known & PART_KEY) && m->seen.key >= 0 && m->seen.key != (int8_t)n->id &&
+	    !((m->known & PART_ALIVE) && m->alive_of == m->seen.key)) {
+		m->known &= (uint8_t)~PART_ALIVE;
+		shell_read(w, n, PART_ALIVE, false);
+	}
+	tell_view(w, n);
+}
+
+void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
+{
+	struct election_event ev = {
+		.type = ELECTION_SESSION_UP,
+		.session_us = w->params.session_us,
+		.fresh = fresh,
+	};
+
+	n->mirror.known = n->mirror.reading = 0;
+	n->shell.router = 0;
+	shell_tell(w, n, &ev);
+	lock_attached(w, n, fresh);
+	shell_read(w, n, PARTS_ALL & ~PART_ALIVE, true);
+}
+
+/* Everything under way ends without an answer; the core hears of it before or after it hears of the connection. */
+void shell_detached(struct sim *w, struct sim_node *n)
+{
+	struct sim_shell *s = &n->shell;
+	bool first = rng_chance(&w->rng, 500);
+	uint8_t op = s->op, renewing = s->renewing, scanning = s->scanning, counting = s->counting;
+	bool marking = s->marks > 0;
+
+	n->mirror.known = n->mirror.reading = 0;
+	s->op = s->renewing = s->scanning = s->counting = s->router = 0;
+	s->marks = 0;
+	if (first)
+		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
+	w->stats.unknown += op != OP_NONE;
+	if (op != OP_NONE)
+		shell_tell_result(w, n, ELECTION_DONE, op, RESULT_UNKNOWN, 0);
+	if (renewing)
+		shell_tell_result(w, n, ELECTION_RENEWED, 0, RESULT_UNKNOWN, 0);
+	if (scanning)
+		shell_tell_result(w, n, ELECTION_CORPSES, 0, RESULT_UNKNOWN, 0);
+	if (counting)
+		shell_tell_result(w, n, ELECTION_PEERS, 0, RESULT_UNKNOWN, 0);
+	if (marking)
+		shell_tell_result(w, n, ELECTION_FENCED, 0, RESULT_UNKNOWN, 0);
+	if (!first)
+		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
+}
+
+static void fill_op(struct sim *w, struct sim_node *n, const struct election_action *a, struct sim_txn *t)
+{
+	switch ((enum election_op)a->op) {
+	case OP_REGISTER:
+		t->type = TXN_REGISTER;
+		t->router = n->config.coordinator ? 's' : 'c';
+		break;
+	case OP_CREATE_KEY:
+		t->type = TXN_CREATE_KEY;
+		break;
+	case OP_CLAIM:
+		t->type = TXN_CLAIM;
+		t->version = mutated(w, MUTATION_CLAIM_VERSION) ? -1 : a->version;
+		t->uid = n->shell.lock_uid;
+		break;
+	case OP_ENTER:
+		t->type = TXN_ENTER;
+		t->version = mutated(w, MUTATION_ENTER_VERSION) ? -1 : a->version;
+		t->epoch = n->core.epoch;
+		break;
+	case OP_LEAVE:
+		t->type = TXN_LEAVE;
+		t->value = view_post(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
+		if (view_post(n) == POST_UNKNOWN && !mutated(w, MUTATION_BLIND_LEAVE))
+			t->value = LEAVE_IF_OWN;
+		break;
+	case OP_HAND_BACK:
+	case OP_RECLAIM:
+		t->type = TXN_SET_KEY;
+		t->version = a->version;
+		t->value = a->op == OP_RECLAIM ? (int8_t)n->id : NAME_NONE;
+		break;
+	case OP_NONE:
+	case OP_COUNT:
+		break;
+	}
+}
+
+void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a)
+{
+	struct sim_request *r;
+
+	if (n->shell.op != OP_NONE)
+		sim_fail(w, "node %d: a transaction while another is under way", n->id);
+	if (n->client.link != LINK_ATTACHED) {
+		shell_post(w, n, 0, ELECTION_DONE, a->op, rng_chance(&w->rng, 500) ? RESULT_UNKNOWN : RESULT_CONFLICT);
+		return;
+	}
+	chaos_ambush(w, n);
+	n->shell.op = a->op;
+	r = request_create(w, n, REQUEST_TXN, FOR_OP);
+	r->op = a->op;
+	fill_op(w, n, a, &r->txn);
+	request_send(w, r);
+}
+
+/* A renewal, or a touch: any read will do for that. */
+void shell_renew(struct sim *w, struct sim_node *n, bool touch)
+{
+	bool read = touch || mutated(w, MUTATION_RENEW_BY_READ);
+	struct sim_request *r;
+
+	if (n->shell.renewing)
+		sim_fail(w, "node %d: a renewal while another is under way", n->id);
+	if (n->client.link != LINK_ATTACHED) {
+		shell_post(w, n, 0, ELECTION_RENEWED, 0, RESULT_UNKNOWN);
+		return;
+	}
+	n->shell.renewing = 1;
+	r = request_create(w, n, read ? REQUEST_READ : REQUEST_TXN, touch ? FOR_TOUCH : FOR_RENEW);
+	r->parts = 0;
+	r->holder = -1;
+	r->txn.type = TXN_RENEW;
+	request_send(w, r);
+}
+
+void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose)
+{
+	if (n->client.link != LINK_ATTACHED) {
+		shell_post(w, n, 0, purpose == FOR_SCAN ? ELECTION_CORPSES : ELECTION_PEERS, 0, RESULT_UNKNOWN);
+		return;
+	}
+	if (purpose == FOR_SCAN)
+		n->shell.scanning = 1;
+	else
+		n->shell.counting = 1;
+	request_send(w, request_create(w, n, REQUEST_SCAN, purpose));
+}
+
+/* The router state follows the phase. Takeover and secondary are written by the transactions that bring them about. */
+void shell_publish(struct sim *w, struct sim_node *n)
+{
+	char want = election_router_state(&n->config, &n->core)[0];
+	struct sim_request *r;
+
+	if (!want || want == n->shell.router || n->client.link != LINK_ATTACHED)
+		return;
+	n->shell.router = want;
+	r = request_create(w, n, REQUEST_TXN, FOR_NOTHING);
+	r->txn.type = TXN_ROUTER;
+	r->txn.router = want;
+	request_send(w, r);
+}
+
+static void key_written(struct sim_node *n, const struct sim_request *r, int8_t name)
+{
+	struct sim_mirror *m = &n->mirror;
+
+	m->seen.key = name;
+	m->seen.key_version = r->txn.version + 1;
+	m->seen.key_mzxid = r->zxid;
+	m->known |= PART_KEY;
+}
+
+static void post_written(struct sim_node *n, int8_t holder)
+{
+	n->mirror.seen.holder = holder;
+	n->mirror.seen.post_session = n->client.session;
+	n->mirror.known |= PART_POST;
+}
+
+/* What the committed transaction made known, before anybody reads it. */
+static void committed(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	struct sim_shell *s = &n->shell;
+
+	if (r->op == OP_ENTER) {
+		s->router = 't';
+		n->lease_proof = r->sent_local + lease_length_us(w->params.session_us);
+		post_written(n, (int8_t)n->id);
+	} else if (r->op == OP_LEAVE) {
+		s->router = 's';
+		post_written(n, -1);
+	} else if (r->op == OP_REGISTER) {
+		s->router = n->config.coordinator ? 's' : 'c';
+	} else if (r->op == OP_CLAIM) {
+		s->lock = SHELL_LOCK_NONE;
+		s->lock_gen++;
+		key_written(n, r, (int8_t)n->id);
+	} else if (r->op == OP_RECLAIM || r->op == OP_HAND_BACK) {
+		key_written(n, r, r->txn.value);
+	}
+}
+
+static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	struct election_event ev = {
+		.type = ELECTION_DONE,
+		.op = r->op,
+		.result = r->result == TXN_OK ? RESULT_OK : RESULT_CONFLICT,
+		.zxid = r->zxid,
+	};
+
+	n->shell.op = OP_NONE;
+	if (r->result == TXN_OK)
+		committed(w, n, r);
+	chaos_ambush(w, n);
+	shell_tell(w, n, &ev);
+}
+
+static void reply_renewal(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	int64_t proof = r->sent_local + lease_length_us(w->params.session_us);
+
+	n->shell.renewing = 0;
+	if (r->result == TXN_OK && proof > n->lease_proof)
+		n->lease_proof = proof;
+	shell_tell_result(w, n, ELECTION_RENEWED, 0, r->result == TXN_OK ? RESULT_OK : RESULT_CONFLICT, 0);
+}
+
+static void reply_mark(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	struct sim_shell *s = &n->shell;
+
+	if (!s->marks)
+		return;
+	s->marked_badly |= r->result != TXN_OK;
+	if (--s->marks)
+		return;
+	shell_tell_result(w, n, ELECTION_FENCED, 0, s->marked_badly ? RESULT_UNKNOWN : RESULT_OK, 0);
+}
+
+void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
+{
+	switch ((enum request_purpose)r->purpose) {
+	case FOR_VIEW:
+		take_view(w, n, r);
+		break;
+	case FOR_OP:
+		reply_op(w, n, r);
+		break;
+	case FOR_RENEW:
+		reply_renewal(w, n, r);
+		break;
+	case FOR_TOUCH:
+		n->shell.renewing = 0;
+		shell_tell_result(w, n, ELECTION_RENEWED, 0, RESULT_OK, 0);
+		break;
+	case FOR_LOCK:
+	case FOR_REMOVAL:
+		lock_reply(w, n, r);
+		break;
+	case FOR_SCAN:
+		n->shell.scanning = 0;
+		n->shell.corpses = r->corpses;
+		for (int i = 0; i < w->node_count; i++)
+			n->shell.router_versions[i] = r->router_versions[i];
+		shell_tell_result(w, n, ELECTION_CORPSES, 0, RESULT_OK, __builtin_popcount(r->corpses));
+		break;
+	case FOR_PEERS:
+		n->shell.counting = 0;
+		shell_tell_result(w, n, ELECTION_PEERS, 0, RESULT_OK, r->peers);
+		break;
+	case FOR_MARK:
+		reply_mark(w, n, r);
+		break;
+	case FOR_NOTHING:
+	case FOR_FAREWELL:
+		break;
+	}
+}
+
+static void mark_corpses(struct sim *w, struct sim_node *n)
+{
+	struct sim_shell *s = &n->shell;
+
+	if (n->client.link != LINK_ATTACHED || !s->corpses) {
+		shell_post(w, n, 0, ELECTION_FENCED, 0, RESULT_UNKNOWN);
+		return;
+	}
+	s->marks = __builtin_popcount(s->corpses);
+	s->marked_badly = 0;
+	for (int i = 0; i < w->node_count; i++) {
+		struct sim_request *r;
+
+		if (!(s->corpses & 1u << i))
+			continue;
+		r = request_create(w, n, REQUEST_TXN, FOR_MARK);
+		r->txn.type = TXN_MARK;
+		r->txn.node = (int8_t)i;
+		r->txn.version = s->router_versions[i];
+		request_send(w, r);
+	}
+}
+
+/* The commands run one after the other; what the first failure leaves undone stays a corpse. */
+void shell_fence(struct sim *w, struct sim_node *n)
+{
+	struct sim_shell *s = &n->shell;
+	int64_t took = 0;
+
+	s->fence_gen++;
+	if (!w->params.fence_exists) {
+		mark_corpses(w, n);
+		return;
+	}
+	for (int i = 0; i < w->node_count; i++) {
+		bool fails = rng_chance(&w->rng, w->params.fence_fails);
+		bool hangs = rng_chance(&w->rng, w->params.fence_hangs);
+		uint32_t end = fails || hangs ? 1 : 0;
+
+		if (!(s->corpses & 1u << i))
+			continue;
+		w->stats.faults[FAULT_FENCE_FAILS] += fails;
+		w->stats.faults[FAULT_FENCE_HANGS] += hangs;
+		took += hangs ? w->params.fence_timeout_us : rng_range(&w->rng, MS, w->params.fence_us);
+		sim_schedule(w, w->now + took, EV_FENCE, n->id, s->fence_gen, end << 16 | (uint32_t)i);
+	}
+	sim_schedule(w, w->now + took, EV_FENCE, n->id, s->fence_gen, 2u << 16);
+}
+
+void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	uint32_t end = ev->arg >> 16, target = ev->arg & 0xffff;
+
+	if (ev->gen != n->shell.fence_gen || n->daemon != DAEMON_UP)
+		return;
+	if (end == 2) {
+		mark_corpses(w, n);
+	} else if (end == 1 && !w->params.fence_continues) {
+		n->shell.fence_gen++;
+		shell_tell_result(w, n, ELECTION_FENCED, 0, RESULT_FAILED, 0);
+	} else if (end == 0) {
+		w->stats.fences++;
+		SIM_TRACE(w, "node  %d fenced node %u", n->id, target);
+		host_power_off(w, &w->nodes[target], 100 * MS + rng_range(&w->rng, 0, w->params.restart_us * 2));
+	}
+}

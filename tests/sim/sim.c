@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The simulator: three to seven real cores (the objects that ship) in a model of the world, in simulated time, from one seed.
+ *
+ *   sim --runs 1000                 a thousand runs, seeds 1 to 1000
+ *   sim --steps 20000000            as many runs as it takes
+ *   sim --seed 17 --runs 1 --trace  what happened in run 17
+ *
+ * What is modelled, and as what:
+ *   zk_server, zk_commit   one log that a quorum agrees on; servers apply it late; leaders die, are isolated, are replaced; an
+ *                          isolated leader or follower answers reads, pings and (the leader) syncs for up to 5 s
+ *   zk_session             expiry T to T + tick after the last touch that the leader knows of; followers report every half tick
+ *   zk_conn, client        FIFO connections, silent and one-way cuts, late landing of what was sent, one-shot watches that
+ *                          precede the reply of the write that fired them; an expired session is learnt of on re-attaching
+ *   tree                   the keys: versions, ephemerals, sequence nodes, and the transactions on them
+ *   shell*                 what the daemon makes of each action, the mirror of the keys, the lock, the fencing, the state file
+ *   work                   the work (slow, failing, hanging) and the guard that outlives the daemon
+ *   host, chaos            drifting clocks, pauses, crashes, restarts, resets, operators; each run draws its own set of faults
+ *   oracle                 the judge, by the truth of the world: never work on two nodes; the post never goes while its owner's
+ *                          work runs; no work without post, lease and guard; no lease beyond what a committed write proves;
+ *                          epochs grow; no contender from before a claim is left when the claimer enters; after the last fault
+ *                          one primary within a stated bound, no phase left half-way, no busy loop
+ *
+ * A run that fails is run again with the trace on; its last lines, the seed and the command that repeats it are printed.
+ * --mutate NAME makes the shell wrong in one way (--mutate list), to show that the oracle sees it; --frozen-hosts lets hosts
+ * sleep past their lease with work up, the case that software on the host cannot close.
+ */
+
+#include "sim.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static struct sim world;
+static sigjmp_buf aborted;
+
+void sim_fail(struct sim *w, const char *format, ...)
+{
+	va_list args;
+
+	if (w->failed)
+		return;
+	w->failed = true;
+	va_start(args, format);
+	vsnprintf(w->failure, sizeof(w->failure), format, args);
+	va_end(args);
+	SIM_TRACE(w, "FAIL  %s", w->failure);
+}
+
+void sim_schedule(struct sim *w, int64_t at, uint8_t type, int node, uint32_t gen, uint32_t arg)
+{
+	struct queue_event ev = { .at = at, .type = type, .node = (uint8_t)node, .gen = gen, .arg = arg };
+
+	if (!queue_push(&w->queue, ev))
+		sim_fail(w, "simulator: too many events");
+}
+
+/* An assertion of the core is a finding like any other. */
+static void on_abort(int signal_number)
+{
+	siglongjmp(aborted, signal_number);
+}
+
+static bool asleep(struct sim *w, const struct sim_node *n, const struct queue_event *ev)
+{
+	int64_t until = n->frozen_until;
+
+	if (ev->type > EV_BOOT)
+		return false;
+	if (ev->type < EV_WORK && n->paused_until > until)
+		until = n->paused_until;
+	if (until <= w->now)
+		return false;
+	/* Keeps its place among those that wait as well. */
+	sim_schedule(w, until, ev->type, ev->node, ev->gen, ev->arg);
+	if (ev->type == EV_TIMER && w->nodes[ev->node].timer_armed == ev->at)
+		w->nodes[ev->node].timer_armed = until;
+	return true;
+}
+
+static void dispatch_node(struct sim *w, const struct queue_event *ev)
+{
+	struct sim_node *n = &w->nodes[ev->node];
+
+	switch ((int)ev->type) {
+	case EV_TIMER:
+		shell_on_timer(w, n, ev);
+		break;
+	case EV_TELL:
+		shell_on_tell(w, n, ev);
+		break;
+	case EV_REPLY:
+		client_on_reply(w, n, ev->arg);
+		break;
+	case EV_WATCH:
+		client_on_watch(w, n, ev);
+		break;
+	case EV_CLOSED:
+		client_on_closed(w, n, ev);
+		break;
+	case EV_ATTACHED:
+		client_on_attached(w, n, ev);
+		break;
+	case EV_CLIENT:
+		client_on_timer(w, n, ev);
+		break;
+	case EV_LOCK:
+		lock_on_timeout(w, n, ev);
+		break;
+	case EV_FENCE:
+		shell_on_fence(w, n, ev);
+		break;
+	case EV_WORK:
+		work_on_event(w, n, ev);
+		break;
+	case EV_GUARD:
+		guard_on_event(w, n, ev);
+		break;
+	case EV_BOOT:
+		host_on_boot(w, n);
+		break;
+	default:
+		break;
+	}
+}
+
+/* gen 0: the faults end; 1 and 2: an operator puts things right; 3: from here on there should be rest. */
+static void on_calm(struct sim *w, const struct queue_event *ev)
+{
+	if (ev->gen == 0) {
+		chaos_off(w);
+		return;
+	}
+	if (ev->gen == 3) {
+		for (int i = 0; i < w->node_count; i++)
+			w->calm_steps[i] = w->nodes[i].steps;
+		return;
+	}
+	if (!server_can_commit(w)) {
+		sim_schedule(w, w->now + 100 * MS, EV_CALM, 0, ev->gen, 0);
+		return;
+	}
+	operator_do(w, FAULT_MAINT_OFF);
+	for (int i = 0; i < w->node_count && ev->gen == 2; i++) {
+		struct sim_txn txn = { .type = TXN_DRAIN, .node = (int8_t)i };
+
+		commit_txn(w, &txn, -1, w->leader);
+	}
+}
+
+static void dispatch(struct sim *w, const struct queue_event *ev)
+{
+	if (ev->type <= EV_BOOT) {
+		if (!asleep(w, &w->nodes[ev->node], ev))
+			dispatch_node(w, ev);
+	} else if (ev->type == EV_ARRIVE) {
+		conn_arrive(w, ev->arg);
+	} else if (ev->type == EV_CONNECT) {
+		conn_on_connect(w, ev);
+	} else if (ev->type == EV_REVALIDATE) {
+		conn_on_revalidate(w, ev);
+	} else if (ev->type == EV_COMMIT) {
+		commit_on_event(w, ev->arg);
+	} else if (ev->type == EV_EXPIRE) {
+		if (ev->gen == w->sessions[ev->arg].timer)
+			session_on_expire(w, ev->arg);
+	} else if (ev->type == EV_CHAOS) {
+		chaos_on_event(w);
+	} else if (ev->type == EV_OPERATOR) {
+		operator_on_event(w, ev);
+	} else if (ev->type == EV_CALM) {
+		on_calm(w, ev);
+	} else {
+		server_on_event(w, ev);
+	}
+}
+
+static void begin(struct sim *w, const struct sim_options *options, uint64_t seed, bool tracing)
+{
+	struct sim_stats stats = w->stats;
+
+	memset(w, 0, sizeof(*w));
+	w->stats = stats;
+	w->options = options;
+	w->tracing = tracing || options->trace;
+	w->rng.state = seed * UINT64_C(0x2545f4914f6cdd1d) + 1;
+	w->now = 10 * SEC;
+	for (int i = 0; i < REQUESTS_MAX; i++)
+		w->requests[i].next_free = (uint16_t)(i + 1);
+	params_draw(w);
+	server_start(w);
+	for (int i = 0; i < w->node_count; i++)
+		sim_schedule(w, w->now + rng_range(&w->rng, 0, SEC), EV_BOOT, i, 0, 0);
+	sim_schedule(w, w->now + SEC, EV_CHAOS, 0, 0, 0);
+	sim_schedule(w, w->now + w->params.fault_phase_us, EV_CALM, 0, 0, 0);
+}
+
+/* True: passed. */
+static bool run(struct sim *w, const struct sim_options *options, uint64_t seed, bool tracing)
+{
+	struct queue_event ev;
+
+	trace_reset();
+	begin(w, options, seed, tracing);
+	if (sigsetjmp(aborted, 1)) {
+		w = &world;
+		sim_fail(w, "an assertion of the core failed");
+		return false;
+	}
+	while (!w->failed && queue_pop(&w->queue, &ev)) {
+		w->now = ev.at;
+		if (ev.type == EV_END) {
+			oracle_liveness(w);
+			break;
+		}
+		dispatch(w, &ev);
+		w->stats.events++;
+	}
+	w->stats.runs++;
+	return !w->failed;
+}
+
+static void report(struct sim *w, const struct sim_options *options, uint64_t seed)
+{
+	int64_t before = w->stats.steps;
+
+	if (!options->trace) {
+		run(w, options, seed, true);
+		printf("the last lines of the trace:\n");
+		trace_dump();
+	}
+	printf("%s\n", params_text(w));
+	printf("FAILED: seed %" PRIu64 ", step %" PRId64 ", %.6f s: %s\n", seed, w->stats.steps - before,
+	       (double)w->now / 1e6, w->failure);
+	printf("repeat: sim --seed %" PRIu64 " --runs 1 --trace", seed);
+	if (options->nodes)
+		printf(" --nodes %d", options->nodes);
+	if (options->quick)
+		printf(" --quick");
+	if (options->frozen_hosts)
+		printf(" --frozen-hosts");
+	if (options->mutations)
+		printf(" --mutate %#x", options->mutations);
+	printf("\n");
+}
+
+static void summary(const struct sim *w, double seconds)
+{
+	static const char *const texts[] = {
+#define X(name, text) text,
+		SIM_FAULTS(X)
+#undef X
+	};
+	const struct sim_stats *s = &w->stats;
+
+	printf("%" PRId64 " runs, %" PRId64 " core steps, %" PRId64 " events in %.1f s: %.2f million steps/s\n", s->runs,
+	       s->steps, s->events, seconds, (double)s->steps / seconds / 1e6);
+	printf("%" PRId64 " claims, %" PRId64 " takeovers, %" PRId64 " resumed, %" PRId64 " sessions expired, %" PRId64
+	       " leaders elected, %" PRId64 " fenced\n",
+	       s->elections, s->takeovers, s->resumes, s->expiries, s->leaders, s->fences);
+	printf("%" PRId64 " transactions of unknown outcome, %" PRId64 " landed late, %" PRId64 " refused, %" PRId64
+	       " kills, %" PRId64 " stops by the guard\n",
+	       s->unknown, s->late_commits, s->conflicts, s->kills, s->guard_stops);
+	printf("faults:");
+	for (int i = 0; i < FAULT_COUNT; i++)
+		printf("%s %" PRId64 " %s", i ? "," : "", s->faults[i], texts[i]);
+	printf("\n");
+}
+
+static uint32_t parse_mutation(const char *text)
+{
+	static const char *const names[] = {
+#define X(name, text) text,
+		SIM_MUTATIONS(X)
+#undef X
+	};
+
+	for (int i = 0; i < MUTATION_COUNT; i++)
+		if (!strcmp(text, names[i]))
+			return 1u << i;
+	if (text[0] == '0')
+		return (uint32_t)strtoul(text, NULL, 16);
+	for (int i = 0; i < MUTATION_COUNT; i++)
+		printf("%s\n", names[i]);
+	exit(strcmp(text, "list") ? 2 : 0);
+}
+
+static void usage(void)
+{
+	fprintf(stderr, "usage: sim [--seed S] [--runs N | --steps N] [--nodes 2..%d] [--quick] [--trace]\n"
+			"           [--frozen-hosts] [--mutate NAME]\n",
+		NODES_MAX);
+	exit(2);
+}
+
+static void parse(int argc, char **argv, struct sim_options *o)
+{
+	static const struct option options[] = {
+		{ "seed", required_argument, NULL, 's' },    { "runs", required_argument, NULL, 'r' },
+		{ "steps", required_argument, NULL, 'n' },   { "nodes", required_argument, NULL, 'N' },
+		{ "mutate", required_argument, NULL, 'm' },  { "frozen-hosts", no_argument, NULL, 'f' },
+		{ "trace", no_argument, NULL, 't' },	     { "quick", no_argument, NULL, 'q' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
+		if (c == 's')
+			o->seed = strtoull(optarg, NULL, 10);
+		else if (c == 'r')
+			o->runs = strtoll(optarg, NULL, 10);
+		else if (c == 'n')
+			o->steps = strtoll(optarg, NULL, 10);
+		else if (c == 'N')
+			o->nodes = (int32_t)strtol(optarg, NULL, 10);
+		else if (c == 'm')
+			o->mutations |= parse_mutation(optarg);
+		else if (c == 'f')
+			o->frozen_hosts = true;
+		else if (c == 't')
+			o->trace = true;
+		else if (c == 'q')
+			o->quick = true;
+		else
+			usage();
+	}
+	if (optind < argc || o->nodes < 0 || o->nodes == 1 || o->nodes > NODES_MAX)
+		usage();
+}
+
+static double seconds_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+int main(int argc, char **argv)
+{
+	static struct sim_options options = { .seed = 1, .runs = 0 };
+	int64_t passed = 0, failed = 0;
+	double begun = seconds_now();
+	struct sigaction action = { .sa_handler = on_abort };
+
+	parse(argc, argv, &options);
+	if (!options.runs && !options.steps)
+		options.runs = 100;
+	sigaction(SIGABRT, &action, NULL);
+	for (int64_t i = 0; !failed; i++) {
+		uint64_t seed = options.seed + (uint64_t)i;
+
+		if ((options.runs && i >= options.runs) || (options.steps && world.stats.steps >= options.steps))
+			break;
+		if (run(&world, &options, seed, false)) {
+			passed++;
+		} else {
+			failed++;
+			report(&world, &options, seed);
+		}
+	}
+	summary(&world, seconds_now() - begun);
+	printf("%" PRId64 " passed, %" PRId64 " failed\n", passed, failed);
+	return failed ? 1 : 0;
+}

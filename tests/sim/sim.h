@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The simulated world, shared by all files of the simulator. One struct, no pointers into the heap: a run begins with
+ * a memset. Times are microseconds of true time unless a name says local (a node's CLOCK_BOOTTIME).
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+
+#include "election.h"
+#include "lease.h"
+#include "queue.h"
+#include "rng.h"
+#include "tree.h"
+
+#define MS INT64_C(1000)
+#define SEC INT64_C(1000000)
+#define NEVER INT64_MAX
+
+#define SERVERS_MAX 5
+#define SESSIONS_PER_NODE 8
+#define SESSIONS_MAX 64 /* >= NODES_MAX * SESSIONS_PER_NODE: an id's low bits are its slot */
+#define CONNS_PER_NODE 8
+#define CONN_QUEUE 128
+#define REQUESTS_MAX 1024
+#define LOG_MAX 1024
+#define REMOVALS_MAX 32
+#define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
+
+/* Kinds of faults and of operators' doings: each run has its own set of them. */
+#define SIM_FAULTS(X)                                                                              \
+	X(CONN_RESET, "connection reset")                                                          \
+	X(PATH_SILENT, "path silent")                                                              \
+	X(PATH_UP, "path cut towards the server")                                                  \
+	X(PATH_DOWN, "path cut towards the node")                                                  \
+	X(NODE_CUT, "node cut off")                                                                \
+	X(DAEMON_PAUSE, "daemon stopped for a while")                                              \
+	X(HOST_PAUSE, "host paused within the margin")                                             \
+	X(HOST_SUSPEND, "host asleep")                                                             \
+	X(DAEMON_CRASH, "daemon killed")                                                           \
+	X(STATE_LOST, "daemon killed, state file lost")                                            \
+	X(HOST_CRASH, "host reset")                                                                \
+	X(SHUTDOWN, "orderly shutdown")                                                            \
+	X(HEALTH, "health failed")                                                                 \
+	X(WORK_DIES, "work died")                                                                  \
+	X(START_FAILS, "start failed")                                                             \
+	X(STOP_HANGS, "stop hung")                                                                 \
+	X(FENCE_FAILS, "fence failed")                                                             \
+	X(FENCE_HANGS, "fence hung")                                                               \
+	X(SERVER_CRASH, "server killed")                                                           \
+	X(LEADER_CRASH, "leader killed")                                                           \
+	X(LEADER_ISOLATED, "leader isolated")                                                      \
+	X(FOLLOWER_ISOLATED, "follower isolated")                                                  \
+	X(SLOW, "slow network")                                                                    \
+	X(LAG, "lagging follower")                                                                 \
+	X(AMBUSH, "fault at a transaction")                                                        \
+	X(SWITCHOVER, "switchover")                                                                \
+	X(RELEASE, "release")                                                                      \
+	X(DRAIN, "drain")                                                                          \
+	X(UNDRAIN, "undrain")                                                                      \
+	X(MAINT_ON, "maintenance on")                                                              \
+	X(MAINT_OFF, "maintenance off")                                                            \
+	X(DELETE_KEY, "key deleted")                                                               \
+	X(JUNK_KEY, "junk in the key")
+
+enum sim_fault {
+#define X(name, text) FAULT_##name,
+	SIM_FAULTS(X)
+#undef X
+		FAULT_COUNT
+};
+
+/* Wrong shells, for the mutation table: what the core relies on and a careless shell would break. */
+#define SIM_MUTATIONS(X)                                                                           \
+	X(CLAIM_VERSION, "claim-without-version")                                                  \
+	X(ENTER_VERSION, "enter-without-version")                                                  \
+	X(RENEW_BY_READ, "renew-by-read")                                                          \
+	X(NO_GUARD, "no-guard")                                                                    \
+	X(LATE_GUARD, "guard-at-the-lease-end")                                                    \
+	X(LOCK_ORPHANS, "resume-keeps-lock-nodes")                                                 \
+	X(BLIND_LEAVE, "leave-without-knowing-the-post")                                           \
+	X(KIND_LEADER, "commits-touch-the-session")
+
+enum sim_mutation {
+#define X(name, text) MUTATION_##name,
+	SIM_MUTATIONS(X)
+#undef X
+		MUTATION_COUNT
+};
+
+struct sim_options {
+	uint64_t seed;
+	int64_t runs, steps;
+	int32_t nodes; /* 0: 3 to 5, drawn */
+	uint32_t mutations; /* bits of enum sim_mutation */
+	bool frozen_hosts, trace, quick;
+};
+
+/* -- ZooKeeper -- */
+
+enum server_state { SERVER_DOWN, SERVER_LOOKING, SERVER_FOLLOWING, SERVER_LEADING };
+
+struct sim_server {
+	struct sim_tree tree;
+	int64_t applied;   /* entries of the log in the tree */
+	int64_t apply_at;  /* time of the last planned application */
+	int64_t lag_until; /* applies late until then */
+	int64_t report_phase;
+	uint32_t stint; /* counts crashes, isolations, heals: timers of an older stint mean nothing */
+	int32_t epoch;  /* of the leader it follows or is */
+	uint8_t state;  /* enum server_state */
+	uint8_t cut;	/* from all other servers */
+};
+
+struct sim_session {
+	int64_t base;	 /* last touch the leader knows of */
+	int64_t pending; /* a touch that `reporter` will report then; 0: none */
+	int64_t closed_zxid;
+	int32_t id; /* 0: never used */
+	uint32_t owner; /* connection that the leader takes requests from; 0: any */
+	uint32_t timer; /* generation */
+	int8_t node;
+	int8_t reporter;
+	uint8_t alive;
+	uint8_t closing; /* expired by the leader, not committed yet */
+};
+
+/* Server's side of a connection. */
+struct sim_conn {
+	uint64_t watch; /* CHANGED_ bits */
+	int64_t arrival[2]; /* last one planned: towards the server, towards the node */
+	uint32_t gen;
+	int32_t session;
+	int32_t lock_wait, lock_own; /* uids of lock nodes watched */
+	int8_t server, node;
+	uint8_t open;
+	uint8_t lost;	/* closed by the client, what was on its way is lost too */
+	uint8_t busy;	/* a request waits for the leader */
+	uint8_t head, count;
+	uint16_t queue[CONN_QUEUE];
+};
+
+struct sim_entry {
+	struct sim_txn txn;
+	int64_t at[SERVERS_MAX];
+	int32_t request; /* -1: none waits */
+	int8_t origin;
+};
+
+enum request_type { REQUEST_PING, REQUEST_READ, REQUEST_SYNC, REQUEST_LIST, REQUEST_SCAN, REQUEST_TXN };
+
+/* What the shell wants with it. */
+enum request_purpose {
+	FOR_NOTHING,
+	FOR_VIEW,
+	FOR_OP,
+	FOR_RENEW,
+	FOR_TOUCH,
+	FOR_LOCK,
+	FOR_REMOVAL,
+	FOR_SCAN,
+	FOR_PEERS,
+	FOR_MARK,
+	FOR_FAREWELL,
+};
+
+/* Who holds it: exactly one of these may free it. */
+enum request_stage {
+	STAGE_FREE,
+	STAGE_FLIGHT,	/* an event, towards the server */
+	STAGE_QUEUED,	/* the connection's queue */
+	STAGE_PROPOSED, /* an event, at the leader */
+	STAGE_STALLED,	/* nobody: waits for a quorum or for the link */
+	STAGE_APPLYING, /* an entry of the log */
+	STAGE_REPLY,	/* an event, towards the node */
+};
+
+struct sim_snapshot {
+	int64_t key_mzxid;
+	int32_t key_version;
+	int32_t post_session;
+	int8_t key, holder;
+	uint8_t alive, drained, maintenance;
+};
+
+struct sim_request {
+	struct sim_txn txn;
+	struct sim_snapshot seen;
+	int64_t order, zxid, sent_local;
+	uint32_t gen; /* of the connection */
+	int32_t lock_wait;
+	int32_t router_versions[NODES_MAX];
+	int32_t epoch; /* of the leader it was proposed to */
+	uint16_t next_free;
+	uint16_t corpses; /* SCAN: bits */
+	uint8_t type, purpose, stage, op, result, parts;
+	uint8_t proposed; /* other servers may have it */
+	uint8_t lock_found, peers;
+	int8_t node, holder;
+};
+
+/* -- nodes -- */
+
+enum part {
+	PART_KEY = 1,
+	PART_POST = 2,
+	PART_ALIVE = 4,
+	PART_DRAIN = 8,
+	PART_MAINT = 16,
+	PART_LOCK = 32,
+	PART_POST_GONE = 64,
+};
+
+#define PARTS_ALL (PART_KEY | PART_POST | PART_ALIVE | PART_DRAIN | PART_MAINT)
+
+enum link { LINK_NONE, LINK_WAIT, LINK_CONNECTING, LINK_ATTACHED };
+enum daemon { DAEMON_DOWN, DAEMON_UP, DAEMON_GONE };
+enum shell_lock { SHELL_LOCK_NONE, SHELL_LOCK_WAITING, SHELL_LOCK_HELD };
+enum truth { TRUTH_DOWN, TRUTH_STARTING, TRUTH_UP, TRUTH_STOPPING };
+
+struct sim_client {
+	int64_t last_zxid, heard, spoke;
+	uint32_t conn; /* generation of the newest connection */
+	uint32_t timer; /* generation */
+	int32_t session; /* 0: a new one is wanted */
+	int32_t waiting; /* requests unanswered */
+	int8_t server;
+	uint8_t link; /* enum link */
+	uint8_t fresh;
+};
+
+struct sim_mirror {
+	struct sim_snapshot seen;
+	uint8_t known, reading; /* enum part */
+	int8_t alive_of;
+};
+
+struct sim_shell {
+	int64_t lock_began;
+	uint32_t lock_gen, fence_gen, dry; /* dry: undisturbed since */
+	int32_t lock_uid;
+	int32_t removals[REMOVALS_MAX];
+	int32_t removal_count;
+	int32_t marks; /* replies missing */
+	int32_t router_versions[NODES_MAX];
+	uint16_t corpses;
+	uint8_t lock; /* enum shell_lock */
+	uint8_t lock_sent;
+	uint8_t op, renewing, scanning, counting;
+	uint8_t marked_badly;
+	char router; /* first letter of what was published last; 0: not known */
+};
+
+struct sim_work {
+	uint32_t gen;
+	uint8_t truth; /* enum truth */
+	uint8_t telling; /* the daemon waits for STOPPED */
+};
+
+/* What survives the daemon: the state file, and the page that the guard looks at. */
+struct sim_state_file {
+	int64_t epoch;
+	int32_t session;
+	uint8_t phase, there;
+};
+
+struct sim_guard {
+	int64_t end_local; /* 0: not armed */
+	int64_t armed;	   /* event under way, true time; 0: none */
+	uint8_t running;   /* since the work was started, until it is known to be down */
+	uint8_t acted;	   /* in this watch */
+};
+
+struct sim_node {
+	struct election core;
+	struct election_config config;
+	struct sim_client client;
+	struct sim_mirror mirror;
+	struct sim_shell shell;
+	struct sim_work work;
+	struct sim_state_file file;
+	struct sim_guard guard;
+	int64_t clock_offset, clock_ppm;
+	int64_t timer_armed;
+	int64_t paused_until, frozen_until, pause_credit_at;
+	int64_t lease_proof; /* local: end of the longest lease that the truth grants */
+	int64_t disturbed;   /* last fault that may delay what this node does */
+	int64_t await_at;    /* named, as it knows, since then */
+	int64_t instant, instant_steps;
+	int64_t steps;
+	uint32_t incarnation;
+	uint8_t daemon; /* enum daemon */
+	uint8_t host_up;
+	uint8_t term_started; /* work, and it is not known to be down since */
+	uint8_t id;
+};
+
+/* Drawn for each run. */
+struct sim_params {
+	int64_t session_us, tick_us, latency_us, lag_us, timer_late_us, chaos_us, fault_phase_us;
+	int64_t takeover_timeout_us, start_us, stop_us, fence_us, fence_timeout_us, restart_us;
+	uint32_t start_fails, stop_hangs, fence_fails, fence_hangs, ambush; /* permille */
+	uint8_t fence_exists, fence_continues;
+	uint8_t quiet; /* the shell says nothing when a watch fires, only when it has read again */
+	uint8_t weight[FAULT_COUNT];
+	uint32_t weight_sum;
+};
+
+struct sim_stats {
+	int64_t runs, steps, events, elections, takeovers, resumes, expiries, failed_starts, late_commits;
+	int64_t conflicts, unknown, kills, guard_stops, fences, leaders, out_of_order;
+	int64_t faults[FAULT_COUNT];
+};
+
+struct sim {
+	const struct sim_options *options;
+	struct rng rng;
+	struct queue queue;
+	int64_t now;
+	struct sim_params params;
+	int32_t node_count, server_count;
+	struct sim_node nodes[NODES_MAX];
+
+	struct sim_tree tree; /* what is committed */
+	struct sim_server servers[SERVERS_MAX];
+	struct sim_session sessions[SESSIONS_MAX];
+	struct sim_conn conns[NODES_MAX][CONNS_PER_NODE];
+	struct sim_entry log[LOG_MAX];
+	int64_t log_end, zxid, order;
+	int32_t leader; /* -1: none that could commit anything */
+	int32_t epoch, session_count, lock_uid;
+	int64_t path_cut[NODES_MAX][SERVERS_MAX][2]; /* until then */
+	int64_t slow_until;
+
+	struct sim_request requests[REQUESTS_MAX];
+	uint16_t request_free;
+
+	/* the oracle's own memory */
+	int64_t claim_at, last_epoch, faults_off_at, liveness_bound;
+	int32_t running; /* nodes whose work runs */
+	int32_t last_epoch_node;
+	int8_t named; /* since claim_at */
+	bool calm; /* faults are off */
+	int64_t calm_steps[NODES_MAX];
+
+	struct sim_stats stats;
+	bool failed;
+	bool tracing;
+	char failure[256];
+};
+
+/* sim.c */
+__attribute__((format(printf, 2, 3))) void sim_fail(struct sim *w, const char *format, ...);
+void sim_schedule(struct sim *w, int64_t at, uint8_t type, int node, uint32_t gen, uint32_t arg);
+
+/* trace.c; call it through SIM_TRACE only */
+__attribute__((format(printf, 2, 3))) void trace_line(struct sim *w, const char *format, ...);
+void trace_dump(void);
+void trace_reset(void);
+#define SIM_TRACE(w, ...)                                                                          \
+	do {                                                                                       \
+		if (__builtin_expect((w)->tracing, 0))                                             \
+			trace_line(w, __VA_ARGS__);                                                \
+	} while (0)
+
+/* params.c */
+void params_draw(struct sim *w);
+const char *params_text(const struct sim *w);
+int64_t params_liveness_us(const struct sim *w);
+
+/* zk_server.c: servers, leaders, the log */
+void server_start(struct sim *w);
+bool server_linked(const struct sim *w, int s);
+bool server_can_commit(const struct sim *w);
+void server_advance(struct sim *w, int s);
+void server_crash(struct sim *w, int s, int64_t down_us, bool dark);
+void server_isolate(struct sim *w, int s, int64_t until);
+void server_heal_all(struct sim *w);
+void server_on_event(struct sim *w, const struct queue_event *ev);
+
+/* zk_commit.c: requests at the leader */
+int64_t commit_latency(struct sim *w);
+enum txn_result commit_txn(struct sim *w, const struct sim_txn *txn, int32_t request, int origin);
+void commit_on_event(struct sim *w, uint32_t request);
+void commit_resume_stalled(struct sim *w);
+/* A new leader has some of what the old one proposed, in its order. */
+void commit_inherited(struct sim *w);
+
+/* zk_session.c */
+struct sim_session *session_get(struct sim *w, int32_t id);
+int32_t session_create(struct sim *w, int node);
+void session_touch(struct sim *w, struct sim_session *s, int server);
+void session_server_gone(struct sim *w, int server);
+void session_new_leader(struct sim *w);
+void session_closed(struct sim *w, int32_t id);
+void session_on_expire(struct sim *w, uint32_t slot);
+
+/* zk_conn.c: connections and requests on their way */
+struct sim_conn *conn_get(struct sim *w, int node, uint32_t gen);
+struct sim_request *request_create(struct sim *w, struct sim_node *n, uint8_t type, uint8_t purpose);
+void request_free(struct sim *w, struct sim_request *r);
+void request_send(struct sim *w, struct sim_request *r);
+void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r);
+void conn_pump(struct sim *w, struct sim_conn *c);
+void conn_arrive(struct sim *w, uint32_t request);
+void conn_close_by_server(struct sim *w, struct sim_conn *c, bool silent);
+void conn_close_session(struct sim *w, int server, int node, int32_t session);
+void conn_close_all(struct sim *w, int server, bool silent);
+void conn_tell_watches(struct sim *w, int server, uint64_t changed);
+void conn_on_connect(struct sim *w, const struct queue_event *ev);
+void conn_on_revalidate(struct sim *w, const struct queue_event *ev);
+int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction);
+
+/* client.c: the library in the node */
+int64_t path_latency(struct sim *w);
+void client_begin(struct sim *w, struct sim_node *n);
+void client_end(struct sim *w, struct sim_node *n);
+void client_lose(struct sim *w, struct sim_node *n);
+void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void client_on_reply(struct sim *w, struct sim_node *n, uint32_t request);
+void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+
+/* shell.c */
+void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event);
+void shell_tell_result(struct sim *w, struct sim_node *n, uint8_t type, uint8_t op, uint8_t result, int count);
+void shell_post(struct sim *w, struct sim_node *n, int64_t delay, uint8_t type, uint8_t op, uint8_t result);
+void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void shell_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void shell_start(struct sim *w, struct sim_node *n);
+void shell_kill(struct sim *w, struct sim_node *n);
+
+/* shell_keys.c: what is asked of ZooKeeper, and the answers */
+void shell_attached(struct sim *w, struct sim_node *n, bool fresh);
+void shell_detached(struct sim *w, struct sim_node *n);
+void shell_read(struct sim *w, struct sim_node *n, uint8_t parts, bool sync);
+void shell_watch(struct sim *w, struct sim_node *n, uint8_t parts);
+void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
+void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
+void shell_renew(struct sim *w, struct sim_node *n, bool touch);
+void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose);
+void shell_publish(struct sim *w, struct sim_node *n);
+void shell_fence(struct sim *w, struct sim_node *n);
+void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+
+/* shell_lock.c */
+void lock_acquire(struct sim *w, struct sim_node *n);
+void lock_release(struct sim *w, struct sim_node *n);
+void lock_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
+void lock_attached(struct sim *w, struct sim_node *n, bool fresh);
+void lock_watch(struct sim *w, struct sim_node *n);
+void lock_on_timeout(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+
+/* work.c */
+void work_start(struct sim *w, struct sim_node *n);
+void work_stop(struct sim *w, struct sim_node *n);
+void work_kill(struct sim *w, struct sim_node *n);
+void work_die(struct sim *w, struct sim_node *n);
+void work_down(struct sim *w, struct sim_node *n);
+void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+/* The page that daemon and guard share: false when the guard has acted already. */
+bool guard_extend(struct sim *w, struct sim_node *n, int64_t end_local);
+void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+
+/* host.c: clocks, pauses, crashes */
+int64_t clock_local(const struct sim *w, const struct sim_node *n);
+int64_t clock_true(const struct sim *w, const struct sim_node *n, int64_t local);
+void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64_t down_us);
+void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us);
+void host_pause_daemon(struct sim *w, struct sim_node *n, int64_t pause_us);
+void host_pause(struct sim *w, struct sim_node *n, int64_t pause_us, bool clock_stops);
+void host_depart(struct sim *w, struct sim_node *n);
+void host_on_boot(struct sim *w, struct sim_node *n);
+
+/* chaos.c, operators.c */
+void chaos_on_event(struct sim *w);
+void chaos_ambush(struct sim *w, struct sim_node *n);
+void chaos_off(struct sim *w);
+void operator_do(struct sim *w, enum sim_fault what);
+void operator_on_event(struct sim *w, const struct queue_event *ev);
+
+/* oracle.c */
+void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before);
+void oracle_running(struct sim *w, struct sim_node *n, bool running);
+void oracle_start(struct sim *w, struct sim_node *n);
+void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result, int8_t post_before);
+void oracle_liveness(struct sim *w);

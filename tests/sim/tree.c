@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tree.h"
+
+#include <string.h>
+
+void tree_init(struct sim_tree *t)
+{
+	memset(t, 0, sizeof(*t));
+	t->key = NAME_MISSING;
+	t->post = -1;
+}
+
+int tree_find_lock(const struct sim_tree *t, int32_t uid, int32_t *ret_before)
+{
+	int found = -1, before = -1;
+
+	for (int i = 0; i < t->lock_count; i++)
+		if (t->locks[i].uid == uid)
+			found = i;
+	*ret_before = 0;
+	if (found < 0)
+		return -1;
+	for (int i = 0; i < t->lock_count; i++)
+		if (t->locks[i].sequence < t->locks[found].sequence &&
+		    (before < 0 || t->locks[i].sequence > t->locks[before].sequence))
+			before = i;
+	if (before >= 0)
+		*ret_before = t->locks[before].uid;
+	return found;
+}
+
+static void remove_lock(struct sim_tree *t, int at, uint64_t *changed)
+{
+	t->locks[at] = t->locks[--t->lock_count];
+	*changed |= CHANGED_LOCKS;
+}
+
+static void remove_locks_of(struct sim_tree *t, int32_t session, uint64_t *changed)
+{
+	for (int i = t->lock_count - 1; i >= 0; i--)
+		if (t->locks[i].session == session)
+			remove_lock(t, i, changed);
+}
+
+static enum txn_result remove_lock_uid(struct sim_tree *t, int32_t uid, uint64_t *changed)
+{
+	int32_t before;
+	int at = tree_find_lock(t, uid, &before);
+
+	if (at < 0)
+		return TXN_CONFLICT;
+	remove_lock(t, at, changed);
+	return TXN_OK;
+}
+
+static enum txn_result set_key(struct sim_tree *t, int8_t value, int32_t version, uint64_t *changed)
+{
+	if (t->key == NAME_MISSING || (version >= 0 && version != t->key_version))
+		return TXN_CONFLICT;
+	t->key = value;
+	t->key_version++;
+	t->key_mzxid = t->zxid;
+	*changed |= CHANGED_KEY;
+	return TXN_OK;
+}
+
+static enum txn_result create_key(struct sim_tree *t, uint64_t *changed)
+{
+	if (t->key != NAME_MISSING)
+		return TXN_CONFLICT;
+	t->key = NAME_NONE;
+	t->key_version = 0;
+	t->key_mzxid = t->zxid;
+	t->lock_sequence = 0;
+	*changed |= CHANGED_KEY;
+	return TXN_OK;
+}
+
+static enum txn_result delete_key(struct sim_tree *t, uint64_t *changed)
+{
+	if (t->key == NAME_MISSING)
+		return TXN_CONFLICT;
+	t->key = NAME_MISSING;
+	t->lock_count = 0;
+	*changed |= CHANGED_KEY | CHANGED_LOCKS;
+	return TXN_OK;
+}
+
+static void set_router(struct sim_tree *t, int node, char router)
+{
+	t->router[node] = router;
+	t->router_version[node]++;
+}
+
+static enum txn_result claim(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
+{
+	int32_t before;
+	int at = tree_find_lock(t, txn->uid, &before);
+
+	if (at < 0 || set_key(t, txn->node, txn->version, changed) != TXN_OK)
+		return TXN_CONFLICT;
+	remove_lock(t, at, changed);
+	return TXN_OK;
+}
+
+static enum txn_result enter(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
+{
+	if (t->post >= 0 || t->key == NAME_MISSING)
+		return TXN_CONFLICT;
+	if (txn->version >= 0 && txn->version != t->key_version)
+		return TXN_CONFLICT;
+	t->post = txn->node;
+	t->post_session = txn->session;
+	t->post_epoch = txn->epoch;
+	set_router(t, txn->node, 't');
+	*changed |= CHANGED_POST;
+	return TXN_OK;
+}
+
+static enum txn_result leave(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
+{
+	bool own = t->post >= 0 && t->post_session == txn->session;
+
+	if (txn->value == LEAVE_DELETE && !own)
+		return TXN_CONFLICT;
+	if (txn->value != LEAVE_KEEP && own) {
+		t->post = -1;
+		*changed |= CHANGED_POST;
+	}
+	set_router(t, txn->node, 's');
+	return TXN_OK;
+}
+
+static enum txn_result add_lock(struct sim_tree *t, const struct sim_txn *txn)
+{
+	if (t->key == NAME_MISSING || t->lock_count == LOCKS_MAX)
+		return TXN_CONFLICT;
+	t->locks[t->lock_count++] = (struct tree_lock){
+		.uid = txn->uid,
+		.session = txn->session,
+		.sequence = t->lock_sequence++,
+	};
+	return TXN_OK;
+}
+
+static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
+{
+	if (t->alive[txn->node] && t->alive[txn->node] != txn->session)
+		return TXN_CONFLICT;
+	if (!t->alive[txn->node])
+		*changed |= CHANGED_ALIVE(txn->node);
+	t->alive[txn->node] = txn->session;
+	set_router(t, txn->node, txn->router);
+	return TXN_OK;
+}
+
+static enum txn_result close_session(struct sim_tree *t, int32_t session, uint64_t *changed)
+{
+	for (int i = 0; i < NODES_MAX; i++) {
+		if (t->alive[i] != session)
+			continue;
+		t->alive[i] = 0;
+		*changed |= CHANGED_ALIVE(i);
+	}
+	if (t->post >= 0 && t->post_session == session) {
+		t->post = -1;
+		*changed |= CHANGED_POST;
+	}
+	remove_locks_of(t, session, changed);
+	return TXN_OK;
+}
+
+static enum txn_result mark(struct sim_tree *t, const struct sim_txn *txn)
+{
+	if (t->router_version[txn->node] != txn->version)
+		return TXN_CONFLICT;
+	set_router(t, txn->node, 's');
+	return TXN_OK;
+}
+
+static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
+{
+	switch ((enum txn_type)txn->type) {
+	case TXN_NOP:
+		return TXN_OK;
+	case TXN_REGISTER:
+		return register_node(t, txn, changed);
+	case TXN_CREATE_KEY:
+		return create_key(t, changed);
+	case TXN_SET_KEY:
+		return set_key(t, txn->value, txn->version, changed);
+	case TXN_CLAIM:
+		return claim(t, txn, changed);
+	case TXN_ENTER:
+		return enter(t, txn, changed);
+	case TXN_LEAVE:
+		return leave(t, txn, changed);
+	case TXN_RENEW:
+		return t->post >= 0 ? TXN_OK : TXN_CONFLICT;
+	case TXN_ROUTER:
+		set_router(t, txn->node, txn->router);
+		return TXN_OK;
+	case TXN_LOCK:
+		return add_lock(t, txn);
+	case TXN_UNLOCK:
+		return remove_lock_uid(t, txn->uid, changed);
+	case TXN_UNLOCK_OWN:
+		remove_locks_of(t, txn->session, changed);
+		return TXN_OK;
+	case TXN_MARK:
+		return mark(t, txn);
+	case TXN_CLOSE:
+		return close_session(t, txn->session, changed);
+	case TXN_DELETE_KEY:
+		return delete_key(t, changed);
+	case TXN_DRAIN:
+		t->drained[txn->node] = txn->value != 0;
+		*changed |= CHANGED_DRAIN(txn->node);
+		return TXN_OK;
+	case TXN_MAINTENANCE:
+		t->maintenance = txn->value != 0;
+		*changed |= CHANGED_MAINT;
+		return TXN_OK;
+	}
+	return TXN_CONFLICT;
+}
+
+enum txn_result tree_apply(struct sim_tree *t, const struct sim_txn *txn, int64_t zxid, uint64_t *ret_changed)
+{
+	*ret_changed = 0;
+	t->zxid = zxid;
+	return apply(t, txn, ret_changed);
+}

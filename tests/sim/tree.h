@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The keys as one server has them, and the transactions that change them: the same in every server, in one order. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NODES_MAX 7
+#define LOCKS_MAX 64
+
+/* Values of /primary_node besides a node's number. */
+enum { NAME_STRANGER = 100, NAME_NONE = -1, NAME_JUNK = -2, NAME_MISSING = -3 };
+
+enum txn_type {
+	TXN_NOP,
+	TXN_REGISTER,	 /* node, session, router */
+	TXN_CREATE_KEY,
+	TXN_SET_KEY,	 /* value, version; -1: any */
+	TXN_CLAIM,	 /* node, version, uid */
+	TXN_ENTER,	 /* node, session, version, epoch */
+	TXN_LEAVE,	 /* node, session, value: enum leave */
+	TXN_RENEW,	 /* node */
+	TXN_ROUTER,	 /* node, router */
+	TXN_LOCK,	 /* node, session, uid */
+	TXN_UNLOCK,	 /* uid */
+	TXN_UNLOCK_OWN,	 /* session: what an earlier process left */
+	TXN_MARK,	 /* node, version: of the router state */
+	TXN_CLOSE,	 /* session */
+	TXN_DELETE_KEY,
+	TXN_DRAIN,	 /* node, value */
+	TXN_MAINTENANCE, /* value */
+};
+
+enum leave { LEAVE_KEEP, LEAVE_DELETE, LEAVE_IF_OWN };
+enum txn_result { TXN_OK, TXN_CONFLICT };
+
+struct sim_txn {
+	int64_t epoch;
+	int32_t session, version, uid;
+	uint8_t type;
+	int8_t node, value;
+	char router;
+};
+
+struct tree_lock {
+	int32_t uid, session, sequence;
+};
+
+struct sim_tree {
+	int64_t zxid, key_mzxid, post_epoch;
+	int32_t key_version, post_session, lock_sequence, lock_count;
+	int32_t alive[NODES_MAX]; /* session, 0: none */
+	int32_t router_version[NODES_MAX];
+	char router[NODES_MAX];
+	uint8_t drained[NODES_MAX];
+	int8_t key, post; /* post: node, -1 none */
+	uint8_t maintenance;
+	struct tree_lock locks[LOCKS_MAX];
+};
+
+/* What watches are for. */
+#define CHANGED_KEY (UINT64_C(1) << 0)
+#define CHANGED_POST (UINT64_C(1) << 1)
+#define CHANGED_MAINT (UINT64_C(1) << 2)
+#define CHANGED_LOCKS (UINT64_C(1) << 3)
+#define CHANGED_ALIVE(node) (UINT64_C(1) << (8 + (node)))
+#define CHANGED_DRAIN(node) (UINT64_C(1) << (24 + (node)))
+#define CHANGED_ANY_ALIVE (UINT64_C(0xffff) << 8)
+#define CHANGED_ANY_DRAIN (UINT64_C(0xffff) << 24)
+
+void tree_init(struct sim_tree *t);
+enum txn_result tree_apply(struct sim_tree *t, const struct sim_txn *txn, int64_t zxid, uint64_t *ret_changed);
+
+/* Position of a lock node, -1: not there; ret_before: the uid it has to wait for, 0: none. */
+int tree_find_lock(const struct sim_tree *t, int32_t uid, int32_t *ret_before);

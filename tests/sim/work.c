@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+/*
+ * The work of being primary, and the guard that outlives the daemon. The work counts as running from the first action that
+ * starts it until it is surely down. A kill always succeeds, within the part of the lease that is kept for it.
+ */
+
+enum work_end { WORK_STARTED, WORK_START_FAILED, WORK_START_LATE, WORK_STOPPED, WORK_GUARDED };
+
+static void set_truth(struct sim *w, struct sim_node *n, enum truth truth)
+{
+	bool was = n->work.truth != TRUTH_DOWN, is = truth != TRUTH_DOWN;
+
+	n->work.truth = (uint8_t)truth;
+	if (was != is) {
+		SIM_TRACE(w, "node  %d work %s", n->id, is ? "runs" : "is down");
+		oracle_running(w, n, is);
+	}
+}
+
+/* The part of the lease that election_lease.c keeps for killing. */
+static int64_t kill_share_us(const struct sim_node *n)
+{
+	return n->config.lease_timeout_us / 8;
+}
+
+static int64_t kill_took(struct sim *w, const struct sim_node *n)
+{
+	return rng_range(&w->rng, 100, kill_share_us(n) * 7 / 10);
+}
+
+static void plan(struct sim *w, struct sim_node *n, int64_t delay, enum work_end end)
+{
+	sim_schedule(w, w->now + delay, EV_WORK, n->id, n->work.gen, end);
+}
+
+/*
+ * When it begins to stop the work: a little after the daemon should have. It kills when the daemon would, or, in the mutation,
+ * looks only when the lease is over.
+ */
+static int64_t guard_due_local(const struct sim *w, const struct sim_node *n)
+{
+	if (w->options->mutations & 1u << MUTATION_LATE_GUARD)
+		return n->guard.end_local;
+	return n->guard.end_local - n->config.lease_timeout_us + kill_share_us(n);
+}
+
+static void guard_arm(struct sim *w, struct sim_node *n)
+{
+	int64_t due;
+
+	if (!n->guard.running || n->guard.armed || w->options->mutations & 1u << MUTATION_NO_GUARD)
+		return;
+	due = clock_true(w, n, guard_due_local(w, n));
+	if (due < w->now)
+		due = w->now;
+	n->guard.armed = due;
+	sim_schedule(w, due, EV_GUARD, n->id, 0, 0);
+}
+
+void work_start(struct sim *w, struct sim_node *n)
+{
+	int64_t took = rng_range(&w->rng, MS, w->params.start_us);
+	bool fails = !w->calm && rng_chance(&w->rng, w->params.start_fails);
+
+	n->guard.running = 1;
+	guard_arm(w, n);
+	oracle_start(w, n);
+	n->work.gen++;
+	n->work.telling = 0;
+	set_truth(w, n, TRUTH_STARTING);
+	if (fails) {
+		w->stats.faults[FAULT_START_FAILS]++;
+		w->stats.failed_starts++;
+	}
+	if (fails && rng_chance(&w->rng, 300))
+		plan(w, n, w->params.takeover_timeout_us, WORK_START_LATE);
+	else if (took > w->params.takeover_timeout_us)
+		plan(w, n, w->params.takeover_timeout_us, WORK_START_LATE);
+	else
+		plan(w, n, took, fails ? WORK_START_FAILED : WORK_STARTED);
+}
+
+void work_stop(struct sim *w, struct sim_node *n)
+{
+	bool hangs = !w->calm && rng_chance(&w->rng, w->params.stop_hangs);
+
+	n->work.gen++;
+	n->work.telling = 1;
+	if (n->work.truth == TRUTH_DOWN) {
+		plan(w, n, rng_range(&w->rng, 10, MS), WORK_STOPPED);
+		return;
+	}
+	set_truth(w, n, TRUTH_STOPPING);
+	if (hangs)
+		w->stats.faults[FAULT_STOP_HANGS]++;
+	else
+		plan(w, n, rng_range(&w->rng, MS, w->params.stop_us), WORK_STOPPED);
+}
+
+void work_kill(struct sim *w, struct sim_node *n)
+{
+	w->stats.kills++;
+	n->work.gen++;
+	n->work.telling = 1;
+	plan(w, n, kill_took(w, n), WORK_STOPPED);
+}
+
+/* By itself, or with its host. */
+void work_down(struct sim *w, struct sim_node *n)
+{
+	n->work.gen++;
+	set_truth(w, n, TRUTH_DOWN);
+}
+
+void work_die(struct sim *w, struct sim_node *n)
+{
+	if (n->work.truth != TRUTH_UP)
+		return;
+	SIM_TRACE(w, "fault work of node %d dies", n->id);
+	set_truth(w, n, TRUTH_DOWN);
+	shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
+}
+
+static void guarded(struct sim *w, struct sim_node *n)
+{
+	bool up = n->work.truth == TRUTH_UP, starting = n->work.truth == TRUTH_STARTING;
+	bool telling = n->work.telling;
+
+	if (n->work.truth == TRUTH_DOWN)
+		return;
+	if (starting || telling)
+		n->work.gen++;
+	set_truth(w, n, TRUTH_DOWN);
+	if (starting)
+		shell_post(w, n, 0, ELECTION_STARTED, 0, RESULT_FAILED);
+	else if (telling)
+		plan(w, n, rng_range(&w->rng, 10, MS), WORK_STOPPED);
+	else if (up)
+		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
+}
+
+void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	if (ev->arg == WORK_GUARDED) {
+		guarded(w, n);
+		return;
+	}
+	if (ev->gen != n->work.gen)
+		return;
+	if (ev->arg == WORK_STOPPED) {
+		set_truth(w, n, TRUTH_DOWN);
+		n->work.telling = 0;
+		n->term_started = 0;
+		if (n->daemon == DAEMON_UP)
+			n->guard = (struct sim_guard){ .armed = n->guard.armed };
+		shell_post(w, n, 0, ELECTION_STOPPED, 0, RESULT_OK);
+		/* Whatever was wrong with it goes with it. */
+		if (!n->core.healthy)
+			shell_post(w, n, rng_range(&w->rng, MS, 2 * SEC), ELECTION_HEALTH, 0, RESULT_OK);
+		return;
+	}
+	if (ev->arg == WORK_STARTED)
+		set_truth(w, n, TRUTH_UP);
+	shell_post(w, n, 0, ELECTION_STARTED, 0, ev->arg == WORK_STARTED ? RESULT_OK : RESULT_FAILED);
+}
+
+bool guard_extend(struct sim *w, struct sim_node *n, int64_t end_local)
+{
+	if (n->guard.acted)
+		return false;
+	n->guard.end_local = end_local;
+	guard_arm(w, n);
+	return true;
+}
+
+/* It wakes once a lease, looks whether that was extended, and stops the work if not. */
+void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	int64_t left;
+
+	n->guard.armed = 0;
+	if (!n->guard.running || n->guard.acted)
+		return;
+	if (clock_local(w, n) < guard_due_local(w, n)) {
+		guard_arm(w, n);
+		return;
+	}
+	n->guard.acted = 1;
+	if (n->work.truth == TRUTH_DOWN) {
+		if (n->core.work == WORK_UP)
+			shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
+		return;
+	}
+	SIM_TRACE(w, "node  %d guard stops the work", n->id);
+	w->stats.guard_stops++;
+	left = n->guard.end_local - kill_share_us(n) - clock_local(w, n);
+	if (left < 0 || !rng_chance(&w->rng, w->params.stop_hangs))
+		left = left > 0 ? rng_range(&w->rng, 0, left) : 0;
+	plan(w, n, left + kill_took(w, n), WORK_GUARDED);
+}

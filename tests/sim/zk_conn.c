@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+#include <string.h>
+
+/*
+ * Connections. Each direction is a FIFO; what meets a cut path waits there as TCP would, and lands late, also when its sender
+ * has long given the connection up. A server treats the requests of one connection one by one.
+ */
+
+enum { UP, DOWN };
+
+struct sim_conn *conn_get(struct sim *w, int node, uint32_t gen)
+{
+	struct sim_conn *c = &w->conns[node][gen % CONNS_PER_NODE];
+
+	return c->gen == gen ? c : NULL;
+}
+
+struct sim_request *request_create(struct sim *w, struct sim_node *n, uint8_t type, uint8_t purpose)
+{
+	uint32_t slot = w->request_free;
+	struct sim_request *r = &w->requests[slot];
+
+	if (slot >= REQUESTS_MAX - 1) {
+		sim_fail(w, "simulator: too many requests under way");
+		return r;
+	}
+	w->request_free = r->next_free;
+	r->type = type;
+	r->purpose = purpose;
+	r->stage = STAGE_FLIGHT;
+	r->node = (int8_t)n->id;
+	r->gen = n->client.conn;
+	r->order = ++w->order;
+	r->proposed = 0;
+	r->epoch = 0;
+	r->txn = (struct sim_txn){ .node = (int8_t)n->id, .session = n->client.session };
+	return r;
+}
+
+void request_free(struct sim *w, struct sim_request *r)
+{
+	if (r->stage == STAGE_FREE) {
+		sim_fail(w, "simulator: a request freed twice");
+		return;
+	}
+	r->stage = STAGE_FREE;
+	r->next_free = w->request_free;
+	w->request_free = (uint16_t)(r - w->requests);
+}
+
+int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction)
+{
+	int64_t at = w->now + path_latency(w);
+
+	if (at < c->arrival[direction])
+		at = c->arrival[direction];
+	c->arrival[direction] = at;
+	return at;
+}
+
+void request_send(struct sim *w, struct sim_request *r)
+{
+	struct sim_conn *c = conn_get(w, r->node, r->gen);
+
+	r->sent_local = clock_local(w, &w->nodes[r->node]);
+	w->nodes[r->node].client.spoke = w->now;
+	w->nodes[r->node].client.waiting++;
+	sim_schedule(w, conn_arrival(w, c, UP), EV_ARRIVE, r->node, 0, (uint32_t)(r - w->requests));
+}
+
+/* The answer leaves the server, if anybody is there to take it. */
+void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r)
+{
+	const struct sim_tree *t;
+
+	if (!c || !c->open) {
+		request_free(w, r);
+		return;
+	}
+	t = &w->servers[c->server].tree;
+	if (r->purpose == FOR_LOCK) {
+		r->lock_found = tree_find_lock(t, r->txn.uid, &r->lock_wait) >= 0;
+		c->lock_own = r->lock_found ? r->txn.uid : 0;
+		c->lock_wait = r->lock_wait;
+		c->watch |= r->lock_found ? CHANGED_LOCKS : 0;
+	}
+	if (r->type == REQUEST_SYNC || r->type == REQUEST_TXN) {
+		c->busy = 0;
+		if (r->type == REQUEST_SYNC) {
+			r->type = REQUEST_READ;
+			c->queue[--c->head % CONN_QUEUE] = (uint16_t)(r - w->requests);
+			c->count++;
+			r->stage = STAGE_QUEUED;
+			conn_pump(w, c);
+			return;
+		}
+	}
+	r->stage = STAGE_REPLY;
+	sim_schedule(w, conn_arrival(w, c, DOWN), EV_REPLY, r->node, r->gen, (uint32_t)(r - w->requests));
+	conn_pump(w, c);
+}
+
+static uint64_t watches_of(const struct sim_request *r)
+{
+	uint64_t watch = 0;
+
+	if (r->parts & PART_KEY)
+		watch |= CHANGED_KEY;
+	if (r->parts & PART_POST)
+		watch |= CHANGED_POST;
+	if (r->parts & PART_MAINT)
+		watch |= CHANGED_MAINT;
+	if (r->parts & PART_DRAIN)
+		watch |= CHANGED_DRAIN(r->node);
+	if ((r->parts & PART_ALIVE) && r->holder >= 0 && r->holder < NODES_MAX)
+		watch |= CHANGED_ALIVE(r->holder);
+	return watch;
+}
+
+static void read_parts(const struct sim_tree *t, struct sim_request *r)
+{
+	r->seen.key = t->key;
+	r->seen.key_version = t->key_version;
+	r->seen.key_mzxid = t->key_mzxid;
+	r->seen.holder = t->post;
+	r->seen.post_session = t->post_session;
+	r->seen.drained = t->drained[r->node];
+	r->seen.maintenance = t->maintenance;
+	r->seen.alive = r->holder >= 0 && r->holder < NODES_MAX && t->alive[r->holder];
+}
+
+static void scan(const struct sim *w, const struct sim_tree *t, struct sim_request *r)
+{
+	r->corpses = 0;
+	r->peers = 0;
+	for (int i = 0; i < w->node_count; i++) {
+		char router = t->router[i];
+
+		r->router_versions[i] = t->router_version[i];
+		if (!t->alive[i] && (router == 't' || router == 'p' || router == 'r'))
+			r->corpses |= (uint16_t)(1u << i);
+		if (t->alive[i] && i != r->node && w->nodes[i].config.coordinator)
+			r->peers++;
+	}
+}
+
+static void answer(struct sim *w, struct sim_conn *c, struct sim_request *r)
+{
+	const struct sim_tree *t = &w->servers[c->server].tree;
+
+	if (r->type == REQUEST_READ) {
+		read_parts(t, r);
+		c->watch |= watches_of(r);
+	} else if (r->type == REQUEST_SCAN) {
+		scan(w, t, r);
+	}
+	r->result = TXN_OK;
+	r->zxid = t->zxid;
+	if (r->purpose == FOR_RENEW)
+		r->result = t->post >= 0 ? TXN_OK : TXN_CONFLICT;
+	request_reply(w, c, r);
+}
+
+static void propose(struct sim *w, struct sim_conn *c, struct sim_request *r)
+{
+	int64_t latency = path_latency(w);
+
+	r->epoch = w->servers[c->server].epoch;
+	/* A leader answers syncs by itself, also an isolated one. */
+	if (r->type == REQUEST_SYNC && w->servers[c->server].state == SERVER_LEADING) {
+		request_reply(w, c, r);
+		return;
+	}
+	if (!server_linked(w, c->server)) {
+		r->stage = STAGE_STALLED;
+		return;
+	}
+	if (c->server != w->leader)
+		latency += path_latency(w);
+	r->stage = STAGE_PROPOSED;
+	r->proposed = c->server != w->leader || !w->servers[c->server].cut;
+	sim_schedule(w, w->now + latency, EV_COMMIT, 0, 0, (uint32_t)(r - w->requests));
+}
+
+/* One after the other; reads behind a write that hangs wait with it. */
+void conn_pump(struct sim *w, struct sim_conn *c)
+{
+	while (c->open && !c->busy && c->count) {
+		struct sim_request *r = &w->requests[c->queue[c->head % CONN_QUEUE]];
+		struct sim_session *s = session_get(w, c->session);
+
+		c->head++;
+		c->count--;
+		if (s)
+			session_touch(w, s, c->server);
+		server_advance(w, c->server);
+		if (r->type == REQUEST_TXN || r->type == REQUEST_SYNC) {
+			c->busy = 1;
+			propose(w, c, r);
+		} else {
+			answer(w, c, r);
+			return; /* request_reply() has gone on with the queue */
+		}
+	}
+}
+
+void conn_arrive(struct sim *w, uint32_t request)
+{
+	struct sim_request *r = &w->requests[request];
+	struct sim_conn *c = conn_get(w, r->node, r->gen);
+
+	if (!c || c->lost || !c->open) {
+		request_free(w, r);
+		return;
+	}
+	if (c->count == CONN_QUEUE)
+		sim_fail(w, "simulator: too many requests on one connection");
+	if (w->path_cut[r->node][c->server][UP] > w->now) {
+		sim_schedule(w, w->path_cut[r->node][c->server][UP], EV_ARRIVE, r->node, 0, request);
+		return;
+	}
+	r->stage = STAGE_QUEUED;
+	c->queue[(uint8_t)(c->head + c->count++) % CONN_QUEUE] = (uint16_t)request;
+	conn_pump(w, c);
+}
+
+void conn_close_by_server(struct sim *w, struct sim_conn *c, bool silent)
+{
+	if (!c->open)
+		return;
+	c->open = 0;
+	for (; c->count; c->count--)
+		request_free(w, &w->requests[c->queue[c->head++ % CONN_QUEUE]]);
+	if (!silent)
+		sim_schedule(w, conn_arrival(w, c, DOWN), EV_CLOSED, c->node, c->gen, 0);
+}
+
+void conn_close_all(struct sim *w, int server, bool silent)
+{
+	for (int n = 0; n < w->node_count; n++)
+		for (int k = 0; k < CONNS_PER_NODE; k++)
+			if (w->conns[n][k].open && w->conns[n][k].server == server)
+				conn_close_by_server(w, &w->conns[n][k], silent);
+}
+
+/* A server that learns of a session's end hangs up. */
+void conn_close_session(struct sim *w, int server, int node, int32_t session)
+{
+	for (int k = 0; k < CONNS_PER_NODE; k++) {
+		struct sim_conn *c = &w->conns[node][k];
+
+		if (c->open && c->session == session && c->server == server)
+			conn_close_by_server(w, c, false);
+	}
+}
+
+static uint8_t parts_of(const struct sim_tree *t, uint64_t changed)
+{
+	uint8_t parts = 0;
+
+	if (changed & CHANGED_KEY)
+		parts |= PART_KEY;
+	if (changed & CHANGED_POST)
+		parts |= t->post < 0 ? PART_POST | PART_POST_GONE : PART_POST;
+	if (changed & CHANGED_MAINT)
+		parts |= PART_MAINT;
+	if (changed & CHANGED_LOCKS)
+		parts |= PART_LOCK;
+	if (changed & CHANGED_ANY_ALIVE)
+		parts |= PART_ALIVE;
+	if (changed & CHANGED_ANY_DRAIN)
+		parts |= PART_DRAIN;
+	return parts;
+}
+
+/* A lock's watch is on two nodes only: its own and the one it waits for. */
+static bool lock_concerned(const struct sim_tree *t, const struct sim_conn *c)
+{
+	int32_t before;
+
+	if (c->lock_own && tree_find_lock(t, c->lock_own, &before) < 0)
+		return true;
+	return c->lock_wait && tree_find_lock(t, c->lock_wait, &before) < 0;
+}
+
+void conn_tell_watches(struct sim *w, int server, uint64_t changed)
+{
+	for (int n = 0; n < w->node_count; n++) {
+		struct sim_conn *c = &w->conns[n][w->nodes[n].client.conn % CONNS_PER_NODE];
+		uint64_t fired = c->watch & changed;
+
+		if (!c->open || c->server != server || !fired)
+			continue;
+		if ((fired & CHANGED_LOCKS) && !lock_concerned(&w->servers[server].tree, c))
+			fired &= ~CHANGED_LOCKS;
+		if (!fired)
+			continue;
+		c->watch &= ~fired;
+		sim_schedule(w, conn_arrival(w, c, DOWN), EV_WATCH, n, c->gen, parts_of(&w->servers[server].tree, fired));
+	}
+}
+
+/* A client knocks; its session id is the event's arg, 0: it wants a new one. */
+void conn_on_connect(struct sim *w, const struct queue_event *ev)
+{
+	struct sim_conn *c = conn_get(w, ev->node, ev->gen);
+	const struct sim_server *sv;
+
+	if (!c || c->lost)
+		return;
+	if (w->path_cut[ev->node][c->server][UP] > w->now) {
+		sim_schedule(w, w->path_cut[ev->node][c->server][UP], EV_CONNECT, ev->node, ev->gen, ev->arg);
+		return;
+	}
+	sv = &w->servers[c->server];
+	if (sv->state < SERVER_FOLLOWING) {
+		sim_schedule(w, conn_arrival(w, c, DOWN), EV_CLOSED, ev->node, ev->gen, 0);
+		return;
+	}
+	server_advance(w, c->server);
+	if (sv->tree.zxid < w->nodes[ev->node].client.last_zxid) {
+		sim_schedule(w, conn_arrival(w, c, DOWN), EV_CLOSED, ev->node, ev->gen, 0);
+		return;
+	}
+	sim_schedule(w, w->now + path_latency(w), EV_REVALIDATE, ev->node, ev->gen, ev->arg);
+}
+
+static void accept_session(struct sim *w, struct sim_conn *c, struct sim_session *s)
+{
+	s->owner = c->gen;
+	session_touch(w, s, c->server);
+	if (server_linked(w, c->server))
+		s->base = w->now;
+	c->session = s->id;
+	c->open = 1;
+	sim_schedule(w, conn_arrival(w, c, DOWN), EV_ATTACHED, c->node, c->gen, (uint32_t)s->id);
+}
+
+/* The leader's word; an isolated leader gives it too. */
+void conn_on_revalidate(struct sim *w, const struct queue_event *ev)
+{
+	struct sim_conn *c = conn_get(w, ev->node, ev->gen);
+	struct sim_session *s = session_get(w, (int32_t)ev->arg);
+	struct sim_server *sv;
+	bool linked;
+
+	if (!c || c->lost)
+		return;
+	sv = &w->servers[c->server];
+	linked = server_linked(w, c->server);
+	if (sv->state < SERVER_FOLLOWING || (!linked && sv->state != SERVER_LEADING))
+		return; /* silence */
+	if (!ev->arg) {
+		int32_t id = linked && server_can_commit(w) ? session_create(w, ev->node) : 0;
+
+		if (id)
+			accept_session(w, c, session_get(w, id));
+		return;
+	}
+	if (s && (s->alive ? !s->closing : !linked && s->closed_zxid > sv->tree.zxid))
+		accept_session(w, c, s);
+	else
+		sim_schedule(w, conn_arrival(w, c, DOWN), EV_ATTACHED, ev->node, ev->gen, 0);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+/*
+ * Sessions. The leader expires one between T and T + tick after the last touch it knows of. It knows of a touch at a
+ * follower only when that follower reports, every half tick; what an isolated follower has not reported yet is lost. The
+ * reports are not events: where a touch lands is computed when somebody asks.
+ */
+
+struct sim_session *session_get(struct sim *w, int32_t id)
+{
+	struct sim_session *s = &w->sessions[id & (SESSIONS_MAX - 1)];
+
+	return id && s->id == id ? s : NULL;
+}
+
+/* A report that was due and went through has become knowledge. */
+static void settle(struct sim *w, struct sim_session *s)
+{
+	if (!s->pending || s->pending > w->now)
+		return;
+	if (s->pending > s->base)
+		s->base = s->pending;
+	s->pending = 0;
+}
+
+/* Leaders look at buckets of one tick. */
+static int64_t deadline(const struct sim *w, const struct sim_session *s)
+{
+	int64_t tick = w->params.tick_us;
+
+	return ((s->base + w->params.session_us) / tick + 1) * tick;
+}
+
+static void plan_expiry(struct sim *w, struct sim_session *s, int64_t at)
+{
+	s->timer++;
+	sim_schedule(w, at, EV_EXPIRE, 0, s->timer, (uint32_t)(s - w->sessions));
+}
+
+void session_touch(struct sim *w, struct sim_session *s, int server)
+{
+	const struct sim_server *sv = &w->servers[server];
+	int64_t period = w->params.tick_us / 2, due;
+
+	if (!s->alive)
+		return;
+	settle(w, s);
+	if (server == w->leader) {
+		s->base = w->now;
+		return;
+	}
+	if (!server_linked(w, server))
+		return;
+	due = w->now - (w->now - sv->report_phase) % period + period;
+	if (s->pending && s->reporter != server) {
+		/* Two servers are about to report: keep the later word, the earlier is the weaker. */
+		if (due < s->pending)
+			return;
+	}
+	s->pending = due;
+	s->reporter = (int8_t)server;
+}
+
+/* The server lost its leader, or its life: what it had not reported is lost. */
+void session_server_gone(struct sim *w, int server)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct sim_session *s = &w->sessions[i];
+
+		if (!s->alive || !s->pending)
+			continue;
+		settle(w, s);
+		if (s->reporter == server || server == w->leader)
+			s->pending = 0;
+	}
+}
+
+void session_new_leader(struct sim *w)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct sim_session *s = &w->sessions[i];
+
+		if (!s->alive)
+			continue;
+		s->base = w->now;
+		s->pending = 0;
+		s->closing = 0;
+		s->owner = 0;
+		plan_expiry(w, s, deadline(w, s));
+	}
+}
+
+int32_t session_create(struct sim *w, int node)
+{
+	for (int k = 0; k < SESSIONS_PER_NODE; k++) {
+		int slot = node * SESSIONS_PER_NODE + k;
+		struct sim_session *s = &w->sessions[slot];
+
+		if (s->alive)
+			continue;
+		*s = (struct sim_session){
+			.id = ++w->session_count * SESSIONS_MAX + slot,
+			.node = (int8_t)node,
+			.alive = 1,
+			.base = w->now,
+			.timer = s->timer,
+		};
+		plan_expiry(w, s, deadline(w, s));
+		return s->id;
+	}
+	return 0;
+}
+
+void session_closed(struct sim *w, int32_t id)
+{
+	struct sim_session *s = session_get(w, id);
+
+	if (!s || !s->alive)
+		return;
+	s->alive = 0;
+	s->closing = 0;
+	s->closed_zxid = w->zxid;
+}
+
+static void commit_expiry(struct sim *w, struct sim_session *s)
+{
+	struct sim_txn txn = { .type = TXN_CLOSE, .session = s->id, .node = s->node };
+
+	SIM_TRACE(w, "zk    session %d of node %d expires", s->id, s->node);
+	w->stats.expiries++;
+	commit_txn(w, &txn, -1, w->leader);
+}
+
+/* First the leader decides, then a quorum agrees: two firings of the timer. */
+void session_on_expire(struct sim *w, uint32_t slot)
+{
+	struct sim_session *s = &w->sessions[slot];
+
+	if (!s->alive || w->leader < 0)
+		return;
+	settle(w, s);
+	if (!server_can_commit(w)) {
+		s->closing = 0;
+		plan_expiry(w, s, w->now + w->params.tick_us);
+	} else if (s->closing) {
+		commit_expiry(w, s);
+	} else if (deadline(w, s) > w->now) {
+		plan_expiry(w, s, deadline(w, s));
+	} else {
+		s->closing = 1;
+		plan_expiry(w, s, w->now + commit_latency(w));
+	}
+}
