@@ -252,6 +252,9 @@ void node_publish_health(struct node *node, bool ok, const char *reason)
 
 static void leave(struct node *node)
 {
+	/* The session is closed: there is nothing to resume. */
+	if (node->keep_state)
+		(void)state_remove(node->config->node.runtime_directory);
 	node_say_stopped(node);
 	node->on_exit(node->userdata, node->exit_code);
 }
