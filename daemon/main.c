@@ -357,6 +357,7 @@ int main(int argc, char *argv[])
 			return 0;
 		case 'h':
 			usage(stdout);
+			puts("");
 			config_print_keys(stdout);
 			return 0;
 		default:
