@@ -20,7 +20,10 @@ static void step(struct node *node, struct election_event *event)
 	event->now_us = time_boot_us();
 	election_step(&node->election_config, &node->election, event, &actions);
 	node_keep(node);
+	node_note_primary(node);
 	node_say_step(node, &before);
+	if (before.phase == PHASE_RECOVER && node->election.phase != PHASE_RECOVER)
+		node_recovery_cancel(node);
 	if (node->election.phase == PHASE_AWAIT && before.phase != PHASE_AWAIT &&
 	    node->election.attached)
 		recovery_prepare(&node->recovery, node->session);

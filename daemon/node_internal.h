@@ -76,6 +76,8 @@ struct node {
 	char stop_reason[96];
 	char fence_target[NAME_SIZE];
 	struct script_environment health_environment;
+	char acted[NAME_SIZE], acted_before[NAME_SIZE]; /* the last two acting primaries seen */
+	int64_t acted_epoch;
 	char followed[NAME_SIZE]; /* the primary that the follow command was told last */
 	int64_t followed_epoch;
 
@@ -118,8 +120,11 @@ void node_stand_down(struct node *node);
 void node_guard_acted(struct node *node);
 void node_self_fence(struct node *node);
 void node_fence(void *userdata, const char *name);
+void node_recovery_cancel(struct node *node);
 void node_tell_health(struct node *node, const char *reason);
 void node_follow(struct node *node);
+/* Who acts is who acts now: commands are told who did before. */
+void node_note_primary(struct node *node);
 
 /* node_state.c */
 /* Everything that a process after us needs, before the actions of this step are carried out. */

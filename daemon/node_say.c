@@ -61,8 +61,9 @@ static void say_stop(struct node *node, const struct election *before, struct lo
 	};
 
 	node->relinquish_us = node->election.now_us;
+	f->reason = election_reason_text(node->election.stop_reason);
 	for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
-		if (causes[i].reason != node->election.reason)
+		if (causes[i].reason != node->election.stop_reason)
 			continue;
 		log_event(node->log, causes[i].event, f, "%s", causes[i].text);
 		return;
@@ -137,6 +138,10 @@ static void say_move(struct node *node, const struct election *before)
 	if (before->phase == PHASE_OFFLINE && e->registered)
 		log_event(node->log, EVENT_REGISTERED, &f, "registered as %s",
 			  node->election_config.coordinator ? "coordinator" : "client");
+	/* Nothing was running yet: the stop was over in the same step. */
+	if (election_acting(before) && before->phase != PHASE_STOP &&
+	    before->phase != PHASE_LEAVE && (e->phase == PHASE_LEAVE || e->phase == PHASE_OFFLINE))
+		say_stop(node, before, &f);
 	switch ((enum election_phase)e->phase) {
 	case PHASE_CONTEND:
 	case PHASE_LOCK:

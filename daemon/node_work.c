@@ -16,13 +16,27 @@
 /* How far away the lease of a guard on standby is set; extended by half of it. */
 #define STANDBY_US (INT64_C(600) * 1000000)
 
+void node_note_primary(struct node *node)
+{
+	const struct view *view = &node->view;
+
+	if (!*view->primary ||
+	    (view->epoch == node->acted_epoch && !strcmp(view->primary, node->acted)))
+		return;
+	strcpy(node->acted_before, node->acted);
+	strcpy(node->acted, view->primary);
+	node->acted_epoch = view->epoch;
+}
+
 static struct script_facts facts_for(const struct node *node, const char *event, const char *reason)
 {
+	bool leaves = !strcmp(event, "relinquish");
+
 	return (struct script_facts){
 		.event = event,
 		.node = node->name,
 		.primary = node->view.holder,
-		.previous = node->view.primary,
+		.previous = leaves ? node->acted : node->acted_before,
 		.reason = reason,
 		.epoch = node->election.epoch,
 	};
@@ -104,6 +118,8 @@ static void start_guarded(struct node *node)
 	/* It may have been started during the transition delay, with a lease far away. */
 	if (node->guard)
 		guard_poke(node->guard);
+	else if (*node->config->takeover.unit)
+		(void)guard_wake(node->config->node.runtime_directory);
 	work_start(&node->work, &facts);
 	if (node->lease)
 		lease_file_set_group(node->lease, LEASE_GROUP_TAKEOVER,
@@ -134,7 +150,7 @@ void node_work_start(struct node *node)
 
 	if (!node->guard) {
 		/* With a unit the guard is a service that the unit is bound to: it comes and goes with it. */
-		if (node->lease)
+		if (node->lease && !work_is_prepared(&node->work))
 			lease_file_begin_watch(node->lease);
 		start_guarded(node);
 		return;
@@ -158,10 +174,12 @@ void node_get_ready(struct node *node)
 {
 	int64_t now_us = node->election.now_us;
 
-	if (!node->guard || lease_file_end_us(node->lease) > now_us + STANDBY_US / 2)
+	if (!node->lease || lease_file_end_us(node->lease) > now_us + STANDBY_US / 2)
 		return;
 	(void)lease_file_set(node->lease, now_us + STANDBY_US);
-	if (!guard_is_alive(node->guard))
+	if (!node->guard)
+		work_prepare(&node->work);
+	else if (!guard_is_alive(node->guard))
 		(void)guard_start(node->guard,
 				  on_guard_ready); /* if not: tried again when it counts */
 }
@@ -171,10 +189,14 @@ void node_stand_down(struct node *node)
 {
 	if (!node->lease || !lease_file_end_us(node->lease))
 		return;
-	if (node->guard)
+	if (node->guard) {
 		guard_disarm(node->guard);
-	else
-		lease_file_disarm(node->lease);
+		return;
+	}
+	lease_file_disarm(node->lease);
+	/* It may have been told to end before, with the lease still on, as at a shutdown of the system. */
+	(void)guard_wake(node->config->node.runtime_directory);
+	work_release_guard(&node->work);
 }
 
 /* It stops the work, or did: as far as this node is concerned the work has failed. */
@@ -220,8 +242,6 @@ static void on_stopped(void *userdata)
 		ev_timer_start(node->loop, &node->unit_penalty);
 	}
 	node_stand_down(node);
-	if (!node->guard)
-		work_release_guard(&node->work);
 	node_post_result(node, ELECTION_STOPPED, RESULT_OK, 0);
 }
 
@@ -258,8 +278,6 @@ static void on_work_retry(struct ev_loop *loop, ev_timer *timer, int events)
 
 void node_work_stop(struct node *node, uint8_t reason)
 {
-	recovery_cancel(&node->recovery);
-	script_cancel(&node->fence);
 	if (reason == REASON_COLD_START && node->work_known_down) {
 		on_stopped(node);
 		return;
@@ -288,6 +306,13 @@ void node_self_fence(struct node *node)
 }
 
 /* -- fence, follow, health -- */
+
+/* The takeover is called off: no fence of it may go on into the next one. */
+void node_recovery_cancel(struct node *node)
+{
+	recovery_cancel(&node->recovery);
+	script_cancel(&node->fence);
+}
 
 void node_fence(void *userdata, const char *name)
 {
