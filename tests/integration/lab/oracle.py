@@ -74,6 +74,7 @@ class Oracle:
 
     def __init__(self, path):
         self.path = path
+        self.killed_after_ns = None  # for tests in which relinquish commands are killed, see work_intervals()
 
     def events(self, event=None, phase=None, node=None):
         """Events so far, filtered."""
@@ -82,7 +83,7 @@ class Oracle:
                 and (node is None or e.node == node)]
 
     def intervals(self, killed_after_ns=None):
-        return work_intervals(read_events(self.path), killed_after_ns)
+        return work_intervals(read_events(self.path), killed_after_ns or self.killed_after_ns)
 
     def gaps_ms(self):
         """Times in which nobody's work was running: from an interval's end to the next one's begin."""

@@ -32,7 +32,7 @@ def settle(keys, oracle, nodes, primary=None, other_than=None, timeout=20.0, idl
 
     def at_rest():
         name = keys.primary()
-        if name is None or primary not in (None, name) or name == other_than:
+        if name not in names or primary not in (None, name) or name == other_than:
             return None
         expected = {other: 'client' if other in idle else 'secondary' for other in names - {name}}
         states = keys.states()

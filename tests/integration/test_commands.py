@@ -1,0 +1,465 @@
+"""The commands: what they are told, and what becomes of those that fail, hang, spew or will not end."""
+
+import os
+import signal
+
+import pytest
+
+from lab import process
+from lab.steps import MORTAL, QUICK, by_name, check_epoch, history, moves, others, primary_key, settle, vacate
+from lab.view import Acting
+from lab.wait import wait_until
+
+
+def note_environment(event_log, event):
+    """Shell lines that note what a command was told: one file a node and event, the last run's."""
+    return f'env | grep ^PRIMARYD_ | grep -v ^PRIMARYD_LAB= >{event_log}.$PRIMARYD_NODE.{event}'
+
+
+def told(event_log, node, event):
+    """The variables of the last run of a node's command; {} if it did not run."""
+    try:
+        with open(f'{event_log}.{node}.{event}', encoding='utf-8') as file:
+            return dict(line.rstrip('\n').split('=', 1) for line in file)
+    except FileNotFoundError:
+        return {}
+
+
+def pids_of(node, word):
+    """Processes of the node that have a word in their command line."""
+    return [pid for pid in node.processes() if word in process.describe(pid)]
+
+
+# what they are told
+
+def test_environment(cluster, keys, oracle, event_log):
+    nodes = cluster(3, start=False, **QUICK)
+    for node in nodes:
+        for event in ('takeover', 'relinquish', 'follow', 'health'):
+            node.write_config(**{f'{event}.command': node.set_command(event, before=note_environment(event_log, event))})
+        node.start()
+    first = settle(keys, oracle, nodes)
+    epoch = check_epoch(keys)
+    assert told(event_log, first, 'takeover') == {
+        'PRIMARYD_EVENT': 'takeover', 'PRIMARYD_NODE': first, 'PRIMARYD_PRIMARY': first, 'PRIMARYD_PREVIOUS': '',
+        'PRIMARYD_EPOCH': str(epoch), 'PRIMARYD_REASON': 'nobody is named primary'}
+    wait_until(lambda: all(told(event_log, node.name, 'follow') for node in nodes), 10, 'all follow')
+    second = others(nodes, first)[0].name
+    keys.set('primary_node', second)
+    settle(keys, oracle, nodes, primary=second)
+    assert told(event_log, first, 'relinquish') == {
+        'PRIMARYD_EVENT': 'relinquish', 'PRIMARYD_NODE': first, 'PRIMARYD_PRIMARY': second,
+        'PRIMARYD_PREVIOUS': first, 'PRIMARYD_EPOCH': str(epoch), 'PRIMARYD_REASON': 'another node is named primary'}
+    now = told(event_log, second, 'takeover')
+    assert (now['PRIMARYD_PRIMARY'], now['PRIMARYD_REASON']) == (second, 'this node is named primary')
+    assert int(now['PRIMARYD_EPOCH']) == check_epoch(keys) > epoch
+    for node in nodes:
+        wait_until(lambda node=node: told(event_log, node.name, 'follow').get('PRIMARYD_PRIMARY') == second, 10,
+                   lambda node=node: f'{node.name} is told to follow: {told(event_log, node.name, "follow")}')
+        follow = told(event_log, node.name, 'follow')
+        assert (follow['PRIMARYD_EVENT'], follow['PRIMARYD_NODE']) == ('follow', node.name)
+        assert (follow['PRIMARYD_PREVIOUS'], follow['PRIMARYD_EPOCH']) == (first, str(check_epoch(keys)))
+        health = told(event_log, node.name, 'health')
+        assert (health['PRIMARYD_EVENT'], health['PRIMARYD_NODE']) == ('health', node.name)
+
+
+def test_commands_run_alone(cluster, keys, oracle, tmp_path):
+    # A process group of their own, /dev/null as input, no descriptor of the daemon's, no other variables.
+    seen = tmp_path / 'seen'
+    [node] = cluster(1, start=False, **QUICK)
+    node.set_command('takeover', before=f'(ls -l /proc/self/fd; ps -o pid=,pgid= -p $$; env) >{seen}')
+    node.start(environment={'SECRET_OF_THE_DAEMON': 'x'})
+    settle(keys, oracle, [node])
+    text = seen.read_text()
+    fds = [line.split(' -> ') for line in text.splitlines() if ' -> ' in line]
+    targets = {left.split()[-1]: right for left, right in fds}
+    assert targets.pop('0') == '/dev/null'
+    assert targets.pop('1') == str(seen)
+    assert targets.pop('2').startswith('pipe:')
+    assert [target for target in targets.values() if not target.startswith('/proc/')] == []
+    [ids] = [line.split() for line in text.splitlines() if line.replace(' ', '').isdigit()]
+    assert ids[0] == ids[1]
+    assert 'SECRET_OF_THE_DAEMON' not in text
+
+
+@pytest.mark.parametrize('mode', ['client', 'coordinator'])
+def test_follow(cluster, keys, oracle, mode, event_log):
+    nodes = cluster(2, **QUICK)
+    [follower] = cluster(1, start=False, **QUICK, **{'node.mode': mode, 'node.contend-delay': '30s'})
+    follower.write_config(**{'follow.command': follower.set_command('follow')})
+    idle = [follower.name] if mode == 'client' else []
+    first = settle(keys, oracle, nodes)
+    follower.start()
+    wait_until(lambda: oracle.events('follow', 'end'), 10, 'it is told who is primary when it starts')
+    everybody = [*nodes, follower]
+    for _ in range(3):
+        vacate(keys)
+        first = settle(keys, oracle, everybody, other_than=first, idle=idle)
+        wait_until(lambda: oracle.events('follow', 'end')[-1].epoch == check_epoch(keys), 10, 'it is told')
+    # Told once each: the acting primary did not change more often.
+    epochs = [event.epoch for event in oracle.events('follow', 'begin')]
+    assert len(epochs) == len(set(epochs)) == 4
+
+
+# takeover
+
+def name_another(keys, oracle, nodes):
+    """Names a node that is not primary, as an operator; returns it and the one that was."""
+    primary = settle(keys, oracle, nodes)
+    target = others(nodes, primary)[0]
+    return target, primary
+
+
+def test_takeover_fails(cluster, keys, oracle):
+    nodes = cluster(3, **QUICK)
+    target, _ = name_another(keys, oracle, nodes)
+    target.set_command('takeover', '--fail 3')
+    claims = len(history(keys))
+    keys.set('primary_node', target.name)
+    target.wait_log('takeover command exited with 3')
+    target.wait_log('handed_back: ')
+    target.wait_log(r'penalty: stays out of the contest for 2s after 1 failed')
+    primary = settle(keys, oracle, nodes)
+    assert primary != target.name
+    assert len(history(keys)) == claims + 1
+    # What it had begun was undone before anybody else began.
+    [began, *_] = oracle.events('takeover', 'fail', target.name)
+    assert any(event.time_ns > began.time_ns for event in oracle.events('relinquish', 'end', target.name))
+    # In the penalty it does not contend, and the next one claims.
+    before = len(moves(target))
+    vacate(keys)
+    assert settle(keys, oracle, nodes, other_than=primary) != target.name
+    assert [move for move in moves(target)[before:] if move[1] == 'lock'] == []
+
+
+def test_penalty_doubles_and_ends(cluster, keys, oracle):
+    [node] = cluster(1, start=False, **{**QUICK, 'election.penalty': '100ms'})
+    node.set_command('takeover', '--fail 1')
+    node.start()
+    for text in ('100ms after 1', '200ms after 2', '400ms after 3'):
+        node.wait_log(f'penalty: stays out of the contest for {text} failed')
+    node.set_command('takeover')
+    settle(keys, oracle, [node])
+    node.set_command('takeover', '--fail 1')
+    mark = node.log_mark()
+    keys.set(f'nodes/{node.name}/drain', '')
+    wait_until(lambda: keys.acting() is None, 10, keys.summary)
+    keys.delete(f'nodes/{node.name}/drain')
+    # A takeover that succeeded ended the series.
+    node.wait_log('penalty: stays out of the contest for 100ms after 1 failed', since=mark)
+    node.set_command('takeover')
+    settle(keys, oracle, [node])
+
+
+def test_takeover_that_cannot_be_started(cluster, keys, oracle):
+    nodes = cluster(2, **QUICK)
+    target, primary = name_another(keys, oracle, nodes)
+    os.unlink(os.path.join(target.directory, 'takeover'))
+    keys.set('primary_node', target.name)
+    target.wait_log('takeover command could not be started: No such file')
+    settle(keys, oracle, nodes, primary=primary)
+
+
+@pytest.mark.parametrize('how', ['--hang', '--hang --ignore-term', '--orphan 60000 --hang'])
+def test_takeover_hangs(cluster, keys, oracle, how):
+    nodes = cluster(2, **{**QUICK, 'takeover.timeout': '300ms'})
+    target, primary = name_another(keys, oracle, nodes)
+    target.set_command('takeover', how)
+    keys.set('primary_node', target.name)
+    target.wait_log('takeover command timed out')
+    target.wait_log('handed_back: ')
+    settle(keys, oracle, nodes, primary=primary)
+    wait_until(lambda: not pids_of(target, 'stamp'), 5, lambda: f'left: {pids_of(target, "stamp")}')
+    assert ('term' in [e.phase for e in oracle.events('takeover', node=target.name)]) == ('ignore' not in how)
+
+
+def test_takeover_longer_than_the_lease(cluster, keys, oracle):
+    nodes = cluster(2, **MORTAL)
+    target, _ = name_another(keys, oracle, nodes)
+    target.set_command('takeover', '--sleep 3000')
+    session = keys.acting().session
+    keys.set('primary_node', target.name)
+    settle(keys, oracle, nodes, primary=target.name)
+    assert keys.acting().session != session
+    assert not target.log_lines('lease_')
+
+
+def test_takeover_called_off(cluster, keys, oracle):
+    nodes = cluster(2, **QUICK)
+    target, primary = name_another(keys, oracle, nodes)
+    target.set_command('takeover', '--hang')
+    keys.set('primary_node', target.name)
+    wait_until(lambda: oracle.events('takeover', 'begin', target.name), 10, 'it begins')
+    keys.set('primary_node', primary)
+    settle(keys, oracle, nodes, primary=primary)
+    assert not pids_of(target, 'stamp')
+    # It did what it was told: no penalty.
+    assert not target.log_lines(' penalty: ')
+
+
+def test_takeover_killed_by_a_stop(cluster, keys, oracle):
+    nodes = cluster(2, **QUICK)
+    target, primary = name_another(keys, oracle, nodes)
+    target.set_command('takeover', '--hang')
+    keys.set('primary_node', target.name)
+    wait_until(lambda: oracle.events('takeover', 'begin', target.name), 10, 'it begins')
+    target.stop()
+    assert target.processes() == []
+    settle(keys, oracle, others(nodes, target.name), primary=primary)
+
+
+def test_takeover_spews(cluster, keys, oracle):
+    [node] = cluster(1, start=False, **QUICK)
+    node.set_command('takeover', '--output 4000000 --junk 300000')
+    node.start()
+    settle(keys, oracle, [node], timeout=30)
+    node.wait_log(r'\(\d+ lines of output left out\)')
+    text = node.log_text()
+    assert len(text) < 400_000
+    assert all(len(line) < 4000 for line in text.splitlines())
+    assert '\x00' not in text and '\x1b' not in text
+    assert node.log_lines('command_output: x{63}')
+
+
+def test_work_in_the_group_of_the_takeover_command(cluster, keys, oracle):
+    # What the command leaves running is the work: it stays, and is killed after relinquish.
+    nodes = cluster(2, **QUICK)
+    target, primary = name_another(keys, oracle, nodes)
+    target.set_command('takeover', '--orphan 60000')
+    keys.set('primary_node', target.name)
+    settle(keys, oracle, nodes, primary=target.name)
+    [work] = pids_of(target, '--orphan')
+    keys.set('primary_node', primary)
+    settle(keys, oracle, nodes, primary=primary)
+    wait_until(lambda: not pids_of(target, '--orphan'), 5, f'{work} is killed')
+
+
+# relinquish
+
+def test_relinquish_fails(cluster, keys, oracle):
+    nodes = cluster(2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    node = by_name(nodes, primary)
+    node.set_command('relinquish', '--fail 5')
+    vacate(keys)
+    settle(keys, oracle, nodes, other_than=primary)
+    assert len(oracle.events('relinquish', 'fail', primary)) == 3
+    assert len(node.log_lines('command_failed: relinquish command exited with 5')) == 3
+    node.set_command('relinquish')
+
+
+@pytest.mark.parametrize('how', ['--hang', '--hang --ignore-term', '--orphan 60000 --hang'])
+def test_relinquish_hangs(cluster, keys, oracle, how):
+    # Killed 400 ms after the stop began, which is some time before the command runs.
+    oracle.killed_after_ns = 300_000_000
+    nodes = cluster(2, **{**QUICK, 'relinquish.timeout': '400ms'})
+    primary = settle(keys, oracle, nodes)
+    node = by_name(nodes, primary)
+    node.set_command('relinquish', how)
+    vacate(keys)
+    wait_until(lambda: keys.acting() and keys.acting().node != primary, 20, keys.summary)
+    node.set_command('relinquish')
+    node.wait_log('work_stop_late: ')
+    # Nothing of it was left when the other one began.
+    wait_until(lambda: not pids_of(node, 'stamp'), 5, lambda: f'left: {pids_of(node, "stamp")}')
+    wait_until(lambda: keys.primary() not in (None, primary), 10, keys.summary)
+    begun = oracle.events('takeover', 'begin', keys.primary())[-1]
+    assert begun.time_ns - oracle.events('relinquish', 'begin', primary)[-1].time_ns >= oracle.killed_after_ns
+
+
+def test_relinquish_longer_than_the_lease(cluster, keys, oracle):
+    # An orderly stop: the lease is renewed meanwhile.
+    nodes = cluster(2, **MORTAL)
+    primary = settle(keys, oracle, nodes)
+    node = by_name(nodes, primary)
+    node.set_command('relinquish', '--sleep 3000')
+    session = keys.acting().session
+    vacate(keys)
+    wait_until(lambda: oracle.events('relinquish', 'begin', primary)[-1].epoch, 10)
+    wait_until(lambda: (keys.acting() or Acting('', 0, 0, 0)).node != primary, 20, keys.summary, 0.001)
+    assert oracle.events('relinquish', node=primary)[-1].phase == 'end'
+    node.set_command('relinquish')
+    settle(keys, oracle, nodes, other_than=primary)
+    assert keys.acting().session != session
+    assert not node.log_lines('lease_|session_lost|work_stop_late')
+
+
+def test_stop_in_the_middle_of_a_relinquish(cluster, keys, oracle):
+    nodes = cluster(2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    node = by_name(nodes, primary)
+    node.set_command('relinquish', '--sleep 700')
+    begun = len(oracle.events('relinquish', 'begin', primary))
+    vacate(keys)
+    wait_until(lambda: len(oracle.events('relinquish', 'begin', primary)) > begun, 10)
+    node.stop()
+    # It was not hurried.
+    assert oracle.events('relinquish', node=primary)[-1].phase == 'end'
+    settle(keys, oracle, others(nodes, primary))
+
+
+# health
+
+HEALTHY = {**QUICK, 'health.interval': '50ms', 'health.timeout': '300ms', 'health.failures': '2'}
+
+
+def with_health(nodes):
+    for node in nodes:
+        node.write_config(**{'health.command': node.set_command('health')})
+        node.start()
+    return nodes
+
+
+@pytest.mark.parametrize('how', ['--fail 1', '--hang', '--hang --ignore-term'])
+def test_health_of_the_primary(cluster, keys, oracle, how):
+    nodes = with_health(cluster(2, start=False, **HEALTHY))
+    primary = settle(keys, oracle, nodes)
+    sick = by_name(nodes, primary)
+    assert keys.get(f'nodes/{primary}/health') == 'ok'
+    sick.set_command('health', how)
+    successor = settle(keys, oracle, nodes, other_than=primary)
+    reason = keys.get(f'nodes/{primary}/health')
+    assert reason == ('failed: exited with 1' if 'fail' in how else reason) and reason.startswith('failed: ')
+    sick.wait_log('health_failed: ')
+    # Named all the same: it gives the key back.
+    keys.set('primary_node', primary)
+    sick.wait_log('handed_back: .*health')
+    settle(keys, oracle, nodes, primary=successor)
+    sick.set_command('health')
+    wait_until(lambda: keys.get(f'nodes/{primary}/health') == 'ok', 10, 'it is well again')
+    assert settle(keys, oracle, nodes) == successor
+    vacate(keys)
+    settle(keys, oracle, nodes, primary=primary)
+
+
+def test_nobody_is_healthy(cluster, keys, oracle):
+    nodes = with_health(cluster(2, start=False, **HEALTHY))
+    settle(keys, oracle, nodes)
+    for node in nodes:
+        node.set_command('health', '--fail 1')
+    wait_until(lambda: keys.acting() is None and oracle.working() == [], 15, keys.summary)
+    assert primary_key(keys).text == 'none'
+    nodes[1].set_command('health')
+    settle(keys, oracle, nodes, primary=nodes[1].name)
+    nodes[0].set_command('health')
+
+
+def test_one_bad_run_is_not_enough(cluster, keys, oracle, tmp_path):
+    [node] = cluster(1, start=False, **HEALTHY)
+    flag = tmp_path / 'flag'
+    # Every second run fails.
+    toggle = f'if [ -e {flag} ]; then rm {flag}; exit 1; fi; touch {flag}'
+    node.write_config(**{'health.command': node.set_command('health', before=toggle)})
+    node.start()
+    settle(keys, oracle, [node])
+    wait_until(lambda: len(oracle.events('health', 'end')) >= 10, 15)
+    assert not node.log_lines('health_failed: ')
+    assert oracle.working() == [node.name]
+
+
+# fence
+
+def fenced_cluster(cluster, event_log, size=2, how='', **config):
+    nodes = cluster(size, start=False, **MORTAL, **config)
+    for node in nodes:
+        node.write_config(**{'fence.command': node.set_command('fence', how,
+                                                               before=note_environment(event_log, 'fence'))})
+        node.start()
+    return nodes
+
+
+def kill_primary(keys, oracle, nodes):
+    """Kills the primary's daemon; returns its name and the others."""
+    primary = settle(keys, oracle, nodes)
+    by_name(nodes, primary).kill9()
+    return primary, others(nodes, primary)
+
+
+def test_fence(cluster, keys, oracle, event_log):
+    nodes = fenced_cluster(cluster, event_log)
+    primary, rest = kill_primary(keys, oracle, nodes)
+    successor = settle(keys, oracle, rest)
+    assert told(event_log, successor, 'fence') == {
+        'PRIMARYD_EVENT': 'fence', 'PRIMARYD_NODE': successor, 'PRIMARYD_PRIMARY': successor,
+        'PRIMARYD_PREVIOUS': primary, 'PRIMARYD_EPOCH': str(check_epoch(keys)),
+        'PRIMARYD_REASON': 'died while acting', 'PRIMARYD_TARGET': primary}
+    [fence] = oracle.events('fence', 'end')
+    assert fence.time_ns < oracle.events('takeover', 'begin', successor)[-1].time_ns
+    assert keys.get(f'nodes/{primary}/daemonstate') == 'dead'
+
+
+def test_fence_fails(cluster, keys, oracle, event_log):
+    nodes = fenced_cluster(cluster, event_log, how='--fail 1', **{'election.penalty': '300ms'})
+    primary, rest = kill_primary(keys, oracle, nodes)
+    rest[0].wait_log('takeover_failed: .*could not be fenced')
+    rest[0].wait_log('handed_back: ')
+    # It tries again after the penalty, and again; the role stays vacant.
+    rest[0].wait_log('penalty: .* after 2 failed')
+    assert oracle.events('takeover', 'begin', rest[0].name) == []
+    assert keys.state(primary) == 'primary'
+    rest[0].set_command('fence')
+    settle(keys, oracle, rest)
+    assert keys.state(primary) == 'secondary'
+
+
+def test_fence_fails_and_is_passed_over(cluster, keys, oracle, event_log):
+    nodes = fenced_cluster(cluster, event_log, how='--fail 1', **{'fence.failure': 'continue'})
+    _, rest = kill_primary(keys, oracle, nodes)
+    settle(keys, oracle, rest)
+    assert oracle.events('fence', 'fail')
+
+
+def test_fence_hangs_and_the_role_moves(cluster, keys, oracle, event_log):
+    nodes = fenced_cluster(cluster, event_log, size=3, how='--hang', **{'fence.timeout': '60s'})
+    _, rest = kill_primary(keys, oracle, nodes)
+    wait_until(lambda: oracle.events('fence', 'begin'), 15, 'a fence begins')
+    first = by_name(rest, oracle.events('fence', 'begin')[0].node)
+    [second] = others(rest, first.name)
+    # Taken from it in the middle, and given back, and again.
+    for target in (second, first, second, first):
+        begun = len(oracle.events('fence', 'begin', target.name))
+        keys.set('primary_node', target.name)
+        wait_until(lambda target=target, begun=begun: len(oracle.events('fence', 'begin', target.name)) > begun, 15,
+                   lambda target=target: f'{target.name} fences; {keys.summary()}\n{target.log_tail()}')
+        other = others(rest, target.name)[0]
+        wait_until(lambda other=other: not pids_of(other, 'stamp'), 5, f'{other.name} has ended its fence')
+    for node in rest:
+        node.set_command('fence')
+        assert node.running(), node.log_tail()
+    keys.set('primary_node', second.name)
+    settle(keys, oracle, rest, primary=second.name)
+
+
+def test_fence_timeout(cluster, keys, oracle, event_log):
+    nodes = fenced_cluster(cluster, event_log, how='--hang', **{'fence.timeout': '300ms', 'election.penalty': '200ms'})
+    _, rest = kill_primary(keys, oracle, nodes)
+    rest[0].wait_log('fence command timed out')
+    rest[0].wait_log('takeover_failed: .*could not be fenced')
+    rest[0].set_command('fence')
+    settle(keys, oracle, rest)
+
+
+# nothing stays
+
+def test_stop_with_commands_under_way(cluster, keys, oracle):
+    nodes = cluster(2, start=False, **QUICK, **{'health.timeout': '60s'})
+    for node in nodes:
+        node.write_config(**{'health.command': node.set_command('health', '--hang --ignore-term'),
+                             'follow.command': node.set_command('follow', '--hang --ignore-term')})
+        node.start()
+    settle(keys, oracle, nodes)
+    wait_until(lambda: all(len(pids_of(node, 'stamp')) >= 2 for node in nodes), 10, 'they hang')
+    for node in nodes:
+        node.stop()
+        wait_until(lambda node=node: node.processes() == [], 5, lambda node=node: f'left: {node.processes()}')
+
+
+def test_commands_stopped_by_a_signal_are_told_apart(cluster, keys, oracle):
+    nodes = cluster(2, **QUICK)
+    target, primary = name_another(keys, oracle, nodes)
+    target.set_command('takeover', '--hang')
+    keys.set('primary_node', target.name)
+    wait_until(lambda: oracle.events('takeover', 'begin', target.name), 10)
+    os.kill(oracle.events('takeover', 'begin', target.name)[-1].pid, signal.SIGKILL)
+    target.wait_log(r'command_failed: takeover command killed by signal 9 \(Killed\)')
+    settle(keys, oracle, nodes, primary=primary)
