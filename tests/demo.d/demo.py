@@ -53,8 +53,9 @@ def run_once(cluster):
     try:
         tour.run()
         return 0
-    except (AssertionError, OSError) as error:
-        print(f'\nFAILED at step {tour.number}, {tour.title}:\n{error}', file=sys.stderr)
+    except Exception as error:  # pylint: disable=broad-except
+        what = error if isinstance(error, AssertionError) else f'{type(error).__name__}: {error}'
+        print(f'\nFAILED at step {tour.number}, {tour.title}:\n{what}', file=sys.stderr)
         print(f'\nLogs and configurations: {cluster.directory}', file=sys.stderr)
         return 1
     finally:
