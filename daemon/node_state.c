@@ -54,9 +54,9 @@ void node_keep(struct node *node)
 	if (!zkh_session_client_id(node->session, &now.session))
 		now.session = node->saved.session;
 	now.session_us = e->session_us ? e->session_us : node->saved.session_us;
-	now.epoch = e->epoch;
 	now.takeover_group = node->work.group;
 	now.work = work_bits(node);
+	now.epoch = now.work ? e->epoch : 0;
 	now.phase = now.work ? e->phase : (uint8_t)PHASE_FOLLOW;
 	if (!memcmp(&now, &node->saved, sizeof(now)))
 		return;

@@ -35,7 +35,10 @@ def running(ensemble, directory, count, **config):
     client = view.connect(ensemble.connect)
     keys = view.View(client, f'/b-{uuid.uuid4().hex[:12]}')
     log = os.path.join(directory, 'events')
-    config = {'zookeeper.session-timeout': '10s', 'relinquish.lease-timeout': '3s', **config}
+    # No shell in between: its start would be counted as ours.
+    stamp = f'{program("tests/integration/stamp")} --log {log}'
+    config = {'zookeeper.session-timeout': '10s', 'relinquish.lease-timeout': '3s', 'takeover.command': stamp,
+              'relinquish.command': stamp, **config}
     nodes = [Node(f'n{i + 1}', ensemble.connect, keys.root, directory, log, config) for i in range(count)]
     for node in nodes:
         node.start()
@@ -84,18 +87,18 @@ def bench_handover(ensemble, directory, quick):
             end = max(e.time_ns for e in events if (e.node, e.event, e.phase) == (old, 'relinquish', 'end'))
             begin = max(e.time_ns for e in events if (e.node, e.event, e.phase) == (new, 'takeover', 'begin'))
             gaps.append((begin - end) / 1000)
-            writes += [floor / 2 for floor, _ in floors(ensemble, keys)]
-    return [row('floor beside it: one write', writes),
+            writes += single_writes(ensemble, keys)
+    return [row('floor beside it: one write after silence', writes),
             row('handover, stop ended to start begun', gaps, statistics.median(writes), 3)]
 
 
-def floors(ensemble, keys):
-    """Floors alone: claims on a root where nothing runs cannot be, so the vacancy is filled by hand."""
-    other = view.View(keys.client, keys.root + '-floor')
-    keys.client.ensure_path(other.path('primary_node'))
-    pairs = subprocess.run([program('tests/bench/bench_claim'), ensemble.connect, other.root, '5', '--floor-only'],
-                           check=True, stdout=subprocess.PIPE, text=True).stdout
-    return [tuple(map(int, line.split())) for line in pairs.splitlines()]
+def single_writes(ensemble, keys):
+    """Times of a few writes in us, each after half a second of silence, on a root where nothing runs."""
+    root = keys.root + '-floor'
+    keys.client.ensure_path(f'{root}/primary_node')
+    output = subprocess.run([program('tests/bench/bench_claim'), ensemble.connect, root, '3', '--one-write'],
+                            check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [int(line.split()[0]) for line in output.splitlines()]
 
 
 def bench_memory(ensemble, directory, quick):

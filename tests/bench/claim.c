@@ -7,7 +7,8 @@
  *          that sets the key, adds an entry and deletes the lock node
  *   claim  from the acknowledgement of `none` in /primary_node to the news that a node is named there
  *
- * usage: bench_claim SERVERS ROOT ROUNDS [--floor-only]; prints `FLOOR_US CLAIM_US` a round. Nodes must be running under
+ * usage: bench_claim SERVERS ROOT ROUNDS [--one-write]; prints `FLOOR_US CLAIM_US` a round; with --one-write `WRITE_US 0`,
+ * the time of a single write after half a second of silence, as in a handover. Nodes must be running under
  * ROOT. They never take over: the key is taken back long before their transition delay is over.
  */
 
@@ -29,7 +30,7 @@ struct bench {
 	struct zkh_watch watch;
 	int rounds;
 	int64_t begin_us, floor_us;
-	bool vacant, floor_only;
+	bool vacant, one_write;
 	ev_timer pause; /* what follows a claim shall not be measured with the next one */
 };
 
@@ -125,10 +126,7 @@ static void on_second(void *userdata, int result, const struct zkh_txn_reply *re
 	(void)reply;
 	must(b, result, "second write");
 	b->floor_us = now_us() - b->begin_us;
-	if (b->floor_only)
-		round_over(b, 0);
-	else
-		claim_begin(b);
+	claim_begin(b);
 }
 
 static void on_first(void *userdata, int result, const struct zkh_txn_reply *reply)
@@ -137,6 +135,12 @@ static void on_first(void *userdata, int result, const struct zkh_txn_reply *rep
 	struct zkh_txn *txn = zkh_txn_create(b->session);
 
 	must(b, result, "first write");
+	if (b->one_write) {
+		b->floor_us = now_us() - b->begin_us;
+		round_over(b, 0);
+		zkh_txn_destroy(txn);
+		return;
+	}
 	zkh_txn_set_text(txn, FLOOR, "somebody", ZKH_ANY_VERSION);
 	zkh_txn_create_text(txn, FLOOR "-history/claim-", "{\"an entry\":\"of about this length\"}",
 			    ZKH_CREATE_SEQUENCE);
@@ -184,17 +188,17 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 
 int main(int argc, char *argv[])
 {
-	struct bench b = { .rounds = argc > 3 ? atoi(argv[3]) : 0, .floor_only = argc > 4 };
+	struct bench b = { .rounds = argc > 3 ? atoi(argv[3]) : 0, .one_write = argc > 4 };
 	struct zkh_session_config config = { .timeout_ms = 10000,
 					     .on_event = on_session,
 					     .userdata = &b };
 
 	if (b.rounds < 1) {
-		fputs("usage: bench_claim SERVERS ROOT ROUNDS [--floor-only]\n", stderr);
+		fputs("usage: bench_claim SERVERS ROOT ROUNDS [--one-write]\n", stderr);
 		return 2;
 	}
 	b.loop = ev_loop_new(EVFLAG_AUTO);
-	ev_timer_init(&b.pause, on_pause, 0.1, 0.);
+	ev_timer_init(&b.pause, on_pause, b.one_write ? 0.5 : 0.1, 0.);
 	b.pause.data = &b;
 	config.servers = argv[1];
 	config.root = argv[2];
