@@ -28,7 +28,8 @@
 /* Messages handled in one turn of the loop. */
 #define MESSAGES_MAX 32
 
-enum job { JOB_NONE, JOB_START, JOB_STOP };
+/* JOB_PREPARE: the guard alone, for a start that is to come. */
+enum job { JOB_NONE, JOB_PREPARE, JOB_START, JOB_STOP };
 
 struct bus {
 	struct ev_loop *loop;
@@ -49,6 +50,7 @@ struct bus {
 	enum job job;
 	bus_job_fn done;
 	sd_bus_slot *call_slot; /* of the job's present call */
+	bool guard_ready;	/* started for this watch, and not told to stop since */
 	char job_path[128];	/* systemd's job that is waited for; "": none */
 	bool unit_asked; /* start: the guard runs, the unit is on its way; stop: StopUnit was sent */
 
@@ -145,6 +147,12 @@ static void call_job(struct bus *b, const char *method, const char *unit)
 					   method, on_job_queued, b, "ss", unit, "replace"));
 }
 
+static void start_unit(struct bus *b)
+{
+	b->unit_asked = true;
+	call_job(b, "StartUnit", b->unit);
+}
+
 static void own_job_removed(struct bus *b, const char *result)
 {
 	char text[BUS_TEXT_SIZE];
@@ -156,8 +164,11 @@ static void own_job_removed(struct bus *b, const char *result)
 			snprintf(b->refused, sizeof(b->refused), "job %s", result);
 		survey(b);
 	} else if (ok && !b->unit_asked) {
-		b->unit_asked = true;
-		call_job(b, "StartUnit", b->unit);
+		b->guard_ready = true;
+		if (b->job == JOB_START)
+			start_unit(b);
+		else
+			job_over(b, true, result);
 	} else {
 		snprintf(text, sizeof(text), "%s%s", b->unit_asked ? "" : "guard: ", result);
 		job_over(b, ok, text);
@@ -248,12 +259,37 @@ static int on_guard_found(sd_bus_message *message, void *userdata, sd_bus_error 
 	return 0;
 }
 
+static void start_guard(struct bus *b)
+{
+	expect(b, b->bus ? get_property(b, b->unit, "BindsTo", on_guard_found, &b->call_slot)
+			 : -ENOTCONN);
+}
+
+void bus_prepare_start(struct bus *bus)
+{
+	if (bus->job != JOB_NONE || bus->guard_ready || !bus->bus)
+		return;
+	begin_job(bus, JOB_PREPARE, NULL);
+	start_guard(bus);
+}
+
+bool bus_is_prepared(const struct bus *bus)
+{
+	return bus->guard_ready || bus->job == JOB_PREPARE;
+}
+
 void bus_start_unit(struct bus *bus, bus_job_fn done)
 {
+	if (bus->job == JOB_PREPARE) {
+		bus->job = JOB_START; /* goes on where that is */
+		bus->done = done;
+		return;
+	}
 	begin_job(bus, JOB_START, done);
-	expect(bus,
-	       bus->bus ? get_property(bus, bus->unit, "BindsTo", on_guard_found, &bus->call_slot)
-			: -ENOTCONN);
+	if (bus->bus && bus->guard_ready)
+		start_unit(bus);
+	else
+		start_guard(bus);
 }
 
 /* -- killing -- */
@@ -442,6 +478,9 @@ void bus_stop_unit(struct bus *bus, bus_job_fn done)
 
 void bus_stop_guard(struct bus *bus)
 {
+	bus->guard_ready = false;
+	if (bus->job == JOB_PREPARE)
+		end_job(bus);
 	if (bus->bus && *bus->guard)
 		(void)sd_bus_call_method_async(bus->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER,
 					       "StopUnit", NULL, NULL, "ss", bus->guard, "replace");
@@ -459,12 +498,17 @@ static void tell_state(struct bus *b, const char *state)
 
 static int on_state_read(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
+	struct bus *b = userdata;
 	const char *state;
 
 	(void)error;
-	if (!sd_bus_message_is_method_error(message, NULL) &&
-	    sd_bus_message_read(message, "v", "s", &state) >= 0)
-		tell_state(userdata, state);
+	if (sd_bus_message_is_method_error(message, NULL) ||
+	    sd_bus_message_read(message, "v", "s", &state) < 0)
+		return 0;
+	if (b->failing)
+		b->on_link(b->userdata, NULL);
+	b->failing = false;
+	tell_state(b, state);
 	return 0;
 }
 
@@ -507,19 +551,14 @@ static void try_open(struct bus *b)
 {
 	int r = open_bus(b);
 
-	if (r < 0) {
+	if (r < 0)
 		close_bus(b, r);
-		return;
-	}
-	if (b->failing)
-		b->on_link(b->userdata, NULL);
-	b->failing = false;
 }
 
 static void forget_calls(struct bus *b)
 {
 	b->call_slot = sd_bus_slot_unref(b->call_slot);
-	b->looking = b->look_again = false;
+	b->looking = b->look_again = b->guard_ready = false;
 	b->n_asked = 0;
 	b->job_path[0] = '\0';
 }

@@ -52,6 +52,15 @@ struct bus *bus_destroy(struct bus *bus);
 void bus_start_unit(struct bus *bus, bus_job_fn done);
 
 /*
+ * Starts the guard alone, so that a bus_start_unit() to come needs not wait for it. Nobody is told how it went: a start
+ * that finds no guard starts one. bus_stop_guard() takes it back.
+ */
+void bus_prepare_start(struct bus *bus);
+
+/* A guard runs or is on its way. */
+bool bus_is_prepared(const struct bus *bus);
+
+/*
  * Stops the unit; ok when it and all that systemd stops along with it are down, whoever stopped them. `done` as above.
  * A unit that does not exist is down.
  */

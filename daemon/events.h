@@ -144,6 +144,10 @@
 	  "a systemd unit was stopped") \
 	X(EVENT_UNIT_FAILED, "unit_failed", "727e4c48a722afd6fc413b18f9a7259b", LOG_ERR, ALWAYS, \
 	  "a systemd unit failed or went away") \
+	X(EVENT_BUS_LOST, "bus_lost", "0b9b4a6e7a0f4c1d8a8e5f3fd2c67b11", LOG_WARNING, REPEATS, \
+	  "the system bus is out of reach: units can be neither started nor stopped") \
+	X(EVENT_BUS_BACK, "bus_back", "3f8f1cb5e6f94e0bb0a6d1c2947a5e80", LOG_INFO, REPEATS, \
+	  "the system bus can be reached again") \
 	X(EVENT_GUARD_STARTED, "guard_started", "26b3ded86ea16a330a1010ccacf47dc5", LOG_INFO, ALWAYS, \
 	  "the guard watches over the lease") \
 	X(EVENT_GUARD_STOPPED, "guard_stopped", "63c436803f18ca9721b811c68d92e977", LOG_INFO, ALWAYS, \

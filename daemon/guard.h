@@ -82,6 +82,12 @@ int guard_adopt(struct guard *guard);
 /* Tells it to look at the lease now: after one that was set to end sooner than the guard had seen. */
 void guard_poke(struct guard *guard);
 
+/*
+ * The same for a guard that is a service of its own: whichever holds the directory's guard.lock. Returns 0, GUARD_NONE or
+ * -errno.
+ */
+int guard_wake(const char *runtime_directory);
+
 /* A guard reported ready, or was adopted, and has not been seen dead. */
 bool guard_is_alive(const struct guard *guard);
 

@@ -36,7 +36,6 @@ struct guard {
 	uint64_t watch;
 	int timer_fd, signal_fd;
 	int64_t end_us, timeout_us; /* as of the last look */
-	bool told_to_end; /* by a signal; to a service that is final: the lease ends soon, unannounced */
 };
 
 enum look { LOOK_LATER, LOOK_OVER, LOOK_DONE };
@@ -86,8 +85,7 @@ static void nap_until(struct guard *g, int64_t until_us)
 	(void)timerfd_settime(g->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 	(void)poll(fds, 2, -1);
 	while (read(g->signal_fd, &info, sizeof(info)) > 0)
-		if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
-			g->told_to_end = true;
+		;
 }
 
 static void nap(struct guard *g)
@@ -261,9 +259,7 @@ static int keep_watch(struct guard *g)
 
 		if (found == LOOK_DONE)
 			return GUARD_DISARMED;
-		if (found == LOOK_LATER && g->told_to_end && g->args.ready_fd < 0)
-			nap(g);
-		else if (found == LOOK_LATER)
+		if (found == LOOK_LATER)
 			nap_until(g, g->end_us - g->timeout_us + g->timeout_us / SHARE);
 		else if (act(g))
 			return GUARD_ACTED;

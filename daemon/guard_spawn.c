@@ -173,20 +173,20 @@ int guard_child_spawn(const struct guard_argv *argv, struct guard_child *ret_chi
 	return 0;
 }
 
-int guard_child_find(const char *runtime_directory, const struct guard_argv *argv, uint64_t watch,
-		     struct guard_child *ret_child, bool *ret_same)
+/* Who holds the lock, as a descriptor that means that process and no later one. */
+static int find_holder(const char *runtime_directory, struct guard_identity *ret_identity,
+		       int *ret_pidfd)
 {
 	char text[LOCK_FILE_TEXT_SIZE], again[LOCK_FILE_TEXT_SIZE];
-	struct guard_identity identity;
 	int r = lock_file_look(runtime_directory, GUARD_LOCK_FILE, text);
 	int pidfd;
 
 	/* Not written yet: a guard that begins just now. Nobody of the daemon's knows it. */
-	if (r == 0 || (r > 0 && guard_identity_parse(text, &identity) < 0))
+	if (r == 0 || (r > 0 && guard_identity_parse(text, ret_identity) < 0))
 		return GUARD_NONE;
 	if (r < 0)
 		return r;
-	pidfd = pidfd_open(identity.pid, 0);
+	pidfd = pidfd_open(ret_identity->pid, 0);
 	if (pidfd < 0)
 		return errno == ESRCH ? GUARD_NONE : -errno;
 	/* Still held by the same: then the descriptor means the holder, not a later process. */
@@ -195,6 +195,33 @@ int guard_child_find(const char *runtime_directory, const struct guard_argv *arg
 		(void)close(pidfd);
 		return r < 0 ? r : GUARD_NONE;
 	}
+	*ret_pidfd = pidfd;
+	return 0;
+}
+
+int guard_wake(const char *runtime_directory)
+{
+	struct guard_identity identity;
+	int pidfd;
+	int r = find_holder(runtime_directory, &identity, &pidfd);
+
+	if (r != 0)
+		return r;
+	if (pidfd_send_signal(pidfd, SIGTERM, NULL, 0) < 0)
+		r = errno == ESRCH ? GUARD_NONE : -errno;
+	(void)close(pidfd);
+	return r;
+}
+
+int guard_child_find(const char *runtime_directory, const struct guard_argv *argv, uint64_t watch,
+		     struct guard_child *ret_child, bool *ret_same)
+{
+	struct guard_identity identity;
+	int pidfd;
+	int r = find_holder(runtime_directory, &identity, &pidfd);
+
+	if (r != 0)
+		return r;
 	*ret_same = identity.watch == watch &&
 		    identity.fingerprint == guard_fingerprint(argv->list + FIRST_OPTION);
 	*ret_child = (struct guard_child){ .pid = identity.pid, .pidfd = pidfd, .ready_fd = -1 };

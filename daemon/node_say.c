@@ -393,14 +393,22 @@ void node_say_self_fence(struct node *node, const char *outcome)
 		  "the work is not down at the end of the lease: %s", outcome);
 }
 
-void node_say_unit(struct node *node, const char *job, bool ok, const char *text)
+void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const char *text)
 {
+	static const struct {
+		enum event ok, failed;
+		const char *text;
+	} words[] = {
+		[WORK_UNIT_START] = { EVENT_UNIT_STARTED, EVENT_REQUEST_FAILED, "start" },
+		[WORK_UNIT_STOP] = { EVENT_UNIT_STOPPED, EVENT_REQUEST_FAILED, "stop" },
+		[WORK_UNIT_BUS] = { EVENT_BUS_BACK, EVENT_BUS_LOST, "system bus" },
+	};
 	struct log_fields f = fields(node);
-	enum event event = !strcmp(job, "start") ? EVENT_UNIT_STARTED : EVENT_UNIT_STOPPED;
 
 	f.target = node->config->takeover.unit;
-	log_event(node->log, ok ? event : EVENT_REQUEST_FAILED, &f, "%s: %s: %s", f.target, job,
-		  text);
+	f.usec = node->work.unit_us;
+	log_event(node->log, ok ? words[word].ok : words[word].failed, &f, "%s: %s: %s", f.target,
+		  words[word].text, text);
 }
 
 void node_say_unit_failed(struct node *node, const char *state)

@@ -81,9 +81,9 @@ static void on_penalty_over(struct ev_loop *loop, ev_timer *timer, int events)
 	node_tell_health(node, "");
 }
 
-static void on_unit(void *userdata, const char *job, bool ok, const char *text)
+static void on_unit(void *userdata, enum work_unit_word word, bool ok, const char *text)
 {
-	node_say_unit(userdata, job, ok, text);
+	node_say_unit(userdata, word, ok, text);
 }
 
 static bool guard_has_acted(const struct node *node)

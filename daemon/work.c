@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "timer.h"
+
 static void run_relinquish(struct work *work);
 static void stop_unit(struct work *work);
 
@@ -17,6 +19,13 @@ static void remember(struct work *work, const struct script_facts *facts)
 	work->facts.primary = work->primary;
 	work->facts.previous = work->previous;
 	work->facts.reason = work->reason;
+}
+
+static void tell_unit(struct work *work, enum work_unit_word word, bool ok, const char *text)
+{
+	work->unit_us = time_boot_us() - work->unit_since_us;
+	work->on_unit(work->userdata, word, ok, text);
+	work->unit_us = 0;
 }
 
 /* -- start: unit, then command -- */
@@ -53,7 +62,7 @@ static void on_unit_started(void *userdata, bool ok, const char *text)
 {
 	struct work *work = userdata;
 
-	work->on_unit(work->userdata, "start", ok, text);
+	tell_unit(work, WORK_UNIT_START, ok, text);
 	if (!work->starting)
 		return;
 	ev_timer_stop(work->loop, &work->timer);
@@ -73,6 +82,7 @@ void work_start(struct work *work, const struct script_facts *facts)
 	}
 	ev_timer_set(&work->timer, (double)work->config->takeover.timeout_us / 1e6, 0.);
 	ev_timer_start(work->loop, &work->timer);
+	work->unit_since_us = time_boot_us();
 	bus_start_unit(work->bus, on_unit_started);
 }
 
@@ -119,7 +129,7 @@ static void on_unit_stopped(void *userdata, bool ok, const char *text)
 {
 	struct work *work = userdata;
 
-	work->on_unit(work->userdata, "stop", ok, text);
+	tell_unit(work, WORK_UNIT_STOP, ok, text);
 	if (!work->unit_stopping)
 		return;
 	if (ok) {
@@ -138,6 +148,7 @@ static void stop_unit(struct work *work)
 		return;
 	}
 	work->unit_stopping = true;
+	work->unit_since_us = time_boot_us();
 	bus_stop_unit(work->bus, on_unit_stopped);
 	if (work->killed)
 		bus_kill_unit(work->bus);
@@ -178,7 +189,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	if (work->starting) {
-		work->on_unit(work->userdata, "start", false, "timed out");
+		tell_unit(work, WORK_UNIT_START, false, "timed out");
 		started(work, false);
 	} else if (work->unit_stopping) {
 		stop_unit(work);
@@ -201,7 +212,7 @@ static void on_link(void *userdata, const char *error)
 {
 	struct work *work = userdata;
 
-	work->on_unit(work->userdata, "system bus", !error, error ? error : "connected");
+	work->on_unit(work->userdata, WORK_UNIT_BUS, !error, error ? error : "connected");
 }
 
 static void line(void *userdata, struct script *script, const char *text)
@@ -224,6 +235,17 @@ int work_init(struct work *work, struct ev_loop *loop, const struct config *conf
 	ev_init(&work->timer, on_timer);
 	work->timer.data = work;
 	return *options.unit ? bus_create(loop, &options, &work->bus) : 0;
+}
+
+void work_prepare(struct work *work)
+{
+	if (work->bus)
+		bus_prepare_start(work->bus);
+}
+
+bool work_is_prepared(const struct work *work)
+{
+	return work->bus && bus_is_prepared(work->bus);
 }
 
 void work_release_guard(struct work *work)

@@ -31,8 +31,9 @@ struct work;
 typedef void (*work_started_fn)(void *userdata, bool ok);
 typedef void (*work_stopped_fn)(void *userdata);
 typedef void (*work_failed_fn)(void *userdata, const char *state);
-/* For the journal: a job of the unit ended. */
-typedef void (*work_unit_fn)(void *userdata, const char *job, bool ok, const char *text);
+/* For the journal: a job of the unit ended, or the bus was lost or is back. work.unit_us tells how long a job took. */
+enum work_unit_word { WORK_UNIT_START, WORK_UNIT_STOP, WORK_UNIT_BUS };
+typedef void (*work_unit_fn)(void *userdata, enum work_unit_word word, bool ok, const char *text);
 
 struct work {
 	const struct config *config;
@@ -52,6 +53,8 @@ struct work {
 	char primary[NAME_SIZE], previous[NAME_SIZE], reason[96];
 	unsigned tries;
 	bool starting, up, stopping, killed;
+	int64_t unit_since_us,
+		unit_us;    /* begin of the unit's job; what it took, while on_unit runs */
 	bool unit_stopping; /* the commands are through, the unit is going down */
 	pid_t group;	    /* of what the takeover command left running; 0: none */
 };
@@ -63,6 +66,10 @@ void work_finish(struct work *work);
 
 /* A process before us started it: it is watched from here on. */
 void work_resume(struct work *work);
+
+/* With a unit: starts the service that guards it, for a work_start() to come; work_release_guard() takes it back. */
+void work_prepare(struct work *work);
+bool work_is_prepared(const struct work *work);
 
 /* on_started follows once (maybe at once), unless work_stop() comes first. */
 void work_start(struct work *work, const struct script_facts *facts);
