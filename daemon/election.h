@@ -105,6 +105,7 @@ enum election_phase {
 	X(POST_LOST, "the post is lost")                                                           \
 	X(SESSION_LOST, "the session expired")                                                     \
 	X(DISCONNECTED, "not connected")                                                           \
+	X(CAME_BACK, "came back within the lease")                                                 \
 	X(RESUMED, "the post is still ours")                                                       \
 	X(WORK_STOPPED, "the work is down")                                                        \
 	X(LEFT, "the post is released")                                                            \
@@ -179,13 +180,13 @@ enum election_result {
 	X(VIEW, "view")			/* view; only while attached */                            \
 	X(DONE, "done") /* op, result; zxid with RESULT_OK of CLAIM, HAND_BACK, RECLAIM */         \
 	X(LOCK, "lock") /* result: OK acquired, CONFLICT timed out, FAILED or UNKNOWN lost */      \
-	X(CORPSES, "corpses")	/* count; result OK or UNKNOWN: answer to SCAN */                  \
-	X(FENCED, "fenced")	/* result: OK, FAILED, or UNKNOWN: look again */                   \
-	X(STARTED, "started")	/* result: OK or FAILED */                                         \
-	X(STOPPED, "stopped")	/* the work is down */                                             \
-	X(RENEWED, "renewed")	/* result: OK, CONFLICT (post not there), UNKNOWN */               \
-	X(PEERS, "peers")	/* count of other coordinators alive; result OK or UNKNOWN */      \
-	X(HEALTH, "health")	/* result: OK or FAILED (also: the unit failed) */                 \
+	X(CORPSES, "corpses") /* count; result OK or UNKNOWN: answer to SCAN */                    \
+	X(FENCED, "fenced")   /* result: OK, FAILED, or UNKNOWN: look again */                     \
+	X(STARTED, "started") /* result: OK or FAILED */                                           \
+	X(STOPPED, "stopped") /* the work is down */                                               \
+	X(RENEWED, "renewed") /* result: OK, CONFLICT (post not there), UNKNOWN */                 \
+	X(PEERS, "peers")     /* count of other coordinators that may take over; OK or UNKNOWN */  \
+	X(HEALTH, "health")   /* result: OK or FAILED (also: the unit failed) */                   \
 	X(SHUTDOWN, "shutdown") /* hand over and leave */
 
 enum election_event_type {

@@ -82,7 +82,7 @@ static void apply_start(struct election_step *s, const struct election_event *ev
 		election_unwind(s, REASON_COLD_START);
 		return;
 	}
-	election_move(s, PHASE_RESUME, REASON_RESUMED);
+	election_move(s, PHASE_RESUME, REASON_CAME_BACK);
 }
 
 /* The post went away while the work is being stopped: others may take it, so time is short. */
@@ -375,6 +375,9 @@ static void apply_renewed(struct election_step *s, const struct election_event *
 		return;
 	if (e->phase != PHASE_STOP || e->lease_end_us)
 		lease_open(e, sent_us);
+	/* Peers come and go, and may all be leaving: from time to time it is worth another look. */
+	if (e->phase == PHASE_HANDOVER && e->peers == PEERS_SOME)
+		e->peers = PEERS_UNKNOWN;
 	if (e->phase == PHASE_ENTER) {
 		election_move(s, PHASE_RECOVER, REASON_ENTERED);
 	} else if (e->phase == PHASE_RESUME) {

@@ -224,14 +224,35 @@ static void on_guard_died(struct guard *guard, bool acted, void *userdata)
 
 /* -- stop -- */
 
+/* Kills what is left of the work, also of a process before us: the lease file knows its session. False: it still dies. */
+static bool work_is_gone(struct node *node)
+{
+	bool gone = true;
+
+	for (int i = 0; node->lease && i < LEASE_GROUP_COUNT; i++) {
+		enum lease_group which = (enum lease_group)i;
+
+		if (which == LEASE_GROUP_STOP)
+			continue;
+		(void)lease_file_group_kill(node->lease, which);
+		gone = gone && !lease_file_group_runs(node->lease, which);
+	}
+	return gone;
+}
+
 static void on_stopped(void *userdata)
 {
 	struct node *node = userdata;
 
+	node->work_dying = !work_is_gone(node);
+	if (node->work_dying) {
+		ev_timer_set(&node->work_retry, WORK_LOCK_RETRY_S, 0.);
+		ev_timer_start(node->loop, &node->work_retry);
+		return;
+	}
 	release_work_lock(node);
-	if (node->lease)
-		for (int i = 0; i < LEASE_GROUP_COUNT; i++)
-			lease_file_set_group(node->lease, (enum lease_group)i, 0);
+	for (int i = 0; node->lease && i < LEASE_GROUP_COUNT; i++)
+		lease_file_set_group(node->lease, (enum lease_group)i, 0);
 	if (node->guard_acted) {
 		node->guard_acted = false;
 		node_tell_health(node, "");
@@ -243,6 +264,17 @@ static void on_stopped(void *userdata)
 	}
 	node_stand_down(node);
 	node_post_result(node, ELECTION_STOPPED, RESULT_OK, 0);
+}
+
+/* Those of a process before us would go on starting what is stopped here, or run beside our own. */
+static void end_former_commands(struct node *node)
+{
+	if (!node->lease)
+		return;
+	if (!script_is_running(&node->work.takeover))
+		(void)lease_file_group_kill(node->lease, LEASE_GROUP_TAKEOVER);
+	if (!script_is_running(&node->work.relinquish))
+		(void)lease_file_group_kill(node->lease, LEASE_GROUP_STOP);
 }
 
 static void stop_guarded(struct node *node)
@@ -261,8 +293,7 @@ static void stop_guarded(struct node *node)
 		on_stopped(node); /* the guard was faster, and is through */
 		return;
 	}
-	if (node->lease && !node->work.group)
-		node->work.group = lease_file_group(node->lease, LEASE_GROUP_WORK);
+	end_former_commands(node);
 	work_stop(&node->work, &facts);
 	if (node->lease && node->work.stopping)
 		lease_file_set_group(node->lease, LEASE_GROUP_STOP,
@@ -273,7 +304,10 @@ static void on_work_retry(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	(void)loop;
 	(void)events;
-	stop_guarded(timer->data);
+	if (((struct node *)timer->data)->work_dying)
+		on_stopped(timer->data);
+	else
+		stop_guarded(timer->data);
 }
 
 void node_work_stop(struct node *node, uint8_t reason)

@@ -111,13 +111,47 @@ static void answered(struct recovery *recovery, int result)
 		survey_over(recovery);
 }
 
-static void on_node_alive(void *userdata, int result, const struct zkh_stat *stat)
+/* A peer must also want to: the answers come one after the other, nobody is in a hurry. */
+
+static void on_node_drain(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct survey_node *node = userdata;
 
+	(void)stat;
+	node->op = NULL;
+	if (result == ZKH_OK)
+		node->alive = false; /* as good as */
+	answered(node->recovery, result);
+}
+
+static void on_node_state(void *userdata, int result, const char *data, size_t length,
+			  const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+	char path[KEY_PATH_SIZE], state[16] = "";
+
+	(void)stat;
+	node->op = NULL;
+	if (result == ZKH_OK)
+		(void)value_text(data, length, state, sizeof(state));
+	node->alive = !strcmp(state, "run");
+	node_key_path(node->name, NODE_KEY_DRAIN, path);
+	if (!node->alive ||
+	    zkh_exists(node->recovery->session, path, false, on_node_drain, node, &node->op) != 0)
+		answered(node->recovery, result);
+}
+
+static void on_node_alive(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+	char path[KEY_PATH_SIZE];
+
 	node->op = NULL;
 	node->alive = result == ZKH_OK && stat->ephemeral_owner;
-	answered(node->recovery, result);
+	node_key_path(node->name, NODE_KEY_STATE, path);
+	if (!node->recovery->for_peers || !node->alive ||
+	    zkh_get(node->recovery->session, path, false, on_node_state, node, &node->op) != 0)
+		answered(node->recovery, result);
 }
 
 static void on_node_text(void *userdata, int result, const char *data, size_t length,

@@ -3,7 +3,7 @@
 
 /*
  * What the nodes left behind: finds those that died while acting (not alive, router state takeover, primary or
- * relinquish), fences them and marks them dead. Also counts the other coordinators that are alive.
+ * relinquish), fences them and marks them dead. Also counts the other coordinators that could take over.
  */
 
 #include <stdbool.h>
@@ -83,7 +83,7 @@ void recovery_prepare(struct recovery *recovery, struct zkh_session *session);
  */
 void recovery_scan_early(struct recovery *recovery, struct zkh_session *session);
 
-/* How many other coordinators are alive? */
+/* How many other coordinators could take over: alive, running, not drained? */
 void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,
 			  recovery_count_fn on_count);
 
