@@ -108,6 +108,12 @@ static void play_renewed(struct play *play)
 	    !play->state.renew_sent_us)
 		return;
 	play_event(play, &event);
+	if (play->actions.count == 1 && play->actions.list[0].type == ACTION_COUNT_PEERS) {
+		/* While it waits for a successor it looks again who is there: nobody has left. */
+		event.type = ELECTION_PEERS;
+		event.count = 1;
+		play_event(play, &event);
+	}
 	assert_int_equal(play->actions.count, 0);
 }
 
