@@ -68,7 +68,7 @@ struct node {
 	/* node_work.c */
 	int work_lock;	       /* fd, -1: not held */
 	ev_timer work_retry;   /* while the guard holds it */
-	bool work_dying;	/* killed, not gone yet: work_retry looks again */
+	bool work_dying;       /* killed, not gone yet: work_retry looks again */
 	bool guard_acted;      /* it stopped the work while we thought it was up */
 	bool unit_failed;      /* the unit went away by itself */
 	ev_timer unit_penalty; /* then it may be tried again */

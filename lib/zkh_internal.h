@@ -158,7 +158,7 @@ struct zkh_session {
 	unsigned failures;	/* attempts in a row */
 	bool to_send;		/* libzookeeper holds unsent bytes */
 	bool renew;
-	bool stay; /* after the cut the same server is tried first */
+	bool stay;	 /* after the cut the same server is tried first */
 	const char *cut; /* why the link is being cut, NULL when it is not */
 	ev_prepare prepare;
 	ev_io io;
