@@ -242,162 +242,139 @@ static void test_bad_lines(void **state)
 #define Z "[zookeeper]\n"
 #define H "[health]\ncommand = "
 
+static const struct {
+	const char *text;
+	const char *expected;
+} bad_values[] = {
+	/* servers */
+	{ Z "servers =\n", "f:2: zookeeper.servers: is empty (name at least one" },
+	{ Z "servers = , ,\n", "f:2: zookeeper.servers: is empty" },
+	{ Z "servers = zk1\n", "f:2: zookeeper.servers: 'zk1' has no port (write HOST:PORT" },
+	{ Z "servers = [::1]\n", "f:2: zookeeper.servers: '[::1]' has no port" },
+	{ Z "servers = zk1:\n", "f:2: zookeeper.servers: 'zk1:' has no port from 1 to 65535" },
+	{ Z "servers = zk1:0\n", "f:2: zookeeper.servers: 'zk1:0' has no port from 1" },
+	{ Z "servers = zk1:65536\n", "f:2: zookeeper.servers: 'zk1:65536' has no port from" },
+	{ Z "servers = zk1:-1\n", "f:2: zookeeper.servers: 'zk1:-1' has no port" },
+	{ Z "servers = zk1:2181/root\n", "f:2: zookeeper.servers: 'zk1:2181/root' has no port" },
+	{ Z "servers = a:1,,b:2\n", "f:2: zookeeper.servers: has a comma without a server" },
+	{ Z "servers = ,a:1\n", "f:2: zookeeper.servers: has a comma without a server" },
+	{ Z "servers = a:1,\n", "f:2: zookeeper.servers: ends with a comma" },
+	{ Z "servers = :2181\n", "f:2: zookeeper.servers: '' is no host" },
+	{ Z "servers = ::1:2181\n", "f:2: zookeeper.servers: '::1' is no host" },
+	{ Z "servers = []:2181\n", "f:2: zookeeper.servers: '' is no host" },
+	{ Z "servers = [:2181\n", "f:2: zookeeper.servers: '[:2181' has no port" },
+	{ Z "servers = [zk1]:2181\n", "f:2: zookeeper.servers: 'zk1' is no host" },
+	{ Z "servers = [1.2.3.4]:2181\n", "f:2: zookeeper.servers: '1.2.3.4' is no host" },
+	{ Z "servers = 1.2.3:2181\n", "f:2: zookeeper.servers: '1.2.3' is no host" },
+	{ Z "servers = 1.2.3.256:2181\n", "f:2: zookeeper.servers: '1.2.3.256' is no host" },
+	{ Z "servers = zk$1:2181\n", "f:2: zookeeper.servers: 'zk$1' is no host" },
+	{ Z "servers = -zk:2181\n", "f:2: zookeeper.servers: '-zk' is no host" },
+	{ Z "servers = " TEN("a:1 b:1 c:1 ") " d:1 e:1 f:1\n", "f:2: zookeeper.servers: names more "
+							       "than 32 servers" },
+	/* root */
+	{ Z "root =\n", "f:2: zookeeper.root: '' is no ZooKeeper path" },
+	{ Z "root = a\n", "f:2: zookeeper.root: 'a' is no ZooKeeper path" },
+	{ Z "root = /a/\n", "f:2: zookeeper.root: '/a/' is no" },
+	{ Z "root = /a//b\n", "f:2: zookeeper.root: '/a//b' is no" },
+	{ Z "root = /a/../b\n", "f:2: zookeeper.root: '/a/../b' is no" },
+	{ Z "root = /a/.\n", "f:2: zookeeper.root: '/a/.' is no" },
+	/* durations and numbers */
+	{ Z "session-timeout =\n", "f:2: zookeeper.session-timeout: '' is empty (write a number" },
+	{ Z "session-timeout = 5\n",
+	  "f:2: zookeeper.session-timeout: '5' has no unit (write a number "
+	  "and ms, s or min, such as 10s)" },
+	{ Z "session-timeout = 5h\n", "f:2: zookeeper.session-timeout: '5h' has an unknown unit" },
+	{ Z "session-timeout = fast\n",
+	  "f:2: zookeeper.session-timeout: 'fast' does not start with" },
+	{ Z "session-timeout = -5s\n", "f:2: zookeeper.session-timeout: '-5s' does not start" },
+	{ Z "session-timeout = 99ms\n",
+	  "f:2: zookeeper.session-timeout: '99ms' is out of range (100ms "
+	  "to 10min)" },
+	{ Z "session-timeout = 11min\n",
+	  "f:2: zookeeper.session-timeout: '11min' is out of range" },
+	{ Z "session-timeout = 99999999999999999999s\n",
+	  "f:2: zookeeper.session-timeout: '9999999999"
+	  "9999999999s' is longer than a year" },
+	{ "[health]\nfailures =\n", "f:2: health.failures: '' is no whole number (1 to 100)" },
+	{ "[health]\nfailures = 0\n", "f:2: health.failures: '0' is out of range (1 to 100)" },
+	{ "[health]\nfailures = 101\n", "f:2: health.failures: '101' is out of range" },
+	{ "[health]\nfailures = 3.0\n", "f:2: health.failures: '3.0' is no whole number" },
+	{ "[health]\nfailures = -3\n", "f:2: health.failures: '-3' is no whole number" },
+	{ "[health]\nfailures = 99999999999999999999\n",
+	  "f:2: health.failures: '99999999999999999999' "
+	  "is no whole number" },
+	/* paths and names */
+	{ Z "auth-file = secret\n", "f:2: zookeeper.auth-file: 'secret' is no absolute path" },
+	{ "[node]\nruntime-directory =\n",
+	  "f:2: node.runtime-directory: is empty (give an absolute" },
+	{ "[node]\nruntime-directory = run\n",
+	  "f:2: node.runtime-directory: 'run' is no absolute" },
+	{ "[node]\nname = none\n", "f:2: node.name: 'none' cannot be a node's name" },
+	{ "[node]\nname = a b\n", "f:2: node.name: 'a b' cannot be a node's name" },
+	{ "[node]\nname = a/b\n", "f:2: node.name: 'a/b' cannot be" },
+	{ "[node]\nname = ..\n", "f:2: node.name: '..' cannot be" },
+	{ "[node]\nname = n\xc3\xb6\n", "f:2: node.name: 'n\xc3\xb6' cannot be" },
+	{ "[node]\nname = " TEN("1234567") "\n", "f:2: node.name: '1234567" },
+	/* choices */
+	{ "[node]\nmode =\n", "f:2: node.mode: '' is unknown (write coordinator or client)" },
+	{ "[node]\nmode = cliient\n",
+	  "f:2: node.mode: 'cliient' is unknown (did you mean client? write" },
+	{ "[node]\nmode = Client\n", "f:2: node.mode: 'Client' is unknown" },
+	{ "[relinquish]\nself-fence = yes\n",
+	  "f:2: relinquish.self-fence: 'yes' is unknown (write none "
+	  "or reboot)" },
+	{ "[fence]\nfailure = ignore\n", "f:2: fence.failure: 'ignore' is unknown (write stop or" },
+	/* units */
+	{ "[takeover]\nunit = primary\n", "f:2: takeover.unit: 'primary' is no unit's name" },
+	{ "[takeover]\nunit = .service\n", "f:2: takeover.unit: '.service' is no unit's name" },
+	{ "[takeover]\nunit = a b.service\n", "f:2: takeover.unit: 'a b.service' is no unit's" },
+	{ "[takeover]\nunit = ../x.service\n", "f:2: takeover.unit: '../x.service' is no unit's" },
+	{ "[takeover]\nunit = x.conf\n", "f:2: takeover.unit: 'x.conf' is no unit's name" },
+	{ "[takeover]\nunit = ip@.service\n", "f:2: takeover.unit: 'ip@.service' is a template" },
+	/* commands */
+	{ H "true\n", "f:2: health.command: 'true' is no absolute path" },
+	{ H "\"\"\n", "f:2: health.command: '' is no absolute path" },
+	{ H "/bin/sh -c \"a\n", "f:2: health.command: has an unclosed double quote" },
+	{ H "/bin/sh -c \"a ; b\"\n",
+	  "f:2: health.command: has an unclosed double quote (a ; after" },
+	{ H "/bin/sh \\\n", "f:2: health.command: ends with a backslash" },
+	{ H "/bin/sh -c 'a b'\n", "f:2: health.command: has a single quote (use double" },
+	{ H "/bin/a | /bin/b\n", "f:2: health.command: has the argument |, but there is no shell" },
+	{ H "/bin/a && /bin/b\n", "f:2: health.command: has the argument &&, but" },
+	{ H "/bin/a > /tmp/x\n", "f:2: health.command: has the argument >, but" },
+	{ H "/bin/a # comment\n", "f:2: health.command: an argument starts with #" },
+	{ H "/bin/a " TEN("a b c d e f ") "g h i j\n", "f:2: health.command: has more than 64" },
+	{ H "/bin/a\n " TEN("x") TEN("x") "\n \"\n",
+	  "f:2: health.command: has an unclosed double" },
+	{ H "/bin/a \\\n b\n", "f:3: health.command: the line above ends with a backslash" },
+	/* sums */
+	{ "[election]\nlock-timeout = 500ms\n",
+	  "f:2: election.lock-timeout: transition-delay 500ms does "
+	  "not exceed lock-timeout 500ms: a node could take" },
+	{ "[election]\ntransition-delay = 400ms\n",
+	  "f:2: election.transition-delay: transition-delay "
+	  "400ms does not exceed lock-timeout 400ms" },
+	{ "[election]\nlock-timeout = 1s\ntransition-delay = 1s\n",
+	  "f:3: election.transition-delay: " },
+	{ Z "session-timeout = 9.2s\n",
+	  "f:2: zookeeper.session-timeout: lease-timeout 3s + margin 92ms = 3.092s exceeds a third, "
+	  "3.066666s, of the session timeout 9.2s: of the lease's two thirds, one is for renewals "
+	  "(T/12 + T/8 + T/8), one to stop the work (set relinquish.lease-timeout to at most 2.974s, or "
+	  "zookeeper.session-timeout to at least 9.279s)" },
+	{ "[relinquish]\nlease-timeout = 4s\n",
+	  "f:2: relinquish.lease-timeout: lease-timeout 4s + margin "
+	  "100ms = 4.1s exceeds a third, 3.333333s, of" },
+	{ Z "session-timeout = 150ms\n",
+	  "f:2: zookeeper.session-timeout: lease-timeout 3s + margin 50ms = "
+	  "3.05s exceeds a third, 50ms, of the session timeout 150ms: of "
+	  "the lease's two thirds, one is for renewals (T/12 + T/8 + T/8), "
+	  "one to stop the work (zookeeper.session-timeout to at least" },
+};
+
 static void test_bad_values(void **state)
 {
-	static const struct {
-		const char *text;
-		const char *expected;
-	} cases[] = {
-		/* servers */
-		{ Z "servers =\n", "f:2: zookeeper.servers: is empty (name at least one" },
-		{ Z "servers = , ,\n", "f:2: zookeeper.servers: is empty" },
-		{ Z "servers = zk1\n",
-		  "f:2: zookeeper.servers: 'zk1' has no port (write HOST:PORT" },
-		{ Z "servers = [::1]\n", "f:2: zookeeper.servers: '[::1]' has no port" },
-		{ Z "servers = zk1:\n",
-		  "f:2: zookeeper.servers: 'zk1:' has no port from 1 to 65535" },
-		{ Z "servers = zk1:0\n", "f:2: zookeeper.servers: 'zk1:0' has no port from 1" },
-		{ Z "servers = zk1:65536\n",
-		  "f:2: zookeeper.servers: 'zk1:65536' has no port from" },
-		{ Z "servers = zk1:-1\n", "f:2: zookeeper.servers: 'zk1:-1' has no port" },
-		{ Z "servers = zk1:2181/root\n",
-		  "f:2: zookeeper.servers: 'zk1:2181/root' has no port" },
-		{ Z "servers = a:1,,b:2\n",
-		  "f:2: zookeeper.servers: has a comma without a server" },
-		{ Z "servers = ,a:1\n", "f:2: zookeeper.servers: has a comma without a server" },
-		{ Z "servers = a:1,\n", "f:2: zookeeper.servers: ends with a comma" },
-		{ Z "servers = :2181\n", "f:2: zookeeper.servers: '' is no host" },
-		{ Z "servers = ::1:2181\n", "f:2: zookeeper.servers: '::1' is no host" },
-		{ Z "servers = []:2181\n", "f:2: zookeeper.servers: '' is no host" },
-		{ Z "servers = [:2181\n", "f:2: zookeeper.servers: '[:2181' has no port" },
-		{ Z "servers = [zk1]:2181\n", "f:2: zookeeper.servers: 'zk1' is no host" },
-		{ Z "servers = [1.2.3.4]:2181\n", "f:2: zookeeper.servers: '1.2.3.4' is no host" },
-		{ Z "servers = 1.2.3:2181\n", "f:2: zookeeper.servers: '1.2.3' is no host" },
-		{ Z "servers = 1.2.3.256:2181\n",
-		  "f:2: zookeeper.servers: '1.2.3.256' is no host" },
-		{ Z "servers = zk$1:2181\n", "f:2: zookeeper.servers: 'zk$1' is no host" },
-		{ Z "servers = -zk:2181\n", "f:2: zookeeper.servers: '-zk' is no host" },
-		{ Z "servers = " TEN("a:1 b:1 c:1 ") " d:1 e:1 f:1\n",
-		  "f:2: zookeeper.servers: names more "
-		  "than 32 servers" },
-		/* root */
-		{ Z "root =\n", "f:2: zookeeper.root: '' is no ZooKeeper path" },
-		{ Z "root = a\n", "f:2: zookeeper.root: 'a' is no ZooKeeper path" },
-		{ Z "root = /a/\n", "f:2: zookeeper.root: '/a/' is no" },
-		{ Z "root = /a//b\n", "f:2: zookeeper.root: '/a//b' is no" },
-		{ Z "root = /a/../b\n", "f:2: zookeeper.root: '/a/../b' is no" },
-		{ Z "root = /a/.\n", "f:2: zookeeper.root: '/a/.' is no" },
-		/* durations and numbers */
-		{ Z "session-timeout =\n",
-		  "f:2: zookeeper.session-timeout: '' is empty (write a number" },
-		{ Z "session-timeout = 5\n",
-		  "f:2: zookeeper.session-timeout: '5' has no unit (write a number "
-		  "and ms, s or min, such as 10s)" },
-		{ Z "session-timeout = 5h\n",
-		  "f:2: zookeeper.session-timeout: '5h' has an unknown unit" },
-		{ Z "session-timeout = fast\n",
-		  "f:2: zookeeper.session-timeout: 'fast' does not start with" },
-		{ Z "session-timeout = -5s\n",
-		  "f:2: zookeeper.session-timeout: '-5s' does not start" },
-		{ Z "session-timeout = 99ms\n",
-		  "f:2: zookeeper.session-timeout: '99ms' is out of range (100ms "
-		  "to 10min)" },
-		{ Z "session-timeout = 11min\n",
-		  "f:2: zookeeper.session-timeout: '11min' is out of range" },
-		{ Z "session-timeout = 99999999999999999999s\n",
-		  "f:2: zookeeper.session-timeout: '9999999999"
-		  "9999999999s' is longer than a year" },
-		{ "[health]\nfailures =\n",
-		  "f:2: health.failures: '' is no whole number (1 to 100)" },
-		{ "[health]\nfailures = 0\n",
-		  "f:2: health.failures: '0' is out of range (1 to 100)" },
-		{ "[health]\nfailures = 101\n", "f:2: health.failures: '101' is out of range" },
-		{ "[health]\nfailures = 3.0\n", "f:2: health.failures: '3.0' is no whole number" },
-		{ "[health]\nfailures = -3\n", "f:2: health.failures: '-3' is no whole number" },
-		{ "[health]\nfailures = 99999999999999999999\n",
-		  "f:2: health.failures: '99999999999999999999' "
-		  "is no whole number" },
-		/* paths and names */
-		{ Z "auth-file = secret\n",
-		  "f:2: zookeeper.auth-file: 'secret' is no absolute path" },
-		{ "[node]\nruntime-directory =\n",
-		  "f:2: node.runtime-directory: is empty (give an absolute" },
-		{ "[node]\nruntime-directory = run\n",
-		  "f:2: node.runtime-directory: 'run' is no absolute" },
-		{ "[node]\nname = none\n", "f:2: node.name: 'none' cannot be a node's name" },
-		{ "[node]\nname = a b\n", "f:2: node.name: 'a b' cannot be a node's name" },
-		{ "[node]\nname = a/b\n", "f:2: node.name: 'a/b' cannot be" },
-		{ "[node]\nname = ..\n", "f:2: node.name: '..' cannot be" },
-		{ "[node]\nname = n\xc3\xb6\n", "f:2: node.name: 'n\xc3\xb6' cannot be" },
-		{ "[node]\nname = " TEN("1234567") "\n", "f:2: node.name: '1234567" },
-		/* choices */
-		{ "[node]\nmode =\n",
-		  "f:2: node.mode: '' is unknown (write coordinator or client)" },
-		{ "[node]\nmode = cliient\n",
-		  "f:2: node.mode: 'cliient' is unknown (did you mean client? write" },
-		{ "[node]\nmode = Client\n", "f:2: node.mode: 'Client' is unknown" },
-		{ "[relinquish]\nself-fence = yes\n",
-		  "f:2: relinquish.self-fence: 'yes' is unknown (write none "
-		  "or reboot)" },
-		{ "[fence]\nfailure = ignore\n",
-		  "f:2: fence.failure: 'ignore' is unknown (write stop or" },
-		/* units */
-		{ "[takeover]\nunit = primary\n",
-		  "f:2: takeover.unit: 'primary' is no unit's name" },
-		{ "[takeover]\nunit = .service\n",
-		  "f:2: takeover.unit: '.service' is no unit's name" },
-		{ "[takeover]\nunit = a b.service\n",
-		  "f:2: takeover.unit: 'a b.service' is no unit's" },
-		{ "[takeover]\nunit = ../x.service\n",
-		  "f:2: takeover.unit: '../x.service' is no unit's" },
-		{ "[takeover]\nunit = x.conf\n", "f:2: takeover.unit: 'x.conf' is no unit's name" },
-		{ "[takeover]\nunit = ip@.service\n",
-		  "f:2: takeover.unit: 'ip@.service' is a template" },
-		/* commands */
-		{ H "true\n", "f:2: health.command: 'true' is no absolute path" },
-		{ H "\"\"\n", "f:2: health.command: '' is no absolute path" },
-		{ H "/bin/sh -c \"a\n", "f:2: health.command: has an unclosed double quote" },
-		{ H "/bin/sh -c \"a ; b\"\n",
-		  "f:2: health.command: has an unclosed double quote (a ; after" },
-		{ H "/bin/sh \\\n", "f:2: health.command: ends with a backslash" },
-		{ H "/bin/sh -c 'a b'\n", "f:2: health.command: has a single quote (use double" },
-		{ H "/bin/a | /bin/b\n",
-		  "f:2: health.command: has the argument |, but there is no shell" },
-		{ H "/bin/a && /bin/b\n", "f:2: health.command: has the argument &&, but" },
-		{ H "/bin/a > /tmp/x\n", "f:2: health.command: has the argument >, but" },
-		{ H "/bin/a # comment\n", "f:2: health.command: an argument starts with #" },
-		{ H "/bin/a " TEN("a b c d e f ") "g h i j\n",
-		  "f:2: health.command: has more than 64" },
-		{ H "/bin/a\n " TEN("x") TEN("x") "\n \"\n",
-		  "f:2: health.command: has an unclosed double" },
-		{ H "/bin/a \\\n b\n",
-		  "f:3: health.command: the line above ends with a backslash" },
-		/* sums */
-		{ "[election]\nlock-timeout = 500ms\n",
-		  "f:2: election.lock-timeout: transition-delay 500ms does "
-		  "not exceed lock-timeout 500ms: a node could take" },
-		{ "[election]\ntransition-delay = 400ms\n",
-		  "f:2: election.transition-delay: transition-delay "
-		  "400ms does not exceed lock-timeout 400ms" },
-		{ "[election]\nlock-timeout = 1s\ntransition-delay = 1s\n",
-		  "f:3: election.transition-delay: " },
-		{ Z "session-timeout = 9.2s\n",
-		  "f:2: zookeeper.session-timeout: lease-timeout 3s + margin 92ms = 3.092s exceeds a third, "
-		  "3.066666s, of the session timeout 9.2s: of the lease's two thirds, one is for renewals "
-		  "(T/12 + T/8 + T/8), one to stop the work (set relinquish.lease-timeout to at most 2.974s, or "
-		  "zookeeper.session-timeout to at least 9.279s)" },
-		{ "[relinquish]\nlease-timeout = 4s\n",
-		  "f:2: relinquish.lease-timeout: lease-timeout 4s + margin "
-		  "100ms = 4.1s exceeds a third, 3.333333s, of" },
-		{ Z "session-timeout = 150ms\n",
-		  "f:2: zookeeper.session-timeout: lease-timeout 3s + margin 50ms = "
-		  "3.05s exceeds a third, 50ms, of the session timeout 150ms: of "
-		  "the lease's two thirds, one is for renewals (T/12 + T/8 + T/8), "
-		  "one to stop the work (zookeeper.session-timeout to at least" },
-	};
-
-	for (size_t i = 0; i < COUNT(cases); i++)
-		check_one(cases[i].text, cases[i].expected);
+	for (size_t i = 0; i < COUNT(bad_values); i++)
+		check_one(bad_values[i].text, bad_values[i].expected);
 }
 
 /* None hides another, and what follows from a bad value is not said. */
