@@ -69,12 +69,10 @@ static void pause_host(struct sim *w, struct sim_node *n)
 /* Only without work: a host that sleeps with work up and wakes after its lease is the stated impossible case. */
 static void suspend_host(struct sim *w, struct sim_node *n)
 {
-	bool idle = n->core.phase <= PHASE_CLAIM && !n->core.lease_end_us;
-
 	if (n->work.truth != TRUTH_DOWN && !w->options->frozen_hosts)
 		return;
-	/* A clock that stands still with a lease under way is the same case. */
-	host_pause(w, n, span(w), idle && rng_chance(&w->rng, 300));
+	/* A clock that stands still for long is the same case: no session looks old to it. */
+	host_pause(w, n, span(w), w->options->frozen_hosts && rng_chance(&w->rng, 300));
 }
 
 static void fail_health(struct sim *w, struct sim_node *n)

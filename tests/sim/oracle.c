@@ -30,8 +30,42 @@ static void check_epoch(struct sim *w, const struct sim_node *n)
 	w->last_epoch_node = n->id;
 }
 
+/* Nodes that died acting: what they left behind says so. */
+static uint16_t corpses(const struct sim *w)
+{
+	uint16_t bits = 0;
+
+	for (int i = 0; i < w->node_count; i++) {
+		char router = w->tree.router[i];
+
+		if (!w->tree.alive[i] && (router == 't' || router == 'p' || router == 'r'))
+			bits |= (uint16_t)(1u << i);
+	}
+	return bits;
+}
+
+void oracle_start_failed(struct sim *w, struct sim_node *n)
+{
+	if (n->core.work == WORK_STARTING)
+		n->penalty_end = clock_local(w, n) + n->config.penalty_us;
+}
+
+void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
+{
+	if (op != OP_CLAIM)
+		return;
+	if (clock_local(w, n) < n->penalty_end)
+		sim_fail(w, "node %d claims although its takeover failed a moment ago", n->id);
+	if (n->mirror.seen.maintenance || n->mirror.seen.drained)
+		sim_fail(w, "node %d claims although it knows of %s", n->id,
+			 n->mirror.seen.drained ? "its drain" : "the maintenance");
+}
+
 void oracle_start(struct sim *w, struct sim_node *n)
 {
+	if (w->corpses & corpses(w))
+		sim_fail(w, "node %d starts its work, nodes that died acting (bits %#x) are left as they are", n->id,
+			 (unsigned)(w->corpses & corpses(w)));
 	check_epoch(w, n);
 	if (w->tree.post != (int8_t)n->id || w->tree.post_session != n->client.session)
 		sim_fail(w, "node %d starts its work without the post", n->id);
@@ -105,6 +139,7 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 	if (txn->type == TXN_ENTER) {
 		w->stats.takeovers++;
 		w->nodes[txn->node].term_started = 0;
+		w->corpses = corpses(w);
 		check_contenders(w, txn->node);
 	}
 }

@@ -77,7 +77,8 @@ void params_draw(struct sim *w)
 		w->nodes[i].id = (uint8_t)i;
 	p->session_us = draw_session_us(w);
 	p->tick_us = rng_chance(r, 500) ? p->session_us / 2 : rng_range(r, p->session_us / 20, p->session_us / 2);
-	p->latency_us = rng_chance(r, 700) ? rng_range(r, 100, 3 * MS) : rng_range(r, MS, 40 * MS);
+	/* Four or five hops are a request; T/8 without its answer is a silent server. */
+	p->latency_us = rng_chance(r, 700) ? rng_range(r, 100, 3 * MS) : rng_range(r, MS, p->session_us / 200);
 	p->lag_us = rng_range(r, MS, 3 * SEC);
 	p->timer_late_us = rng_chance(r, 500) ? 0 : rng_range(r, 0, 3 * MS);
 	p->chaos_us = rng_range(r, p->session_us / 10, p->session_us * (roomy ? 8 : 1));

@@ -211,6 +211,8 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 	/* Work that died stays unhealthy until it has been stopped, whatever the health command says. */
 	if (type == ELECTION_HEALTH && n->core.work == WORK_UP && n->work.truth == TRUTH_DOWN)
 		result = RESULT_FAILED;
+	if (type == ELECTION_STARTED && result != RESULT_OK)
+		oracle_start_failed(w, n);
 	shell_tell_result(w, n, type, ev->arg >> 8 & 0xff, result, 0);
 }
 
@@ -236,6 +238,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->daemon = DAEMON_UP;
 	n->incarnation++;
 	n->timer_armed = 0;
+	n->penalty_end = 0;
 	n->paused_until = 0;
 	memset(&n->shell, 0, sizeof(n->shell));
 	memset(&n->mirror, 0, sizeof(n->mirror));

@@ -213,6 +213,7 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 		shell_post(w, n, 0, ELECTION_DONE, a->op, rng_chance(&w->rng, 500) ? RESULT_UNKNOWN : RESULT_CONFLICT);
 		return;
 	}
+	oracle_do(w, n, a->op);
 	chaos_ambush(w, n);
 	n->shell.op = a->op;
 	r = request_create(w, n, REQUEST_TXN, FOR_OP);

@@ -289,6 +289,7 @@ struct sim_node {
 	int64_t lease_proof; /* local: end of the longest lease that the truth grants */
 	int64_t disturbed;   /* last fault that may delay what this node does */
 	int64_t await_at;    /* named, as it knows, since then */
+	int64_t penalty_end; /* local */
 	int64_t instant, instant_steps;
 	int64_t steps;
 	uint32_t incarnation;
@@ -345,6 +346,7 @@ struct sim {
 	int8_t named; /* since claim_at */
 	bool calm; /* faults are off */
 	int64_t calm_steps[NODES_MAX];
+	uint16_t corpses; /* when the post was taken */
 
 	struct sim_stats stats;
 	bool failed;
@@ -394,6 +396,8 @@ struct sim_session *session_get(struct sim *w, int32_t id);
 int32_t session_create(struct sim *w, int node);
 void session_touch(struct sim *w, struct sim_session *s, int server);
 void session_server_gone(struct sim *w, int server);
+void session_server_cut(struct sim *w, int server);
+void session_server_linked(struct sim *w, int server);
 void session_new_leader(struct sim *w);
 void session_closed(struct sim *w, int32_t id);
 void session_on_expire(struct sim *w, uint32_t slot);
@@ -487,5 +491,8 @@ void operator_on_event(struct sim *w, const struct queue_event *ev);
 void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before);
 void oracle_running(struct sim *w, struct sim_node *n, bool running);
 void oracle_start(struct sim *w, struct sim_node *n);
+/* The core is about to be told that its takeover failed. */
+void oracle_start_failed(struct sim *w, struct sim_node *n);
+void oracle_do(struct sim *w, struct sim_node *n, uint8_t op);
 void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result, int8_t post_before);
 void oracle_liveness(struct sim *w);

@@ -216,8 +216,10 @@ void commit_inherited(struct sim *w)
 	for (int i = 0; i < count; i++) {
 		struct sim_request *r = &w->requests[list[i]];
 		const struct sim_session *s = session_get(w, r->txn.session);
+		/* What had not reached the old leader yet is subject to its check of the session. */
+		bool valid = r->stage == STAGE_PROPOSED ? may_commit(w, r) : s && s->alive;
 
-		if (more && r->proposed && r->epoch == w->epoch - 1 && r->type == REQUEST_TXN && s && s->alive) {
+		if (more && valid && r->proposed && r->epoch == w->epoch - 1 && r->type == REQUEST_TXN) {
 			w->stats.late_commits++;
 			trace_commit(w, r, commit_txn(w, &r->txn, -1, w->leader));
 			more = rng_chance(&w->rng, 700);

@@ -135,14 +135,19 @@ static void on_join(struct sim *w, int s)
 	commit_resume_stalled(w);
 }
 
+static void drop_followers(struct sim *w)
+{
+	for (int s = 0; s < w->server_count; s++)
+		if (w->servers[s].state == SERVER_FOLLOWING && !w->servers[s].cut)
+			leave(w, s, SERVER_LOOKING, false);
+}
+
 /* The followers notice: they drop their clients and elect. */
 static void on_leader_lost(struct sim *w, uint32_t epoch)
 {
 	if ((uint32_t)w->epoch != epoch || (w->leader >= 0 && server_can_commit(w)))
 		return;
-	for (int s = 0; s < w->server_count; s++)
-		if (w->servers[s].state == SERVER_FOLLOWING && !w->servers[s].cut)
-			leave(w, s, SERVER_LOOKING, false);
+	drop_followers(w);
 	sim_schedule(w, w->now + rng_range(&w->rng, 20 * MS, 500 * MS), EV_ELECT, 0, epoch, 0);
 }
 
@@ -167,6 +172,7 @@ static void on_elect(struct sim *w, uint32_t epoch)
 	/* A leader that came back after its followers had left it looks for a new one with them. */
 	if (w->leader >= 0 && !w->servers[w->leader].cut)
 		leave(w, w->leader, SERVER_LOOKING, false);
+	drop_followers(w);
 	leader = choose_leader(w);
 	if (leader < 0) {
 		sim_schedule(w, w->now + 100 * MS, EV_ELECT, 0, epoch, 0);
@@ -183,8 +189,8 @@ static void on_elect(struct sim *w, uint32_t epoch)
 		take_snapshot(w, s);
 		set_state(w, s, SERVER_FOLLOWING);
 	}
-	session_new_leader(w);
 	commit_inherited(w);
+	session_new_leader(w);
 }
 
 static void on_server_up(struct sim *w, int s)
@@ -215,8 +221,10 @@ static void heal(struct sim *w, int s)
 		return;
 	}
 	for (int i = 0; i < w->server_count; i++) {
-		if (server_linked(w, i))
+		if (server_linked(w, i)) {
+			session_server_linked(w, i);
 			plan_apply(w, i);
+		}
 		if (w->servers[i].state == SERVER_LOOKING)
 			plan_join(w, i);
 	}
@@ -258,7 +266,7 @@ void server_isolate(struct sim *w, int s, int64_t until)
 	if (sv->cut || sv->state == SERVER_DOWN)
 		return;
 	SIM_TRACE(w, "fault server %d is isolated until %.6f", s, (double)until / 1e6);
-	session_server_gone(w, s);
+	session_server_cut(w, s);
 	/* What was agreed on, but not yet delivered there, stays outside. */
 	if (sv->applied >= 0)
 		server_advance(w, s);

@@ -41,7 +41,7 @@ static void plan_expiry(struct sim *w, struct sim_session *s, int64_t at)
 void session_touch(struct sim *w, struct sim_session *s, int server)
 {
 	const struct sim_server *sv = &w->servers[server];
-	int64_t period = w->params.tick_us / 2, due;
+	int64_t period = w->params.tick_us / 2;
 
 	if (!s->alive)
 		return;
@@ -50,19 +50,14 @@ void session_touch(struct sim *w, struct sim_session *s, int server)
 		s->base = w->now;
 		return;
 	}
+	/* Two servers with something to report: the later word counts, which is the weaker assumption. */
+	s->pending = w->now - (w->now - sv->report_phase) % period + period;
 	if (!server_linked(w, server))
-		return;
-	due = w->now - (w->now - sv->report_phase) % period + period;
-	if (s->pending && s->reporter != server) {
-		/* Two servers are about to report: keep the later word, the earlier is the weaker. */
-		if (due < s->pending)
-			return;
-	}
-	s->pending = due;
+		s->pending = NEVER;
 	s->reporter = (int8_t)server;
 }
 
-/* The server lost its leader, or its life: what it had not reported is lost. */
+/* The server lost its life or gave up on its leader: what it had not reported is lost. */
 void session_server_gone(struct sim *w, int server)
 {
 	for (int i = 0; i < SESSIONS_MAX; i++) {
@@ -73,6 +68,31 @@ void session_server_gone(struct sim *w, int server)
 		settle(w, s);
 		if (s->reporter == server || server == w->leader)
 			s->pending = 0;
+	}
+}
+
+/* A link stalls: the reports wait, at this follower, or at all if it is the leader. */
+void session_server_cut(struct sim *w, int server)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct sim_session *s = &w->sessions[i];
+
+		if (!s->alive || !s->pending)
+			continue;
+		settle(w, s);
+		if (s->pending && (s->reporter == server || server == w->leader))
+			s->pending = NEVER;
+	}
+}
+
+/* The leader's pings, which waited in the link as well, are answered before anything that was sent after them. */
+void session_server_linked(struct sim *w, int server)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct sim_session *s = &w->sessions[i];
+
+		if (s->alive && s->pending == NEVER && s->reporter == server)
+			s->base = w->now;
 	}
 }
 
