@@ -36,7 +36,8 @@ def test_environment(cluster, keys, oracle, event_log):
     nodes = cluster(3, start=False, **QUICK)
     for node in nodes:
         for event in ('takeover', 'relinquish', 'follow', 'health'):
-            node.write_config(**{f'{event}.command': node.set_command(event, before=note_environment(event_log, event))})
+            command = node.set_command(event, before=note_environment(event_log, event))
+            node.write_config(**{f'{event}.command': command})
         node.start()
     first = settle(keys, oracle, nodes)
     epoch = check_epoch(keys)

@@ -172,8 +172,9 @@ def test_contend_delay_prefers_the_others(cluster, keys, oracle):
 
 
 def test_history_is_bounded(cluster, keys, oracle):
+    old = '{"time":"2020-01-01T00:00:00.000Z","to":"x","from":"","reason":"old"}'
     for number in range(130):
-        keys.set(f'history/claim-{number:010d}', '{"time":"2020-01-01T00:00:00.000Z","to":"x","from":"","reason":"old"}')
+        keys.set(f'history/claim-{number:010d}', old)
     nodes = cluster(1, **QUICK)
     settle(keys, oracle, nodes)
     wait_until(lambda: len(keys.children('history')) <= 100, 10,

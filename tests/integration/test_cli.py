@@ -1,0 +1,248 @@
+"""The command line: options, exit codes, and what is said about configurations and runtime directories."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from lab.node import TOP, is_built, program
+from lab.steps import QUICK, settle
+from lab.wait import wait_until
+
+pytestmark = pytest.mark.skipif(not is_built('daemon/primaryd'), reason='primaryd is not built')
+
+GOOD = '[node]\nname = n1\n'
+
+
+def run(*options, env=None, timeout=20):
+    clean = {key: value for key, value in os.environ.items() if key not in ('RUNTIME_DIRECTORY', 'JOURNAL_STREAM')}
+    return subprocess.run([program('daemon/primaryd'), *options], env={**clean, **(env or {})}, capture_output=True,
+                          text=True, errors='replace', timeout=timeout, check=False)
+
+
+def check(path, text=None, **kwargs):
+    """--check of a file; writes it first if a text is given."""
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return run('--check', '--config', str(path), **kwargs)
+
+
+def test_version():
+    done = run('--version')
+    assert done.returncode == 0 and done.stderr == ''
+    assert re.fullmatch(r'primaryd \d+\.\d+\.\d+\n', done.stdout)
+
+
+def test_help():
+    done = run('--help')
+    assert done.returncode == 0 and done.stderr == ''
+    assert done.stdout.startswith('usage: primaryd ')
+    # Every option and every key.
+    for word in ('--config', '--check', '--version', 'SIGTERM', '[zookeeper]', 'session-timeout', 'contend-delay',
+                 '[follow]'):
+        assert word in done.stdout, word
+
+
+@pytest.mark.parametrize('options', [['--no-such-option'], ['--config'], ['extra'], ['--check', 'extra'], ['-x'],
+                                     ['--version=1']])
+def test_usage(options):
+    done = run(*options)
+    assert done.returncode == 2
+    assert 'usage: primaryd ' in done.stderr and done.stdout == ''
+
+
+def test_check_good(tmp_path):
+    done = check(tmp_path / 'conf', GOOD)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+    assert os.listdir(tmp_path) == ['conf']  # it starts and makes nothing
+
+
+def test_check_sample():
+    done = check(os.path.join(TOP, 'conf', 'primaryd.conf'))
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+def test_sample_holds_every_key_and_its_default():
+    with open(os.path.join(TOP, 'conf', 'primaryd.conf'), encoding='utf-8') as file:
+        sample = re.findall(r'^#([a-z-]+) =(?: (.*))?$', file.read(), re.M)
+    told = re.findall(r'^  ([a-z-]+) = ?(.*)$', run('--help').stdout, re.M)
+    assert [(key, value.strip()) for key, value in told] == [(key, value.strip()) for key, value in sample]
+
+
+@pytest.mark.parametrize('text, line, where, says', [
+    ('[zookeeper]\nservers = nowhere\n', 2, 'zookeeper.servers', 'no port'),
+    ('[zookeeper]\nservers =\n', 2, 'zookeeper.servers', 'is empty'),
+    ('[zookeeper]\nroot = x\n', 2, 'zookeeper.root', 'no ZooKeeper path'),
+    ('[zookeeper]\nsession-timeout = 10\n', 2, 'zookeeper.session-timeout', 'has no unit'),
+    ('[zookeeper]\nsession-timeout = 1ms\n', 2, 'zookeeper.session-timeout', 'out of range'),
+    ('[node]\nname = a/b\n', 2, 'node.name', "cannot be a node's name"),
+    ('[node]\nname = none\n', 2, 'node.name', "cannot be a node's name"),
+    ('[node]\nmode = cordinator\n', 2, 'node.mode', 'did you mean coordinator'),
+    ('[node]\n\n\nnam = a\n', 4, 'node.nam', 'did you mean name'),
+    ('[node]\nname = a\nname = b\n', 3, 'node.name', ''),
+    ('[node]\nlock-timeout = 1s\n', 2, 'node.lock-timeout', 'belongs into [election]'),
+    ('[elections]\n', 1, '', 'did you mean [election]'),
+    ('[election]\nlock-timeout = 500ms\n', 2, 'election.lock-timeout', 'does not exceed'),
+    ('[takeover]\ncommand = true\n', 2, 'takeover.command', 'absolute'),
+    ('[takeover]\ncommand = /no/such/file\n', 2, 'takeover.command', 'No such file'),
+    ('[takeover]\ncommand = /etc/passwd\n', 2, 'takeover.command', ''),
+    ('[takeover]\nunit = no unit\n', 2, 'takeover.unit', "no unit's name"),
+    ('[relinquish]\nlease-timeout = 9s\n', 2, 'relinquish.lease-timeout', 'exceeds a third'),
+    ('[relinquish]\nself-fence = yes\n', 2, 'relinquish.self-fence', 'write none or reboot'),
+    ('[health]\nfailures = 0\n', 2, 'health.failures', 'out of range'),
+    ('[node]\nname\n', 2, '', 'KEY = VALUE'),
+    ('name = a\n', 1, '', ''),
+    ('[node\nname = a\n', 1, '', 'closing bracket'),
+    ('[node]\nname = ' + 'a' * 300 + '\n', 2, '', '300'),
+    (b'[node]\nname = a\x00b\n', 2, '', 'NUL'),
+    (b'[node]\nname = \xff\xfe\n', 2, 'node.name', "cannot be a node's name"),
+])
+def test_check_bad(tmp_path, text, line, where, says):
+    path = tmp_path / 'conf'
+    done = check(path, text)
+    assert done.returncode == 1 and done.stdout == ''
+    prefix = f'{path}:' + (f'{line}:' if line else '') + (f' {where}:' if where else '')
+    found = [one for one in done.stderr.splitlines() if one.startswith(prefix)]
+    if 'a' * 300 in str(text):
+        says = ''
+    assert any(says in one for one in found), done.stderr
+
+
+def test_check_tells_all_errors_at_once(tmp_path):
+    done = check(tmp_path / 'conf', '[node]\nname = a b\nmode = x\n[nonsense]\n[health]\ninterval = 5\nfailures = x\n')
+    assert done.returncode == 1
+    places = [int(line.split(':')[1]) for line in done.stderr.splitlines()]
+    assert sorted(set(places)) == [2, 3, 4, 6, 7]
+
+
+@pytest.mark.parametrize('kind', ['missing', 'directory', 'fifo', 'huge'])
+def test_file_that_cannot_be_read(tmp_path, kind):
+    path = tmp_path / 'conf'
+    if kind == 'directory':
+        path.mkdir()
+    elif kind == 'fifo':
+        os.mkfifo(path)  # must not wait for a writer
+    elif kind == 'huge':
+        path.write_text('; ' + 'x' * 100 + '\n')
+        os.truncate(path, 10_000_000)
+    for options in (['--check'], []):
+        done = run(*options, '--config', str(path))
+        assert done.returncode == 1
+        assert done.stderr.startswith(f'{path}:'), done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_file_without_permission(tmp_path):
+    path = tmp_path / 'conf'
+    path.write_text(GOOD)
+    path.chmod(0)
+    tmp_path.chmod(0o755)
+    if os.geteuid() != 0:
+        done = run('--check', '--config', str(path))
+    else:
+        done = subprocess.run(['setpriv', '--reuid', '65534', '--clear-groups', '--inh-caps=-all', '--',
+                               program('daemon/primaryd'), '--check', '--config', str(path)],
+                              capture_output=True, text=True, timeout=20, check=False)
+        if 'failed to execute' in done.stderr:
+            pytest.skip('the build directory is closed to others')
+    assert done.returncode == 1 and 'Permission denied' in done.stderr
+
+
+def test_start_with_bad_configuration(tmp_path):
+    path = tmp_path / 'conf'
+    path.write_text('[node]\nmode = x\n')
+    done = run('--config', str(path))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f'{path}:2: node.mode:')
+
+
+# auth-file
+
+@pytest.mark.parametrize('content, mode, says', [
+    (b'digest u:p\n', 0o644, 'is open to others'),
+    (b'digest u:p\n', 0o620, 'is open to others'),
+    (b'digest\n', 0o600, 'SCHEME CREDENTIAL'),
+    (b'digest nocolon\n', 0o600, 'SCHEME CREDENTIAL'),
+    (b'digest u:p\nmore\n', 0o600, 'SCHEME CREDENTIAL'),
+    (b'', 0o600, 'SCHEME CREDENTIAL'),
+    (b'digest u:' + b'p' * 5000, 0o600, 'SCHEME CREDENTIAL'),
+    (None, 0, 'cannot be read'),
+])
+def test_bad_auth_file(tmp_path, content, mode, says):
+    auth = tmp_path / 'auth'
+    if content is not None:
+        auth.write_bytes(content)
+        auth.chmod(mode)
+    path = tmp_path / 'conf'
+    for options in (['--check'], []):
+        path.write_text(f'{GOOD}[zookeeper]\nauth-file = {auth}\n')
+        done = run(*options, '--config', str(path))
+        assert done.returncode == 1
+        assert 'zookeeper.auth-file' in done.stderr and says in done.stderr
+        assert 'u:p' not in done.stderr
+
+
+# runtime directory
+
+def config(tmp_path, directory):
+    path = tmp_path / 'conf'
+    path.write_text('[zookeeper]\nservers = 127.0.0.1:1\n' + GOOD + f'runtime-directory = {directory}\n')
+    return str(path)
+
+
+def test_runtime_directory_that_will_not_do(tmp_path):
+    a_file = tmp_path / 'file'
+    a_file.write_text('')
+    open_to_all = tmp_path / 'open'
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    for directory, says in ((a_file, 'is not a directory'), (open_to_all, 'may be written to by others'),
+                            (tmp_path / 'a' / 'b', 'its parent directory must exist')):
+        done = run('--config', config(tmp_path, directory))
+        assert done.returncode == 73, done.stderr  # EX_CANTCREAT
+        assert says in done.stderr and str(directory) in done.stderr
+
+
+def test_runtime_directory_in_use(cluster, keys, oracle):
+    [node] = cluster(1, **QUICK)
+    settle(keys, oracle, [node])
+    done = run('--config', node.config_path)
+    assert done.returncode == 69  # EX_UNAVAILABLE
+    assert f'in use by another primaryd (pid {node.pid})' in done.stderr
+    assert keys.primary() == node.name and len(oracle.intervals()) == 1
+
+
+def test_name_in_use(cluster, keys, oracle, tmp_path):
+    [node] = cluster(1, **QUICK)
+    settle(keys, oracle, [node])
+    # The same name from another directory: it waits for one session timeout, then it is refused.
+    text = open(node.config_path, encoding='utf-8').read()
+    other = tmp_path / 'other'
+    other.mkdir()
+    path = tmp_path / 'conf2'
+    # Not its command: that would stop the work of the first, as on one host it would be.
+    path.write_text(re.sub('^.*/relinquish$', '', text.replace(node.runtime_directory, str(other)), flags=re.M))
+    done = run('--config', str(path), timeout=60)
+    assert done.returncode == 69, done.stderr
+    assert 'waiting up to a session timeout' in done.stderr
+    [refused] = [line for line in done.stderr.splitlines() if 'refusing to start' in line]
+    assert f'pid {node.pid}' in refused and f'host {os.uname().nodename}' in refused and 'started ' in refused
+    assert keys.primary() == node.name and node.running()
+    assert len(oracle.intervals()) == 1 and oracle.working() == [node.name]
+
+
+def test_name_is_free_after_the_session_expired(cluster, keys, oracle, tmp_path):
+    nodes = cluster(2, **{**QUICK, 'zookeeper.session-timeout': '1500ms', 'relinquish.lease-timeout': '300ms'})
+    primary = settle(keys, oracle, nodes)
+    [other] = [node for node in nodes if node.name != primary]
+    other.kill9()
+    # As on another host: without what the former process left behind.
+    for name in os.listdir(other.runtime_directory):
+        os.unlink(os.path.join(other.runtime_directory, name))
+    mark = other.log_mark()
+    other.start()
+    other.wait_log('duplicate_name: .*waiting', since=mark)
+    other.wait_log('registered: ', since=mark)
+    wait_until(lambda: keys.state(other.name) == 'secondary', 5)
+    assert settle(keys, oracle, nodes) == primary

@@ -1,0 +1,289 @@
+"""Servers and daemons that come and go, in every order; and a cluster that keeps strangers out."""
+
+import signal
+import uuid
+
+import pytest
+from kazoo.exceptions import NoAuthError
+
+from lab import process, view
+from lab.steps import QUICK, by_name, check_epoch, history, moves, others, settle, vacate, wait_members
+from lab.wait import stays, wait_until
+
+# A session that outlives the restart of a server.
+PATIENT = {**QUICK, 'zookeeper.session-timeout': '8s'}
+
+
+# servers
+
+def test_servers_restart_one_by_one(ensemble, cluster, keys, oracle):
+    nodes = cluster(3, **PATIENT)
+    primary = settle(keys, oracle, nodes)
+    epoch = check_epoch(keys)
+    for server in ensemble.servers:
+        server.kill9()
+        ensemble.leader()
+        # Everybody is connected again, and was not asked to stop.
+        settle(keys, oracle, nodes, primary=primary)
+        server.restart()
+    assert (check_epoch(keys), len(oracle.intervals())) == (epoch, 1)
+    vacate(keys)
+    settle(keys, oracle, nodes, other_than=primary)
+
+
+def test_all_servers_restart(ensemble, cluster, keys, oracle):
+    nodes = cluster(3, **PATIENT)
+    settle(keys, oracle, nodes)
+    for server in ensemble.servers:
+        server.kill9()
+    for node in nodes:
+        node.wait_log('disconnected: ')
+    for server in ensemble.servers:
+        server.start()
+    for server in ensemble.servers:
+        server.wait_ready()
+    primary = settle(keys, oracle, nodes, timeout=40)
+    vacate(keys)
+    settle(keys, oracle, nodes, other_than=primary)
+
+
+def test_leader_killed_during_the_election(ensemble, cluster, keys, oracle):
+    nodes = cluster(3, **PATIENT)
+    for _ in range(3):
+        settle(keys, oracle, nodes, timeout=40)
+        epoch, claims = keys.acting().epoch, len(history(keys))
+        leader = ensemble.leader()
+        vacate(keys)
+        leader.kill9()
+        # Claimed by another, or taken back by the one that acts: either way once.
+        settle(keys, oracle, nodes, timeout=40)
+        assert len(history(keys)) - claims == (0 if keys.acting().epoch == epoch else 1)
+        ensemble.repair()
+
+
+def test_start_without_any_server(ensemble, cluster, keys, oracle):
+    for server in ensemble.servers:
+        server.kill9()
+    nodes = cluster(3, **QUICK)
+    for node in nodes:
+        node.wait_log('server_failed: ')
+    # Nobody is primary on hearsay.
+    stays(lambda: not oracle.working(), 0.5)
+    # One of them is asked to leave again: nothing holds it.
+    nodes[2].stop()
+    ensemble.repair()
+    settle(keys, oracle, nodes[:2], timeout=40)
+    for node in nodes[:2]:
+        # It tries often, and says so seldom.
+        assert 1 <= len(node.log_lines('server_failed: ')) <= 10, node.log_tail(40)
+
+
+def test_stop_without_any_server(ensemble, cluster, keys, oracle):
+    nodes = cluster(2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    for server in ensemble.servers:
+        server.kill9()
+    for node in nodes:
+        node.wait_log('disconnected: ')
+    for node in nodes:
+        node.stop()
+    assert oracle.working() == []
+    ensemble.repair()
+    # Nobody could be told: the trace of the primary stays for who comes next.
+    assert keys.state(primary) == 'primary'
+    for node in nodes:
+        node.start()
+    settle(keys, oracle, nodes, timeout=40)
+
+
+# kinds of nodes
+
+def test_clients_and_coordinators(cluster, keys, oracle):
+    clients = cluster(3, **QUICK, **{'node.mode': 'client'})
+    names = [node.name for node in clients]
+    wait_members(keys, clients)
+    assert [keys.get(f'nodes/{name}/daemonmode') for name in names] == ['client'] * 3
+    # Nobody may: the key stays free, if there is one.
+    assert keys.desired() in (None, 'none')
+    first = cluster(1, **QUICK)
+    settle(keys, oracle, [*first, *clients], primary=first[0].name, idle=names)
+    second = cluster(1, **QUICK)
+    nodes = [*first, *second, *clients]
+    settle(keys, oracle, nodes, primary=first[0].name, idle=names)
+    first[0].stop()
+    settle(keys, oracle, others(nodes, first[0].name), primary=second[0].name, idle=names)
+    second[0].stop()
+    wait_until(lambda: keys.acting() is None, 10)
+    assert keys.desired() == 'none'
+    for client in clients:
+        client.wait_log('primary_changed: nobody')
+        assert [move for move in moves(client) if move[1] in ('contend', 'lock')] == []
+    assert {interval.node for interval in oracle.intervals()} == {first[0].name, second[0].name}
+
+
+def test_a_client_becomes_a_coordinator(cluster, keys, oracle):
+    nodes = cluster(2, **QUICK)
+    [node] = cluster(1, **QUICK, **{'node.mode': 'client'})
+    settle(keys, oracle, [*nodes, node], idle=[node.name])
+    node.stop()
+    node.write_config(**{'node.mode': 'coordinator'})
+    node.start()
+    settle(keys, oracle, [*nodes, node])
+    keys.set('primary_node', node.name)
+    settle(keys, oracle, [*nodes, node], primary=node.name)
+
+
+# daemons
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_stop_of_the_primary_hands_over(cluster, keys, oracle, number):
+    nodes = cluster(3, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    claims = len(history(keys))
+    node = by_name(nodes, primary)
+    node.child.send_signal(number)
+    assert process.reap(node.child, 20) == 0
+    # It left when the other was named: it waited for that, and then stopped.
+    assert len(history(keys)) == claims + 1
+    settle(keys, oracle, others(nodes, primary))
+    assert (keys.state(primary), keys.get(f'nodes/{primary}/daemonstate')) == ('secondary', 'stop')
+    assert keys.get(f'nodes/{primary}/alive') is None
+    [_, second] = oracle.intervals()
+    assert second.node != primary and second.end_ns is None
+
+
+def test_stop_is_asked_for_again_and_again(cluster, keys, oracle):
+    nodes = cluster(2, **QUICK)
+    node = by_name(nodes, settle(keys, oracle, nodes))
+    for _ in range(20):
+        node.child.send_signal(signal.SIGTERM)
+    assert process.reap(node.child, 20) == 0
+    settle(keys, oracle, others(nodes, node.name))
+
+
+def test_all_stop_at_once_and_come_back(cluster, keys, oracle):
+    nodes = cluster(5, **QUICK)
+    for _ in range(2):
+        settle(keys, oracle, nodes)
+        for node in nodes:
+            node.child.send_signal(signal.SIGTERM)
+        for node in nodes:
+            assert process.reap(node.child, 20) == 0, node.log_tail()
+        assert oracle.working() == [] and keys.acting() is None and keys.ephemerals() == []
+        for node in nodes:
+            assert keys.state(node.name) == 'secondary'
+            node.start()
+    settle(keys, oracle, nodes)
+
+
+def test_rolling_restart(cluster, keys, oracle):
+    nodes = cluster(3, **QUICK)
+    for node in nodes:
+        primary = settle(keys, oracle, nodes)
+        node.stop()
+        rest = others(nodes, node.name)
+        settle(keys, oracle, rest, other_than=node.name)
+        if primary != node.name:
+            assert keys.primary() == primary
+        node.start()
+    settle(keys, oracle, nodes)
+    # Only the primaries that were stopped ended their work.
+    assert len(oracle.intervals()) == 1 + sum(1 for i in oracle.intervals() if i.end_ns is not None) <= 4
+
+
+def test_stop_at_every_moment_of_a_start(cluster, keys, oracle):
+    # Connecting, registering, contending, claimed, waiting, taking over.
+    [node] = cluster(1, start=False, **QUICK)
+    for moment in (' started: ', ' connected: ', ' registered: ', ' vacancy: ', ' claimed: ', 'await -> enter',
+                   ' takeover_started: ', ' guard_started: ', ' primary: '):
+        mark = node.log_mark()
+        node.start()
+        node.wait_log(moment, since=mark)
+        node.stop()
+        assert oracle.working() == []
+        wait_until(lambda: not node.processes(), 5, lambda: f'{moment}: {node.processes()}')
+        wait_until(lambda: not keys.ephemerals(), 5, lambda: f'{moment}: {keys.ephemerals()}')
+        assert keys.desired() in (None, 'none'), moment
+        assert not keys.lock_nodes(), moment
+
+
+def test_nodes_come_and_go(cluster, keys, oracle):
+    nodes = cluster(4, **QUICK)
+    settle(keys, oracle, nodes)
+    for number in range(8):
+        node = nodes[number % 4]
+        if number % 3 == 2:
+            vacate(keys)
+        node.stop()
+        node.start()
+    settle(keys, oracle, nodes)
+
+
+# strangers
+
+@pytest.fixture
+def credential(tmp_path):
+    path = tmp_path / 'auth'
+    path.write_text('digest primaryd:secret\n')
+    path.chmod(0o600)
+    return str(path)
+
+
+@pytest.fixture
+def secret_keys(ensemble):
+    """A view with the cluster's own credential, and a root that only it may touch."""
+    client = view.connect(ensemble.connect, auth_data=[('digest', 'primaryd:secret')])
+    keys = view.View(client, f'/t-{uuid.uuid4().hex[:12]}')
+    yield keys
+    client.retry(client.delete, keys.root, recursive=True)
+    client.stop()
+    client.close()
+
+
+def all_paths(keys, path):
+    yield path
+    for child in keys.client.get_children(path):
+        yield from all_paths(keys, f'{path}/{child}')
+
+
+def test_strangers_are_kept_out(ensemble, secret_keys, zk_client, make_cluster, oracle, credential):
+    keys = secret_keys
+    nodes = make_cluster(ensemble, keys, 3, **QUICK, **{'zookeeper.auth-file': credential})
+    primary = settle(keys, oracle, nodes)
+    vacate(keys)
+    primary = settle(keys, oracle, nodes, other_than=primary)
+    paths = list(all_paths(keys, keys.root))
+    for key in ('primary_node', 'primary_active', 'nodes/n1/alive', 'history'):
+        assert f'{keys.root}/{key}' in paths
+    for path in paths:
+        with pytest.raises(NoAuthError):
+            zk_client.get(path)
+        with pytest.raises(NoAuthError):
+            zk_client.set(path, b'x')
+        with pytest.raises(NoAuthError):
+            zk_client.create(f'{path}/x')
+        if path != keys.root:  # that one's parent is everybody's
+            with pytest.raises(NoAuthError):
+                zk_client.delete(path)
+
+
+def test_node_with_another_credential(ensemble, secret_keys, make_cluster, oracle, credential, tmp_path):
+    keys = secret_keys
+    nodes = make_cluster(ensemble, keys, 2, **QUICK, **{'zookeeper.auth-file': credential})
+    primary = settle(keys, oracle, nodes)
+    wrong = tmp_path / 'wrong'
+    wrong.write_text('digest primaryd:guess\n')
+    wrong.chmod(0o600)
+    [stranger] = make_cluster(ensemble, keys, 1, **QUICK, **{'zookeeper.auth-file': str(wrong)})
+    stranger.wait_log('request_failed: register refused: .*credential')
+    # It goes on trying, at its leisure, and takes nothing.
+    assert stranger.running() and keys.nodes() == ['n1', 'n2']
+    assert settle(keys, oracle, nodes) == primary
+    before = stranger.cpu_seconds()
+    stays(lambda: stranger.running() and keys.acting().node == primary, 1.0)
+    assert stranger.cpu_seconds() - before < 0.3
+    stranger.stop()
+    # With the right one it is let in.
+    stranger.write_config(**{'zookeeper.auth-file': credential})
+    stranger.start()
+    settle(keys, oracle, [*nodes, stranger], primary=primary)
