@@ -1,16 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node_internal.h"
 
-#include <unistd.h>
-
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void carry_out(struct node *node, const struct election_action *action);
 
 /* -- events in -- */
+
+/* Named, or named again: what is worth having before the post is free. */
+static void moved_to_await(struct node *node, const struct election *before)
+{
+	if (before->phase == PHASE_ENTER)
+		return;
+	node->named_because = before->phase == PHASE_CLAIM ? before->reason : (uint8_t)REASON_NAMED;
+	if (node->election.attached)
+		recovery_prepare(&node->recovery, node->session);
+}
+
+/* What a move asks of the shell beside the actions. */
+static void moved(struct node *node, const struct election *before)
+{
+	uint8_t phase = node->election.phase;
+
+	if (before->phase == PHASE_RECOVER)
+		node_recovery_cancel(node);
+	if (phase == PHASE_AWAIT)
+		moved_to_await(node, before);
+	if (phase == PHASE_PRIMARY && before->phase == PHASE_BEGIN)
+		history_trim(&node->history, node->session);
+	/* `alive` still tells of the process before. */
+	if (phase == PHASE_PRIMARY && before->phase == PHASE_RESUME)
+		node_repair(node);
+}
 
 static void step(struct node *node, struct election_event *event)
 {
@@ -22,20 +47,8 @@ static void step(struct node *node, struct election_event *event)
 	node_keep(node);
 	node_note_primary(node);
 	node_say_step(node, &before);
-	if (before.phase == PHASE_RECOVER && node->election.phase != PHASE_RECOVER)
-		node_recovery_cancel(node);
-	if (node->election.phase == PHASE_AWAIT && before.phase != PHASE_AWAIT &&
-	    node->election.attached)
-		recovery_prepare(&node->recovery, node->session);
-	if (node->election.phase == PHASE_AWAIT && before.phase != PHASE_AWAIT &&
-	    before.phase != PHASE_ENTER)
-		node->named_because = before.phase == PHASE_CLAIM ? before.reason
-								  : (uint8_t)REASON_NAMED;
-	if (before.phase == PHASE_BEGIN && node->election.phase == PHASE_PRIMARY)
-		history_trim(&node->history, node->session);
-	/* `alive` still tells of the process before. */
-	if (before.phase == PHASE_RESUME && node->election.phase == PHASE_PRIMARY)
-		node_repair(node);
+	if (node->election.phase != before.phase)
+		moved(node, &before);
 	for (int32_t i = 0; i < actions.count; i++)
 		carry_out(node, &actions.list[i]);
 }
