@@ -318,6 +318,28 @@ static void test_new_watch(void **unused)
 	assert_int_equal(lab.n_died, 0);
 }
 
+/* It sees by itself that its watch is over, with the lease still armed: nobody has to kill it. */
+static void test_superseded(void **unused)
+{
+	char timeout[] = "--lease-timeout", directory[] = "--runtime-directory",
+	     guard[] = "--guard", duration[] = "1s";
+	char *const *command = lab_command(0);
+	char *argv[] = { command[0], guard, directory, lab.directory, timeout, duration, NULL };
+	pid_t pid;
+
+	assert_true(lease_file_set(lab.lease, time_boot_us() + 3 * LEASE_TIMEOUT_US));
+	pid = fork();
+	if (pid == 0) {
+		(void)execv(argv[0], argv);
+		_exit(127);
+	}
+	lab_until(lab_guard_is_there);
+	lease_file_begin_watch(lab.lease);
+	assert_int_equal(kill(pid, SIGTERM), 0);
+	assert_int_equal(lab_reap(pid), GUARD_DISARMED);
+	assert_int_equal(lease_file_mark(lab.lease), LEASE_WATCHED);
+}
+
 /* A former guard that does not even end does not keep the new one from its post. */
 static void test_broken_former(void **unused)
 {
@@ -508,6 +530,7 @@ int main(int argc, char *argv[])
 		LAB_TEST(test_without_command),
 		LAB_TEST(test_disarmed),
 		LAB_TEST(test_new_watch),
+		LAB_TEST(test_superseded),
 		LAB_TEST(test_broken_former),
 		LAB_TEST(test_adopted),
 		LAB_TEST(test_signals),

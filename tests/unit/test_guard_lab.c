@@ -233,7 +233,7 @@ pid_t lab_spawn(int run_ms)
 	return spawn_self(lab_command(run_ms), true);
 }
 
-static bool guard_is_there(void)
+bool lab_guard_is_there(void)
 {
 	char path[128];
 	struct stat st;
@@ -251,7 +251,7 @@ pid_t lab_daemon(int64_t lease_us)
 
 	(void)snprintf(number, sizeof(number), "%" PRId64, lease_us);
 	pid = spawn_self(argv, false);
-	lab_until(guard_is_there);
+	lab_until(lab_guard_is_there);
 	return pid;
 }
 

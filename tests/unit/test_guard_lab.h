@@ -69,6 +69,9 @@ void lab_until(bool (*is_so)(void));
 bool lab_is_done(void);
 bool lab_has_died(void);
 
+/* Some guard holds its lock. */
+bool lab_guard_is_there(void);
+
 /* Whether the process exists no more, not even as a zombie; set lab_pid first. */
 extern pid_t lab_pid;
 bool lab_is_gone(void);
