@@ -91,11 +91,22 @@ static bool guard_has_acted(const struct node *node)
 	return node->lease && lease_file_mark(node->lease) != LEASE_WATCHED;
 }
 
+/* For units; the service that guards them learns the node's name from it. */
+static void write_environment(struct node *node, const struct script_facts *facts)
+{
+	int r;
+
+	if (!*node->config->takeover.unit)
+		return;
+	r = work_env_write(node->config->node.runtime_directory, facts);
+	if (r < 0)
+		node_say_state_failed(node, r);
+}
+
 static void start_guarded(struct node *node)
 {
 	const struct script_facts facts = facts_for(node, "takeover",
 						    election_reason_text(node->named_because));
-	int r;
 
 	if (node->election.work != WORK_STARTING)
 		return; /* the guard took its time; meanwhile the takeover was called off */
@@ -110,11 +121,7 @@ static void start_guarded(struct node *node)
 		on_started(node, false);
 		return;
 	}
-	r = *node->config->takeover.unit
-		    ? work_env_write(node->config->node.runtime_directory, &facts)
-		    : 0;
-	if (r < 0)
-		node_say_state_failed(node, r);
+	write_environment(node, &facts);
 	/* It may have been started during the transition delay, with a lease far away. */
 	if (node->guard)
 		guard_poke(node->guard);
@@ -177,9 +184,15 @@ void node_get_ready(struct node *node)
 	if (!node->lease || lease_file_end_us(node->lease) > now_us + STANDBY_US / 2)
 		return;
 	(void)lease_file_set(node->lease, now_us + STANDBY_US);
-	if (!node->guard)
+	if (!node->guard) {
+		const struct script_facts facts =
+			facts_for(node, "takeover", election_reason_text(node->named_because));
+
+		write_environment(node, &facts);
 		work_prepare(&node->work);
-	else if (!guard_is_alive(node->guard))
+		return;
+	}
+	if (!guard_is_alive(node->guard))
 		(void)guard_start(node->guard,
 				  on_guard_ready); /* if not: tried again when it counts */
 }

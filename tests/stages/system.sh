@@ -1,0 +1,43 @@
+# Stages that build the Debian package and run it on booted systems.
+
+# Builds the package from the files of the tree into build/deb, unless nothing changed since; prints its path.
+build_package() {
+	local base=$BUILD_ROOT/deb list sum
+	mkdir -p "$base"
+	list=$(git ls-files -co --exclude-standard -- lib daemon ctl conf man systemd debian tests/meson.build \
+		meson.build meson_options.txt NEWS.md README.md LICENSE)
+	sum=$(for file in $list; do [ ! -f "$file" ] || echo "$file"; done | xargs sha256sum | sha256sum)
+	if [ "$(cat "$base/sum" 2>/dev/null)" != "$sum" ]; then
+		rm -rf "$base"
+		mkdir -p "$base/source"
+		for file in $list; do [ ! -f "$file" ] || echo "$file"; done | tar -c -T - | tar -x -C "$base/source"
+		if ! (cd "$base/source" && DEB_BUILD_OPTIONS="parallel=$JOBS" dpkg-buildpackage -us -uc) >"$base/log" 2>&1; then
+			tail -n 40 "$base/log" >&2
+			return 1
+		fi
+		echo "$sum" >"$base/sum"
+	fi
+	ls "$base"/primaryd_*.deb
+}
+
+# the Debian package builds, and lintian finds no error in it
+stage_package() {
+	local deb
+	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages system)"
+	command -v dh >/dev/null || skip "needs debhelper (tests/packages system)"
+	deb=$(build_package)
+	dpkg-deb --info "$deb" | sed -n 's/^ \(Package\|Version\|Installed-Size\|Depends\)/\1/p'
+	if command -v lintian >/dev/null; then
+		lintian --allow-root --fail-on error --no-tag-display-limit "${deb%.deb}.changes" "$deb" "$BUILD_ROOT"/deb/*.dsc
+	else
+		echo "lintian is not installed"
+	fi
+}
+
+# three booted systems with the installed package
+stage_system() {
+	local deb
+	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages system)"
+	deb=$(build_package)
+	PRIMARYD_DEB=$deb run_pytest tests/system
+}

@@ -1,0 +1,102 @@
+"""Who held the floating address when: as a client sees it, and as each host's kernel tells."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+from lab import process
+
+POLL = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'poll.py')
+
+
+class Client:
+    """A host that asks for the address each millisecond. Times are in ms, since the start."""
+
+    def __init__(self, host, address, directory):
+        self.path = os.path.join(directory, 'answers')
+        argv = host.wrap([sys.executable, POLL, address, self.path])
+        self.child = subprocess.Popen(['setpriv', '--pdeathsig', 'KILL', '--', *argv], stdin=subprocess.PIPE)
+
+    def answers(self, since_ns=0):
+        """(asked, answered, mac), in the order of the questions."""
+        found = []
+        with open(self.path, encoding='ascii') as file:
+            for line in file:
+                fields = line.split()
+                if len(fields) == 3 and line.endswith('\n') and int(fields[0]) >= since_ns:
+                    found.append((int(fields[0]), int(fields[1]), fields[2]))
+        return sorted(found)
+
+    def unreachable_ms(self, since_ns):
+        """The longest time without an answer after since_ns, between two questions that were answered."""
+        asked = [since_ns, *(answer[0] for answer in self.answers(since_ns))]
+        return max((b - a for a, b in zip(asked, asked[1:])), default=0) / 1e6
+
+    def macs(self, since_ns):
+        """Who answered, in the order of appearance."""
+        seen = []
+        for _, _, mac in self.answers(since_ns):
+            if not seen or seen[-1] != mac:
+                seen.append(mac)
+        return seen
+
+    def close(self):
+        self.child.stdin.close()
+        self.child.wait(5)
+
+
+class Holders:
+    """Watches the address on every host; `intervals` are (host, begin, end) in ns, end None while it lasts."""
+
+    def __init__(self, hosts, address, directory):
+        self.address = address
+        self.watches = {}
+        for host in hosts:
+            path = os.path.join(directory, f'addresses-{host.name}')
+            with open(path, 'wb') as out:
+                child = process.spawn(host.wrap(['stdbuf', '-oL', 'ip', '-o', '-ts', '-4', 'monitor', 'address']),
+                                      stdout=out)
+            self.watches[host.name] = (path, child)
+        # Wall clock of the time stamps to CLOCK_BOOTTIME.
+        self.offset_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.time_ns()
+
+    def intervals(self):
+        found = []
+        for name, (path, _) in self.watches.items():
+            begin = None
+            with open(path, encoding='ascii', errors='replace') as file:
+                for line in file:
+                    if f' {self.address}/' not in line:
+                        continue
+                    moment = self._moment(line)
+                    if 'Deleted' in line:
+                        if begin is not None:
+                            found.append((name, begin, moment))
+                        begin = None
+                    elif begin is None:
+                        begin = moment
+            if begin is not None:
+                found.append((name, begin, None))
+        return sorted(found, key=lambda one: one[1])
+
+    def _moment(self, line):
+        match = re.match(r'\[(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d+)\]', line)
+        seconds = time.mktime(time.strptime(match[1], '%Y-%m-%dT%H:%M:%S'))
+        return int(seconds) * 1_000_000_000 + int(match[2].ljust(9, '0')) + self.offset_ns
+
+    def overlaps(self):
+        """Pairs of intervals on two hosts that were on at the same time: there must be none."""
+        found = []
+        last = None
+        for one in self.intervals():
+            if last and last[0] != one[0] and (last[2] is None or last[2] > one[1]):
+                found.append((last, one))
+            if last is None or one[2] is None or (last[2] is not None and one[2] > last[2]):
+                last = one
+        return found
+
+    def close(self):
+        for _, child in self.watches.values():
+            process.kill(child)

@@ -1,0 +1,200 @@
+"""The site of the system tests: hv1 to hv3, a client, an ensemble."""
+
+import os
+import subprocess
+import time
+
+from address import Client, Holders
+from kazoo.client import KazooClient
+from lab import netns, zk
+from lab.wait import boottime_ns, wait_until
+from machine import Layer, Machine
+
+ADDRESS = '10.77.0.100'
+SESSION_S = 8
+TICK_MS = 100
+
+CONFIG = '''[zookeeper]
+servers = {servers}
+session-timeout = {session}s
+[election]
+penalty = 1s
+[takeover]
+unit = primary.target
+timeout = 10s
+[relinquish]
+timeout = 3s
+lease-timeout = 500ms
+'''
+
+# A service of the work that the role depends on: when it goes, the role goes.
+WORKER = '''[Unit]
+PartOf=primary.target
+BindsTo=primaryd-guard.service
+After=primaryd-guard.service
+[Service]
+EnvironmentFile=/run/primaryd/primary.env
+ExecStart=/bin/sh -c 'trap "test -e /run/stubborn || exit 0" TERM; while :; do sleep 1000 & wait $!; done'
+KillMode=mixed
+TimeoutStopSec=60s
+'''
+WORKER_BOUND = '[Unit]\nBindsTo=worker.service\nAfter=worker.service\n'
+
+# What was measured: (scenario, ms unreachable, change of the holder, two holders).
+MEASURED = []
+
+
+class Moment:
+    """A point in time, by both clocks."""
+
+    def __init__(self):
+        self.boot_ns = boottime_ns()
+        self.wall_us = time.time_ns() // 1000
+
+
+class Site:
+    def __init__(self, directory, deb):
+        self.directory = directory
+        self.deb = deb
+        self.machines = []
+        self.image = self.net = self.ensemble = self.client = self.holders = self.keys = None
+        self.intended_overlaps = 0
+
+    # life
+
+    def open(self):
+        self.image = Layer(os.path.join(self.directory, 'image')).mount().make_bootable()
+        self._install_package()
+        self.net = netns.Network(5).__enter__()
+        *hosts, client_host, zk_host = self.net.hosts
+        self.ensemble = zk.Ensemble(3, tick_ms=TICK_MS, hosts=[zk_host] * 3).start()
+        self.zk_host, self.client_host = zk_host, client_host
+        self._configure()
+        self.holders = Holders(hosts, ADDRESS, self.directory)
+        self.client = Client(client_host, ADDRESS, self.directory)
+        self.keys = KazooClient(self.ensemble.connect, handler=client_host.kazoo_handler())
+        self.keys.start(30)
+        self.machines = [Machine(f'hv{n}', host, self.directory, self.image) for n, host in enumerate(hosts, 1)]
+
+    def _install_package(self):
+        self.image.write('/tmp/primaryd.deb', '')
+        subprocess.run(['cp', self.deb, self.image.root + '/tmp/primaryd.deb'], check=True)
+        self.image.run('dpkg', '-i', '/tmp/primaryd.deb')
+        os.unlink(self.image.root + '/tmp/primaryd.deb')
+
+    def _configure(self):
+        image = self.image
+        image.write('/etc/primaryd/primaryd.conf', CONFIG.format(servers=self.ensemble.connect, session=SESSION_S))
+        image.write('/etc/primaryd/floating-ip/vip.conf', f'ADDRESS={ADDRESS}/24\nINTERFACE=eth0\n')
+        image.write('/etc/systemd/system/worker.service', WORKER)
+        image.write('/etc/systemd/system/primary.target.d/worker.conf', WORKER_BOUND)
+        image.run('systemctl', 'enable', 'primaryd.service', 'floating-ip@vip.service')
+
+    def close(self):
+        if self.keys:
+            self.keys.stop()
+            self.keys.close()
+        for one in self.machines:
+            one.close()
+        if self.client:
+            self.client.close()
+        if self.holders:
+            self.holders.close()
+        if self.ensemble:
+            self.ensemble.close()
+        if self.net:
+            self.net.close()
+        if self.image:
+            self.image.close()
+
+    # state
+
+    def holder(self):
+        """The machine that has the address now, by its host's kernel; None if none or more than one has."""
+        found = [one for one in self.machines if one.is_on() and f' {ADDRESS}/' in one.addresses()]
+        return found[0] if len(found) == 1 else None
+
+    def acting(self):
+        """The name in /primary_active, or ''."""
+        from kazoo.exceptions import NoNodeError
+        try:
+            return self.keys.get('/primary_active')[0].decode().split()[0]
+        except NoNodeError:
+            return ''
+
+    def wait_holder(self, other_than=None, timeout=60):
+        """Waits until one machine is primary, has the address, and says so."""
+        def ready():
+            one = self.holder()
+            return one if one and one is not other_than and self.acting() == one.name and \
+                one.state('primary.target') == 'active' else None
+        return wait_until(ready, timeout, lambda: f'an address holder; acting: {self.acting()}\n' + '\n'.join(
+            one.journal_tail(30) for one in self.machines if one.is_on()), 0.05)
+
+    def settle(self):
+        """All on, all in the cluster, all of it quiet, and the client is answered."""
+        self.net.heal()
+        for one in self.machines:
+            if not one.is_on():
+                self.plug(one)
+                one.install().boot()
+        for one in self.machines:
+            one.wait_booted()
+            one.shell('rm -f /run/stubborn; rm -rf /run/systemd/system/primaryd.service.d; systemctl daemon-reload; '
+                      'systemctl reset-failed; systemctl start primaryd')
+        holder = self.wait_holder()
+        for one in self.machines:
+            wait_until(lambda one=one: self.keys.exists(f'/nodes/{one.name}/alive'), 30, f'{one.name} is alive', 0.05)
+            wait_until(lambda one=one: one.state('primaryd.service') == 'active', 30,
+                       lambda one=one: f'{one.name} runs:\n{one.journal_tail()}', 0.05)
+        now = boottime_ns()
+        wait_until(lambda: self.client.answers(now), 30, 'the client is answered', 0.02)
+        return holder
+
+    def unplug(self, one):
+        self.net.link(one.host, False)
+
+    def plug(self, one):
+        one.host.run('sh', '-c', f'ip address del {ADDRESS}/24 dev eth0 2>/dev/null || true')
+        self.net.link(one.host, True)
+
+    def cut_power(self, one):
+        """Everything of it ends in one moment, its network first: the address goes with the cable."""
+        self.unplug(one)
+        one.cut_power()
+        one.host.run('ip', 'address', 'del', f'{ADDRESS}/24', 'dev', 'eth0')
+
+    # measuring
+
+    def measure(self, name, moment, before, after):
+        """Notes a row; returns the ms without an answer. Never two holders."""
+        now = boottime_ns()
+        wait_until(lambda: self.client.answers(now), 30, 'the client is answered', 0.02)
+        lost_ms = self.client.unreachable_ms(moment.boot_ns - 50_000_000)
+        twice = [pair for pair in self.holders.overlaps() if pair[1][1] > moment.boot_ns]
+        change = 'stays' if before is after else f'{before.name if before else "-"} -> {after.name}'
+        MEASURED.append((name, lost_ms, change, 'YES' if twice else 'no'))
+        assert not twice, f'two holders: {twice}'
+        return lost_ms
+
+    def untouched(self, moment, holder):
+        """The address was not taken away, not even for a moment."""
+        last = [one for one in self.holders.intervals() if one[2] is None]
+        return len(last) == 1 and last[0][0] == holder.host.name and last[0][1] < moment.boot_ns
+
+    def story(self, one, moment, *names, **fields):
+        """These events were told in this order since the moment; returns them. fields: of the last one."""
+        def told():
+            found, wanted = [], list(names)
+            for name, entry in one.events(moment.wall_us):
+                if wanted and name == wanted[0]:
+                    found.append(entry)
+                    wanted.pop(0)
+            return found if not wanted else None
+        found = wait_until(told, 10, lambda: f'{one.name} tells {names}, but told '
+                           f'{[name for name, _ in one.events(moment.wall_us)]}', 0.1)
+        for entry in found:
+            assert entry['PRIMARYD_NODE'] in (one.name, '') and len(entry['MESSAGE_ID']) == 32, entry
+        for key, value in fields.items():
+            assert found[-1].get(key) == value, (key, value, found[-1])
+        return found
