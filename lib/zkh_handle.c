@@ -230,17 +230,37 @@ static void link_unrecoverable(struct zkh_session *session, int state, const cha
 }
 
 /*
- * The library goes two entries on for each lost connection (it steps when the connection fails and again when the next
- * attempt begins): this leads around the list, so that the next attempt is at the same entry.
+ * Makes the next attempt go to the server that was just left: another one may lag behind what this session has seen,
+ * and would refuse it. The library only steps forward in its list, and an attempt begins with a step; so this walks
+ * around once to see the order, then on to the entry before the one that is wanted.
  */
 static void link_stay(struct zkh_session *session)
 {
-	size_t entries = zkh_names_entries(session);
-	size_t steps = (entries - 2 % entries) % entries;
+	size_t entries = zkh_names_entries(session), at = entries;
 
 	session->stay = false;
-	for (size_t i = 0; i < steps; i++)
+	for (size_t i = 0; i < entries; i++) {
+		const char *server;
+
 		zoo_cycle_next_server(session->zh);
+		server = zoo_get_current_server(session->zh);
+		if (at == entries && server != NULL && strcmp(server, session->server) == 0)
+			at = i;
+	}
+	for (size_t i = 0; at < entries && i < at; i++)
+		zoo_cycle_next_server(session->zh);
+}
+
+/*
+ * Requests may reach the servers while no answer reaches us. Then every attempt to attach anew keeps the session alive, and
+ * with it what this process cannot release: nobody else could take its place. After as long a time as an honest cut
+ * would have needed to end the session, it is given up.
+ */
+static bool link_is_one_way(const struct zkh_session *session, bool silent, int64_t now_ms)
+{
+	int32_t timeout_ms = session->granted_ms > 0 ? session->granted_ms : session->timeout_ms;
+
+	return silent && session->id.id != 0 && now_ms - session->down_ms >= timeout_ms;
 }
 
 /* The connection, or the attempt at one, is over. */
@@ -252,9 +272,12 @@ static void link_lost(struct zkh_session *session, int state)
 	const char *why = session->cut != NULL		   ? session->cut
 			  : state == ZOO_AUTH_FAILED_STATE ? "credential refused"
 							   : trouble_text(session->trouble);
+	bool silent = was == ZKH_LINK_TRYING && session->cut == zkh_link_silent;
 	char detail[ZKH_DETAIL_MAX];
 
 	snprintf(detail, sizeof(detail), "%s: %s", session->server, why);
+	if (was == ZKH_LINK_UP)
+		session->down_ms = now_ms;
 	if (cut || (was == ZKH_LINK_UP && now_ms - session->link_since_ms >= STABLE_MS))
 		session->failures = 0;
 	else
@@ -277,6 +300,9 @@ static void link_lost(struct zkh_session *session, int state)
 		return;
 	if (state == ZOO_EXPIRED_SESSION_STATE || state == ZOO_AUTH_FAILED_STATE)
 		link_unrecoverable(session, state, detail);
+	else if (link_is_one_way(session, silent, now_ms))
+		link_unrecoverable(session, ZOO_EXPIRED_SESSION_STATE,
+				   "given up: no server has answered for a session timeout");
 	else if (was == ZKH_LINK_TRYING)
 		zkh_session_emit(session, ZKH_SERVER_FAILED, detail);
 }

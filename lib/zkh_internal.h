@@ -158,6 +158,7 @@ struct zkh_session {
 	unsigned failures;	/* attempts in a row */
 	bool to_send;		/* libzookeeper holds unsent bytes */
 	bool renew;
+	int64_t down_ms; /* when the last connection was lost; at first, when the session was created */
 	bool stay;	 /* after the cut the same server is tried first */
 	const char *cut; /* why the link is being cut, NULL when it is not */
 	ev_prepare prepare;
@@ -209,6 +210,7 @@ int zkh_session_path(const struct zkh_session *session, const char *path, char *
 const char *zkh_session_strip(const struct zkh_session *session, const char *path);
 
 /* zkh_link.c: its place in the loop */
+extern const char zkh_link_silent[]; /* `cut` of an attempt that was not answered */
 void zkh_link_init(struct zkh_session *session);
 void zkh_link_stop(struct zkh_session *session); /* stops watching; the handle stays */
 void zkh_link_kicked(struct zkh_session *session);

@@ -32,6 +32,8 @@ void zkh_link_watch(struct zkh_session *session, int fd, int events)
 	ev_io_start(session->loop, &session->io);
 }
 
+const char zkh_link_silent[] = "no answer in time";
+
 /* A new socket: at most connect_timeout for it to become a connection. */
 static void link_begin(struct zkh_session *session, int fd, int events, int64_t now_ms)
 {
@@ -121,7 +123,7 @@ static int64_t link_advance(struct zkh_session *session)
 		}
 	}
 	if (session->link == ZKH_LINK_TRYING && now_ms >= session->attempt_end_ms) {
-		session->cut = "no answer in time";
+		session->cut = zkh_link_silent;
 		(void)shutdown(session->fd, SHUT_RDWR);
 		(void)zkh_link_process(session, ZOOKEEPER_READ | ZOOKEEPER_WRITE);
 		zkh_link_update(session);
@@ -221,6 +223,7 @@ void zkh_link_kicked(struct zkh_session *session)
 
 void zkh_link_init(struct zkh_session *session)
 {
+	session->down_ms = zkh_now_ms();
 	session->fd = -1;
 	ev_prepare_init(&session->prepare, link_on_prepare);
 	ev_init(&session->io, link_on_io);

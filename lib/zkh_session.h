@@ -34,7 +34,8 @@ struct zkh_client_id {
 	/* ZKH_UNKNOWN before this event (those never sent: ZKH_NOT_CONNECTED). */                 \
 	X(ZKH_DISCONNECTED, "disconnected")                                                        \
 	/* The server said that the session (and every ephemeral of it) is gone. A new one is */   \
-	/* being opened; watches are forgotten. Also for a resume id that is not known. */         \
+	/* being opened; watches are forgotten. Also for a resume id that is not known, and */     \
+	/* when requests go out but no server has answered for a session timeout. */               \
 	X(ZKH_EXPIRED, "expired")                                                                  \
 	/* The credential was refused. The session stays down and tries again slowly. */           \
 	X(ZKH_AUTH_REFUSED, "credential refused")                                                  \
