@@ -24,6 +24,9 @@
 /* A reload carries the lock of the runtime directory over to the new image: its descriptor's number. */
 #define LOCK_FD_VARIABLE "PRIMARYD_LOCK_FD"
 
+/* How long killed commands are waited for at the end: one that does not die hangs in the kernel. */
+#define REAP_TIMEOUT_S 0.5
+
 struct daemon {
 	struct ev_loop *loop;
 	const char *config_path;
@@ -106,7 +109,7 @@ static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
 
 	(void)loop;
 	(void)events;
-	if (!reload_is_valid(d))
+	if (!d->node || !reload_is_valid(d))
 		return;
 	d->reload_wanted = true;
 	if (node_is_settled(d->node))
@@ -139,7 +142,8 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)
 
 	(void)loop;
 	(void)events;
-	node_shutdown(d->node);
+	if (d->node)
+		node_shutdown(d->node);
 }
 
 static void on_summary(struct ev_loop *loop, ev_timer *timer, int events)
@@ -263,6 +267,8 @@ static int run(struct daemon *d)
 	watch_signal(d, &d->sighup, SIGHUP, on_sighup);
 	ev_timer_init(&d->summary, on_summary, 30., 30.);
 	d->summary.data = d;
+	ev_timer_start(d->loop, &d->summary);
+	ev_unref(d->loop);
 	service_init(&d->service, d->loop, &d->config, d->executed_anew);
 	r = start_node(d);
 	if (r != 0)
@@ -318,11 +324,34 @@ static int start(struct daemon *d, bool check_only)
 	return r;
 }
 
+static void on_reap_timeout(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)timer;
+	(void)events;
+	ev_break(loop, EVBREAK_ALL);
+}
+
+/* Commands that were killed on the way out are dead in a moment, and then nothing keeps the loop going. */
+static void reap_last(struct daemon *d)
+{
+	ev_timer bound;
+
+	ev_timer_init(&bound, on_reap_timeout, REAP_TIMEOUT_S, 0.);
+	ev_now_update(d->loop);
+	ev_timer_start(d->loop, &bound);
+	ev_unref(d->loop);
+	ev_run(d->loop, 0);
+	ev_ref(d->loop);
+	ev_timer_stop(d->loop, &bound);
+}
+
 static void finish(struct daemon *d)
 {
 	service_finish(&d->service);
-	if (d->loop)
+	if (d->loop) {
+		reap_last(d);
 		ev_loop_destroy(d->loop);
+	}
 	d->lease = lease_file_close(d->lease);
 	d->log = log_destroy(d->log);
 	config_finish(&d->config);
