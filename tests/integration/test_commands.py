@@ -7,7 +7,6 @@ import pytest
 
 from lab import process
 from lab.steps import MORTAL, QUICK, by_name, check_epoch, history, moves, others, primary_key, settle, vacate
-from lab.view import Acting
 from lab.wait import wait_until
 
 
@@ -258,7 +257,7 @@ def test_relinquish_hangs(cluster, keys, oracle, how):
     node = by_name(nodes, primary)
     node.set_command('relinquish', how)
     vacate(keys)
-    wait_until(lambda: keys.acting() and keys.acting().node != primary, 20, keys.summary)
+    wait_until(lambda: keys.acting_name() not in (None, primary), 20, keys.summary)
     node.set_command('relinquish')
     node.wait_log('work_stop_late: ')
     # Nothing of it was left when the other one began.
@@ -277,7 +276,7 @@ def test_relinquish_longer_than_the_lease(cluster, keys, oracle):
     session = keys.acting().session
     vacate(keys)
     wait_until(lambda: oracle.events('relinquish', 'begin', primary)[-1].epoch, 10)
-    wait_until(lambda: (keys.acting() or Acting('', 0, 0, 0)).node != primary, 20, keys.summary, 0.001)
+    wait_until(lambda: keys.acting_name() != primary, 20, keys.summary, 0.001)
     assert oracle.events('relinquish', node=primary)[-1].phase == 'end'
     node.set_command('relinquish')
     settle(keys, oracle, nodes, other_than=primary)

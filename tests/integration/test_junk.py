@@ -26,11 +26,11 @@ JUNK = {
 def heal(keys, oracle, nodes):
     """All registered, one primary; and the next vacancy is filled as well."""
     wait_members(keys, nodes)
-    wait_until(lambda: in_order(keys, oracle), 20,
-               lambda: f'one primary; {keys.summary()}\n' + ''.join(node.log_tail() for node in nodes))
-    primary = keys.acting().node
+    primary = wait_until(
+        lambda: in_order(keys, oracle), 20,
+        lambda: f'one primary; {keys.summary()}\n' + ''.join(node.log_tail() for node in nodes))
     vacate(keys)
-    wait_until(lambda: in_order(keys, oracle) and keys.acting().node != primary, 20,
+    wait_until(lambda: in_order(keys, oracle) not in (None, primary), 20,
                lambda: f'another primary than {primary}; {keys.summary()}\n'
                + ''.join(node.log_tail() for node in nodes))
     oracle.check()
@@ -40,9 +40,9 @@ def heal(keys, oracle, nodes):
 
 
 def in_order(keys, oracle):
-    """One node is named, acts and works; what its routerstate says may be somebody else's joke."""
-    acting = keys.acting()
-    return acting and keys.desired() == acting.node and oracle.working() == [acting.node] and not keys.lock_nodes()
+    """The node that is named, acts and works; what its routerstate says may be somebody else's joke."""
+    name = keys.acting_name()
+    return name if keys.desired() == name and oracle.working() == [name] and not keys.lock_nodes() else None
 
 
 def junk_lines(node, path, since=0):

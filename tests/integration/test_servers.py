@@ -280,7 +280,7 @@ def test_node_with_another_credential(ensemble, secret_keys, make_cluster, oracl
     assert stranger.running() and keys.nodes() == ['n1', 'n2']
     assert settle(keys, oracle, nodes) == primary
     before = stranger.cpu_seconds()
-    stays(lambda: stranger.running() and keys.acting().node == primary, 1.0)
+    stays(lambda: stranger.running() and keys.acting_name() == primary, 1.0)
     assert stranger.cpu_seconds() - before < 0.3
     stranger.stop()
     # With the right one it is let in.

@@ -91,6 +91,11 @@ class View:
         name, _, epoch = data.decode().partition(' ')
         return Acting(name, int(epoch), stat.ephemeralOwner, stat.ctime * 1000000)
 
+    def acting_name(self):
+        """The node that holds /primary_active, None if nobody does."""
+        acting = self.acting()
+        return acting.node if acting else None
+
     def nodes(self):
         return self.children('nodes')
 
