@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* What keeps a node from the role, and what would change it. */
+
+#include "facts.h"
+
+/* For one bit of enum election_obstacle: what an operator can do; into text[size]. */
+void advice_remedy(const struct facts *facts, const struct node_facts *node, uint32_t bit,
+		   char *text, size_t size);
+
+/* One line on stderr for each bit: why, and what would change it. */
+void advice_say(const struct facts *facts, const struct node_facts *node, uint32_t bits);

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What every verb has: options, configuration, the loop, the session, and ways to wait and to complain.
+ *
+ * A verb is written from top to bottom: it sends requests and calls ctl_wait(), which runs the loop until what it
+ * waits for is there, or until there is a reason to give up. Callbacks only note what they are told.
+ */
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "options.h"
+#include "table.h"
+#include "zkh_op.h"
+#include "zkh_session.h"
+
+/* How long ZooKeeper may take to answer at all, unless --timeout says otherwise. */
+#define CONNECT_TIMEOUT_US (5 * DURATION_S)
+/* How long a move of the role may take, unless --timeout says otherwise: stop and start with their defaults, and some. */
+#define MOVE_TIMEOUT_US (2 * DURATION_MIN)
+
+enum ctl_exit {
+	CTL_DONE = 0,
+	CTL_REFUSED = 1,
+	CTL_USAGE = 2,
+	CTL_TIMED_OUT = 3,
+	CTL_UNREACHABLE = 4,
+	CTL_INTERRUPTED = 5, /* never an exit code: main() ends by the signal */
+};
+
+struct ctl {
+	struct options options;
+	struct config config; /* the file's or the defaults, with the options over it */
+	bool has_file;	      /* there was a configuration file */
+	const char *config_path;
+	struct config_auth auth;
+	bool has_auth;
+	struct ev_loop *loop;
+	ev_signal sigint, sigterm, sighup;
+	ev_timer timer;
+	int signal_seen; /* 0: none */
+	struct zkh_session *session;
+	bool connected_once, auth_refused;
+	char trouble[320];   /* the last thing that went wrong with the connection */
+	int64_t deadline_us; /* CLOCK_MONOTONIC; 0: none */
+	/* The session's events, for who mirrors keys; NULL: nobody. */
+	void (*on_session)(void *userdata, const struct zkh_session_report *report);
+	void *on_session_userdata;
+};
+
+int64_t ctl_now_us(void); /* CLOCK_MONOTONIC */
+
+/* Loads configuration and credential. CTL_DONE or CTL_REFUSED, which was said. */
+int ctl_load(struct ctl *ctl);
+
+/* Loop and signals. False: out of resources, said. */
+bool ctl_open(struct ctl *ctl);
+void ctl_close(
+	struct ctl *ctl); /* ends the session in order if it can in a moment; frees everything */
+
+/* Starts a session, and waits for it. CTL_DONE, or what to end with, said. */
+int ctl_connect(struct ctl *ctl);
+/* The first half: CTL_DONE, or CTL_USAGE when the servers or the root are not valid. */
+int ctl_session_start(struct ctl *ctl);
+
+/* From now on everything must be over in that time, unless --timeout was given. */
+void ctl_set_timeout(struct ctl *ctl, int64_t default_us);
+
+/*
+ * Runs the loop until ready() is true: CTL_DONE. Else CTL_TIMED_OUT, CTL_UNREACHABLE (never connected, or the
+ * credential was refused) or CTL_INTERRUPTED. Says nothing.
+ */
+typedef bool (*ctl_ready_fn)(void *userdata);
+int ctl_wait(struct ctl *ctl, ctl_ready_fn ready, void *userdata);
+
+/* One line on stderr, `primaryctl: ...`. */
+void ctl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Says why ctl_wait() gave up while doing that (NULL: nothing worth naming), and how to go on; returns code. */
+int ctl_explain_wait(struct ctl *ctl, int code, const char *doing);
+
+/* Says what came of an operation on a key, and the remedy. The exit code. path may be "". */
+int ctl_explain_result(struct ctl *ctl, int result, const char *path);
+
+/* Prints tables as the options want it; the exit code: CTL_DONE, or CTL_REFUSED when stdout is closed or full. */
+int ctl_print(struct ctl *ctl, struct table *const *tables, size_t count);
+/* After something was printed: flushes; the same. */
+int ctl_flush(void);
+
+struct table_style ctl_style(const struct ctl *ctl);
+
+/* Commits and waits. *ret_result; *ret_stat: of the first operation (NULL: not wanted). CTL_DONE or as ctl_wait(). */
+struct ctl_commit {
+	int result;
+	bool over;
+	char failed_path[ZKH_PATH_MAX];
+	char created_path[ZKH_PATH_MAX]; /* of the last created */
+	struct zkh_stat stat;		 /* of the first operation */
+};
+int ctl_commit(struct ctl *ctl, struct zkh_txn *txn, struct ctl_commit *ret_commit);
+
+/* "USER@HOST", of what JSON and a key's value can hold without escapes. Static. */
+const char *ctl_who(void);
+
+/* The node name given as the argument, or this machine's own. NULL: not a name; said. */
+const char *ctl_node_argument(struct ctl *ctl, int index);
+
+#define X(function, ...) int verb_##function(struct ctl *ctl);
+VERBS(X)
+#undef X

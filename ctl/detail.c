@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "detail.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void copy(char *to, size_t size, const char *from)
+{
+	size_t n = strnlen(from, size - 1);
+
+	memcpy(to, from, n);
+	to[n] = '\0';
+}
+
+static void take(struct node_detail *detail, const char *key, const char *value)
+{
+	int64_t us;
+
+	if (!strcmp(key, "phase"))
+		copy(detail->phase, sizeof(detail->phase), value);
+	else if (!strcmp(key, "penalty-until"))
+		detail->penalty_until_ms = strtoll(value, NULL, 10);
+	else if (!strcmp(key, "lock-timeout") && duration_parse(value, &us) == 0)
+		detail->lock_timeout_us = us;
+	else if (!strcmp(key, "transition-delay") && duration_parse(value, &us) == 0)
+		detail->transition_delay_us = us;
+}
+
+void detail_parse(const char *data, size_t length, struct node_detail *ret_detail)
+{
+	char text[KEY_VALUE_MAX], *reason, *save = NULL;
+
+	memset(ret_detail, 0, sizeof(*ret_detail));
+	if (!value_text(data, length, text, sizeof(text)))
+		return;
+	ret_detail->there = true;
+	reason = strstr(text, "reason=");
+	if (reason) {
+		copy(ret_detail->reason, sizeof(ret_detail->reason), reason + strlen("reason="));
+		*reason = '\0';
+	}
+	for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		char *equals = strchr(word, '=');
+
+		if (!equals)
+			continue;
+		*equals = '\0';
+		take(ret_detail, word, equals + 1);
+	}
+}

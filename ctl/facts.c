@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "facts.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "detail.h"
+#include "wall.h"
+
+static void junk(struct facts *facts, const char *path, const char *what)
+{
+	if (facts->junk_count < FACTS_JUNK_MAX)
+		snprintf(facts->junk[facts->junk_count], sizeof(facts->junk[0]), "%s %s", path,
+			 what);
+	facts->junk_count++;
+}
+
+/* The text of a slot: false when it is not there; junk is noted and taken as absent. */
+static bool text_of(struct facts *facts, const struct cluster_slot *slot, char *ret_text,
+		    size_t size)
+{
+	if (!slot->there)
+		return false;
+	if (slot->data && value_text(slot->data, slot->length, ret_text, size))
+		return true;
+	junk(facts, slot->path, slot->data ? "is not plain text, or too long" : "is too long");
+	return false;
+}
+
+/* -- of a node -- */
+
+static void take_word(struct facts *facts, const struct cluster_slot *slot,
+		      const char *const *words, char *ret_word, size_t size)
+{
+	char text[KEY_VALUE_MAX];
+
+	*ret_word = '\0';
+	if (!text_of(facts, slot, text, sizeof(text)))
+		return;
+	for (; *words; words++) {
+		if (!strcmp(*words, text)) {
+			snprintf(ret_word, size, "%s", *words);
+			return;
+		}
+	}
+	junk(facts, slot->path, "has a value that nothing here writes");
+}
+
+static void take_words(struct facts *facts, const struct cluster_slot *keys, struct node_facts *n)
+{
+	static const char *const modes[] = { "coordinator", "client", NULL };
+	static const char *const states[] = { "init", "run", "shutdown", "stop", "dead", NULL };
+	static const char *const routers[] = { "client",  "secondary",	"takeover",
+					       "primary", "relinquish", NULL };
+
+	take_word(facts, &keys[NODE_KEY_MODE], modes, n->mode, sizeof(n->mode));
+	take_word(facts, &keys[NODE_KEY_STATE], states, n->state, sizeof(n->state));
+	take_word(facts, &keys[NODE_KEY_ROUTER], routers, n->router, sizeof(n->router));
+	n->coordinator = !strcmp(n->mode, "coordinator");
+}
+
+static void take_alive(struct facts *facts, const struct cluster_slot *slot, struct node_facts *n)
+{
+	if (!slot->there)
+		return;
+	if (!slot->stat.ephemeral_owner) {
+		junk(facts, slot->path, "is not ephemeral");
+		return;
+	}
+	n->alive = true;
+	if (slot->data)
+		value_alive(slot->data, slot->length, &n->self);
+}
+
+static void take_health(struct facts *facts, const struct cluster_slot *slot, struct node_facts *n)
+{
+	char text[KEY_VALUE_MAX];
+
+	if (!text_of(facts, slot, text, sizeof(text)))
+		return;
+	n->healthy = !strcmp(text, "ok");
+	snprintf(n->health, sizeof(n->health), "%.*s", (int)sizeof(n->health) - 1, text);
+}
+
+static void take_drain(struct facts *facts, const struct cluster_slot *slot, struct node_facts *n)
+{
+	char text[KEY_VALUE_MAX];
+
+	n->drained = slot->there;
+	if (n->drained && text_of(facts, slot, text, sizeof(text)))
+		snprintf(n->drain, sizeof(n->drain), "%.*s", (int)sizeof(n->drain) - 1, text);
+}
+
+static uint32_t obstacles(const struct facts *facts, const struct node_facts *n)
+{
+	const struct election_candidate candidate = {
+		.coordinator = n->coordinator,
+		.online = n->alive,
+		.shutdown = !strcmp(n->state, "shutdown") || !strcmp(n->state, "stop"),
+		.healthy = n->healthy,
+		.drained = n->drained,
+		.maintenance = facts->maintenance,
+		.penalty = n->detail.penalty_until_ms > wall_now_ms(),
+		.secondary = !strcmp(n->router, "secondary") || !strcmp(n->router, "client"),
+	};
+
+	return election_obstacles(&candidate);
+}
+
+static void gather_node(struct facts *facts, const struct cluster_node *node, struct node_facts *n)
+{
+	const struct cluster_slot *keys = node->keys;
+
+	memset(n, 0, sizeof(*n));
+	strcpy(n->name, node->name);
+	for (int i = 0; i < NODE_KEY_COUNT; i++)
+		n->since_ms[i] = keys[i].there ? keys[i].stat.mtime_ms : 0;
+	take_words(facts, keys, n);
+	take_alive(facts, &keys[NODE_KEY_ALIVE], n);
+	take_health(facts, &keys[NODE_KEY_HEALTH], n);
+	take_drain(facts, &keys[NODE_KEY_DRAIN], n);
+	if (node->detail.there && node->detail.data)
+		detail_parse(node->detail.data, node->detail.length, &n->detail);
+	n->named = !strcmp(facts->named, n->name);
+	n->acting = facts->post_there && !strcmp(facts->acting, n->name);
+	n->obstacles = obstacles(facts, n);
+}
+
+/* -- of the cluster -- */
+
+static void gather_key(const struct cluster *cluster, struct facts *facts)
+{
+	const struct cluster_slot *slot = &cluster->keys[CLUSTER_PRIMARY];
+	char text[NAME_SIZE] = "";
+
+	facts->key_there = slot->there;
+	if (!slot->there)
+		return;
+	facts->key_version = slot->stat.version;
+	facts->key_mzxid = slot->stat.mzxid;
+	facts->key_mtime_ms = slot->stat.mtime_ms;
+	if (slot->data && value_name(slot->data, slot->length, facts->named))
+		return;
+	if (slot->data && value_text(slot->data, slot->length, text, sizeof(text)) &&
+	    !strcmp(text, NAME_NONE))
+		return;
+	facts->key_junk = true;
+	junk(facts, slot->path, "is not a node's name: taken as absent");
+}
+
+static void gather_post(const struct cluster *cluster, struct facts *facts)
+{
+	const struct cluster_slot *slot = &cluster->keys[CLUSTER_POST];
+
+	facts->post_there = slot->there;
+	if (!slot->there)
+		return;
+	facts->post_since_ms = slot->stat.ctime_ms;
+	if (!slot->stat.ephemeral_owner)
+		junk(facts, slot->path, "is not ephemeral: delete it, nobody can take the role");
+	else if (slot->data && value_post(slot->data, slot->length, facts->acting, &facts->epoch))
+		return;
+	else
+		junk(facts, slot->path, "does not say NAME EPOCH");
+	facts->post_junk = true;
+	facts->acting[0] = '\0';
+}
+
+static void gather_maintenance(const struct cluster *cluster, struct facts *facts)
+{
+	const struct cluster_slot *slot = &cluster->keys[CLUSTER_MAINTENANCE];
+	char text[KEY_VALUE_MAX];
+
+	if (!text_of(facts, slot, text, sizeof(text)))
+		return;
+	facts->maintenance = !strcmp(text, "true");
+	if (facts->maintenance)
+		facts->maintenance_since_ms = slot->stat.mtime_ms;
+	else if (strcmp(text, "false") != 0)
+		junk(facts, slot->path, "is neither true nor false: taken as absent");
+}
+
+bool facts_gather(const struct cluster *cluster, struct facts *ret_facts)
+{
+	struct facts *facts = ret_facts;
+	size_t i = 0;
+
+	memset(facts, 0, sizeof(*facts));
+	facts->nodes = calloc(cluster->node_count + 1, sizeof(*facts->nodes));
+	if (!facts->nodes)
+		return false;
+	facts->strangers = cluster->strangers;
+	gather_key(cluster, facts);
+	gather_post(cluster, facts);
+	gather_maintenance(cluster, facts);
+	for (const struct cluster_node *node = cluster->nodes; node; node = node->next)
+		gather_node(facts, node, &facts->nodes[i++]);
+	facts->node_count = i;
+	return true;
+}
+
+void facts_finish(struct facts *facts)
+{
+	free(facts->nodes);
+	facts->nodes = NULL;
+	facts->node_count = 0;
+}
+
+/* -- questions -- */
+
+static int compare_name(const void *name, const void *node)
+{
+	return strcmp(name, ((const struct node_facts *)node)->name);
+}
+
+const struct node_facts *facts_find(const struct facts *facts, const char *name)
+{
+	return bsearch(name, facts->nodes, facts->node_count, sizeof(*facts->nodes), compare_name);
+}
+
+const struct node_facts *facts_primary(const struct facts *facts)
+{
+	return facts_find(facts, facts->acting);
+}
+
+bool facts_vacant(const struct facts *facts)
+{
+	const struct node_facts *named = facts_find(facts, facts->named);
+
+	return !named || !named->alive;
+}
+
+uint32_t facts_obstacles(const struct node_facts *node, bool force)
+{
+	uint32_t bits = node->obstacles;
+
+	if (force)
+		bits &= ~(uint32_t)OBSTACLE_MAINTENANCE;
+	if (node->acting)
+		bits &= ~(uint32_t)OBSTACLE_BUSY;
+	return bits;
+}
+
+const struct node_facts *facts_candidate(const struct facts *facts, const char *except, bool force)
+{
+	const struct node_facts *first = NULL;
+
+	for (size_t i = 0; i < facts->node_count; i++) {
+		const struct node_facts *n = &facts->nodes[i];
+
+		if (!strcmp(n->name, except) || facts_obstacles(n, force))
+			continue;
+		if (strcmp(n->name, except) > 0)
+			return n;
+		if (!first)
+			first = n;
+	}
+	return first;
+}
+
+bool facts_in_order(const struct facts *facts)
+{
+	char text[FACTS_TEXT_SIZE];
+
+	facts_trouble(facts, text, sizeof(text));
+	return !*text;
+}
+
+static void say(char *text, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void say(char *text, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, size, fmt, ap);
+	va_end(ap);
+}
+
+static void no_post(const struct facts *facts, char *text, size_t size)
+{
+	const struct node_facts *named = facts_find(facts, facts->named);
+
+	if (!facts->node_count)
+		say(text, size, "no node has ever registered under this root");
+	else if (*facts->named && !named)
+		say(text, size, "%s is named, and no node has that name", facts->named);
+	else if (named && !named->alive)
+		say(text, size, "%s is named, and not alive", facts->named);
+	else if (named)
+		say(text, size, "%s is named, and has not taken the post yet", facts->named);
+	else if (facts->maintenance)
+		say(text, size, "nobody is named, and in maintenance nobody claims the role");
+	else if (!facts_candidate(facts, "", false))
+		say(text, size, "nobody is named, and no node is fit to claim the role");
+	else
+		say(text, size, "nobody is named; %s may claim the role",
+		    facts_candidate(facts, "", false)->name);
+}
+
+void facts_trouble(const struct facts *facts, char *text, size_t size)
+{
+	const struct node_facts *primary = facts_primary(facts);
+
+	*text = '\0';
+	if (facts->post_junk)
+		say(text, size, "%s holds junk: nobody can tell who acts", PATH_POST);
+	else if (!facts->post_there)
+		no_post(facts, text, size);
+	else if (!primary)
+		say(text, size, "%s has the post, but no keys of its own", facts->acting);
+	else if (!primary->alive)
+		say(text, size, "%s has the post, but shows no sign of life", facts->acting);
+	else if (strcmp(primary->router, "primary") != 0)
+		say(text, size, "%s has the post, and is in state %s", facts->acting,
+		    *primary->router ? primary->router : "unknown");
+	else if (!primary->healthy)
+		say(text, size, "%s is primary, but not healthy (%s)", facts->acting,
+		    *primary->health ? primary->health : "unknown");
+}
+
+void facts_waiting(const struct facts *facts, const struct node_facts *n, char *text, size_t size)
+{
+	uint32_t bits = n->obstacles & ~(uint32_t)OBSTACLE_BUSY;
+
+	*text = '\0';
+	if (!n->alive)
+		say(text, size, "%s",
+		    router_state_is_acting(n->router)
+			    ? "its trace to be cleared by the next primary"
+			    : "");
+	else if (!strcmp(n->router, "takeover"))
+		say(text, size, "its work to start");
+	else if (!strcmp(n->router, "relinquish"))
+		say(text, size, "its work to stop");
+	else if (n->acting && *facts->named && !n->named)
+		say(text, size, "the transition delay, before it stops");
+	else if (n->acting && !n->named)
+		say(text, size, facts->maintenance ? "an operator to name a node" : "a successor");
+	else if (n->acting)
+		return;
+	else if (n->named && facts->post_there)
+		say(text, size, "%s to release the post",
+		    *facts->acting ? facts->acting : PATH_POST);
+	else if (n->named)
+		say(text, size, "the transition delay, before it takes the post");
+	else if (facts_vacant(facts) && bits & OBSTACLE_PENALTY)
+		say(text, size, "the end of its penalty");
+	else if (facts_vacant(facts) && bits == OBSTACLE_MAINTENANCE)
+		say(text, size, "the end of maintenance");
+	else if (facts_vacant(facts) && !bits)
+		say(text, size, "the lock, to claim the role");
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* primaryctl: see, move and understand. */
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "ctl.h"
+
+static int run(struct ctl *ctl)
+{
+	int code = CTL_DONE;
+
+	if (!ctl_open(ctl))
+		return CTL_REFUSED;
+	if (ctl->options.verb->takes & NEEDS_NO_SESSION)
+		return ctl->options.verb->run(ctl);
+	code = ctl_load(ctl);
+	if (code != CTL_DONE)
+		return code;
+	ctl_set_timeout(ctl, CONNECT_TIMEOUT_US);
+	code = ctl_connect(ctl);
+	return code == CTL_DONE ? ctl->options.verb->run(ctl) : code;
+}
+
+int main(int argc, char *argv[])
+{
+	static struct ctl ctl;
+	int code;
+
+	if (!options_parse(argc, argv, &ctl.options, &code))
+		return code;
+	code = run(&ctl);
+	ctl_close(&ctl);
+	if (code == CTL_INTERRUPTED) {
+		/* So that a shell knows. */
+		signal(ctl.signal_seen, SIG_DFL);
+		raise(ctl.signal_seen);
+	}
+	return code;
+}

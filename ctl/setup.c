@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a command starts with: configuration, credential, the terminal's manners, who we are. */
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "keys.h"
+#include "zkh_resolve.h"
+
+#define WIDTH_MIN 20
+
+static int override(char *to, size_t size, const char *text, const char *option)
+{
+	if (!text)
+		return CTL_DONE;
+	if (strlen(text) >= size) {
+		ctl_error("%s is too long", option);
+		return CTL_USAGE;
+	}
+	strcpy(to, text);
+	return CTL_DONE;
+}
+
+/* Names of servers and root are what an operator types wrong. */
+static int check_overrides(struct ctl *ctl)
+{
+	const char *list = ctl->config.zookeeper.servers;
+	struct zkh_server server;
+	int r;
+
+	while ((r = zkh_server_next(&list, &server)) == 0)
+		;
+	if (r != -ENOENT) {
+		ctl_error("--servers: '%s' is not HOST:PORT[,HOST:PORT...]",
+			  ctl->config.zookeeper.servers);
+		return CTL_USAGE;
+	}
+	if (!zkh_path_valid(ctl->config.zookeeper.root)) {
+		ctl_error("--root: '%s' is not a path such as / or /cluster",
+			  ctl->config.zookeeper.root);
+		return CTL_USAGE;
+	}
+	return CTL_DONE;
+}
+
+static int load_file(struct ctl *ctl, struct config_errors *errors)
+{
+	const struct options *o = &ctl->options;
+	int r;
+
+	ctl->config_path = o->config_path ? o->config_path : CONFIG_DEFAULT_FILE;
+	r = config_load(ctl->config_path, 0, &ctl->config, errors);
+	if (r == 0) {
+		ctl->has_file = true;
+		return CTL_DONE;
+	}
+	/* A machine without daemon has none; and who may not read it can name the servers. */
+	if (o->config_path || (r != -ENOENT && !(r == -EACCES && o->servers))) {
+		config_errors_print(errors, stderr);
+		return CTL_REFUSED;
+	}
+	if (config_load_defaults(&ctl->config, errors) == 0 ||
+	    config_load_string("(defaults)", "[node]\nname = localhost\n",
+			       sizeof("[node]\nname = localhost\n") - 1, 0, &ctl->config,
+			       errors) == 0)
+		return CTL_DONE;
+	config_errors_print(errors, stderr);
+	return CTL_REFUSED;
+}
+
+static int load_credential(struct ctl *ctl)
+{
+	char message[CONFIG_ERROR_SIZE];
+
+	if (!*ctl->config.zookeeper.auth_file)
+		return CTL_DONE;
+	if (config_load_auth(ctl->config.zookeeper.auth_file, &ctl->auth, message,
+			     sizeof(message)) == 0) {
+		ctl->has_auth = true;
+		return CTL_DONE;
+	}
+	ctl_error("auth-file: %s", message);
+	return CTL_REFUSED;
+}
+
+int ctl_load(struct ctl *ctl)
+{
+	struct config_errors *errors = calloc(1, sizeof(*errors));
+	const struct options *o = &ctl->options;
+	int code = errors ? load_file(ctl, errors) : CTL_REFUSED;
+
+	free(errors);
+	if (code == CTL_DONE)
+		code = override(ctl->config.zookeeper.servers,
+				sizeof(ctl->config.zookeeper.servers), o->servers, "--servers");
+	if (code == CTL_DONE)
+		code = override(ctl->config.zookeeper.root, sizeof(ctl->config.zookeeper.root),
+				o->root, "--root");
+	if (code == CTL_DONE)
+		code = override(ctl->config.zookeeper.auth_file,
+				sizeof(ctl->config.zookeeper.auth_file), o->auth_file,
+				"--auth-file");
+	if (code == CTL_DONE)
+		code = check_overrides(ctl);
+	return code == CTL_DONE ? load_credential(ctl) : code;
+}
+
+static unsigned terminal_width(void)
+{
+	struct winsize size;
+
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || !size.ws_col)
+		return 80;
+	return size.ws_col > WIDTH_MIN ? size.ws_col : WIDTH_MIN;
+}
+
+struct table_style ctl_style(const struct ctl *ctl)
+{
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+	bool terminal = isatty(STDOUT_FILENO);
+
+	return (struct table_style){
+		.json = ctl->options.json,
+		.color = terminal && !ctl->options.json && !(no_color && *no_color) &&
+			 !(term && !strcmp(term, "dumb")),
+		.width = ctl->options.json ? 0 : terminal_width(),
+	};
+}
+
+/* Keeps what needs no escape anywhere. */
+static void copy_plain(char *to, size_t size, const char *from)
+{
+	size_t n = 0;
+
+	for (; *from && n + 1 < size; from++)
+		to[n++] = strchr("\"\\ ", *from) || *from < ' ' || *from > '~' ? '_' : *from;
+	to[n] = '\0';
+}
+
+const char *ctl_who(void)
+{
+	static char who[2 * NAME_SIZE];
+	const char *sudo = getenv("SUDO_USER");
+	struct passwd *entry = getpwuid(getuid());
+	char number[16], user[NAME_SIZE], name[NAME_SIZE], host[NAME_SIZE] = "";
+
+	snprintf(number, sizeof(number), "%u", (unsigned)getuid());
+	copy_plain(user, sizeof(user), sudo && *sudo ? sudo : entry ? entry->pw_name : number);
+	gethostname(name, sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	copy_plain(host, sizeof(host), name);
+	snprintf(who, sizeof(who), "%s@%s", user, host);
+	return who;
+}
+
+const char *ctl_node_argument(struct ctl *ctl, int index)
+{
+	const char *name = index < ctl->options.argument_count ? ctl->options.arguments[index]
+							       : ctl->config.node.name;
+
+	if (zkh_name_valid(name) && strcmp(name, NAME_NONE) != 0)
+		return name;
+	ctl_error("'%s' is not a node's name (A-Z a-z 0-9 . _ - and at most %d of them)", name,
+		  ZKH_NAME_MAX);
+	return NULL;
+}

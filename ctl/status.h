@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* How the cluster is shown: by status, and again and again by watch. */
+
+#include "facts.h"
+
+#define STATUS_TABLES 3
+
+/* Builds the tables; to be destroyed by status_finish(). */
+void status_tables(const struct facts *facts, struct table *ret_tables[STATUS_TABLES]);
+void status_finish(struct table *tables[STATUS_TABLES]);
