@@ -104,7 +104,7 @@ class Layer:
         """What a machine of its own needs, and nothing that belongs to the host."""
         self.write('/etc/machine-id', '')
         self.write('/etc/systemd/journald.conf.d/test.conf', '[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\n')
-        for path in ('/etc/hostname', '/etc/fstab'):
+        for path in ('/etc/hostname', '/etc/fstab', '/usr/sbin/policy-rc.d'):
             if os.path.exists(self.root + path):
                 os.unlink(self.root + path)
         for directory in ('/etc/systemd/system/multi-user.target.wants', '/etc/systemd/system/timers.target.wants',
