@@ -1,35 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl.h"
 int verb_watch(struct ctl *ctl)
-{
-	(void)ctl;
-	ctl_error("not yet");
-	return CTL_REFUSED;
-}
-int verb_drain(struct ctl *ctl)
-{
-	(void)ctl;
-	ctl_error("not yet");
-	return CTL_REFUSED;
-}
-int verb_undrain(struct ctl *ctl)
-{
-	(void)ctl;
-	ctl_error("not yet");
-	return CTL_REFUSED;
-}
-int verb_maintenance(struct ctl *ctl)
-{
-	(void)ctl;
-	ctl_error("not yet");
-	return CTL_REFUSED;
-}
-int verb_explain(struct ctl *ctl)
-{
-	(void)ctl;
-	ctl_error("not yet");
-	return CTL_REFUSED;
-}
-int verb_history(struct ctl *ctl)
 {
 	(void)ctl;
 	ctl_error("not yet");
@@ -48,12 +19,6 @@ int verb_remove(struct ctl *ctl)
 	return CTL_REFUSED;
 }
 int verb_rename(struct ctl *ctl)
-{
-	(void)ctl;
-	ctl_error("not yet");
-	return CTL_REFUSED;
-}
-int verb_key(struct ctl *ctl)
 {
 	(void)ctl;
 	ctl_error("not yet");

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Why a node is, or is not, the primary: the election's own predicates, with values and remedies. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "advice.h"
+#include "wall.h"
+
+enum { NODE, PREDICATE, HOLDS, VALUE, SINCE, SINCE_UTC, CHANGE };
+static const struct table_column columns[] = {
+	[NODE] = { "NODE", "node", TABLE_TEXT, 0 },
+	[PREDICATE] = { "FIT IF", "predicate", TABLE_TEXT, 0 },
+	[HOLDS] = { "HOLDS", "holds", TABLE_BOOLEAN, 0 },
+	[VALUE] = { "VALUE", "value", TABLE_TEXT, TABLE_CUT },
+	[SINCE] = { "SINCE", "since_local", TABLE_TEXT, TABLE_FOR_PEOPLE },
+	[SINCE_UTC] = { "SINCE", "since", TABLE_TEXT, TABLE_FOR_JSON },
+	[CHANGE] = { "WHAT WOULD CHANGE IT", "remedy", TABLE_TEXT, 0 },
+};
+
+enum { E_NODE, E_ELIGIBLE, E_PRIMARY, E_VERDICT };
+static const struct table_column verdict_columns[] = {
+	[E_NODE] = { "NODE", "node", TABLE_TEXT, 0 },
+	[E_ELIGIBLE] = { "FIT", "eligible", TABLE_BOOLEAN, 0 },
+	[E_PRIMARY] = { "PRIMARY", "primary", TABLE_BOOLEAN, 0 },
+	[E_VERDICT] = { "WHY", "why", TABLE_TEXT, 0 },
+};
+
+static const struct table_column cluster_columns[] = {
+	{ "primary", "primary", TABLE_TEXT, 0 },
+	{ "why", "why", TABLE_TEXT, 0 },
+};
+
+/* X(obstacle, what must hold) in the order of the election's own list */
+#define PREDICATES(X)                                                                              \
+	X(CLIENT, "mode is coordinator")                                                           \
+	X(OFFLINE, "its session lives")                                                            \
+	X(SHUTDOWN, "it is not shutting down")                                                     \
+	X(UNHEALTHY, "health is ok")                                                               \
+	X(DRAINED, "not drained")                                                                  \
+	X(MAINTENANCE, "no maintenance")                                                           \
+	X(PENALTY, "no penalty runs")                                                              \
+	X(BUSY, "it is secondary")
+
+static const char *const predicates[] = {
+#define X(name, text) [OBSTACLE_BIT_##name] = text,
+	PREDICATES(X)
+#undef X
+};
+_Static_assert(sizeof(predicates) / sizeof(*predicates) == OBSTACLE_COUNT, "a predicate for each");
+
+/* What a predicate is read from. */
+static const char *value_of(const struct facts *facts, const struct node_facts *n, unsigned bit,
+			    int64_t *ret_since_ms)
+{
+	static const int keys[] = {
+		[OBSTACLE_BIT_CLIENT] = NODE_KEY_MODE,
+		[OBSTACLE_BIT_OFFLINE] = NODE_KEY_ALIVE,
+		[OBSTACLE_BIT_SHUTDOWN] = NODE_KEY_STATE,
+		[OBSTACLE_BIT_UNHEALTHY] = NODE_KEY_HEALTH,
+		[OBSTACLE_BIT_DRAINED] = NODE_KEY_DRAIN,
+		[OBSTACLE_BIT_MAINTENANCE] = -1,
+		[OBSTACLE_BIT_PENALTY] = -1,
+		[OBSTACLE_BIT_BUSY] = NODE_KEY_ROUTER,
+	};
+
+	*ret_since_ms = keys[bit] >= 0 ? n->since_ms[keys[bit]] : 0;
+	switch (bit) {
+	case OBSTACLE_BIT_CLIENT:
+		return *n->mode ? n->mode : "missing";
+	case OBSTACLE_BIT_OFFLINE:
+		return n->alive ? "alive" : "not alive";
+	case OBSTACLE_BIT_SHUTDOWN:
+		return *n->state ? n->state : "missing";
+	case OBSTACLE_BIT_UNHEALTHY:
+		return *n->health ? n->health : "missing";
+	case OBSTACLE_BIT_DRAINED:
+		return !n->drained ? "no" : *n->drain ? n->drain : "yes";
+	case OBSTACLE_BIT_MAINTENANCE:
+		*ret_since_ms = facts->maintenance_since_ms;
+		return facts->maintenance ? "on" : "off";
+	case OBSTACLE_BIT_PENALTY:
+		if (!n->detail.there)
+			return "not published: its log tells";
+		return n->detail.penalty_until_ms > wall_now_ms() ? "runs" : "none";
+	default:
+		return *n->router ? n->router : "missing";
+	}
+}
+
+static void add_predicates(struct table *t, const struct facts *facts, const struct node_facts *n)
+{
+	char text[2 * FACTS_TEXT_SIZE], time[WALL_TEXT_SIZE];
+
+	for (unsigned bit = 0; bit < OBSTACLE_COUNT; bit++) {
+		bool holds = !(n->obstacles & UINT32_C(1) << bit);
+		int64_t since_ms;
+
+		table_row(t);
+		table_put(t, NODE, n->name);
+		table_put(t, PREDICATE, predicates[bit]);
+		/* A penalty that is not published may run or not. */
+		if (bit != OBSTACLE_BIT_PENALTY || n->detail.there)
+			table_put_boolean(t, HOLDS, holds);
+		table_color(t, HOLDS,
+			    holds				    ? TABLE_GOOD
+			    : bit == OBSTACLE_BIT_BUSY && n->acting ? TABLE_PLAIN
+								    : TABLE_BAD);
+		table_put(t, VALUE, value_of(facts, n, bit, &since_ms));
+		if (since_ms) {
+			table_put(t, SINCE, wall_local(since_ms, time));
+			table_put(t, SINCE_UTC, wall_utc(since_ms, time));
+		}
+		if (holds)
+			continue;
+		advice_remedy(facts, n, UINT32_C(1) << bit, text, sizeof(text));
+		table_put(t, CHANGE, text);
+	}
+}
+
+static void why(const struct facts *facts, const struct node_facts *n, char *text, size_t size)
+{
+	uint32_t bits = facts_obstacles(n, false);
+	char waiting[FACTS_TEXT_SIZE];
+
+	facts_waiting(facts, n, waiting, sizeof(waiting));
+	if (n->acting && !strcmp(n->router, "primary") && n->named)
+		snprintf(text, size, "it is the primary");
+	else if (*waiting)
+		snprintf(text, size, "it waits for %s", waiting);
+	else if (bits)
+		snprintf(text, size, "%s%s", election_obstacle_text(bits & -bits),
+			 bits & (bits - 1) ? ", and more" : "");
+	else if (!facts_vacant(facts))
+		snprintf(text, size, "it could be; %s is named", facts->named);
+	else
+		snprintf(text, size, "it may claim the role");
+}
+
+static void add_verdict(struct table *t, const struct facts *facts, const struct node_facts *n)
+{
+	char text[2 * FACTS_TEXT_SIZE];
+
+	why(facts, n, text, sizeof(text));
+	table_row(t);
+	table_put(t, E_NODE, n->name);
+	table_put_boolean(t, E_ELIGIBLE, !facts_obstacles(n, false));
+	table_put_boolean(t, E_PRIMARY, n->acting);
+	table_put(t, E_VERDICT, text);
+}
+
+static int explain(struct ctl *ctl, const struct facts *facts, const struct node_facts *only)
+{
+	struct table *tables[] = { table_create("cluster", cluster_columns, 2, true),
+				   table_create("nodes", verdict_columns, 4, false),
+				   table_create("predicates", columns,
+						sizeof(columns) / sizeof(*columns), false) };
+	char text[FACTS_TEXT_SIZE];
+	int code;
+
+	facts_trouble(facts, text, sizeof(text));
+	table_row(tables[0]);
+	table_put(tables[0], 0, *facts->acting ? facts->acting : NAME_NONE);
+	table_put(tables[0], 1, *text ? text : "it is named, has the post, and its work runs");
+	for (size_t i = 0; i < facts->node_count; i++) {
+		if (only && only != &facts->nodes[i])
+			continue;
+		add_verdict(tables[1], facts, &facts->nodes[i]);
+		add_predicates(tables[2], facts, &facts->nodes[i]);
+	}
+	code = ctl_print(ctl, tables, 3);
+	for (int i = 0; i < 3; i++)
+		table_destroy(tables[i]);
+	return code;
+}
+
+int verb_explain(struct ctl *ctl)
+{
+	const char *name = NULL;
+	const struct node_facts *only = NULL;
+	struct cluster cluster = { 0 };
+	struct facts facts = { 0 };
+	int code = CTL_DONE;
+
+	if (ctl->options.argument_count) {
+		name = ctl_node_argument(ctl, 0);
+		if (!name)
+			return CTL_USAGE;
+	}
+	cluster_open(&cluster, ctl, false);
+	code = cluster_wait(&cluster);
+	if (code == CTL_DONE && !facts_gather(&cluster, &facts))
+		code = CTL_REFUSED;
+	if (code == CTL_DONE && name) {
+		only = facts_find(&facts, name);
+		if (!only) {
+			ctl_error("no node is called '%s' (primaryctl status lists them)", name);
+			code = CTL_REFUSED;
+		}
+	}
+	if (code == CTL_DONE)
+		code = explain(ctl, &facts, only);
+	facts_finish(&facts);
+	cluster_close(&cluster);
+	return code;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Every change of the role that is kept below /history. */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl.h"
+#include "history_entry.h"
+#include "wall.h"
+#include "zkh_keys.h"
+
+/* Many more than are kept: strangers' keys. */
+#define ENTRIES_MAX 4096
+
+enum { TIME, TIME_UTC, EPOCH, FROM, TO, REASON, TAKEOVER, TAKEOVER_US, KEY };
+static const struct table_column columns[] = {
+	[TIME] = { "TIME", "time_local", TABLE_TEXT, TABLE_FOR_PEOPLE },
+	[TIME_UTC] = { "TIME", "time", TABLE_TEXT, TABLE_FOR_JSON },
+	[EPOCH] = { "EPOCH", "epoch", TABLE_NUMBER, TABLE_RIGHT },
+	[FROM] = { "FROM", "from", TABLE_TEXT, 0 },
+	[TO] = { "TO", "to", TABLE_TEXT, 0 },
+	[REASON] = { "REASON", "reason", TABLE_TEXT, TABLE_CUT },
+	[TAKEOVER] = { "TAKEOVER", "takeover_text", TABLE_TEXT, TABLE_RIGHT | TABLE_FOR_PEOPLE },
+	[TAKEOVER_US] = { "TAKEOVER", "takeover_us", TABLE_NUMBER, TABLE_FOR_JSON },
+	[KEY] = { "KEY", "key", TABLE_TEXT, TABLE_FOR_JSON },
+};
+
+struct history_read {
+	bool over;
+	int result;
+	struct table *table;
+	size_t junk;
+};
+
+static void add(struct history_read *h, const struct zkh_entry *key)
+{
+	struct history_entry entry;
+	char text[WALL_TEXT_SIZE];
+	int64_t ms;
+
+	if (!history_entry_parse(key->data ? key->data : "", key->length, &entry)) {
+		h->junk++;
+		return;
+	}
+	ms = wall_parse_utc(entry.time);
+	table_row(h->table);
+	table_put(h->table, TIME, ms ? wall_local(ms, text) : "?");
+	table_put(h->table, TIME_UTC, ms ? wall_utc(ms, text) : NULL);
+	/* The entry was made in the transaction of the claim. */
+	table_put_number(h->table, EPOCH, key->stat.czxid);
+	table_put(h->table, FROM, *entry.from ? entry.from : NULL);
+	table_put(h->table, TO, entry.to);
+	table_put(h->table, REASON, entry.reason);
+	table_put(h->table, KEY, key->path);
+	if (entry.takeover_us < 0)
+		return;
+	table_put(h->table, TAKEOVER, wall_span(entry.takeover_us, text));
+	table_put_number(h->table, TAKEOVER_US, entry.takeover_us);
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct zkh_entry *const *x = a, *const *y = b;
+
+	return (*x)->stat.czxid < (*y)->stat.czxid ? -1 : (*x)->stat.czxid > (*y)->stat.czxid;
+}
+
+static void on_tree(void *userdata, int result, const struct zkh_entry *entries, size_t count)
+{
+	struct history_read *h = userdata;
+	const struct zkh_entry **sorted;
+
+	h->over = true;
+	h->result = result == ZKH_NO_NODE ? ZKH_OK : result;
+	if (result != ZKH_OK)
+		return;
+	sorted = calloc(count + 1, sizeof(*sorted));
+	if (!sorted)
+		return;
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = &entries[i];
+	qsort(sorted, count, sizeof(*sorted), compare);
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(sorted[i]->path, PATH_HISTORY) != 0)
+			add(h, sorted[i]);
+	free(sorted);
+}
+
+static bool is_over(void *userdata)
+{
+	return ((struct history_read *)userdata)->over;
+}
+
+int verb_history(struct ctl *ctl)
+{
+	struct history_read h = {
+		.table = table_create("history", columns, sizeof(columns) / sizeof(*columns), false)
+	};
+	struct zkh_task *task = NULL;
+	int code;
+
+	if (zkh_tree(ctl->session, PATH_HISTORY, ENTRIES_MAX, on_tree, &h, &task) != 0) {
+		h.over = true;
+		h.result = ZKH_FAILED;
+	}
+	code = ctl_wait(ctl, is_over, &h);
+	if (code != CTL_DONE) {
+		zkh_task_cancel(task);
+		ctl_explain_wait(ctl, code, "reading the history");
+	} else if (h.result != ZKH_OK) {
+		code = ctl_explain_result(ctl, h.result, PATH_HISTORY);
+	} else {
+		code = ctl_print(ctl, &h.table, 1);
+		if (h.junk)
+			ctl_error("%zu keys below %s are no entries (junk: left out)", h.junk,
+				  PATH_HISTORY);
+	}
+	table_destroy(h.table);
+	return code;
+}
