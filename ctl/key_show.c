@@ -74,12 +74,14 @@ static bool is_over(void *userdata)
 	return !((struct key_read *)userdata)->open;
 }
 
+/* path: NULL for what was asked for. */
 static void fail(struct key_read *read, int result, const char *path)
 {
 	if (read->result != ZKH_OK)
 		return;
 	read->result = result;
-	snprintf(read->path, sizeof(read->path), "%s", path);
+	if (path)
+		snprintf(read->path, sizeof(read->path), "%s", path);
 }
 
 /* -- with everything below -- */
@@ -90,7 +92,7 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 
 	read->open--;
 	if (result != ZKH_OK)
-		fail(read, result, read->path);
+		fail(read, result, NULL);
 	for (size_t i = 0; i < count; i++)
 		add(read->table, entries[i].path, entries[i].data ? entries[i].data : "",
 		    entries[i].length, &entries[i].stat);
@@ -139,7 +141,7 @@ static void on_children(void *userdata, int result, const char *const *names, si
 	if (result == ZKH_OK)
 		read->gets = calloc(count + 1, sizeof(*read->gets));
 	if (!read->gets) {
-		fail(read, result != ZKH_OK ? result : ZKH_FAILED, read->path);
+		fail(read, result != ZKH_OK ? result : ZKH_FAILED, NULL);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
