@@ -35,7 +35,8 @@ static int64_t span(struct sim *w)
 	}
 }
 
-static void cut_path(struct sim *w, struct sim_node *n, int server, bool up, bool down, int64_t for_us)
+static void cut_path(struct sim *w, struct sim_node *n, int server, bool up, bool down,
+		     int64_t for_us)
 {
 	int64_t *cut = w->path_cut[n->id][server];
 
@@ -43,8 +44,8 @@ static void cut_path(struct sim *w, struct sim_node *n, int server, bool up, boo
 		cut[0] = w->now + for_us;
 	if (down && cut[1] < w->now + for_us)
 		cut[1] = w->now + for_us;
-	SIM_TRACE(w, "fault path of node %d and server %d cut%s%s for %lld ms", n->id, server, up ? ", up" : "",
-		  down ? ", down" : "", (long long)(for_us / MS));
+	SIM_TRACE(w, "fault path of node %d and server %d cut%s%s for %lld ms", n->id, server,
+		  up ? ", up" : "", down ? ", down" : "", (long long)(for_us / MS));
 }
 
 static void cut_node(struct sim *w, struct sim_node *n, int64_t for_us)
@@ -136,7 +137,8 @@ static void fault_on_node(struct sim *w, enum sim_fault what, struct sim_node *n
 		suspend_host(w, n);
 	else if (what == FAULT_DAEMON_CRASH || what == FAULT_STATE_LOST)
 		host_crash_daemon(w, n, what == FAULT_STATE_LOST,
-				  rng_chance(&w->rng, 500) ? rng_range(&w->rng, MS, 50 * MS) : span(w));
+				  rng_chance(&w->rng, 500) ? rng_range(&w->rng, MS, 50 * MS)
+							   : span(w));
 	else if (what == FAULT_HOST_CRASH)
 		host_power_off(w, n, span(w));
 	else if (what == FAULT_SHUTDOWN)
@@ -180,8 +182,9 @@ void chaos_on_event(struct sim *w)
 		inflict(w, draw_fault(w), victim(w));
 	/* Faults come in flocks: some at once, then a pause. */
 	sim_schedule(w,
-		     w->now + (rng_chance(&w->rng, 300) ? rng_range(&w->rng, 1, 200 * MS) :
-							 rng_range(&w->rng, MS, w->params.chaos_us)),
+		     w->now + (rng_chance(&w->rng, 300)
+				       ? rng_range(&w->rng, 1, 200 * MS)
+				       : rng_range(&w->rng, MS, w->params.chaos_us)),
 		     EV_CHAOS, 0, 0, 0);
 }
 
@@ -189,9 +192,10 @@ void chaos_on_event(struct sim *w)
 void chaos_ambush(struct sim *w, struct sim_node *n)
 {
 	static const enum sim_fault kinds[] = {
-		FAULT_CONN_RESET,    FAULT_PATH_SILENT,	  FAULT_PATH_DOWN,    FAULT_PATH_UP,
-		FAULT_NODE_CUT,	     FAULT_DAEMON_PAUSE,  FAULT_DAEMON_CRASH, FAULT_SERVER_CRASH,
-		FAULT_LEADER_CRASH,  FAULT_LEADER_ISOLATED, FAULT_FOLLOWER_ISOLATED,
+		FAULT_CONN_RESET,      FAULT_PATH_SILENT,	FAULT_PATH_DOWN,
+		FAULT_PATH_UP,	       FAULT_NODE_CUT,		FAULT_DAEMON_PAUSE,
+		FAULT_DAEMON_CRASH,    FAULT_SERVER_CRASH,	FAULT_LEADER_CRASH,
+		FAULT_LEADER_ISOLATED, FAULT_FOLLOWER_ISOLATED,
 	};
 	uint32_t kind;
 
@@ -201,7 +205,10 @@ void chaos_ambush(struct sim *w, struct sim_node *n)
 	if (!w->params.weight[kind])
 		return;
 	w->stats.faults[FAULT_AMBUSH]++;
-	sim_schedule(w, w->now + (rng_chance(&w->rng, 500) ? 0 : rng_range(&w->rng, 0, 2 * w->params.latency_us)),
+	sim_schedule(w,
+		     w->now + (rng_chance(&w->rng, 500)
+				       ? 0
+				       : rng_range(&w->rng, 0, 2 * w->params.latency_us)),
 		     EV_OPERATOR, n->id, 0, kind);
 }
 
@@ -218,7 +225,9 @@ void operator_on_event(struct sim *w, const struct queue_event *ev)
 
 static void operator_txn(struct sim *w, uint8_t type, int node, int8_t value, int32_t version)
 {
-	struct sim_txn txn = { .type = type, .node = (int8_t)node, .value = value, .version = version };
+	struct sim_txn txn = {
+		.type = type, .node = (int8_t)node, .value = value, .version = version
+	};
 
 	if (server_can_commit(w))
 		commit_txn(w, &txn, -1, w->leader);

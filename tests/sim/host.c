@@ -36,7 +36,8 @@ void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64
 {
 	if (n->daemon != DAEMON_UP)
 		return;
-	SIM_TRACE(w, "fault daemon of node %d is killed%s", n->id, state_lost ? ", state file lost" : "");
+	SIM_TRACE(w, "fault daemon of node %d is killed%s", n->id,
+		  state_lost ? ", state file lost" : "");
 	shell_kill(w, n);
 	if (state_lost)
 		n->file.there = 0;
@@ -59,7 +60,8 @@ void host_pause_daemon(struct sim *w, struct sim_node *n, int64_t pause_us)
 {
 	if (n->daemon != DAEMON_UP || n->paused_until > w->now)
 		return;
-	SIM_TRACE(w, "fault daemon of node %d is stopped for %lld ms", n->id, (long long)(pause_us / MS));
+	SIM_TRACE(w, "fault daemon of node %d is stopped for %lld ms", n->id,
+		  (long long)(pause_us / MS));
 	n->paused_until = w->now + pause_us;
 	n->disturbed = n->paused_until;
 }
@@ -68,8 +70,8 @@ void host_pause(struct sim *w, struct sim_node *n, int64_t pause_us, bool clock_
 {
 	if (n->frozen_until > w->now)
 		return;
-	SIM_TRACE(w, "fault host of node %d is paused for %lld ms%s", n->id, (long long)(pause_us / MS),
-		  clock_stops ? ", its clock too" : "");
+	SIM_TRACE(w, "fault host of node %d is paused for %lld ms%s", n->id,
+		  (long long)(pause_us / MS), clock_stops ? ", its clock too" : "");
 	n->frozen_until = w->now + pause_us;
 	n->disturbed = n->frozen_until;
 	/* Nothing looks at the clock until then: it may stand still at once. */
@@ -90,7 +92,8 @@ void host_depart(struct sim *w, struct sim_node *n)
 	shell_kill(w, n);
 	n->daemon = DAEMON_GONE;
 	n->file.there = 0;
-	sim_schedule(w, w->now + rng_range(&w->rng, MS, w->params.restart_us * 3), EV_BOOT, n->id, n->incarnation, 0);
+	sim_schedule(w, w->now + rng_range(&w->rng, MS, w->params.restart_us * 3), EV_BOOT, n->id,
+		     n->incarnation, 0);
 }
 
 void host_on_boot(struct sim *w, struct sim_node *n)

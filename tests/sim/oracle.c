@@ -5,8 +5,21 @@
  * The judge. It looks at the truth of the world: which work runs, what is committed, when a renewal that did commit was sent.
  */
 
+/* The work is to be down at the end of the lease; a pause of the host may have spent half of the margin. */
+static void check_late(struct sim *w, const struct sim_node *n)
+{
+	int64_t late = clock_local(w, n) - n->guard.end_local;
+
+	if (n->guard.end_local && late > lease_margin_us(w->params.session_us) * 6 / 10 + 5 * MS &&
+	    !w->options->frozen_hosts)
+		sim_fail(w, "the work of node %d went down %lld ms after the end of its lease",
+			 n->id, (long long)(late / MS));
+}
+
 void oracle_running(struct sim *w, struct sim_node *n, bool running)
 {
+	if (!running)
+		check_late(w, n);
 	w->running += running ? 1 : -1;
 	if (w->running <= 1)
 		return;
@@ -21,11 +34,11 @@ static void check_epoch(struct sim *w, const struct sim_node *n)
 	int64_t epoch = n->core.epoch;
 
 	if (epoch < w->last_epoch || (epoch == w->last_epoch && w->last_epoch_node != n->id))
-		sim_fail(w, "node %d starts its work with epoch %lld after node %d had epoch %lld", n->id,
-			 (long long)epoch, w->last_epoch_node, (long long)w->last_epoch);
+		sim_fail(w, "node %d starts its work with epoch %lld after node %d had epoch %lld",
+			 n->id, (long long)epoch, w->last_epoch_node, (long long)w->last_epoch);
 	if (w->tree.post_epoch != epoch)
-		sim_fail(w, "node %d starts its work with epoch %lld, its post says %lld", n->id, (long long)epoch,
-			 (long long)w->tree.post_epoch);
+		sim_fail(w, "node %d starts its work with epoch %lld, its post says %lld", n->id,
+			 (long long)epoch, (long long)w->tree.post_epoch);
 	w->last_epoch = epoch;
 	w->last_epoch_node = n->id;
 }
@@ -64,8 +77,10 @@ void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 void oracle_start(struct sim *w, struct sim_node *n)
 {
 	if (w->corpses & corpses(w))
-		sim_fail(w, "node %d starts its work, nodes that died acting (bits %#x) are left as they are", n->id,
-			 (unsigned)(w->corpses & corpses(w)));
+		sim_fail(
+			w,
+			"node %d starts its work, nodes that died acting (bits %#x) are left as they are",
+			n->id, (unsigned)(w->corpses & corpses(w)));
 	check_epoch(w, n);
 	if (w->tree.post != (int8_t)n->id || w->tree.post_session != n->client.session)
 		sim_fail(w, "node %d starts its work without the post", n->id);
@@ -74,6 +89,23 @@ void oracle_start(struct sim *w, struct sim_node *n)
 	n->term_started = 1;
 	if (n->guard.acted || n->guard.end_local <= clock_local(w, n))
 		sim_fail(w, "node %d starts its work without a guard", n->id);
+}
+
+/*
+ * Even if its server were cut off from the leader at this very moment, the leader would not expire the session before the lease
+ * ends. (A new leader only prolongs it.)
+ */
+void oracle_lease(struct sim *w, const struct sim_node *n)
+{
+	struct sim_session *s = session_get(w, n->client.session);
+	int64_t end = w->now + n->guard.end_local - clock_local(w, n);
+
+	if (w->leader < 0 || !s || !s->alive ||
+	    w->options->mutations & 1u << MUTATION_RENEW_BY_READ)
+		return;
+	if (end > session_known(w, s) + w->params.session_us)
+		sim_fail(w, "the lease of node %d ends %lld ms after its session may expire", n->id,
+			 (long long)((end - session_known(w, s) - w->params.session_us) / MS));
 }
 
 /* After every step of a core. */
@@ -106,7 +138,10 @@ static void check_contenders(struct sim *w, int node)
 			continue;
 		if (n->shell.lock_began < w->claim_at && n->disturbed < n->shell.lock_began &&
 		    w->nodes[node].await_at >= w->claim_at)
-			sim_fail(w, "node %d enters while node %d still waits for the lock from before the claim", node, i);
+			sim_fail(
+				w,
+				"node %d enters while node %d still waits for the lock from before the claim",
+				node, i);
 	}
 }
 
@@ -116,31 +151,60 @@ static void check_post_gone(struct sim *w, int node, uint8_t by)
 
 	if (n->work.truth != TRUTH_DOWN)
 		sim_fail(w, "the post of node %d goes while its work runs", node);
-	if (by == TXN_CLOSE && n->term_started && !(w->tree.router[node] == 't' || w->tree.router[node] == 'p' ||
-						    w->tree.router[node] == 'r'))
+	if (by == TXN_CLOSE && n->term_started &&
+	    !(w->tree.router[node] == 't' || w->tree.router[node] == 'p' ||
+	      w->tree.router[node] == 'r'))
 		sim_fail(w, "node %d died acting and left router state '%c'", node,
 			 w->tree.router[node] ? w->tree.router[node] : '-');
 }
 
-void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result, int8_t post_before)
+/*
+ * A claim takes the place of nobody who was alive when he was named and has been ever since. (A key that an operator deletes
+ * begins anew with version 0: what was remembered before may fit again. It costs an election, no more.)
+ */
+static void check_claim(struct sim *w, const struct sim_txn *txn, struct sim_before before)
+{
+	if (w->key_created_at && w->now < w->key_created_at + 3 * w->params.session_us)
+		return;
+	if (before.key >= 0 && before.key < w->node_count && before.key != txn->node &&
+	    w->tree.alive[before.key] && w->tree.alive_zxid[before.key] < before.key_mzxid)
+		sim_fail(w, "node %d claims although node %d is named and alive", txn->node,
+			 before.key);
+}
+
+/* The key may have been deleted and made again with the same version: that is seen before the work starts. */
+static void check_enter(struct sim *w, const struct sim_txn *txn)
+{
+	if (w->tree.key != txn->node && w->tree.key_czxid <= txn->epoch)
+		sim_fail(w, "node %d enters although the key says %d", txn->node, w->tree.key);
+}
+
+void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,
+		   struct sim_before before)
 {
 	int8_t named = w->tree.key;
 
 	if (result != TXN_OK)
 		return;
-	if (post_before >= 0 && w->tree.post != post_before)
-		check_post_gone(w, post_before, txn->type);
+	if (before.post >= 0 && w->tree.post != before.post)
+		check_post_gone(w, before.post, txn->type);
 	/* Naming the same node once more does not make its delay begin anew. */
 	if (named != w->named) {
 		w->claim_at = w->now;
 		w->named = named;
 	}
-	w->stats.elections += txn->type == TXN_CLAIM;
+	if (txn->type == TXN_CREATE_KEY)
+		w->key_created_at = w->now;
+	if (txn->type == TXN_CLAIM) {
+		w->stats.elections++;
+		check_claim(w, txn, before);
+	}
 	if (txn->type == TXN_ENTER) {
 		w->stats.takeovers++;
 		w->nodes[txn->node].term_started = 0;
 		w->corpses = corpses(w);
 		check_contenders(w, txn->node);
+		check_enter(w, txn);
 	}
 }
 
@@ -154,11 +218,12 @@ static void check_resting(struct sim *w, const struct sim_node *n)
 	uint8_t phase = n->core.phase;
 
 	if (phase != PHASE_FOLLOW && phase != PHASE_PRIMARY)
-		sim_fail(w, "not live: node %d is still in phase %s %.1f s after the last fault", n->id,
-			 election_phase_text(phase), (double)w->liveness_bound / 1e6);
+		sim_fail(w, "not live: node %d is still in phase %s %.1f s after the last fault",
+			 n->id, election_phase_text(phase), (double)w->liveness_bound / 1e6);
 	else if (phase == PHASE_FOLLOW && n->steps - w->calm_steps[n->id] > 8)
 		sim_fail(w, "not live: idle node %d took %lld steps in its last %.1f s", n->id,
-			 (long long)(n->steps - w->calm_steps[n->id]), (double)w->params.session_us / 1e6);
+			 (long long)(n->steps - w->calm_steps[n->id]),
+			 (double)w->params.session_us / 1e6);
 	if (!w->tree.alive[n->id])
 		sim_fail(w, "not live: node %d is not registered", n->id);
 }
@@ -175,13 +240,19 @@ void oracle_liveness(struct sim *w)
 		if (n->core.phase != PHASE_PRIMARY)
 			continue;
 		primaries++;
-		if (n->work.truth != TRUTH_UP || w->tree.post != i || w->tree.key != i || w->tree.router[i] != 'p')
-			sim_fail(w, "not live: node %d is primary, but work %d, post %d, key %d, router state '%c'", i,
-				 n->work.truth, w->tree.post, w->tree.key, w->tree.router[i]);
+		if (n->work.truth != TRUTH_UP || w->tree.post != i || w->tree.key != i ||
+		    w->tree.router[i] != 'p')
+			sim_fail(
+				w,
+				"not live: node %d is primary, but work %d, post %d, key %d, router state '%c'",
+				i, n->work.truth, w->tree.post, w->tree.key, w->tree.router[i]);
 	}
 	if (primaries != (candidates ? 1 : 0))
-		sim_fail(w, "not live: %d primaries, %d candidates, key %d, post %d, %.1f s after the last fault",
-			 primaries, candidates, w->tree.key, w->tree.post, (double)w->liveness_bound / 1e6);
+		sim_fail(
+			w,
+			"not live: %d primaries, %d candidates, key %d, post %d, %.1f s after the last fault",
+			primaries, candidates, w->tree.key, w->tree.post,
+			(double)w->liveness_bound / 1e6);
 	if (w->tree.lock_count)
 		sim_fail(w, "not live: %d lock nodes are left over", w->tree.lock_count);
 }

@@ -57,7 +57,9 @@ static void draw_configs(struct sim *w)
 		.penalty_us = rng_range(&w->rng, 100 * MS, 3 * SEC),
 		.acquire_delay_us = rng_chance(&w->rng, 600) ? 0 : rng_range(&w->rng, 0, 2 * SEC),
 		.relinquish_timeout_us = rng_range(&w->rng, 100 * MS, 10 * SEC),
-		.lease_timeout_us = rng_chance(&w->rng, 500) ? fits_us : rng_range(&w->rng, fits_us / 3, fits_us),
+		.lease_timeout_us = rng_chance(&w->rng, 500)
+					    ? fits_us
+					    : rng_range(&w->rng, fits_us / 3, fits_us),
 	};
 
 	c.transition_delay_us = c.lock_timeout_us + rng_range(&w->rng, 20 * MS, 300 * MS);
@@ -76,9 +78,11 @@ void params_draw(struct sim *w)
 	for (int i = 0; i < w->node_count; i++)
 		w->nodes[i].id = (uint8_t)i;
 	p->session_us = draw_session_us(w);
-	p->tick_us = rng_chance(r, 500) ? p->session_us / 2 : rng_range(r, p->session_us / 20, p->session_us / 2);
+	p->tick_us = rng_chance(r, 500) ? p->session_us / 2
+					: rng_range(r, p->session_us / 20, p->session_us / 2);
 	/* Four or five hops are a request; T/8 without its answer is a silent server. */
-	p->latency_us = rng_chance(r, 700) ? rng_range(r, 100, 3 * MS) : rng_range(r, MS, p->session_us / 200);
+	p->latency_us = rng_chance(r, 700) ? rng_range(r, 100, 3 * MS)
+					   : rng_range(r, MS, p->session_us / 200);
 	p->lag_us = rng_range(r, MS, 3 * SEC);
 	p->timer_late_us = rng_chance(r, 500) ? 0 : rng_range(r, 0, 3 * MS);
 	p->chaos_us = rng_range(r, p->session_us / 10, p->session_us * (roomy ? 8 : 1));
@@ -109,15 +113,17 @@ const char *params_text(const struct sim *w)
 	const struct sim_params *p = &w->params;
 	const struct election_config *c = &w->nodes[0].config;
 
-	snprintf(text, sizeof(text),
-		 "%d nodes, %d servers, T %lld ms, tick %lld ms, latency %lld us, lock-timeout %lld ms, "
-		 "transition-delay %lld ms, handover %lld ms, penalty %lld ms, acquire-delay %lld ms, relinquish %lld ms, "
-		 "lease-timeout %lld ms, fence %d",
-		 w->node_count, w->server_count, (long long)(p->session_us / MS), (long long)(p->tick_us / MS),
-		 (long long)p->latency_us, (long long)(c->lock_timeout_us / MS), (long long)(c->transition_delay_us / MS),
-		 (long long)(c->handover_timeout_us / MS), (long long)(c->penalty_us / MS),
-		 (long long)(c->acquire_delay_us / MS), (long long)(c->relinquish_timeout_us / MS),
-		 (long long)(c->lease_timeout_us / MS), p->fence_exists);
+	snprintf(
+		text, sizeof(text),
+		"%d nodes, %d servers, T %lld ms, tick %lld ms, latency %lld us, lock-timeout %lld ms, "
+		"transition-delay %lld ms, handover %lld ms, penalty %lld ms, acquire-delay %lld ms, relinquish %lld ms, "
+		"lease-timeout %lld ms, fence %d",
+		w->node_count, w->server_count, (long long)(p->session_us / MS),
+		(long long)(p->tick_us / MS), (long long)p->latency_us,
+		(long long)(c->lock_timeout_us / MS), (long long)(c->transition_delay_us / MS),
+		(long long)(c->handover_timeout_us / MS), (long long)(c->penalty_us / MS),
+		(long long)(c->acquire_delay_us / MS), (long long)(c->relinquish_timeout_us / MS),
+		(long long)(c->lease_timeout_us / MS), p->fence_exists);
 	return text;
 }
 
@@ -146,8 +152,9 @@ int64_t params_liveness_us(const struct sim *w)
 {
 	const struct sim_params *p = &w->params;
 	const struct election_config *c = &w->nodes[0].config;
-	int64_t round = p->session_us + p->tick_us + c->lock_timeout_us * 2 + c->transition_delay_us * 2 + 300 * MS +
-			c->acquire_delay_us + c->handover_timeout_us + c->relinquish_timeout_us + p->takeover_timeout_us +
+	int64_t round = p->session_us + p->tick_us + c->lock_timeout_us * 2 +
+			c->transition_delay_us * 2 + 300 * MS + c->acquire_delay_us +
+			c->handover_timeout_us + c->relinquish_timeout_us + p->takeover_timeout_us +
 			p->start_us + p->stop_us + p->fence_timeout_us * w->node_count;
 
 	return 2 * round + penalty_left_us(w) + 3 * p->session_us + 2 * OLD_SERVER_US;

@@ -9,33 +9,33 @@
 #define QUEUE_MAX 4096
 
 enum queue_type {
-	EV_TIMER,	/* core: ELECTION_TIME is due */
-	EV_TELL,	/* shell: an event for the core */
-	EV_REPLY,	/* arg: request, at the node */
-	EV_WATCH,	/* arg: parts, at the node */
-	EV_CLOSED,	/* the connection, at the node */
-	EV_ATTACHED,	/* arg: session, 0 expired; at the node */
-	EV_CLIENT,	/* timer of the client library */
-	EV_LOCK,	/* the lock's timeout; arg 1: it cannot be asked for at all */
-	EV_FENCE,	/* a fence command ends */
-	EV_WORK,	/* arg: enum work_end */
+	EV_TIMER,    /* core: ELECTION_TIME is due */
+	EV_TELL,     /* shell: an event for the core */
+	EV_REPLY,    /* arg: request, at the node */
+	EV_WATCH,    /* arg: parts, at the node */
+	EV_CLOSED,   /* the connection, at the node */
+	EV_ATTACHED, /* arg: session, 0 expired; at the node */
+	EV_CLIENT,   /* timer of the client library */
+	EV_LOCK,     /* the lock's timeout; arg 1: it cannot be asked for at all */
+	EV_FENCE,    /* a fence command ends */
+	EV_WORK,     /* arg: enum work_end */
 	EV_GUARD,
-	EV_BOOT,	/* daemon starts */
-	EV_ARRIVE,	/* arg: request, at the server */
-	EV_CONNECT,	/* at the server */
-	EV_REVALIDATE,	/* at the leader */
-	EV_COMMIT,	/* arg: request, at the leader */
-	EV_APPLY,	/* arg: server */
-	EV_EXPIRE,	/* arg: session slot */
+	EV_BOOT,	  /* daemon starts */
+	EV_ARRIVE,	  /* arg: request, at the server */
+	EV_CONNECT,	  /* at the server */
+	EV_REVALIDATE,	  /* at the leader */
+	EV_COMMIT,	  /* arg: request, at the leader */
+	EV_APPLY,	  /* arg: server */
+	EV_EXPIRE,	  /* arg: session slot */
 	EV_CLOSE_SESSION, /* arg: session slot; expiry is committed */
-	EV_RESIGN,	/* arg: server, which gives up on its leader or its quorum */
-	EV_LEADER_LOST, /* gen: epoch */
-	EV_ELECT,	/* gen: epoch */
-	EV_JOIN,	/* arg: server finds the leader */
-	EV_SERVER_UP,	/* arg: server */
-	EV_SERVER_HEAL, /* arg: server */
+	EV_RESIGN,	  /* arg: server, which gives up on its leader or its quorum */
+	EV_LEADER_LOST,	  /* gen: epoch */
+	EV_ELECT,	  /* gen: epoch */
+	EV_JOIN,	  /* arg: server finds the leader */
+	EV_SERVER_UP,	  /* arg: server */
+	EV_SERVER_HEAL,	  /* arg: server */
 	EV_CHAOS,
-	EV_OPERATOR,	/* arg: fault, gen: version read */
+	EV_OPERATOR, /* arg: fault, gen: version read */
 	EV_CALM,
 	EV_END,
 };

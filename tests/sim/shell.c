@@ -105,11 +105,12 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 	case ACTION_CUT:
 		/* Back to the same server, most of the time, when that is all it is for. */
 		if (a->reason == REASON_NAMED && rng_chance(&w->rng, 700))
-			n->client.server = (int8_t)((n->client.server + w->server_count - 1) % w->server_count);
+			n->client.server = (int8_t)((n->client.server + w->server_count - 1) %
+						    w->server_count);
 		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, 1);
 		break;
 	case ACTION_REFRESH:
-		n->mirror.known &= (uint8_t)~(PART_KEY | PART_POST);
+		n->mirror.known &= (uint8_t) ~(PART_KEY | PART_POST);
 		shell_read(w, n, PART_KEY | PART_POST, false);
 		break;
 	case ACTION_COUNT_PEERS:
@@ -123,25 +124,31 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 	}
 }
 
-static void trace_actions(struct sim *w, const struct sim_node *n, const struct election_actions *actions)
+static void trace_actions(struct sim *w, const struct sim_node *n,
+			  const struct election_actions *actions)
 {
 	for (int i = 0; i < actions->count; i++) {
 		const struct election_action *a = &actions->list[i];
 
 		SIM_TRACE(w, "node  %d      -> %s %s (%s)", n->id, election_action_text(a->type),
-			  a->type == ACTION_DO ? election_op_text(a->op) : "", election_reason_text(a->reason));
+			  a->type == ACTION_DO ? election_op_text(a->op) : "",
+			  election_reason_text(a->reason));
 	}
 }
 
-static void trace_step(struct sim *w, const struct sim_node *n, const struct election_event *ev, uint8_t before)
+static void trace_step(struct sim *w, const struct sim_node *n, const struct election_event *ev,
+		       uint8_t before)
 {
 	const struct election *e = &n->core;
 
-	SIM_TRACE(w, "node  %d %s %s result %d count %d key %s post %d: %s -> %s (%s) local %lld lease %lld",
-		  n->id, election_event_text(ev->type), ev->type == ELECTION_DONE ? election_op_text(ev->op) : "",
-		  ev->result, ev->count, election_key_text(e->view.key), e->view.post, election_phase_text(before),
-		  election_phase_text(e->phase), election_reason_text(e->reason), (long long)e->now_us,
-		  (long long)e->lease_end_us);
+	SIM_TRACE(
+		w,
+		"node  %d %s %s result %d count %d key %s post %d: %s -> %s (%s) local %lld lease %lld",
+		n->id, election_event_text(ev->type),
+		ev->type == ELECTION_DONE ? election_op_text(ev->op) : "", ev->result, ev->count,
+		election_key_text(e->view.key), e->view.post, election_phase_text(before),
+		election_phase_text(e->phase), election_reason_text(e->reason),
+		(long long)e->now_us, (long long)e->lease_end_us);
 }
 
 static void count_instant(struct sim *w, struct sim_node *n)
@@ -185,7 +192,8 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 	arm_timer(w, n);
 }
 
-void shell_tell_result(struct sim *w, struct sim_node *n, uint8_t type, uint8_t op, uint8_t result, int count)
+void shell_tell_result(struct sim *w, struct sim_node *n, uint8_t type, uint8_t op, uint8_t result,
+		       int count)
 {
 	struct election_event ev = { .type = type, .op = op, .result = result, .count = count };
 
@@ -193,9 +201,11 @@ void shell_tell_result(struct sim *w, struct sim_node *n, uint8_t type, uint8_t 
 }
 
 /* To be told a little later; the count of starts and stops keeps an old answer from being taken for a new one. */
-void shell_post(struct sim *w, struct sim_node *n, int64_t delay, uint8_t type, uint8_t op, uint8_t result)
+void shell_post(struct sim *w, struct sim_node *n, int64_t delay, uint8_t type, uint8_t op,
+		uint8_t result)
 {
-	uint32_t arg = (uint32_t)type | (uint32_t)op << 8 | (uint32_t)result << 16 | (n->work.gen & 0xff) << 24;
+	uint32_t arg = (uint32_t)type | (uint32_t)op << 8 | (uint32_t)result << 16 |
+		       (n->work.gen & 0xff) << 24;
 
 	sim_schedule(w, w->now + delay, EV_TELL, n->id, n->incarnation, arg);
 }
@@ -206,7 +216,8 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 
 	if (ev->gen != n->incarnation || n->daemon != DAEMON_UP)
 		return;
-	if ((type == ELECTION_STARTED || type == ELECTION_STOPPED) && ev->arg >> 24 != (n->work.gen & 0xff))
+	if ((type == ELECTION_STARTED || type == ELECTION_STOPPED) &&
+	    ev->arg >> 24 != (n->work.gen & 0xff))
 		return;
 	/* Work that died stays unhealthy until it has been stopped, whatever the health command says. */
 	if (type == ELECTION_HEALTH && n->core.work == WORK_UP && n->work.truth == TRUTH_DOWN)
@@ -231,7 +242,8 @@ static enum election_resume judge_state_file(const struct sim_node *n)
 
 void shell_start(struct sim *w, struct sim_node *n)
 {
-	struct election_event ev = { .type = ELECTION_START, .resume = (uint8_t)judge_state_file(n) };
+	struct election_event ev = { .type = ELECTION_START,
+				     .resume = (uint8_t)judge_state_file(n) };
 
 	if (n->daemon == DAEMON_UP || !n->host_up)
 		return;

@@ -165,7 +165,8 @@ void shell_detached(struct sim *w, struct sim_node *n)
 		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
 }
 
-static void fill_op(struct sim *w, struct sim_node *n, const struct election_action *a, struct sim_txn *t)
+static void fill_op(struct sim *w, struct sim_node *n, const struct election_action *a,
+		    struct sim_txn *t)
 {
 	switch ((enum election_op)a->op) {
 	case OP_REGISTER:
@@ -210,7 +211,8 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	if (n->shell.op != OP_NONE)
 		sim_fail(w, "node %d: a transaction while another is under way", n->id);
 	if (n->client.link != LINK_ATTACHED) {
-		shell_post(w, n, 0, ELECTION_DONE, a->op, rng_chance(&w->rng, 500) ? RESULT_UNKNOWN : RESULT_CONFLICT);
+		shell_post(w, n, 0, ELECTION_DONE, a->op,
+			   rng_chance(&w->rng, 500) ? RESULT_UNKNOWN : RESULT_CONFLICT);
 		return;
 	}
 	oracle_do(w, n, a->op);
@@ -245,7 +247,8 @@ void shell_renew(struct sim *w, struct sim_node *n, bool touch)
 void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose)
 {
 	if (n->client.link != LINK_ATTACHED) {
-		shell_post(w, n, 0, purpose == FOR_SCAN ? ELECTION_CORPSES : ELECTION_PEERS, 0, RESULT_UNKNOWN);
+		shell_post(w, n, 0, purpose == FOR_SCAN ? ELECTION_CORPSES : ELECTION_PEERS, 0,
+			   RESULT_UNKNOWN);
 		return;
 	}
 	if (purpose == FOR_SCAN)
@@ -333,7 +336,8 @@ static void reply_renewal(struct sim *w, struct sim_node *n, const struct sim_re
 	n->shell.renewing = 0;
 	if (r->result == TXN_OK && proof > n->lease_proof)
 		n->lease_proof = proof;
-	shell_tell_result(w, n, ELECTION_RENEWED, 0, r->result == TXN_OK ? RESULT_OK : RESULT_CONFLICT, 0);
+	shell_tell_result(w, n, ELECTION_RENEWED, 0,
+			  r->result == TXN_OK ? RESULT_OK : RESULT_CONFLICT, 0);
 }
 
 static void reply_mark(struct sim *w, struct sim_node *n, const struct sim_request *r)
@@ -345,7 +349,8 @@ static void reply_mark(struct sim *w, struct sim_node *n, const struct sim_reque
 	s->marked_badly |= r->result != TXN_OK;
 	if (--s->marks)
 		return;
-	shell_tell_result(w, n, ELECTION_FENCED, 0, s->marked_badly ? RESULT_UNKNOWN : RESULT_OK, 0);
+	shell_tell_result(w, n, ELECTION_FENCED, 0, s->marked_badly ? RESULT_UNKNOWN : RESULT_OK,
+			  0);
 }
 
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
@@ -373,7 +378,8 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 		n->shell.corpses = r->corpses;
 		for (int i = 0; i < w->node_count; i++)
 			n->shell.router_versions[i] = r->router_versions[i];
-		shell_tell_result(w, n, ELECTION_CORPSES, 0, RESULT_OK, __builtin_popcount(r->corpses));
+		shell_tell_result(w, n, ELECTION_CORPSES, 0, RESULT_OK,
+				  __builtin_popcount(r->corpses));
 		break;
 	case FOR_PEERS:
 		n->shell.counting = 0;
@@ -431,8 +437,10 @@ void shell_fence(struct sim *w, struct sim_node *n)
 			continue;
 		w->stats.faults[FAULT_FENCE_FAILS] += fails;
 		w->stats.faults[FAULT_FENCE_HANGS] += hangs;
-		took += hangs ? w->params.fence_timeout_us : rng_range(&w->rng, MS, w->params.fence_us);
-		sim_schedule(w, w->now + took, EV_FENCE, n->id, s->fence_gen, end << 16 | (uint32_t)i);
+		took += hangs ? w->params.fence_timeout_us
+			      : rng_range(&w->rng, MS, w->params.fence_us);
+		sim_schedule(w, w->now + took, EV_FENCE, n->id, s->fence_gen,
+			     end << 16 | (uint32_t)i);
 	}
 	sim_schedule(w, w->now + took, EV_FENCE, n->id, s->fence_gen, 2u << 16);
 }
@@ -451,6 +459,7 @@ void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event 
 	} else if (end == 0) {
 		w->stats.fences++;
 		SIM_TRACE(w, "node  %d fenced node %u", n->id, target);
-		host_power_off(w, &w->nodes[target], 100 * MS + rng_range(&w->rng, 0, w->params.restart_us * 2));
+		host_power_off(w, &w->nodes[target],
+			       100 * MS + rng_range(&w->rng, 0, w->params.restart_us * 2));
 	}
 }

@@ -41,7 +41,8 @@ void lock_acquire(struct sim *w, struct sim_node *n)
 		return;
 	}
 	send_lock(w, n, REQUEST_TXN);
-	sim_schedule(w, clock_true(w, n, clock_local(w, n) + n->config.lock_timeout_us), EV_LOCK, n->id, s->lock_gen, 0);
+	sim_schedule(w, clock_true(w, n, clock_local(w, n) + n->config.lock_timeout_us), EV_LOCK,
+		     n->id, s->lock_gen, 0);
 }
 
 static void forget(struct sim *w, struct sim_node *n, int32_t uid)
@@ -117,7 +118,8 @@ void lock_on_timeout(struct sim *w, struct sim_node *n, const struct queue_event
 		shell_tell_result(w, n, ELECTION_LOCK, 0, RESULT_FAILED, 0);
 		return;
 	}
-	if (ev->gen == n->shell.lock_gen && n->daemon == DAEMON_UP && n->shell.lock == SHELL_LOCK_WAITING)
+	if (ev->gen == n->shell.lock_gen && n->daemon == DAEMON_UP &&
+	    n->shell.lock == SHELL_LOCK_WAITING)
 		end(w, n, RESULT_CONFLICT);
 }
 

@@ -57,7 +57,9 @@ void sim_fail(struct sim *w, const char *format, ...)
 
 void sim_schedule(struct sim *w, int64_t at, uint8_t type, int node, uint32_t gen, uint32_t arg)
 {
-	struct queue_event ev = { .at = at, .type = type, .node = (uint8_t)node, .gen = gen, .arg = arg };
+	struct queue_event ev = {
+		.at = at, .type = type, .node = (uint8_t)node, .gen = gen, .arg = arg
+	};
 
 	if (!queue_push(&w->queue, ev))
 		sim_fail(w, "simulator: too many events");
@@ -238,8 +240,8 @@ static void report(struct sim *w, const struct sim_options *options, uint64_t se
 		trace_dump();
 	}
 	printf("%s\n", params_text(w));
-	printf("FAILED: seed %" PRIu64 ", step %" PRId64 ", %.6f s: %s\n", seed, w->stats.steps - before,
-	       (double)w->now / 1e6, w->failure);
+	printf("FAILED: seed %" PRIu64 ", step %" PRId64 ", %.6f s: %s\n", seed,
+	       w->stats.steps - before, (double)w->now / 1e6, w->failure);
 	printf("repeat: sim --seed %" PRIu64 " --runs 1 --trace", seed);
 	if (options->nodes)
 		printf(" --nodes %d", options->nodes);
@@ -262,13 +264,15 @@ static void summary(const struct sim *w, double seconds, double cpu_seconds)
 	};
 	const struct sim_stats *s = &w->stats;
 
-	printf("%" PRId64 " runs, %" PRId64 " core steps, %" PRId64 " events in %.1f s (%.1f s of CPU): %.2f million steps/s\n",
-	       s->runs, s->steps, s->events, seconds, cpu_seconds, (double)s->steps / cpu_seconds / 1e6);
-	printf("%" PRId64 " claims, %" PRId64 " takeovers, %" PRId64 " resumed, %" PRId64 " sessions expired, %" PRId64
-	       " leaders elected, %" PRId64 " fenced\n",
+	printf("%" PRId64 " runs, %" PRId64 " core steps, %" PRId64
+	       " events in %.1f s (%.1f s of CPU): %.2f million steps/s\n",
+	       s->runs, s->steps, s->events, seconds, cpu_seconds,
+	       (double)s->steps / cpu_seconds / 1e6);
+	printf("%" PRId64 " claims, %" PRId64 " takeovers, %" PRId64 " resumed, %" PRId64
+	       " sessions expired, %" PRId64 " leaders elected, %" PRId64 " fenced\n",
 	       s->elections, s->takeovers, s->resumes, s->expiries, s->leaders, s->fences);
-	printf("%" PRId64 " transactions of unknown outcome, %" PRId64 " landed late, %" PRId64 " refused, %" PRId64
-	       " kills, %" PRId64 " stops by the guard\n",
+	printf("%" PRId64 " transactions of unknown outcome, %" PRId64 " landed late, %" PRId64
+	       " refused, %" PRId64 " kills, %" PRId64 " stops by the guard\n",
 	       s->unknown, s->late_commits, s->conflicts, s->kills, s->guard_stops);
 	printf("faults:");
 	for (int i = 0; i < FAULT_COUNT; i++)
@@ -296,8 +300,9 @@ static uint32_t parse_mutation(const char *text)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: sim [--seed S] [--runs N | --steps N] [--nodes 2..%d] [--quick] [--trace]\n"
-			"           [--frozen-hosts] [--mutate NAME]\n",
+	fprintf(stderr,
+		"usage: sim [--seed S] [--runs N | --steps N] [--nodes 2..%d] [--quick] [--trace]\n"
+		"           [--frozen-hosts] [--mutate NAME]\n",
 		NODES_MAX);
 	exit(2);
 }
@@ -305,10 +310,14 @@ static void usage(void)
 static void parse(int argc, char **argv, struct sim_options *o)
 {
 	static const struct option options[] = {
-		{ "seed", required_argument, NULL, 's' },    { "runs", required_argument, NULL, 'r' },
-		{ "steps", required_argument, NULL, 'n' },   { "nodes", required_argument, NULL, 'N' },
-		{ "mutate", required_argument, NULL, 'm' },  { "frozen-hosts", no_argument, NULL, 'f' },
-		{ "trace", no_argument, NULL, 't' },	     { "quick", no_argument, NULL, 'q' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "runs", required_argument, NULL, 'r' },
+		{ "steps", required_argument, NULL, 'n' },
+		{ "nodes", required_argument, NULL, 'N' },
+		{ "mutate", required_argument, NULL, 'm' },
+		{ "frozen-hosts", no_argument, NULL, 'f' },
+		{ "trace", no_argument, NULL, 't' },
+		{ "quick", no_argument, NULL, 'q' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
@@ -359,7 +368,8 @@ int main(int argc, char **argv)
 	for (int64_t i = 0; !failed; i++) {
 		uint64_t seed = options.seed + (uint64_t)i;
 
-		if ((options.runs && i >= options.runs) || (options.steps && world.stats.steps >= options.steps))
+		if ((options.runs && i >= options.runs) ||
+		    (options.steps && world.stats.steps >= options.steps))
 			break;
 		if (run(&world, &options, seed, false)) {
 			passed++;
@@ -368,7 +378,8 @@ int main(int argc, char **argv)
 			report(&world, &options, seed);
 		}
 	}
-	summary(&world, seconds_now(CLOCK_MONOTONIC) - begun, seconds_now(CLOCK_PROCESS_CPUTIME_ID));
+	summary(&world, seconds_now(CLOCK_MONOTONIC) - begun,
+		seconds_now(CLOCK_PROCESS_CPUTIME_ID));
 	printf("%" PRId64 " passed, %" PRId64 " failed\n", passed, failed);
 	return failed ? 1 : 0;
 }

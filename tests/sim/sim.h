@@ -94,7 +94,7 @@ enum sim_mutation {
 struct sim_options {
 	uint64_t seed;
 	int64_t runs, steps;
-	int32_t nodes; /* 0: 3 to 5, drawn */
+	int32_t nodes;	    /* 0: 3 to 5, drawn */
 	uint32_t mutations; /* bits of enum sim_mutation */
 	bool frozen_hosts, trace, quick;
 };
@@ -109,36 +109,36 @@ struct sim_server {
 	int64_t apply_at;  /* time of the last planned application */
 	int64_t lag_until; /* applies late until then */
 	int64_t report_phase;
-	uint32_t stint; /* counts crashes, isolations, heals: timers of an older stint mean nothing */
-	int32_t epoch;  /* of the leader it follows or is */
-	uint8_t state;  /* enum server_state */
-	uint8_t cut;	/* from all other servers */
+	uint32_t
+		stint; /* counts crashes, isolations, heals: timers of an older stint mean nothing */
+	int32_t epoch; /* of the leader it follows or is */
+	uint8_t state; /* enum server_state */
+	uint8_t cut;   /* from all other servers */
 };
 
 struct sim_session {
-	int64_t base;	 /* last touch the leader knows of */
-	int64_t pending; /* a touch that `reporter` will report then; 0: none */
+	int64_t base;		      /* last touch the leader knows of */
+	int64_t pending[SERVERS_MAX]; /* a touch that this server will report then; 0: none */
 	int64_t closed_zxid;
-	int32_t id; /* 0: never used */
+	int32_t id;	/* 0: never used */
 	uint32_t owner; /* connection that the leader takes requests from; 0: any */
 	uint32_t timer; /* generation */
 	int8_t node;
-	int8_t reporter;
 	uint8_t alive;
 	uint8_t closing; /* expired by the leader, not committed yet */
 };
 
 /* Server's side of a connection. */
 struct sim_conn {
-	uint64_t watch; /* CHANGED_ bits */
+	uint64_t watch;	    /* CHANGED_ bits */
 	int64_t arrival[2]; /* last one planned: towards the server, towards the node */
 	uint32_t gen;
 	int32_t session;
 	int32_t lock_wait, lock_own; /* uids of lock nodes watched */
 	int8_t server, node;
 	uint8_t open;
-	uint8_t lost;	/* closed by the client, what was on its way is lost too */
-	uint8_t busy;	/* a request waits for the leader */
+	uint8_t lost; /* closed by the client, what was on its way is lost too */
+	uint8_t busy; /* a request waits for the leader */
 	uint8_t head, count;
 	uint16_t queue[CONN_QUEUE];
 };
@@ -150,7 +150,14 @@ struct sim_entry {
 	int8_t origin;
 };
 
-enum request_type { REQUEST_PING, REQUEST_READ, REQUEST_SYNC, REQUEST_LIST, REQUEST_SCAN, REQUEST_TXN };
+enum request_type {
+	REQUEST_PING,
+	REQUEST_READ,
+	REQUEST_SYNC,
+	REQUEST_LIST,
+	REQUEST_SCAN,
+	REQUEST_TXN
+};
 
 /* What the shell wants with it. */
 enum request_purpose {
@@ -223,8 +230,8 @@ enum truth { TRUTH_DOWN, TRUTH_STARTING, TRUTH_UP, TRUTH_STOPPING };
 
 struct sim_client {
 	int64_t last_zxid, heard, spoke;
-	uint32_t conn; /* generation of the newest connection */
-	uint32_t timer; /* generation */
+	uint32_t conn;	 /* generation of the newest connection */
+	uint32_t timer;	 /* generation */
 	int32_t session; /* 0: a new one is wanted */
 	int32_t waiting; /* requests unanswered */
 	int8_t server;
@@ -256,7 +263,7 @@ struct sim_shell {
 
 struct sim_work {
 	uint32_t gen;
-	uint8_t truth; /* enum truth */
+	uint8_t truth;	 /* enum truth */
 	uint8_t telling; /* the daemon waits for STOPPED */
 };
 
@@ -311,7 +318,8 @@ struct sim_params {
 };
 
 struct sim_stats {
-	int64_t runs, steps, events, elections, takeovers, resumes, expiries, failed_starts, late_commits;
+	int64_t runs, steps, events, elections, takeovers, resumes, expiries, failed_starts,
+		late_commits;
 	int64_t conflicts, unknown, kills, guard_stops, fences, leaders, out_of_order;
 	int64_t faults[FAULT_COUNT];
 };
@@ -340,11 +348,11 @@ struct sim {
 	uint16_t request_free;
 
 	/* the oracle's own memory */
-	int64_t claim_at, last_epoch, faults_off_at, liveness_bound;
+	int64_t claim_at, key_created_at, last_epoch, faults_off_at, liveness_bound;
 	int32_t running; /* nodes whose work runs */
 	int32_t last_epoch_node;
 	int8_t named; /* since claim_at */
-	bool calm; /* faults are off */
+	bool calm;    /* faults are off */
 	int64_t calm_steps[NODES_MAX];
 	uint16_t corpses; /* when the post was taken */
 
@@ -394,6 +402,7 @@ void commit_inherited(struct sim *w);
 /* zk_session.c */
 struct sim_session *session_get(struct sim *w, int32_t id);
 int32_t session_create(struct sim *w, int node);
+int64_t session_known(struct sim *w, struct sim_session *s);
 void session_touch(struct sim *w, struct sim_session *s, int server);
 void session_server_gone(struct sim *w, int server);
 void session_server_cut(struct sim *w, int server);
@@ -404,7 +413,8 @@ void session_on_expire(struct sim *w, uint32_t slot);
 
 /* zk_conn.c: connections and requests on their way */
 struct sim_conn *conn_get(struct sim *w, int node, uint32_t gen);
-struct sim_request *request_create(struct sim *w, struct sim_node *n, uint8_t type, uint8_t purpose);
+struct sim_request *request_create(struct sim *w, struct sim_node *n, uint8_t type,
+				   uint8_t purpose);
 void request_free(struct sim *w, struct sim_request *r);
 void request_send(struct sim *w, struct sim_request *r);
 void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r);
@@ -431,8 +441,10 @@ void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event
 
 /* shell.c */
 void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event);
-void shell_tell_result(struct sim *w, struct sim_node *n, uint8_t type, uint8_t op, uint8_t result, int count);
-void shell_post(struct sim *w, struct sim_node *n, int64_t delay, uint8_t type, uint8_t op, uint8_t result);
+void shell_tell_result(struct sim *w, struct sim_node *n, uint8_t type, uint8_t op, uint8_t result,
+		       int count);
+void shell_post(struct sim *w, struct sim_node *n, int64_t delay, uint8_t type, uint8_t op,
+		uint8_t result);
 void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void shell_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void shell_start(struct sim *w, struct sim_node *n);
@@ -494,5 +506,12 @@ void oracle_start(struct sim *w, struct sim_node *n);
 /* The core is about to be told that its takeover failed. */
 void oracle_start_failed(struct sim *w, struct sim_node *n);
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op);
-void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result, int8_t post_before);
+struct sim_before {
+	int64_t key_mzxid;
+	int8_t key, post;
+};
+void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,
+		   struct sim_before before);
+/* The lease has been prolonged. */
+void oracle_lease(struct sim *w, const struct sim_node *n);
 void oracle_liveness(struct sim *w);

@@ -70,7 +70,7 @@ static enum txn_result create_key(struct sim_tree *t, uint64_t *changed)
 		return TXN_CONFLICT;
 	t->key = NAME_NONE;
 	t->key_version = 0;
-	t->key_mzxid = t->zxid;
+	t->key_czxid = t->key_mzxid = t->zxid;
 	t->lock_sequence = 0;
 	*changed |= CHANGED_KEY;
 	return TXN_OK;
@@ -143,12 +143,15 @@ static enum txn_result add_lock(struct sim_tree *t, const struct sim_txn *txn)
 	return TXN_OK;
 }
 
-static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
+static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *txn,
+				     uint64_t *changed)
 {
 	if (t->alive[txn->node] && t->alive[txn->node] != txn->session)
 		return TXN_CONFLICT;
-	if (!t->alive[txn->node])
+	if (!t->alive[txn->node]) {
+		t->alive_zxid[txn->node] = t->zxid;
 		*changed |= CHANGED_ALIVE(txn->node);
+	}
 	t->alive[txn->node] = txn->session;
 	set_router(t, txn->node, txn->router);
 	return TXN_OK;
@@ -225,7 +228,8 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 	return TXN_CONFLICT;
 }
 
-enum txn_result tree_apply(struct sim_tree *t, const struct sim_txn *txn, int64_t zxid, uint64_t *ret_changed)
+enum txn_result tree_apply(struct sim_tree *t, const struct sim_txn *txn, int64_t zxid,
+			   uint64_t *ret_changed)
 {
 	*ret_changed = 0;
 	t->zxid = zxid;

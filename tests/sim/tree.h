@@ -14,19 +14,19 @@ enum { NAME_STRANGER = 100, NAME_NONE = -1, NAME_JUNK = -2, NAME_MISSING = -3 };
 
 enum txn_type {
 	TXN_NOP,
-	TXN_REGISTER,	 /* node, session, router */
+	TXN_REGISTER, /* node, session, router */
 	TXN_CREATE_KEY,
-	TXN_SET_KEY,	 /* value, version; -1: any */
-	TXN_CLAIM,	 /* node, version, uid */
-	TXN_ENTER,	 /* node, session, version, epoch */
-	TXN_LEAVE,	 /* node, session, value: enum leave */
-	TXN_RENEW,	 /* node */
-	TXN_ROUTER,	 /* node, router */
-	TXN_LOCK,	 /* node, session, uid */
-	TXN_UNLOCK,	 /* uid */
-	TXN_UNLOCK_OWN,	 /* session: what an earlier process left */
-	TXN_MARK,	 /* node, version: of the router state */
-	TXN_CLOSE,	 /* session */
+	TXN_SET_KEY,	/* value, version; -1: any */
+	TXN_CLAIM,	/* node, version, uid */
+	TXN_ENTER,	/* node, session, version, epoch */
+	TXN_LEAVE,	/* node, session, value: enum leave */
+	TXN_RENEW,	/* node */
+	TXN_ROUTER,	/* node, router */
+	TXN_LOCK,	/* node, session, uid */
+	TXN_UNLOCK,	/* uid */
+	TXN_UNLOCK_OWN, /* session: what an earlier process left */
+	TXN_MARK,	/* node, version: of the router state */
+	TXN_CLOSE,	/* session */
 	TXN_DELETE_KEY,
 	TXN_DRAIN,	 /* node, value */
 	TXN_MAINTENANCE, /* value */
@@ -48,7 +48,8 @@ struct tree_lock {
 };
 
 struct sim_tree {
-	int64_t zxid, key_mzxid, post_epoch;
+	int64_t zxid, key_czxid, key_mzxid, post_epoch;
+	int64_t alive_zxid[NODES_MAX]; /* when it came */
 	int32_t key_version, post_session, lock_sequence, lock_count;
 	int32_t alive[NODES_MAX]; /* session, 0: none */
 	int32_t router_version[NODES_MAX];
@@ -70,7 +71,8 @@ struct sim_tree {
 #define CHANGED_ANY_DRAIN (UINT64_C(0xffff) << 24)
 
 void tree_init(struct sim_tree *t);
-enum txn_result tree_apply(struct sim_tree *t, const struct sim_txn *txn, int64_t zxid, uint64_t *ret_changed);
+enum txn_result tree_apply(struct sim_tree *t, const struct sim_txn *txn, int64_t zxid,
+			   uint64_t *ret_changed);
 
 /* Position of a lock node, -1: not there; ret_before: the uid it has to wait for, 0: none. */
 int tree_find_lock(const struct sim_tree *t, int32_t uid, int32_t *ret_before);

@@ -158,12 +158,14 @@ void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *
 		shell_post(w, n, 0, ELECTION_STOPPED, 0, RESULT_OK);
 		/* Whatever was wrong with it goes with it. */
 		if (!n->core.healthy)
-			shell_post(w, n, rng_range(&w->rng, MS, 2 * SEC), ELECTION_HEALTH, 0, RESULT_OK);
+			shell_post(w, n, rng_range(&w->rng, MS, 2 * SEC), ELECTION_HEALTH, 0,
+				   RESULT_OK);
 		return;
 	}
 	if (ev->arg == WORK_STARTED)
 		set_truth(w, n, TRUTH_UP);
-	shell_post(w, n, 0, ELECTION_STARTED, 0, ev->arg == WORK_STARTED ? RESULT_OK : RESULT_FAILED);
+	shell_post(w, n, 0, ELECTION_STARTED, 0,
+		   ev->arg == WORK_STARTED ? RESULT_OK : RESULT_FAILED);
 }
 
 bool guard_extend(struct sim *w, struct sim_node *n, int64_t end_local)
@@ -171,6 +173,7 @@ bool guard_extend(struct sim *w, struct sim_node *n, int64_t end_local)
 	if (n->guard.acted)
 		return false;
 	n->guard.end_local = end_local;
+	oracle_lease(w, n);
 	guard_arm(w, n);
 	return true;
 }

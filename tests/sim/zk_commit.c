@@ -46,7 +46,8 @@ static void plan_entry(struct sim *w, struct sim_entry *e, int s, uint64_t chang
 	if (e->at[s] < sv->apply_at)
 		e->at[s] = sv->apply_at;
 	sv->apply_at = e->at[s];
-	if (e->at[s] > w->now && ((e->origin == s && e->request >= 0) || (changed & watched_at(w, s))))
+	if (e->at[s] > w->now &&
+	    ((e->origin == s && e->request >= 0) || (changed & watched_at(w, s))))
 		sim_schedule(w, e->at[s], EV_APPLY, 0, sv->stint, (uint32_t)s);
 }
 
@@ -67,7 +68,9 @@ static void make_room(struct sim *w)
 enum txn_result commit_txn(struct sim *w, const struct sim_txn *txn, int32_t request, int origin)
 {
 	struct sim_entry *e = &w->log[w->log_end % LOG_MAX];
-	int8_t post_before = w->tree.post;
+	struct sim_before before = { .key_mzxid = w->tree.key_mzxid,
+				     .key = w->tree.key,
+				     .post = w->tree.post };
 	enum txn_result result;
 	uint64_t changed;
 
@@ -82,7 +85,7 @@ enum txn_result commit_txn(struct sim *w, const struct sim_txn *txn, int32_t req
 		plan_entry(w, e, s, changed);
 	if (txn->type == TXN_CLOSE)
 		session_closed(w, txn->session);
-	oracle_commit(w, txn, result, post_before);
+	oracle_commit(w, txn, result, before);
 	if (w->leader >= 0)
 		server_advance(w, w->leader);
 	return result;
@@ -97,9 +100,11 @@ static bool may_commit(struct sim *w, const struct sim_request *r)
 
 static void trace_commit(struct sim *w, const struct sim_request *r, enum txn_result result)
 {
-	static const char *const texts[] = { "nop",   "register", "create key", "set key", "claim",	 "enter",
-					     "leave", "renew",	  "router",	"lock",	   "unlock",	 "unlock own",
-					     "mark",  "close",	  "delete key", "drain",   "maintenance" };
+	static const char *const texts[] = { "nop",	   "register", "create key", "set key",
+					     "claim",	   "enter",    "leave",	     "renew",
+					     "router",	   "lock",     "unlock",     "unlock own",
+					     "mark",	   "close",    "delete key", "drain",
+					     "maintenance" };
 
 	SIM_TRACE(w, "zk    node %d: %s %s, zxid %lld", r->node, texts[r->txn.type],
 		  result == TXN_OK ? "committed" : "refused", (long long)w->zxid);
@@ -140,7 +145,8 @@ void commit_on_event(struct sim *w, uint32_t request)
 			conn_close_by_server(w, c, false);
 		return;
 	}
-	here = w->servers[c->server].epoch == w->epoch && w->servers[c->server].state >= SERVER_FOLLOWING;
+	here = w->servers[c->server].epoch == w->epoch &&
+	       w->servers[c->server].state >= SERVER_FOLLOWING;
 	if (!came_through(w, r, c->server))
 		r->proposed = 0;
 	if (!server_can_commit(w) || !r->proposed) {
@@ -219,7 +225,8 @@ void commit_inherited(struct sim *w)
 		/* What had not reached the old leader yet is subject to its check of the session. */
 		bool valid = r->stage == STAGE_PROPOSED ? may_commit(w, r) : s && s->alive;
 
-		if (more && valid && r->proposed && r->epoch == w->epoch - 1 && r->type == REQUEST_TXN) {
+		if (more && valid && r->proposed && r->epoch == w->epoch - 1 &&
+		    r->type == REQUEST_TXN) {
 			w->stats.late_commits++;
 			trace_commit(w, r, commit_txn(w, &r->txn, -1, w->leader));
 			more = rng_chance(&w->rng, 700);

@@ -98,7 +98,8 @@ void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r)
 		}
 	}
 	r->stage = STAGE_REPLY;
-	sim_schedule(w, conn_arrival(w, c, DOWN), EV_REPLY, r->node, r->gen, (uint32_t)(r - w->requests));
+	sim_schedule(w, conn_arrival(w, c, DOWN), EV_REPLY, r->node, r->gen,
+		     (uint32_t)(r - w->requests));
 	conn_pump(w, c);
 }
 
@@ -218,7 +219,8 @@ void conn_arrive(struct sim *w, uint32_t request)
 	if (c->count == CONN_QUEUE)
 		sim_fail(w, "simulator: too many requests on one connection");
 	if (w->path_cut[r->node][c->server][UP] > w->now) {
-		sim_schedule(w, w->path_cut[r->node][c->server][UP], EV_ARRIVE, r->node, 0, request);
+		sim_schedule(w, w->path_cut[r->node][c->server][UP], EV_ARRIVE, r->node, 0,
+			     request);
 		return;
 	}
 	r->stage = STAGE_QUEUED;
@@ -298,7 +300,8 @@ void conn_tell_watches(struct sim *w, int server, uint64_t changed)
 		if (!fired)
 			continue;
 		c->watch &= ~fired;
-		sim_schedule(w, conn_arrival(w, c, DOWN), EV_WATCH, n, c->gen, parts_of(&w->servers[server].tree, fired));
+		sim_schedule(w, conn_arrival(w, c, DOWN), EV_WATCH, n, c->gen,
+			     parts_of(&w->servers[server].tree, fired));
 	}
 }
 
@@ -311,7 +314,8 @@ void conn_on_connect(struct sim *w, const struct queue_event *ev)
 	if (!c || c->lost)
 		return;
 	if (w->path_cut[ev->node][c->server][UP] > w->now) {
-		sim_schedule(w, w->path_cut[ev->node][c->server][UP], EV_CONNECT, ev->node, ev->gen, ev->arg);
+		sim_schedule(w, w->path_cut[ev->node][c->server][UP], EV_CONNECT, ev->node, ev->gen,
+			     ev->arg);
 		return;
 	}
 	sv = &w->servers[c->server];

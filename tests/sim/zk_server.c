@@ -121,7 +121,8 @@ static void take_snapshot(struct sim *w, int s)
 
 static void plan_join(struct sim *w, int s)
 {
-	sim_schedule(w, w->now + rng_range(&w->rng, MS, 300 * MS), EV_JOIN, 0, w->servers[s].stint, (uint32_t)s);
+	sim_schedule(w, w->now + rng_range(&w->rng, MS, 300 * MS), EV_JOIN, 0, w->servers[s].stint,
+		     (uint32_t)s);
 }
 
 static void on_join(struct sim *w, int s)
@@ -250,8 +251,8 @@ static void plan_doubts(struct sim *w, int s)
 	int64_t late = rng_range(&w->rng, 50 * MS, OLD_SERVER_US);
 
 	sim_schedule(w, w->now + late, EV_RESIGN, 0, w->servers[s].stint, (uint32_t)s);
-	late = rng_chance(&w->rng, 500) ? rng_range(&w->rng, 20 * MS, 500 * MS) :
-					  rng_range(&w->rng, 50 * MS, OLD_SERVER_US);
+	late = rng_chance(&w->rng, 500) ? rng_range(&w->rng, 20 * MS, 500 * MS)
+					: rng_range(&w->rng, 50 * MS, OLD_SERVER_US);
 	if (w->leader >= 0 && !server_can_commit(w)) {
 		sim_schedule(w, w->now + late, EV_LEADER_LOST, 0, (uint32_t)w->epoch, 0);
 		sim_schedule(w, w->now + OLD_SERVER_US, EV_RESIGN, 0, w->servers[w->leader].stint,
@@ -303,7 +304,8 @@ void server_start(struct sim *w)
 	w->epoch = 1;
 	for (int s = 0; s < w->server_count; s++) {
 		take_snapshot(w, s);
-		w->servers[s].report_phase = rng_range(&w->rng, 0, w->params.tick_us / 2) - SEC * 10;
+		w->servers[s].report_phase = rng_range(&w->rng, 0, w->params.tick_us / 2) -
+					     SEC * 10;
 		w->servers[s].state = s == w->leader ? SERVER_LEADING : SERVER_FOLLOWING;
 	}
 }

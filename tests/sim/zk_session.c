@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include <string.h>
+
 /*
  * Sessions. The leader expires one between T and T + tick after the last touch it knows of. It knows of a touch at a
  * follower only when that follower reports, every half tick; what an isolated follower has not reported yet is lost. The
@@ -14,14 +16,23 @@ struct sim_session *session_get(struct sim *w, int32_t id)
 	return id && s->id == id ? s : NULL;
 }
 
-/* A report that was due and went through has become knowledge. */
+/* Reports that were due and went through have become knowledge. */
 static void settle(struct sim *w, struct sim_session *s)
 {
-	if (!s->pending || s->pending > w->now)
-		return;
-	if (s->pending > s->base)
-		s->base = s->pending;
-	s->pending = 0;
+	for (int i = 0; i < w->server_count; i++) {
+		if (!s->pending[i] || s->pending[i] > w->now)
+			continue;
+		if (s->pending[i] > s->base)
+			s->base = s->pending[i];
+		s->pending[i] = 0;
+	}
+}
+
+/* The last touch that the leader knows of by now. */
+int64_t session_known(struct sim *w, struct sim_session *s)
+{
+	settle(w, s);
+	return s->base;
 }
 
 /* Leaders look at buckets of one tick. */
@@ -50,39 +61,35 @@ void session_touch(struct sim *w, struct sim_session *s, int server)
 		s->base = w->now;
 		return;
 	}
-	/* Two servers with something to report: the later word counts, which is the weaker assumption. */
-	s->pending = w->now - (w->now - sv->report_phase) % period + period;
-	if (!server_linked(w, server))
-		s->pending = NEVER;
-	s->reporter = (int8_t)server;
+	s->pending[server] = NEVER;
+	if (server_linked(w, server))
+		s->pending[server] = w->now - (w->now - sv->report_phase) % period + period;
+}
+
+static void lose_reports(struct sim *w, int server, int64_t until)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct sim_session *s = &w->sessions[i];
+
+		if (!s->alive)
+			continue;
+		settle(w, s);
+		for (int k = 0; k < w->server_count; k++)
+			if (s->pending[k] && (k == server || server == w->leader))
+				s->pending[k] = until;
+	}
 }
 
 /* The server lost its life or gave up on its leader: what it had not reported is lost. */
 void session_server_gone(struct sim *w, int server)
 {
-	for (int i = 0; i < SESSIONS_MAX; i++) {
-		struct sim_session *s = &w->sessions[i];
-
-		if (!s->alive || !s->pending)
-			continue;
-		settle(w, s);
-		if (s->reporter == server || server == w->leader)
-			s->pending = 0;
-	}
+	lose_reports(w, server, 0);
 }
 
 /* A link stalls: the reports wait, at this follower, or at all if it is the leader. */
 void session_server_cut(struct sim *w, int server)
 {
-	for (int i = 0; i < SESSIONS_MAX; i++) {
-		struct sim_session *s = &w->sessions[i];
-
-		if (!s->alive || !s->pending)
-			continue;
-		settle(w, s);
-		if (s->pending && (s->reporter == server || server == w->leader))
-			s->pending = NEVER;
-	}
+	lose_reports(w, server, NEVER);
 }
 
 /* The leader's pings, which waited in the link as well, are answered before anything that was sent after them. */
@@ -91,8 +98,10 @@ void session_server_linked(struct sim *w, int server)
 	for (int i = 0; i < SESSIONS_MAX; i++) {
 		struct sim_session *s = &w->sessions[i];
 
-		if (s->alive && s->pending == NEVER && s->reporter == server)
-			s->base = w->now;
+		if (!s->alive || s->pending[server] != NEVER)
+			continue;
+		s->base = w->now;
+		s->pending[server] = 0;
 	}
 }
 
@@ -104,7 +113,7 @@ void session_new_leader(struct sim *w)
 		if (!s->alive)
 			continue;
 		s->base = w->now;
-		s->pending = 0;
+		memset(s->pending, 0, sizeof(s->pending));
 		s->closing = 0;
 		s->owner = 0;
 		plan_expiry(w, s, deadline(w, s));
