@@ -298,3 +298,48 @@ def test_catalog(site):
     entry = site_entry(holder, type('Ever', (), {'wall_us': 0}), 'primary')
     text = holder.run('journalctl', '--catalog', f'MESSAGE_ID={entry["MESSAGE_ID"]}', '--no-pager').stdout
     assert '-- Subject:' in text or '░░ Subject:' in text, text
+
+
+def test_address_in_use(site):
+    """Somebody else has the address: the takeover fails, is undone, and another node gets its chance."""
+    holder = site.wait_holder()
+    target = others(site, holder)[0]
+    moment = Moment()
+    # A stranger who answers only the one that takes over: it must see it.
+    target.shell('mkdir -p /run/systemd/system/floating-ip@vip.service.d; printf "[Service]\\nEnvironment=PROBE=300\\n" '
+                 '>/run/systemd/system/floating-ip@vip.service.d/t.conf; systemctl daemon-reload')
+    answering = f'ip address add {ADDRESS}/32 dev lo'
+    site.client_host.run('sh', '-c', f'sysctl -q -w net.ipv4.conf.all.arp_ignore=0; {answering}')
+    try:
+        site.keys.set('/primary_node', target.name.encode())
+        site.story(target, moment, 'takeover_failed', 'relinquished', 'penalty')
+        assert f' {ADDRESS}/' not in target.addresses()
+    finally:
+        site.client_host.run('ip', 'address', 'del', f'{ADDRESS}/32', 'dev', 'lo')
+        target.shell('rm -r /run/systemd/system/floating-ip@vip.service.d; systemctl daemon-reload')
+    site.wait_holder()
+
+
+def run_time(pid):
+    """Processor time in s, and voluntary switches, of a process on this host."""
+    with open(f'/proc/{pid}/schedstat', encoding='ascii') as file:
+        seconds = int(file.read().split()[0]) / 1e9
+    with open(f'/proc/{pid}/status', encoding='ascii') as file:
+        fields = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
+    return seconds, int(fields['voluntary_ctxt_switches']), int(fields['VmRSS'].split()[0]), int(fields['RssAnon'].split()[0])
+
+
+def test_cost(site):
+    """What an idle secondary and a primary take, as services. The bounds are for machines of any load."""
+    holder = site.wait_holder()
+    pids = {'primary': holder.host_pid(), 'secondary': others(site, holder)[0].host_pid(),
+            'guard': holder.host_pid('primaryd-guard.service')}
+    before = {name: run_time(pid) for name, pid in pids.items()}
+    window_s = 10
+    time.sleep(window_s)  # the window that is measured
+    for name, pid in pids.items():
+        seconds, switches, rss, anonymous = run_time(pid)
+        share = 100 * (seconds - before[name][0]) / window_s
+        print(f'{name}: {share:.3f} % of a core, {(switches - before[name][1]) / window_s:.1f} wake-ups/s, '
+              f'RSS {rss} KiB ({anonymous} KiB of its own)')
+        assert share < {'primary': 1.5, 'secondary': 0.5, 'guard': 0.05}[name]
