@@ -67,7 +67,10 @@ static void pause_host(struct sim *w, struct sim_node *n)
 	host_pause(w, n, rng_range(&w->rng, MS, longest), rng_chance(&w->rng, 500));
 }
 
-/* Only without work: a host that sleeps with work up and wakes after its lease is the stated impossible case. */
+/*
+ * Only without work: a host that sleeps with work up and wakes after its lease is the stated
+ * impossible case.
+ */
 static void suspend_host(struct sim *w, struct sim_node *n)
 {
 	if (n->work.truth != TRUTH_DOWN && !w->options->frozen_hosts)
@@ -188,7 +191,10 @@ void chaos_on_event(struct sim *w)
 		     EV_CHAOS, 0, 0, 0);
 }
 
-/* Something goes wrong at the very moment of a transaction: when it is sent, when it commits, when it is answered. */
+/*
+ * Something goes wrong at the very moment of a transaction: when it is sent, when it commits, when
+ * it is answered.
+ */
 void chaos_ambush(struct sim *w, struct sim_node *n)
 {
 	static const enum sim_fault kinds[] = {

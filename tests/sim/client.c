@@ -2,8 +2,9 @@
 #include "sim.h"
 
 /*
- * The client library in a node: connects to one server after the other, pings after T/3 of silence, takes the connection for
- * lost after 2T/3, and learns of an expired session only when it has reached a server again.
+ * The client library in a node: connects to one server after the other, pings after T/3 of silence,
+ * takes the connection for lost after 2T/3, and learns of an expired session only when it has
+ * reached a server again.
  */
 
 int64_t path_latency(struct sim *w)

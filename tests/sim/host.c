@@ -2,7 +2,8 @@
 #include "sim.h"
 
 /*
- * Hosts and their clocks. A local clock is true time, shifted and drifting; a paused virtual machine may lose time besides.
+ * Hosts and their clocks. A local clock is true time, shifted and drifting; a paused virtual
+ * machine may lose time besides.
  */
 
 static int64_t shown_at(const struct sim_node *n, int64_t at)

@@ -2,10 +2,14 @@
 #include "sim.h"
 
 /*
- * The judge. It looks at the truth of the world: which work runs, what is committed, when a renewal that did commit was sent.
+ * The judge. It looks at the truth of the world: which work runs, what is committed, when a renewal
+ * that did commit was sent.
  */
 
-/* The work is to be down at the end of the lease; a pause of the host may have spent half of the margin. */
+/*
+ * The work is to be down at the end of the lease; a pause of the host may have spent half of the
+ * margin.
+ */
 static void check_late(struct sim *w, const struct sim_node *n)
 {
 	int64_t late = clock_local(w, n) - n->guard.end_local;
@@ -77,10 +81,8 @@ void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 void oracle_start(struct sim *w, struct sim_node *n)
 {
 	if (w->corpses & corpses(w))
-		sim_fail(
-			w,
-			"node %d starts its work, nodes that died acting (bits %#x) are left as they are",
-			n->id, (unsigned)(w->corpses & corpses(w)));
+		sim_fail(w, "node %d starts its work, the dead (bits %#x) are left as they are",
+			 n->id, (unsigned)(w->corpses & corpses(w)));
 	check_epoch(w, n);
 	if (w->tree.post != (int8_t)n->id || w->tree.post_session != n->client.session)
 		sim_fail(w, "node %d starts its work without the post", n->id);
@@ -92,8 +94,8 @@ void oracle_start(struct sim *w, struct sim_node *n)
 }
 
 /*
- * Even if its server were cut off from the leader at this very moment, the leader would not expire the session before the lease
- * ends. (A new leader only prolongs it.)
+ * Even if its server were cut off from the leader at this very moment, the leader would not expire
+ * the session before the lease ends. (A new leader only prolongs it.)
  */
 void oracle_lease(struct sim *w, const struct sim_node *n)
 {
@@ -126,8 +128,9 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 }
 
 /*
- * Who enters did so after the transition delay: nobody who began to contend before the claim, and was not held up since, still
- * waits for the lock. (Those who were held up are stopped by the version check.)
+ * Who enters did so after the transition delay: nobody who began to contend before the claim, and
+ * was not held up since, still waits for the lock. (Those who were held up are stopped by the
+ * version check.)
  */
 static void check_contenders(struct sim *w, int node)
 {
@@ -138,10 +141,9 @@ static void check_contenders(struct sim *w, int node)
 			continue;
 		if (n->shell.lock_began < w->claim_at && n->disturbed < n->shell.lock_began &&
 		    w->nodes[node].await_at >= w->claim_at)
-			sim_fail(
-				w,
-				"node %d enters while node %d still waits for the lock from before the claim",
-				node, i);
+			sim_fail(w,
+				 "node %d enters, node %d waits for the lock from before the claim",
+				 node, i);
 	}
 }
 
@@ -159,8 +161,9 @@ static void check_post_gone(struct sim *w, int node, uint8_t by)
 }
 
 /*
- * A claim takes the place of nobody who was alive when he was named and has been ever since. (A key that an operator deletes
- * begins anew with version 0: what was remembered before may fit again. It costs an election, no more.)
+ * A claim takes the place of nobody who was alive when he was named and has been ever since. (A key
+ * that an operator deletes begins anew with version 0: what was remembered before may fit again. It
+ * costs an election, no more.)
  */
 static void check_claim(struct sim *w, const struct sim_txn *txn, struct sim_before before)
 {
@@ -172,7 +175,10 @@ static void check_claim(struct sim *w, const struct sim_txn *txn, struct sim_bef
 			 before.key);
 }
 
-/* The key may have been deleted and made again with the same version: that is seen before the work starts. */
+/*
+ * The key may have been deleted and made again with the same version: that is seen before the work
+ * starts.
+ */
 static void check_enter(struct sim *w, const struct sim_txn *txn)
 {
 	if (w->tree.key != txn->node && w->tree.key_czxid <= txn->epoch)
@@ -242,17 +248,14 @@ void oracle_liveness(struct sim *w)
 		primaries++;
 		if (n->work.truth != TRUTH_UP || w->tree.post != i || w->tree.key != i ||
 		    w->tree.router[i] != 'p')
-			sim_fail(
-				w,
-				"not live: node %d is primary, but work %d, post %d, key %d, router state '%c'",
-				i, n->work.truth, w->tree.post, w->tree.key, w->tree.router[i]);
+			sim_fail(w,
+				 "not live: primary %d, work %d, post %d, key %d, router state %c",
+				 i, n->work.truth, w->tree.post, w->tree.key, w->tree.router[i]);
 	}
 	if (primaries != (candidates ? 1 : 0))
-		sim_fail(
-			w,
-			"not live: %d primaries, %d candidates, key %d, post %d, %.1f s after the last fault",
-			primaries, candidates, w->tree.key, w->tree.post,
-			(double)w->liveness_bound / 1e6);
+		sim_fail(w, "not live: %d primaries, %d candidates, key %d, post %d after %.1f s",
+			 primaries, candidates, w->tree.key, w->tree.post,
+			 (double)w->liveness_bound / 1e6);
 	if (w->tree.lock_count)
 		sim_fail(w, "not live: %d lock nodes are left over", w->tree.lock_count);
 }

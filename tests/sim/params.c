@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a run draws before it begins: every run has its own timing, its own set of faults and their rates. */
+/*
+ * What a run draws before it begins: every run has its own timing, its own set of faults and their
+ * rates.
+ */
 
 static int64_t draw_session_us(struct sim *w)
 {
@@ -113,17 +116,17 @@ const char *params_text(const struct sim *w)
 	const struct sim_params *p = &w->params;
 	const struct election_config *c = &w->nodes[0].config;
 
-	snprintf(
-		text, sizeof(text),
-		"%d nodes, %d servers, T %lld ms, tick %lld ms, latency %lld us, lock-timeout %lld ms, "
-		"transition-delay %lld ms, handover %lld ms, penalty %lld ms, acquire-delay %lld ms, relinquish %lld ms, "
-		"lease-timeout %lld ms, fence %d",
-		w->node_count, w->server_count, (long long)(p->session_us / MS),
-		(long long)(p->tick_us / MS), (long long)p->latency_us,
-		(long long)(c->lock_timeout_us / MS), (long long)(c->transition_delay_us / MS),
-		(long long)(c->handover_timeout_us / MS), (long long)(c->penalty_us / MS),
-		(long long)(c->acquire_delay_us / MS), (long long)(c->relinquish_timeout_us / MS),
-		(long long)(c->lease_timeout_us / MS), p->fence_exists);
+	snprintf(text, sizeof(text),
+		 "%d nodes, %d servers, T %lld ms, tick %lld ms, latency %lld us, "
+		 "lock-timeout %lld ms, transition-delay %lld ms, handover %lld ms, "
+		 "penalty %lld ms, acquire-delay %lld ms, relinquish %lld ms, "
+		 "lease-timeout %lld ms, fence %d",
+		 w->node_count, w->server_count, (long long)(p->session_us / MS),
+		 (long long)(p->tick_us / MS), (long long)p->latency_us,
+		 (long long)(c->lock_timeout_us / MS), (long long)(c->transition_delay_us / MS),
+		 (long long)(c->handover_timeout_us / MS), (long long)(c->penalty_us / MS),
+		 (long long)(c->acquire_delay_us / MS), (long long)(c->relinquish_timeout_us / MS),
+		 (long long)(c->lease_timeout_us / MS), p->fence_exists);
 	return text;
 }
 
@@ -145,8 +148,9 @@ static int64_t penalty_left_us(const struct sim *w)
 }
 
 /*
- * The bound of liveness: what is under way ends by its timeouts, sessions of before expire (T + tick), the servers find a
- * leader, penalties are served, and then one contention with one takeover, all that twice.
+ * The bound of liveness: what is under way ends by its timeouts, sessions of before expire (T +
+ * tick), the servers find a leader, penalties are served, and then one contention with one
+ * takeover, all that twice.
  */
 int64_t params_liveness_us(const struct sim *w)
 {

@@ -4,8 +4,8 @@
 #include <string.h>
 
 /*
- * The shell around one core: events in, actions carried out, the state file written in between, the timer armed after. No
- * action calls back into the core: every answer is an event of its own.
+ * The shell around one core: events in, actions carried out, the state file written in between, the
+ * timer armed after. No action calls back into the core: every answer is an event of its own.
  */
 
 #define INSTANT_STEPS_MAX 60
@@ -61,7 +61,9 @@ static void persist(struct sim *w, struct sim_node *n)
 		.epoch = e->epoch,
 		.session = n->client.session,
 	};
-	/* A state without a lease says nothing about work of before: the guard keeps what it knows. */
+	/*
+	 * A state without a lease says nothing about work of before: the guard keeps what it knows.
+	 */
 	if (e->lease_end_us && e->lease_end_us != n->guard.end_local &&
 	    !guard_extend(w, n, e->lease_end_us) && e->work == WORK_UP)
 		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
@@ -141,14 +143,12 @@ static void trace_step(struct sim *w, const struct sim_node *n, const struct ele
 {
 	const struct election *e = &n->core;
 
-	SIM_TRACE(
-		w,
-		"node  %d %s %s result %d count %d key %s post %d: %s -> %s (%s) local %lld lease %lld",
-		n->id, election_event_text(ev->type),
-		ev->type == ELECTION_DONE ? election_op_text(ev->op) : "", ev->result, ev->count,
-		election_key_text(e->view.key), e->view.post, election_phase_text(before),
-		election_phase_text(e->phase), election_reason_text(e->reason),
-		(long long)e->now_us, (long long)e->lease_end_us);
+	SIM_TRACE(w, "node  %d %s %s %d, %d; key %s, post %d: %s -> %s (%s) at %lld lease %lld",
+		  n->id, election_event_text(ev->type),
+		  ev->type == ELECTION_DONE ? election_op_text(ev->op) : "", ev->result, ev->count,
+		  election_key_text(e->view.key), e->view.post, election_phase_text(before),
+		  election_phase_text(e->phase), election_reason_text(e->reason),
+		  (long long)e->now_us, (long long)e->lease_end_us);
 }
 
 static void count_instant(struct sim *w, struct sim_node *n)
@@ -200,7 +200,10 @@ void shell_tell_result(struct sim *w, struct sim_node *n, uint8_t type, uint8_t 
 	shell_tell(w, n, &ev);
 }
 
-/* To be told a little later; the count of starts and stops keeps an old answer from being taken for a new one. */
+/*
+ * To be told a little later; the count of starts and stops keeps an old answer from being taken for
+ * a new one.
+ */
 void shell_post(struct sim *w, struct sim_node *n, int64_t delay, uint8_t type, uint8_t op,
 		uint8_t result)
 {
@@ -219,7 +222,10 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 	if ((type == ELECTION_STARTED || type == ELECTION_STOPPED) &&
 	    ev->arg >> 24 != (n->work.gen & 0xff))
 		return;
-	/* Work that died stays unhealthy until it has been stopped, whatever the health command says. */
+	/*
+	 * Work that died stays unhealthy until it has been stopped, whatever the health command
+	 * says.
+	 */
 	if (type == ELECTION_HEALTH && n->core.work == WORK_UP && n->work.truth == TRUTH_DOWN)
 		result = RESULT_FAILED;
 	if (type == ELECTION_STARTED && result != RESULT_OK)

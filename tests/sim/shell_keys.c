@@ -2,8 +2,8 @@
 #include "sim.h"
 
 /*
- * What the shell asks of ZooKeeper, and the mirror it keeps: a part is known from the answer of a read that set a watch until
- * that watch fires.
+ * What the shell asks of ZooKeeper, and the mirror it keeps: a part is known from the answer of a
+ * read that set a watch until that watch fires.
  */
 
 static bool mutated(const struct sim *w, enum sim_mutation m)
@@ -137,7 +137,10 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 	shell_read(w, n, PARTS_ALL & ~PART_ALIVE, true);
 }
 
-/* Everything under way ends without an answer; the core hears of it before or after it hears of the connection. */
+/*
+ * Everything under way ends without an answer; the core hears of it before or after it hears of the
+ * connection.
+ */
 void shell_detached(struct sim *w, struct sim_node *n)
 {
 	struct sim_shell *s = &n->shell;
@@ -258,7 +261,10 @@ void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose)
 	request_send(w, request_create(w, n, REQUEST_SCAN, purpose));
 }
 
-/* The router state follows the phase. Takeover and secondary are written by the transactions that bring them about. */
+/*
+ * The router state follows the phase. Takeover and secondary are written by the transactions that
+ * bring them about.
+ */
 void shell_publish(struct sim *w, struct sim_node *n)
 {
 	char want = election_router_state(&n->config, &n->core)[0];

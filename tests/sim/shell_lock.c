@@ -2,8 +2,9 @@
 #include "sim.h"
 
 /*
- * The contention lock as lib/ keeps it: one sequential node, created and listed in one flush, a watch on the predecessor, a
- * bound from the sending of the create, and the removal of what is not wanted any more, repeated after every reconnect.
+ * The contention lock as lib/ keeps it: one sequential node, created and listed in one flush, a
+ * watch on the predecessor, a bound from the sending of the create, and the removal of what is not
+ * wanted any more, repeated after every reconnect.
  */
 
 static void send_lock(struct sim *w, struct sim_node *n, enum request_type type)
@@ -123,7 +124,10 @@ void lock_on_timeout(struct sim *w, struct sim_node *n, const struct queue_event
 		end(w, n, RESULT_CONFLICT);
 }
 
-/* What is not wanted any more is searched for again; a process that came back removes what the one before left. */
+/*
+ * What is not wanted any more is searched for again; a process that came back removes what the one
+ * before left.
+ */
 void lock_attached(struct sim *w, struct sim_node *n, bool fresh)
 {
 	struct sim_shell *s = &n->shell;

@@ -1,30 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The simulator: three to seven real cores (the objects that ship) in a model of the world, in simulated time, from one seed.
+ * The simulator: three to seven real cores (the objects that ship) in a model of the world, in
+ * simulated time, from one seed.
  *
  *   sim --runs 1000                 a thousand runs, seeds 1 to 1000
  *   sim --steps 20000000            as many runs as it takes
  *   sim --seed 17 --runs 1 --trace  what happened in run 17
  *
- * What is modelled, and as what:
- *   zk_server, zk_commit   one log that a quorum agrees on; servers apply it late; leaders die, are isolated, are replaced; an
- *                          isolated leader or follower answers reads, pings and (the leader) syncs for up to 5 s
- *   zk_session             expiry T to T + tick after the last touch that the leader knows of; followers report every half tick
- *   zk_conn, client        FIFO connections, silent and one-way cuts, late landing of what was sent, one-shot watches that
- *                          precede the reply of the write that fired them; an expired session is learnt of on re-attaching
- *   tree                   the keys: versions, ephemerals, sequence nodes, and the transactions on them
- *   shell*                 what the daemon makes of each action, the mirror of the keys, the lock, the fencing, the state file
- *   work                   the work (slow, failing, hanging) and the guard that outlives the daemon
- *   host, chaos            drifting clocks, pauses, crashes, restarts, resets, operators; each run draws its own set of faults
- *   oracle                 the judge, by the truth of the world: never work on two nodes; the post never goes while its owner's
- *                          work runs; no work without post, lease and guard; no lease beyond what a committed write proves;
- *                          epochs grow; no contender from before a claim is left when the claimer enters; after the last fault
- *                          one primary within a stated bound, no phase left half-way, no busy loop
+ * What is modelled, and where:
+ *   zk_server, zk_commit
+ *        one log that a quorum agrees on; servers apply it late; leaders die, are isolated, are
+ *        replaced; an isolated leader or follower answers reads, pings and (the leader) syncs for
+ *        up to 5 s; what an old leader had in its log may be committed by the next
+ *   zk_session
+ *        expiry T to T + tick after the last touch that the leader knows of: re-attaching, and what
+ *        followers report every half tick; a committed write through a follower is no touch
+ *   zk_conn, client
+ *        FIFO connections; silent and one-way cuts; late landing of what was sent, never after the
+ *        session has re-attached; one-shot watches that precede the reply of the write that fired
+ *        them; an expired session is learnt of on re-attaching only
+ *   tree
+ *        the keys: versions, ephemerals, sequence nodes, and the transactions on them
+ *   shell, shell_keys, shell_lock
+ *        what the daemon makes of each action: the mirror of the keys, the lock, fencing, the files
+ *        that outlive it
+ *   work
+ *        the work (slow, failing, hanging), and the guard that outlives the daemon
+ *   host, chaos
+ *        drifting clocks, pauses, crashes, restarts, resets, operators
+ *   oracle
+ *        the judge, by the truth of the world: never work on two nodes; the post never goes while
+ *        its owner's work runs; no work without post, lease and guard; no lease that the leader
+ *        might not keep, were it cut off now; epochs of started work grow; the dead are fenced or
+ *        marked first; no contender from before a claim is left when the claimer enters; after the
+ *        last fault one primary within a stated bound, no phase left half-way, no busy loop
  *
- * A run that fails is run again with the trace on; its last lines, the seed and the command that repeats it are printed.
- * --mutate NAME makes the shell wrong in one way (--mutate list), to show that the oracle sees it; --frozen-hosts lets hosts
- * sleep past their lease with work up, the case that software on the host cannot close.
+ * Each run draws its own timing and its own set of faults.
+ *
+ * A run that fails is run again with the trace on; its last lines, the seed and the command that
+ * repeats it are printed. --mutate NAME makes the shell wrong in one way (--mutate list), to show
+ * that the oracle sees it; --frozen-hosts lets hosts sleep past their lease with work up, the case
+ * that software on the host cannot close.
  */
 
 #include "sim.h"
@@ -134,7 +151,10 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 	}
 }
 
-/* gen 0: the faults end; 1 and 2: an operator puts things right; 3: from here on there should be rest. */
+/*
+ * gen 0: the faults end; 1 and 2: an operator puts things right; 3: from here on there should be
+ * rest.
+ */
 static void on_calm(struct sim *w, const struct queue_event *ev)
 {
 	if (ev->gen == 0) {

@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * The simulated world, shared by all files of the simulator. One struct, no pointers into the heap: a run begins with
- * a memset. Times are microseconds of true time unless a name says local (a node's CLOCK_BOOTTIME).
+ * The simulated world, shared by all files of the simulator. One struct, no pointers into the heap:
+ * a run begins with a memset. Times are microseconds of true time unless a name says local (a
+ * node's CLOCK_BOOTTIME).
  */
 
 #include <stddef.h>
@@ -12,6 +13,7 @@
 
 #include "election.h"
 #include "lease.h"
+#include "params.h"
 #include "queue.h"
 #include "rng.h"
 #include "tree.h"
@@ -30,75 +32,6 @@
 #define REMOVALS_MAX 32
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
-/* Kinds of faults and of operators' doings: each run has its own set of them. */
-#define SIM_FAULTS(X)                                                                              \
-	X(CONN_RESET, "connection reset")                                                          \
-	X(PATH_SILENT, "path silent")                                                              \
-	X(PATH_UP, "path cut towards the server")                                                  \
-	X(PATH_DOWN, "path cut towards the node")                                                  \
-	X(NODE_CUT, "node cut off")                                                                \
-	X(DAEMON_PAUSE, "daemon stopped for a while")                                              \
-	X(HOST_PAUSE, "host paused within the margin")                                             \
-	X(HOST_SUSPEND, "host asleep")                                                             \
-	X(DAEMON_CRASH, "daemon killed")                                                           \
-	X(STATE_LOST, "daemon killed, state file lost")                                            \
-	X(HOST_CRASH, "host reset")                                                                \
-	X(SHUTDOWN, "orderly shutdown")                                                            \
-	X(HEALTH, "health failed")                                                                 \
-	X(WORK_DIES, "work died")                                                                  \
-	X(START_FAILS, "start failed")                                                             \
-	X(STOP_HANGS, "stop hung")                                                                 \
-	X(FENCE_FAILS, "fence failed")                                                             \
-	X(FENCE_HANGS, "fence hung")                                                               \
-	X(SERVER_CRASH, "server killed")                                                           \
-	X(LEADER_CRASH, "leader killed")                                                           \
-	X(LEADER_ISOLATED, "leader isolated")                                                      \
-	X(FOLLOWER_ISOLATED, "follower isolated")                                                  \
-	X(SLOW, "slow network")                                                                    \
-	X(LAG, "lagging follower")                                                                 \
-	X(AMBUSH, "fault at a transaction")                                                        \
-	X(SWITCHOVER, "switchover")                                                                \
-	X(RELEASE, "release")                                                                      \
-	X(DRAIN, "drain")                                                                          \
-	X(UNDRAIN, "undrain")                                                                      \
-	X(MAINT_ON, "maintenance on")                                                              \
-	X(MAINT_OFF, "maintenance off")                                                            \
-	X(DELETE_KEY, "key deleted")                                                               \
-	X(JUNK_KEY, "junk in the key")
-
-enum sim_fault {
-#define X(name, text) FAULT_##name,
-	SIM_FAULTS(X)
-#undef X
-		FAULT_COUNT
-};
-
-/* Wrong shells, for the mutation table: what the core relies on and a careless shell would break. */
-#define SIM_MUTATIONS(X)                                                                           \
-	X(CLAIM_VERSION, "claim-without-version")                                                  \
-	X(ENTER_VERSION, "enter-without-version")                                                  \
-	X(RENEW_BY_READ, "renew-by-read")                                                          \
-	X(NO_GUARD, "no-guard")                                                                    \
-	X(LATE_GUARD, "guard-at-the-lease-end")                                                    \
-	X(LOCK_ORPHANS, "resume-keeps-lock-nodes")                                                 \
-	X(BLIND_LEAVE, "leave-without-knowing-the-post")                                           \
-	X(KIND_LEADER, "commits-touch-the-session")
-
-enum sim_mutation {
-#define X(name, text) MUTATION_##name,
-	SIM_MUTATIONS(X)
-#undef X
-		MUTATION_COUNT
-};
-
-struct sim_options {
-	uint64_t seed;
-	int64_t runs, steps;
-	int32_t nodes;	    /* 0: 3 to 5, drawn */
-	uint32_t mutations; /* bits of enum sim_mutation */
-	bool frozen_hosts, trace, quick;
-};
-
 /* -- ZooKeeper -- */
 
 enum server_state { SERVER_DOWN, SERVER_LOOKING, SERVER_FOLLOWING, SERVER_LEADING };
@@ -109,11 +42,10 @@ struct sim_server {
 	int64_t apply_at;  /* time of the last planned application */
 	int64_t lag_until; /* applies late until then */
 	int64_t report_phase;
-	uint32_t
-		stint; /* counts crashes, isolations, heals: timers of an older stint mean nothing */
-	int32_t epoch; /* of the leader it follows or is */
-	uint8_t state; /* enum server_state */
-	uint8_t cut;   /* from all other servers */
+	uint32_t stint; /* changes of state: timers of an older one mean nothing */
+	int32_t epoch;	/* of the leader it follows or is */
+	uint8_t state;	/* enum server_state */
+	uint8_t cut;	/* from all other servers */
 };
 
 struct sim_session {
@@ -304,17 +236,6 @@ struct sim_node {
 	uint8_t host_up;
 	uint8_t term_started; /* work, and it is not known to be down since */
 	uint8_t id;
-};
-
-/* Drawn for each run. */
-struct sim_params {
-	int64_t session_us, tick_us, latency_us, lag_us, timer_late_us, chaos_us, fault_phase_us;
-	int64_t takeover_timeout_us, start_us, stop_us, fence_us, fence_timeout_us, restart_us;
-	uint32_t start_fails, stop_hangs, fence_fails, fence_hangs, ambush; /* permille */
-	uint8_t fence_exists, fence_continues;
-	uint8_t quiet; /* the shell says nothing when a watch fires, only when it has read again */
-	uint8_t weight[FAULT_COUNT];
-	uint32_t weight_sum;
 };
 
 struct sim_stats {

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The keys as one server has them, and the transactions that change them: the same in every server, in one order. */
+/*
+ * The keys as one server has them, and the transactions that change them: the same in every server,
+ * in one order.
+ */
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,9 @@
 #include "sim.h"
 
 /*
- * The work of being primary, and the guard that outlives the daemon. The work counts as running from the first action that
- * starts it until it is surely down. A kill always succeeds, within the part of the lease that is kept for it.
+ * The work of being primary, and the guard that outlives the daemon. The work counts as running
+ * from the first action that starts it until it is surely down. A kill always succeeds, within the
+ * part of the lease that is kept for it.
  */
 
 enum work_end { WORK_STARTED, WORK_START_FAILED, WORK_START_LATE, WORK_STOPPED, WORK_GUARDED };
@@ -36,8 +37,8 @@ static void plan(struct sim *w, struct sim_node *n, int64_t delay, enum work_end
 }
 
 /*
- * When it begins to stop the work: a little after the daemon should have. It kills when the daemon would, or, in the mutation,
- * looks only when the lease is over.
+ * When it begins to stop the work: a little after the daemon should have. It kills when the daemon
+ * would, or, in the mutation, looks only when the lease is over.
  */
 static int64_t guard_due_local(const struct sim *w, const struct sim_node *n)
 {

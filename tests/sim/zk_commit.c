@@ -2,9 +2,10 @@
 #include "sim.h"
 
 /*
- * Requests that need the leader: transactions and syncs. A transaction commits at the instant of its EV_COMMIT if a quorum
- * can be reached then; otherwise it stalls, until the link is back or another leader decides what becomes of it. One whose
- * session has re-attached elsewhere never commits any more.
+ * Requests that need the leader: transactions and syncs. A transaction commits at the instant of
+ * its EV_COMMIT if a quorum can be reached then; otherwise it stalls, until the link is back or
+ * another leader decides what becomes of it. One whose session has re-attached elsewhere never
+ * commits any more.
  */
 
 int64_t commit_latency(struct sim *w)
@@ -125,7 +126,10 @@ static void commit_request(struct sim *w, struct sim_request *r, int origin)
 	trace_commit(w, r, result);
 }
 
-/* Between its server and the leader when the two were parted: it got through, or it waits for the link. */
+/*
+ * Between its server and the leader when the two were parted: it got through, or it waits for the
+ * link.
+ */
 static bool came_through(struct sim *w, const struct sim_request *r, int server)
 {
 	if (server_linked(w, server))
@@ -222,7 +226,9 @@ void commit_inherited(struct sim *w)
 	for (int i = 0; i < count; i++) {
 		struct sim_request *r = &w->requests[list[i]];
 		const struct sim_session *s = session_get(w, r->txn.session);
-		/* What had not reached the old leader yet is subject to its check of the session. */
+		/*
+		 * What had not reached the old leader yet is subject to its check of the session.
+		 */
 		bool valid = r->stage == STAGE_PROPOSED ? may_commit(w, r) : s && s->alive;
 
 		if (more && valid && r->proposed && r->epoch == w->epoch - 1 &&

@@ -4,8 +4,9 @@
 #include <string.h>
 
 /*
- * Connections. Each direction is a FIFO; what meets a cut path waits there as TCP would, and lands late, also when its sender
- * has long given the connection up. A server treats the requests of one connection one by one.
+ * Connections. Each direction is a FIFO; what meets a cut path waits there as TCP would, and lands
+ * late, also when its sender has long given the connection up. A server treats the requests of one
+ * connection one by one.
  */
 
 enum { UP, DOWN };

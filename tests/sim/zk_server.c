@@ -4,8 +4,9 @@
 #include <string.h>
 
 /*
- * Servers: one log of what a quorum agreed on, applied by each server in its own time; at most one leader that can
- * commit; an isolated leader or follower that goes on answering reads and pings until it notices.
+ * Servers: one log of what a quorum agreed on, applied by each server in its own time; at most one
+ * leader that can commit; an isolated leader or follower that goes on answering reads and pings
+ * until it notices.
  */
 
 static const char *const state_texts[] = { "down", "looking", "following", "leading" };
@@ -38,7 +39,10 @@ bool server_can_commit(const struct sim *w)
 	return 2 * count > w->server_count;
 }
 
-/* Applies what is due, tells those who watch, then answers the one who asked: watch events precede the reply. */
+/*
+ * Applies what is due, tells those who watch, then answers the one who asked: watch events precede
+ * the reply.
+ */
 void server_advance(struct sim *w, int s)
 {
 	struct sim_server *sv = &w->servers[s];

@@ -4,9 +4,10 @@
 #include <string.h>
 
 /*
- * Sessions. The leader expires one between T and T + tick after the last touch it knows of. It knows of a touch at a
- * follower only when that follower reports, every half tick; what an isolated follower has not reported yet is lost. The
- * reports are not events: where a touch lands is computed when somebody asks.
+ * Sessions. The leader expires one between T and T + tick after the last touch it knows of. It
+ * knows of a touch at a follower only when that follower reports, every half tick; what an isolated
+ * follower has not reported yet is lost. The reports are not events: where a touch lands is
+ * computed when somebody asks.
  */
 
 struct sim_session *session_get(struct sim *w, int32_t id)
@@ -92,7 +93,10 @@ void session_server_cut(struct sim *w, int server)
 	lose_reports(w, server, NEVER);
 }
 
-/* The leader's pings, which waited in the link as well, are answered before anything that was sent after them. */
+/*
+ * The leader's pings, which waited in the link as well, are answered before anything that was sent
+ * after them.
+ */
 void session_server_linked(struct sim *w, int server)
 {
 	for (int i = 0; i < SESSIONS_MAX; i++) {

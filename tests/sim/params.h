@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What a run is made of: the kinds of faults, the wrong shells, the options, and what is drawn from
+ * the seed.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Kinds of faults and of operators' doings: each run has its own set of them. */
+#define SIM_FAULTS(X)                                                                              \
+	X(CONN_RESET, "connection reset")                                                          \
+	X(PATH_SILENT, "path silent")                                                              \
+	X(PATH_UP, "path cut towards the server")                                                  \
+	X(PATH_DOWN, "path cut towards the node")                                                  \
+	X(NODE_CUT, "node cut off")                                                                \
+	X(DAEMON_PAUSE, "daemon stopped for a while")                                              \
+	X(HOST_PAUSE, "host paused within the margin")                                             \
+	X(HOST_SUSPEND, "host asleep")                                                             \
+	X(DAEMON_CRASH, "daemon killed")                                                           \
+	X(STATE_LOST, "daemon killed, state file lost")                                            \
+	X(HOST_CRASH, "host reset")                                                                \
+	X(SHUTDOWN, "orderly shutdown")                                                            \
+	X(HEALTH, "health failed")                                                                 \
+	X(WORK_DIES, "work died")                                                                  \
+	X(START_FAILS, "start failed")                                                             \
+	X(STOP_HANGS, "stop hung")                                                                 \
+	X(FENCE_FAILS, "fence failed")                                                             \
+	X(FENCE_HANGS, "fence hung")                                                               \
+	X(SERVER_CRASH, "server killed")                                                           \
+	X(LEADER_CRASH, "leader killed")                                                           \
+	X(LEADER_ISOLATED, "leader isolated")                                                      \
+	X(FOLLOWER_ISOLATED, "follower isolated")                                                  \
+	X(SLOW, "slow network")                                                                    \
+	X(LAG, "lagging follower")                                                                 \
+	X(AMBUSH, "fault at a transaction")                                                        \
+	X(SWITCHOVER, "switchover")                                                                \
+	X(RELEASE, "release")                                                                      \
+	X(DRAIN, "drain")                                                                          \
+	X(UNDRAIN, "undrain")                                                                      \
+	X(MAINT_ON, "maintenance on")                                                              \
+	X(MAINT_OFF, "maintenance off")                                                            \
+	X(DELETE_KEY, "key deleted")                                                               \
+	X(JUNK_KEY, "junk in the key")
+
+enum sim_fault {
+#define X(name, text) FAULT_##name,
+	SIM_FAULTS(X)
+#undef X
+		FAULT_COUNT
+};
+
+/*
+ * Wrong shells, for the mutation table: what the core relies on and a careless shell would break.
+ */
+#define SIM_MUTATIONS(X)                                                                           \
+	X(CLAIM_VERSION, "claim-without-version")                                                  \
+	X(ENTER_VERSION, "enter-without-version")                                                  \
+	X(RENEW_BY_READ, "renew-by-read")                                                          \
+	X(NO_GUARD, "no-guard")                                                                    \
+	X(LATE_GUARD, "guard-at-the-lease-end")                                                    \
+	X(LOCK_ORPHANS, "resume-keeps-lock-nodes")                                                 \
+	X(BLIND_LEAVE, "leave-without-knowing-the-post")                                           \
+	X(KIND_LEADER, "commits-touch-the-session")
+
+enum sim_mutation {
+#define X(name, text) MUTATION_##name,
+	SIM_MUTATIONS(X)
+#undef X
+		MUTATION_COUNT
+};
+
+struct sim_options {
+	uint64_t seed;
+	int64_t runs, steps;
+	int32_t nodes;	    /* 0: 3 to 5, drawn */
+	uint32_t mutations; /* bits of enum sim_mutation */
+	bool frozen_hosts, trace, quick;
+};
+
+/* Drawn for each run. */
+struct sim_params {
+	int64_t session_us, tick_us, latency_us, lag_us, timer_late_us, chaos_us, fault_phase_us;
+	int64_t takeover_timeout_us, start_us, stop_us, fence_us, fence_timeout_us, restart_us;
+	uint32_t start_fails, stop_hangs, fence_fails, fence_hangs, ambush; /* permille */
+	uint8_t fence_exists, fence_continues;
+	uint8_t quiet; /* the shell says nothing when a watch fires, only when it has read again */
+	uint8_t weight[FAULT_COUNT];
+	uint32_t weight_sum;
+};
