@@ -28,6 +28,8 @@ static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
 	struct ctl *ctl = signal->data;
 
 	(void)events;
+	if (ctl->on_signal && ctl->on_signal(ctl->on_signal_userdata, signal->signum))
+		return;
 	ctl->signal_seen = signal->signum;
 	ev_break(loop, EVBREAK_ONE);
 }
@@ -192,8 +194,10 @@ int ctl_session_start(struct ctl *ctl)
 		.on_event = on_session,
 		.userdata = ctl,
 	};
-	int r = zkh_session_create(ctl->loop, &config, &ctl->session);
+	int r;
 
+	ctl->started_us = ctl_now_us();
+	r = zkh_session_create(ctl->loop, &config, &ctl->session);
 	if (r == 0)
 		return CTL_DONE;
 	if (r < 0) {

@@ -44,9 +44,13 @@ struct ctl {
 	ev_timer timer;
 	int signal_seen; /* 0: none */
 	struct zkh_session *session;
+	int64_t started_us; /* CLOCK_MONOTONIC: just before the session was asked for */
 	bool connected_once, auth_refused;
 	char trouble[320];   /* the last thing that went wrong with the connection */
 	int64_t deadline_us; /* CLOCK_MONOTONIC; 0: none */
+	/* True: the signal is taken care of. NULL: each one ends the waiting. */
+	bool (*on_signal)(void *userdata, int number);
+	void *on_signal_userdata;
 	/* The session's events, for who mirrors keys; NULL: nobody. */
 	void (*on_session)(void *userdata, const struct zkh_session_report *report);
 	void *on_session_userdata;

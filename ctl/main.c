@@ -2,6 +2,7 @@
 
 /* primaryctl: see, move and understand. */
 
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -28,6 +29,7 @@ int main(int argc, char *argv[])
 	static struct ctl ctl;
 	int code;
 
+	setlocale(LC_CTYPE, "");
 	if (!options_parse(argc, argv, &ctl.options, &code))
 		return code;
 	code = run(&ctl);

@@ -24,9 +24,3 @@ int verb_rename(struct ctl *ctl)
 	ctl_error("not yet");
 	return CTL_REFUSED;
 }
-int verb_lock(struct ctl *ctl)
-{
-	(void)ctl;
-	ctl_error("not yet");
-	return CTL_REFUSED;
-}

@@ -225,6 +225,8 @@ static char *format_table(const struct table *table, const struct table_style *s
 	scols_table_set_name(out, table->name);
 	scols_table_enable_json(out, style->json);
 	scols_table_enable_colors(out, style->color);
+	/* Whoever fills cells has escaped what must not reach a terminal; twice would be too much. */
+	scols_table_enable_noencoding(out, 1);
 	/* What is not for a terminal is not cut either. */
 	scols_table_set_termforce(out,
 				  style->width ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TERMINAL STDIN_FILENO
+
+/* Gives the terminal to a group; from the background, too. */
+static void give_terminal(pid_t group)
+{
+	sigset_t set, before;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTTOU);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	(void)tcsetpgrp(TERMINAL, group);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+static void reset_signals(void)
+{
+	static const int numbers[] = { SIGHUP,	SIGINT,	 SIGQUIT, SIGTERM, SIGPIPE,
+				       SIGUSR1, SIGUSR2, SIGTTOU, SIGCHLD };
+	sigset_t none;
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		signal(numbers[i], SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the new process: does not return. */
+static void run(pid_t parent, bool has_terminal, int report, char *const argv[])
+{
+	int error;
+
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(128 + SIGKILL);
+	if (has_terminal)
+		give_terminal(getpid());
+	reset_signals();
+	execvp(argv[0], argv);
+	error = errno;
+	(void)!write(report, &error, sizeof(error));
+	_exit(127);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct child *child = io->data;
+	pid_t pid = child->pid;
+	int status = 0;
+
+	(void)loop;
+	(void)events;
+	/* Before it is reaped its number belongs to nobody else. */
+	kill(-pid, SIGKILL);
+	if (waitpid(pid, &status, 0) != pid)
+		return;
+	child_finish(child);
+	child->on_exit(child->userdata, status);
+}
+
+/* What the new process says before it is the command: an errno, or nothing. */
+static int read_report(int fd)
+{
+	int error = 0;
+	ssize_t n;
+
+	do {
+		n = read(fd, &error, sizeof(error));
+	} while (n < 0 && errno == EINTR);
+	close(fd);
+	return n == sizeof(error) ? -error : 0;
+}
+
+int child_start(struct child *child, struct ev_loop *loop, char *const argv[])
+{
+	pid_t self = getpid();
+	int report[2], r;
+
+	child->loop = loop;
+	child->has_terminal = isatty(TERMINAL) && tcgetpgrp(TERMINAL) == getpgrp();
+	if (pipe2(report, O_CLOEXEC) < 0)
+		return -errno;
+	child->pid = fork();
+	if (child->pid == 0)
+		run(self, child->has_terminal, report[1], argv);
+	close(report[1]);
+	if (child->pid < 0) {
+		r = -errno;
+		child->pid = 0;
+		close(report[0]);
+		return r;
+	}
+	setpgid(child->pid, child->pid);
+	r = read_report(report[0]);
+	child->pidfd = pidfd_open(child->pid, 0);
+	if (r == 0 && child->pidfd < 0)
+		r = -errno;
+	ev_io_init(&child->io, on_readable, child->pidfd, EV_READ);
+	child->io.data = child;
+	if (r == 0)
+		ev_io_start(loop, &child->io);
+	else
+		child_finish(child);
+	return r;
+}
+
+void child_signal(struct child *child, int number)
+{
+	if (child->pid)
+		kill(-child->pid, number);
+}
+
+int child_exit_code(int status)
+{
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+void child_finish(struct child *child)
+{
+	if (!child->pid)
+		return;
+	ev_io_stop(child->loop, &child->io);
+	kill(-child->pid, SIGKILL);
+	(void)waitpid(child->pid, NULL, 0);
+	if (child->pidfd >= 0)
+		close(child->pidfd);
+	child->pid = 0;
+	if (child->has_terminal)
+		give_terminal(getpgrp());
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One command in a process group of its own, with our standard streams, and with the terminal if we had it. It dies with
+ * us: the kernel kills it (it alone, not what it started) when we are killed.
+ */
+
+#include <ev.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct child {
+	pid_t pid; /* also the group; 0: none, or gone */
+	int pidfd;
+	ev_io io;
+	struct ev_loop *loop;
+	bool has_terminal; /* it was given ours */
+	/* Once, from the loop: status as of waitpid(). What was left of its group has been killed. */
+	void (*on_exit)(void *userdata, int status);
+	void *userdata;
+};
+
+/* 0, or -errno: why the command could not be started (ENOENT, EACCES, ...). on_exit and userdata are set before. */
+int child_start(struct child *child, struct ev_loop *loop, char *const argv[]);
+
+/* To the whole group. Nothing when it is gone. */
+void child_signal(struct child *child, int number);
+
+/* The exit code that a shell would show: that of the command, or 128 and the signal's number. */
+int child_exit_code(int status);
+
+/* Kills what runs and waits for it: for the way out. Also fine when zeroed. */
+void child_finish(struct child *child);
