@@ -254,14 +254,21 @@ static void test_hanging_command(void **unused)
 	assert_true(lab.acted);
 }
 
+static bool takeover_is_down(void)
+{
+	return !lease_file_command_runs(lab.lease, LEASE_GROUP_TAKEOVER);
+}
+
 /* What is just being started must not go on being started after the stop. */
 static void test_takeover_is_killed_first(void **unused)
 {
 	pid_t takeover = lab_spawn(LAB_HANG);
 
 	lease_file_set_group(lab.lease, LEASE_GROUP_TAKEOVER, takeover);
-	lab_guard(lab_command(0), NULL);
+	lab_guard(lab_command(300), NULL);
 	lab_start(LEASE_TIMEOUT_US);
+	lab_until(takeover_is_down);
+	assert_true(lab_runs(runs) == 1 || runs[1].end_us == 0);
 	lab_until(lab_has_died);
 	assert_int_equal(WTERMSIG(lab_reap(takeover)), SIGKILL);
 	assert_int_equal(lab_runs(runs), 2);
