@@ -30,8 +30,8 @@ static const struct check_limits quick_models[] = {
 static const struct check_limits full_models[] = {
 	MODEL(2, 1, FAULT_WORK, 1, 12000000), MODEL(2, 1, FAULT_ANY, 0, 12000000),
 	MODEL(2, 0, FAULT_ANY, 2, 12000000),  MODEL(3, 0, FAULT_ANY, 1, 12000000),
-	MODEL(2, 1, FAULT_ANY, 1, 8000000),   MODEL(2, 2, FAULT_ANY, 0, 8000000),
-	MODEL(3, 1, FAULT_ANY, 0, 8000000),
+	MODEL(2, 1, FAULT_ANY, 1, 5000000),   MODEL(2, 2, FAULT_ANY, 0, 5000000),
+	MODEL(3, 1, FAULT_ANY, 0, 5000000),
 };
 
 static int usage(void)

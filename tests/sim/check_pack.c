@@ -138,7 +138,7 @@ void check_normalise(struct check_world *w)
 	normalise_zxids(w);
 	normalise_versions(w);
 	w->now_us -= by_us;
-	shift(&w->named_us, by_us);
+	shift(&w->claimed_us, by_us);
 	for (unsigned i = 0; i < w->nodes; i++) {
 		struct election *core = &w->core[i];
 		struct check_node *n = &w->node[i];
@@ -277,7 +277,7 @@ uint64_t check_hash(const struct check_world *w)
 	}
 	for (unsigned i = 0; i < w->nodes; i++)
 		hash = mix(hash, sums[i]);
-	hash = mix(hash, waiting ? (uint64_t)w->named_us : 0);
+	hash = mix(hash, waiting ? (uint64_t)w->claimed_us : 0);
 	hash = mix(hash, (uint64_t)w->key_mzxid << 32 | (uint64_t)w->last_epoch);
 	hash = mix(hash, (uint64_t)(uint32_t)w->key_version << 32 | w->maintenance |
 				 (uint64_t)w->faults << 8 | (uint64_t)w->orders << 16 |
@@ -365,7 +365,7 @@ static void stream_world(struct stream *s, struct check_world *w)
 {
 	stream_bytes(s, &w->nodes, 1);
 	stream_time(s, &w->now_us);
-	stream_time(s, &w->named_us);
+	stream_time(s, &w->claimed_us);
 	stream_small(s, &w->key_mzxid);
 	stream_small(s, &w->zxid);
 	stream_small(s, &w->last_epoch);

@@ -98,7 +98,7 @@ struct check_world {
 	int64_t key_mzxid;
 	int64_t zxid;
 	int64_t last_epoch; /* of whoever entered last */
-	int64_t named_us;   /* when the key got the value that it has */
+	int64_t claimed_us; /* when the key was claimed; 0: it was written otherwise since */
 	int32_t key_version;
 	uint8_t key; /* a node, CHECK_KEY_NONE or CHECK_KEY_MISSING */
 	uint8_t post;

@@ -39,8 +39,7 @@ void check_view(const struct check_world *w, unsigned i, struct election_view *r
 
 void check_set_key(struct check_world *w, uint8_t key)
 {
-	if (key != w->key)
-		w->named_us = w->now_us;
+	w->claimed_us = 0;
 	if (key == CHECK_KEY_MISSING)
 		w->key_version = 0;
 	else
@@ -100,17 +99,18 @@ static enum election_result apply_claim(struct check_world *w, unsigned i)
 		broken("a claim took the key from a node that was alive all the time");
 	check_lock_dequeue(w, i);
 	check_set_key(w, (uint8_t)i);
+	w->claimed_us = w->now_us;
 	return RESULT_OK;
 }
 
-/* Whoever began to wait for the lock before the key named this node has given up by now, or is late to do so. */
+/* Whoever began to wait for the lock before the claim has given up by now, or is late to do so. */
 static void check_contenders(const struct check_world *w, unsigned i)
 {
 	for (unsigned k = 0; k < w->nodes; k++) {
 		const struct election *core = &w->core[k];
 
-		if (k != i && w->node[k].process == PROCESS_RUNS && core->phase == PHASE_LOCK &&
-		    core->phase_since_us <= w->named_us &&
+		if (k != i && w->claimed_us && w->node[k].process == PROCESS_RUNS &&
+		    core->phase == PHASE_LOCK && core->phase_since_us <= w->claimed_us &&
 		    w->now_us < core->phase_since_us + check_config.lock_timeout_us)
 			broken("the post is taken while an older contender still waits for the "
 			       "lock");
