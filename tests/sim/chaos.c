@@ -60,11 +60,12 @@ static void pause_host(struct sim *w, struct sim_node *n)
 {
 	/* A pause spends the margin of the lease: half of it, once a session. */
 	int64_t longest = lease_margin_us(w->params.session_us) / 2;
+	int64_t pause_us = rng_range(&w->rng, MS, longest);
 
 	if (w->now < n->pause_credit_at)
 		return;
 	n->pause_credit_at = w->now + w->params.session_us * 2;
-	host_pause(w, n, rng_range(&w->rng, MS, longest), rng_chance(&w->rng, 500));
+	host_pause(w, n, pause_us, rng_chance(&w->rng, 500));
 }
 
 /*
@@ -73,10 +74,12 @@ static void pause_host(struct sim *w, struct sim_node *n)
  */
 static void suspend_host(struct sim *w, struct sim_node *n)
 {
+	int64_t pause_us = span(w);
+
 	if (n->work.truth != TRUTH_DOWN && !w->options->frozen_hosts)
 		return;
 	/* A clock that stands still for long is the same case: no session looks old to it. */
-	host_pause(w, n, span(w), w->options->frozen_hosts && rng_chance(&w->rng, 300));
+	host_pause(w, n, pause_us, w->options->frozen_hosts && rng_chance(&w->rng, 300));
 }
 
 static void fail_health(struct sim *w, struct sim_node *n)
@@ -104,19 +107,19 @@ static int server_of(struct sim *w, const struct sim_node *n)
 static void fault_on_servers(struct sim *w, enum sim_fault what, struct sim_node *n)
 {
 	bool dark = rng_chance(&w->rng, 300);
-	int s;
+	int64_t for_us = span(w);
+	int s = server_of(w, n);
 
 	if (what == FAULT_SERVER_CRASH) {
-		server_crash(w, server_of(w, n), span(w), dark);
+		server_crash(w, s, for_us, dark);
 	} else if (what == FAULT_LEADER_CRASH && w->leader >= 0) {
-		server_crash(w, w->leader, span(w), dark);
+		server_crash(w, w->leader, for_us, dark);
 	} else if (what == FAULT_LEADER_ISOLATED && w->leader >= 0) {
-		server_isolate(w, w->leader, w->now + span(w));
+		server_isolate(w, w->leader, w->now + for_us);
 	} else if (what == FAULT_FOLLOWER_ISOLATED) {
-		s = server_of(w, n);
-		server_isolate(w, s == w->leader ? follower(w) : s, w->now + span(w));
+		server_isolate(w, s == w->leader ? follower(w) : s, w->now + for_us);
 	} else if (what == FAULT_LAG) {
-		w->servers[follower(w)].lag_until = w->now + span(w);
+		w->servers[follower(w)].lag_until = w->now + for_us;
 	}
 }
 
@@ -181,8 +184,11 @@ void chaos_on_event(struct sim *w)
 {
 	if (w->calm)
 		return;
-	if (w->params.weight_sum)
-		inflict(w, draw_fault(w), victim(w));
+	if (w->params.weight_sum) {
+		struct sim_node *n = victim(w);
+
+		inflict(w, draw_fault(w), n);
+	}
 	/* Faults come in flocks: some at once, then a pause. */
 	sim_schedule(w,
 		     w->now + (rng_chance(&w->rng, 300)
