@@ -24,6 +24,9 @@
 /* What the guard keeps: the daemon's head start, and the time for killing. */
 #define SHARE_US (LEASE_TIMEOUT_US / 8)
 
+/* Told by the lease file, it counts instead of the argument. */
+#define LONG_TIMEOUT_US (3 * LEASE_TIMEOUT_US)
+
 static struct lab_run runs[LAB_RUNS_MAX];
 
 /* One run of the relinquish command, with what it must know, between those times. */
@@ -133,7 +136,7 @@ static void test_daemon_stopped(void **unused)
 
 static bool is_late(void)
 {
-	return time_boot_us() > lease_file_end_us(lab.lease) - LEASE_TIMEOUT_US / 4;
+	return time_boot_us() > lease_file_end_us(lab.lease) - LEASE_TIMEOUT_US * 3 / 8;
 }
 
 /* The daemon's own stop runs, longer than the guard's patience with an idle lock; then it disarms. */
@@ -167,9 +170,10 @@ static void test_orphaned_stop(void **unused)
 	int64_t end_us;
 
 	lab_guard(lab_command(0), NULL);
-	lab_start(LEASE_TIMEOUT_US);
+	lease_file_set_timeout(lab.lease, LONG_TIMEOUT_US);
+	lab_start(LONG_TIMEOUT_US + LEASE_TIMEOUT_US);
 	end_us = lease_file_end_us(lab.lease);
-	stop = lab_spawn((int)(LEASE_TIMEOUT_US / 2 / MS));
+	stop = lab_spawn((int)(LONG_TIMEOUT_US * 3 / 4 / MS));
 	lease_file_set_group(lab.lease, LEASE_GROUP_STOP, stop);
 	lab_until(lab_has_died);
 	assert_int_equal(lab_reap(stop), 0);
@@ -187,7 +191,8 @@ static void test_hanging_stop(void **unused)
 	int fd;
 
 	lab_guard(lab_command(0), NULL);
-	lab_start(LEASE_TIMEOUT_US);
+	lease_file_set_timeout(lab.lease, LONG_TIMEOUT_US);
+	lab_start(LONG_TIMEOUT_US + LEASE_TIMEOUT_US);
 	end_us = lease_file_end_us(lab.lease);
 	assert_int_equal(work_lock_try(lab.directory, "daemon", &fd), 0);
 	stop = lab_spawn(LAB_HANG);
@@ -196,7 +201,7 @@ static void test_hanging_stop(void **unused)
 	assert_int_equal(WTERMSIG(lab_reap(stop)), SIGKILL);
 	assert_int_equal(lab_runs(runs), 2);
 	assert_int_equal(runs[0].end_us, 0);
-	assert_true(runs[1].begin_us >= end_us - SHARE_US);
+	assert_true(runs[1].begin_us >= end_us - LONG_TIMEOUT_US / 8);
 	assert_int_equal(lease_file_mark(lab.lease), LEASE_STOPPED);
 	assert_int_equal(work_lock_release(fd), -1);
 }
@@ -216,14 +221,20 @@ static void test_idle_lock_is_passed_over(void **unused)
 	assert_int_equal(work_lock_release(fd), -1);
 }
 
+static bool guard_waits(void)
+{
+	return time_boot_us() > first_act_us(lease_file_end_us(lab.lease)) + 100 * MS;
+}
+
 /* The daemon wins while the guard waits for its turn. */
 static void test_extended_at_the_last_moment(void **unused)
 {
 	int fd;
 
 	lab_guard(lab_command(0), NULL);
-	lab_start(LEASE_TIMEOUT_US);
+	lab_start(2 * LEASE_TIMEOUT_US);
 	assert_int_equal(work_lock_try(lab.directory, "daemon", &fd), 0);
+	lab_until(guard_waits);
 	lab.extend_us = 3 * LEASE_TIMEOUT_US;
 	lab_until(extended_enough);
 	assert_int_equal(work_lock_release(fd), -1);
