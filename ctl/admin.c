@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* remove and rename: a node that does not run is forgotten, or called otherwise. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "key.h"
+#include "facts.h"
+
+/* Keys of one node that are dealt with. */
+#define NODE_TREE_MAX 1000
+
+/* A node that may be touched: not alive, not acting, and no trace that the next primary must see. */
+static int may_touch(struct ctl *ctl, const struct facts *facts, const char *name)
+{
+	const struct node_facts *n = facts_find(facts, name);
+
+	if (!n) {
+		ctl_error("no node is called '%s' (primaryctl status lists them)", name);
+		return CTL_REFUSED;
+	}
+	if (n->alive || n->acting) {
+		ctl_error("%s is alive (host %s, pid %lld): stop primaryd there first", name,
+			  *n->self.host ? n->self.host : "unknown", (long long)n->self.pid);
+		return CTL_REFUSED;
+	}
+	if (router_state_is_acting(n->router) && !ctl->options.force) {
+		ctl_error(
+			"%s died in state %s, and the next primary has to see to it before it starts (it will, if it "
+			"can; --force hides it: only when that host surely is off)",
+			name, n->router);
+		return CTL_REFUSED;
+	}
+	return CTL_DONE;
+}
+
+static int look(struct ctl *ctl, struct cluster *cluster, struct facts *ret_facts)
+{
+	int code;
+
+	cluster_open(cluster, ctl, false);
+	code = cluster_wait(cluster);
+	if (code == CTL_DONE && !facts_gather(cluster, ret_facts))
+		code = CTL_REFUSED;
+	return code;
+}
+
+/* -- remove -- */
+
+struct node_tree {
+	bool over;
+	int result;
+	struct zkh_txn *txn;
+	char alive[ZKH_PATH_MAX]; /* an ephemeral key among them */
+};
+
+/* What was read is deleted as it was read, children first: a daemon that comes up meanwhile makes it fail as a whole. */
+static void on_tree(void *userdata, int result, const struct zkh_entry *entries, size_t count)
+{
+	struct node_tree *tree = userdata;
+
+	tree->over = true;
+	tree->result = result;
+	for (size_t i = count; i > 0; i--) {
+		const struct zkh_entry *entry = &entries[i - 1];
+
+		if (entry->stat.ephemeral_owner)
+			snprintf(tree->alive, sizeof(tree->alive), "%s", entry->path);
+		zkh_txn_delete(tree->txn, entry->path, entry->stat.version);
+	}
+}
+
+static bool tree_over(void *userdata)
+{
+	return ((struct node_tree *)userdata)->over;
+}
+
+static int remove_node(struct ctl *ctl, const char *path)
+{
+	struct node_tree tree = { .txn = zkh_txn_create(ctl->session) };
+	struct ctl_commit commit;
+	struct zkh_task *task = NULL;
+	int code, r = -1;
+
+	if (tree.txn)
+		r = zkh_tree(ctl->session, path, NODE_TREE_MAX, on_tree, &tree, &task);
+	if (r != 0) {
+		zkh_txn_destroy(tree.txn);
+		return ctl_explain_result(ctl, r, path);
+	}
+	code = ctl_wait(ctl, tree_over, &tree);
+	if (code == CTL_DONE && tree.result == ZKH_OK && !*tree.alive) {
+		code = ctl_commit(ctl, tree.txn, &commit);
+		if (code == CTL_DONE)
+			return ctl_explain_result(ctl,
+						  commit.result == ZKH_NOT_EMPTY ? ZKH_CONFLICT
+										 : commit.result,
+						  commit.failed_path);
+		return ctl_explain_wait(ctl, code, "removing it");
+	}
+	zkh_txn_destroy(tree.txn);
+	if (code != CTL_DONE) {
+		zkh_task_cancel(task);
+		return ctl_explain_wait(ctl, code, "reading its keys");
+	}
+	return ctl_explain_result(ctl, *tree.alive ? ZKH_EPHEMERAL : tree.result,
+				  *tree.alive ? tree.alive : path);
+}
+
+int verb_remove(struct ctl *ctl)
+{
+	const char *name = ctl_node_argument(ctl, 0);
+	char path[KEY_PATH_SIZE];
+	struct cluster cluster;
+	struct facts facts = { 0 };
+	int code;
+
+	if (!name)
+		return CTL_USAGE;
+	code = look(ctl, &cluster, &facts);
+	if (code == CTL_DONE)
+		code = may_touch(ctl, &facts, name);
+	snprintf(path, sizeof(path), PATH_NODES "/%s", name);
+	if (code == CTL_DONE)
+		code = remove_node(ctl, path);
+	if (code == CTL_DONE && !ctl->options.json)
+		printf("%s is removed\n", name);
+	facts_finish(&facts);
+	cluster_close(&cluster);
+	return code == CTL_DONE ? ctl_flush() : code;
+}
+
+/* -- rename -- */
+
+int verb_rename(struct ctl *ctl)
+{
+	const char *from = ctl_node_argument(ctl, 0), *to = ctl_node_argument(ctl, 1);
+	char from_path[KEY_PATH_SIZE], to_path[KEY_PATH_SIZE];
+	struct key_task task = { 0 };
+	struct cluster cluster;
+	struct facts facts = { 0 };
+	int code;
+
+	if (!from || !to)
+		return CTL_USAGE;
+	code = look(ctl, &cluster, &facts);
+	if (code == CTL_DONE)
+		code = may_touch(ctl, &facts, from);
+	if (code == CTL_DONE && facts_find(&facts, to)) {
+		ctl_error(
+			"there is a node called '%s' already (primaryctl remove %s, if it is dead)",
+			to, to);
+		code = CTL_REFUSED;
+	}
+	if (code == CTL_DONE) {
+		snprintf(from_path, sizeof(from_path), PATH_NODES "/%s", from);
+		snprintf(to_path, sizeof(to_path), PATH_NODES "/%s", to);
+		code = key_task_wait(ctl, &task,
+				     zkh_rename(ctl->session, from_path, to_path, key_task_done,
+						&task, &task.task),
+				     from_path, "renaming");
+	}
+	if (code == CTL_DONE && !ctl->options.json)
+		printf("%s is called %s now; set node.name in its configuration\n", from, to);
+	facts_finish(&facts);
+	cluster_close(&cluster);
+	return code == CTL_DONE ? ctl_flush() : code;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "screen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define ENTER "\033[?1049h\033[?25l"
+#define LEAVE "\033[?25h\033[?1049l"
+#define HOME "\033[H"
+#define CLEAR_LINE "\033[K"
+#define CLEAR_BELOW "\033[J"
+
+static struct termios before;
+static bool open_now;
+
+static bool put(const char *text, size_t length)
+{
+	while (length) {
+		ssize_t n = write(STDOUT_FILENO, text, length);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		text += n;
+		length -= (size_t)n;
+	}
+	return true;
+}
+
+bool screen_open(void)
+{
+	struct termios raw;
+
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &before) < 0)
+		return false;
+	raw = before;
+	/* Ctrl-C goes on being a signal. */
+	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+	raw.c_cc[VMIN] = 0;
+	raw.c_cc[VTIME] = 0;
+	if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0)
+		return false;
+	open_now = true;
+	return put(ENTER, strlen(ENTER));
+}
+
+void screen_close(void)
+{
+	if (!open_now)
+		return;
+	open_now = false;
+	(void)put(LEAVE, strlen(LEAVE));
+	(void)tcsetattr(STDIN_FILENO, TCSANOW, &before);
+}
+
+void screen_size(unsigned *ret_rows, unsigned *ret_columns)
+{
+	struct winsize size = { 0 };
+
+	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	*ret_rows = size.ws_row ? size.ws_row : 24;
+	*ret_columns = size.ws_col ? size.ws_col : 80;
+}
+
+bool screen_draw(const char *text, unsigned rows)
+{
+	char *frame = NULL;
+	size_t length;
+	FILE *file = open_memstream(&frame, &length);
+	bool good;
+
+	if (!file)
+		return true;
+	fputs(HOME, file);
+	for (unsigned row = 0; row < rows && *text; row++) {
+		size_t n = strcspn(text, "\n");
+
+		fwrite(text, 1, n, file);
+		fputs(row + 1 < rows ? CLEAR_LINE "\r\n" : CLEAR_LINE, file);
+		text += n + (text[n] == '\n');
+	}
+	fputs(CLEAR_BELOW, file);
+	if (fclose(file) != 0)
+		return true;
+	good = put(frame, length);
+	free(frame);
+	return good;
+}
+
+int screen_key(void)
+{
+	unsigned char key;
+
+	return read(STDIN_FILENO, &key, 1) == 1 ? key : 0;
+}

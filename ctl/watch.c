@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * watch: the status, live from watches. On a terminal one screen that is drawn anew when something changed, with the
+ * latest changes below; else the status once, then a line for each change (as JSON: the status after each change).
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "changes.h"
+#include "screen.h"
+#include "status.h"
+#include "wall.h"
+
+#define LOG_LINES 200
+#define LINE_SIZE 320
+
+struct watch {
+	struct ctl *ctl;
+	struct cluster cluster;
+	struct facts facts;
+	bool has_facts, on_screen, over, dirty;
+	int code;
+	char log[LOG_LINES][LINE_SIZE];
+	size_t logged; /* ever; the newest is log[(logged - 1) % LOG_LINES] */
+	ev_io keys;
+	ev_signal resized;
+	ev_timer clock; /* ages go on */
+	ev_prepare draw;
+};
+
+static void finish(struct watch *w, int code)
+{
+	w->over = true;
+	w->code = code;
+	ev_break(w->ctl->loop, EVBREAK_ONE);
+}
+
+static void on_line(void *userdata, const char *text)
+{
+	struct watch *w = userdata;
+	char time[WALL_TEXT_SIZE];
+	char *line = w->log[w->logged++ % LOG_LINES];
+
+	snprintf(line, LINE_SIZE, "%s  %s", wall_local(wall_now_ms(), time), text);
+	if (w->on_screen || w->ctl->options.json)
+		return;
+	puts(line);
+	if (ctl_flush() != CTL_DONE)
+		finish(w, CTL_REFUSED);
+}
+
+/* -- drawing -- */
+
+static char *format(struct watch *w, unsigned columns)
+{
+	struct table *tables[STATUS_TABLES];
+	struct table_style style = ctl_style(w->ctl);
+	char *text;
+
+	if (columns)
+		style.width = columns;
+	status_tables(&w->facts, tables);
+	text = tables_format(tables, STATUS_TABLES, &style);
+	status_finish(tables);
+	return text;
+}
+
+static unsigned count_lines(const char *text)
+{
+	unsigned n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+static void add_log(FILE *file, const struct watch *w, unsigned rows)
+{
+	size_t n = w->logged < LOG_LINES ? w->logged : LOG_LINES;
+
+	for (size_t i = 0; i < n && i < rows; i++)
+		fprintf(file, "%s\n", w->log[(w->logged - 1 - i) % LOG_LINES]);
+}
+
+static void draw_screen(struct watch *w)
+{
+	unsigned rows, columns, used;
+	char *frame = NULL, *status;
+	size_t length;
+	FILE *file;
+
+	screen_size(&rows, &columns);
+	status = w->has_facts ? format(w, columns) : strdup("reading ...\n");
+	file = open_memstream(&frame, &length);
+	if (status && file) {
+		used = count_lines(status) + 3;
+		fprintf(file, "%s\n%s", status,
+			zkh_session_connected(w->ctl->session)
+				? ""
+				: "not connected: what is above may be old\n");
+		if (used < rows)
+			add_log(file, w, rows - used);
+	}
+	if (file && fclose(file) == 0 && !screen_draw(frame, rows))
+		finish(w, CTL_REFUSED);
+	free(frame);
+	free(status);
+}
+
+static void print_status(struct watch *w)
+{
+	char *text = format(w, 0);
+
+	if (text)
+		fputs(text, stdout);
+	free(text);
+	if (ctl_flush() != CTL_DONE)
+		finish(w, CTL_REFUSED);
+}
+
+/* Many changes in one turn of the loop are one picture. */
+static void on_draw(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+	struct watch *w = prepare->data;
+
+	(void)loop;
+	(void)events;
+	if (!w->dirty)
+		return;
+	w->dirty = false;
+	if (w->on_screen)
+		draw_screen(w);
+	else if (w->ctl->options.json && w->has_facts)
+		print_status(w);
+}
+
+/* -- what happens -- */
+
+static void on_change(void *userdata)
+{
+	struct watch *w = userdata;
+	struct facts facts;
+	bool first = !w->has_facts;
+
+	w->dirty = w->dirty || w->on_screen;
+	if (!cluster_complete(&w->cluster))
+		return;
+	if (w->cluster.result != ZKH_OK) {
+		finish(w, CTL_REFUSED);
+		return;
+	}
+	if (!facts_gather(&w->cluster, &facts))
+		return;
+	if (w->has_facts)
+		changes_between(&w->facts, &facts, on_line, w);
+	facts_finish(&w->facts);
+	w->facts = facts;
+	w->has_facts = true;
+	w->dirty = true;
+	if (first && !w->on_screen && !w->ctl->options.json)
+		print_status(w);
+}
+
+static void on_key(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct watch *w = io->data;
+	int key = screen_key();
+
+	(void)loop;
+	(void)events;
+	/* It was said to be readable. */
+	if (key <= 0)
+		finish(w, CTL_REFUSED);
+	else if (key == 'q' || key == 'Q' || key == 4 /* Ctrl-D */)
+		finish(w, CTL_DONE);
+}
+
+static void on_resized(struct ev_loop *loop, ev_signal *signal, int events)
+{
+	struct watch *w = signal->data;
+
+	(void)loop;
+	(void)events;
+	w->dirty = true;
+}
+
+static void on_clock(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct watch *w = timer->data;
+
+	(void)loop;
+	(void)events;
+	w->dirty = w->on_screen;
+}
+
+static void start(struct watch *w)
+{
+	struct ev_loop *loop = w->ctl->loop;
+
+	ev_prepare_init(&w->draw, on_draw);
+	ev_io_init(&w->keys, on_key, STDIN_FILENO, EV_READ);
+	ev_signal_init(&w->resized, on_resized, SIGWINCH);
+	ev_timer_init(&w->clock, on_clock, 1., 1.);
+	w->draw.data = w->keys.data = w->resized.data = w->clock.data = w;
+	ev_prepare_start(loop, &w->draw);
+	if (!w->on_screen)
+		return;
+	ev_io_start(loop, &w->keys);
+	ev_signal_start(loop, &w->resized);
+	ev_timer_start(loop, &w->clock);
+}
+
+static void stop(struct watch *w)
+{
+	struct ev_loop *loop = w->ctl->loop;
+
+	ev_prepare_stop(loop, &w->draw);
+	ev_io_stop(loop, &w->keys);
+	ev_signal_stop(loop, &w->resized);
+	ev_timer_stop(loop, &w->clock);
+	screen_close();
+	cluster_close(&w->cluster);
+	facts_finish(&w->facts);
+}
+
+static bool is_over(void *userdata)
+{
+	return ((struct watch *)userdata)->over;
+}
+
+int verb_watch(struct ctl *ctl)
+{
+	static struct watch w;
+	int code, refused;
+
+	w.ctl = ctl;
+	ctl->deadline_us = 0;
+	if (ctl->options.has_timeout)
+		ctl_set_timeout(ctl, 0);
+	w.on_screen = !ctl->options.json && screen_open();
+	cluster_open(&w.cluster, ctl, true);
+	w.cluster.on_change = on_change;
+	w.cluster.userdata = &w;
+	start(&w);
+	code = ctl_wait(ctl, is_over, &w);
+	refused = w.cluster.result;
+	stop(&w);
+	if (code == CTL_TIMED_OUT) /* --timeout: that long */
+		return CTL_DONE;
+	if (code != CTL_DONE)
+		return ctl_explain_wait(ctl, code, NULL);
+	return refused != ZKH_OK ? ctl_explain_result(ctl, refused, w.cluster.refused_path)
+				 : w.code;
+}
