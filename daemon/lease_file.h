@@ -36,6 +36,7 @@ enum lease_mark {
 #define LEASE_GROUPS(X)                                                                            \
 	X(LEASE_GROUP_TAKEOVER, "takeover command") /* while it runs: it is starting the work */   \
 	X(LEASE_GROUP_WORK, "work")		    /* what a takeover command left running */     \
+	X(LEASE_GROUP_FENCE, "fence command")	    /* while it runs; the guard leaves it alone */ \
 	X(LEASE_GROUP_STOP, "relinquish command")   /* while it runs: the guard lets it finish */
 
 enum lease_group {

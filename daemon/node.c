@@ -304,7 +304,7 @@ static void begin(struct node *node, const struct state *resume)
 
 	/* A guard on standby waits for a takeover that will not come: nothing runs. */
 	if (resume && !resume->work && lease_end_us > 0) {
-		lease_file_disarm(node->lease);
+		node_stand_down(node);
 		lease_end_us = 0;
 	}
 	if (resume && lease_end_us > 0 && resume->session.id) {

@@ -245,7 +245,7 @@ static bool work_is_gone(struct node *node)
 	for (int i = 0; node->lease && i < LEASE_GROUP_COUNT; i++) {
 		enum lease_group which = (enum lease_group)i;
 
-		if (which == LEASE_GROUP_STOP)
+		if (which == LEASE_GROUP_STOP || which == LEASE_GROUP_FENCE)
 			continue;
 		(void)lease_file_group_kill(node->lease, which);
 		gone = gone && !lease_file_group_runs(node->lease, which);
@@ -374,12 +374,16 @@ void node_fence(void *userdata, const char *name)
 	facts.target = node->fence_target;
 	script_run(&node->fence, node->config->fence.command.argv, node->config->fence.timeout_us,
 		   &facts);
+	if (node->lease)
+		lease_file_set_group(node->lease, LEASE_GROUP_FENCE, script_group(&node->fence));
 }
 
 static void on_fence_end(void *userdata, struct script *script, const struct command_result *result)
 {
 	struct node *node = userdata;
 
+	if (node->lease)
+		lease_file_set_group(node->lease, LEASE_GROUP_FENCE, 0);
 	node_say_script(node, script->name, result);
 	recovery_fenced(&node->recovery, command_succeeded(result));
 }
@@ -491,6 +495,9 @@ static int guard_init(struct node *node)
 	if (!node->lease || !node->election_config.coordinator)
 		return 0;
 	lease_file_set_timeout(node->lease, node->config->relinquish.lease_timeout_us);
+	/* Of a process before us: ours would run beside it. */
+	(void)lease_file_group_kill(node->lease, LEASE_GROUP_FENCE);
+	lease_file_set_group(node->lease, LEASE_GROUP_FENCE, 0);
 	if (*node->config->takeover.unit)
 		return 0;
 	r = guard_create(node->loop, &config, &node->guard);
