@@ -1,0 +1,149 @@
+"""An ensemble that speaks TLS only, with client certificates, and stunnel in front of clients that do not."""
+
+import os
+import shutil
+import ssl
+import socket
+import subprocess
+
+from . import process, zk
+from .ports import free_port
+from .wait import wait_until
+
+MORE_JARS = ''.join(f':/usr/share/java/{name}.jar' for name in (
+    'netty-codec', 'netty-resolver', 'netty-transport-native-unix-common', 'netty-handler', 'netty-transport',
+    'netty-buffer', 'netty-common', 'netty-transport-native-epoll'))
+
+
+def available():
+    """None, or what is missing."""
+    for tool in ('stunnel', 'openssl'):
+        if not shutil.which(tool):
+            return f'needs {tool} (tests/packages system)'
+    if not os.path.exists('/usr/share/java/netty-handler.jar'):
+        return 'needs libnetty-java'
+    return None
+
+
+def _openssl(*arguments):
+    subprocess.run(['openssl', *arguments], check=True, capture_output=True)
+
+
+class Authority:
+    """A certificate authority of the test's own."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        os.makedirs(directory)
+        self.ca = os.path.join(directory, 'ca.pem')
+        _openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+                 '-subj', '/CN=test authority', '-keyout', f'{directory}/ca.key', '-out', self.ca)
+
+    def issue(self, name, address='127.0.0.1'):
+        """(certificate, key, both in one file)"""
+        base = os.path.join(self.directory, name)
+        _openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', f'/CN={name}',
+                 '-keyout', f'{base}.key', '-out', f'{base}.csr')
+        with open(f'{base}.ext', 'w', encoding='ascii') as file:
+            file.write(f'subjectAltName=IP:{address},DNS:localhost\n')
+        _openssl('x509', '-req', '-in', f'{base}.csr', '-CA', self.ca, '-CAkey', f'{self.directory}/ca.key',
+                 '-CAcreateserial', '-days', '2', '-extfile', f'{base}.ext', '-out', f'{base}.crt')
+        with open(f'{base}.pem', 'w', encoding='ascii') as file:
+            for part in ('key', 'crt'):
+                with open(f'{base}.{part}', encoding='ascii') as one:
+                    file.write(one.read())
+        return f'{base}.crt', f'{base}.key', f'{base}.pem'
+
+
+class Server(zk.Server):
+    """Its port is a TLS port; there is no other."""
+
+    authority = None
+
+    def configure(self, peers=()):
+        _, _, both = self.authority.issue(f'zk{self.number}')
+        self.extra.update({
+            'secureClientPort': self.port, 'secureClientPortAddress': self.address,
+            'serverCnxnFactory': 'org.apache.zookeeper.server.NettyServerCnxnFactory',
+            'ssl.keyStore.location': both, 'ssl.keyStore.type': 'PEM',
+            'ssl.trustStore.location': self.authority.ca, 'ssl.trustStore.type': 'PEM',
+            'ssl.clientAuth': 'need', 'ssl.hostnameVerification': 'false',
+        })
+        super().configure(peers)
+        path = os.path.join(self.directory, 'zoo.cfg')
+        with open(path, encoding='ascii') as file:
+            lines = [line for line in file if not line.startswith(('clientPort=', 'clientPortAddress='))]
+        with open(path, 'w', encoding='ascii') as file:
+            file.writelines(lines)
+
+    def start(self):
+        jars = zk.JARS
+        zk.JARS = jars + MORE_JARS
+        try:
+            super().start()
+        finally:
+            zk.JARS = jars
+
+    def four(self, word, timeout=1.0):
+        crt, key, _ = self.authority.probe
+        context = ssl.create_default_context(cafile=self.authority.ca)
+        context.load_cert_chain(crt, key)
+        try:
+            with socket.create_connection((self.address, self.port), timeout) as sock:
+                with context.wrap_socket(sock, server_hostname=self.address) as tls:
+                    tls.sendall(word.encode())
+                    return b''.join(iter(lambda: tls.recv(65536), b'')).decode(errors='replace')
+        except OSError:
+            return ''
+
+
+def ensemble(directory):
+    """Three servers; their authority is at ensemble.authority."""
+    authority = Authority(os.path.join(directory, 'tls'))
+    authority.probe = authority.issue('probe')
+    plain = zk.Server
+    Server.authority = authority
+    zk.Server = Server
+    try:
+        made = zk.Ensemble(3)
+    finally:
+        zk.Server = plain
+    made.start()
+    made.authority = authority
+    return made
+
+
+class Tunnels:
+    """stunnel as the manual page has it: an address 127.0.0.11, .12 ... for each server. `connect` is the server list."""
+
+    def __init__(self, made, directory, certificate='node'):
+        crt, key, _ = made.authority.issue(certificate)
+        self.port = free_port()
+        self.addresses = [f'127.0.0.{10 + server.number}' for server in made.servers]
+        lines = ['foreground = yes', 'pid =', 'syslog = no', 'debug = notice', 'client = yes', f'cert = {crt}',
+                 f'key = {key}', f'CAfile = {made.authority.ca}', 'verifyChain = yes', 'TIMEOUTconnect = 1']
+        for server, address in zip(made.servers, self.addresses):
+            lines += [f'[zk{server.number}]', f'accept = {address}:{self.port}',
+                      f'connect = {server.address}:{server.port}', f'checkIP = {server.address}']
+        path = os.path.join(directory, 'stunnel.conf')
+        with open(path, 'w', encoding='ascii') as file:
+            file.write('\n'.join(lines) + '\n')
+        self.log_path = os.path.join(directory, 'stunnel.log')
+        with open(self.log_path, 'wb') as log:
+            self.child = process.spawn(['stunnel', path], stdout=log, stderr=log)
+        for address in self.addresses:
+            wait_until(lambda address=address: self._listens(address), 10, self.log_text)
+
+    connect = property(lambda self: ','.join(f'{address}:{self.port}' for address in self.addresses))
+
+    def _listens(self, address):
+        with open('/proc/net/tcp', encoding='ascii') as file:
+            wanted = f'{socket.inet_aton(address)[::-1].hex().upper()}:{self.port:04X}'
+            return any(line.split()[1] == wanted and line.split()[3] == '0A' for line in file.readlines()[1:])
+
+    def log_text(self):
+        with open(self.log_path, encoding='utf-8', errors='replace') as file:
+            return file.read()
+
+    def close(self):
+        process.kill(self.child)
