@@ -1,0 +1,238 @@
+"""SIGHUP: a new configuration, a new binary, and a primary that stays one."""
+
+import os
+import shutil
+
+import pytest
+
+from lab import work
+from lab.node import program
+from lab.trial import oracle, trial  # noqa: F401 (fixtures)
+from lab.wait import wait_until
+
+
+def reload(node):
+    """And waits until it is through."""
+    mark = node.log_mark()
+    node.reload()
+    node.wait_log(' started: ', since=mark)
+    return mark
+
+
+def renewed(trial, node):
+    keepalive = trial.keys.get(f'nodes/{node.name}/keepalive')
+    wait_until(lambda: trial.keys.get(f'nodes/{node.name}/keepalive') != keepalive, 5,
+               lambda: f'the lease is renewed:\n{node.log_tail()}')
+
+
+def test_valid(trial):
+    primary, (secondary,) = trial.start(2)
+    lives, acting, pid = trial.lives(), trial.keys.acting(), primary.pid
+    primary.write_config(**{'election.penalty': '7s', 'node.contend-delay': '100ms'})
+    mark = reload(primary)
+    primary.wait_log('session_resumed', since=mark)
+    reload(secondary)
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives, acting.epoch)
+    assert trial.keys.acting() == acting and primary.pid == pid and primary.running()
+
+
+def test_again_and_again(trial):
+    primary, (secondary,) = trial.start(2)
+    lives, acting = trial.lives(), trial.keys.acting()
+    for _ in range(10):
+        reload(primary)
+        secondary.reload()
+    # Faster than it can: signals of one kind melt into one.
+    for _ in range(50):
+        primary.reload()
+    renewed(trial, primary)
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives, acting.epoch)
+    assert trial.keys.acting() == acting
+
+
+INVALID = {
+    'key': {'election.no-such-key': '1'},
+    'value': {'election.penalty': 'soon'},
+    'sum': {'relinquish.lease-timeout': '1900ms'},
+    'command': {'takeover.command': '/no/such/command'},
+}
+
+
+@pytest.mark.parametrize('what', list(INVALID))
+def test_invalid(trial, what):
+    primary, _ = trial.start(2)
+    lives, acting = trial.lives(), trial.keys.acting()
+    good = dict(primary.config)
+    primary.write_config(**INVALID[what])
+    mark = primary.log_mark()
+    primary.reload()
+    primary.wait_log(r'reload_refused: .*conf', since=mark)
+    renewed(trial, primary)
+    assert not primary.log_lines('resume')
+    # Repaired, the next one works.
+    primary.config = good
+    primary.write_config()
+    reload(primary)
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives, acting.epoch)
+
+
+def test_configuration_gone(trial):
+    primary, _ = trial.start(2)
+    lives, acting = trial.lives(), trial.keys.acting()
+    os.unlink(primary.config_path)
+    mark = primary.log_mark()
+    primary.reload()
+    primary.wait_log('reload_refused', since=mark)
+    renewed(trial, primary)
+    trial.untouched(primary, lives, acting.epoch)
+
+
+def test_in_a_takeover(trial):
+    # It waits until the command has ended: that must not lose its parent.
+    [node] = trial.add(1)
+    work.behave(node, 'takeover', 'sleep 0.7')
+    node.start()
+    wait_until(lambda: trial.keys.state(node.name) == 'takeover', 10)
+    node.reload()
+    trial.settle()
+    node.wait_log('session_resumed')
+    trial.settle()
+    assert len(trial.lives()) == 1
+    assert len(trial.oracle.events('takeover', 'begin')) == 1
+
+
+def test_in_a_stop(trial):
+    primary, (other,) = trial.start(2)
+    work.behave(primary, 'relinquish', 'sleep 0.7')
+    trial.keys.set('primary_node', other.name)
+    wait_until(lambda: trial.keys.state(primary.name) == 'relinquish', 10)
+    mark = primary.log_mark()
+    primary.reload()
+    trial.settle(primary=other.name)
+    primary.wait_log(' started: ', since=mark)
+    trial.settle(primary=other.name)
+
+
+def test_cut_off(trial):
+    # No server answers the new image: the lease goes on from where it was.
+    primary, _ = trial.start(2)
+    cut_ns = trial.now()
+    primary.links.set_mode('silent')
+    primary.reload()
+    successor = trial.fail_over(primary, cut_ns)
+    primary.links.set_mode('pass')
+    trial.settle(primary=successor.name)
+
+
+# the binary on disk
+
+@pytest.fixture
+def binary(tmp_path, monkeypatch):
+    """Path of a daemon of the test's own, to be replaced at will."""
+    build = tmp_path / 'build'
+    for name in ('daemon/primaryd', 'tests/integration/stamp', 'tests/integration/worker'):
+        path = build / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(program(name), path)
+    monkeypatch.setenv('PRIMARYD_BUILD', str(build))
+    return str(build / 'daemon' / 'primaryd')
+
+
+def replace(binary, source=None, text=b''):
+    """As a package manager does it: the old file goes on in those that run."""
+    if source:
+        shutil.copy2(source, binary + '.new')
+    else:
+        with open(binary + '.new', 'wb') as file:
+            file.write(text)
+        os.chmod(binary + '.new', 0o755)
+    os.rename(binary + '.new', binary)
+
+
+def test_upgrade(binary, trial):
+    primary, _ = trial.start(2)
+    lives, acting, pid = trial.lives(), trial.keys.acting(), primary.pid
+    replace(binary, source=binary)
+    primary.wait_log('session_resumed', since=reload(primary))
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives, acting.epoch)
+    assert trial.keys.acting() == acting and primary.pid == pid
+    assert os.readlink(f'/proc/{pid}/exe') == binary, 'the new one runs'
+
+
+@pytest.mark.parametrize('how', ['gone', 'empty', 'junk'])
+def test_binary_cannot_be_executed(binary, trial, how):
+    primary, _ = trial.start(2)
+    lives, acting = trial.lives(), trial.keys.acting()
+    good = binary + '.good'
+    shutil.copy2(binary, good)
+    if how == 'gone':
+        os.unlink(binary)
+    else:
+        replace(binary, text=b'' if how == 'empty' else b'\x7fELF' + bytes(200))
+    mark = primary.log_mark()
+    primary.reload()
+    primary.wait_log('reload_refused: cannot execute', since=mark)
+    renewed(trial, primary)
+    # Its guard does not need the file either.
+    guards = work.find_guards(primary)
+    for pid in guards:
+        os.kill(pid, 9)
+    wait_until(lambda: set(work.find_guards(primary)) - set(guards), 5, lambda: f'another guard:\n{primary.log_tail()}')
+    trial.untouched(primary, lives, acting.epoch)
+    # And once there is a good one again:
+    replace(binary, source=good)
+    primary.wait_log('session_resumed', since=reload(primary))
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives, acting.epoch)
+
+
+@pytest.mark.parametrize('with_', ['/bin/false', '/bin/sleep'])
+def test_binary_of_another_kind(binary, trial, with_):
+    # It is executed, and does nothing of what a daemon does: the guard keeps the lease.
+    primary, _ = trial.start(2)
+    good = binary + '.good'
+    shutil.copy2(binary, good)
+    replace(binary, source=with_)
+    cut_ns = trial.now()
+    primary.reload()
+    successor = trial.fail_over(primary, cut_ns)
+    replace(binary, source=good)
+    primary.kill9()
+    primary.start()
+    trial.settle(primary=successor.name)
+
+
+# what must not change at a reload, and does
+
+def test_another_runtime_directory(trial, tmp_path):
+    primary, _ = trial.start(2)
+    other = tmp_path / 'elsewhere'
+    other.mkdir(mode=0o700)
+    primary.write_config(**{'node.runtime-directory': str(other)})
+    reload(primary)
+    trial.wait_down(primary)
+    trial.settle(timeout=30)
+    # Whatever was left in the old one must not stop the work of later.
+    lives = trial.lives()
+    begin_ns = trial.now()
+    wait_until(lambda: trial.now() - begin_ns > 3e9, 5)
+    assert trial.lives()[-1].pid == lives[-1].pid and trial.lives()[-1].end_ns is None, trial.oracle.dump()
+
+
+def test_another_name(trial):
+    primary, _ = trial.start(2)
+    former = primary.name
+    primary.write_config(**{'node.name': 'renamed'})
+    mark = primary.log_mark()
+    primary.reload()
+    primary.wait_log('registered', since=mark, timeout=20)
+    wait_until(lambda: trial.keys.primary() not in (None, former), 20, lambda: trial.keys.summary())
+    primary.write_config(**{'node.name': former})
+    primary.reload()
+    wait_until(lambda: trial.keys.get(f'nodes/{former}/alive'), 20)
+    trial.keys.delete('nodes/renamed')
+    trial.settle(timeout=30)
