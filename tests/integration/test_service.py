@@ -1,0 +1,112 @@
+"""What the service manager is told: ready, a sentence, the watchdog, reload, stop."""
+
+import os
+import re
+import socket
+
+import pytest
+
+from lab.node import Node
+from lab.ports import free_port
+from lab.steps import QUICK, by_name
+from lab.wait import wait_until
+
+pytestmark = pytest.mark.usefixtures('ensemble')
+
+
+class Manager:
+    """The socket that a service manager listens on."""
+
+    def __init__(self, path):
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.socket.bind(path)
+        self.heard = []
+
+    def messages(self):
+        """All so far, each a list of lines."""
+        while True:
+            try:
+                self.heard.append(self.socket.recv(4096).decode().splitlines())
+            except BlockingIOError:
+                return self.heard
+
+    def wait(self, pattern, since=0, timeout=20):
+        """The first message from `since` on with a line that matches; returns (its number, the line)."""
+        def find():
+            for number, lines in enumerate(self.messages()[since:], since):
+                for line in lines:
+                    if re.search(pattern, line):
+                        return number, line
+            return None
+        return wait_until(find, timeout, lambda: f'/{pattern}/ in {self.heard[since:]}', 0.01)
+
+    def count(self, line):
+        return sum(line in lines for lines in self.messages())
+
+
+@pytest.fixture
+def manager(tmp_path):
+    return Manager(str(tmp_path / 'notify'))
+
+
+def start(node, manager, watchdog_us=None):
+    environment = {'NOTIFY_SOCKET': manager.path}
+    if watchdog_us:
+        environment['WATCHDOG_USEC'] = str(watchdog_us)
+    return node.start(environment)
+
+
+def test_life(cluster, keys, manager):
+    """Ready when registered, then the truth in a sentence, to the end."""
+    [node] = cluster(1, start=False, **QUICK)
+    start(node, manager, 400000)
+    manager.wait('^STATUS=Connecting to ZooKeeper at 127')
+    ready, _ = manager.wait('^READY=1$')
+    wait_until(lambda: keys.node('n1').get('alive'), 5, 'alive')  # our server may lag behind
+    manager.wait(f'^STATUS=Primary, epoch {keys.wait_primary() and keys.acting().epoch}, lease good for \\d+ s$', ready)
+    assert manager.count('READY=1') == 1
+    fed = manager.count('WATCHDOG=1')
+    wait_until(lambda: manager.count('WATCHDOG=1') > fed + 3, 10, 'the watchdog is fed', 0.05)
+    # A reload: the same process says that it reloads, then that it is ready.
+    node.reload()
+    begin, _ = manager.wait('^RELOADING=1$', ready)
+    assert any(re.fullmatch(r'MONOTONIC_USEC=\d+', line) for line in manager.heard[begin])
+    again, _ = manager.wait('^READY=1$', begin)
+    manager.wait('^STATUS=Primary, epoch', again)
+    node.stop()
+    _, extend = manager.wait('^EXTEND_TIMEOUT_USEC=')
+    assert int(extend.split('=')[1]) > 10_000_000
+    assert manager.count('STOPPING=1') == 1
+
+
+def test_secondary_is_silent(cluster, keys, manager):
+    """Without a watchdog nothing is sent while nothing changes."""
+    nodes = cluster(2, start=False, **QUICK)
+    nodes[0].start()
+    keys.wait_primary('n1')
+    start(nodes[1], manager)
+    manager.wait('^STATUS=Secondary: n1 is primary$')
+    said = len(manager.messages())
+    keys.set('nodes/n1/health', 'ok')  # of no interest to n2
+    counter = keys.get('nodes/n1/keepalive')
+    wait_until(lambda: keys.get('nodes/n1/keepalive') != counter, 10, 'a renewal')
+    assert len(manager.messages()) == said
+    keys.set('primary_node', 'n2')
+    manager.wait('^STATUS=Primary, epoch', said)
+    assert by_name(nodes, 'n2').running()
+
+
+def test_no_ensemble(make_cluster, manager, tmp_path):
+    """Not ready without a server, and it says what it waits for; a manager that does not listen harms nobody."""
+    node = Node('n1', f'127.0.0.1:{free_port()}', '/x', str(tmp_path), str(tmp_path / 'events'))
+    start(node, manager)
+    manager.wait('^STATUS=Connecting to ZooKeeper')
+    node.wait_log(' server_failed: ')
+    assert not manager.count('READY=1')
+    node.stop()
+    os.unlink(manager.path)
+    start(node, manager)
+    node.wait_log(' server_failed: ', since=node.log_mark())
+    node.stop()
+    node.close()

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bus_parts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void test_each_once(void **state)
+{
+	struct bus_parts parts;
+
+	(void)state;
+	bus_parts_reset(&parts, "primary.target");
+	bus_parts_add(&parts, "a.service");
+	bus_parts_add(&parts, "a.service");
+	bus_parts_add(&parts, "primary.target");
+	assert_int_equal(parts.n, 2);
+	assert_true(bus_parts_has(&parts, "a.service"));
+	assert_false(bus_parts_has(&parts, "b.service"));
+	assert_string_equal(bus_parts_next(&parts)->name, "primary.target");
+	assert_string_equal(bus_parts_next(&parts)->name, "a.service");
+	assert_null(bus_parts_next(&parts));
+	bus_parts_add(&parts, "b.service");
+	assert_string_equal(bus_parts_next(&parts)->name, "b.service");
+	bus_parts_again(&parts);
+	assert_string_equal(bus_parts_next(&parts)->name, "primary.target");
+}
+
+static void test_down_when_all_are(void **state)
+{
+	struct bus_parts parts;
+
+	(void)state;
+	bus_parts_reset(&parts, "primary.target");
+	bus_parts_add(&parts, "a.service");
+	assert_string_equal(bus_parts_up(&parts)->name, "primary.target");
+	bus_parts_set_state(&parts, "primary.target", "inactive");
+	assert_string_equal(bus_parts_up(&parts)->name, "a.service");
+	bus_parts_set_state(&parts, "a.service", "deactivating");
+	assert_non_null(bus_parts_up(&parts));
+	bus_parts_set_state(&parts, "a.service", "failed");
+	assert_null(bus_parts_up(&parts));
+	/* One that was found late is up until somebody says otherwise. */
+	bus_parts_add(&parts, "b.service");
+	assert_string_equal(bus_parts_up(&parts)->name, "b.service");
+	bus_parts_set_state(&parts, "stranger.service", "active");
+	assert_int_equal(parts.n, 3);
+}
+
+static void test_bounds(void **state)
+{
+	struct bus_parts parts;
+	char name[2 * BUS_UNIT_SIZE];
+
+	(void)state;
+	bus_parts_reset(&parts, "primary.target");
+	memset(name, 'x', sizeof(name));
+	name[BUS_UNIT_SIZE] = '\0';
+	bus_parts_add(&parts, name);
+	assert_int_equal(parts.n, 1);
+	name[BUS_UNIT_SIZE - 1] = '\0';
+	bus_parts_add(&parts, name);
+	assert_int_equal(parts.n, 2);
+	for (int i = 0; i < 2 * BUS_PARTS_MAX; i++) {
+		snprintf(name, sizeof(name), "%d.service", i);
+		bus_parts_add(&parts, name);
+	}
+	assert_int_equal(parts.n, BUS_PARTS_MAX);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_once),
+		cmocka_unit_test(test_down_when_all_are),
+		cmocka_unit_test(test_bounds),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
