@@ -85,47 +85,9 @@ void election_move(struct election_step *s, enum election_phase to, enum electio
 	}
 }
 
-/* -- predicates -- */
-
-static bool vacant(const struct election *e)
-{
-	return e->view.key == KEY_MISSING || e->view.key == KEY_NONE || e->view.key == KEY_DEAD;
-}
-
-static enum election_reason vacancy_reason(const struct election *e)
-{
-	if (e->view.key == KEY_DEAD)
-		return REASON_HOLDER_DEAD;
-	return e->view.key == KEY_MISSING ? REASON_KEY_MISSING : REASON_KEY_NONE;
-}
-
-/*
- * Why this node does not want to be primary, REASON_NONE if it does. In maintenance an acting primary that is not
- * healthy stays: nobody would follow it.
- */
-static enum election_reason unwilling(const struct election_step *s)
-{
-	const struct election *e = s->state;
-
-	if (!s->config->coordinator)
-		return REASON_CLIENT_MODE;
-	if (e->shutdown)
-		return REASON_SHUTDOWN;
-	if (e->view.drained)
-		return REASON_DRAINED;
-	if (!e->healthy && !(e->view.maintenance && election_acting(e)))
-		return REASON_UNHEALTHY;
-	return REASON_NONE;
-}
-
 static bool failed_this_claim(const struct election *e)
 {
 	return e->failed_mzxid && e->view.key_mzxid == e->failed_mzxid;
-}
-
-static bool known_not_named(const struct election *e)
-{
-	return e->view.key != KEY_UNKNOWN && e->view.key != KEY_ME;
 }
 
 /* -- one phase each; true: moved -- */
@@ -159,7 +121,7 @@ static bool in_follow_shutdown(struct election_step *s)
 {
 	struct election *e = s->state;
 
-	if (e->op == OP_NONE && (known_not_named(e) || depart_overdue(e)))
+	if (e->op == OP_NONE && (election_not_named(e) || depart_overdue(e)))
 		return depart(s);
 	return false;
 }
@@ -176,18 +138,18 @@ static bool in_follow(struct election_step *s)
 		return in_follow_shutdown(s);
 	if (!e->attached || e->op != OP_NONE)
 		return false;
-	if (e->view.key == KEY_ME && !unwilling(s) && !failed_this_claim(e)) {
+	if (e->view.key == KEY_ME && !election_unwilling(s) && !failed_this_claim(e)) {
 		election_move(s, PHASE_AWAIT, REASON_NAMED);
 		return true;
 	}
-	if (!vacant(e) || election_own_obstacles(s->config, e) || e->now_us < e->retry_us)
+	if (!election_vacant(e) || election_own_obstacles(s->config, e) || e->now_us < e->retry_us)
 		return false;
 	if (e->view.key == KEY_MISSING) {
 		election_do(s, OP_CREATE_KEY, 0);
 		return false;
 	}
 	e->seen_version = e->view.key_version;
-	election_move(s, PHASE_CONTEND, vacancy_reason(e));
+	election_move(s, PHASE_CONTEND, election_vacancy_reason(e));
 	return true;
 }
 
@@ -197,12 +159,12 @@ static bool contest_over(const struct election_step *s, enum election_reason *re
 	const struct election *e = s->state;
 
 	if (election_own_obstacles(s->config, e)) {
-		*ret_reason = unwilling(s) ? unwilling(s) : REASON_MAINTENANCE;
+		*ret_reason = election_unwilling(s) ? election_unwilling(s) : REASON_MAINTENANCE;
 		return true;
 	}
 	if (e->view.key == KEY_UNKNOWN)
 		return false; /* it is being read again */
-	if (!vacant(e)) {
+	if (!election_vacant(e)) {
 		*ret_reason = e->view.key == KEY_ME ? REASON_NAMED : REASON_TAKEN;
 		return true;
 	}
@@ -262,9 +224,10 @@ static bool in_await(struct election_step *s)
 {
 	struct election *e = s->state;
 
-	if (known_not_named(e) || unwilling(s) || failed_this_claim(e) ||
+	if (election_not_named(e) || election_unwilling(s) || failed_this_claim(e) ||
 	    e->view.post == POST_MINE) {
-		election_move(s, PHASE_FOLLOW, unwilling(s) ? unwilling(s) : REASON_NOT_NAMED);
+		election_move(s, PHASE_FOLLOW,
+			      election_unwilling(s) ? election_unwilling(s) : REASON_NOT_NAMED);
 		return true;
 	}
 	if (!e->attached || e->op != OP_NONE || !freshen(s) || e->now_us < e->deadline_us)
@@ -288,140 +251,8 @@ static bool in_enter(struct election_step *s)
 		election_move(s, PHASE_AWAIT, REASON_POST_FREE);
 		return true;
 	}
-	if (known_not_named(e) || unwilling(s)) {
+	if (election_not_named(e) || election_unwilling(s)) {
 		election_move(s, PHASE_LEAVE, REASON_NOT_NAMED);
-		return true;
-	}
-	return false;
-}
-
-/* During the takeover every doubt unwinds it. */
-static bool takeover_broken(struct election_step *s)
-{
-	enum election_reason reason = unwilling(s);
-
-	if (!reason && known_not_named(s->state))
-		reason = s->state->view.key == KEY_OTHER ? REASON_SUPERSEDED : REASON_NOT_NAMED;
-	if (!reason && s->state->fence_failed)
-		reason = REASON_FENCE_FAILED;
-	if (reason)
-		election_unwind(s, reason);
-	return reason;
-}
-
-static bool in_recover(struct election_step *s)
-{
-	struct election *e = s->state;
-
-	if (takeover_broken(s))
-		return true;
-	if (e->corpses < 0) {
-		if (e->attached && !e->scanning && e->view.post == POST_MINE) {
-			e->scanning = 1;
-			election_say(s, ACTION_SCAN, REASON_NONE);
-		}
-		return false;
-	}
-	if (e->corpses > 0) {
-		if (e->attached && !e->fencing && e->now_us >= e->deadline_us) {
-			e->fencing = 1;
-			election_say(s, ACTION_FENCE, REASON_NONE);
-		}
-		return false;
-	}
-	e->work = WORK_STARTING;
-	election_move(s, PHASE_BEGIN, REASON_RECOVERED);
-	election_say(s, ACTION_START, REASON_RECOVERED);
-	return true;
-}
-
-static bool in_begin(struct election_step *s)
-{
-	struct election *e = s->state;
-
-	if (takeover_broken(s))
-		return true;
-	if (e->work != WORK_UP)
-		return false;
-	e->failures = 0;
-	e->failed_mzxid = 0;
-	e->penalty_until_us = 0;
-	election_move(s, PHASE_PRIMARY, REASON_WORK_STARTED);
-	return true;
-}
-
-/* Where an acting node belongs, by the key and its own will. */
-static enum election_phase acting_phase(const struct election_step *s,
-					enum election_reason *ret_reason)
-{
-	const struct election *e = s->state;
-	enum election_reason reason = unwilling(s);
-
-	*ret_reason = reason ? reason : REASON_NAMED;
-	if (e->view.key == KEY_OTHER) {
-		*ret_reason = REASON_SUPERSEDED;
-		return PHASE_YIELD;
-	}
-	if (reason)
-		/* Named by nobody we know of: a successor already waited for stays waited for. */
-		return e->phase == PHASE_YIELD && e->view.key == KEY_UNKNOWN ? PHASE_YIELD
-									     : PHASE_HANDOVER;
-	if (e->view.key == KEY_UNKNOWN)
-		return e->phase == PHASE_HANDOVER ? PHASE_PRIMARY : (enum election_phase)e->phase;
-	if (e->view.key == KEY_ME)
-		return PHASE_PRIMARY;
-	*ret_reason = vacancy_reason(e);
-	return PHASE_VACATED;
-}
-
-static void in_vacated(struct election_step *s)
-{
-	struct election *e = s->state;
-
-	if (!e->attached || e->op != OP_NONE || e->now_us < e->deadline_us ||
-	    e->now_us < e->retry_us)
-		return;
-	/* Released by an operator in maintenance: it goes on acting, only operators name anybody. */
-	if (e->view.maintenance)
-		return;
-	if (e->view.key == KEY_MISSING)
-		election_do(s, OP_CREATE_KEY, 0);
-	else if (vacant(e))
-		election_do(s, OP_RECLAIM, e->view.key_version);
-}
-
-static bool in_handover(struct election_step *s)
-{
-	struct election *e = s->state;
-
-	if (e->now_us >= e->deadline_us || e->peers == PEERS_NONE) {
-		/* What happens next is said by the phase; why it happens, by the reason that led here. */
-		election_unwind(s, unwilling(s));
-		return true;
-	}
-	if (e->attached && !e->counting && e->peers == PEERS_UNKNOWN && e->view.post == POST_MINE) {
-		e->counting = 1;
-		election_say(s, ACTION_COUNT_PEERS, REASON_NONE);
-	}
-	return false;
-}
-
-static bool in_acting(struct election_step *s)
-{
-	struct election *e = s->state;
-	enum election_reason reason;
-	enum election_phase phase = acting_phase(s, &reason);
-
-	if (phase != (enum election_phase)e->phase) {
-		election_move(s, phase, reason);
-		return true;
-	}
-	if (phase == PHASE_VACATED)
-		in_vacated(s);
-	if (phase == PHASE_HANDOVER)
-		return in_handover(s);
-	if (phase == PHASE_YIELD && e->view.key == KEY_OTHER && e->now_us >= e->deadline_us) {
-		election_unwind(s, REASON_SUPERSEDED);
 		return true;
 	}
 	return false;
@@ -473,14 +304,14 @@ static bool advance(struct election_step *s)
 	case PHASE_ENTER:
 		return in_enter(s);
 	case PHASE_RECOVER:
-		return in_recover(s);
+		return election_in_recover(s);
 	case PHASE_BEGIN:
-		return in_begin(s);
+		return election_in_begin(s);
 	case PHASE_PRIMARY:
 	case PHASE_VACATED:
 	case PHASE_YIELD:
 	case PHASE_HANDOVER:
-		return in_acting(s);
+		return election_in_acting(s);
 	case PHASE_STOP:
 		return in_stop(s);
 	case PHASE_LEAVE:
@@ -504,7 +335,7 @@ static void hand_back(struct election_step *s)
 
 	if (!may || !e->attached || !e->registered || e->op != OP_NONE || e->view.key != KEY_ME)
 		return;
-	if (e->now_us >= e->retry_us && (unwilling(s) || failed_this_claim(e)))
+	if (e->now_us >= e->retry_us && (election_unwilling(s) || failed_this_claim(e)))
 		election_do(s, OP_HAND_BACK, e->view.key_version);
 }
 
@@ -569,7 +400,7 @@ int64_t election_next_us(const struct election_config *config, const struct elec
 		next_us = soonest(next_us, e->retry_us, now_us);
 	if (e->attached && e->phase == PHASE_AWAIT)
 		next_us = soonest(next_us, lease_fresh_since_us(e, e->deadline_us), now_us);
-	if (e->phase == PHASE_FOLLOW && vacant(e))
+	if (e->phase == PHASE_FOLLOW && election_vacant(e))
 		next_us = soonest(next_us, e->penalty_until_us, now_us);
 	if (e->shutdown)
 		next_us = soonest(next_us, e->depart_by_us, now_us);

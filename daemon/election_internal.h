@@ -41,3 +41,15 @@ bool lease_kept(const struct election *e);
 void election_apply(struct election_step *s, const struct election_event *event);
 /* Begins to unwind: stops the work if any may run. */
 void election_unwind(struct election_step *s, enum election_reason reason);
+
+/* election_acting.c: what several phases ask */
+bool election_vacant(const struct election *e);
+enum election_reason election_vacancy_reason(const struct election *e);
+enum election_reason election_unwilling(const struct election_step *s);
+/* The key is known, and says something else than this node's name. */
+bool election_not_named(const struct election *e);
+
+/* One phase, or some that belong together; true: moved. */
+bool election_in_recover(struct election_step *s);
+bool election_in_begin(struct election_step *s);
+bool election_in_acting(struct election_step *s);
