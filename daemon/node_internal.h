@@ -110,6 +110,14 @@ void node_publish_health(struct node *node, bool ok, const char *reason);
 /* Ends with `code`, handing over first if need be. */
 void node_refuse(struct node *node, int code);
 
+/* node_scripts.c */
+int node_scripts_init(struct node *node);
+void node_scripts_finish(struct node *node);
+/* What a command is told; points into the node: to be used at once. */
+struct script_facts node_facts(const struct node *node, const char *event, const char *reason);
+void node_script_ended(void *userdata, struct script *script, const struct command_result *result);
+void node_script_line(void *userdata, struct script *script, const char *line);
+
 /* node_work.c */
 int node_work_init(struct node *node);
 void node_work_finish(struct node *node);

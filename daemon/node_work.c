@@ -16,32 +16,6 @@
 /* How far away the lease of a guard on standby is set; extended by half of it. */
 #define STANDBY_US (INT64_C(600) * 1000000)
 
-void node_note_primary(struct node *node)
-{
-	const struct view *view = &node->view;
-
-	if (!*view->primary ||
-	    (view->epoch == node->acted_epoch && !strcmp(view->primary, node->acted)))
-		return;
-	strcpy(node->acted_before, node->acted);
-	strcpy(node->acted, view->primary);
-	node->acted_epoch = view->epoch;
-}
-
-static struct script_facts facts_for(const struct node *node, const char *event, const char *reason)
-{
-	bool leaves = !strcmp(event, "relinquish");
-
-	return (struct script_facts){
-		.event = event,
-		.node = node->name,
-		.primary = node->view.holder,
-		.previous = leaves ? node->acted : node->acted_before,
-		.reason = reason,
-		.epoch = node->election.epoch,
-	};
-}
-
 static void release_work_lock(struct node *node)
 {
 	node->work_lock = work_lock_release(node->work_lock);
@@ -105,8 +79,8 @@ static void write_environment(struct node *node, const struct script_facts *fact
 
 static void start_guarded(struct node *node)
 {
-	const struct script_facts facts = facts_for(node, "takeover",
-						    election_reason_text(node->named_because));
+	const struct script_facts facts = node_facts(node, "takeover",
+						     election_reason_text(node->named_because));
 
 	if (node->election.work != WORK_STARTING)
 		return; /* the guard took its time; meanwhile the takeover was called off */
@@ -186,7 +160,7 @@ void node_get_ready(struct node *node)
 	(void)lease_file_set(node->lease, now_us + STANDBY_US);
 	if (!node->guard) {
 		const struct script_facts facts =
-			facts_for(node, "takeover", election_reason_text(node->named_because));
+			node_facts(node, "takeover", election_reason_text(node->named_because));
 
 		write_environment(node, &facts);
 		work_prepare(&node->work);
@@ -292,7 +266,7 @@ static void end_former_commands(struct node *node)
 
 static void stop_guarded(struct node *node)
 {
-	const struct script_facts facts = facts_for(node, "relinquish", node->stop_reason);
+	const struct script_facts facts = node_facts(node, "relinquish", node->stop_reason);
 	int r = 0;
 
 	if (node->lease && node->work_lock < 0)
@@ -352,133 +326,6 @@ void node_self_fence(struct node *node)
 		node_say_self_fence(node, strerror(errno));
 }
 
-/* -- fence, follow, health -- */
-
-/* The takeover is called off: no fence of it may go on into the next one. */
-void node_recovery_cancel(struct node *node)
-{
-	recovery_cancel(&node->recovery);
-	script_cancel(&node->fence);
-}
-
-void node_fence(void *userdata, const char *name)
-{
-	struct node *node = userdata;
-	struct script_facts facts = facts_for(node, "fence", "died while acting");
-
-	if (!node->config->fence.command.argv) {
-		recovery_fenced(&node->recovery, true);
-		return;
-	}
-	snprintf(node->fence_target, sizeof(node->fence_target), "%s", name);
-	facts.target = node->fence_target;
-	script_run(&node->fence, node->config->fence.command.argv, node->config->fence.timeout_us,
-		   &facts);
-	if (node->lease)
-		lease_file_set_group(node->lease, LEASE_GROUP_FENCE, script_group(&node->fence));
-}
-
-static void on_fence_end(void *userdata, struct script *script, const struct command_result *result)
-{
-	struct node *node = userdata;
-
-	if (node->lease)
-		lease_file_set_group(node->lease, LEASE_GROUP_FENCE, 0);
-	node_say_script(node, script->name, result);
-	recovery_fenced(&node->recovery, command_succeeded(result));
-}
-
-static void on_script_end(void *userdata, struct script *script,
-			  const struct command_result *result)
-{
-	node_say_script(userdata, script->name, result);
-}
-
-static void on_script_line(void *userdata, struct script *script, const char *line)
-{
-	node_say_line(userdata, script->name, line);
-}
-
-static void on_follow_end(void *userdata, struct script *script,
-			  const struct command_result *result)
-{
-	struct node *node = userdata;
-
-	node_say_script(node, script->name, result);
-	node_follow(node); /* it may have changed again meanwhile */
-}
-
-/* Told once per acting primary, the latest one: changes while it runs are not lost, but not queued either. */
-void node_follow(struct node *node)
-{
-	struct script_facts facts;
-
-	if (!node->config->follow.command.argv || script_is_running(&node->follow) ||
-	    !*node->view.primary)
-		return;
-	if (!strcmp(node->followed, node->view.primary) && node->followed_epoch == node->view.epoch)
-		return;
-	facts = facts_for(node, "follow", "the acting primary changed");
-	facts.primary = node->view.primary;
-	facts.previous = node->followed;
-	facts.epoch = node->view.epoch;
-	script_run(&node->follow, node->config->follow.command.argv, SCRIPT_FOLLOW_TIMEOUT_US,
-		   &facts);
-	strcpy(node->followed, node->view.primary);
-	node->followed_epoch = node->view.epoch;
-}
-
-/* Health is what the command says and what the unit shows. */
-void node_tell_health(struct node *node, const char *reason)
-{
-	bool ok = !node->unit_failed && !node->guard_acted &&
-		  (!node->health || health_is_ok(node->health));
-	char text[BUS_UNIT_SIZE + LOG_TEXT_MAX];
-
-	if (node->unit_failed)
-		snprintf(text, sizeof(text), "unit %s is %s", node->config->takeover.unit, reason);
-	else
-		snprintf(text, sizeof(text), "%s", reason);
-	node_post_result(node, ELECTION_HEALTH, ok ? RESULT_OK : RESULT_FAILED, 0);
-	node_publish_health(node, ok, text);
-}
-
-static void on_health(void *userdata, bool ok, const char *reason)
-{
-	struct node *node = userdata;
-
-	node_say_health(node, ok, reason);
-	node_tell_health(node, reason);
-}
-
-static void on_health_line(void *userdata, const char *line)
-{
-	node_say_line(userdata, "health", line);
-}
-
-static int health_init(struct node *node)
-{
-	const struct config *c = node->config;
-	const struct script_facts facts = {
-		.event = "health", .node = node->name, .primary = "", .previous = "", .reason = ""
-	};
-	const struct health_options options = {
-		.argv = c->health.command.argv,
-		.environment = node->health_environment.list,
-		.interval_us = c->health.interval_us,
-		.timeout_us = c->health.timeout_us,
-		.failures = c->health.failures,
-		.on_change = on_health,
-		.on_line = on_health_line,
-		.userdata = node,
-	};
-
-	if (!options.argv)
-		return 0;
-	script_environment(&facts, &node->health_environment);
-	return health_create(node->loop, &options, &node->health);
-}
-
 static int guard_init(struct node *node)
 {
 	const struct guard_config config = {
@@ -521,17 +368,15 @@ int node_work_init(struct node *node)
 	node->work.on_stopped = on_stopped;
 	node->work.on_failed = on_failed;
 	node->work.on_unit = on_unit;
-	node->work.on_line = on_script_line;
-	node->work.on_end = on_script_end;
+	node->work.on_line = node_script_line;
+	node->work.on_end = node_script_ended;
 	node->work.userdata = node;
-	script_init(&node->fence, node->loop, "fence", on_fence_end, on_script_line, node);
-	script_init(&node->follow, node->loop, "follow", on_follow_end, on_script_line, node);
 	ev_init(&node->work_retry, on_work_retry);
 	ev_init(&node->unit_penalty, on_penalty_over);
 	node->unit_penalty.data = node;
 	node->work_retry.data = node;
 	r = guard_init(node);
-	return r < 0 ? r : health_init(node);
+	return r < 0 ? r : node_scripts_init(node);
 }
 
 void node_work_finish(struct node *node)
@@ -540,9 +385,7 @@ void node_work_finish(struct node *node)
 		ev_timer_stop(node->loop, &node->work_retry);
 	if (node->unit_penalty.data)
 		ev_timer_stop(node->loop, &node->unit_penalty);
-	node->health = health_destroy(node->health);
-	script_finish(&node->fence);
-	script_finish(&node->follow);
+	node_scripts_finish(node);
 	work_finish(&node->work);
 	node->guard = guard_destroy(node->guard);
 	release_work_lock(node);
