@@ -1,10 +1,12 @@
 """What operators do, and what happens to them: on booted systems, with the address watched each millisecond."""
 
 import os
+import socket
 import subprocess
 import time
 
 import pytest
+from kazoo.exceptions import NoAuthError
 from lab.wait import wait_until
 from site3 import ADDRESS, SESSION_S, TICK_MS, Moment
 
@@ -343,3 +345,96 @@ def test_cost(site):
         print(f'{name}: {share:.3f} % of a core, {(switches - before[name][1]) / window_s:.1f} wake-ups/s, '
               f'RSS {rss} KiB ({anonymous} KiB of its own)')
         assert share < {'primary': 1.5, 'secondary': 0.5, 'guard': 0.05}[name]
+
+
+# the other ways to run it
+
+def test_credential_and_second_election(site):
+    """primaryd@NAME with a secret from LoadCredential=: its own target, guard and directory; keys for itself alone."""
+    holder = site.wait_holder()
+    one = others(site, holder)[0]
+    servers = site.ensemble.connect
+    one.shell(f'''
+mkdir -p /etc/credstore; chmod 700 /etc/credstore
+echo digest second:secret >/etc/credstore/primaryd-second.zookeeper; chmod 600 /etc/credstore/primaryd-second.zookeeper
+cat >/etc/primaryd/second.conf <<END
+[zookeeper]
+servers = {servers}
+root = /second
+auth-file = /run/credentials/primaryd@second.service/zookeeper
+session-timeout = {SESSION_S}s
+[takeover]
+unit = primary@second.target
+[relinquish]
+lease-timeout = 500ms
+END
+systemctl start primaryd@second''')
+    wait_until(lambda: one.state('primary@second.target') == 'active', 20, one.journal_tail, 0.05)
+    assert one.state('primaryd-guard@second.service') == 'active' and one.state('primary.target') != 'active'
+    assert one.shell('stat -c "%U %a" /run/primaryd-second').split() == ['primaryd', '700']
+    with pytest.raises(NoAuthError):
+        site.keys.get('/second/primary_active')
+    one.run('systemctl', 'stop', 'primaryd@second')
+    assert one.state('primary@second.target') == 'inactive'
+    wait_until(lambda: one.state('primaryd-guard@second.service') == 'inactive', 5)
+    # Readable for others, the secret is refused, and that is said.
+    one.shell('echo digest second:secret >/etc/primaryd/open; chmod 644 /etc/primaryd/open; '
+              'sed -i "s,^auth-file.*,auth-file = /etc/primaryd/open," /etc/primaryd/second.conf')
+    done = one.run('primaryd', '--config', '/etc/primaryd/second.conf', '--check', check=False)
+    assert done.returncode == 1 and 'open to others' in done.stderr
+    assert site.wait_holder() is holder
+    one.shell('rm /etc/primaryd/second.conf /etc/primaryd/open /etc/credstore/primaryd-second.zookeeper')
+
+
+SIX = 'ADDRESS=fd00:77::100/64 INTERFACE=eth0 /usr/libexec/primaryd/floating-ip'
+
+
+def test_ipv6_address(site):
+    """Probed before, announced after: the client's neighbour entry is the new holder's at once."""
+    first, second = site.machines[:2]
+    client = site.client_host
+    client.run('ip', 'address', 'add', 'fd00:77::4/64', 'dev', 'eth0', 'nodad')
+
+    def mac(one):
+        return one.host.run('ip', '-o', 'link', 'show', 'eth0').split('link/ether ')[1].split()[0]
+
+    def neighbour():
+        return client.run('ip', '-6', 'neighbour', 'show', 'fd00:77::100')
+    try:
+        first.shell(f'{SIX} add')
+        with client.enter(socket.socket, socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b'?', ('fd00:77::100', 9))  # whatever makes the client ask for its neighbour
+        wait_until(lambda: mac(first) in neighbour(), 5, neighbour)
+        done = second.run('sh', '-c', f'{SIX} add', check=False)
+        assert done.returncode == 1 and 'in use by somebody else' in done.stderr, done
+        assert 'fd00:77::100' not in second.host.run('ip', '-6', 'address', 'show', 'dev', 'eth0')
+        first.shell(f'{SIX} remove')
+        second.shell(f'{SIX} add')
+        wait_until(lambda: mac(second) in neighbour(), 2, neighbour)
+    finally:
+        for one in (first, second):
+            one.shell(f'{SIX} remove')
+        client.run('ip', 'address', 'del', 'fd00:77::4/64', 'dev', 'eth0')
+
+
+def test_purge(site):
+    """Removed and purged: nothing of it is left but the journal. The machine is installed anew afterwards."""
+    holder = site.wait_holder()
+    one = others(site, holder)[-1]
+    moment = Moment()
+    files = [path for path in one.run('dpkg', '-L', 'primaryd').stdout.split() if not os.path.isdir(one.layer.root + path)
+             and not path.startswith('/usr/share/doc/')]
+    assert len(files) > 20
+    one.run('dpkg', '--remove', 'primaryd')
+    site.story(one, moment, 'stopped')
+    assert one.state('primaryd.service') == 'inactive'
+    one.shell('rm -r /etc/primaryd/floating-ip/vip.conf /etc/systemd/system/worker.service '
+              '/etc/systemd/system/primary.target.d')
+    one.run('dpkg', '--purge', 'primaryd')
+    left = ''.join(f'{path}\n' for path in files if os.path.lexists(one.layer.root + path))
+    left += one.shell('ls -d /etc/primaryd /run/primaryd* /etc/systemd/system/*/*primaryd* /var/lib/systemd/*/*primaryd* '
+                      '2>/dev/null; getent passwd primaryd; '
+                      'systemctl list-unit-files --no-legend "primary*" "floating-ip*"', check=False)
+    assert not left.strip(), left
+    assert site.wait_holder() is holder
+    one.power_off()
