@@ -1,8 +1,9 @@
 # Stages that run the programs: against a model, against real servers, and under faults.
 
-# What pytest gets always: no cache in the tree, the reasons of what was skipped, the slowest tests.
+# What pytest gets always: no cache in the tree, the reasons of what was skipped, the slowest tests. The tests mostly
+# wait, each process of them with an ensemble of its own: more of them than processors.
 run_pytest() {
-	"$PYTHON" -m pytest -q -p no:cacheprovider -rs --durations=5 --durations-min=5 "$@"
+	"$PYTHON" -m pytest -q -p no:cacheprovider -n "$((2 * JOBS))" -rs --durations=5 --durations-min=5 "$@"
 }
 
 have_integration() {
