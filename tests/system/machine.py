@@ -204,6 +204,12 @@ class Machine:
         os.kill(self.leader, SIGPOWEROFF)
         self._wait_off(timeout)
 
+    def forget(self):
+        """It went off, or reboots, by itself: it is off from here on."""
+        if self.child:
+            process.kill(self.child)
+        self.child = None
+
     def _wait_off(self, timeout):
         try:
             process.reap(self.child, timeout)
