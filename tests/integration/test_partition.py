@@ -125,6 +125,7 @@ def test_server_isolated_with_the_primary(isolated_trial, role):
     trial.settle(timeout=40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('role', ['follower', 'leader'])
 def test_nothing_but_an_isolated_server(isolated_trial, role):
     # The primary reaches that one alone.

@@ -190,6 +190,7 @@ def test_binary_cannot_be_executed(binary, trial, how):
     trial.untouched(primary, lives, acting.epoch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('with_', ['/bin/false', '/bin/sleep'])
 def test_binary_of_another_kind(binary, trial, with_):
     # It is executed, and does nothing of what a daemon does: the guard keeps the lease.
@@ -223,6 +224,7 @@ def test_another_runtime_directory(trial, tmp_path):
     assert trial.lives()[-1].pid == lives[-1].pid and trial.lives()[-1].end_ns is None, trial.oracle.dump()
 
 
+@pytest.mark.slow
 def test_another_name(trial):
     primary, _ = trial.start(2)
     former = primary.name
