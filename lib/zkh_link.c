@@ -34,7 +34,21 @@ void zkh_link_watch(struct zkh_session *session, int fd, int events)
 
 const char zkh_link_silent[] = "no answer in time";
 
-/* A new socket: at most connect_timeout for it to become a connection. */
+/*
+ * How long an attempt may take. Longer after each round over all servers: those that are slow because many connect at
+ * once become no faster by being left and asked again, each time for a new session.
+ */
+static int64_t attempt_ms(const struct zkh_session *session)
+{
+	size_t rounds = session->failures / zkh_names_entries(session);
+	int64_t ms = session->connect_timeout_ms, limit_ms = session->timeout_ms * INT64_C(2) / 3;
+
+	while (rounds-- > 0 && 2 * ms <= limit_ms)
+		ms *= 2;
+	return ms;
+}
+
+/* A new socket: it becomes a connection in time, or is given up. */
 static void link_begin(struct zkh_session *session, int fd, int events, int64_t now_ms)
 {
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -44,7 +58,7 @@ static void link_begin(struct zkh_session *session, int fd, int events, int64_t 
 	session->cut = NULL;
 	session->link = ZKH_LINK_TRYING;
 	session->link_since_ms = now_ms;
-	session->attempt_end_ms = now_ms + session->connect_timeout_ms;
+	session->attempt_end_ms = now_ms + attempt_ms(session);
 	/* Stopped since the last one went; a new socket often has the old one's number. */
 	assert(session->fd == -1);
 	zkh_link_watch(session, fd, events);
@@ -95,6 +109,24 @@ static void link_arm(struct zkh_session *session, int64_t due_ms)
 	ev_timer_start(session->loop, &session->timer);
 }
 
+/* It came in the very moment in which the attempt would be given up, and is about to be read. */
+static bool link_has_answer(const struct zkh_session *session)
+{
+	char byte;
+
+	return recv(session->fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static void link_give_up(struct zkh_session *session)
+{
+	session->cut = zkh_link_silent;
+	(void)shutdown(session->fd, SHUT_RDWR);
+	(void)zkh_link_process(session, ZOOKEEPER_READ | ZOOKEEPER_WRITE);
+	zkh_link_update(session);
+	/* If it was an answer after all, what callbacks sent has closed the socket: nobody else must see it so. */
+	zkh_link_update(session);
+}
+
 /* Everything that time or a lost connection asks for. Returns when it is to be looked at again. */
 static int64_t link_advance(struct zkh_session *session)
 {
@@ -123,10 +155,8 @@ static int64_t link_advance(struct zkh_session *session)
 		}
 	}
 	if (session->link == ZKH_LINK_TRYING && now_ms >= session->attempt_end_ms) {
-		session->cut = zkh_link_silent;
-		(void)shutdown(session->fd, SHUT_RDWR);
-		(void)zkh_link_process(session, ZOOKEEPER_READ | ZOOKEEPER_WRITE);
-		zkh_link_update(session);
+		if (!link_has_answer(session))
+			link_give_up(session);
 		if (session->destroyed || session->link == ZKH_LINK_NONE)
 			return session->hold_until_ms;
 		session->attempt_end_ms = now_ms + session->connect_timeout_ms;
