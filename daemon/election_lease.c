@@ -114,9 +114,14 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/*
+ * Nobody waits for a registration, and many nodes may be at it: giving up on a server that is slow because of that, and
+ * coming back, would only make it slower. One that is dead is found out by libzookeeper's pings.
+ */
 static int64_t cut_us(const struct election *e)
 {
-	int64_t sent_us = earlier(e->renew_sent_us, e->op_sent_us);
+	bool patient = e->op == OP_REGISTER && !e->shutdown;
+	int64_t sent_us = earlier(e->renew_sent_us, patient ? 0 : e->op_sent_us);
 
 	return e->attached && !e->cut && sent_us ? sent_us + lease_cut_us(e->session_us) : 0;
 }

@@ -49,7 +49,8 @@ static void connected(struct node *node, const struct zkh_session_report *report
 	if (!lease_fits_session(node, report->timeout_ms))
 		node_refuse(node, EX_CONFIG);
 	node->writes.session = node->session;
-	writes_unpublish(&node->writes);
+	if (report->fresh)
+		writes_unpublish(&node->writes);
 	read_all(node);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
 	if (!report->fresh && !node->swept)
@@ -186,7 +187,10 @@ static void on_registration(void *userdata, const struct registration_report *re
 		break;
 	}
 	/* It wrote the router state of its beginning, which may be another one by now. */
-	writes_unpublish(&node->writes);
+	if (result == RESULT_OK)
+		writes_registered(&node->writes, node->registration.router);
+	else
+		writes_unpublish(&node->writes);
 	if (registering)
 		node_post_done(node, OP_REGISTER, result, 0);
 	else if (node->election.attached)
@@ -252,17 +256,18 @@ void node_publish_health(struct node *node, bool ok, const char *reason)
 
 static void leave(struct node *node)
 {
-	/* The session is closed: there is nothing to resume. */
-	if (node->keep_state)
-		(void)state_remove(node->config->node.runtime_directory);
 	node_say_stopped(node);
 	node->on_exit(node->userdata, node->exit_code);
 }
 
 static void on_closed(void *userdata, int result)
 {
-	(void)result; /* not told: the session will expire by itself */
-	leave(userdata);
+	struct node *node = userdata;
+
+	/* A session that is closed is nothing to resume; one that could not be, is: it still holds our name. */
+	if (result == ZKH_OK && node->keep_state)
+		(void)state_remove(node->config->node.runtime_directory);
+	leave(node);
 }
 
 static void close_session(struct node *node)

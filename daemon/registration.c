@@ -17,13 +17,14 @@ void registration_init(struct registration *reg, const char *name, bool coordina
 
 void registration_cancel(struct registration *reg)
 {
-	zkh_op_cancel(reg->alive_op);
-	zkh_op_cancel(reg->keepalive_op);
-	zkh_op_cancel(reg->maintain_op);
 	zkh_op_cancel(reg->root_op);
-	zkh_task_cancel(reg->task);
-	reg->alive_op = reg->keepalive_op = reg->maintain_op = reg->root_op = NULL;
-	reg->task = NULL;
+	zkh_op_cancel(reg->history_op);
+	zkh_op_cancel(reg->nodes_op);
+	zkh_op_cancel(reg->names_op);
+	zkh_op_cancel(reg->alive_op);
+	zkh_op_cancel(reg->write_op);
+	reg->root_op = reg->history_op = reg->nodes_op = reg->names_op = NULL;
+	reg->alive_op = reg->write_op = NULL;
 	reg->running = false;
 }
 
@@ -39,6 +40,11 @@ static void report(struct registration *reg, const struct registration_report *r
 }
 
 static void start(struct registration *reg);
+
+static void node_path(const struct registration *reg, char *path)
+{
+	snprintf(path, KEY_PATH_SIZE, PATH_NODES "/%s", reg->name);
+}
 
 /* Somebody works on the same keys, as when a whole cluster starts: looking again shows who and what. */
 static bool try_again(struct registration *reg, int result)
@@ -68,94 +74,67 @@ static void report_result(struct registration *reg, int result, const char *path
 	report(reg, &r);
 }
 
-static void on_alive_created(void *userdata, int result, const struct zkh_txn_reply *reply)
+static void on_written(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct registration *reg = userdata;
 
-	reg->alive_op = NULL;
+	reg->write_op = NULL;
 	report_result(reg, result, reply ? reply->failed_path : "");
 }
 
-/* Last step: `alive` says that all the rest is in place. */
-static void write_alive(struct registration *reg)
+static void write_key(struct registration *reg, struct zkh_txn *txn, enum node_key key,
+		      const char *text)
 {
-	struct zkh_txn *txn = zkh_txn_create(reg->session);
+	char path[KEY_PATH_SIZE];
+
+	node_key_path(reg->name, key, path);
+	if (reg->there[key])
+		zkh_txn_set_text(txn, path, text, ZKH_ANY_VERSION);
+	else
+		zkh_txn_create_text(txn, path, text, ZKH_PERSISTENT);
+}
+
+static void write_alive(struct registration *reg, struct zkh_txn *txn)
+{
 	char path[KEY_PATH_SIZE], text[KEY_VALUE_MAX];
-	int r = ZKH_FAILED;
 
 	reg->self.session = zkh_session_id(reg->session);
 	alive_format(&reg->self, text, sizeof(text));
 	node_key_path(reg->name, NODE_KEY_ALIVE, path);
-	if (txn) {
-		if (reg->alive_junk)
-			zkh_txn_delete(txn, path, ZKH_ANY_VERSION);
-		if (reg->alive_there)
-			zkh_txn_set_text(txn, path, text, ZKH_ANY_VERSION);
-		else
-			zkh_txn_create_text(txn, path, text, ZKH_CREATE_EPHEMERAL);
-		r = zkh_commit(txn, on_alive_created, reg, &reg->alive_op);
-	}
-	if (r != 0)
-		report_result(reg, r > 0 ? r : ZKH_FAILED, path);
+	if (reg->alive_junk)
+		zkh_txn_delete(txn, path, ZKH_ANY_VERSION);
+	if (reg->alive_there)
+		zkh_txn_set_text(txn, path, text, ZKH_ANY_VERSION);
+	else
+		zkh_txn_create_text(txn, path, text, ZKH_CREATE_EPHEMERAL);
 }
 
-/* The place of the claims, once for the whole cluster. That it exists already is fine. */
-static void on_history(void *userdata, int result, const struct zkh_txn_reply *reply)
-{
-	struct registration *reg = userdata;
-
-	(void)result;
-	(void)reply;
-	reg->maintain_op = NULL;
-}
-
-static void make_history(struct registration *reg)
-{
-	struct zkh_txn *txn = zkh_txn_create(reg->session);
-
-	if (!txn)
-		return;
-	zkh_txn_create_text(txn, PATH_HISTORY, "", ZKH_PERSISTENT);
-	zkh_commit(txn, on_history, reg, &reg->maintain_op);
-}
-
-static void on_keys_written(void *userdata, int result, const char *path)
-{
-	struct registration *reg = userdata;
-
-	reg->task = NULL;
-	if (result != ZKH_OK) {
-		report_result(reg, result, path);
-		return;
-	}
-	make_history(reg);
-	write_alive(reg);
-}
-
-static struct zkh_pair pair(const char *path, const char *text)
-{
-	return (struct zkh_pair){ .path = path, .data = text, .length = strlen(text) };
-}
-
-/* Values first, `alive` last: whoever sees this node alive sees the rest of it, too. */
+/* All or nothing, and one write for the ensemble: whoever sees this node alive sees the rest of it, too. */
 static void write_keys(struct registration *reg)
 {
-	char paths[NODE_KEY_COUNT][KEY_PATH_SIZE];
-	struct zkh_pair pairs[NODE_KEY_COUNT];
-	size_t n = 0;
-	int r;
+	struct zkh_txn *txn = zkh_txn_create(reg->session);
+	char node[KEY_PATH_SIZE];
+	int r = ZKH_FAILED;
 
-	for (int i = 0; i < NODE_KEY_COUNT; i++)
-		node_key_path(reg->name, (enum node_key)i, paths[i]);
-	pairs[n++] = pair(paths[NODE_KEY_MODE], reg->coordinator ? "coordinator" : "client");
-	pairs[n++] = pair(paths[NODE_KEY_STATE], "run");
-	pairs[n++] = pair(paths[NODE_KEY_ROUTER], reg->router);
-	pairs[n++] = pair(paths[NODE_KEY_HEALTH], reg->healthy ? "ok" : "failed");
-	if (!reg->keepalive_there)
-		pairs[n++] = pair(paths[NODE_KEY_KEEPALIVE], "0");
-	r = zkh_write(reg->session, pairs, n, on_keys_written, reg, &reg->task);
+	node_path(reg, node);
+	if (txn) {
+		if (!reg->history_there)
+			zkh_txn_create_text(txn, PATH_HISTORY, "", ZKH_PERSISTENT);
+		if (!reg->nodes_there)
+			zkh_txn_create_text(txn, PATH_NODES, "", ZKH_PERSISTENT);
+		if (!reg->node_there)
+			zkh_txn_create_text(txn, node, "", ZKH_PERSISTENT);
+		write_key(reg, txn, NODE_KEY_MODE, reg->coordinator ? "coordinator" : "client");
+		write_key(reg, txn, NODE_KEY_STATE, "run");
+		write_key(reg, txn, NODE_KEY_ROUTER, reg->router);
+		write_key(reg, txn, NODE_KEY_HEALTH, reg->healthy ? "ok" : "failed");
+		if (!reg->there[NODE_KEY_KEEPALIVE])
+			write_key(reg, txn, NODE_KEY_KEEPALIVE, "0");
+		write_alive(reg, txn);
+		r = zkh_commit(txn, on_written, reg, &reg->write_op);
+	}
 	if (r != 0)
-		report_result(reg, r > 0 ? r : ZKH_FAILED, paths[NODE_KEY_MODE]);
+		report_result(reg, r > 0 ? r : ZKH_FAILED, node);
 }
 
 static void on_root_made(void *userdata, int result)
@@ -204,28 +183,59 @@ static void on_root(void *userdata, int result, const struct zkh_stat *stat)
 	reg->root_there = result == ZKH_OK;
 }
 
-static void on_keepalive(void *userdata, int result, const struct zkh_stat *stat)
+static void on_history(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct registration *reg = userdata;
 
 	(void)stat;
-	reg->keepalive_op = NULL;
-	reg->keepalive_there = result == ZKH_OK;
+	reg->history_op = NULL;
+	reg->history_there = result == ZKH_OK;
+}
+
+static void on_nodes(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct registration *reg = userdata;
+
+	(void)stat;
+	reg->nodes_op = NULL;
+	reg->nodes_there = result == ZKH_OK;
+}
+
+static void on_names(void *userdata, int result, const char *const *names, size_t count,
+		     const struct zkh_stat *stat)
+{
+	struct registration *reg = userdata;
+	char path[KEY_PATH_SIZE];
+
+	(void)stat;
+	reg->names_op = NULL;
+	reg->node_there = result == ZKH_OK;
+	memset(reg->there, 0, sizeof(reg->there));
+	for (size_t i = 0; result == ZKH_OK && i < count; i++)
+		for (int key = 0; key < NODE_KEY_COUNT; key++) {
+			node_key_path(reg->name, (enum node_key)key, path);
+			if (!strcmp(names[i], zkh_path_name(path)))
+				reg->there[key] = true;
+		}
 }
 
 static void start(struct registration *reg)
 {
 	struct zkh_session *session = reg->session;
-	char alive[KEY_PATH_SIZE], keepalive[KEY_PATH_SIZE];
+	char node[KEY_PATH_SIZE], alive[KEY_PATH_SIZE];
 	int r;
 
 	reg->running = true;
+	node_path(reg, node);
 	node_key_path(reg->name, NODE_KEY_ALIVE, alive);
-	node_key_path(reg->name, NODE_KEY_KEEPALIVE, keepalive);
-	/* Replies come in order: root and keepalive are known when alive is. */
+	/* Replies come in order: all the rest is known when alive is. */
 	r = zkh_exists(session, "/", false, on_root, reg, &reg->root_op);
 	if (r == 0)
-		r = zkh_exists(session, keepalive, false, on_keepalive, reg, &reg->keepalive_op);
+		r = zkh_exists(session, PATH_HISTORY, false, on_history, reg, &reg->history_op);
+	if (r == 0)
+		r = zkh_exists(session, PATH_NODES, false, on_nodes, reg, &reg->nodes_op);
+	if (r == 0)
+		r = zkh_children(session, node, false, on_names, reg, &reg->names_op);
 	if (r == 0)
 		r = zkh_get(session, alive, false, on_alive, reg, &reg->alive_op);
 	if (r != 0)

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "keys.h"
-#include "zkh_keys.h"
+#include "zkh_op.h"
 
 /* Conflicts with others who register at the same moment are tried again at once, this often. */
 #define REGISTRATION_TRIES 8
@@ -40,13 +40,13 @@ struct registration {
 	registration_fn on_done;
 	void *userdata;
 
-	struct zkh_op *alive_op, *keepalive_op, *maintain_op, *root_op;
-	struct zkh_task *task;
+	struct zkh_op *root_op, *history_op, *nodes_op, *names_op, *alive_op, *write_op;
 	unsigned tries;
 	bool running;
 	bool alive_there; /* ours already */
 	bool alive_junk;  /* in the way, not ephemeral */
-	bool keepalive_there, root_there;
+	bool root_there, history_there, nodes_there, node_there;
+	bool there[NODE_KEY_COUNT]; /* below /nodes/NAME */
 	bool healthy;
 	char router[16];
 };

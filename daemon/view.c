@@ -158,6 +158,28 @@ static void on_data(void *userdata, int result, const char *data, size_t length,
 	part_known(slot);
 }
 
+/* Missing, as expected, and the watch is armed; else its data are wanted. */
+static void on_exists(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct view_slot *slot = userdata;
+
+	(void)stat;
+	slot->op = NULL;
+	if (result == ZKH_OK)
+		zkh_get(slot->view->session, slot->watch.path, true, on_data, slot, &slot->op);
+	else
+		on_data(slot, result, NULL, 0, NULL);
+}
+
+/* As read_part(), with one request instead of two if the key is not there. */
+static void probe_part(struct view_slot *slot)
+{
+	zkh_op_cancel(slot->op);
+	slot->op = NULL;
+	slot->known = false;
+	zkh_exists(slot->view->session, slot->watch.path, true, on_exists, slot, &slot->op);
+}
+
 static void read_part(struct view_slot *slot)
 {
 	zkh_op_cancel(slot->op);
@@ -173,7 +195,10 @@ static void on_watch(void *userdata, enum zkh_watch_event event, const char *pat
 
 	if (event == ZKH_WATCH_CHILDREN || !zkh_session_connected(view->session))
 		return;
-	read_part(slot);
+	if (event == ZKH_WATCH_DELETED)
+		probe_part(slot);
+	else
+		read_part(slot);
 	if (slot->part != VIEW_POST || event != ZKH_WATCH_DELETED)
 		return;
 	/* The news itself says all: a takeover need not wait for the read. */
@@ -229,7 +254,10 @@ int view_start(struct view *view, struct zkh_session *session)
 		r = watch_path(slot, paths[i]);
 		if (r != 0)
 			return r;
-		read_part(slot);
+		if (i == VIEW_DRAIN || i == VIEW_MAINTENANCE)
+			probe_part(slot);
+		else
+			read_part(slot);
 	}
 	return 0;
 }

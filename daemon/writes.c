@@ -189,6 +189,8 @@ static void on_commit(void *userdata, int result, const struct zkh_txn_reply *re
 
 	fault_point(election_op_text((uint8_t)op), "after");
 	writes->op = NULL;
+	if (outcome == RESULT_UNKNOWN)
+		writes_unpublish(writes); /* it may have written the router state, too */
 	writes->doing = OP_NONE;
 	if (outcome == RESULT_OK) {
 		writes->doing = op;
@@ -320,6 +322,15 @@ void writes_publish(struct writes *writes, const char *router_state)
 void writes_unpublish(struct writes *writes)
 {
 	writes->published[0] = '\0';
+}
+
+void writes_registered(struct writes *writes, const char *router_state)
+{
+	/* Something else was written meanwhile: which one came last is not known. */
+	if (*writes->published && strcmp(writes->published, router_state) != 0)
+		writes_unpublish(writes);
+	else
+		snprintf(writes->published, sizeof(writes->published), "%s", router_state);
 }
 
 static void on_recorded(void *userdata, int result, const struct zkh_txn_reply *reply)

@@ -66,6 +66,8 @@ void writes_publish(struct writes *writes, const char *router_state);
 
 /* Somebody else has written it, too: the next writes_publish() writes in any case. */
 void writes_unpublish(struct writes *writes);
+/* A registration that began after the last writes_unpublish(), or a repair, has committed this router state. */
+void writes_registered(struct writes *writes, const char *router_state);
 
 /* Adds how long the takeover took to the history entry of the last claim. */
 void writes_record_takeover(struct writes *writes, int64_t duration_us);
