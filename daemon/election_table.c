@@ -111,6 +111,9 @@ const char *election_router_state(const struct election_config *config,
 	 * unclean death and stays until the work is down. */
 	if (!state->registered)
 		return "";
+	/* The takeover writes it itself; after an unknown outcome "secondary" would wipe its trace. */
+	if (state->phase == PHASE_ENTER)
+		return "";
 	if (state->phase == PHASE_FOLLOW && !config->coordinator)
 		return "client";
 	return LOOK_UP(router_states, state->phase);

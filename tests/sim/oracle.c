@@ -63,8 +63,19 @@ static uint16_t corpses(const struct sim *w)
 
 void oracle_start_failed(struct sim *w, struct sim_node *n)
 {
-	if (n->core.work == WORK_STARTING)
+	if (n->core.phase == PHASE_STOP && n->core.reason == REASON_WORK_FAILED)
 		n->penalty_end = clock_local(w, n) + n->config.penalty_us;
+}
+
+/* It stands in for a daemon that cannot: one that runs, undisturbed, has begun to stop the work before. */
+void oracle_guard(struct sim *w, const struct sim_node *n)
+{
+	bool disturbed = n->disturbed > w->now - w->params.session_us;
+
+	if (n->daemon == DAEMON_UP && !disturbed && n->work.truth != TRUTH_STOPPING &&
+	    n->core.work != WORK_STOPPING && n->up_since < w->now - w->params.session_us)
+		sim_fail(w, "the guard of node %d has to stop the work of a daemon that runs",
+			 n->id);
 }
 
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)

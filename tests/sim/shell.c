@@ -65,7 +65,7 @@ static void persist(struct sim *w, struct sim_node *n)
 	 * A state without a lease says nothing about work of before: the guard keeps what it knows.
 	 */
 	if (e->lease_end_us && e->lease_end_us != n->guard.end_local &&
-	    !guard_extend(w, n, e->lease_end_us) && e->work == WORK_UP)
+	    !guard_extend(w, n, e->lease_end_us) && e->work == WORK_UP && e->healthy)
 		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
 }
 
@@ -228,9 +228,9 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 	 */
 	if (type == ELECTION_HEALTH && n->core.work == WORK_UP && n->work.truth == TRUTH_DOWN)
 		result = RESULT_FAILED;
+	shell_tell_result(w, n, type, ev->arg >> 8 & 0xff, result, 0);
 	if (type == ELECTION_STARTED && result != RESULT_OK)
 		oracle_start_failed(w, n);
-	shell_tell_result(w, n, type, ev->arg >> 8 & 0xff, result, 0);
 }
 
 /* The lease itself is judged by the core. */
@@ -257,6 +257,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->incarnation++;
 	n->timer_armed = 0;
 	n->penalty_end = 0;
+	n->up_since = w->now;
 	n->paused_until = 0;
 	memset(&n->shell, 0, sizeof(n->shell));
 	memset(&n->mirror, 0, sizeof(n->mirror));

@@ -272,6 +272,8 @@ void shell_publish(struct sim *w, struct sim_node *n)
 
 	if (!want || want == n->shell.router || n->client.link != LINK_ATTACHED)
 		return;
+	if (n->shell.op == OP_ENTER || n->shell.op == OP_LEAVE)
+		return;
 	n->shell.router = want;
 	r = request_create(w, n, REQUEST_TXN, FOR_NOTHING);
 	r->txn.type = TXN_ROUTER;

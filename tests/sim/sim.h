@@ -228,6 +228,7 @@ struct sim_node {
 	int64_t lease_proof; /* local: end of the longest lease that the truth grants */
 	int64_t disturbed;   /* last fault that may delay what this node does */
 	int64_t await_at;    /* named, as it knows, since then */
+	int64_t up_since;    /* of the daemon */
 	int64_t penalty_end; /* local */
 	int64_t instant, instant_steps;
 	int64_t steps;
@@ -424,7 +425,9 @@ void operator_on_event(struct sim *w, const struct queue_event *ev);
 void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before);
 void oracle_running(struct sim *w, struct sim_node *n, bool running);
 void oracle_start(struct sim *w, struct sim_node *n);
-/* The core is about to be told that its takeover failed. */
+/* The guard steps in. */
+void oracle_guard(struct sim *w, const struct sim_node *n);
+/* The core was told that its work did not start. */
 void oracle_start_failed(struct sim *w, struct sim_node *n);
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op);
 struct sim_before {

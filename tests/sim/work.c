@@ -198,6 +198,7 @@ void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event 
 		return;
 	}
 	SIM_TRACE(w, "node  %d guard stops the work", n->id);
+	oracle_guard(w, n);
 	w->stats.guard_stops++;
 	left = n->guard.end_local - kill_share_us(n) - clock_local(w, n);
 	if (left < 0 || !rng_chance(&w->rng, w->params.stop_hangs))
