@@ -30,9 +30,21 @@ class Client:
         return sorted(found)
 
     def unreachable_ms(self, since_ns):
-        """The longest time without an answer after since_ns, between two questions that were answered."""
-        asked = [since_ns, *(answer[0] for answer in self.answers(since_ns))]
-        return max((b - a for a, b in zip(asked, asked[1:])), default=0) / 1e6
+        """The longest time from a question that was not answered to the next one that was. A client that had no
+        processor to ask with counts for nothing."""
+        answered = {answer[0] for answer in self.answers(since_ns)}
+        longest = first = 0
+        for asked in self.questions(since_ns):
+            if asked in answered:
+                longest = max(longest, asked - first if first else 0)
+                first = 0
+            elif not first:
+                first = asked
+        return longest / 1e6
+
+    def questions(self, since_ns):
+        with open(self.path, encoding='ascii') as file:
+            return [int(line) for line in file if ' ' not in line and line.endswith('\n') and int(line) >= since_ns]
 
     def macs(self, since_ns):
         """Who answered, in the order of appearance."""

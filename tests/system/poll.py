@@ -3,8 +3,8 @@
 
     poll.py ADDRESS FILE
 
-One line an answer: time of the question and of the answer in nanoseconds of CLOCK_BOOTTIME, and the answering MAC
-address. Ends with its standard input.
+One line a question: its time in nanoseconds of CLOCK_BOOTTIME; and one an answer: the time of its question, its own, and
+the answering MAC address. Ends with its standard input.
 """
 
 import select
@@ -14,6 +14,7 @@ import sys
 import time
 
 INTERVAL_NS = 1_000_000
+FLUSH_NS = 10_000_000
 ICMP_ECHO, ICMP_REPLY = 8, 0
 
 
@@ -31,10 +32,14 @@ def main(address, path):
     listener = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
     sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     sender.setblocking(False)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_000_000)
     source = socket.inet_aton(address)
-    with open(path, 'w', buffering=1, encoding='ascii') as out:
-        due = now()
+    with open(path, 'w', encoding='ascii') as out:
+        due = flushed = now()
         while True:
+            if now() - flushed > FLUSH_NS:
+                out.flush()
+                flushed = now()
             ready, _, _ = select.select([listener, sys.stdin], [], [], max(0, due - now()) / 1e9)
             if sys.stdin in ready:
                 return
@@ -45,6 +50,7 @@ def main(address, path):
                     out.write(f'{asked} {now()} {frame[6:12].hex(":")}\n')
                 continue
             asked = now()
+            out.write(f'{asked}\n')
             due = max(due + INTERVAL_NS, asked)
             head = struct.pack('!BBHHHQ', ICMP_ECHO, 0, 0, 1, 1, asked)
             try:

@@ -470,3 +470,38 @@ def test_purge(site):
     assert not left.strip(), left
     assert site.wait_holder() is holder
     one.power_off()
+
+
+def test_commands_as_a_service(site):
+    """Command mode: the guard is the daemon's child, in its control group, and outlives it all the same."""
+    one = others(site, site.wait_holder())[0]
+    up = '/run/primaryd-commands/up'
+    one.shell(f'''cat >/etc/primaryd/commands.conf <<END
+[zookeeper]
+servers = {site.ensemble.connect}
+root = /commands
+session-timeout = {SESSION_S}s
+[takeover]
+command = /usr/bin/touch {up}
+[relinquish]
+command = /usr/bin/rm -f {up}
+lease-timeout = 500ms
+END
+systemctl start primaryd@commands''')
+
+    def is_up():
+        return one.run('test', '-e', up, check=False).returncode == 0
+    wait_until(is_up, 20, one.journal_tail, 0.05)
+    guard = one.shell('cut -d" " -f1 /run/primaryd-commands/guard.lock').strip()
+    moment = Moment()
+    one.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'primaryd@commands')
+    site.story(one, moment, 'started', 'session_resumed')
+    assert is_up() and guard == one.shell('cut -d" " -f1 /run/primaryd-commands/guard.lock').strip()
+    one.shell('mkdir -p /run/systemd/system/primaryd@commands.service.d; printf "[Service]\\nRestart=no\\n" '
+              '>/run/systemd/system/primaryd@commands.service.d/t.conf; systemctl daemon-reload')
+    moment = Moment()
+    one.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'primaryd@commands')
+    site.story(one, moment, 'guard_acts', 'guard_done')
+    assert not is_up()
+    one.shell('rm -r /etc/primaryd/commands.conf /run/systemd/system/primaryd@commands.service.d; '
+              'systemctl daemon-reload; systemctl reset-failed')
