@@ -44,8 +44,6 @@
 	  "this node moved from one state to another") \
 	X(EVENT_VACANCY, "vacancy", "2866af1f450637acd2770f2091cf9595", LOG_NOTICE, ALWAYS, \
 	  "nobody is named as primary") \
-	X(EVENT_NOT_ELIGIBLE, "not_eligible", "28230f87c13fcd9afd4a4772fd82abd5", LOG_INFO, REPEATS, \
-	  "the role is vacant, but this node does not contend for it") \
 	X(EVENT_CONTENTION_LOST, "contention_lost", "2fbb5d9514483c2b5129705b8c15546b", LOG_INFO, REPEATS, \
 	  "another node was there first") \
 	X(EVENT_CLAIMED, "claimed", "042a23a5ce1c184e7678cdbe47cb7ba6", LOG_NOTICE, ALWAYS, \
@@ -70,8 +68,6 @@
 	  "the key names this node again before it had stopped") \
 	X(EVENT_RELINQUISHED, "relinquished", "3651ddc6ae3df5435ce0e941a8868367", LOG_NOTICE, ALWAYS, \
 	  "the work is down and the role is released") \
-	X(EVENT_LEASE_LATE, "lease_late", "c6eef708598bfb5f6ee74479e1a23bbc", LOG_WARNING, REPEATS, \
-	  "the lease was not renewed in time") \
 	X(EVENT_CONNECTION_CUT, "connection_cut", "cf93a64e58872683ebeadddc7a736c57", LOG_WARNING, REPEATS, \
 	  "a server that does not answer was left for the next one") \
 	X(EVENT_LEASE_RUNNING_OUT, "lease_running_out", "3d0cc49541534cc0e9061bf66dfb93d0", LOG_ERR, ALWAYS, \
@@ -86,8 +82,6 @@
 	  "the work did not stop in time and is killed") \
 	X(EVENT_WORK_KILLED, "work_killed", "459d4adfbbda8af6290cb3f3a128f44d", LOG_ERR, ALWAYS, \
 	  "the work that would not stop was killed") \
-	X(EVENT_WORK_FAILED, "work_failed", "d4333a60f6a62a774b50fe60a97f5898", LOG_ERR, ALWAYS, \
-	  "the work ended while this node is primary") \
 	X(EVENT_SELF_FENCE, "self_fence", "eed319ba5de3cee68a28a1ff729ca791", LOG_EMERG, ALWAYS, \
 	  "the work will not stop; this host reboots itself") \
 	X(EVENT_CORPSE_FOUND, "corpse_found", "8330e267a21d2e6bac4aa90ab195f2ac", LOG_WARNING, ALWAYS, \
@@ -128,8 +122,6 @@
 	  "a request to ZooKeeper failed") \
 	X(EVENT_CONFLICT, "conflict", "4f71d49957c84dc9d4d78b24fb4f5ca5", LOG_INFO, REPEATS, \
 	  "a write was refused because something had changed in between") \
-	X(EVENT_COMMAND_STARTED, "command_started", "6f8872bac2857fed26a418a16beb57aa", LOG_INFO, ALWAYS, \
-	  "a command was started") \
 	X(EVENT_COMMAND_OUTPUT, "command_output", "38614645cde636e7af96fc3c8f3677cc", LOG_INFO, ALWAYS, \
 	  "a line of a command's output") \
 	X(EVENT_COMMAND_ENDED, "command_ended", "a1722d881c81dff68bbfe40eb602ef41", LOG_INFO, ALWAYS, \
@@ -150,8 +142,6 @@
 	  "the system bus can be reached again") \
 	X(EVENT_GUARD_STARTED, "guard_started", "26b3ded86ea16a330a1010ccacf47dc5", LOG_INFO, ALWAYS, \
 	  "the guard watches over the lease") \
-	X(EVENT_GUARD_STOPPED, "guard_stopped", "63c436803f18ca9721b811c68d92e977", LOG_INFO, ALWAYS, \
-	  "the guard has ended: there is nothing to watch over") \
 	X(EVENT_GUARD_FAILED, "guard_failed", "a8cb498a1bd121fd3e5eb1ccc31526fa", LOG_ERR, ALWAYS, \
 	  "the guard could not be started or has died") \
 	X(EVENT_GUARD_ACTS, "guard_acts", "3bb6fb9f1c8d5c6d53541ca9be30975e", LOG_EMERG, ALWAYS, \
@@ -160,8 +150,6 @@
 	  "the guard has stopped the work") \
 	X(EVENT_STATE_FILE_FAILED, "state_file_failed", "7416af594658b82fdbef7409e8207270", LOG_ERR, REPEATS, \
 	  "the state for a resume could not be written") \
-	X(EVENT_CLOCK_JUMP, "clock_jump", "582bb4b6d800254d037504d42e916daf", LOG_WARNING, REPEATS, \
-	  "this process stood still for a while") \
 	X(EVENT_SHUTDOWN, "shutdown", "b2f3c90e902ab00b389b44cd5c983b11", LOG_NOTICE, ALWAYS, \
 	  "the daemon leaves the cluster") \
 	X(EVENT_STOPPED, "stopped", "bbb62cb5d2330504fdf7dd4ba50a9543", LOG_INFO, ALWAYS, \

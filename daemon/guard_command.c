@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/mman.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -32,6 +33,23 @@ static bool stderr_takes_a_line(void)
 	return poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
 }
 
+/* journald reads the priority off the line and adds the time; people want the line as the daemon writes its own. */
+static int line_head(char *line, size_t size, int priority)
+{
+	struct timespec now;
+	struct tm tm;
+	size_t n;
+
+	if (getenv("JOURNAL_STREAM") != NULL)
+		return snprintf(line, size, "<%d>guard: ", priority);
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	(void)localtime_r(&now.tv_sec, &tm);
+	n = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	n += (size_t)snprintf(line + n, size - n, ".%03ld", now.tv_nsec / 1000000);
+	n += strftime(line + n, size - n, "%z", &tm);
+	return (int)n + snprintf(line + n, size - n, " guard: ");
+}
+
 void guard_say(int priority, const char *format, ...)
 {
 	char line[LINE_SIZE];
@@ -39,7 +57,7 @@ void guard_say(int priority, const char *format, ...)
 	ssize_t written;
 	int n, head;
 
-	head = snprintf(line, sizeof(line), "<%d>guard: ", priority);
+	head = line_head(line, sizeof(line), priority);
 	va_start(args, format);
 	n = vsnprintf(line + head, sizeof(line) - (size_t)head - 1, format, args);
 	va_end(args);

@@ -277,6 +277,15 @@ static int run(struct daemon *d)
 	return d->exit_code;
 }
 
+/* Fine as it stands, and hardly what was meant. */
+static const char *config_doubt(const struct config *config)
+{
+	if (config->node.mode == CONFIG_COORDINATOR && !*config->takeover.unit &&
+	    !config->takeover.command.argv)
+		return "neither takeover.unit nor takeover.command is set: a primary would do nothing";
+	return NULL;
+}
+
 static int load(struct daemon *d)
 {
 	struct config_errors *errors = calloc(1, sizeof(*errors));
@@ -306,15 +315,24 @@ static int start(struct daemon *d, bool check_only)
 {
 	struct log_options log_options = { .target = LOG_TARGET_AUTO, .fd = STDERR_FILENO };
 	ssize_t n;
+	const char *doubt;
 	int r = load(d);
 
-	if (r != 0 || check_only)
+	if (r != 0)
 		return r;
+	doubt = config_doubt(&d->config);
+	if (check_only) {
+		if (doubt)
+			fprintf(stderr, "%s: warning: %s\n", d->config_path, doubt);
+		return 0;
+	}
 	n = readlink("/proc/self/exe", d->binary, sizeof(d->binary) - 1);
 	d->binary[n > 0 ? n : 0] = '\0';
 	log_options.node = d->config.node.name;
 	if (log_create(&log_options, &d->log) < 0)
 		return EX_OSERR;
+	if (doubt)
+		log_event(d->log, EVENT_CONFIG_WARNING, NULL, "%s: %s", d->config_path, doubt);
 	/* Not the default loop: that one reaps every child of the process. */
 	d->loop = ev_loop_new(EVFLAG_AUTO);
 	if (!d->loop)

@@ -68,6 +68,11 @@ static void say_stop(struct node *node, const struct election *before, struct lo
 		log_event(node->log, causes[i].event, f, "%s", causes[i].text);
 		return;
 	}
+	if (before->phase == PHASE_HANDOVER && before->peers == PEERS_SOME) {
+		f->usec = since(node, before->phase_since_us);
+		log_event(node->log, EVENT_HANDOVER_TIMEOUT, f,
+			  "no successor claimed the role in time");
+	}
 	if (before->phase != PHASE_INIT)
 		log_event(node->log, EVENT_RELINQUISH_STARTED, f, "stopping the work: %s",
 			  f->reason);
@@ -214,6 +219,25 @@ static const char *why_unwilling(const struct node *node)
 	return election_reason_text(e->stop_reason);
 }
 
+static void say_killed(struct node *node)
+{
+	struct log_fields f = fields(node);
+
+	f.usec = since(node, node->election.stop_since_us);
+	log_event(node->log, EVENT_WORK_KILLED, &f, "the work was killed");
+}
+
+/* What is waited for before the dead are fenced. */
+static void say_acquire_delay(struct node *node)
+{
+	struct log_fields f = fields(node);
+	char delay[DURATION_TEXT_SIZE];
+
+	f.usec = node->election_config.acquire_delay_us;
+	log_event(node->log, EVENT_ACQUIRE_WAITING, &f,
+		  "waiting for %s before the dead are dealt with", duration_format(f.usec, delay));
+}
+
 void node_say_step(struct node *node, const struct election *before)
 {
 	const struct election *e = &node->election;
@@ -224,6 +248,10 @@ void node_say_step(struct node *node, const struct election *before)
 		say_move(node, before);
 		say_state(node, before);
 	}
+	if (e->corpses > 0 && before->corpses < 0 && node->election_config.acquire_delay_us > 0)
+		say_acquire_delay(node);
+	if (e->killed_us && before->work == WORK_STOPPING && e->work == WORK_DOWN)
+		say_killed(node);
 	if (e->penalty_until_us > before->penalty_until_us) {
 		f = fields(node);
 		f.usec = e->penalty_until_us - e->now_us;
@@ -351,6 +379,21 @@ void node_say_corpse(struct node *node, const char *name, const char *router_sta
 	else
 		log_event(node->log, EVENT_CORPSE_FOUND, &f, "%s died with router state '%s'", name,
 			  router_state);
+}
+
+void node_say_fence(struct node *node, const char *name, const struct command_result *result)
+{
+	struct log_fields f = fields(node);
+	char text[COMMAND_TEXT_SIZE];
+
+	f.target = name;
+	if (!result) {
+		log_event(node->log, EVENT_FENCE_STARTED, &f, "fencing %s", name);
+	} else if (!command_succeeded(result)) {
+		f.usec = result->duration_us;
+		f.reason = command_result_format(result, text);
+		log_event(node->log, EVENT_FENCE_FAILED, &f, "the fence of %s %s", name, text);
+	}
 }
 
 /* -- commands -- */

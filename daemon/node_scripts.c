@@ -51,6 +51,7 @@ void node_fence(void *userdata, const char *name)
 	}
 	snprintf(node->fence_target, sizeof(node->fence_target), "%s", name);
 	facts.target = node->fence_target;
+	node_say_fence(node, name, NULL);
 	script_run(&node->fence, node->config->fence.command.argv, node->config->fence.timeout_us,
 		   &facts);
 	if (node->lease)
@@ -64,6 +65,7 @@ static void on_fence_end(void *userdata, struct script *script, const struct com
 	if (node->lease)
 		lease_file_set_group(node->lease, LEASE_GROUP_FENCE, 0);
 	node_say_script(node, script->name, result);
+	node_say_fence(node, node->fence_target, result);
 	recovery_fenced(&node->recovery, command_succeeded(result));
 }
 

@@ -16,11 +16,11 @@ LEAVES = ('daemonmode', 'daemonstate', 'routerstate', 'alive', 'drain', 'health'
 # TIME NODE [LEVEL] EVENT: SENTENCE FIELD=VALUE...
 LINE = re.compile(r'^\S+T(?P<time>[\d:.]{12})\S* (?P<node>\S+) (?:(?P<level>emergency|alert|critical|error|warning|'
                   r'notice|debug) )?(?P<event>[a-z_]+): (?P<rest>.*)$')
-GUARD_LINE = re.compile(r'^(?:<(?P<level>\d)>)?(?P<rest>guard: .*)$')
+GUARD_LINE = re.compile(r'^\S+T(?P<time>[\d:.]{12})\S* (?P<rest>guard: .*)$')
 FIELD = re.compile(r' (?P<key>primary|epoch|state|target|reason|usec)=(?P<value>"(?:[^"\\]|\\.)*"|\S*)')
 
 # Of the log's events, those that tell little to somebody who watches.
-QUIET = {'state_changed', 'command_ended', 'server_failed', 'guard_started', 'guard_stopped', 'started', 'command_started'}
+QUIET = {'state_changed', 'command_ended', 'server_failed', 'guard_started', 'started'}
 
 Line = collections.namedtuple('Line', 'time node level event text fields')
 
@@ -35,8 +35,8 @@ def parse_line(node, text):
     """A line of a node's log as a Line, or None."""
     match = LINE.match(text)
     if not match:
-        guard = GUARD_LINE.match(text)  # these have no time of their own
-        return Line(clock(), node, 'warning', 'guard', guard['rest'], {}) if guard else None
+        guard = GUARD_LINE.match(text)  # these have no event and no fields
+        return Line(guard['time'], node, 'warning', 'guard', guard['rest'], {}) if guard else None
     rest = match['rest']
     fields = {field['key']: field['value'].strip('"') for field in FIELD.finditer(rest)}
     first = FIELD.search(rest)
