@@ -161,6 +161,7 @@ def test_guard_and_daemon_killed_and_late(trial):
     node.start()
     trial.settle()
     epoch = trial.keys.acting().epoch
+    node.sigstop()  # else it starts another guard at once
     kill_guards(node)
     node.kill9()
     wait_until(lambda: trial.keys.acting() is None, 10, 'its session expires')
