@@ -115,7 +115,9 @@ int claim_write(struct progress *p, const char *node, const char *reason, struct
 	for (int i = 0; i < TRIES; i++) {
 		code = ctl_commit(p->ctl, build(p, node, reason, make_history), &commit);
 		if (code != CTL_DONE)
-			return ctl_explain_wait(p->ctl, code, "naming the new primary");
+			return ctl_explain_wait(
+				p->ctl, code,
+				"writing the key: it may be written, and then the move goes on by itself");
 		if (!history_trouble(&commit))
 			break;
 		make_history = commit.result == ZKH_NO_NODE;
@@ -132,7 +134,7 @@ int claim_write(struct progress *p, const char *node, const char *reason, struct
 		 commit.result == ZKH_OK ? commit.created_path : "");
 	p->is_over = caught_up;
 	p->userdata = ret_claim;
-	return progress_wait(p, "reading what was written");
+	return progress_wait(p, "reading what was written; the move goes on by itself");
 }
 
 void claim_record(struct progress *p, const struct claim *claim, const char *node, const char *from,

@@ -51,7 +51,6 @@ static void watch_signal(struct ctl *ctl, ev_signal *watcher, int number)
 
 bool ctl_open(struct ctl *ctl)
 {
-	signal(SIGPIPE, SIG_IGN);
 	ctl->loop = ev_loop_new(EVFLAG_AUTO);
 	if (!ctl->loop) {
 		ctl_error("no event loop: %s", strerror(errno));
@@ -378,4 +377,28 @@ int ctl_commit(struct ctl *ctl, struct zkh_txn *txn, struct ctl_commit *ret_comm
 	if (code != CTL_DONE)
 		zkh_op_cancel(op);
 	return code;
+}
+
+static void on_root(void *userdata, int result)
+{
+	struct ctl_commit *commit = userdata;
+
+	commit->over = true;
+	commit->result = result;
+}
+
+int ctl_make_root(struct ctl *ctl)
+{
+	struct ctl_commit made = { 0 };
+	struct zkh_op *op = NULL;
+	int code, r = zkh_make_root(ctl->session, on_root, &made, &op);
+
+	if (r != 0)
+		return ctl_explain_result(ctl, r, ctl->config.zookeeper.root);
+	code = ctl_wait(ctl, commit_over, &made);
+	if (code != CTL_DONE) {
+		zkh_op_cancel(op);
+		return ctl_explain_wait(ctl, code, "making the root");
+	}
+	return ctl_explain_result(ctl, made.result, ctl->config.zookeeper.root);
 }

@@ -107,6 +107,9 @@ struct ctl_commit {
 };
 int ctl_commit(struct ctl *ctl, struct zkh_txn *txn, struct ctl_commit *ret_commit);
 
+/* Makes the root where it is missing. CTL_DONE, or what to end with, said. */
+int ctl_make_root(struct ctl *ctl);
+
 /* "USER@HOST", of what JSON and a key's value can hold without escapes. Static. */
 const char *ctl_who(void);
 

@@ -96,6 +96,9 @@ int key_set(struct ctl *ctl, char **arguments, int count)
 			code = CTL_USAGE;
 		}
 	}
+	/* Parents are made as they are needed; the root is above them all. */
+	if (code == CTL_DONE)
+		code = ctl_make_root(ctl);
 	if (code == CTL_DONE) {
 		int r = zkh_write(ctl->session, pairs, (size_t)count, key_task_done, &task,
 				  &task.task);

@@ -296,21 +296,37 @@ static bool is_over(void *userdata)
 	return ((struct lock_run *)userdata)->phase == LOCK_OVER;
 }
 
-static int acquire(struct lock_run *run, enum zkh_lock_kind kind, const char *path)
+/* One attempt: run->result, or what to end with, said. */
+static int ask(struct lock_run *run, enum zkh_lock_kind kind, const char *path)
 {
 	struct ctl *ctl = run->ctl;
 	int64_t timeout_ms = ctl->options.has_timeout ? ctl->options.timeout_us / 1000 : -1;
-	int r = zkh_lock_acquire(ctl->session, kind, path, ctl_who(),
-				 timeout_ms > INT32_MAX ? INT32_MAX : (int32_t)timeout_ms, on_lock,
-				 run, &run->lock);
-	int code;
+	int r, code;
 
+	run->phase = LOCK_ASKED;
+	r = zkh_lock_acquire(ctl->session, kind, path, ctl_who(),
+			     timeout_ms > INT32_MAX ? INT32_MAX : (int32_t)timeout_ms, on_lock, run,
+			     &run->lock);
 	if (r != 0)
 		return ctl_explain_result(ctl, r, path);
 	ctl->deadline_us = 0; /* the lock has its own */
 	code = ctl_wait(ctl, is_decided, run);
+	return code == CTL_DONE ? CTL_DONE : ctl_explain_wait(ctl, code, "waiting for the lock");
+}
+
+static int acquire(struct lock_run *run, enum zkh_lock_kind kind, const char *path)
+{
+	struct ctl *ctl = run->ctl;
+	int code = ask(run, kind, path);
+
+	/* The lock's key is made as it is needed; the root is above it. */
+	if (code == CTL_DONE && run->result == ZKH_NO_NODE) {
+		code = ctl_make_root(ctl);
+		if (code == CTL_DONE)
+			code = ask(run, kind, path);
+	}
 	if (code != CTL_DONE)
-		return ctl_explain_wait(ctl, code, "waiting for the lock");
+		return code;
 	if (run->result == ZKH_TIMEOUT) {
 		ctl_error(
 			"%s: others hold the lock (primaryctl key list %s shows who; raise --timeout)",

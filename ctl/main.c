@@ -29,6 +29,8 @@ int main(int argc, char *argv[])
 	static struct ctl ctl;
 	int code;
 
+	/* A closed stdout is an error like others. */
+	signal(SIGPIPE, SIG_IGN);
 	setlocale(LC_CTYPE, "");
 	if (!options_parse(argc, argv, &ctl.options, &code))
 		return code;

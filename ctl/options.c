@@ -37,7 +37,7 @@ void options_usage(FILE *file)
 	      "\n",
 	      file);
 	for (unsigned i = 0; i < verb_count; i++)
-		fprintf(file, "  %-11s %-26s %s\n", verbs[i].name, verbs[i].arguments,
+		fprintf(file, "  %-12s %-26s %s\n", verbs[i].name, verbs[i].arguments,
 			verbs[i].what);
 	fputs("\n"
 	      "  key list [PATH] [--recursive]     names, versions and values\n"

@@ -69,7 +69,28 @@ void screen_size(unsigned *ret_rows, unsigned *ret_columns)
 	*ret_columns = size.ws_col ? size.ws_col : 80;
 }
 
-bool screen_draw(const char *text, unsigned rows)
+/* One line, cut at the edge; colours take no room. */
+static void put_line(FILE *file, const char *line, size_t length, unsigned columns)
+{
+	unsigned column = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		if (line[i] == '\033') {
+			size_t n = strcspn(line + i, "m") + 1;
+
+			n = n < length - i ? n : length - i;
+			fwrite(line + i, 1, n, file);
+			i += n - 1;
+			continue;
+		}
+		/* Not the first byte of a character: belongs to the one before. */
+		column += ((unsigned char)line[i] & 0xc0) != 0x80;
+		if (column <= columns)
+			fputc(line[i], file);
+	}
+}
+
+bool screen_draw(const char *text, unsigned rows, unsigned columns)
 {
 	char *frame = NULL;
 	size_t length;
@@ -82,7 +103,7 @@ bool screen_draw(const char *text, unsigned rows)
 	for (unsigned row = 0; row < rows && *text; row++) {
 		size_t n = strcspn(text, "\n");
 
-		fwrite(text, 1, n, file);
+		put_line(file, text, n, columns);
 		fputs(row + 1 < rows ? CLEAR_LINE "\r\n" : CLEAR_LINE, file);
 		text += n + (text[n] == '\n');
 	}

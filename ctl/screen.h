@@ -14,7 +14,7 @@ void screen_close(void); /* also when it is not open */
 void screen_size(unsigned *ret_rows, unsigned *ret_columns);
 
 /* Draws the lines of text from the top; what does not fit is left out. False: the terminal is gone. */
-bool screen_draw(const char *text, unsigned rows);
+bool screen_draw(const char *text, unsigned rows, unsigned columns);
 
 /* The next key pressed; 0 for none, which when stdin is readable means that the terminal is gone. Does not block. */
 int screen_key(void);

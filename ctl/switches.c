@@ -235,7 +235,9 @@ int verb_maintenance(struct ctl *ctl)
 		s.moves = !s.wanted && facts_vacant(&p.facts);
 		ctl_set_timeout(ctl, MOVE_TIMEOUT_US);
 		progress_begin(&p);
-		if (p.facts.maintenance != s.wanted)
+		if (s.wanted)
+			code = ctl_make_root(ctl);
+		if (code == CTL_DONE && p.facts.maintenance != s.wanted)
 			code = write_switch(&p, PATH_MAINTENANCE, s.wanted ? "true" : NULL, there);
 		p.is_over = maintenance_over;
 		p.userdata = &s;

@@ -107,7 +107,7 @@ static void draw_screen(struct watch *w)
 		if (used < rows)
 			add_log(file, w, rows - used);
 	}
-	if (file && fclose(file) == 0 && !screen_draw(frame, rows))
+	if (file && fclose(file) == 0 && !screen_draw(frame, rows, columns))
 		finish(w, CTL_REFUSED);
 	free(frame);
 	free(status);

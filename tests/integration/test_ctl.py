@@ -1,0 +1,440 @@
+"""primaryctl: see, move and explain, as an operator does it."""
+
+import os
+import signal
+
+import pytest
+
+from ctl_shell import DONE, REFUSED, TIMED_OUT, UNREACHABLE, USAGE, Ctl, built
+from lab.ports import free_port
+from lab.steps import QUICK, Tally, by_name, history, others, primary_key, settle, wait_members
+from lab.wait import wait_until
+
+pytestmark = pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
+
+
+@pytest.fixture
+def ctl(ensemble, root):
+    return Ctl(ensemble.connect, root)
+
+
+def settled(cluster, keys, oracle, count=3, **config):
+    nodes = cluster(count, **{**QUICK, **config})
+    primary = settle(keys, oracle, nodes)
+    wait_members(keys, nodes)
+    return nodes, primary
+
+
+# status
+
+def test_status(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle)
+    text = ctl.run('status').stdout
+    assert primary in text and 'secondary' in text and '\x1b' not in text
+    status = ctl.json('status')
+    assert status['cluster']['primary'] == status['cluster']['named'] == primary
+    assert status['cluster']['epoch'] == keys.acting().epoch
+    assert status['cluster']['in_order'] is True and status['cluster']['maintenance'] is False
+    assert [node['node'] for node in status['nodes']] == sorted(node.name for node in nodes)
+    for node in status['nodes']:
+        assert node['alive'] and node['health'] == 'ok' and node['mode'] == 'coordinator' and node['version']
+        assert node['role'] == ('primary' if node['node'] == primary else 'secondary')
+    assert status['junk'] == []
+
+
+def test_status_without_primary(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    for node in nodes:
+        keys.set(f'nodes/{node.name}/drain', '')
+    wait_until(lambda: keys.acting() is None, 10, keys.summary)
+    status = ctl.json('status', code=REFUSED)
+    assert status['cluster']['primary'] is None and status['cluster']['in_order'] is False
+    assert 'nobody is named' in status['cluster']['trouble']
+    assert 'nobody is named' in ctl.run('explain').stdout
+
+
+def test_status_of_nothing(ctl):
+    # Not even the root is there.
+    status = ctl.json('status', code=REFUSED)
+    assert status['nodes'] == [] and 'no node has ever registered' in status['cluster']['trouble']
+    assert ctl.json('history')['history'] == []
+    assert 'no node' in ctl.run('explain').stdout
+
+
+def test_status_of_an_unhealthy_primary(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 1)
+    keys.set(f'nodes/{primary}/health', 'failed: the disk')
+    status = ctl.json('status', code=REFUSED)
+    assert 'not healthy' in status['cluster']['trouble'] and 'the disk' in status['cluster']['trouble']
+
+
+JUNK = [b'', b'\0\1\2\xff', b'x' * 70, b'y' * 5000, b'a b', b'../..', '\u202e\x1b[31m'.encode(), b'{"a":', b'none none']
+
+
+def test_junk_in_every_key(keys, ctl):
+    for number, junk in enumerate(JUNK):
+        name = f'n{number}'
+        for key in ('daemonmode', 'daemonstate', 'routerstate', 'alive', 'drain', 'health', 'detail'):
+            keys.set(f'nodes/{name}/{key}', junk)
+        keys.set('primary_node', junk)
+        keys.set('primary_active', junk)
+        keys.set('maintenance', junk)
+        keys.set(f'history/claim-{number:010}', junk)
+        for command in (['status'], ['explain'], ['switchover', name], ['switchover'], ['release'], ['drain', name]):
+            done = ctl.run(*command, code=REFUSED if command[0] not in ('drain', 'explain') else None)
+            assert '\x1b' not in done.stdout + done.stderr and '\0' not in done.stdout
+        assert '\x1b' not in ctl.run('history').stdout
+        ctl.run('undrain', name)
+    keys.set('nodes/a b', '')
+    keys.set('nodes/..x/alive', '')
+    assert ctl.json('status', code=REFUSED)['cluster']['strangers'] == 1
+
+
+# switchover
+
+def test_switchover(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle)
+    target = others(nodes, primary)[0].name
+    epoch, tally = keys.acting().epoch, Tally(keys)
+    text = ctl.run('switchover', target).stdout
+    assert settle(keys, oracle, nodes) == target
+    for step in (f'{target} is named primary', f'{primary} released the post', f'{target} took the post',
+                 f'{target} is primary: its work runs', 'gap '):
+        assert step in text
+    assert keys.acting().epoch > epoch
+    tally.check(writes=1, claims=1)
+    [entry] = tally.new_claims()
+    assert (entry['to'], entry['from']) == (target, primary)
+    assert entry['reason'].startswith('switchover by ') and '@' in entry['reason']
+    assert entry['takeover_us'] > 0
+
+
+def test_switchover_to_the_best_as_json(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle)
+    move = ctl.json('switchover')
+    assert move['move']['result'] == 'done' and move['move']['primary'] == settle(keys, oracle, nodes) != primary
+    assert move['move']['gap_ms'] >= 0 and move['move']['epoch'] == keys.acting().epoch
+    assert [step['ms'] for step in move['steps']] == sorted(step['ms'] for step in move['steps'])
+
+
+def test_switchover_to_the_primary_changes_nothing(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    tally = Tally(keys)
+    ctl.run('switchover', primary)
+    tally.check(writes=0, claims=0)
+    assert len(oracle.intervals()) == 1
+
+
+def test_switchover_to_one_that_cannot(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 4)
+    [client] = cluster(1, **QUICK, **{'node.mode': 'client'})
+    client.wait_log('registered: ')
+    drained, unhealthy, stopped = others(nodes, primary)
+    keys.set(f'nodes/{drained.name}/drain', '')
+    keys.set(f'nodes/{unhealthy.name}/health', 'failed: the disk')
+    stopped.stop()
+    tally = Tally(keys)
+    for name, why in ((client.name, 'mode is client'), (drained.name, f'primaryctl undrain {drained.name}'),
+                      (unhealthy.name, 'the disk'), (stopped.name, 'start primaryd there'), ('nobody', 'no node is called')):
+        assert why in ctl.run('switchover', name, code=REFUSED).stderr
+        assert why in ctl.run('switchover', '--dry-run', name, code=REFUSED).stderr
+    assert 'no other node can take the role' in ctl.run('switchover', code=REFUSED).stderr
+    assert 'no other node is fit' in ctl.run('release', code=REFUSED).stderr
+    assert 'no other node is fit' in ctl.run('drain', primary, code=REFUSED).stderr
+    tally.check(writes=0, claims=0)
+    keys.set(f'nodes/{unhealthy.name}/health', 'ok')
+
+
+def test_dry_run(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    target = others(nodes, primary)[0].name
+    tally = Tally(keys)
+    text = ctl.run('switchover', '--dry-run', target).stdout
+    assert f'names {target}' in text and f'{primary} ' in text and 'stops its work' in text
+    plan = ctl.json('release', '--dry-run')['plan']
+    assert [step['step'] for step in plan] == list(range(1, len(plan) + 1))
+    tally.check(writes=0, claims=0)
+
+
+def test_switchover_that_fails_there(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    target = others(nodes, primary)[0]
+    target.set_command('takeover', options='--exit 1')
+    done = ctl.run('switchover', target.name, code=REFUSED)
+    assert f'{target.name} handed the role back' in done.stderr or 'was named instead' in done.stderr
+    target.set_command('takeover')
+    settle(keys, oracle, nodes)
+
+
+def test_switchover_against_another_operator(cluster, keys, oracle, ctl):
+    # The key is written by somebody else again and again: one of them wins each time, nobody undoes anybody.
+    nodes, primary = settled(cluster, keys, oracle)
+    running = [ctl.start('switchover', node.name) for node in nodes for _ in range(2)]
+    codes = [child.wait(60) for child in running]
+    said = [child.communicate()[1] for child in running]
+    assert DONE in codes and set(codes) <= {DONE, REFUSED}, said
+    settle(keys, oracle, nodes)
+    for code, text in zip(codes, said):
+        assert code == DONE or 'meanwhile' in text or 'instead' in text or 'busy' in text or 'secondary' in text, text
+
+
+def test_interrupted_switchover_goes_on(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2, **{'election.transition-delay': '1s'})
+    target = others(nodes, primary)[0].name
+    child = ctl.start('switchover', target)
+    wait_until(lambda: keys.desired() == target, 10)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(10) == -signal.SIGINT
+    assert 'goes on by itself' in child.communicate()[1]
+    settle(keys, oracle, nodes, primary=target)
+
+
+def test_switchover_times_out(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    target = others(nodes, primary)[0]
+    target.set_command('takeover', before='sleep 3')
+    done = ctl.run('switchover', target.name, '--timeout', '1s', code=TIMED_OUT)
+    assert '--timeout' in done.stderr
+    settle(keys, oracle, nodes, primary=target.name)
+
+
+# release, drain, maintenance
+
+def test_release(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle)
+    text = ctl.run('release').stdout
+    assert settle(keys, oracle, nodes) != primary
+    assert 'nobody is named' in text and 'is primary after' in text
+
+
+def test_drain_and_undrain(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    other = others(nodes, primary)[0].name
+    assert f'{primary} is drained' in ctl.run('drain', primary).stdout
+    assert keys.primary() == other and keys.state(primary) == 'secondary'
+    assert keys.get(f'nodes/{primary}/drain').startswith('by ')
+    ctl.run('drain', primary)  # is already
+    explained = ctl.json('explain', primary)
+    drained = next(row for row in explained['predicates'] if row['predicate'] == 'not drained')
+    assert drained['holds'] is False and drained['since'] and drained['remedy'] == f'primaryctl undrain {primary}'
+    # The last one only by force; then its undrain fills the vacancy.
+    ctl.run('drain', other, code=REFUSED)
+    ctl.run('drain', other, '--force')
+    wait_until(lambda: keys.acting() is None, 10, keys.summary)
+    ctl.run('undrain', primary)
+    assert keys.primary() == primary
+    ctl.run('undrain', other)
+    settle(keys, oracle, nodes, primary=primary)
+
+
+def test_drain_this_node(cluster, keys, oracle, ensemble, root):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    ctl = Ctl(None, None, '--config', by_name(nodes, primary).config_path)
+    ctl.run('drain')
+    assert keys.get(f'nodes/{primary}/drain') is not None
+    ctl.run('undrain')
+    assert keys.get(f'nodes/{primary}/drain') is None
+    settle(keys, oracle, nodes)
+
+
+def test_maintenance(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    other = others(nodes, primary)[0].name
+    ctl.run('maintenance', 'on')
+    for node in nodes:
+        node.wait_log('maintenance_on: ')
+    assert ctl.json('status')['cluster']['maintenance'] is True
+    assert 'maintenance' in ctl.run('switchover', other, code=REFUSED).stderr
+    assert 'maintenance' in ctl.run('release', code=REFUSED).stderr
+    assert 'maintenance' in ctl.run('drain', primary, code=REFUSED).stderr
+    ctl.run('switchover', other, '--force')
+    settle(keys, oracle, nodes, primary=other)
+    by_name(nodes, other).stop()
+    wait_until(lambda: keys.acting() is None, 10, keys.summary)
+    assert 'maintenance' in ctl.json('status', code=REFUSED)['cluster']['trouble']
+    ctl.run('maintenance', 'off')
+    assert keys.primary() == primary
+    ctl.run('maintenance', 'off')
+    settle(keys, oracle, [by_name(nodes, primary)])
+
+
+# history, explain
+
+def test_history(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    ctl.run('switchover')
+    keys.set('history/stranger', 'what')
+    done = ctl.run('history')
+    assert 'switchover by' in done.stdout and '1 keys' in done.stderr
+    entries = ctl.json('history')['history']
+    keys.delete('history/stranger')
+    assert [entry['to'] for entry in entries] == [entry['to'] for entry in history(keys)]
+    assert entries[-1]['epoch'] == keys.acting().epoch and entries[-1]['takeover_us'] > 0
+    assert [entry['epoch'] for entry in entries] == sorted(entry['epoch'] for entry in entries)
+
+
+def test_explain(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    explained = ctl.json('explain')
+    assert explained['cluster']['primary'] == primary
+    assert [(row['node'], row['primary'], row['eligible']) for row in explained['nodes']] == \
+        [(node.name, node.name == primary, True) for node in nodes]
+    assert {row['node'] for row in explained['predicates']} == {node.name for node in nodes}
+    assert 'it is the primary' in ctl.run('explain', primary).stdout
+    assert 'no node is called' in ctl.run('explain', 'nobody', code=REFUSED).stderr
+
+
+def test_explain_detail(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    other = others(nodes, primary)[0].name
+    keys.set(f'nodes/{other}/detail', 'phase=follow penalty-until=99999999999999 lock-timeout=1s reason=the work did not start')
+    assert 'wait until' in ctl.run('switchover', other, code=REFUSED).stderr
+    penalty = next(row for row in ctl.json('explain', other)['predicates'] if 'penalty' in row['predicate'])
+    assert penalty['holds'] is False
+    configured = Ctl(None, None, '--config', by_name(nodes, primary).config_path)
+    findings = configured.json('check', code=REFUSED)['findings']
+    assert any('lock-timeout' in row['finding'] and row['result'] == 'error' for row in findings)
+
+
+# check
+
+def test_check(cluster, keys, oracle, ctl, tmp_path):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    findings = Ctl(None, None, '--config', nodes[0].config_path).json('check')['findings']
+    servers = [row['finding'] for row in findings if row['subject'] == 'server']
+    assert len(servers) == 3 and sum('leader' in text for text in servers) == 1
+    assert {'configuration', 'clock', 'session', 'lease', 'cluster', 'rights'} <= {row['subject'] for row in findings}
+    bad = tmp_path / 'bad.conf'
+    bad.write_text('[zookeeper]\nserver = x\n[takeover]\ncommand = /no/such/command\n')
+    findings = Ctl(None, None, '--config', bad).json('check', code=REFUSED)['findings']
+    assert sum(row['result'] == 'error' for row in findings) == 2
+    short = tmp_path / 'short.conf'
+    short.write_text(f'[zookeeper]\nservers = {ctl.options[1]}\nsession-timeout = 60s\n[relinquish]\nlease-timeout = 19s\n'
+                     '[takeover]\nunit = no-such-unit.target\n')
+    findings = Ctl(None, None, '--config', short).json('check', code=REFUSED)['findings']
+    assert any(row['subject'] == 'unit' and row['result'] == 'error' for row in findings)
+
+
+def test_check_without_servers():
+    done = Ctl(f'127.0.0.1:{free_port()}').run('check', '--timeout', '500ms', code=UNREACHABLE)
+    assert 'refused' in done.stdout
+
+
+# remove and rename
+
+def test_remove_and_rename(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle)
+    gone, stays = others(nodes, primary)
+    assert 'is alive' in ctl.run('remove', gone.name, code=REFUSED).stderr
+    assert 'is alive' in ctl.run('rename', gone.name, 'other', code=REFUSED).stderr
+    gone.stop()
+    assert 'already' in ctl.run('rename', gone.name, stays.name, code=REFUSED).stderr
+    before = keys.node(gone.name)
+    ctl.run('rename', gone.name, 'other')
+    assert keys.node('other') == before and gone.name not in keys.nodes()
+    # Died at work: the next primary must see it.
+    keys.set('nodes/other/routerstate', 'primary')
+    assert '--force' in ctl.run('remove', 'other', code=REFUSED).stderr
+    ctl.run('remove', 'other', '--force')
+    assert 'other' not in keys.nodes()
+    assert 'no node is called' in ctl.run('remove', 'other', code=REFUSED).stderr
+
+
+# bad input, bad world
+
+@pytest.mark.parametrize('command', [['status'], ['watch'], ['switchover'], ['release'], ['drain', 'a'], ['undrain', 'a'],
+                                     ['maintenance', 'on'], ['explain'], ['history'], ['remove', 'a'], ['rename', 'a', 'b'],
+                                     ['key', 'list'], ['key', 'set', '/a=1'], ['lock', 'read', '/a', '--', 'true']])
+def test_no_servers(command):
+    ctl = Ctl(f'127.0.0.1:{free_port()}')
+    index = command.index('--') if '--' in command else len(command)
+    done = ctl.run(*command[:index], '--timeout', '300ms', *command[index:], code=UNREACHABLE)
+    assert 'out of reach' in done.stderr and '--servers' in done.stderr and 'refused' in done.stderr.lower()
+
+
+@pytest.mark.parametrize('args', [[], ['nonsense'], ['status', 'x'], ['switchover', 'a', 'b'], ['maintenance'], ['rename', 'a'],
+                                  ['status', '--force'], ['status', '--nonsense'], ['--timeout', '5', 'status'],
+                                  ['--timeout', 'x', 'status'], ['key'], ['lock', 'read', '/x', 'true'],
+                                  ['lock', 'read', '/x', '--'], ['status', '--', 'x'], ['--servers', 'nonsense', 'status'],
+                                  ['--servers', '', 'status'], ['--root', 'x', 'status'], ['--root', '/x/', 'status'],
+                                  ['--servers', 'a:1,' * 600, 'status']])
+def test_usage(args):
+    done = Ctl().run(*args, code=USAGE)
+    assert done.stderr and not done.stdout
+
+
+def test_bad_names(ctl):
+    for name in ('none', 'a b', '', '..', 'x' * 65, '/a'):
+        for command in (['remove', name], ['rename', name, 'b'], ['explain', name]):
+            assert "is not a node's name" in ctl.run(*command, code=USAGE).stderr
+        for command in (['switchover', name], ['drain', name], ['undrain', name]):
+            assert "is not a node's name" in ctl.run(*command, code=REFUSED).stderr
+    ctl.run('maintenance', 'perhaps', code=USAGE)
+
+
+def test_configuration(ensemble, root, tmp_path):
+    missing = Ctl(ensemble.connect, root, '--config', tmp_path / 'none')
+    assert 'cannot be read' in missing.run('status', code=REFUSED).stderr
+    (tmp_path / 'bad').write_text('[zookeeper]\nnonsense = 1\n')
+    assert 'nonsense' in Ctl(ensemble.connect, root, '--config', tmp_path / 'bad').run('status', code=REFUSED).stderr
+    (tmp_path / 'good').write_text(f'[zookeeper]\nservers = 127.0.0.1:1\nroot = /nowhere\n')
+    Ctl(ensemble.connect, root, '--config', tmp_path / 'good').run('history')
+
+
+def test_credentials(ensemble, root, zk_client, keys, tmp_path):
+    zk_client.ensure_path(root)  # so that everybody can remove it
+    right, wrong, open_file = (tmp_path / name for name in ('right', 'wrong', 'open'))
+    right.write_text('digest ann:secret')
+    wrong.write_text('digest ann:other')
+    open_file.write_text('digest ann:secret')
+    right.chmod(0o600)
+    wrong.chmod(0o600)
+    open_file.chmod(0o644)
+    ann = Ctl(ensemble.connect, root, '--auth-file', right)
+    ann.run('key', 'set', '/nodes/a/daemonmode=coordinator', '/primary_node=none', '/history=')
+    ann.run('status', code=REFUSED)
+    for ctl in (Ctl(ensemble.connect, root), Ctl(ensemble.connect, root, '--auth-file', wrong)):
+        for command in (['status'], ['switchover', 'a'], ['history'], ['explain'], ['maintenance', 'on'], ['remove', 'a'],
+                        ['key', 'get', '/primary_node'], ['key', 'set', '/primary_node=a'], ['key', 'list', '/nodes'],
+                        ['key', 'delete', '/primary_node'], ['lock', 'read', '/nodes', '--', 'true']):
+            done = ctl.run(*command, code=REFUSED)
+            assert 'permission denied' in done.stderr and '--auth-file' in done.stderr, command
+    done = Ctl(ensemble.connect, root, '--auth-file', open_file).run('status', code=REFUSED)
+    assert 'chmod 0600' in done.stderr
+    assert 'cannot be read' in Ctl(ensemble.connect, root, '--auth-file', tmp_path / 'x').run('status', code=REFUSED).stderr
+    findings = ann.json('check')['findings']
+    assert any(row['subject'] == 'rights' and row['result'] == 'ok' for row in findings)
+    ann.run('key', 'delete', '/nodes', '/primary_node', '/history', '--recursive')
+
+
+def test_output_closed_or_full(ensemble, root, ctl):
+    read, write = os.pipe()
+    os.close(read)
+    for command in (['explain'], ['status'], ['check'], ['--help'], ['--version']):
+        done = ctl.run(*command, code=REFUSED, stdout=write)
+        assert 'cannot write' not in done.stderr
+    os.close(write)
+    with open('/dev/full', 'w', encoding='ascii') as full:
+        for command in (['explain'], ['check'], ['--help']):
+            assert 'cannot write' in ctl.run(*command, code=REFUSED, stdout=full).stderr
+
+
+def test_connection_lost_on_the_way(cluster, keys, oracle, ensemble, root):
+    from lab import zk
+    nodes, primary = settled(cluster, keys, oracle, 2, **{'election.transition-delay': '1500ms'})
+    target = others(nodes, primary)[0].name
+    links = zk.ClientLinks(ensemble)
+    child = Ctl(links.connect, root).start('switchover', target)
+    wait_until(lambda: keys.desired() == target, 10)
+    for proxy in links.proxies:
+        proxy.reset_connections()
+    assert child.wait(30) == DONE, child.communicate()
+    assert f'{target} is primary' in child.communicate()[0]
+    links.close()
+    settle(keys, oracle, nodes, primary=target)
+
+
+def test_help_and_version():
+    text = Ctl().run('--help').stdout
+    assert 'switchover' in text and 'Exit codes' in text
+    assert Ctl().run('--version').stdout.startswith('primaryctl ')

@@ -1,0 +1,215 @@
+"""primaryctl lock: beside kazoo, with signals, and when the lock or the connection is lost."""
+
+import signal
+
+import pytest
+
+from ctl_shell import REFUSED, TIMED_OUT, Ctl, built
+from lab import process, zk
+from lab.wait import boottime_ns, wait_until
+
+pytestmark = pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
+
+SESSION_S = 3
+
+
+@pytest.fixture
+def conf(tmp_path):
+    path = tmp_path / 'ctl.conf'
+    path.write_text(f'[zookeeper]\nsession-timeout = {SESSION_S}s\n[relinquish]\nlease-timeout = 500ms\n')
+    return path
+
+
+@pytest.fixture
+def ctl(ensemble, root, conf):
+    return Ctl(ensemble.connect, root, '--config', conf)
+
+
+def locks(keys):
+    return keys.children('lock')
+
+
+def shell(text):
+    return ['--', 'sh', '-c', text]
+
+
+def alive(pid):
+    try:
+        with open(f'/proc/{pid}/stat', encoding='ascii') as file:
+            return file.read().rpartition(')')[2].split()[0] not in 'ZX'
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def pid_in(path):
+    return int(wait_until(lambda: path.exists() and path.read_text().strip(), 10))
+
+
+@pytest.mark.parametrize('kind', ['exclusive', 'read', 'write'])
+def test_exit_codes(ctl, keys, kind):
+    ctl.run('lock', kind, '/lock', '--', 'true')
+    ctl.run('lock', kind, '/lock', *shell('exit 42'), code=42)
+    ctl.run('lock', kind, '/lock', *shell('kill -KILL $$'), code=128 + signal.SIGKILL)
+    assert 'cannot run' in ctl.run('lock', kind, '/lock', '--', '/none', code=127).stderr
+    ctl.run('lock', kind, '/lock', '--', '/etc/passwd', code=126)
+    assert locks(keys) == []
+
+
+def test_options_of_the_command_are_its_own(ctl):
+    assert ctl.run('lock', 'read', '/lock', '--', 'echo', '--json', '--', '--force').stdout == '--json -- --force\n'
+
+
+def test_epoch(ctl):
+    numbers = [int(ctl.run('lock', 'exclusive', '/lock', '--epoch', *shell('echo $PRIMARYD_LOCK_EPOCH')).stdout)
+               for _ in range(3)]
+    assert numbers == sorted(set(numbers))
+    assert ctl.run('lock', 'exclusive', '/lock', *shell('echo $PRIMARYD_LOCK_EPOCH')).stdout == '\n'
+
+
+def test_excludes_and_is_excluded(ctl, zk_client, keys):
+    lock = zk_client.Lock(keys.path('lock'), 'kazoo')
+    with lock:
+        done = ctl.run('lock', 'exclusive', '/lock', '--timeout', '300ms', '--', 'true', code=TIMED_OUT)
+        assert 'others hold the lock' in done.stderr
+        waiting = ctl.start('lock', 'exclusive', '/lock', *shell('echo in; sleep 1'))
+        wait_until(lambda: len(locks(keys)) == 2, 10)
+    assert waiting.stdout.readline() == 'in\n'
+    assert not lock.acquire(blocking=False)
+    assert waiting.wait(10) == 0
+    assert lock.acquire(timeout=10)
+    lock.release()
+
+
+def test_readers_share(ctl, zk_client, keys):
+    reader = zk_client.ReadLock(keys.path('lock'))
+    with reader:
+        ctl.run('lock', 'read', '/lock', '--timeout', '5s', '--', 'true')
+        ctl.run('lock', 'write', '/lock', '--timeout', '300ms', '--', 'true', code=TIMED_OUT)
+    ctl.run('lock', 'write', '/lock', '--timeout', '5s', '--', 'true')
+
+
+def test_interrupted_while_waiting(ctl, zk_client, keys):
+    with zk_client.Lock(keys.path('lock')):
+        child = ctl.start('lock', 'exclusive', '/lock', '--', 'true')
+        wait_until(lambda: len(locks(keys)) == 2, 10)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(10) == -signal.SIGTERM
+        assert len(locks(keys)) == 1
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2])
+def test_signals_are_passed_on(ctl, keys, number):
+    name = number.name[3:]
+    child = ctl.start('lock', 'exclusive', '/lock', *shell(f'trap "echo got; exit 9" {name}; echo in; while :; do sleep 0.05; done'))
+    assert child.stdout.readline() == 'in\n'
+    child.send_signal(number)
+    assert child.wait(10) == 9 and child.stdout.read() == 'got\n'
+    assert locks(keys) == []
+
+
+def test_what_it_leaves_is_killed(ctl, tmp_path):
+    ctl.run('lock', 'exclusive', '/lock', *shell(f'sleep 1000 & echo $! > {tmp_path}/pid'), stdout=None)
+    pid = pid_in(tmp_path / 'pid')
+    wait_until(lambda: not alive(pid), 5)
+
+
+def test_long_hold_and_long_wait(ctl, keys):
+    # Longer than the session: renewals keep it; a waiter has a fresh lease when it gets it.
+    first = ctl.start('lock', 'exclusive', '/lock', *shell(f'echo in; sleep {SESSION_S + 1}; echo out'))
+    assert first.stdout.readline() == 'in\n'
+    second = ctl.start('lock', 'exclusive', '/lock', *shell(f'echo in; sleep {SESSION_S + 1}; echo out'))
+    assert first.wait(20) == 0 and first.stdout.read() == 'out\n'
+    assert second.wait(20) == 0 and second.stdout.read() == 'in\nout\n', second.stderr.read()
+
+
+def test_key_deleted(ctl, keys, tmp_path):
+    child = ctl.start('lock', 'exclusive', '/lock', *shell(
+        f'trap "" TERM; echo $$ > {tmp_path}/pid; echo in; while :; do sleep 0.05; done'))
+    assert child.stdout.readline() == 'in\n'
+    keys.delete(f'lock/{locks(keys)[0]}')
+    assert child.wait(10) == REFUSED
+    assert 'the lock was lost' in child.stderr.read()
+    assert not alive(pid_in(tmp_path / 'pid'))
+
+
+def test_other_than_ours_is_never_deleted(ctl, keys, zk_client):
+    keys.set('lock', '')
+    keys.set('lock/stranger', 'x')
+    ctl.run('lock', 'exclusive', '/lock', '--', 'true')
+    assert locks(keys) == ['stranger']
+
+
+@pytest.mark.parametrize('mode', ['silent', 'reset'])
+def test_cut_off(ensemble, root, conf, zk_client, keys, tmp_path, mode):
+    """The command is down before anybody else can have the lock."""
+    links = zk.ClientLinks(ensemble)
+    ctl = Ctl(links.connect, root, '--config', conf)
+    stamp = tmp_path / 'stamp'
+    child = ctl.start('lock', 'exclusive', '/lock', *shell(
+        f'trap "" TERM; echo in; while :; do cat /proc/uptime > {stamp}.new; mv {stamp}.new {stamp}; sleep 0.01; done'))
+    assert child.stdout.readline() == 'in\n'
+    wait_until(stamp.exists, 5)
+    links.set_mode(mode)
+    lock = zk_client.Lock(keys.path('lock'))
+    assert lock.acquire(timeout=4 * SESSION_S)
+    taken_s = boottime_ns() / 1e9
+    assert child.poll() is not None or child.wait(1) is not None
+    assert child.returncode == REFUSED
+    assert 'out of reach' in child.stderr.read()
+    # Its last sign of life, with the resolution of /proc/uptime.
+    assert float(stamp.read_text().split()[0]) < taken_s
+    lock.release()
+    links.close()
+
+
+def test_one_server_silent_is_survived(ensemble, root, conf, keys):
+    links = zk.ClientLinks(ensemble)
+    ctl = Ctl(links.connect, root, '--config', conf)
+    child = ctl.start('lock', 'exclusive', '/lock', *shell(f'echo in; sleep {SESSION_S}; echo out'))
+    assert child.stdout.readline() == 'in\n'
+    [number] = links.connected_to()
+    links.set_mode('silent', ensemble.servers[number - 1])
+    assert child.wait(20) == 0, child.stderr.read()
+    assert child.stdout.read() == 'out\n'
+    links.close()
+
+
+def test_stopped_past_its_lease(ctl, zk_client, keys, tmp_path):
+    # Ctrl-Z, a suspended machine: first the lease, then the network.
+    child = ctl.start('lock', 'exclusive', '/lock', *shell(f'trap "" TERM; echo $$ > {tmp_path}/pid; echo in; while :; do sleep 0.05; done'))
+    assert child.stdout.readline() == 'in\n'
+    child.send_signal(signal.SIGSTOP)
+    wait_until(lambda: locks(keys) == [], 4 * SESSION_S)
+    child.send_signal(signal.SIGCONT)
+    assert child.wait(10) == REFUSED
+    assert not alive(pid_in(tmp_path / 'pid'))
+
+
+def test_killed(ctl, tmp_path):
+    child = ctl.start('lock', 'exclusive', '/lock', *shell(f'echo $$ > {tmp_path}/pid; echo in; while :; do sleep 0.05; done'))
+    assert child.stdout.readline() == 'in\n'
+    process.kill(child)
+    wait_until(lambda: not alive(pid_in(tmp_path / 'pid')), 5)
+
+
+def test_on_a_terminal(ctl, keys):
+    # Ctrl-C reaches the command, which reads from the terminal as if we were not there.
+    with ctl.terminal('lock', 'exclusive', '/lock', *shell('read line; echo "got $line"; trap "echo trapped; exit 5" INT; echo ready; '
+                                                           'while :; do sleep 0.05; done')) as terminal:
+        terminal.send('hello\n')
+        terminal.wait('got hello')
+        terminal.wait('ready')
+        terminal.send('\x03')
+        assert terminal.end() == 5
+        assert 'trapped' in terminal.plain()
+    assert locks(keys) == []
+
+
+def test_terminal_closed(ctl, keys, tmp_path):
+    with ctl.terminal('lock', 'exclusive', '/lock', *shell(f'echo $$ > {tmp_path}/pid; echo in; while :; do sleep 0.05; done')) as terminal:
+        terminal.wait('in')
+        pid = pid_in(tmp_path / 'pid')
+        terminal.hang_up()
+        terminal.end()
+    wait_until(lambda: not alive(pid), 5)
+    wait_until(lambda: locks(keys) == [], 2 * SESSION_S)
