@@ -472,14 +472,16 @@ def test_purge(site):
     one.power_off()
 
 
-def test_commands_as_a_service(site):
-    """Command mode: the guard is the daemon's child, in its control group, and outlives it all the same."""
+@pytest.mark.parametrize('user', ['primaryd', 'root'])
+def test_commands_as_a_service(site, user):
+    """Command mode: the guard is the daemon's child, in its control group, and outlives it all the same. In the sandbox,
+    and as root with the example commands.conf."""
     one = others(site, site.wait_holder())[0]
     up = '/run/primaryd-commands/up'
     one.shell(f'''cat >/etc/primaryd/commands.conf <<END
 [zookeeper]
 servers = {site.ensemble.connect}
-root = /commands
+root = /commands-{user}
 session-timeout = {SESSION_S}s
 [takeover]
 command = /usr/bin/touch {up}
@@ -487,17 +489,22 @@ command = /usr/bin/touch {up}
 command = /usr/bin/rm -f {up}
 lease-timeout = 500ms
 END
+mkdir -p /run/systemd/system/primaryd@commands.service.d
+[ {user} = primaryd ] || cp /usr/share/doc/primaryd/examples/primaryd.service.d/commands.conf \\
+    /run/systemd/system/primaryd@commands.service.d/
+systemctl daemon-reload
 systemctl start primaryd@commands''')
 
     def is_up():
         return one.run('test', '-e', up, check=False).returncode == 0
     wait_until(is_up, 20, one.journal_tail, 0.05)
+    assert one.shell(f'stat -c %U {up}').strip() == user
     guard = one.shell('cut -d" " -f1 /run/primaryd-commands/guard.lock').strip()
     moment = Moment()
     one.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'primaryd@commands')
     site.story(one, moment, 'started', 'session_resumed')
     assert is_up() and guard == one.shell('cut -d" " -f1 /run/primaryd-commands/guard.lock').strip()
-    one.shell('mkdir -p /run/systemd/system/primaryd@commands.service.d; printf "[Service]\\nRestart=no\\n" '
+    one.shell('printf "[Service]\\nRestart=no\\n" '
               '>/run/systemd/system/primaryd@commands.service.d/t.conf; systemctl daemon-reload')
     moment = Moment()
     one.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'primaryd@commands')
