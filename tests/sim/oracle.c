@@ -67,7 +67,10 @@ void oracle_start_failed(struct sim *w, struct sim_node *n)
 		n->penalty_end = clock_local(w, n) + n->config.penalty_us;
 }
 
-/* It stands in for a daemon that cannot: one that runs, undisturbed, has begun to stop the work before. */
+/*
+ * It stands in for a daemon that cannot: one that runs, undisturbed, has begun to stop the work
+ * before.
+ */
 void oracle_guard(struct sim *w, const struct sim_node *n)
 {
 	bool disturbed = n->disturbed > w->now - w->params.session_us;
