@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PREFIX (HISTORY_PREFIX + sizeof(PATH_HISTORY)) /* "claim-" */
+#define PREFIX (&HISTORY_PREFIX[sizeof(PATH_HISTORY)]) /* "claim-" */
 
 static void on_trimmed(void *userdata, int result, const struct zkh_txn_reply *reply)
 {

@@ -1,13 +1,13 @@
 # Stages that compile and run unit tests. Other stages call build_tree too: it costs nothing when all is built.
 
-# Sets up build/NAME, if need be, and builds it quietly; the compiler's words are shown if it fails.
+# Sets up build/NAME, if need be, and builds it (or the targets named) quietly; the compiler's words are shown if it fails.
 build_tree() {
 	local name=$1 dir=$BUILD_ROOT/$1 log=$BUILD_ROOT/$1.log
 	[ -f meson.build ] || skip "no meson.build yet"
 	if [ ! -f "$dir/build.ninja" ]; then
 		setup_tree "$name" "$dir" >"$log" 2>&1 || { tail -n 60 "$log"; return 1; }
 	fi
-	ninja -C "$dir" -j "$JOBS" >"$log" 2>&1 || { tail -n 60 "$log"; return 1; }
+	ninja -C "$dir" -j "$JOBS" "${@:2}" >"$log" 2>&1 || { tail -n 60 "$log"; return 1; }
 	tail -n 1 "$log"
 }
 
@@ -21,6 +21,11 @@ setup_tree() {
 		CC=gcc meson setup "$dir" -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false \
 			-Dc_args=-fno-sanitize-recover=all
 		;;
+	fuzz)
+		CC=clang meson setup "$dir" -Db_sanitize=address,undefined -Db_lundef=false -Dman-pages=disabled \
+			"-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=all"
+		;;
+	coverage) CC=gcc meson setup "$dir" -Db_coverage=true -Doptimization=0 ;;
 	*) echo "no such build: $name"; return 1 ;;
 	esac
 }
@@ -63,4 +68,14 @@ stage_unit_asan() {
 	sanitizer_environment
 	build_tree asan
 	run_unit_tests asan --timeout-multiplier 4
+}
+
+# parsers of foreign bytes, fuzzed for 15 seconds each
+stage_fuzz() {
+	echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n > 9; }' |
+		clang -x c - -o /dev/null -fsanitize=fuzzer,address,undefined 2>/dev/null ||
+		skip "clang with libFuzzer is not here"
+	build_tree fuzz fuzzers
+	sanitizer_environment
+	tests/fuzz/run "$BUILD_ROOT/fuzz" 15
 }

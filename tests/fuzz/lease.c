@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuzz.h"
+
+#include "boot.h"
+#include "lease_file.h"
+
+#define BOOT "00000000-0000-4000-8000-000000000000"
+
+/* The lease file as the guard and the next daemon find it. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *directory = fuzz_file("lease", data, size);
+	char boot_id[BOOT_ID_SIZE] = BOOT, message[256] = "";
+	struct lease_file *file = NULL;
+	int r = lease_file_attach(directory, boot_id, &file);
+
+	PROMISE(r == 0 || r == LEASE_FILE_DAMAGED);
+	if (r == 0) {
+		(void)lease_file_end_us(file);
+		(void)lease_file_epoch(file);
+		PROMISE(lease_mark_text(lease_file_mark(file)));
+		for (int i = 0; i < LEASE_GROUP_COUNT; i++)
+			(void)lease_file_group(file, (enum lease_group)i);
+		file = lease_file_close(file);
+	}
+	r = lease_file_open(directory, boot_id, &file, message, sizeof(message));
+	PROMISE(r == 0 || r == LEASE_FILE_DAMAGED);
+	PROMISE(file && (r == 0 || (*message && !lease_file_end_us(file))));
+	lease_file_close(file);
+	return 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuzz.h"
+
+#include "history_entry.h"
+#include "keys.h"
+#include "text.h"
+#include "zkh_path.h"
+
+static void check_alive(const char *data, size_t size)
+{
+	struct alive alive, again;
+	char text[KEY_VALUE_MAX];
+	size_t n;
+
+	value_alive(data, size, &alive);
+	PROMISE(memchr(alive.boot, '\0', sizeof(alive.boot)));
+	PROMISE(memchr(alive.version, '\0', sizeof(alive.version)));
+	PROMISE(memchr(alive.host, '\0', sizeof(alive.host)));
+	n = alive_format(&alive, text, sizeof(text));
+	PROMISE(n < sizeof(text) && strlen(text) == n);
+	value_alive(text, n, &again);
+	PROMISE(again.session == alive.session && again.pid == alive.pid);
+}
+
+static void check_history(const char *data, size_t size)
+{
+	struct history_entry entry, again;
+	char text[KEY_VALUE_MAX];
+
+	if (!history_entry_parse(data, size, &entry))
+		return;
+	PROMISE(memchr(entry.reason, '\0', sizeof(entry.reason)));
+	PROMISE(!*entry.to || zkh_name_valid(entry.to));
+	if (strpbrk(entry.reason, "\"\\") || strpbrk(entry.time, "\"\\"))
+		return; /* its writer's promise */
+	if (history_entry_format(&entry, text, sizeof(text)))
+		PROMISE(history_entry_parse(text, strlen(text), &again));
+}
+
+/* What stands in keys: names, the post, a sign of life, a history entry, anything. */
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	char *data = malloc(size ? size : 1);
+	char name[NAME_SIZE], text[16], *shown;
+	int64_t epoch;
+
+	PROMISE(data);
+	if (size > 0)
+		memcpy(data, bytes, size);
+	if (value_name(data, size, name))
+		PROMISE(zkh_name_valid(name) && strcmp(name, NAME_NONE) != 0);
+	if (value_post(data, size, name, &epoch))
+		PROMISE(zkh_name_valid(name));
+	if (value_text(data, size, text, sizeof(text)))
+		(void)router_state_is_acting(text);
+	check_alive(data, size);
+	check_history(data, size);
+	shown = text_escape(data, size, 200);
+	PROMISE(shown && text_is_plain(shown, strlen(shown)));
+	free(shown);
+	(void)text_is_plain(data, size);
+	free(text_base64(data, size));
+	free(data);
+	return 0;
+}
