@@ -135,6 +135,10 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 			 (long long)e->lease_end_us, (long long)n->lease_proof);
 	if (e->phase == PHASE_AWAIT && phase_before != PHASE_AWAIT && phase_before != PHASE_ENTER)
 		n->await_at = w->now;
+	if (e->phase == PHASE_PRIMARY &&
+	    (phase_before == PHASE_BEGIN || phase_before == PHASE_RESUME) &&
+	    (n->work.truth == TRUTH_STARTING || n->work.truth == TRUTH_STOPPING))
+		sim_fail(w, "node %d takes half-started work for up", n->id);
 	if (e->work == WORK_DOWN && n->work.truth != TRUTH_DOWN)
 		sim_fail(w, "node %d takes its work for down", n->id);
 	if (!election_in_order(&n->config, e, e->now_us) && n->disturbed < w->now - 50 * MS)
