@@ -32,6 +32,8 @@ static void moved(struct node *node, const struct election *before)
 		moved_to_await(node, before);
 	if (phase == PHASE_PRIMARY && before->phase == PHASE_BEGIN)
 		history_trim(&node->history, node->session);
+	if (before->phase == PHASE_ENTER && node->repair_wanted)
+		node_repair(node);
 	/* `alive` still tells of the process before. */
 	if (phase == PHASE_PRIMARY && before->phase == PHASE_RESUME)
 		node_repair(node);

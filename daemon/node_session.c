@@ -211,9 +211,11 @@ void node_register(struct node *node)
 
 void node_repair(struct node *node)
 {
-	if (node->registration.running || !node->election.registered ||
-	    !zkh_session_connected(node->session)) {
-		node->repair_wanted = node->registration.running;
+	/* What the router state shall be is not known while the takeover transaction is under way. */
+	bool later = node->registration.running || node->election.phase == PHASE_ENTER;
+
+	if (later || !node->election.registered || !zkh_session_connected(node->session)) {
+		node->repair_wanted = later;
 		return;
 	}
 	node->repair_wanted = false;
