@@ -44,6 +44,7 @@ struct daemon {
 	bool executed_anew; /* a reload brought us here */
 	ev_signal sigterm, sigint, sighup;
 	ev_timer summary; /* says what was left out of a silent log */
+	ev_timer execute; /* the reload itself, once what came before it is seen */
 	bool reload_wanted;
 	int exit_code;
 };
@@ -85,6 +86,18 @@ static bool reload_is_valid(struct daemon *d)
 	return valid;
 }
 
+/* From before a new image is executed until it can take them: meanwhile they would end it, or be lost. */
+static void hold_signals(bool hold)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &signals, NULL);
+}
+
 static void execute_anew(struct daemon *d)
 {
 	char fd[16];
@@ -103,6 +116,18 @@ static void execute_anew(struct daemon *d)
 	unsetenv(LOCK_FD_VARIABLE);
 }
 
+static void on_execute(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct daemon *d = timer->data;
+
+	(void)loop;
+	(void)events;
+	/* A signal that came before they were held may have ended it all. */
+	if (node_is_settled(d->node))
+		execute_anew(d);
+	hold_signals(false);
+}
+
 static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
 {
 	struct daemon *d = signal->data;
@@ -112,8 +137,11 @@ static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
 	if (!d->node || !reload_is_valid(d))
 		return;
 	d->reload_wanted = true;
-	if (node_is_settled(d->node))
-		execute_anew(d);
+	if (!node_is_settled(d->node) || ev_is_active(&d->execute))
+		return;
+	hold_signals(true);
+	ev_timer_set(&d->execute, 0., 0.);
+	ev_timer_start(d->loop, &d->execute);
 }
 
 /* -- node's callbacks -- */
@@ -265,6 +293,10 @@ static int run(struct daemon *d)
 	watch_signal(d, &d->sigterm, SIGTERM, on_stop_signal);
 	watch_signal(d, &d->sigint, SIGINT, on_stop_signal);
 	watch_signal(d, &d->sighup, SIGHUP, on_sighup);
+	hold_signals(false);
+	ev_init(&d->execute, on_execute);
+	ev_set_priority(&d->execute, EV_MINPRI); /* after the signals that are pending */
+	d->execute.data = d;
 	ev_timer_init(&d->summary, on_summary, 30., 30.);
 	d->summary.data = d;
 	ev_timer_start(d->loop, &d->summary);
