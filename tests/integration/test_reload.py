@@ -238,3 +238,25 @@ def test_another_name(trial):
     wait_until(lambda: trial.keys.get(f'nodes/{former}/alive'), 20)
     trial.keys.delete('nodes/renamed')
     trial.settle(timeout=30)
+
+
+def test_told_to_end_in_a_reload(trial):
+    # Whatever comes between one image and the next waits for the next.
+    primary, (secondary,) = trial.start(2)
+    secondary.reload()
+    secondary.stop()
+    for _ in range(20):
+        secondary.start()
+        wait_until(lambda: trial.keys.get(f'nodes/{secondary.name}/alive'), 10, lambda: secondary.log_tail())
+        mark = secondary.log_mark()
+        secondary.reload()
+        secondary.wait_log('reload: ', since=mark)
+        secondary.stop()
+    lives, epoch = trial.lives(), trial.keys.acting().epoch
+    for _ in range(30):
+        mark = primary.log_mark()
+        primary.reload()
+        primary.wait_log('reload: ', since=mark)
+        primary.reload()
+    renewed(trial, primary)
+    trial.untouched(primary, lives, epoch)

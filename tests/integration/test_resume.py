@@ -59,8 +59,10 @@ def test_secondary_restarted(trial):
     primary, (secondary,) = trial.start(2)
     lives, epoch = trial.lives(), trial.keys.acting().epoch
     for _ in range(3):
+        mark = secondary.log_mark()
         secondary.kill9()
         secondary.start()
+        secondary.wait_log('registered', since=mark)
         trial.settle(primary=primary.name)
     trial.untouched(primary, lives, epoch)
 
