@@ -162,21 +162,14 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 {
 	struct ctl *ctl = userdata;
 
-	switch (report->event) {
-	case ZKH_CONNECTED:
+	if (report->event == ZKH_CONNECTED)
 		ctl->connected_once = true;
-		break;
-	case ZKH_AUTH_REFUSED:
+	if (report->event == ZKH_AUTH_REFUSED)
 		ctl->auth_refused = true;
-		/* fall through */
-	case ZKH_NAMES_FAILED:
-	case ZKH_SERVER_FAILED:
+	if (*report->detail &&
+	    (report->event == ZKH_AUTH_REFUSED || report->event == ZKH_NAMES_FAILED ||
+	     report->event == ZKH_SERVER_FAILED))
 		snprintf(ctl->trouble, sizeof(ctl->trouble), "%s", report->detail);
-		break;
-	case ZKH_DISCONNECTED:
-	case ZKH_EXPIRED:
-		break;
-	}
 	if (ctl->on_session)
 		ctl->on_session(ctl->on_session_userdata, report);
 }

@@ -11,10 +11,10 @@
 
 #include "key.h"
 
-/* All of stdin, up to what a key can hold. */
-static int read_stdin(struct zkh_pair *pair)
+/* All of stdin, up to what a key can hold; *ret_data: to be freed, whatever comes of it. */
+static int read_stdin(struct zkh_pair *pair, char **ret_data)
 {
-	char *data = malloc(ZKH_DATA_MAX + 1);
+	char *data = *ret_data = malloc(ZKH_DATA_MAX + 1);
 	size_t length = 0;
 	ssize_t n = 1;
 
@@ -54,7 +54,7 @@ static void take_version(char *path, struct zkh_pair *pair)
 	pair->version = (int32_t)version;
 }
 
-static int take_pair(char *argument, struct zkh_pair *pair, bool *stdin_taken)
+static int take_pair(char *argument, struct zkh_pair *pair, char **ret_stdin)
 {
 	char *equals = strchr(argument, '=');
 
@@ -71,39 +71,53 @@ static int take_pair(char *argument, struct zkh_pair *pair, bool *stdin_taken)
 	pair->length = strlen(equals + 1);
 	if (strcmp(equals + 1, "-") != 0)
 		return CTL_DONE;
-	if (*stdin_taken) {
+	if (*ret_stdin) {
 		ctl_error("only one value can come from stdin");
 		return CTL_USAGE;
 	}
-	*stdin_taken = true;
-	return read_stdin(pair);
+	return read_stdin(pair, ret_stdin);
+}
+
+static int check_twice(const struct zkh_pair *pairs, int count)
+{
+	for (int i = 0; i < count; i++) {
+		for (int j = 0; j < i; j++) {
+			if (strcmp(pairs[i].path, pairs[j].path) != 0)
+				continue;
+			ctl_error("%s is named twice", pairs[i].path);
+			return CTL_USAGE;
+		}
+	}
+	return CTL_DONE;
+}
+
+static int write_pairs(struct ctl *ctl, const struct zkh_pair *pairs, int count)
+{
+	struct key_task task = { 0 };
+	/* Parents are made as they are needed; the root is above them all. */
+	int code = ctl_make_root(ctl);
+
+	if (code != CTL_DONE)
+		return code;
+	return key_task_wait(ctl, &task,
+			     zkh_write(ctl->session, pairs, (size_t)count, key_task_done, &task,
+				       &task.task),
+			     pairs[0].path, "writing");
 }
 
 int key_set(struct ctl *ctl, char **arguments, int count)
 {
 	struct zkh_pair *pairs = calloc((size_t)count, sizeof(*pairs));
-	struct key_task task = { 0 };
-	bool stdin_taken = false;
+	char *from_stdin = NULL;
 	int code = pairs ? CTL_DONE : CTL_REFUSED;
 
 	for (int i = 0; i < count && code == CTL_DONE; i++)
-		code = take_pair(arguments[i], &pairs[i], &stdin_taken);
-	for (int i = 0; i < count && code == CTL_DONE; i++) {
-		for (int j = 0; j < i && code == CTL_DONE; j++) {
-			if (strcmp(pairs[i].path, pairs[j].path) != 0)
-				continue;
-			ctl_error("%s is named twice", pairs[i].path);
-			code = CTL_USAGE;
-		}
-	}
-	/* Parents are made as they are needed; the root is above them all. */
+		code = take_pair(arguments[i], &pairs[i], &from_stdin);
 	if (code == CTL_DONE)
-		code = ctl_make_root(ctl);
-	if (code == CTL_DONE) {
-		int r = zkh_write(ctl->session, pairs, (size_t)count, key_task_done, &task,
-				  &task.task);
-
-		code = key_task_wait(ctl, &task, r, pairs[0].path, "writing");
-	}
-	return code; /* what was read from stdin goes with the process */
+		code = check_twice(pairs, count);
+	if (code == CTL_DONE)
+		code = write_pairs(ctl, pairs, count);
+	free(from_stdin);
+	free(pairs);
+	return code;
 }

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from ctl_shell import DONE, REFUSED, TIMED_OUT, UNREACHABLE, USAGE, Ctl, built
+from lab import view, zk
 from lab.ports import free_port
 from lab.steps import QUICK, Tally, by_name, history, others, primary_key, settle, wait_members
 from lab.wait import wait_until
@@ -381,8 +382,7 @@ def test_configuration(ensemble, root, tmp_path):
     Ctl(ensemble.connect, root, '--config', tmp_path / 'good').run('history')
 
 
-def test_credentials(ensemble, root, zk_client, keys, tmp_path):
-    zk_client.ensure_path(root)  # so that everybody can remove it
+def test_credentials(ensemble, root, tmp_path):
     right, wrong, open_file = (tmp_path / name for name in ('right', 'wrong', 'open'))
     right.write_text('digest ann:secret')
     wrong.write_text('digest ann:other')
@@ -404,7 +404,11 @@ def test_credentials(ensemble, root, zk_client, keys, tmp_path):
     assert 'cannot be read' in Ctl(ensemble.connect, root, '--auth-file', tmp_path / 'x').run('status', code=REFUSED).stderr
     findings = ann.json('check')['findings']
     assert any(row['subject'] == 'rights' and row['result'] == 'ok' for row in findings)
-    ann.run('key', 'delete', '/nodes', '/primary_node', '/history', '--recursive')
+    # The root is hers as well.
+    client = view.connect(ensemble.connect, auth_data=[('digest', 'ann:secret')])
+    client.delete(root, recursive=True)
+    client.stop()
+    client.close()
 
 
 def test_output_closed_or_full(ensemble, root, ctl):
@@ -420,7 +424,6 @@ def test_output_closed_or_full(ensemble, root, ctl):
 
 
 def test_connection_lost_on_the_way(cluster, keys, oracle, ensemble, root):
-    from lab import zk
     nodes, primary = settled(cluster, keys, oracle, 2, **{'election.transition-delay': '1500ms'})
     target = others(nodes, primary)[0].name
     links = zk.ClientLinks(ensemble)

@@ -1,5 +1,6 @@
 """primaryctl key: the helper module at the command line."""
 
+import base64
 import subprocess
 
 import pytest
@@ -39,7 +40,6 @@ def test_binary(ctl, keys):
     assert ctl.run('key', 'get', '/bin', text=False).stdout == data
     listed = ctl.run('key', 'list', '/').stdout
     assert '\\x00\\x01' in listed and '\0' not in listed
-    import base64
     [key] = ctl.json('key', 'list', '/')['keys']
     assert base64.b64decode(key['base64']) == data and key['value'] is None and key['bytes'] == len(data)
     with ctl.terminal('key', 'get', '/bin') as terminal:

@@ -1,5 +1,6 @@
 """primaryctl on a terminal: watch, progress, colours, Ctrl-C, resize, hang-up; its man page, --help and completion."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import termios
 import pytest
 
 from ctl_shell import DONE, REFUSED, Ctl, built
+from lab import zk
 from lab.node import TOP
 from lab.steps import QUICK, others, settle
 
@@ -89,7 +91,6 @@ def test_watch_nodes_come_and_go(cluster, keys, oracle, ctl):
 
 
 def test_watch_connection_lost(pair, keys, ensemble, root):
-    from lab import zk
     nodes, primary = pair
     links = zk.ClientLinks(ensemble)
     with Ctl(links.connect, root).terminal('watch') as terminal:
@@ -127,7 +128,6 @@ def test_watch_without_terminal(pair, keys, ctl):
 
 
 def test_watch_json(pair, ctl):
-    import json
     nodes, primary = pair
     text = ctl.run('watch', '--json', '--timeout', '1s').stdout
     first, _ = json.JSONDecoder().raw_decode(text)
