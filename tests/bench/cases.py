@@ -5,9 +5,10 @@ import contextlib
 import os
 import statistics
 import subprocess
+import time
 import uuid
 
-from lab import view
+from lab import view, zk
 from lab.node import Node, program, stop_all
 from lab.oracle import Oracle
 from lab.wait import wait_until
@@ -113,4 +114,33 @@ def bench_memory(ensemble, directory, quick):
             Row(f'its growth over {200 if quick else 900} more', f'{growth} KiB', '', '', '<= 256 KiB', growth <= 256)]
 
 
-BENCHES = {'claim': bench_claim, 'handover': bench_handover, 'memory': bench_memory}
+def bench_status(ensemble, directory, quick):
+    """primaryctl status, process start and session included, against one round trip on the same slow way."""
+    delay_ms = 20  # each way
+    links = zk.ClientLinks(ensemble)
+    links.set_delay(delay_ms)
+    times = []
+    try:
+        with running(ensemble, directory, 5) as (_, keys, _):
+            keys.wait_primary()
+            wait_until(lambda: all(keys.get(f'nodes/n{n}/alive') for n in range(1, 6)), 20, 'all registered')
+            client = view.connect(links.connect)
+            floor = statistics.median(_timed_us(client.exists, '/') for _ in range(20))
+            client.stop()
+            client.close()
+            argv = [program('ctl/primaryctl'), '--servers', links.connect, '--root', keys.root, 'status']
+            for _ in range(5 if quick else 20):
+                times.append(_timed_us(subprocess.run, argv, check=True, stdout=subprocess.DEVNULL))
+    finally:
+        links.close()
+    return [row(f'floor beside it: one round trip, slowed by {2 * delay_ms} ms', [floor]),
+            row('primaryctl status, 5 nodes', times, floor, 10)]
+
+
+def _timed_us(function, *args, **kwargs):
+    begin = time.monotonic_ns()
+    function(*args, **kwargs)
+    return (time.monotonic_ns() - begin) / 1000
+
+
+BENCHES = {'claim': bench_claim, 'handover': bench_handover, 'memory': bench_memory, 'status': bench_status}
