@@ -13,6 +13,9 @@ from lab.node import Node, program, stop_all
 from lab.oracle import Oracle
 from lab.wait import wait_until
 
+# A runtime directory is a tmpfs where primaryd is a service; so it is here.
+RUNTIME = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None
+
 # One line of the table. ok: within its bound, or without one.
 Row = collections.namedtuple('Row', 'what median high ratio bound ok')
 
