@@ -239,23 +239,22 @@ int verb_check(struct ctl *ctl)
 	check.findings = table_create("findings", columns, sizeof(columns) / sizeof(*columns),
 				      false);
 	check_config(&check);
-	code = CTL_DONE;
-	if (!check.errors || ctl->options.servers)
-		code = ctl_load(ctl);
-	if (code == CTL_DONE && (!check.errors || ctl->options.servers)) {
+	/* What goes wrong here was found above, or is said on stderr: a credential, an option. */
+	code = ctl_load(ctl);
+	if (code == CTL_DONE) {
 		check_host(&check);
 		ctl_set_timeout(ctl, CONNECT_TIMEOUT_US);
 		check_servers(&check);
 		ctl_set_timeout(ctl, CONNECT_TIMEOUT_US);
 		unreachable = !connect_session(&check);
-		if (!unreachable) {
-			check_lease(&check);
-			check_cluster(&check);
-			check_rights(&check);
-		}
 	}
-	if (code == CTL_DONE)
-		code = ctl_print(ctl, &check.findings, 1);
+	if (code == CTL_DONE && !unreachable) {
+		check_lease(&check);
+		check_cluster(&check);
+		check_rights(&check);
+	}
+	if (ctl_print(ctl, &check.findings, 1) != CTL_DONE && code == CTL_DONE)
+		code = CTL_REFUSED;
 	table_destroy(check.findings);
 	if (ctl->signal_seen)
 		return CTL_INTERRUPTED;

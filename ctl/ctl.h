@@ -58,7 +58,7 @@ struct ctl {
 
 int64_t ctl_now_us(void); /* CLOCK_MONOTONIC */
 
-/* Loads configuration and credential. CTL_DONE or CTL_REFUSED, which was said. */
+/* Loads configuration and credential. CTL_DONE, or CTL_REFUSED or CTL_USAGE, which was said. */
 int ctl_load(struct ctl *ctl);
 
 /* Loop and signals. False: out of resources, said. */
