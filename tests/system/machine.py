@@ -226,11 +226,17 @@ class Machine:
             self.layer.close()
         for base in _cgroups():
             path = os.path.join(base, f'primaryd-test-{os.getpid()}-{self.name}')
-            for directory, _, _ in os.walk(path, topdown=False):
-                try:
-                    os.rmdir(directory)
-                except OSError:
-                    pass
+            # What was killed leaves its group a moment later.
+            wait_until(lambda path=path: self._remove_group(path), 10, f'{path} is empty', 0.02)
+
+    @staticmethod
+    def _remove_group(path):
+        for directory, _, _ in os.walk(path, topdown=False):
+            try:
+                os.rmdir(directory)
+            except OSError:
+                pass
+        return not os.path.exists(path)
 
     # inside
 
