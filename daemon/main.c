@@ -17,6 +17,7 @@
 #include "guard_main.h"
 #include "lease_file.h"
 #include "log.h"
+#include "name_lock.h"
 #include "node.h"
 #include "service.h"
 #include "state.h"
@@ -37,7 +38,7 @@ struct daemon {
 	bool has_auth;
 	struct log *log;
 	char boot_id[BOOT_ID_SIZE];
-	int lock_fd;
+	int lock_fd, name_fd;
 	struct lease_file *lease;
 	struct node *node;
 	struct service service;
@@ -68,6 +69,25 @@ static void usage(FILE *file)
 
 /* -- reload -- */
 
+static uint64_t cluster_of(const struct config *config)
+{
+	return state_cluster(config->zookeeper.servers, config->zookeeper.root, config->node.name);
+}
+
+/* A new image finds its state by these; with others it would be another node, and stop this one's work. */
+static bool reload_keeps_identity(struct daemon *d, const struct config *fresh)
+{
+	if (cluster_of(fresh) == cluster_of(&d->config) &&
+	    !strcmp(fresh->node.runtime_directory, d->config.node.runtime_directory))
+		return true;
+	log_event(
+		d->log, EVENT_RELOAD_REFUSED, NULL,
+		"%s: zookeeper.servers, zookeeper.root, node.name and node.runtime-directory cannot change in a "
+		"reload; restart the daemon instead, which moves the role",
+		d->config_path);
+	return false;
+}
+
 /* Valid configurations only: an invalid one leaves everything as it is. */
 static bool reload_is_valid(struct daemon *d)
 {
@@ -81,6 +101,7 @@ static bool reload_is_valid(struct daemon *d)
 			    errors) == 0;
 	for (size_t i = 0; i < errors->n; i++)
 		log_event(d->log, EVENT_RELOAD_REFUSED, NULL, "%s", errors->texts[i]);
+	valid = valid && reload_keeps_identity(d, &fresh);
 	config_finish(&fresh);
 	free(errors);
 	return valid;
@@ -219,14 +240,33 @@ static bool load_state(struct daemon *d, struct state *ret_state)
 
 	strcpy(expected.node, d->config.node.name);
 	strcpy(expected.boot_id, d->boot_id);
-	expected.cluster = state_cluster(d->config.zookeeper.servers, d->config.zookeeper.root,
-					 d->config.node.name);
+	expected.cluster = cluster_of(&d->config);
 	r = state_load(d->config.node.runtime_directory, &expected, ret_state, message,
 		       sizeof(message));
 	if (r != 0 && r != -ENOENT)
 		log_event(d->log, EVENT_RESUME_REFUSED, NULL, "starting cold: %s",
 			  *message ? message : strerror(-r));
 	return r == 0;
+}
+
+/* Before anything is stopped in the name of this node. */
+static int take_name(struct daemon *d)
+{
+	pid_t pid = 0;
+	int r = name_lock_take(cluster_of(&d->config), &d->name_fd, &pid);
+
+	if (r == NAME_LOCK_TAKEN) {
+		log_event(
+			d->log, EVENT_DUPLICATE_NAME, NULL,
+			"refusing to start: another daemon is alive as '%s' on this host, pid %d; stop it, or give "
+			"this node another node.name",
+			d->config.node.name, (int)pid);
+		return EX_UNAVAILABLE;
+	}
+	if (r < 0)
+		log_event(d->log, EVENT_CONFIG_WARNING, NULL, "cannot lock the node's name: %s",
+			  strerror(-r));
+	return 0;
 }
 
 static int open_runtime(struct daemon *d)
@@ -287,9 +327,13 @@ static int run(struct daemon *d)
 {
 	int r = open_runtime(d);
 
+	if (r == 0)
+		r = take_name(d);
+
 	if (r != 0)
 		return r;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a full log is an error of its write, not ours */
 	watch_signal(d, &d->sigterm, SIGTERM, on_stop_signal);
 	watch_signal(d, &d->sigint, SIGINT, on_stop_signal);
 	watch_signal(d, &d->sighup, SIGHUP, on_sighup);
@@ -336,7 +380,8 @@ static int load(struct daemon *d)
 		return 0;
 	r = config_load_auth(d->config.zookeeper.auth_file, &d->auth, message, sizeof(message));
 	if (r != 0) {
-		fprintf(stderr, "%s: zookeeper.auth-file: %s\n", d->config_path, message);
+		fprintf(stderr, "%s:%u: zookeeper.auth-file: %s\n", d->config_path,
+			d->config.lines[CONFIG_KEY_zookeeper_auth_file], message);
 		return 1;
 	}
 	d->has_auth = true;
@@ -417,7 +462,9 @@ int main(int argc, char *argv[])
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct daemon d = { .config_path = CONFIG_DEFAULT_FILE, .argv = argv, .lock_fd = -1 };
+	struct daemon d = {
+		.config_path = CONFIG_DEFAULT_FILE, .argv = argv, .lock_fd = -1, .name_fd = -1
+	};
 	bool check_only = false;
 	int option, r;
 

@@ -39,19 +39,36 @@ static void moved(struct node *node, const struct election *before)
 		node_repair(node);
 }
 
+/* What others wait for is on its way before it is put into words. Returns how many of the actions are carried out. */
+static int32_t send_requests(struct node *node, const struct election_actions *actions)
+{
+	int32_t i;
+
+	for (i = 0; i < actions->count; i++) {
+		uint8_t type = actions->list[i].type;
+
+		if (type != ACTION_DO && type != ACTION_LOCK && type != ACTION_UNLOCK)
+			break;
+		carry_out(node, &actions->list[i]);
+	}
+	return i;
+}
+
 static void step(struct node *node, struct election_event *event)
 {
 	struct election before = node->election;
 	struct election_actions actions;
+	int32_t sent;
 
 	event->now_us = time_boot_us();
 	election_step(&node->election_config, &node->election, event, &actions);
 	node_keep(node);
 	node_note_primary(node);
+	sent = send_requests(node, &actions);
 	node_say_step(node, &before);
 	if (node->election.phase != before.phase)
 		moved(node, &before);
-	for (int32_t i = 0; i < actions.count; i++)
+	for (int32_t i = sent; i < actions.count; i++)
 		carry_out(node, &actions.list[i]);
 }
 

@@ -12,7 +12,7 @@ from lab.wait import wait_until
 
 pytestmark = pytest.mark.skipif(not is_built('daemon/primaryd'), reason='primaryd is not built')
 
-GOOD = '[node]\nname = n1\n'
+GOOD = '[node]\nname = n1\n[takeover]\ncommand = /bin/true\n'
 
 
 def run(*options, env=None, timeout=20):
@@ -59,8 +59,11 @@ def test_check_good(tmp_path):
 
 
 def test_check_sample():
-    done = check(os.path.join(TOP, 'conf', 'primaryd.conf'))
-    assert (done.returncode, done.stderr) == (0, '')
+    path = os.path.join(TOP, 'conf', 'primaryd.conf')
+    done = check(path)
+    # Nothing to do is allowed, but worth a word.
+    assert (done.returncode, done.stdout) == (0, '')
+    assert re.fullmatch(f'{path}: warning: neither takeover.unit nor takeover.command .*\\n', done.stderr)
 
 
 def test_sample_holds_every_key_and_its_default():
@@ -213,15 +216,37 @@ def test_runtime_directory_in_use(cluster, keys, oracle):
     assert keys.primary() == node.name and len(oracle.intervals()) == 1
 
 
-def test_name_in_use(cluster, keys, oracle, tmp_path):
+def other_host(text):
+    """A configuration text as it would be on another host, as far as this host can tell: the servers in another order."""
+    servers = re.search('^servers = (.*)$', text, re.M)[1]
+    return text.replace(servers, ','.join(reversed(servers.split(','))))
+
+
+def test_name_in_use_on_this_host(cluster, keys, oracle, tmp_path):
     [node] = cluster(1, **QUICK)
     settle(keys, oracle, [node])
-    # The same name from another directory: it waits for one session timeout, then it is refused.
     text = open(node.config_path, encoding='utf-8').read()
     other = tmp_path / 'other'
     other.mkdir()
     path = tmp_path / 'conf2'
-    # Not its command: that would stop the work of the first, as on one host it would be.
+    path.write_text(text.replace(node.runtime_directory, str(other)))
+    done = run('--config', str(path), timeout=60)
+    assert done.returncode == 69, done.stderr
+    [refused] = [line for line in done.stderr.splitlines() if 'refusing to start' in line]
+    assert f'on this host, pid {node.pid}' in refused
+    # At once: it has not stopped the work that is not its own.
+    assert keys.primary() == node.name and len(oracle.intervals()) == 1 and oracle.working() == [node.name]
+
+
+def test_name_in_use(cluster, keys, oracle, tmp_path):
+    [node] = cluster(1, **QUICK)
+    settle(keys, oracle, [node])
+    # The same name elsewhere: it waits for one session timeout, then it is refused.
+    text = other_host(open(node.config_path, encoding='utf-8').read())
+    other = tmp_path / 'other'
+    other.mkdir()
+    path = tmp_path / 'conf2'
+    # Not its command: that would stop the work of the first, which is on the same host after all.
     path.write_text(re.sub('^.*/relinquish$', '', text.replace(node.runtime_directory, str(other)), flags=re.M))
     done = run('--config', str(path), timeout=60)
     assert done.returncode == 69, done.stderr
