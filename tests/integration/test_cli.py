@@ -12,7 +12,7 @@ from lab.wait import wait_until
 
 pytestmark = pytest.mark.skipif(not is_built('daemon/primaryd'), reason='primaryd is not built')
 
-GOOD = '[node]\nname = n1\n[takeover]\ncommand = /bin/true\n'
+GOOD = '[takeover]\ncommand = /bin/true\n[node]\nname = n1\n'
 
 
 def run(*options, env=None, timeout=20):
