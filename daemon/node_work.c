@@ -320,10 +320,13 @@ void node_self_fence(struct node *node)
 		node_say_self_fence(node, "self-fence is none: nothing more can be done here");
 		return;
 	}
+	/* No sync(): the disk may be what hangs. */
 	node_say_self_fence(node, "this host reboots now");
-	sync();
 	if (reboot(RB_AUTOBOOT) < 0)
-		node_say_self_fence(node, strerror(errno));
+		node_say_self_fence(node,
+				    errno == EPERM
+					    ? "not permitted to reboot: CAP_SYS_BOOT is missing"
+					    : strerror(errno));
 }
 
 static int guard_init(struct node *node)
