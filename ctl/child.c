@@ -70,6 +70,18 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 	child->on_exit(child->userdata, status);
 }
 
+static void on_changed(struct ev_loop *loop, ev_signal *changed, int events)
+{
+	struct child *child = changed->data;
+	siginfo_t info = { 0 };
+
+	(void)loop;
+	(void)events;
+	if (waitid(P_PID, (id_t)child->pid, &info, WSTOPPED | WNOHANG) == 0 &&
+	    info.si_pid == child->pid && info.si_status == SIGTSTP)
+		kill(-child->pid, SIGCONT);
+}
+
 /* What the new process says before it is the command: an errno, or nothing. */
 static int read_report(int fd)
 {
@@ -109,11 +121,15 @@ int child_start(struct child *child, struct ev_loop *loop, char *const argv[])
 		r = -errno;
 	ev_io_init(&child->io, on_readable, child->pidfd, EV_READ);
 	child->io.data = child;
-	if (r == 0)
-		ev_io_start(loop, &child->io);
-	else
+	ev_signal_init(&child->changed, on_changed, SIGCHLD);
+	child->changed.data = child;
+	if (r != 0) {
 		child_finish(child);
-	return r;
+		return r;
+	}
+	ev_io_start(loop, &child->io);
+	ev_signal_start(loop, &child->changed);
+	return 0;
 }
 
 void child_signal(struct child *child, int number)
@@ -132,6 +148,7 @@ void child_finish(struct child *child)
 	if (!child->pid)
 		return;
 	ev_io_stop(child->loop, &child->io);
+	ev_signal_stop(child->loop, &child->changed);
 	kill(-child->pid, SIGKILL);
 	(void)waitpid(child->pid, NULL, 0);
 	if (child->pidfd >= 0)

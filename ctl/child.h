@@ -3,7 +3,8 @@
 
 /*
  * One command in a process group of its own, with our standard streams, and with the terminal if we had it. It dies with
- * us: the kernel kills it (it alone, not what it started) when we are killed.
+ * us: the kernel kills it (it alone, not what it started) when we are killed. Ctrl-Z does not suspend it: it would sleep
+ * on the terminal with nobody to wake it.
  */
 
 #include <ev.h>
@@ -14,6 +15,7 @@ struct child {
 	pid_t pid; /* also the group; 0: none, or gone */
 	int pidfd;
 	ev_io io;
+	ev_signal changed; /* it stopped, perhaps */
 	struct ev_loop *loop;
 	bool has_terminal; /* it was given ours */
 	/* Once, from the loop: status as of waitpid(). What was left of its group has been killed. */

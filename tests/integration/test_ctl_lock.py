@@ -196,6 +196,8 @@ def test_on_a_terminal(ctl, keys):
     # Ctrl-C reaches the command, which reads from the terminal as if we were not there.
     with ctl.terminal('lock', 'exclusive', '/lock', *shell('read line; echo "got $line"; trap "echo trapped; exit 5" INT; echo ready; '
                                                            'while :; do sleep 0.05; done')) as terminal:
+        terminal.send('\x1a')
+        terminal.wait(r'\^Z')
         terminal.send('hello\n')
         terminal.wait('got hello')
         terminal.wait('ready')
