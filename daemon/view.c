@@ -171,12 +171,11 @@ static void on_exists(void *userdata, int result, const struct zkh_stat *stat)
 		on_data(slot, result, NULL, 0, NULL);
 }
 
-/* As read_part(), with one request instead of two if the key is not there. */
+/* As read_part(), with one request instead of two if the key is not there. What is known stays known. */
 static void probe_part(struct view_slot *slot)
 {
 	zkh_op_cancel(slot->op);
 	slot->op = NULL;
-	slot->known = false;
 	zkh_exists(slot->view->session, slot->watch.path, true, on_exists, slot, &slot->op);
 }
 
@@ -195,15 +194,18 @@ static void on_watch(void *userdata, enum zkh_watch_event event, const char *pat
 
 	if (event == ZKH_WATCH_CHILDREN || !zkh_session_connected(view->session))
 		return;
-	if (event == ZKH_WATCH_DELETED)
-		probe_part(slot);
-	else
+	if (event != ZKH_WATCH_DELETED) {
 		read_part(slot);
-	if (slot->part != VIEW_POST || event != ZKH_WATCH_DELETED)
 		return;
-	/* The news itself says all: a takeover need not wait for the read. */
-	take_post(slot, NULL, 0, NULL);
-	part_known(slot);
+	}
+	slot->known = false;
+	/* The news itself says all: a takeover need not wait for the read, nor go behind it. */
+	if (slot->part == VIEW_POST) {
+		take_post(slot, NULL, 0, NULL);
+		part_known(slot);
+	}
+	if (slot->watch.path && zkh_session_connected(view->session))
+		probe_part(slot);
 }
 
 void view_init(struct view *view, const char *name, bool coordinator, view_fn on_change,

@@ -3,8 +3,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <zookeeper/zookeeper.h>
 
 #include "zkh_internal.h"
@@ -75,9 +78,22 @@ void zkh_op_cancel(struct zkh_op *op)
 		zkh_op_discard(op);
 }
 
+/*
+ * libzookeeper sends the length of a request by itself: two segments, for which the server wakes up twice. So the socket
+ * holds it back until the rest is there.
+ */
+static void hold_back(const struct zkh_session *session, int on)
+{
+	if (session->fd >= 0)
+		(void)setsockopt(session->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
 bool zkh_op_ready(const struct zkh_session *session)
 {
-	return zkh_session_connected(session) && zkh_link_has_socket(session);
+	if (!zkh_session_connected(session) || !zkh_link_has_socket(session))
+		return false;
+	hold_back(session, 1);
+	return true;
 }
 
 void zkh_op_refuse(struct zkh_op *op)
@@ -90,6 +106,7 @@ int zkh_op_submitted(struct zkh_op *op, int code)
 {
 	struct zkh_session *session = op->session;
 
+	hold_back(session, 0);
 	/* A send error closes the socket without a word; the loop has to hear of it. */
 	if (!zkh_link_has_socket(session))
 		zkh_session_kick(session);
