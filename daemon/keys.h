@@ -40,6 +40,13 @@ enum node_key {
 		NODE_KEY_COUNT
 };
 
+/*
+ * Optional, for people and primaryctl: /nodes/NAME/detail, `key=value` pairs with blanks between them. Written along with
+ * what is written anyway.
+ */
+#define DETAIL_SIZE 160
+void node_detail_path(const char *name, char *ret_path);
+
 /* "/nodes/NAME/LEAF" into ret_path[KEY_PATH_SIZE]; name must be valid. */
 void node_key_path(const char *name, enum node_key key, char *ret_path);
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node_internal.h"
 
+#include "duration.h"
+
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -204,8 +208,27 @@ static void on_missing(void *userdata, const char *path)
 
 /* -- actions out -- */
 
+/* What others cannot see in the other keys. `reason` is the last one, and open-ended. */
+static void describe_detail(const struct node *node, char *ret_text)
+{
+	const struct election *e = &node->election;
+	char lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE];
+	int64_t penalty_us = e->penalty_until_us - e->now_us;
+	int n = snprintf(ret_text, DETAIL_SIZE, "lock-timeout=%s transition-delay=%s",
+			 duration_format(node->election_config.lock_timeout_us, lock),
+			 duration_format(node->election_config.transition_delay_us, delay));
+
+	if (penalty_us > 0)
+		snprintf(ret_text + n, DETAIL_SIZE - (size_t)n,
+			 " penalty-until=%" PRId64 " reason=%s",
+			 (time_wall_us() + penalty_us) / 1000,
+			 election_reason_text(e->stop_reason));
+}
+
 static void do_op(struct node *node, const struct election_action *action)
 {
+	describe_detail(node, node->registration.detail);
+	strcpy(node->writes.detail, node->registration.detail);
 	if (action->op == OP_REGISTER) {
 		node_register(node);
 		return;

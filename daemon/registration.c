@@ -109,6 +109,19 @@ static void write_alive(struct registration *reg, struct zkh_txn *txn)
 		zkh_txn_create_text(txn, path, text, ZKH_CREATE_EPHEMERAL);
 }
 
+static void write_detail(struct registration *reg, struct zkh_txn *txn)
+{
+	char path[KEY_PATH_SIZE];
+
+	if (!*reg->detail)
+		return;
+	node_detail_path(reg->name, path);
+	if (reg->detail_there)
+		zkh_txn_set_text(txn, path, reg->detail, ZKH_ANY_VERSION);
+	else
+		zkh_txn_create_text(txn, path, reg->detail, ZKH_PERSISTENT);
+}
+
 /* All or nothing, and one write for the ensemble: whoever sees this node alive sees the rest of it, too. */
 static void write_keys(struct registration *reg)
 {
@@ -130,6 +143,7 @@ static void write_keys(struct registration *reg)
 		write_key(reg, txn, NODE_KEY_HEALTH, reg->healthy ? "ok" : "failed");
 		if (!reg->there[NODE_KEY_KEEPALIVE])
 			write_key(reg, txn, NODE_KEY_KEEPALIVE, "0");
+		write_detail(reg, txn);
 		write_alive(reg, txn);
 		r = zkh_commit(txn, on_written, reg, &reg->write_op);
 	}
@@ -211,12 +225,17 @@ static void on_names(void *userdata, int result, const char *const *names, size_
 	reg->names_op = NULL;
 	reg->node_there = result == ZKH_OK;
 	memset(reg->there, 0, sizeof(reg->there));
-	for (size_t i = 0; result == ZKH_OK && i < count; i++)
+	reg->detail_there = false;
+	for (size_t i = 0; result == ZKH_OK && i < count; i++) {
 		for (int key = 0; key < NODE_KEY_COUNT; key++) {
 			node_key_path(reg->name, (enum node_key)key, path);
 			if (!strcmp(names[i], zkh_path_name(path)))
 				reg->there[key] = true;
 		}
+		node_detail_path(reg->name, path);
+		if (!strcmp(names[i], zkh_path_name(path)))
+			reg->detail_there = true;
+	}
 }
 
 static void start(struct registration *reg)

@@ -46,6 +46,8 @@ struct registration {
 	bool alive_there; /* ours already */
 	bool alive_junk;  /* in the way, not ephemeral */
 	bool root_there, history_there, nodes_there, node_there;
+	char detail[DETAIL_SIZE]; /* "": none */
+	bool detail_there;
 	bool there[NODE_KEY_COUNT]; /* below /nodes/NAME */
 	bool healthy;
 	char router[16];

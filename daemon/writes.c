@@ -102,6 +102,10 @@ static void build_leave(struct writes *writes, struct zkh_txn *txn)
 	if (now.post == POST_MINE)
 		zkh_txn_delete(txn, PATH_POST, ZKH_ANY_VERSION);
 	zkh_txn_set_text(txn, path, "secondary", ZKH_ANY_VERSION);
+	if (!*writes->detail)
+		return;
+	node_detail_path(writes->name, path);
+	zkh_txn_set_text(txn, path, writes->detail, ZKH_ANY_VERSION);
 }
 
 static struct zkh_txn *build(struct writes *writes)

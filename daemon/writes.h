@@ -39,6 +39,7 @@ struct writes {
 	int64_t epoch;				   /* ENTER */
 	int64_t renewals;			   /* counter, for people */
 	char lock_path[KEY_PATH_SIZE + NAME_SIZE]; /* CLAIM: own lock node */
+	char detail[DETAIL_SIZE]; /* LEAVE: of this node, written along; "": as it is */
 	char reason[96];
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
 	char history[512];

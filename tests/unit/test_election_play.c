@@ -38,7 +38,7 @@ void play_init(struct play *play)
 	play->state.now_us = PLAY_START_US;
 }
 
-static void append(char *buf, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void append(char *buf, const char *format, ...)
 {
 	size_t used = strlen(buf);
 	va_list args;
