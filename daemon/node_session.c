@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* How long the last words may take: telling the ensemble that we leave. */
 #define FAREWELL_MS 2000
@@ -49,6 +50,7 @@ static void connected(struct node *node, const struct zkh_session_report *report
 	if (!lease_fits_session(node, report->timeout_ms))
 		node_refuse(node, EX_CONFIG);
 	node->writes.session = node->session;
+	node->foreign_since_us = 0;
 	if (report->fresh)
 		writes_unpublish(&node->writes);
 	read_all(node);
@@ -149,6 +151,15 @@ void node_view_changed(void *userdata)
 
 /* -- registration -- */
 
+static bool is_own_past(const struct node *node, const struct registration_report *report)
+{
+	return report->other.pid == getpid() && !strcmp(report->other.boot, node->boot_id);
+}
+
+/*
+ * The time of one connection counts: while there was none, a new leader may have given the other session a whole timeout
+ * again. A session that this very process has left behind expires for sure.
+ */
 static void foreign(struct node *node, const struct registration_report *report)
 {
 	int64_t now_us = time_boot_us();
@@ -157,7 +168,8 @@ static void foreign(struct node *node, const struct registration_report *report)
 	if (!node->foreign_since_us) {
 		node->foreign_since_us = now_us;
 		node_say_foreign(node, report, false);
-	} else if (now_us - node->foreign_since_us > patience_us && !node->election.shutdown) {
+	} else if (now_us - node->foreign_since_us > patience_us && !is_own_past(node, report) &&
+		   !node->election.shutdown) {
 		node_say_foreign(node, report, true);
 		node_refuse(node, EX_UNAVAILABLE);
 	}

@@ -264,6 +264,16 @@ static void end_former_commands(struct node *node)
 		(void)lease_file_group_kill(node->lease, LEASE_GROUP_STOP);
 }
 
+/* The guard lets a stop that runs finish. */
+static void on_stopping(void *userdata)
+{
+	struct node *node = userdata;
+
+	if (node->lease)
+		lease_file_set_group(node->lease, LEASE_GROUP_STOP,
+				     script_group(&node->work.relinquish));
+}
+
 static void stop_guarded(struct node *node)
 {
 	const struct script_facts facts = node_facts(node, "relinquish", node->stop_reason);
@@ -281,10 +291,9 @@ static void stop_guarded(struct node *node)
 		return;
 	}
 	end_former_commands(node);
+	node->work.cold = node->election.stop_reason == REASON_COLD_START &&
+			  !node->election.lease_end_us;
 	work_stop(&node->work, &facts);
-	if (node->lease && node->work.stopping)
-		lease_file_set_group(node->lease, LEASE_GROUP_STOP,
-				     script_group(&node->work.relinquish));
 }
 
 static void on_work_retry(struct ev_loop *loop, ev_timer *timer, int events)
@@ -369,6 +378,7 @@ int node_work_init(struct node *node)
 		return r;
 	node->work.on_started = on_started;
 	node->work.on_stopped = on_stopped;
+	node->work.on_stopping = on_stopping;
 	node->work.on_failed = on_failed;
 	node->work.on_unit = on_unit;
 	node->work.on_line = node_script_line;

@@ -109,20 +109,25 @@ static void relinquish_ended(void *userdata, struct script *script,
 	struct work *work = userdata;
 
 	work->on_end(work->userdata, script, result);
-	if (!command_succeeded(result) && !work->killed && ++work->tries < WORK_STOP_TRIES)
-		run_relinquish(work);
-	else
+	if (command_succeeded(result) || work->killed ||
+	    (work->cold && ++work->tries == WORK_COLD_TRIES)) {
 		stop_unit(work);
+		return;
+	}
+	ev_timer_set(&work->timer, WORK_STOP_PAUSE_S, 0.);
+	ev_timer_start(work->loop, &work->timer);
 }
 
 static void run_relinquish(struct work *work)
 {
 	/* The bound is the election's: it knows the lease and says when to kill. */
-	if (work->config->relinquish.command.argv)
-		script_run(&work->relinquish, work->config->relinquish.command.argv, 0,
-			   &work->facts);
-	else
+	if (!work->config->relinquish.command.argv) {
 		stop_unit(work);
+		return;
+	}
+	script_run(&work->relinquish, work->config->relinquish.command.argv, 0, &work->facts);
+	if (script_is_running(&work->relinquish))
+		work->on_stopping(work->userdata);
 }
 
 static void on_unit_stopped(void *userdata, bool ok, const char *text)
@@ -177,7 +182,7 @@ void work_kill(struct work *work)
 	else if (script_is_running(&work->relinquish))
 		script_kill(&work->relinquish);
 	else
-		stop_unit(work);
+		stop_unit(work); /* between two tries */
 }
 
 /* -- the unit by itself -- */
@@ -193,6 +198,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 		started(work, false);
 	} else if (work->unit_stopping) {
 		stop_unit(work);
+	} else if (work->stopping && !script_is_running(&work->relinquish)) {
+		run_relinquish(work);
 	}
 }
 

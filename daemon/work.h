@@ -7,7 +7,7 @@
  *
  * What is known to be down:
  * - a unit: systemd says that its stop is done, or that it is inactive or failed;
- * - commands: relinquish.command succeeded, or was killed, or failed WORK_STOP_TRIES times; then what the takeover command
+ * - commands: relinquish.command succeeded, or the time for it is over; then what the takeover command
  *   left in its process group is killed, too. A process that left that group is beyond reach: services that shall be
  *   killed for sure are run as units.
  */
@@ -21,7 +21,11 @@
 #include "config.h"
 #include "script.h"
 
-#define WORK_STOP_TRIES 3
+/* A relinquish command that fails has not stopped the work: it is run again until the election has it killed. */
+#define WORK_STOP_PAUSE_S 1.0
+
+/* At a cold start, when most likely there is nothing to stop, it is run this often at the most. */
+#define WORK_COLD_TRIES 3
 
 /* Until a refused stop of the unit is asked for again. */
 #define WORK_UNIT_RETRY_S 0.2
@@ -41,6 +45,7 @@ struct work {
 	work_stopped_fn on_stopped;
 	work_failed_fn on_failed; /* the unit went away though nobody stopped it */
 	work_unit_fn on_unit;
+	void (*on_stopping)(void *userdata); /* a relinquish command runs now: see `relinquish` */
 	script_line_fn on_line;
 	script_end_fn on_end; /* for the journal, before the others */
 	void *userdata;
@@ -52,6 +57,7 @@ struct work {
 	struct script_facts facts; /* of the command to come; points into the texts */
 	char primary[NAME_SIZE], previous[NAME_SIZE], reason[96];
 	unsigned tries;
+	bool cold; /* set before work_stop(): a stop at the start of the daemon */
 	bool starting, up, stopping, killed;
 	int64_t unit_since_us,
 		unit_us;    /* begin of the unit's job; what it took, while on_unit runs */
