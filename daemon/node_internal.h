@@ -69,6 +69,9 @@ struct node {
 	int work_lock;	       /* fd, -1: not held */
 	ev_timer work_retry;   /* while the guard holds it */
 	bool work_dying;       /* killed, not gone yet: work_retry looks again */
+	ev_timer guard_retry;  /* the guard is gone, and another one could not be started yet */
+	int64_t unguarded_us;  /* since when; 0: guarded */
+	bool guard_lost;       /* for too long: this node gives the role up */
 	bool guard_acted;      /* it stopped the work while we thought it was up */
 	bool unit_failed;      /* the unit went away by itself */
 	ev_timer unit_penalty; /* then it may be tried again */

@@ -111,7 +111,7 @@ void node_follow(struct node *node)
 /* Health is what the command says and what the unit shows. */
 void node_tell_health(struct node *node, const char *reason)
 {
-	bool ok = !node->unit_failed && !node->guard_acted &&
+	bool ok = !node->unit_failed && !node->guard_acted && !node->guard_lost &&
 		  (!node->health || health_is_ok(node->health));
 	char text[BUS_UNIT_SIZE + LOG_TEXT_MAX];
 

@@ -13,6 +13,10 @@
 /* While the guard stops the work itself, the lock is asked for again after this long. */
 #define WORK_LOCK_RETRY_S 0.02
 
+/* Between two attempts to start a guard for work that has none, and how long that may go on. */
+#define GUARD_RETRY_S 0.2
+#define UNGUARDED_MAX_US (INT64_C(5) * 1000000)
+
 /* How far away the lease of a guard on standby is set; extended by half of it. */
 #define STANDBY_US (INT64_C(600) * 1000000)
 
@@ -107,6 +111,38 @@ static void start_guarded(struct node *node)
 				     script_group(&node->work.takeover));
 }
 
+/*
+ * Work without a guard is safe only as long as nothing happens to this process. So another guard is started again and
+ * again, and when that does not help for a while, the role is given up while it can be done in order.
+ */
+static void guard_again_later(struct node *node)
+{
+	if (!node->unguarded_us)
+		node->unguarded_us = time_boot_us();
+	if (!node->guard_lost && time_boot_us() - node->unguarded_us > UNGUARDED_MAX_US) {
+		node->guard_lost = true;
+		node_tell_health(node, "no guard can be started");
+	}
+	ev_timer_set(&node->guard_retry, GUARD_RETRY_S, 0.);
+	ev_timer_start(node->loop, &node->guard_retry);
+}
+
+static void on_guard_ready(struct guard *guard, int result, void *userdata);
+
+static void on_guard_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct node *node = timer->data;
+	int r;
+
+	(void)loop;
+	(void)events;
+	if (node->election.work != WORK_UP || guard_is_alive(node->guard))
+		return;
+	r = guard_start(node->guard, on_guard_ready);
+	if (r < 0 && r != -EALREADY)
+		guard_again_later(node);
+}
+
 static void on_guard_ready(struct guard *guard, int result, void *userdata)
 {
 	struct node *node = userdata;
@@ -118,8 +154,12 @@ static void on_guard_ready(struct guard *guard, int result, void *userdata)
 		node_say_guard(node, EVENT_GUARD_FAILED, strerror(-result));
 		if (node->election.work == WORK_STARTING)
 			on_started(node, false);
+		else if (node->election.work == WORK_UP)
+			guard_again_later(node);
 		return;
 	}
+	node->unguarded_us = 0;
+	ev_timer_stop(node->loop, &node->guard_retry);
 	node_say_guard(node, EVENT_GUARD_STARTED, "");
 	if (node->election.work == WORK_STARTING && !node->work.starting)
 		start_guarded(node);
@@ -204,9 +244,11 @@ static void on_guard_died(struct guard *guard, bool acted, void *userdata)
 			node_guard_acted(node);
 		return;
 	}
-	node_say_guard(node, EVENT_GUARD_FAILED, "it died; another one is started");
-	if (node->election.work == WORK_UP || node->election.work == WORK_STARTING)
-		(void)guard_start(guard, on_guard_ready);
+	node_say_guard(node, EVENT_GUARD_FAILED, "it died; another one is to be started");
+	if (node->election.work != WORK_UP && node->election.work != WORK_STARTING)
+		return;
+	if (guard_start(guard, on_guard_ready) < 0)
+		guard_again_later(node);
 }
 
 /* -- stop -- */
@@ -240,8 +282,10 @@ static void on_stopped(void *userdata)
 	release_work_lock(node);
 	for (int i = 0; node->lease && i < LEASE_GROUP_COUNT; i++)
 		lease_file_set_group(node->lease, (enum lease_group)i, 0);
-	if (node->guard_acted) {
-		node->guard_acted = false;
+	node->unguarded_us = 0;
+	ev_timer_stop(node->loop, &node->guard_retry);
+	if (node->guard_acted || node->guard_lost) {
+		node->guard_acted = node->guard_lost = false;
 		node_tell_health(node, "");
 	}
 	if (node->unit_failed) {
@@ -386,6 +430,8 @@ int node_work_init(struct node *node)
 	node->work.userdata = node;
 	ev_init(&node->work_retry, on_work_retry);
 	ev_init(&node->unit_penalty, on_penalty_over);
+	ev_init(&node->guard_retry, on_guard_retry);
+	node->guard_retry.data = node;
 	node->unit_penalty.data = node;
 	node->work_retry.data = node;
 	r = guard_init(node);
@@ -398,6 +444,8 @@ void node_work_finish(struct node *node)
 		ev_timer_stop(node->loop, &node->work_retry);
 	if (node->unit_penalty.data)
 		ev_timer_stop(node->loop, &node->unit_penalty);
+	if (node->guard_retry.data)
+		ev_timer_stop(node->loop, &node->guard_retry);
 	node_scripts_finish(node);
 	work_finish(&node->work);
 	node->guard = guard_destroy(node->guard);
