@@ -80,7 +80,8 @@ static void print_times(const struct load *load, const char *what, size_t offset
 	if (!times)
 		exit(1);
 	for (size_t i = 0; i < fleet->count; i++) {
-		int64_t at_us = *(const int64_t *)(const void *)((const char *)&fleet->members[i] + offset);
+		int64_t at_us =
+			*(const int64_t *)(const void *)((const char *)&fleet->members[i] + offset);
 
 		if (fleet->members[i].node && at_us >= load->mark_us)
 			times[n++] = at_us - load->mark_us;
