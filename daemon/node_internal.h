@@ -58,6 +58,8 @@ struct node {
 	/* node_session.c */
 	bool registering;	  /* the election's REGISTER is under way, else a repair */
 	bool repair_wanted;	  /* once what is under way has ended */
+	unsigned repair_looks;	  /* that found nothing missing since the last repair */
+	ev_timer repair_look;	  /* the next look */
 	bool swept;		  /* lock nodes of the process before were looked for */
 	int64_t foreign_since_us; /* another session holds our name since; 0: no */
 	bool farewell;
@@ -68,6 +70,7 @@ struct node {
 	/* node_work.c */
 	int work_lock;	       /* fd, -1: not held */
 	ev_timer work_retry;   /* while the guard holds it */
+	bool kill_wanted;      /* since this stop began */
 	bool work_dying;       /* killed, not gone yet: work_retry looks again */
 	ev_timer guard_retry;  /* the guard is gone, and another one could not be started yet */
 	int64_t unguarded_us;  /* since when; 0: guarded */

@@ -338,6 +338,9 @@ static void stop_guarded(struct node *node)
 	node->work.cold = node->election.stop_reason == REASON_COLD_START &&
 			  !node->election.lease_end_us;
 	work_stop(&node->work, &facts);
+	/* The time for an orderly stop ran out while the lock was waited for. */
+	if (node->kill_wanted)
+		work_kill(&node->work);
 }
 
 static void on_work_retry(struct ev_loop *loop, ev_timer *timer, int events)
@@ -356,6 +359,7 @@ void node_work_stop(struct node *node, uint8_t reason)
 		on_stopped(node);
 		return;
 	}
+	node->kill_wanted = false;
 	snprintf(node->stop_reason, sizeof(node->stop_reason), "%s", election_reason_text(reason));
 	/* A takeover command that still runs holds the lock; it ends with work_stop(). */
 	stop_guarded(node);
@@ -363,7 +367,8 @@ void node_work_stop(struct node *node, uint8_t reason)
 
 void node_work_kill(struct node *node)
 {
-	/* Waiting for the lock: whoever holds it is killing already. */
+	/* Waiting for the lock: whoever holds it is killing already, and what is started after it is killed at once. */
+	node->kill_wanted = true;
 	work_kill(&node->work);
 }
 
