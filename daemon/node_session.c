@@ -11,6 +11,10 @@
 /* How long the last words may take: telling the ensemble that we leave. */
 #define FAREWELL_MS 2000
 
+/* After keys were made again it is looked whether they stayed: so often, first after so long, then doubling. */
+#define REPAIR_LOOKS 6
+#define REPAIR_LOOK_S 0.05
+
 /* -- connection -- */
 
 static void on_synced(void *userdata, int result)
@@ -102,6 +106,8 @@ static uint32_t seed_of(const char *name)
 	return h;
 }
 
+static void on_repair_look(struct ev_loop *loop, ev_timer *timer, int events);
+
 int node_session_start(struct node *node, const struct config_auth *auth,
 		       const struct zkh_client_id *resume)
 {
@@ -117,6 +123,8 @@ int node_session_start(struct node *node, const struct config_auth *auth,
 		.userdata = node,
 	};
 
+	ev_init(&node->repair_look, on_repair_look);
+	node->repair_look.data = node;
 	return zkh_session_create(node->loop, &config, &node->session);
 }
 
@@ -125,6 +133,8 @@ void node_session_stop(struct node *node)
 	zkh_op_cancel(node->sync_op);
 	zkh_op_cancel(node->state_op);
 	zkh_op_cancel(node->health_op);
+	if (node->repair_look.data)
+		ev_timer_stop(node->loop, &node->repair_look);
 	sweep_finish(&node->sweep);
 	node->lock = zkh_lock_release(node->lock);
 	node->session = zkh_session_destroy(node->session);
@@ -175,6 +185,16 @@ static void foreign(struct node *node, const struct registration_report *report)
 	}
 }
 
+/* Who deletes a whole subtree may still be at it: what was there during the repair may be gone after it. */
+static void look_again(struct node *node, bool repaired)
+{
+	node->repair_looks = repaired ? 0 : node->repair_looks + 1;
+	if (node->repair_looks == REPAIR_LOOKS)
+		return;
+	ev_timer_set(&node->repair_look, REPAIR_LOOK_S * (1 << node->repair_looks), 0.);
+	ev_timer_start(node->loop, &node->repair_look);
+}
+
 static void on_registration(void *userdata, const struct registration_report *report)
 {
 	struct node *node = userdata;
@@ -199,10 +219,12 @@ static void on_registration(void *userdata, const struct registration_report *re
 		break;
 	}
 	/* It wrote the router state of its beginning, which may be another one by now. */
-	if (result == RESULT_OK)
-		writes_registered(&node->writes, node->registration.router);
-	else
+	if (result != RESULT_OK)
 		writes_unpublish(&node->writes);
+	else if (node->registration.wrote)
+		writes_registered(&node->writes, node->registration.router);
+	if (result == RESULT_OK && !registering)
+		look_again(node, node->registration.wrote);
 	if (registering)
 		node_post_done(node, OP_REGISTER, result, 0);
 	else if (node->election.attached)
@@ -221,7 +243,7 @@ void node_register(struct node *node)
 	registration_run(&node->registration, node->session, node->election.healthy);
 }
 
-void node_repair(struct node *node)
+static void repair(struct node *node, bool check)
 {
 	/* What the router state shall be is not known while the takeover transaction is under way. */
 	bool later = node->registration.running || node->election.phase == PHASE_ENTER;
@@ -232,8 +254,25 @@ void node_repair(struct node *node)
 	}
 	node->repair_wanted = false;
 	node->registration.on_done = on_registration;
-	registration_repair(&node->registration, node->session, node->election.healthy,
-			    election_router_state(&node->election_config, &node->election));
+	(check ? registration_check
+	       : registration_repair)(&node->registration, node->session, node->election.healthy,
+				      election_router_state(&node->election_config,
+							    &node->election));
+}
+
+void node_repair(struct node *node)
+{
+	repair(node, false);
+}
+
+static void on_repair_look(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct node *node = timer->data;
+
+	(void)loop;
+	(void)events;
+	if (!node->farewell && !node->registration.running)
+		repair(node, true);
 }
 
 /* -- small writes that nobody waits for -- */

@@ -122,6 +122,17 @@ static void write_detail(struct registration *reg, struct zkh_txn *txn)
 		zkh_txn_create_text(txn, path, reg->detail, ZKH_PERSISTENT);
 }
 
+static bool is_complete(const struct registration *reg)
+{
+	static const enum node_key keys[] = { NODE_KEY_MODE, NODE_KEY_STATE, NODE_KEY_ROUTER,
+					      NODE_KEY_HEALTH, NODE_KEY_KEEPALIVE };
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (!reg->there[keys[i]])
+			return false;
+	return reg->history_there && reg->alive_there;
+}
+
 /* All or nothing, and one write for the ensemble: whoever sees this node alive sees the rest of it, too. */
 static void write_keys(struct registration *reg)
 {
@@ -129,6 +140,7 @@ static void write_keys(struct registration *reg)
 	char node[KEY_PATH_SIZE];
 	int r = ZKH_FAILED;
 
+	reg->wrote = true;
 	node_path(reg, node);
 	if (txn) {
 		if (!reg->history_there)
@@ -182,7 +194,9 @@ static void on_alive(void *userdata, int result, const char *data, size_t length
 		report(reg, &foreign);
 		return;
 	}
-	if (reg->root_there)
+	if (reg->only_missing && is_complete(reg))
+		report_result(reg, ZKH_OK, "");
+	else if (reg->root_there)
 		write_keys(reg);
 	else if (zkh_make_root(reg->session, on_root_made, reg, &reg->root_op) != 0)
 		report_result(reg, ZKH_FAILED, "/");
@@ -266,6 +280,7 @@ static void run(struct registration *reg, struct zkh_session *session, bool heal
 	registration_cancel(reg);
 	reg->session = session;
 	reg->healthy = healthy;
+	reg->wrote = false;
 	reg->tries = 0;
 	start(reg);
 }
@@ -273,13 +288,27 @@ static void run(struct registration *reg, struct zkh_session *session, bool heal
 void registration_run(struct registration *reg, struct zkh_session *session, bool healthy)
 {
 	strcpy(reg->router, reg->coordinator ? "secondary" : "client");
+	reg->only_missing = false;
+	run(reg, session, healthy);
+}
+
+static void repair(struct registration *reg, struct zkh_session *session, bool healthy,
+		   const char *router_state, bool only_missing)
+{
+	snprintf(reg->router, sizeof(reg->router), "%s",
+		 *router_state ? router_state : "secondary");
+	reg->only_missing = only_missing;
 	run(reg, session, healthy);
 }
 
 void registration_repair(struct registration *reg, struct zkh_session *session, bool healthy,
 			 const char *router_state)
 {
-	snprintf(reg->router, sizeof(reg->router), "%s",
-		 *router_state ? router_state : "secondary");
-	run(reg, session, healthy);
+	repair(reg, session, healthy, router_state, false);
+}
+
+void registration_check(struct registration *reg, struct zkh_session *session, bool healthy,
+			const char *router_state)
+{
+	repair(reg, session, healthy, router_state, true);
 }

@@ -49,6 +49,8 @@ struct registration {
 	char detail[DETAIL_SIZE]; /* "": none */
 	bool detail_there;
 	bool there[NODE_KEY_COUNT]; /* below /nodes/NAME */
+	bool only_missing;	    /* a check */
+	bool wrote;		    /* it was not only looked */
 	bool healthy;
 	char router[16];
 };
@@ -67,6 +69,10 @@ void registration_run(struct registration *reg, struct zkh_session *session, boo
 /* Makes keys again that somebody deleted, with this router state; states that are there are set again. */
 void registration_repair(struct registration *reg, struct zkh_session *session, bool healthy,
 			 const char *router_state);
+
+/* The same, but writes nothing while all keys are there: see `wrote`. */
+void registration_check(struct registration *reg, struct zkh_session *session, bool healthy,
+			const char *router_state);
 
 /* Gives up what is under way without a callback. */
 void registration_cancel(struct registration *reg);

@@ -103,7 +103,8 @@ def test_node_keys_deleted_at_once(cluster, keys, oracle):
     keys.sweep('nodes')
     heal(keys, oracle, nodes)
     for node in nodes:
-        assert set(NODE_KEYS) <= set(keys.node(node.name)), node.log_tail()
+        # The sweep may have gone on while they were made again: each looks some more times.
+        wait_until(lambda node=node: set(NODE_KEYS) <= set(keys.node(node.name)), 5, node.log_tail)
 
 
 @pytest.mark.parametrize('key', ['history', 'primary_node', 'maintenance'])
