@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
+#include "lease.h"
 
 #include <assert.h>
 
@@ -7,9 +8,7 @@
 
 int64_t config_lease_margin_us(int64_t session_timeout_us)
 {
-	int64_t margin_us = session_timeout_us / 100;
-
-	return margin_us > MARGIN_MIN_US ? margin_us : MARGIN_MIN_US;
+	return lease_margin_us(session_timeout_us);
 }
 
 /* The shortest session timeout, to the next millisecond, in which the stop fits. */
@@ -37,7 +36,7 @@ int config_check_lease(const struct config *config, int64_t session_timeout_us, 
 	int64_t most_us = (third_us - margin_us) / DURATION_MS * DURATION_MS;
 
 	assert(session_timeout_us >= 0 && session_timeout_us <= DURATION_MAX);
-	if (lease_us + margin_us <= third_us)
+	if (lease_fits(session_timeout_us, lease_us))
 		return 0;
 	if (most_us >= 10 * DURATION_MS)
 		(void)snprintf(less, sizeof(less),
