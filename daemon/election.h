@@ -180,7 +180,9 @@ enum election_result {
 	X(VIEW, "view")			/* view; only while attached */                            \
 	X(DONE, "done") /* op, result; zxid with RESULT_OK of CLAIM, HAND_BACK, RECLAIM */         \
 	X(LOCK, "lock") /* result: OK acquired, CONFLICT timed out, FAILED or UNKNOWN lost */      \
-	X(CORPSES, "corpses") /* count; result OK or UNKNOWN: answer to SCAN */                    \
+	X(CORPSES,                                                                                 \
+	  "corpses") /* answer to SCAN: count with OK and CONFLICT (there are also nodes that \
+				 still act, alive and without the post), or UNKNOWN */    \
 	X(FENCED, "fenced")   /* result: OK, FAILED, or UNKNOWN: look again */                     \
 	X(STARTED, "started") /* result: OK or FAILED */                                           \
 	X(STOPPED, "stopped") /* the work is down */                                               \
@@ -222,7 +224,7 @@ struct election_event {
 	X(DO, "do")		    /* run transaction op at version; answer: DONE */              \
 	X(LOCK, "lock")		    /* contend; answer: LOCK unless unlocked before */             \
 	X(UNLOCK, "unlock")	    /* give up waiting, or the lock */                             \
-	X(SCAN, "scan")		    /* who died acting? answer: CORPSES */                         \
+	X(SCAN, "scan")		    /* who died acting, or still acts? answer: CORPSES */          \
 	X(FENCE, "fence")	    /* fence and mark each; answer: FENCED */                      \
 	X(START, "start")	    /* start the work; answer: STARTED, unless STOP comes first */ \
 	X(STOP, "stop")		    /* stop the work; answer: STOPPED */                           \

@@ -61,7 +61,8 @@ bool election_in_recover(struct election_step *s)
 	if (takeover_broken(s))
 		return true;
 	if (e->corpses < 0) {
-		if (e->attached && !e->scanning && e->view.post == POST_MINE) {
+		if (e->attached && !e->scanning && e->view.post == POST_MINE &&
+		    e->now_us >= e->retry_us) {
 			e->scanning = 1;
 			election_say(s, ACTION_SCAN, REASON_NONE);
 		}

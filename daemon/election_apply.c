@@ -296,6 +296,15 @@ static void apply_lock(struct election_step *s, const struct election_event *eve
 							       : REASON_LOCK_FAILED);
 }
 
+/*
+ * Somebody deleted the post of a node at work. It hears of that at once, or finds out by its lease: in either case it is
+ * through when the lease that it may have had is over.
+ */
+static bool others_may_act(const struct election *e, const struct election_event *event)
+{
+	return event->result == RESULT_CONFLICT && e->now_us < e->phase_since_us + e->session_us;
+}
+
 static void apply_corpses(struct election_step *s, const struct election_event *event)
 {
 	struct election *e = s->state;
@@ -303,7 +312,11 @@ static void apply_corpses(struct election_step *s, const struct election_event *
 	if (!e->scanning)
 		return;
 	e->scanning = 0;
-	if (event->result != RESULT_OK) {
+	if (others_may_act(e, event)) {
+		retry_later(s);
+		return;
+	}
+	if (event->result != RESULT_OK && event->result != RESULT_CONFLICT) {
 		/* Most likely the connection is gone; the post is looked at again first. */
 		read_again(s);
 		return;

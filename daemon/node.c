@@ -185,9 +185,10 @@ static void on_fenced(void *userdata, enum election_result result)
 	node_post_result(userdata, ELECTION_FENCED, result, 0);
 }
 
-static void on_corpse(void *userdata, const char *name, const char *router_state, bool marked)
+static void on_corpse(void *userdata, enum recovery_news news, const char *name,
+		      const char *router_state)
 {
-	node_say_corpse(userdata, name, router_state, marked);
+	node_say_corpse(userdata, news, name, router_state);
 }
 
 static void on_junk(void *userdata, const char *path, const char *what)

@@ -154,7 +154,8 @@ void node_say_foreign(struct node *node, const struct registration_report *repor
 void node_say_refused(struct node *node, enum election_op op, int result, const char *path);
 void node_say_junk(struct node *node, const char *path, const char *what);
 void node_say_missing(struct node *node, const char *path);
-void node_say_corpse(struct node *node, const char *name, const char *router_state, bool marked);
+void node_say_corpse(struct node *node, enum recovery_news news, const char *name,
+		     const char *router_state);
 /* result: NULL when it begins. */
 void node_say_fence(struct node *node, const char *name, const struct command_result *result);
 void node_say_line(struct node *node, const char *script, const char *line);

@@ -366,19 +366,30 @@ void node_say_missing(struct node *node, const char *path)
 	log_event(node->log, EVENT_CONFLICT, &f, "%s was deleted by somebody: made again", path);
 }
 
-void node_say_corpse(struct node *node, const char *name, const char *router_state, bool marked)
+void node_say_corpse(struct node *node, enum recovery_news news, const char *name,
+		     const char *router_state)
 {
 	struct log_fields f = fields(node);
 
 	f.target = name;
 	f.reason = router_state;
-	if (marked)
+	switch (news) {
+	case RECOVERY_STILL_ACTS:
+		log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
+			  "%s still acts (router state '%s') although its post was deleted: "
+			  "waiting until it has stopped, or its lease is over",
+			  name, router_state);
+		break;
+	case RECOVERY_FOUND:
+		log_event(node->log, EVENT_CORPSE_FOUND, &f, "%s died with router state '%s'", name,
+			  router_state);
+		break;
+	case RECOVERY_MARKED:
 		log_event(node->log, EVENT_FENCED, &f, "%s is marked dead%s", name,
 			  node->config->fence.command.argv ? ""
 							   : " (no fence command is configured)");
-	else
-		log_event(node->log, EVENT_CORPSE_FOUND, &f, "%s died with router state '%s'", name,
-			  router_state);
+		break;
+	}
 }
 
 void node_say_fence(struct node *node, const char *name, const struct command_result *result)

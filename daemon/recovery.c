@@ -46,6 +46,7 @@ void recovery_cancel(struct recovery *recovery)
 	zkh_op_cancel(recovery->mark_op);
 	recovery->mark_op = NULL;
 	recovery->in_fence = false;
+	recovery->told_of_others = false;
 }
 
 void recovery_finish(struct recovery *recovery)
@@ -71,11 +72,25 @@ static int32_t collect_corpses(struct recovery *recovery)
 		strcpy(corpse->name, node->name);
 		strcpy(corpse->router, node->text);
 		corpse->router_version = node->version;
-		recovery->note(recovery->userdata, corpse->name, corpse->router, false);
+		recovery->note(recovery->userdata, RECOVERY_FOUND, corpse->name, corpse->router);
 		if (++recovery->n_corpses == CORPSES_MAX)
 			break;
 	}
 	return (int32_t)recovery->n_corpses;
+}
+
+static bool others_act(struct recovery *recovery)
+{
+	for (const struct survey_node *node = recovery->nodes; node; node = node->next) {
+		if (!node->suspect || !node->alive)
+			continue;
+		if (!recovery->told_of_others)
+			recovery->note(recovery->userdata, RECOVERY_STILL_ACTS, node->name,
+				       node->text);
+		recovery->told_of_others = true;
+		return true;
+	}
+	return false;
 }
 
 static int32_t count_peers(const struct recovery *recovery)
@@ -90,17 +105,22 @@ static int32_t count_peers(const struct recovery *recovery)
 static void survey_over(struct recovery *recovery)
 {
 	recovery_count_fn on_count = recovery->on_count;
-	bool lost = recovery->survey_lost;
+	enum election_result result = recovery->survey_lost ? RESULT_UNKNOWN : RESULT_OK;
 	int32_t count = 0;
 
 	if (recovery->early) {
 		recovery->early_done = true;
 		return;
 	}
-	if (!lost)
-		count = recovery->for_peers ? count_peers(recovery) : collect_corpses(recovery);
+	if (result == RESULT_OK && recovery->for_peers) {
+		count = count_peers(recovery);
+	} else if (result == RESULT_OK) {
+		count = collect_corpses(recovery);
+		if (others_act(recovery))
+			result = RESULT_CONFLICT;
+	}
 	drop_survey(recovery);
-	on_count(recovery->userdata, lost ? RESULT_UNKNOWN : RESULT_OK, count);
+	on_count(recovery->userdata, result, count);
 }
 
 static void answered(struct recovery *recovery, int result)
@@ -336,7 +356,7 @@ static void on_marked(void *userdata, int result, const struct zkh_txn_reply *re
 		fence_over(recovery, RESULT_UNKNOWN);
 		return;
 	}
-	recovery->note(recovery->userdata, corpse->name, corpse->router, true);
+	recovery->note(recovery->userdata, RECOVERY_MARKED, corpse->name, corpse->router);
 	recovery->fencing++;
 	fence_next(recovery);
 }

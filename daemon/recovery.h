@@ -3,7 +3,8 @@
 
 /*
  * What the nodes left behind: finds those that died while acting (not alive, router state takeover, primary or
- * relinquish), fences them and marks them dead. Also counts the other coordinators that could take over.
+ * relinquish), fences them and marks them dead. Those that are alive and act without the post (somebody deleted it) are
+ * waited for. Also counts the other coordinators that could take over.
  */
 
 #include <stdbool.h>
@@ -24,9 +25,15 @@ typedef void (*recovery_count_fn)(void *userdata, enum election_result result, i
 
 /* Fences one node by whatever is configured; the answer comes through recovery_fenced(). */
 typedef void (*recovery_fence_fn)(void *userdata, const char *name);
-/* For the journal: found (fenced = false), or marked dead after it was fenced. */
-typedef void (*recovery_note_fn)(void *userdata, const char *name, const char *router_state,
-				 bool marked);
+/* For the journal. */
+enum recovery_news {
+	RECOVERY_STILL_ACTS, /* alive, and without the post: said once in a takeover */
+	RECOVERY_FOUND,	     /* dead */
+	RECOVERY_MARKED,     /* as dead, after it was fenced */
+};
+
+typedef void (*recovery_note_fn)(void *userdata, enum recovery_news news, const char *name,
+				 const char *router_state);
 
 struct corpse {
 	char name[NAME_SIZE];
@@ -48,6 +55,7 @@ struct recovery {
 	bool for_peers, survey_lost;
 	bool early; /* a scan that was not asked for yet */
 	bool early_done;
+	bool told_of_others; /* that still act */
 	recovery_count_fn on_count;
 
 	/* The nodes that there were at the last look: they can be asked without waiting for a list. */
@@ -70,7 +78,7 @@ void recovery_init(struct recovery *recovery, const char *name, recovery_fence_f
 		   recovery_note_fn note, void *userdata);
 void recovery_finish(struct recovery *recovery);
 
-/* Who died acting? on_count follows once from the loop, or at once. */
+/* Who died acting? on_count follows once from the loop, or at once; RESULT_CONFLICT: others still act. */
 void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 		   recovery_count_fn on_count);
 

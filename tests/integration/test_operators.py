@@ -1,6 +1,7 @@
 """What operators do with a ZooKeeper shell: switchover, release, drain, maintenance; also too fast."""
 
-from lab.steps import (QUICK, Tally, by_name, check_epoch, history, others, primary_key, settle, vacate, wait_members)
+from lab.steps import (MORTAL, QUICK, Tally, by_name, check_epoch, history, others, primary_key, settle, vacate,
+                       wait_members)
 from lab.wait import stays, wait_until
 
 
@@ -186,3 +187,34 @@ def test_flapping_in_step_with_takeovers(cluster, keys, oracle):
                        keys.summary, 0.001)
     settle(keys, oracle, nodes)
     wait_members(keys, nodes)
+
+
+def test_post_deleted_by_hand(cluster, keys, oracle):
+    """Whoever deletes the post of a node at work does not get a second one at work."""
+    # Time enough for a stop that is longer than the transition delay.
+    nodes = cluster(3, **QUICK, **{'zookeeper.session-timeout': '10s', 'relinquish.lease-timeout': '3s'})
+    primary = settle(keys, oracle, nodes)
+    target = others(nodes, primary)[0]
+    node = by_name(nodes, primary)
+    node.write_config(**{'relinquish.command': node.set_command('relinquish', '--sleep 1000')})
+    node.reload()
+    settle(keys, oracle, nodes, primary=primary)
+    keys.set('primary_node', target.name)
+    keys.delete('primary_active')
+    node.wait_log('post_lost: ')
+    # It is free to enter, but the old one's work is not down.
+    target.wait_log(f'takeover_waiting: {primary} still acts')
+    settle(keys, oracle, nodes, primary=target.name)
+
+
+def test_router_state_that_lies(cluster, keys, oracle):
+    """A live node cannot act without the post longer than its lease: what its key says is not waited for for ever."""
+    nodes = cluster(3, **MORTAL)
+    primary = settle(keys, oracle, nodes)
+    target, liar = others(nodes, primary)
+    keys.set(f'nodes/{liar.name}/routerstate', 'primary')
+    keys.set('primary_node', target.name)
+    target.wait_log(f'takeover_waiting: {liar.name} still acts')
+    target.wait_log('primary: the work is running')
+    keys.set(f'nodes/{liar.name}/routerstate', 'secondary')
+    settle(keys, oracle, nodes, primary=target.name)

@@ -252,7 +252,15 @@ static int8_t draw_name(struct sim *w)
 	return (int8_t)rng_below(&w->rng, (uint32_t)w->node_count);
 }
 
-/* Compare-and-set, as primaryctl does it; only the deletion asks nobody. */
+/* As impatient operators do it: they name another node, and do not wait until the old one has stopped. */
+static void delete_post(struct sim *w, int node)
+{
+	if (rng_chance(&w->rng, 700))
+		operator_txn(w, TXN_SET_KEY, node, draw_name(w), w->tree.key_version);
+	operator_txn(w, TXN_DELETE_POST, node, 0, 0);
+}
+
+/* Compare-and-set, as primaryctl does it; only the deletions ask nobody. */
 void operator_do(struct sim *w, enum sim_fault what)
 {
 	int node = any_node(w)->id;
@@ -270,6 +278,8 @@ void operator_do(struct sim *w, enum sim_fault what)
 		operator_txn(w, TXN_MAINTENANCE, node, what == FAULT_MAINT_ON, 0);
 	else if (what == FAULT_DELETE_KEY)
 		operator_txn(w, TXN_DELETE_KEY, node, 0, 0);
+	else if (what == FAULT_DELETE_POST)
+		delete_post(w, node);
 }
 
 /* All faults end; what they left behind stays, but for what only an operator can undo. */

@@ -40,11 +40,21 @@ static void check_epoch(struct sim *w, const struct sim_node *n)
 	if (epoch < w->last_epoch || (epoch == w->last_epoch && w->last_epoch_node != n->id))
 		sim_fail(w, "node %d starts its work with epoch %lld after node %d had epoch %lld",
 			 n->id, (long long)epoch, w->last_epoch_node, (long long)w->last_epoch);
-	if (w->tree.post_epoch != epoch)
-		sim_fail(w, "node %d starts its work with epoch %lld, its post says %lld", n->id,
-			 (long long)epoch, (long long)w->tree.post_epoch);
 	w->last_epoch = epoch;
 	w->last_epoch_node = n->id;
+}
+
+/* (Of an operator's deletion it may not have heard yet.) */
+static void check_post(struct sim *w, const struct sim_node *n)
+{
+	if (w->post_deleted_at && w->now < w->post_deleted_at + w->params.session_us)
+		return;
+	check_epoch(w, n);
+	if (w->tree.post_epoch != n->core.epoch)
+		sim_fail(w, "node %d starts its work with epoch %lld, its post says %lld", n->id,
+			 (long long)n->core.epoch, (long long)w->tree.post_epoch);
+	if (w->tree.post != (int8_t)n->id || w->tree.post_session != n->client.session)
+		sim_fail(w, "node %d starts its work without the post", n->id);
 }
 
 /* Nodes that died acting: what they left behind says so. */
@@ -97,9 +107,7 @@ void oracle_start(struct sim *w, struct sim_node *n)
 	if (w->corpses & corpses(w))
 		sim_fail(w, "node %d starts its work, the dead (bits %#x) are left as they are",
 			 n->id, (unsigned)(w->corpses & corpses(w)));
-	check_epoch(w, n);
-	if (w->tree.post != (int8_t)n->id || w->tree.post_session != n->client.session)
-		sim_fail(w, "node %d starts its work without the post", n->id);
+	check_post(w, n);
 	if (clock_local(w, n) >= n->lease_proof)
 		sim_fail(w, "node %d starts its work without a lease", n->id);
 	n->term_started = 1;
@@ -210,7 +218,9 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 
 	if (result != TXN_OK)
 		return;
-	if (before.post >= 0 && w->tree.post != before.post)
+	if (txn->type == TXN_DELETE_POST)
+		w->post_deleted_at = w->now;
+	else if (before.post >= 0 && w->tree.post != before.post)
 		check_post_gone(w, before.post, txn->type);
 	/* Naming the same node once more does not make its delay begin anew. */
 	if (named != w->named) {

@@ -43,7 +43,8 @@
 	X(MAINT_ON, "maintenance on")                                                              \
 	X(MAINT_OFF, "maintenance off")                                                            \
 	X(DELETE_KEY, "key deleted")                                                               \
-	X(JUNK_KEY, "junk in the key")
+	X(JUNK_KEY, "junk in the key")                                                             \
+	X(DELETE_POST, "post deleted")
 
 enum sim_fault {
 #define X(name, text) FAULT_##name,

@@ -386,7 +386,8 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 		n->shell.corpses = r->corpses;
 		for (int i = 0; i < w->node_count; i++)
 			n->shell.router_versions[i] = r->router_versions[i];
-		shell_tell_result(w, n, ELECTION_CORPSES, 0, RESULT_OK,
+		shell_tell_result(w, n, ELECTION_CORPSES, 0,
+				  r->others ? RESULT_CONFLICT : RESULT_OK,
 				  __builtin_popcount(r->corpses));
 		break;
 	case FOR_PEERS:

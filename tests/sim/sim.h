@@ -135,6 +135,7 @@ struct sim_request {
 	int32_t epoch; /* of the leader it was proposed to */
 	uint16_t next_free;
 	uint16_t corpses; /* SCAN: bits */
+	uint8_t others;	  /* SCAN: some node without the post acts */
 	uint8_t type, purpose, stage, op, result, parts;
 	uint8_t proposed; /* other servers may have it */
 	uint8_t lock_found, peers;
@@ -270,7 +271,8 @@ struct sim {
 	uint16_t request_free;
 
 	/* the oracle's own memory */
-	int64_t claim_at, key_created_at, last_epoch, faults_off_at, liveness_bound;
+	int64_t claim_at, key_created_at, post_deleted_at, last_epoch, faults_off_at,
+		liveness_bound;
 	int32_t running; /* nodes whose work runs */
 	int32_t last_epoch_node;
 	int8_t named; /* since claim_at */

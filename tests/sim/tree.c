@@ -173,6 +173,15 @@ static enum txn_result close_session(struct sim_tree *t, int32_t session, uint64
 	return TXN_OK;
 }
 
+static enum txn_result delete_post(struct sim_tree *t, uint64_t *changed)
+{
+	if (t->post < 0)
+		return TXN_CONFLICT;
+	t->post = -1;
+	*changed |= CHANGED_POST;
+	return TXN_OK;
+}
+
 static enum txn_result mark(struct sim_tree *t, const struct sim_txn *txn)
 {
 	if (t->router_version[txn->node] != txn->version)
@@ -216,6 +225,8 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 		return close_session(t, txn->session, changed);
 	case TXN_DELETE_KEY:
 		return delete_key(t, changed);
+	case TXN_DELETE_POST:
+		return delete_post(t, changed);
 	case TXN_DRAIN:
 		t->drained[txn->node] = txn->value != 0;
 		*changed |= CHANGED_DRAIN(txn->node);

@@ -31,6 +31,7 @@ enum txn_type {
 	TXN_MARK,	/* node, version: of the router state */
 	TXN_CLOSE,	/* session */
 	TXN_DELETE_KEY,
+	TXN_DELETE_POST,
 	TXN_DRAIN,	 /* node, value */
 	TXN_MAINTENANCE, /* value */
 };

@@ -137,12 +137,15 @@ static void scan(const struct sim *w, const struct sim_tree *t, struct sim_reque
 {
 	r->corpses = 0;
 	r->peers = 0;
+	r->others = 0;
 	for (int i = 0; i < w->node_count; i++) {
 		char router = t->router[i];
 
 		r->router_versions[i] = t->router_version[i];
-		if (!t->alive[i] && (router == 't' || router == 'p' || router == 'r'))
-			r->corpses |= (uint16_t)(1u << i);
+		if (router == 't' || router == 'p' || router == 'r') {
+			r->others |= t->alive[i] && i != r->node;
+			r->corpses |= (uint16_t)(!t->alive[i] << i);
+		}
 		if (t->alive[i] && i != r->node && w->nodes[i].config.coordinator)
 			r->peers++;
 	}
