@@ -233,6 +233,8 @@ void writes_do(struct writes *writes, enum election_op op, int32_t version, int6
 
 /* -- renewals -- */
 
+static bool start_renewal(struct writes *writes, const char *keepalive);
+
 static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct writes *writes = userdata;
@@ -241,8 +243,10 @@ static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *r
 	fault_point("renew", "after");
 	writes->renewal = NULL;
 	if (outcome == RESULT_CONFLICT && reply->failed == 1) {
-		/* The post is fine; our own keepalive was deleted. Not proven this time. */
+		/* The post is fine; our own keepalive was deleted. The check alone is as good a proof. */
 		writes->on_missing(writes->userdata, reply->failed_path);
+		if (start_renewal(writes, NULL))
+			return;
 		outcome = RESULT_UNKNOWN;
 	} else if (outcome == RESULT_FAILED) {
 		writes->on_refused(writes->userdata, OP_NONE, result,
@@ -252,23 +256,32 @@ static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *r
 	writes->on_renewed(writes->userdata, outcome);
 }
 
-void writes_renew(struct writes *writes)
+/* keepalive: its text, or NULL for a transaction that changes nothing; only a quorum can commit that, too. */
+static bool start_renewal(struct writes *writes, const char *keepalive)
 {
 	struct zkh_txn *txn = zkh_txn_create(writes->session);
-	char path[KEY_PATH_SIZE], text[80], now[40];
+	char path[KEY_PATH_SIZE];
+
+	if (!txn)
+		return false;
+	zkh_txn_check(txn, PATH_POST, ZKH_ANY_VERSION);
+	if (keepalive) {
+		node_key_path(writes->name, NODE_KEY_KEEPALIVE, path);
+		zkh_txn_set_text(txn, path, keepalive, ZKH_ANY_VERSION);
+	}
+	return zkh_commit(txn, on_renewal, writes, &writes->renewal) == 0;
+}
+
+void writes_renew(struct writes *writes)
+{
+	char text[80], now[40];
 
 	assert(!writes->renewal);
 	fault_point("renew", "before");
 	utc_now(now, sizeof(now));
 	snprintf(text, sizeof(text), "%" PRId64 " %s", ++writes->renewals, now);
-	node_key_path(writes->name, NODE_KEY_KEEPALIVE, path);
-	if (txn) {
-		zkh_txn_check(txn, PATH_POST, ZKH_ANY_VERSION);
-		zkh_txn_set_text(txn, path, text, ZKH_ANY_VERSION);
-		if (zkh_commit(txn, on_renewal, writes, &writes->renewal) == 0)
-			return;
-	}
-	writes->on_renewed(writes->userdata, RESULT_UNKNOWN);
+	if (!start_renewal(writes, text))
+		writes->on_renewed(writes->userdata, RESULT_UNKNOWN);
 }
 
 static void on_touched(void *userdata, int result, const struct zkh_stat *stat)

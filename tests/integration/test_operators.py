@@ -198,6 +198,7 @@ def test_post_deleted_by_hand(cluster, keys, oracle):
     node = by_name(nodes, primary)
     node.write_config(**{'relinquish.command': node.set_command('relinquish', '--sleep 1000')})
     node.reload()
+    node.wait_log('session_resumed: ')
     settle(keys, oracle, nodes, primary=primary)
     keys.set('primary_node', target.name)
     keys.delete('primary_active')
@@ -205,6 +206,20 @@ def test_post_deleted_by_hand(cluster, keys, oracle):
     # It is free to enter, but the old one's work is not down.
     target.wait_log(f'takeover_waiting: {primary} still acts')
     settle(keys, oracle, nodes, primary=target.name)
+
+
+def test_root_deleted_by_hand(cluster, keys, oracle):
+    """The node at work makes its keys again before anybody can have taken the post: it is waited for."""
+    nodes = cluster(3, **QUICK, **{'zookeeper.session-timeout': '10s', 'relinquish.lease-timeout': '3s'})
+    primary = settle(keys, oracle, nodes)
+    node = by_name(nodes, primary)
+    node.write_config(**{'relinquish.command': node.set_command('relinquish', '--sleep 1000')})
+    node.reload()
+    node.wait_log('session_resumed: ')
+    settle(keys, oracle, nodes, primary=primary)
+    for key in ('nodes', 'history', 'primary_active', 'primary_node'):
+        keys.sweep(key)
+    settle(keys, oracle, nodes)
 
 
 def test_router_state_that_lies(cluster, keys, oracle):

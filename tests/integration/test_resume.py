@@ -55,6 +55,20 @@ def test_killed_again_and_again(trial):
     trial.untouched(primary, lives, epoch)
 
 
+def test_own_keys_deleted_meanwhile(trial):
+    # The post is proven by itself: what else is missing is made again, and is no reason to stop.
+    primary, _ = trial.start(2)
+    lives, epoch = trial.lives(), trial.keys.acting().epoch
+    trial.keys.set('maintenance', 'true')  # or the other one is named while `alive` is missing
+    primary.kill9()
+    trial.keys.delete(f'nodes/{primary.name}')
+    primary.start()
+    primary.wait_log('session_resumed: ')
+    trial.settle(primary=primary.name)
+    trial.keys.delete('maintenance')
+    trial.untouched(primary, lives, epoch)
+
+
 def test_secondary_restarted(trial):
     primary, (secondary,) = trial.start(2)
     lives, epoch = trial.lives(), trial.keys.acting().epoch
