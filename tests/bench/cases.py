@@ -49,8 +49,8 @@ def row(what, values_us, floor_us=None, bound=None):
 
 
 @contextlib.contextmanager
-def running(ensemble, directory, count, **config):
-    """`count` nodes under a root of their own; all stopped in the end."""
+def running(ensemble, directory, count, connect=None, **config):
+    """`count` nodes under a root of their own; all stopped in the end. connect: their server list, if another one."""
     os.makedirs(directory)
     client = view.connect(ensemble.connect)
     keys = view.View(client, f'/b-{uuid.uuid4().hex[:12]}')
@@ -59,7 +59,7 @@ def running(ensemble, directory, count, **config):
     stamp = f'{program("tests/integration/stamp")} --log {log}'
     config = {'zookeeper.session-timeout': '10s', 'relinquish.lease-timeout': '3s', 'takeover.command': stamp,
               'relinquish.command': stamp, **config}
-    nodes = [Node(f'n{i + 1}', ensemble.connect, keys.root, directory, log, config) for i in range(count)]
+    nodes = [Node(f'n{i + 1}', connect or ensemble.connect, keys.root, directory, log, config) for i in range(count)]
     for node in nodes:
         node.start()
     try:
@@ -281,6 +281,47 @@ def bench_trips(ensemble, directory, _quick):
     return rows
 
 
+SLOW_MS = 75  # each way: so much that nothing else counts
+
+
+def bench_steps(ensemble, directory, quick):
+    """Round trips on the way of each step, by its time on a slow way to the servers, against the least possible."""
+    links = zk.ClientLinks(ensemble)
+    links.set_delay(SLOW_MS)
+    claim, handover, resume = [], [], []
+    try:
+        with running(ensemble, directory, 2, links.connect) as (nodes, keys, oracle):
+            wait_until(lambda: len(keys.nodes()) == 2 and keys.primary(), 20, 'all registered')
+            for _ in range(3 if quick else 10):
+                claim.append(claim_after_release(keys))
+                handover.append(handover_gap(nodes, keys, oracle))
+        with running(ensemble, f'{directory}-alone', 1, links.connect) as ([node], keys, _):
+            for _ in range(3 if quick else 10):
+                keys.wait_primary()
+                node.kill9()
+                resume.append(started_until(node, r'resume -> primary'))
+    finally:
+        links.close()
+    return [trips_row('the news, its reading, lock, claim', 'vacancy to claim', claim, 3),
+            trips_row('two writes', 'stop ended to start begun', handover, 2),
+            trips_row('handshake, reading, renewal', 'kill -9 and start to `still primary`', resume, 3)]
+
+
+def trips_row(least_is, what, times_us, least):
+    trips = statistics.median(times_us) / (2000 * SLOW_MS)
+    return Row(f'round trips, {what} ({least_is})', f'{trips:.1f}', '', f'{trips / least:.2f}', f'least {least}', True)
+
+
+def claim_after_release(keys):
+    """us, by the servers' own stamps of the two writes. The primary goes on meanwhile, so there is one contender."""
+    path, name = keys.path('primary_node'), keys.desired()
+    empty = keys.client.set(path, b'none')
+    wait_until(lambda: keys.desired() not in ('none', name), 20, 'claimed')
+    _, stat = keys.client.get(path)
+    keys.wait_primary(other_than=name)
+    return (stat.mtime - empty.mtime) * 1000
+
+
 def idle_traffic(links, role):
     links.reset_counters()
     time.sleep(5)
@@ -360,5 +401,5 @@ def _timed_us(function, *args, **kwargs):
 
 
 BENCHES = {'claim': bench_claim, 'handover': bench_handover, 'peers': bench_peers, 'crash': bench_crash,
-           'resume': bench_resume, 'trips': bench_trips, 'writes': bench_writes, 'idle': bench_idle,
+           'resume': bench_resume, 'trips': bench_trips, 'steps': bench_steps, 'writes': bench_writes, 'idle': bench_idle,
            'memory': bench_memory, 'status': bench_status}
