@@ -37,15 +37,17 @@ static void reset_signals(void)
 }
 
 /* In the new process: does not return. */
-static void run(pid_t parent, bool has_terminal, int report, char *const argv[])
+static void run(const struct child *child, pid_t parent, int report, char *const argv[])
 {
 	int error;
 
 	setpgid(0, 0);
+	/* Before the look at the parent: a guard that sees it dead afterwards knows the group. */
+	child->page->group = getpid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(128 + SIGKILL);
-	if (has_terminal)
+	if (child->has_terminal)
 		give_terminal(getpid());
 	reset_signals();
 	execvp(argv[0], argv);
@@ -54,20 +56,66 @@ static void run(pid_t parent, bool has_terminal, int report, char *const argv[])
 	_exit(127);
 }
 
+/* The way out, from wherever it stands; the command's status. */
+static int end(struct child *child)
+{
+	int status = 0;
+
+	if (child->pid) {
+		ev_io_stop(child->loop, &child->io);
+		ev_signal_stop(child->loop, &child->changed);
+		/* Before it is reaped its number belongs to nobody else. */
+		kill(-child->pid, SIGKILL);
+		child->page->group = 0;
+		while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
+			;
+		if (child->pidfd >= 0)
+			close(child->pidfd);
+		child->pid = 0;
+		if (child->has_terminal)
+			give_terminal(getpgrp());
+	}
+	if (child->guard.pid) {
+		ev_io_stop(child->loop, &child->guard_io);
+		child_guard_finish(&child->guard);
+	}
+	child_guard_unmap(child->page);
+	child->page = NULL;
+	return status;
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct child *child = io->data;
-	pid_t pid = child->pid;
-	int status = 0;
+	int status;
 
 	(void)loop;
 	(void)events;
-	/* Before it is reaped its number belongs to nobody else. */
-	kill(-pid, SIGKILL);
-	if (waitpid(pid, &status, 0) != pid)
-		return;
-	child_finish(child);
+	status = end(child);
 	child->on_exit(child->userdata, status);
+}
+
+static void watch_guard(struct child *child);
+
+/* Somebody killed it: the command is not left without. */
+static void on_guard_dead(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct child *child = io->data;
+
+	(void)events;
+	ev_io_stop(loop, io);
+	child_guard_finish(&child->guard);
+	if (child_guard_start(&child->guard, child->page) == 0)
+		watch_guard(child);
+	else
+		child_signal(child, SIGKILL);
+}
+
+static void watch_guard(struct child *child)
+{
+	ev_io_init(&child->guard_io, on_guard_dead, child->guard.pidfd, EV_READ);
+	child->guard_io.data = child;
+	ev_io_start(child->loop, &child->guard_io);
 }
 
 static void on_changed(struct ev_loop *loop, ev_signal *changed, int events)
@@ -95,21 +143,20 @@ static int read_report(int fd)
 	return n == sizeof(error) ? -error : 0;
 }
 
-int child_start(struct child *child, struct ev_loop *loop, char *const argv[])
+/* The process, and how it gets on until it is the command. */
+static int start_command(struct child *child, char *const argv[])
 {
 	pid_t self = getpid();
 	int report[2], r;
 
-	child->loop = loop;
-	child->has_terminal = isatty(TERMINAL) && tcgetpgrp(TERMINAL) == getpgrp();
 	if (pipe2(report, O_CLOEXEC) < 0)
 		return -errno;
 	child->pid = fork();
 	if (child->pid == 0)
-		run(self, child->has_terminal, report[1], argv);
+		run(child, self, report[1], argv);
+	r = -errno;
 	close(report[1]);
 	if (child->pid < 0) {
-		r = -errno;
 		child->pid = 0;
 		close(report[0]);
 		return r;
@@ -119,10 +166,30 @@ int child_start(struct child *child, struct ev_loop *loop, char *const argv[])
 	child->pidfd = pidfd_open(child->pid, 0);
 	if (r == 0 && child->pidfd < 0)
 		r = -errno;
-	ev_io_init(&child->io, on_readable, child->pidfd, EV_READ);
-	child->io.data = child;
+	ev_io_set(&child->io, child->pidfd, EV_READ);
+	return r;
+}
+
+int child_start(struct child *child, struct ev_loop *loop, char *const argv[], int64_t kill_us)
+{
+	int r;
+
+	child->loop = loop;
+	child->has_terminal = isatty(TERMINAL) && tcgetpgrp(TERMINAL) == getpgrp();
+	ev_io_init(&child->io, on_readable, -1, EV_READ);
 	ev_signal_init(&child->changed, on_changed, SIGCHLD);
-	child->changed.data = child;
+	child->io.data = child->changed.data = child;
+	/* Inherited as ignored it would let no child be waited for. */
+	signal(SIGCHLD, SIG_DFL);
+	child->page = child_guard_map();
+	if (!child->page)
+		return -errno;
+	child->page->kill_us = kill_us;
+	r = child_guard_start(&child->guard, child->page);
+	if (r == 0) {
+		watch_guard(child);
+		r = start_command(child, argv);
+	}
 	if (r != 0) {
 		child_finish(child);
 		return r;
@@ -130,6 +197,12 @@ int child_start(struct child *child, struct ev_loop *loop, char *const argv[])
 	ev_io_start(loop, &child->io);
 	ev_signal_start(loop, &child->changed);
 	return 0;
+}
+
+void child_guard_until(struct child *child, int64_t kill_us)
+{
+	if (child->page)
+		child->page->kill_us = kill_us;
 }
 
 void child_signal(struct child *child, int number)
@@ -145,15 +218,5 @@ int child_exit_code(int status)
 
 void child_finish(struct child *child)
 {
-	if (!child->pid)
-		return;
-	ev_io_stop(child->loop, &child->io);
-	ev_signal_stop(child->loop, &child->changed);
-	kill(-child->pid, SIGKILL);
-	(void)waitpid(child->pid, NULL, 0);
-	if (child->pidfd >= 0)
-		close(child->pidfd);
-	child->pid = 0;
-	if (child->has_terminal)
-		give_terminal(getpgrp());
+	(void)end(child);
 }

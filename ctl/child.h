@@ -2,20 +2,26 @@
 #pragma once
 
 /*
- * One command in a process group of its own, with our standard streams, and with the terminal if we had it. It dies with
- * us: the kernel kills it (it alone, not what it started) when we are killed. Ctrl-Z does not suspend it: it would sleep
- * on the terminal with nobody to wake it.
+ * One command in a process group of its own, with our standard streams, and with the terminal if we had it. The group
+ * dies with us, and at a time that we have to put off (child_guard.h); the command itself also by the kernel's hand. Ctrl-Z
+ * does not suspend it: it would sleep on the terminal with nobody to wake it.
  */
 
 #include <ev.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
+
+#include "child_guard.h"
 
 struct child {
 	pid_t pid; /* also the group; 0: none, or gone */
 	int pidfd;
 	ev_io io;
 	ev_signal changed; /* it stopped, perhaps */
+	struct child_guard guard;
+	struct child_guard_page *page;
+	ev_io guard_io;
 	struct ev_loop *loop;
 	bool has_terminal; /* it was given ours */
 	/* Once, from the loop: status as of waitpid(). What was left of its group has been killed. */
@@ -23,8 +29,14 @@ struct child {
 	void *userdata;
 };
 
-/* 0, or -errno: why the command could not be started (ENOENT, EACCES, ...). on_exit and userdata are set before. */
-int child_start(struct child *child, struct ev_loop *loop, char *const argv[]);
+/*
+ * 0, or -errno: why the command could not be started (ENOENT, EACCES, ...). on_exit and userdata are set before.
+ * kill_us: as of child_guard_until().
+ */
+int child_start(struct child *child, struct ev_loop *loop, char *const argv[], int64_t kill_us);
+
+/* At that time_boot_us() the group is killed, whatever became of us, unless another time is set before. */
+void child_guard_until(struct child *child, int64_t kill_us);
 
 /* To the whole group. Nothing when it is gone. */
 void child_signal(struct child *child, int number);

@@ -26,7 +26,9 @@
 #define EXIT_NOT_FOUND 127
 #define EXIT_NOT_STARTED 126
 
-/* Of the time kept for stopping the command, the part kept for the kill. */
+/*
+ * Of the time kept for stopping the command, the part kept for the kill. Half of that is our own: then the guard kills.
+ */
 #define KILL_SHARE 8
 
 enum lock_phase {
@@ -68,6 +70,16 @@ static int64_t stop_time_us(const struct lock_run *run)
 	return session_us / 3 - lease_margin_us(session_us);
 }
 
+static void set_guard(struct lock_run *run, int64_t kill_us)
+{
+	child_guard_until(&run->child, kill_us + stop_time_us(run) / KILL_SHARE / 2);
+}
+
+static int64_t lease_kill_us(const struct lock_run *run)
+{
+	return run->lease.lease_end_us - stop_time_us(run) / KILL_SHARE;
+}
+
 static void end(struct lock_run *run, int64_t patience_us, const char *why)
 {
 	if (run->phase >= LOCK_ENDING)
@@ -76,6 +88,7 @@ static void end(struct lock_run *run, int64_t patience_us, const char *why)
 	run->code = CTL_REFUSED;
 	run->kill_us = time_boot_us() + patience_us;
 	run->phase = run->child.pid ? LOCK_ENDING : LOCK_OVER;
+	set_guard(run, run->kill_us);
 	/* A stopped one would not hear it. */
 	child_signal(&run->child, SIGTERM);
 	child_signal(&run->child, SIGCONT);
@@ -109,7 +122,8 @@ static void start_command(struct lock_run *run)
 	}
 	run->child.on_exit = on_child_exit;
 	run->child.userdata = run;
-	r = child_start(&run->child, run->ctl->loop, argv);
+	r = child_start(&run->child, run->ctl->loop, argv, lease_kill_us(run));
+	set_guard(run, lease_kill_us(run));
 	run->phase = LOCK_RUNNING;
 	if (r == 0)
 		return;
@@ -127,6 +141,8 @@ static void on_renewed(void *userdata, int result, const struct zkh_txn_reply *r
 	if (result == ZKH_OK) {
 		run->lease.now_us = time_boot_us();
 		lease_open(&run->lease, run->sent_us);
+		if (run->phase == LOCK_RUNNING)
+			set_guard(run, lease_kill_us(run));
 		if (run->phase == LOCK_PROVING &&
 		    time_boot_us() < run->lease.lease_end_us - stop_time_us(run))
 			start_command(run);
@@ -189,11 +205,10 @@ static int64_t due_us(const struct lock_run *run)
 static void drive(struct lock_run *run)
 {
 	int64_t now_us = time_boot_us();
-	int64_t share_us = stop_time_us(run) / KILL_SHARE;
 
 	/* First the lease, then the network. */
 	if (run->phase == LOCK_RUNNING && now_us >= run->lease.lease_end_us - stop_time_us(run)) {
-		int64_t left_us = run->lease.lease_end_us - now_us - share_us;
+		int64_t left_us = lease_kill_us(run) - now_us;
 
 		end(run, left_us > 0 ? left_us : 0, "ZooKeeper is out of reach");
 	}

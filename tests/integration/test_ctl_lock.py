@@ -1,16 +1,19 @@
 """primaryctl lock: beside kazoo, with signals, and when the lock or the connection is lost."""
 
+import os
 import signal
+import subprocess
 
 import pytest
 
-from ctl_shell import REFUSED, TIMED_OUT, Ctl, built
+from ctl_shell import REFUSED, TIMED_OUT, Ctl, built, environment
 from lab import process, zk
 from lab.wait import boottime_ns, wait_until
 
 pytestmark = pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
 
 SESSION_S = 3
+GUARD = 'primaryctl-grd'
 
 
 @pytest.fixture
@@ -175,21 +178,82 @@ def test_one_server_silent_is_survived(ensemble, root, conf, keys):
 
 
 def test_stopped_past_its_lease(ctl, zk_client, keys, tmp_path):
-    # Ctrl-Z, a suspended machine: first the lease, then the network.
-    child = ctl.start('lock', 'exclusive', '/lock', *shell(f'trap "" TERM; echo $$ > {tmp_path}/pid; echo in; while :; do sleep 0.05; done'))
+    # Its guard does not wait for it: the command is down before anybody else can have the lock.
+    stamp = tmp_path / 'stamp'
+    child = ctl.start('lock', 'exclusive', '/lock', *shell(
+        f'trap "" TERM; echo $$ > {tmp_path}/pid; echo in; '
+        f'while :; do cat /proc/uptime > {stamp}.new; mv {stamp}.new {stamp}; sleep 0.01; done'))
     assert child.stdout.readline() == 'in\n'
+    wait_until(stamp.exists, 5)
     child.send_signal(signal.SIGSTOP)
-    wait_until(lambda: locks(keys) == [], 4 * SESSION_S)
+    lock = zk_client.Lock(keys.path('lock'))
+    assert lock.acquire(timeout=4 * SESSION_S)
+    taken_s = boottime_ns() / 1e9
+    assert not alive(pid_in(tmp_path / 'pid'))
+    assert float(stamp.read_text().split()[0]) < taken_s
+    lock.release()
     child.send_signal(signal.SIGCONT)
     assert child.wait(10) == REFUSED
-    assert not alive(pid_in(tmp_path / 'pid'))
+    assert 'the lock was lost' in child.stderr.read()
 
 
-def test_killed(ctl, tmp_path):
-    child = ctl.start('lock', 'exclusive', '/lock', *shell(f'echo $$ > {tmp_path}/pid; echo in; while :; do sleep 0.05; done'))
+def name_of(pid):
+    with open(f'/proc/{pid}/comm', encoding='ascii') as file:
+        return file.read().strip()
+
+
+def guards_of(child):
+    with open(f'/proc/{child.pid}/task/{child.pid}/children', encoding='ascii') as file:
+        return [pid for pid in map(int, file.read().split()) if alive(pid) and name_of(pid) == GUARD]
+
+
+def start_with_a_child(ctl, tmp_path):
+    """A command that has started another one; both say who they are, and do not end by themselves."""
+    child = ctl.start('lock', 'exclusive', '/lock', *shell(
+        f'trap "" TERM HUP; sh -c \'trap "" TERM HUP; echo $$ > {tmp_path}/inner; while :; do sleep 0.05; done\' & '
+        f'echo $$ > {tmp_path}/pid; echo in; while :; do sleep 0.05; done'))
     assert child.stdout.readline() == 'in\n'
-    process.kill(child)
-    wait_until(lambda: not alive(pid_in(tmp_path / 'pid')), 5)
+    return child, [pid_in(tmp_path / 'pid'), pid_in(tmp_path / 'inner')]
+
+
+@pytest.mark.parametrize('stopped', [False, True])
+def test_killed(ctl, tmp_path, stopped):
+    child, pids = start_with_a_child(ctl, tmp_path)
+    [guard] = guards_of(child)
+    if stopped:
+        os.killpg(pids[0], signal.SIGSTOP)
+    os.kill(child.pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, [*pids, guard])), 5)
+
+
+def test_guard_killed(ctl, tmp_path):
+    # Another one takes its place.
+    child, pids = start_with_a_child(ctl, tmp_path)
+    [first] = guards_of(child)
+    os.kill(first, signal.SIGKILL)
+    [second] = wait_until(lambda: [pid for pid in guards_of(child) if pid != first], 5)
+    assert all(map(alive, pids))
+    os.kill(child.pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, [*pids, second])), 5)
+
+
+def test_guard_goes_along(ctl):
+    child = ctl.start('lock', 'exclusive', '/lock', *shell('echo in; sleep 0.3'))
+    assert child.stdout.readline() == 'in\n'
+    [guard] = guards_of(child)
+    # Signals that a terminal or a supervisor sends do not end it before its time.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        os.kill(guard, number)
+    assert child.wait(10) == 0
+    assert not alive(guard)
+
+
+def test_child_signals_ignored(ctl):
+    # As a careless supervisor hands it on.
+    ignore = ['sh', '-c', 'trap "" CHLD; exec "$@"', 'sh']
+    done = subprocess.run([*ignore, *ctl.argv('lock', 'exclusive', '/lock', *shell('exit 7'))], timeout=30,
+                          env=environment(), check=False)
+    assert done.returncode == 7
 
 
 def test_on_a_terminal(ctl, keys):
