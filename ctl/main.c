@@ -20,6 +20,9 @@ static int run(struct ctl *ctl)
 	if (code != CTL_DONE)
 		return code;
 	ctl_set_timeout(ctl, CONNECT_TIMEOUT_US);
+	/* There it is the lock's own: 0 is a try. */
+	if (ctl->options.verb->takes & TAKES_COMMAND)
+		ctl->deadline_us = ctl_now_us() + CONNECT_TIMEOUT_US;
 	code = ctl_connect(ctl);
 	return code == CTL_DONE ? ctl->options.verb->run(ctl) : code;
 }

@@ -91,6 +91,16 @@ def test_readers_share(ctl, zk_client, keys):
     ctl.run('lock', 'write', '/lock', '--timeout', '5s', '--', 'true')
 
 
+def test_a_try(ctl, zk_client, keys):
+    # The time to reach ZooKeeper is not part of it.
+    ctl.run('lock', 'exclusive', '/lock', '--timeout', '0', *shell('exit 5'), code=5)
+    with zk_client.Lock(keys.path('lock')):
+        for timeout in '0', '1ms':
+            done = ctl.run('lock', 'exclusive', '/lock', '--timeout', timeout, '--', 'true', code=TIMED_OUT)
+            assert 'others hold the lock' in done.stderr
+    ctl.run('lock', 'exclusive', '/other', '--timeout', '0', '--', 'true')
+
+
 def test_interrupted_while_waiting(ctl, zk_client, keys):
     with zk_client.Lock(keys.path('lock')):
         child = ctl.start('lock', 'exclusive', '/lock', '--', 'true')
