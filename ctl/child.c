@@ -24,14 +24,16 @@ static void give_terminal(pid_t group)
 	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
+/* What we handle, and what only we ignore. What we were started to ignore, the command ignores, too. */
 static void reset_signals(void)
 {
-	static const int numbers[] = { SIGHUP,	SIGINT,	 SIGQUIT, SIGTERM, SIGPIPE,
-				       SIGUSR1, SIGUSR2, SIGTTOU, SIGCHLD };
+	struct sigaction action;
 	sigset_t none;
 
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
-		signal(numbers[i], SIG_DFL);
+	for (int number = 1; number < _NSIG; number++)
+		if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			signal(number, SIG_DFL);
+	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -41,10 +41,20 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	ev_break(loop, EVBREAK_ONE);
 }
 
+bool ctl_signal_ignored(int number)
+{
+	struct sigaction action;
+
+	return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 static void watch_signal(struct ctl *ctl, ev_signal *watcher, int number)
 {
 	ev_signal_init(watcher, on_signal, number);
 	watcher->data = ctl;
+	/* nohup, and what a script puts into the background. */
+	if (ctl_signal_ignored(number))
+		return;
 	ev_signal_start(ctl->loop, watcher);
 	ev_unref(ctl->loop);
 }
@@ -65,6 +75,8 @@ bool ctl_open(struct ctl *ctl)
 
 static void stop_signal(struct ctl *ctl, ev_signal *watcher)
 {
+	if (!ev_is_active(watcher))
+		return;
 	ev_ref(ctl->loop);
 	ev_signal_stop(ctl->loop, watcher);
 }

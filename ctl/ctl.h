@@ -66,6 +66,9 @@ bool ctl_open(struct ctl *ctl);
 void ctl_close(
 	struct ctl *ctl); /* ends the session in order if it can in a moment; frees everything */
 
+/* Whether we were started to ignore it: then it stays so. */
+bool ctl_signal_ignored(int number);
+
 /* Starts a session, and waits for it. CTL_DONE, or what to end with, said. */
 int ctl_connect(struct ctl *ctl);
 /* The first half: CTL_DONE, or CTL_USAGE when the servers or the root are not valid. */

@@ -296,7 +296,8 @@ static void pass_signal(struct lock_run *run, ev_signal *watcher, int number)
 {
 	ev_signal_init(watcher, on_more_signals, number);
 	watcher->data = run;
-	ev_signal_start(run->ctl->loop, watcher);
+	if (!ctl_signal_ignored(number))
+		ev_signal_start(run->ctl->loop, watcher);
 }
 
 /* -- the verb -- */

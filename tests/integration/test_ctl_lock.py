@@ -120,6 +120,21 @@ def test_signals_are_passed_on(ctl, keys, number):
     assert locks(keys) == []
 
 
+@pytest.mark.parametrize('number', [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_ignored_signals_stay_ignored(ctl, number):
+    # nohup; and a script's background jobs do not hear Ctrl-C. Neither does what they start.
+    ignore = ['sh', '-c', f'trap "" {number.name[3:]}; exec "$@"', 'sh']
+    inner = f'echo in; read line; kill -{number.name[3:]} $$; echo out'
+    with subprocess.Popen([*ignore, *ctl.argv('lock', 'exclusive', '/lock', *shell(inner))], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, env=environment(), text=True) as child:
+        assert child.stdout.readline() == 'in\n'
+        child.send_signal(number)
+        child.stdin.write('go on\n')
+        child.stdin.flush()
+        assert child.stdout.readline() == 'out\n'
+        assert child.wait(10) == 0
+
+
 def test_what_it_leaves_is_killed(ctl, tmp_path):
     ctl.run('lock', 'exclusive', '/lock', *shell(f'sleep 1000 & echo $! > {tmp_path}/pid'), stdout=None)
     pid = pid_in(tmp_path / 'pid')
