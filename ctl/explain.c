@@ -50,9 +50,22 @@ static const char *const predicates[] = {
 };
 _Static_assert(sizeof(predicates) / sizeof(*predicates) == OBSTACLE_COUNT, "a predicate for each");
 
-/* What a predicate is read from. */
+/* into text[FACTS_TEXT_SIZE] */
+static const char *penalty_of(const struct node_facts *n, char *text)
+{
+	if (!n->detail.there)
+		return "not published: its log tells";
+	if (n->detail.penalty_until_ms <= wall_now_ms())
+		return "none";
+	if (!*n->detail.reason)
+		return "runs";
+	snprintf(text, FACTS_TEXT_SIZE, "runs: %.*s", FACTS_TEXT_SIZE - 8, n->detail.reason);
+	return text;
+}
+
+/* What a predicate is read from; perhaps in text[FACTS_TEXT_SIZE]. */
 static const char *value_of(const struct facts *facts, const struct node_facts *n, unsigned bit,
-			    int64_t *ret_since_ms)
+			    int64_t *ret_since_ms, char *text)
 {
 	static const int keys[] = {
 		[OBSTACLE_BIT_CLIENT] = NODE_KEY_MODE,
@@ -81,9 +94,7 @@ static const char *value_of(const struct facts *facts, const struct node_facts *
 		*ret_since_ms = facts->maintenance_since_ms;
 		return facts->maintenance ? "on" : "off";
 	case OBSTACLE_BIT_PENALTY:
-		if (!n->detail.there)
-			return "not published: its log tells";
-		return n->detail.penalty_until_ms > wall_now_ms() ? "runs" : "none";
+		return penalty_of(n, text);
 	default:
 		return *n->router ? n->router : "missing";
 	}
@@ -107,7 +118,7 @@ static void add_predicates(struct table *t, const struct facts *facts, const str
 			    holds				    ? TABLE_GOOD
 			    : bit == OBSTACLE_BIT_BUSY && n->acting ? TABLE_PLAIN
 								    : TABLE_BAD);
-		table_put(t, VALUE, value_of(facts, n, bit, &since_ms));
+		table_put(t, VALUE, value_of(facts, n, bit, &since_ms, text));
 		if (since_ms) {
 			table_put(t, SINCE, wall_local(since_ms, time));
 			table_put(t, SINCE_UTC, wall_utc(since_ms, time));
@@ -150,6 +161,15 @@ static void add_verdict(struct table *t, const struct facts *facts, const struct
 	table_put(t, E_VERDICT, text);
 }
 
+static const char *in_order(const struct facts *facts)
+{
+	if (!strcmp(facts->named, facts->acting))
+		return "it is named, has the post, and its work runs";
+	return *facts->named
+		       ? "it has the post, and its work runs; another node is named, and will follow"
+		       : "it has the post, and its work runs; nobody is named";
+}
+
 static int explain(struct ctl *ctl, const struct facts *facts, const struct node_facts *only)
 {
 	struct table *tables[] = { table_create("cluster", cluster_columns, 2, true),
@@ -162,7 +182,7 @@ static int explain(struct ctl *ctl, const struct facts *facts, const struct node
 	facts_trouble(facts, text, sizeof(text));
 	table_row(tables[0]);
 	table_put(tables[0], 0, *facts->acting ? facts->acting : NAME_NONE);
-	table_put(tables[0], 1, *text ? text : "it is named, has the post, and its work runs");
+	table_put(tables[0], 1, *text ? text : in_order(facts));
 	for (size_t i = 0; i < facts->node_count; i++) {
 		if (only && only != &facts->nodes[i])
 			continue;

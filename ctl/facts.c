@@ -141,6 +141,7 @@ static void gather_key(const struct cluster *cluster, struct facts *facts)
 	facts->key_version = slot->stat.version;
 	facts->key_mzxid = slot->stat.mzxid;
 	facts->key_mtime_ms = slot->stat.mtime_ms;
+	facts->contenders = slot->stat.children;
 	if (slot->data && value_name(slot->data, slot->length, facts->named))
 		return;
 	if (slot->data && value_text(slot->data, slot->length, text, sizeof(text)) &&
@@ -322,6 +323,16 @@ void facts_trouble(const struct facts *facts, char *text, size_t size)
 		    *primary->health ? primary->health : "unknown");
 }
 
+static void waiting_for_lock(const struct facts *facts, char *text, size_t size)
+{
+	if (facts->contenders)
+		say(text, size,
+		    "the lock, to claim the role (%d hold it or wait: primaryctl key list %s)",
+		    facts->contenders, PATH_PRIMARY);
+	else
+		say(text, size, "the lock, to claim the role");
+}
+
 void facts_waiting(const struct facts *facts, const struct node_facts *n, char *text, size_t size)
 {
 	uint32_t bits = n->obstacles & ~(uint32_t)OBSTACLE_BUSY;
@@ -336,6 +347,8 @@ void facts_waiting(const struct facts *facts, const struct node_facts *n, char *
 		say(text, size, "its work to start");
 	else if (!strcmp(n->router, "relinquish"))
 		say(text, size, "its work to stop");
+	else if (!n->acting && !strcmp(n->router, "primary"))
+		say(text, size, "its work to stop: the post is gone");
 	else if (n->acting && *facts->named && !n->named)
 		say(text, size, "the transition delay, before it stops");
 	else if (n->acting && !n->named)
@@ -351,6 +364,6 @@ void facts_waiting(const struct facts *facts, const struct node_facts *n, char *
 		say(text, size, "the end of its penalty");
 	else if (facts_vacant(facts) && bits == OBSTACLE_MAINTENANCE)
 		say(text, size, "the end of maintenance");
-	else if (facts_vacant(facts) && !bits)
-		say(text, size, "the lock, to claim the role");
+	else if (facts_vacant(facts) && !n->obstacles)
+		waiting_for_lock(facts, text, size);
 }

@@ -39,6 +39,7 @@ struct facts {
 	char named[NAME_SIZE]; /* the desired primary; "": none */
 	int32_t key_version;
 	int64_t key_mzxid, key_mtime_ms;
+	int32_t contenders;	    /* children of the key: nodes of the contention lock, or junk */
 	bool post_there, post_junk; /* junk: persistent, or not NAME EPOCH */
 	char acting[NAME_SIZE];	    /* "": nobody, or junk */
 	int64_t epoch, post_since_ms;
