@@ -3,6 +3,8 @@
 
 /* `primaryctl check`: what each part looks at, and how a finding is told. */
 
+#include <sys/types.h>
+
 #include "ctl.h"
 
 enum check_level { CHECK_OK, CHECK_NOTE, CHECK_WARNING, CHECK_ERROR };
@@ -20,8 +22,23 @@ void check_say(struct check *check, enum check_level level, const char *subject,
 /* Each server by itself: whether it answers, in what mode, how fast. */
 void check_servers(struct check *check);
 
-/* This machine: clock source, unit, polkit rule. */
+/* This machine: clock source, unit, permission. */
 void check_host(struct check *check);
 
-/* What systemd says of a unit: into text[size], "loaded" when all is well. False: systemd cannot be asked. */
-bool check_unit_state(const char *unit, char *text, size_t size);
+/* What systemd says of a unit. */
+struct check_unit {
+	char state[64];	 /* "loaded" when all is well */
+	char guard[256]; /* what it is bound to; "": not to a guard */
+};
+
+/* False: systemd cannot be asked. */
+bool check_unit_look(const char *name, struct check_unit *ret_unit);
+
+/*
+ * Whether polkit lets a process of that user do that ("start", "stop", ...) to the unit: 1 or 0, or -errno when polkit cannot
+ * be asked. It answers to root alone.
+ */
+int check_unit_allowed(pid_t pid, uid_t uid, const char *unit, const char *verb);
+
+/* Whether the daemon's user may do what it has to do to the unit and to its guard ("": none). */
+void check_permission(struct check *check, const char *unit, const char *guard);

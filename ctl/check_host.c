@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
 
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "bus.h"
 
 #define CLOCK_SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
-#define SERVICE_USER "primaryd"
-#define RULE "50-primaryd.rules"
 
 static void check_clock(struct check *check)
 {
@@ -37,43 +35,29 @@ static void check_clock(struct check *check)
 	check_say(check, CHECK_OK, "clock", "", "the clock source is %s", name);
 }
 
-static void check_unit(struct check *check, const char *unit)
+static void check_unit(struct check *check, const char *name)
 {
-	char state[64];
+	struct check_unit unit = { 0 };
 
-	if (!check_unit_state(unit, state, sizeof(state)))
+	if (!check_unit_look(name, &unit))
 		check_say(check, CHECK_ERROR, "unit",
 			  "run this where primaryd is to run, under systemd",
-			  "takeover.unit is %s, and systemd cannot be asked about it", unit);
-	else if (strcmp(state, "loaded") != 0)
+			  "takeover.unit is %s, and systemd cannot be asked about it", name);
+	else if (strcmp(unit.state, "loaded") != 0)
 		check_say(
 			check, CHECK_ERROR, "unit",
 			"install it, or set takeover.unit to one that is there; systemctl daemon-reload",
-			"takeover.unit %s: systemd says %s", unit, state);
+			"takeover.unit %s: systemd says %s", name, unit.state);
+	else if (!*unit.guard)
+		check_say(check, CHECK_ERROR, "unit",
+			  "add BindsTo=" BUS_GUARD_PREFIX ".service and After=" BUS_GUARD_PREFIX
+			  ".service to it",
+			  "takeover.unit %s is not bound to a guard: primaryd will not start it",
+			  name);
 	else
-		check_say(check, CHECK_OK, "unit", "", "takeover.unit %s is loaded", unit);
-}
-
-static void check_polkit(struct check *check)
-{
-	static const char *const places[] = { "/etc/polkit-1/rules.d/" RULE,
-					      "/usr/share/polkit-1/rules.d/" RULE,
-					      "/usr/local/share/polkit-1/rules.d/" RULE };
-
-	if (!getpwnam(SERVICE_USER)) {
-		check_say(check, CHECK_NOTE, "polkit", "",
-			  "no user %s: run as root, primaryd needs no permission for its units",
-			  SERVICE_USER);
-		return;
-	}
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		if (access(places[i], F_OK) != 0)
-			continue;
-		check_say(check, CHECK_OK, "polkit", "", "%s is there", places[i]);
-		return;
-	}
-	check_say(check, CHECK_ERROR, "polkit", "install " RULE " into /etc/polkit-1/rules.d",
-		  "no rule lets the user %s start and stop units", SERVICE_USER);
+		check_say(check, CHECK_OK, "unit", "",
+			  "takeover.unit %s is loaded, and bound to %s", name, unit.guard);
+	check_permission(check, name, unit.guard);
 }
 
 void check_host(struct check *check)
@@ -85,7 +69,6 @@ void check_host(struct check *check)
 		return;
 	if (*config->takeover.unit) {
 		check_unit(check, config->takeover.unit);
-		check_polkit(check);
 	} else if (!config->takeover.command.argv) {
 		check_say(check, CHECK_WARNING, "work", "set takeover.unit or takeover.command",
 			  "neither a unit nor a command is configured: a primary does nothing");

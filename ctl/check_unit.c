@@ -3,34 +3,89 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <systemd/sd-bus.h>
 
-#define MANAGER                                                                                    \
-	"org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
+#include "bus.h"
+
+#define SYSTEMD "org.freedesktop.systemd1"
+#define UNIT SYSTEMD ".Unit"
+#define POLKIT "org.freedesktop.PolicyKit1"
+#define MANAGE_UNITS SYSTEMD ".manage-units"
 #define PATIENCE_US (2 * DURATION_S)
 
-bool check_unit_state(const char *unit, char *text, size_t size)
+static int open_bus(sd_bus **ret_bus)
 {
+	int r = sd_bus_open_system(ret_bus);
+
+	if (r >= 0)
+		(void)sd_bus_set_method_call_timeout(*ret_bus, PATIENCE_US);
+	return r;
+}
+
+/* As the daemon finds it: among what the unit is bound to. */
+static int read_guard(sd_bus *bus, const char *path, struct check_unit *unit)
+{
+	char **bound = NULL;
+	int r = sd_bus_get_property_strv(bus, SYSTEMD, path, UNIT, "BindsTo", NULL, &bound);
+
+	for (size_t i = 0; r >= 0 && bound && bound[i]; i++) {
+		if (!strncmp(bound[i], BUS_GUARD_PREFIX, strlen(BUS_GUARD_PREFIX)))
+			snprintf(unit->guard, sizeof(unit->guard), "%s", bound[i]);
+		free(bound[i]);
+	}
+	free(bound);
+	return r;
+}
+
+bool check_unit_look(const char *name, struct check_unit *ret_unit)
+{
+	struct check_unit unit = { 0 };
 	sd_bus_message *reply = NULL;
 	sd_bus *bus = NULL;
 	const char *path = NULL;
 	char *state = NULL;
-	int r = sd_bus_open_system(&bus);
+	int r = open_bus(&bus);
 
 	if (r >= 0)
-		(void)sd_bus_set_method_call_timeout(bus, PATIENCE_US);
-	if (r >= 0)
-		r = sd_bus_call_method(bus, MANAGER, "LoadUnit", NULL, &reply, "s", unit);
+		r = sd_bus_call_method(bus, SYSTEMD, "/org/freedesktop/systemd1",
+				       SYSTEMD ".Manager", "LoadUnit", NULL, &reply, "s", name);
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "o", &path);
 	if (r >= 0)
-		r = sd_bus_get_property_string(bus, "org.freedesktop.systemd1", path,
-					       "org.freedesktop.systemd1.Unit", "LoadState", NULL,
-					       &state);
+		r = sd_bus_get_property_string(bus, SYSTEMD, path, UNIT, "LoadState", NULL, &state);
 	if (r >= 0)
-		snprintf(text, size, "%s", state);
+		r = read_guard(bus, path, &unit);
+	if (r >= 0) {
+		snprintf(unit.state, sizeof(unit.state), "%s", state);
+		*ret_unit = unit;
+	}
 	free(state);
 	sd_bus_message_unref(reply);
 	sd_bus_flush_close_unref(bus);
 	return r >= 0;
+}
+
+int check_unit_allowed(pid_t pid, uid_t uid, const char *unit, const char *verb)
+{
+	sd_bus_message *reply = NULL;
+	sd_bus *bus = NULL;
+	int allowed = 0, challenge = 0;
+	int r = open_bus(&bus);
+
+	/* As systemd asks it, but for the subject: that is a connection there. */
+	if (r >= 0)
+		r = sd_bus_call_method(bus, POLKIT, "/org/freedesktop/PolicyKit1/Authority",
+				       POLKIT ".Authority", "CheckAuthorization", NULL, &reply,
+				       "(sa{sv})sa{ss}us", "unix-process", 3, "pid", "u",
+				       (uint32_t)pid, "start-time", "t", UINT64_C(0), "uid", "i",
+				       (int32_t)uid, MANAGE_UNITS, 2, "unit", unit, "verb", verb,
+				       UINT32_C(0), "");
+	if (r >= 0)
+		r = sd_bus_message_enter_container(reply, 'r', "bba{ss}");
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "bb", &allowed, &challenge);
+	sd_bus_message_unref(reply);
+	sd_bus_flush_close_unref(bus);
+	return r < 0 ? r : allowed != 0;
 }

@@ -1,5 +1,6 @@
 """What operators do, and what happens to them: on booted systems, with the address watched each millisecond."""
 
+import json
 import os
 import socket
 import subprocess
@@ -38,6 +39,29 @@ def test_boot(site):
         assert show['ActiveState'] == 'active' and show['NRestarts'] == '0', show
         assert ('Primary, epoch' if one is holder else f'Secondary: {holder.name} is primary') in show['StatusText']
     assert not site.holders.overlaps()
+
+
+def test_check(site):
+    """primaryctl asks polkit what the daemon's user may do, with the rule of the package and without."""
+    one = site.machines[0]
+
+    def findings(code=None):
+        done = one.run('primaryctl', '--json', 'check', check=False)
+        assert code in (None, done.returncode), done.stdout + done.stderr
+        return {row['subject']: (row['result'], row['finding']) for row in json.loads(done.stdout)['findings']}
+    found = findings(0)
+    assert found['unit'] == ('ok', 'takeover.unit primary.target is loaded, and bound to primaryd-guard.service')
+    assert found['polkit'][0] == 'ok' and 'restart and stop primaryd-guard.service' in found['polkit'][1], found
+    rule = '/usr/share/polkit-1/rules.d/50-primaryd.rules'
+    one.run('mv', rule, '/root/rule')
+    try:
+        # polkitd sees the change by itself, but not at once.
+        wait_until(lambda: findings()['polkit'][0] == 'error', 20, 'polkit has forgotten the rule', 0.5)
+        findings(1)
+    finally:
+        one.run('mv', '/root/rule', rule)
+        one.run('systemctl', 'restart', 'polkit')
+    wait_until(lambda: findings()['polkit'][0] == 'ok', 20, 'polkit knows the rule again', 0.5)
 
 
 def test_switchover(site):
