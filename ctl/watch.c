@@ -29,7 +29,7 @@ struct watch {
 	char log[LOG_LINES][LINE_SIZE];
 	size_t logged; /* ever; the newest is log[(logged - 1) % LOG_LINES] */
 	ev_io keys;
-	ev_signal resized;
+	ev_signal resized, suspended;
 	ev_timer clock; /* ages go on */
 	ev_prepare draw;
 };
@@ -190,6 +190,22 @@ static void on_resized(struct ev_loop *loop, ev_signal *signal, int events)
 	w->dirty = true;
 }
 
+/* Ctrl-Z: the shell gets its screen and its modes; fg brings the picture back. */
+static void on_suspended(struct ev_loop *loop, ev_signal *signal, int events)
+{
+	struct watch *w = signal->data;
+
+	(void)events;
+	screen_close();
+	/* Not handled any more: then it stops us here, or, where nobody could wake us, it does nothing. */
+	ev_signal_stop(loop, signal);
+	raise(SIGTSTP);
+	ev_signal_start(loop, signal);
+	if (!screen_open())
+		finish(w, CTL_REFUSED);
+	w->dirty = true;
+}
+
 static void on_clock(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct watch *w = timer->data;
@@ -206,13 +222,15 @@ static void start(struct watch *w)
 	ev_prepare_init(&w->draw, on_draw);
 	ev_io_init(&w->keys, on_key, STDIN_FILENO, EV_READ);
 	ev_signal_init(&w->resized, on_resized, SIGWINCH);
+	ev_signal_init(&w->suspended, on_suspended, SIGTSTP);
 	ev_timer_init(&w->clock, on_clock, 1., 1.);
-	w->draw.data = w->keys.data = w->resized.data = w->clock.data = w;
+	w->draw.data = w->keys.data = w->resized.data = w->suspended.data = w->clock.data = w;
 	ev_prepare_start(loop, &w->draw);
 	if (!w->on_screen)
 		return;
 	ev_io_start(loop, &w->keys);
 	ev_signal_start(loop, &w->resized);
+	ev_signal_start(loop, &w->suspended);
 	ev_timer_start(loop, &w->clock);
 }
 
@@ -223,6 +241,7 @@ static void stop(struct watch *w)
 	ev_prepare_stop(loop, &w->draw);
 	ev_io_stop(loop, &w->keys);
 	ev_signal_stop(loop, &w->resized);
+	ev_signal_stop(loop, &w->suspended);
 	ev_timer_stop(loop, &w->clock);
 	screen_close();
 	cluster_close(&w->cluster);

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import termios
 
 import pytest
 
-from ctl_shell import DONE, REFUSED, Ctl, built
+from ctl_shell import DONE, REFUSED, Ctl, Terminal, built, environment
 from lab import zk
 from lab.node import TOP
 from lab.steps import QUICK, others, settle
@@ -65,6 +66,40 @@ def test_watch_interrupted(pair, ctl, how):
             os.kill(terminal.pid, signal.SIGTERM)
         assert terminal.end() == -(signal.SIGINT if how == 'keys' else signal.SIGTERM)
         assert LEAVE in terminal.text and terminal.modes() & termios.ICANON
+
+
+def test_watch_suspended(pair, ctl):
+    # By a shell with job control: it has its screen and its modes meanwhile, and gets the picture back with fg.
+    nodes, primary = pair
+    shell = ['bash', '--norc', '--noprofile', '-i']
+    with Terminal(shell, 24, 100, environment(PS1='ready> ')) as terminal:
+        terminal.wait('ready> ')
+        terminal.send(shlex.join(ctl.argv('watch')) + '\n')
+        terminal.wait(rf'primary +{primary}')
+        mark = terminal.mark()
+        terminal.send('\x1a')
+        terminal.wait('Stopped', mark)
+        assert LEAVE in terminal.text[mark:]
+        mark = terminal.mark()
+        terminal.send('fg\n')
+        terminal.wait(rf'primary +{primary}', mark)
+        assert ENTER in terminal.text[mark:]
+        mark = terminal.mark()
+        terminal.send('q')
+        terminal.wait('ready> ', mark)
+        terminal.send('exit $?\n')
+        assert terminal.end() == DONE
+
+
+def test_watch_suspended_without_a_shell(pair, ctl):
+    # Nobody could wake it.
+    with ctl.terminal('watch') as terminal:
+        terminal.wait('NODE')
+        mark = terminal.mark()
+        terminal.send('\x1a')
+        terminal.wait('NODE', mark)
+        terminal.send('q')
+        assert terminal.end() == DONE
 
 
 def test_watch_hung_up(pair, ctl):
