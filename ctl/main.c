@@ -2,9 +2,11 @@
 
 /* primaryctl: see, move and understand. */
 
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "ctl.h"
 
@@ -27,11 +29,20 @@ static int run(struct ctl *ctl)
 	return code == CTL_DONE ? ctl->options.verb->run(ctl) : code;
 }
 
+/* A closed one's number would be a connection's, and what is said would go there. They go on failing, each in its way. */
+static void fill_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY);
+}
+
 int main(int argc, char *argv[])
 {
 	static struct ctl ctl;
 	int code;
 
+	fill_standard_streams();
 	/* A closed stdout is an error like others. */
 	signal(SIGPIPE, SIG_IGN);
 	setlocale(LC_CTYPE, "");

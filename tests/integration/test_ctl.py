@@ -2,10 +2,11 @@
 
 import os
 import signal
+import subprocess
 
 import pytest
 
-from ctl_shell import DONE, REFUSED, TIMED_OUT, UNREACHABLE, USAGE, Ctl, built
+from ctl_shell import DONE, REFUSED, TIMED_OUT, UNREACHABLE, USAGE, Ctl, built, environment
 from lab import view, zk
 from lab.ports import free_port
 from lab.steps import QUICK, Tally, by_name, history, others, primary_key, settle, wait_members
@@ -421,6 +422,22 @@ def test_output_closed_or_full(ensemble, root, ctl):
     with open('/dev/full', 'w', encoding='ascii') as full:
         for command in (['explain'], ['check'], ['--help']):
             assert 'cannot write' in ctl.run(*command, code=REFUSED, stdout=full).stderr
+
+
+def test_streams_closed_at_the_start(ctl):
+    # Their numbers do not become those of connections, to which would be written then.
+    def run(*args, closed):
+        script = f'exec "$@" {closed}'
+        return subprocess.run(['sh', '-c', script, 'sh', *ctl.argv(*args)], capture_output=True, text=True, timeout=60,
+                              env=environment(), check=False)
+    done = run('key', 'set', '/a=1', closed='<&- >&- 2>&-')
+    assert done.returncode == DONE
+    for closed in '>&-', '<&- >&-':
+        done = run('key', 'get', '/a', closed=closed)
+        assert done.returncode == REFUSED and 'cannot write: Bad file descriptor' in done.stderr
+    assert run('key', 'get', '/a', closed='<&- 2>&-').stdout == '1'
+    done = run('lock', 'exclusive', '/lock', '--', 'readlink', '/proc/self/fd/0', closed='<&-')
+    assert done.returncode == DONE and done.stdout == '/dev/null\n'
 
 
 def test_connection_lost_on_the_way(cluster, keys, oracle, ensemble, root):
