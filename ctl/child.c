@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define TERMINAL STDIN_FILENO
+#define TERMINAL_S 0.2 /* between two looks */
 
 /* Gives the terminal to a group; from the background, too. */
 static void give_terminal(pid_t group)
@@ -66,6 +67,7 @@ static int end(struct child *child)
 	if (child->pid) {
 		ev_io_stop(child->loop, &child->io);
 		ev_signal_stop(child->loop, &child->changed);
+		ev_timer_stop(child->loop, &child->terminal);
 		/* Before it is reaped its number belongs to nobody else. */
 		kill(-child->pid, SIGKILL);
 		child->page->group = 0;
@@ -120,16 +122,33 @@ static void watch_guard(struct child *child)
 	ev_io_start(child->loop, &child->guard_io);
 }
 
+/* A shell's fg gives the terminal to our group, and tells nobody. */
+static void on_terminal(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct child *child = timer->data;
+
+	(void)events;
+	if (tcgetpgrp(TERMINAL) != getpgrp())
+		return;
+	ev_timer_stop(loop, timer);
+	child->has_terminal = true;
+	give_terminal(child->pid);
+	kill(-child->pid, SIGCONT);
+}
+
 static void on_changed(struct ev_loop *loop, ev_signal *changed, int events)
 {
 	struct child *child = changed->data;
 	siginfo_t info = { 0 };
 
-	(void)loop;
 	(void)events;
-	if (waitid(P_PID, (id_t)child->pid, &info, WSTOPPED | WNOHANG) == 0 &&
-	    info.si_pid == child->pid && info.si_status == SIGTSTP)
+	if (waitid(P_PID, (id_t)child->pid, &info, WSTOPPED | WNOHANG) != 0 ||
+	    info.si_pid != child->pid)
+		return;
+	if (info.si_status == SIGTSTP)
 		kill(-child->pid, SIGCONT);
+	else if (info.si_status == SIGTTIN || info.si_status == SIGTTOU)
+		ev_timer_start(loop, &child->terminal);
 }
 
 /* What the new process says before it is the command: an errno, or nothing. */
@@ -180,7 +199,8 @@ int child_start(struct child *child, struct ev_loop *loop, char *const argv[], i
 	child->has_terminal = isatty(TERMINAL) && tcgetpgrp(TERMINAL) == getpgrp();
 	ev_io_init(&child->io, on_readable, -1, EV_READ);
 	ev_signal_init(&child->changed, on_changed, SIGCHLD);
-	child->io.data = child->changed.data = child;
+	ev_timer_init(&child->terminal, on_terminal, TERMINAL_S, TERMINAL_S);
+	child->io.data = child->changed.data = child->terminal.data = child;
 	/* Inherited as ignored it would let no child be waited for. */
 	signal(SIGCHLD, SIG_DFL);
 	child->page = child_guard_map();

@@ -19,6 +19,7 @@ struct child {
 	int pidfd;
 	ev_io io;
 	ev_signal changed; /* it stopped, perhaps */
+	ev_timer terminal; /* it stopped for want of the terminal: whether we have it by now */
 	struct child_guard guard;
 	struct child_guard_page *page;
 	ev_io guard_io;

@@ -1,12 +1,13 @@
 """primaryctl lock: beside kazoo, with signals, and when the lock or the connection is lost."""
 
 import os
+import shlex
 import signal
 import subprocess
 
 import pytest
 
-from ctl_shell import REFUSED, TIMED_OUT, Ctl, built, environment
+from ctl_shell import REFUSED, TIMED_OUT, Ctl, Terminal, built, environment
 from lab import process, zk
 from lab.wait import boottime_ns, wait_until
 
@@ -293,6 +294,23 @@ def test_on_a_terminal(ctl, keys):
         terminal.send('\x03')
         assert terminal.end() == 5
         assert 'trapped' in terminal.plain()
+    assert locks(keys) == []
+
+
+def test_from_the_background(ctl, keys):
+    # It stops when it reads from the terminal; with fg it gets that.
+    with Terminal(['bash', '--norc', '--noprofile', '-i'], 24, 100, environment(PS1='ready> ')) as terminal:
+        terminal.wait('ready> ')
+        command = shlex.join(map(str, ctl.argv('lock', 'exclusive', '/lock', *shell('echo begun; read line; echo got:$line'))))
+        terminal.send(f'{command} &\n')
+        terminal.wait('(> |\n)begun')
+        mark = terminal.mark()
+        terminal.send('fg\n')
+        terminal.wait('primaryctl.* lock', mark)
+        terminal.send('hello\n')
+        terminal.wait('got:hello')
+        terminal.send('exit $?\n')
+        assert terminal.end() == 0
     assert locks(keys) == []
 
 
