@@ -14,6 +14,8 @@
 
 #define ASK "srvr"
 #define ANSWER_MAX 4096
+#define MODE "Mode: "
+#define MODE_LETTERS "abcdefghijklmnopqrstuvwxyz-"
 
 struct probe {
 	struct probes *all;
@@ -150,7 +152,7 @@ static void resolve(struct probes *all)
 
 static void tell(struct check *check, const struct probe *probe)
 {
-	const char *mode = strstr(probe->answer, "Mode: ");
+	const char *mode = strstr(probe->answer, MODE);
 	char took[WALL_TEXT_SIZE];
 
 	if (!probe->over || probe->error) {
@@ -160,11 +162,14 @@ static void tell(struct check *check, const struct probe *probe)
 			  probe->over ? strerror(probe->error) : "no answer in time");
 		return;
 	}
+	/* What answers there may be anything. */
+	if (mode && !strspn(mode += strlen(MODE), MODE_LETTERS))
+		mode = NULL;
 	snprintf(took, sizeof(took), "%.1f ms",
 		 (double)(probe->connected_us - probe->started_us) / 1000.);
 	if (mode)
 		check_say(check, CHECK_OK, "server", "", "%s: %.*s, connected in %s",
-			  probe->address, (int)strcspn(mode + 6, "\n"), mode + 6, took);
+			  probe->address, (int)strspn(mode, MODE_LETTERS), mode, took);
 	else if (strstr(probe->answer, "whitelist"))
 		check_say(check, CHECK_NOTE, "server",
 			  "4lw.commands.whitelist=srvr in its configuration lets it tell",

@@ -1,8 +1,11 @@
 """primaryctl: see, move and explain, as an operator does it."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -410,6 +413,24 @@ def test_credentials(ensemble, root, tmp_path):
     client.delete(root, recursive=True)
     client.stop()
     client.close()
+
+
+@pytest.mark.parametrize('mode', [b'\x1b[31m\xff', b'leader\x1b[31m\xff', b'', b'\0'])
+def test_check_of_a_strange_server(mode):
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4)
+                connection.sendall(b'Mode: ' + mode + b'\n')
+        thread = threading.Thread(target=answer)
+        thread.start()
+        ctl = Ctl(f'127.0.0.1:{server.getsockname()[1]}', '/x', '--timeout', '500ms')
+        done = ctl.run('--json', 'check', code=UNREACHABLE, text=False)
+        thread.join()
+    [finding] = [row for row in json.loads(done.stdout)['findings'] if row['subject'] == 'server']
+    assert '\x1b' not in finding['finding']
+    assert finding['result'] == ('ok' if mode.startswith(b'leader') else 'error')
 
 
 def test_output_closed_or_full(ensemble, root, ctl):
