@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "timer.h"
+
 /* Telling the ensemble goodbye: when it takes longer, the session is left to expire. */
 #define FAREWELL_MS 1000
 
@@ -200,7 +202,7 @@ int ctl_session_start(struct ctl *ctl)
 	};
 	int r;
 
-	ctl->started_us = ctl_now_us();
+	ctl->started_us = time_boot_us();
 	r = zkh_session_create(ctl->loop, &config, &ctl->session);
 	if (r == 0)
 		return CTL_DONE;

@@ -44,7 +44,7 @@ struct ctl {
 	ev_timer timer;
 	int signal_seen; /* 0: none */
 	struct zkh_session *session;
-	int64_t started_us; /* CLOCK_MONOTONIC: just before the session was asked for */
+	int64_t started_us; /* time_boot_us(): just before the session was asked for */
 	bool connected_once, auth_refused;
 	char trouble[320];   /* the last thing that went wrong with the connection */
 	int64_t deadline_us; /* CLOCK_MONOTONIC; 0: none */

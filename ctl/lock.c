@@ -400,7 +400,7 @@ int verb_lock(struct ctl *ctl)
 	run.ctl = ctl;
 	run.lease.session_us = zkh_session_timeout_ms(ctl->session) * INT64_C(1000);
 	/* The session began after that: then its leader knew of it. */
-	run.lease.down_us = time_boot_us() - (ctl_now_us() - ctl->started_us);
+	run.lease.down_us = ctl->started_us;
 	lease_attached(&run.lease);
 	if (timer_init(&run.timer, ctl->loop, EV_MAXPRI, on_timer, &run) < 0) {
 		ctl_error("no timer: %s", strerror(errno));
