@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "timer.h"
+#include "zkh_resolve.h"
 
 /* Telling the ensemble goodbye: when it takes longer, the session is left to expire. */
 #define FAREWELL_MS 1000
@@ -247,6 +248,19 @@ void ctl_error(const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
+static void say_unreachable(const struct ctl *ctl)
+{
+	const char *servers = ctl->config.zookeeper.servers, *trouble = ctl->trouble;
+	struct zkh_addresses numeric;
+
+	if (!*trouble && zkh_resolve_numeric(servers, &numeric) == 0)
+		zkh_addresses_finish(&numeric);
+	else if (!*trouble)
+		trouble = "no answer, or the look-up of names takes longer than that";
+	ctl_error("ZooKeeper is out of reach at %s%s%s (see --servers, or `primaryctl check`)",
+		  servers, *trouble ? ": " : "", trouble);
+}
+
 int ctl_explain_wait(struct ctl *ctl, int code, const char *doing)
 {
 	switch (code) {
@@ -255,10 +269,7 @@ int ctl_explain_wait(struct ctl *ctl, int code, const char *doing)
 			ctl_error("ZooKeeper refused the credential of %s: %s (see --auth-file)",
 				  ctl->config.zookeeper.auth_file, ctl->trouble);
 		else
-			ctl_error(
-				"ZooKeeper is out of reach at %s%s%s (see --servers, or `primaryctl check`)",
-				ctl->config.zookeeper.servers, *ctl->trouble ? ": " : "",
-				ctl->trouble);
+			say_unreachable(ctl);
 		break;
 	case CTL_TIMED_OUT:
 		if (!zkh_session_connected(ctl->session)) {

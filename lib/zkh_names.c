@@ -7,6 +7,7 @@
  * odd number of entries leads it through all of them. So one is repeated when the number is even.
  */
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,9 @@ static void names_on_resolved(void *userdata, struct zkh_addresses *addresses, c
 	zkh_session_enter(session);
 	session->resolved_ms = now_ms;
 	session->resolve_at_ms = now_ms + zkh_session_pause_ms(session, RESOLVE_PAUSE_MS);
+	/* A name that cannot be looked up now has the addresses that it had, as far as anybody knows. */
+	if (problem[0] != '\0' && zkh_addresses_merge(addresses, &session->addresses) < 0)
+		problem = strerror(ENOMEM);
 	if (addresses->count > 0 && !zkh_addresses_equal(addresses, &session->addresses)) {
 		zkh_addresses_finish(&session->addresses);
 		session->addresses = *addresses;

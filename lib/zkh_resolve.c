@@ -19,6 +19,7 @@
 
 /* How long a stop waits for a killed child, so that no zombie stays. */
 #define REAP_MS 50
+#define RESOLVE_MORE 2 /* times the time for it, when nothing at all was found in that */
 
 int zkh_server_next(const char **list, struct zkh_server *ret_server)
 {
@@ -112,6 +113,15 @@ static int addresses_add(struct zkh_addresses *addresses, const char *text)
 	return 0;
 }
 
+int zkh_addresses_merge(struct zkh_addresses *to, const struct zkh_addresses *from)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < from->count && r == 0; i++)
+		r = addresses_add(to, from->text[i]);
+	return r;
+}
+
 static bool address_print(const struct addrinfo *info, char *text, size_t size)
 {
 	char host[NI_MAXHOST], port[NI_MAXSERV];
@@ -179,26 +189,48 @@ static void child_say(int output, char kind, const char *text)
 		_exit(1);
 }
 
+static void child_look_up(int output, const struct zkh_server *server)
+{
+	struct addrinfo *list;
+	char text[NI_MAXHOST + 128];
+	int r = server_lookup(server, 0, &list);
+
+	if (r != 0) {
+		snprintf(text, sizeof(text), "%s: %s", server->host,
+			 r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
+		child_say(output, '!', text);
+		return;
+	}
+	for (const struct addrinfo *info = list; info != NULL; info = info->ai_next)
+		if (address_print(info, text, sizeof(text)))
+			child_say(output, '=', text);
+	freeaddrinfo(list);
+}
+
+/* Each in a process of its own: a name whose look-up hangs keeps no other one up. */
 static void child_resolve(int output, const char *servers)
 {
 	struct zkh_server server;
 	struct addrinfo *list;
-	char text[NI_MAXHOST + 128];
-	int r;
+	pid_t self = getpid();
 
 	while (zkh_server_next(&servers, &server) == 0) {
-		r = server_lookup(&server, 0, &list);
-		if (r != 0) {
-			snprintf(text, sizeof(text), "%s: %s", server.host,
-				 r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
-			child_say(output, '!', text);
+		bool numeric = server_lookup(&server, AI_NUMERICHOST, &list) == 0;
+		pid_t pid;
+
+		if (numeric)
+			freeaddrinfo(list);
+		pid = numeric ? -1 : fork();
+		if (pid > 0)
 			continue;
-		}
-		for (const struct addrinfo *info = list; info != NULL; info = info->ai_next)
-			if (address_print(info, text, sizeof(text)))
-				child_say(output, '=', text);
-		freeaddrinfo(list);
+		if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != self))
+			_exit(1);
+		child_look_up(output, &server);
+		if (pid == 0)
+			_exit(0);
 	}
+	while (wait(NULL) > 0)
+		;
 }
 
 /* Nothing of the parent's stays with the child but the list: no descriptor, no handler, no mask. */
@@ -305,6 +337,13 @@ static void resolver_on_late(struct ev_loop *loop, ev_timer *watcher, int revent
 {
 	struct zkh_resolver *resolver = watcher->data;
 
+	/* Better late than never: where the first of two name servers is dead, each answer takes that long. */
+	if (!resolver->extended && memchr(resolver->text, '=', resolver->length) == NULL) {
+		resolver->extended = true;
+		ev_timer_set(watcher, RESOLVE_MORE * resolver->timeout_s, 0.);
+		ev_timer_start(loop, watcher);
+		return;
+	}
 	resolver->killed = true;
 	(void)kill(resolver->pid, SIGKILL);
 }
@@ -338,6 +377,7 @@ int zkh_resolve_start(struct zkh_resolver *resolver, struct ev_loop *loop, const
 		.pid = pid,
 		.output = pipes[0],
 		.text = text,
+		.timeout_s = timeout_ms / 1e3,
 		.fn = fn,
 		.userdata = userdata,
 	};

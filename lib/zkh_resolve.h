@@ -40,6 +40,9 @@ void zkh_addresses_finish(struct zkh_addresses *addresses);
 bool zkh_addresses_equal(const struct zkh_addresses *a,
 			 const struct zkh_addresses *b); /* in any order */
 
+/* Adds those that are not there, as far as there is room. 0 or -ENOMEM. */
+int zkh_addresses_merge(struct zkh_addresses *to, const struct zkh_addresses *from);
+
 /*
  * 0 and the addresses when every server of the list is numeric; -ENOENT when a name is among them;
  * -ENOMEM.
@@ -61,12 +64,16 @@ struct zkh_resolver {
 	int output; /* a pipe; the child is over when it ends */
 	char *text;
 	size_t length;
-	bool killed;
+	bool killed, extended;
+	double timeout_s;
 	zkh_resolve_fn fn;
 	void *userdata;
 };
 
-/* Zeroed before the first use. fn runs once, from the loop, unless stopped before. 0 or -errno. */
+/*
+ * Zeroed before the first use. fn runs once, from the loop, unless stopped before: with what was found by then; when that
+ * is nothing, after three times that time. 0 or -errno.
+ */
 int zkh_resolve_start(struct zkh_resolver *resolver, struct ev_loop *loop, const char *servers,
 		      int32_t timeout_ms, zkh_resolve_fn fn, void *userdata);
 bool zkh_resolve_running(const struct zkh_resolver *resolver);
