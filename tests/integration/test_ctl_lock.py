@@ -30,6 +30,8 @@ def ctl(ensemble, root, conf):
 
 
 def locks(keys):
+    # Not what a server that lags behind still believes.
+    keys.client.sync(keys.root)
     return keys.children('lock')
 
 
