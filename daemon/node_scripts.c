@@ -92,6 +92,7 @@ static void on_follow_end(void *userdata, struct script *script,
 void node_follow(struct node *node)
 {
 	struct script_facts facts;
+	char previous[NAME_SIZE];
 
 	if (!node->config->follow.command.argv || script_is_running(&node->follow) ||
 	    !*node->view.primary)
@@ -100,12 +101,14 @@ void node_follow(struct node *node)
 		return;
 	facts = node_facts(node, "follow", "the acting primary changed");
 	facts.primary = node->view.primary;
-	facts.previous = node->followed;
 	facts.epoch = node->view.epoch;
-	script_run(&node->follow, node->config->follow.command.argv, SCRIPT_FOLLOW_TIMEOUT_US,
-		   &facts);
+	strcpy(previous, node->followed);
+	facts.previous = previous;
+	/* Noted first: a command that cannot be started ends within script_run(), and then this is asked anew. */
 	strcpy(node->followed, node->view.primary);
 	node->followed_epoch = node->view.epoch;
+	script_run(&node->follow, node->config->follow.command.argv, SCRIPT_FOLLOW_TIMEOUT_US,
+		   &facts);
 }
 
 /* Health is what the command says and what the unit shows. */

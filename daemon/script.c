@@ -63,7 +63,7 @@ static void on_end(void *userdata, const struct command_result *result)
 	script->on_end(script->userdata, script, result);
 }
 
-/* No process could be made: that is told like a command that could not be executed, from the loop. */
+/* No process could be made: that is told like a command that could not be executed, but at once. */
 static void start_failed(struct script *script, int error)
 {
 	const struct command_result result = { .end = COMMAND_NOT_STARTED, .value = -error };

@@ -1,6 +1,7 @@
 """The commands: what they are told, and what becomes of those that fail, hang, spew or will not end."""
 
 import os
+import resource
 import signal
 
 import pytest
@@ -99,6 +100,32 @@ def test_follow(cluster, keys, oracle, mode, event_log):
     # Told once each: the acting primary did not change more often.
     epochs = [event.epoch for event in oracle.events('follow', 'begin')]
     assert len(epochs) == len(set(epochs)) == 4
+
+
+def test_follow_that_cannot_be_started(cluster, keys, oracle):
+    nodes = cluster(2, **QUICK, **{'follow.command': '/bin/true'})
+    primary = settle(keys, oracle, nodes)
+    [follower] = others(nodes, primary)
+    follower.wait_log('command_ended: follow')
+    mark = follower.log_mark()
+    _, hard = resource.prlimit(follower.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(follower.pid, resource.RLIMIT_NOFILE, (3, hard))
+    keys.set('maintenance', 'true')
+    by_name(nodes, primary).stop()
+    by_name(nodes, primary).start()
+    keys.set('primary_node', primary)
+    settle(keys, oracle, nodes, primary=primary)
+    follower.wait_log('command_failed: follow command could not be started', since=mark)
+    keys.set(f'nodes/{follower.name}/drain', '')
+    follower.wait_log('drain_on: ', since=mark)
+    keys.delete(f'nodes/{follower.name}/drain')
+    resource.prlimit(follower.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    keys.delete('maintenance')
+    # It is told of the next one.
+    mark = follower.log_mark()
+    by_name(nodes, primary).stop()
+    settle(keys, oracle, [follower])
+    follower.wait_log('command_ended: follow', since=mark)
 
 
 # takeover
