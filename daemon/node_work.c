@@ -33,8 +33,9 @@ static void on_started(void *userdata, bool ok)
 
 	release_work_lock(node);
 	if (node->lease) {
-		lease_file_set_group(node->lease, LEASE_GROUP_TAKEOVER, 0);
+		/* In this order: at no moment may the guard, or a process after us, miss the group. */
 		lease_file_set_group(node->lease, LEASE_GROUP_WORK, node->work.group);
+		lease_file_set_group(node->lease, LEASE_GROUP_TAKEOVER, 0);
 	}
 	node_post_result(node, ELECTION_STARTED, ok ? RESULT_OK : RESULT_FAILED, 0);
 }
@@ -136,7 +137,8 @@ static void on_guard_retry(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	if (node->election.work != WORK_UP || guard_is_alive(node->guard))
+	if ((node->election.work != WORK_UP && node->election.work != WORK_STARTING) ||
+	    guard_is_alive(node->guard))
 		return;
 	r = guard_start(node->guard, on_guard_ready);
 	if (r < 0 && r != -EALREADY)

@@ -1,6 +1,7 @@
 """The lease is kept whatever happens to the daemon, its guard, its commands and the servers."""
 
 import os
+import resource
 import signal
 
 import pytest
@@ -124,6 +125,23 @@ def test_guard_killed(trial):
     successor = trial.fail_over(primary, cut_ns)
     primary.start()
     trial.settle(primary=successor.name)
+
+
+def test_guard_killed_in_a_takeover(trial):
+    """And at first no other one can be started: that is tried on and on."""
+    [node] = trial.add(1)
+    work.behave(node, 'takeover', 'sleep 1.2')
+    node.start()
+    wait_until(lambda: trial.keys.state(node.name) == 'takeover', 10)
+    _, hard = resource.prlimit(node.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (3, hard))
+    guards = kill_guards(node)
+    node.wait_log('guard_failed: ')
+    wait_s(trial, trial.now(), 0.5)
+    resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (hard, hard))
+    wait_new_guard(node, guards)
+    trial.settle()
+    assert len(trial.lives()) == 1
 
 
 def test_guard_and_daemon_killed_and_restarted(trial):
