@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
@@ -333,6 +334,8 @@ static int run(struct daemon *d)
 	if (r != 0)
 		return r;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD,
+	       SIG_DFL); /* ignored, as it may have been handed down, nobody could be waited for */
 	signal(SIGXFSZ, SIG_IGN); /* a full log is an error of its write, not ours */
 	watch_signal(d, &d->sigterm, SIGTERM, on_stop_signal);
 	watch_signal(d, &d->sigint, SIGINT, on_stop_signal);
@@ -419,6 +422,20 @@ static int start(struct daemon *d, bool check_only)
 	return r;
 }
 
+/* Whoever started us may have closed them: what is opened next would get their numbers, and be written to as a log. */
+static bool open_standard_descriptors(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return false;
+	(void)close(fd);
+	return true;
+}
+
 static void on_reap_timeout(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	(void)timer;
@@ -496,6 +513,8 @@ int main(int argc, char *argv[])
 		usage(stderr);
 		return 2;
 	}
+	if (!open_standard_descriptors())
+		return EX_OSERR;
 	r = start(&d, check_only);
 	finish(&d);
 	return r;
