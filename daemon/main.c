@@ -156,9 +156,11 @@ static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
 
 	(void)loop;
 	(void)events;
-	if (!d->node || !reload_is_valid(d))
+	if (!d->node)
 		return;
-	d->reload_wanted = true;
+	d->reload_wanted = reload_is_valid(d);
+	if (!d->reload_wanted)
+		return; /* also one that waited, and was valid when it began to */
 	if (!node_is_settled(d->node) || ev_is_active(&d->execute))
 		return;
 	hold_signals(true);

@@ -104,6 +104,26 @@ def test_in_a_takeover(trial):
     assert len(trial.oracle.events('takeover', 'begin')) == 1
 
 
+def test_not_valid_any_more(trial):
+    """One that waits for a takeover to end is refused once, and then no longer wanted."""
+    [node] = trial.add(1)
+    work.behave(node, 'takeover', 'sleep 1')
+    node.start()
+    wait_until(lambda: trial.keys.state(node.name) == 'takeover', 10)
+    node.reload()
+    renewed(trial, node)  # it has looked, and waits
+    node.write_config(**{'election.penalty': 'soon'})
+    trial.settle()
+    node.wait_log('reload_refused: ')
+    for _ in range(3):
+        renewed(trial, node)
+    assert len(node.log_lines('reload_refused: ')) == 1
+    node.write_config(**{'election.penalty': '3s'})
+    for _ in range(2):
+        renewed(trial, node)
+    assert len(node.log_lines(' started: ')) == 1, 'nobody asked for it again'
+
+
 def test_in_a_stop(trial):
     primary, (other,) = trial.start(2)
     work.behave(primary, 'relinquish', 'sleep 0.7')
