@@ -145,7 +145,8 @@ static bool in_handover(struct election_step *s)
 		election_unwind(s, election_unwilling(s));
 		return true;
 	}
-	if (e->attached && !e->counting && e->peers == PEERS_UNKNOWN && e->view.post == POST_MINE) {
+	if (e->attached && !e->counting && e->peers == PEERS_UNKNOWN && e->view.post == POST_MINE &&
+	    e->now_us >= e->retry_us) {
 		e->counting = 1;
 		election_say(s, ACTION_COUNT_PEERS, REASON_NONE);
 	}

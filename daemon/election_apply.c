@@ -318,6 +318,7 @@ static void apply_corpses(struct election_step *s, const struct election_event *
 	}
 	if (event->result != RESULT_OK && event->result != RESULT_CONFLICT) {
 		/* Most likely the connection is gone; the post is looked at again first. */
+		retry_later(s);
 		read_again(s);
 		return;
 	}
@@ -332,10 +333,12 @@ static void apply_peers(struct election_step *s, const struct election_event *ev
 	if (!e->counting)
 		return;
 	e->counting = 0;
-	if (event->result == RESULT_OK)
+	if (event->result == RESULT_OK) {
 		e->peers = event->count ? PEERS_SOME : PEERS_NONE;
-	else
-		read_again(s); /* as above */
+		return;
+	}
+	retry_later(s); /* as above */
+	read_again(s);
 }
 
 static void apply_fenced(struct election_step *s, const struct election_event *event)
@@ -345,12 +348,14 @@ static void apply_fenced(struct election_step *s, const struct election_event *e
 	if (!e->fencing)
 		return;
 	e->fencing = 0;
-	if (event->result == RESULT_OK)
+	if (event->result == RESULT_OK) {
 		e->corpses = 0;
-	else if (event->result == RESULT_FAILED)
+	} else if (event->result == RESULT_FAILED) {
 		e->fence_failed = 1;
-	else
+	} else {
 		e->corpses = -1;
+		retry_later(s);
+	}
 }
 
 static void apply_started(struct election_step *s, const struct election_event *event)

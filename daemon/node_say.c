@@ -382,7 +382,11 @@ void node_say_corpse(struct node *node, enum recovery_news news, const char *nam
 		break;
 	case RECOVERY_FOUND:
 		log_event(node->log, EVENT_CORPSE_FOUND, &f, "%s died with router state '%s'", name,
-			  router_state);
+			  *router_state ? router_state : "(may not be read)");
+		break;
+	case RECOVERY_REFUSED:
+		log_event(node->log, EVENT_FENCED, &f,
+			  "%s cannot be marked dead: its keys refuse it", name);
 		break;
 	case RECOVERY_MARKED:
 		log_event(node->log, EVENT_FENCED, &f, "%s is marked dead%s", name,

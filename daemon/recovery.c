@@ -82,7 +82,7 @@ static int32_t collect_corpses(struct recovery *recovery)
 static bool others_act(struct recovery *recovery)
 {
 	for (const struct survey_node *node = recovery->nodes; node; node = node->next) {
-		if (!node->suspect || !node->alive)
+		if (!node->suspect || !node->alive || !*node->text)
 			continue;
 		if (!recovery->told_of_others)
 			recovery->note(recovery->userdata, RECOVERY_STILL_ACTS, node->name,
@@ -185,7 +185,13 @@ static void on_node_text(void *userdata, int result, const char *data, size_t le
 		node->version = stat->version;
 		node->suspect = node->recovery->for_peers ? !strcmp(node->text, "coordinator")
 							  : router_state_is_acting(node->text);
+	} else if (result == ZKH_DENIED && !node->recovery->for_peers) {
+		node->text[0] = '\0';
+		node->version = ZKH_ANY_VERSION;
+		node->suspect = true;
 	}
+	if (result == ZKH_DENIED)
+		result = ZKH_OK;
 	if (node->suspect) {
 		node_key_path(node->name, NODE_KEY_ALIVE, path);
 		if (zkh_exists(node->recovery->session, path, false, on_node_alive, node,
@@ -349,6 +355,13 @@ static void on_marked(void *userdata, int result, const struct zkh_txn_reply *re
 	recovery->mark_op = NULL;
 	if (result == ZKH_NO_NODE && reply->failed == 1) {
 		mark(recovery, false); /* somebody deleted its daemonstate */
+		return;
+	}
+	if (result == ZKH_DENIED || result == ZKH_FAILED) {
+		/* The mark is for the next takeover to know; this one has done what it could. */
+		recovery->note(recovery->userdata, RECOVERY_REFUSED, corpse->name, corpse->router);
+		recovery->fencing++;
+		fence_next(recovery);
 		return;
 	}
 	if (result != ZKH_OK) {

@@ -5,6 +5,9 @@
  * What the nodes left behind: finds those that died while acting (not alive, router state takeover, primary or
  * relinquish), fences them and marks them dead. Those that are alive and act without the post (somebody deleted it) are
  * waited for. Also counts the other coordinators that could take over.
+ *
+ * One that is not alive and whose router state may not be read is suspected; the mark of one that may not be written to is
+ * done without.
  */
 
 #include <stdbool.h>
@@ -30,6 +33,7 @@ enum recovery_news {
 	RECOVERY_STILL_ACTS, /* alive, and without the post: said once in a takeover */
 	RECOVERY_FOUND,	     /* dead */
 	RECOVERY_MARKED,     /* as dead, after it was fenced */
+	RECOVERY_REFUSED,    /* it is fenced; marking it was refused */
 };
 
 typedef void (*recovery_note_fn)(void *userdata, enum recovery_news news, const char *name,
@@ -38,7 +42,7 @@ typedef void (*recovery_note_fn)(void *userdata, enum recovery_news news, const 
 struct corpse {
 	char name[NAME_SIZE];
 	char router[16];
-	int32_t router_version;
+	int32_t router_version; /* ZKH_ANY_VERSION: not readable */
 };
 
 struct recovery {

@@ -307,9 +307,10 @@ static void test_fence_looks_again(void **state)
 					"610 time                 => enter: do enter@3\n"
 					"620 done ok              => recover: scan, renew\n"
 					"640 corpses 1            => recover: fence\n"
-					"700 fenced unknown       => recover: scan\n"
-					"710 corpses 1            => recover: fence\n"
-					"720 fenced ok            => begin: start\n");
+					"700 fenced unknown       => recover\n"
+					"1100 time                => recover: scan\n"
+					"1110 corpses 1           => recover: fence\n"
+					"1120 fenced ok           => begin: start\n");
 }
 
 /* The takeover stops, the key is handed back, and this node stays out for the penalty. */
@@ -341,7 +342,26 @@ static void test_scan_lost(void **state)
 					"630 down                 => recover\n"
 					"630 corpses unknown      => recover\n"
 					"640 up 6000              => recover: renew\n"
-					"650 view me@3 mine       => recover: scan\n");
+					"650 view me@3 mine       => recover\n"
+					"1030 time                => recover: scan\n");
+}
+
+/* Somebody else is still at work: it is looked at again and again, not as fast as the servers can answer. */
+static void test_scan_waits(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan, renew\n"
+					"630 corpses unknown      => recover: refresh\n"
+					"635 view me@3 mine       => recover\n"
+					"1030 time                => recover: scan\n"
+					"1040 corpses unknown     => recover: refresh\n"
+					"1045 view me@3 mine      => recover\n"
+					"1440 time                => recover: scan\n"
+					"1450 corpses 0           => begin: start\n");
 }
 
 int main(void)
@@ -373,6 +393,7 @@ int main(void)
 		cmocka_unit_test(test_fence_looks_again),
 		cmocka_unit_test(test_fence_fails),
 		cmocka_unit_test(test_scan_lost),
+		cmocka_unit_test(test_scan_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

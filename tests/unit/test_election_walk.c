@@ -311,7 +311,7 @@ const char *walk_stuck(const struct walk *walk, const struct election_config *co
 	if ((e->view.key == KEY_UNKNOWN || e->view.post == POST_UNKNOWN) && e->registered && !open)
 		return "the view is not known, and nobody reads it";
 	if (e->phase == PHASE_RECOVER && !walk->scan && !walk->fence && !walk->refresh &&
-	    e->now_us >= e->deadline_us)
+	    e->now_us >= e->deadline_us && e->now_us >= e->retry_us)
 		return "a takeover that waits for nothing";
 	if (open || election_next_us(config, e))
 		return NULL;
