@@ -60,6 +60,7 @@ struct node {
 	bool repair_wanted;	  /* once what is under way has ended */
 	unsigned repair_looks;	  /* that found nothing missing since the last repair */
 	ev_timer repair_look;	  /* the next look */
+	ev_timer view_retry;	  /* of reads that were refused */
 	bool swept;		  /* lock nodes of the process before were looked for */
 	int64_t foreign_since_us; /* another session holds our name since; 0: no */
 	bool farewell;
@@ -112,6 +113,7 @@ void node_register(struct node *node);
 void node_repair(struct node *node);
 void node_farewell(struct node *node);
 void node_view_changed(void *userdata);
+void node_view_refused(void *userdata);
 void node_publish_health(struct node *node, bool ok, const char *reason);
 /* Ends with `code`, handing over first if need be. */
 void node_refuse(struct node *node, int code);

@@ -15,6 +15,9 @@
 #define REPAIR_LOOKS 6
 #define REPAIR_LOOK_S 0.05
 
+/* Between two attempts to read what may not be read. */
+#define VIEW_RETRY_S 1.
+
 /* -- connection -- */
 
 static void on_synced(void *userdata, int result)
@@ -107,6 +110,7 @@ static uint32_t seed_of(const char *name)
 }
 
 static void on_repair_look(struct ev_loop *loop, ev_timer *timer, int events);
+static void on_view_retry(struct ev_loop *loop, ev_timer *timer, int events);
 
 int node_session_start(struct node *node, const struct config_auth *auth,
 		       const struct zkh_client_id *resume)
@@ -125,6 +129,8 @@ int node_session_start(struct node *node, const struct config_auth *auth,
 
 	ev_init(&node->repair_look, on_repair_look);
 	node->repair_look.data = node;
+	ev_init(&node->view_retry, on_view_retry);
+	node->view_retry.data = node;
 	return zkh_session_create(node->loop, &config, &node->session);
 }
 
@@ -135,6 +141,8 @@ void node_session_stop(struct node *node)
 	zkh_op_cancel(node->health_op);
 	if (node->repair_look.data)
 		ev_timer_stop(node->loop, &node->repair_look);
+	if (node->view_retry.data)
+		ev_timer_stop(node->loop, &node->view_retry);
 	sweep_finish(&node->sweep);
 	node->lock = zkh_lock_release(node->lock);
 	node->session = zkh_session_destroy(node->session);
@@ -157,6 +165,27 @@ void node_view_changed(void *userdata)
 	if (node->view.coordinator && node->election.registered && !node->view.alive &&
 	    node->view.slots[VIEW_ALIVE].known)
 		node_repair(node);
+}
+
+static void on_view_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct node *node = timer->data;
+
+	(void)loop;
+	(void)events;
+	if (!node->farewell && zkh_session_connected(node->session))
+		view_retry(&node->view);
+}
+
+/* Another access list wakes no watch. */
+void node_view_refused(void *userdata)
+{
+	struct node *node = userdata;
+
+	if (ev_is_active(&node->view_retry))
+		return;
+	ev_timer_set(&node->view_retry, VIEW_RETRY_S, 0.);
+	ev_timer_start(node->loop, &node->view_retry);
 }
 
 /* -- registration -- */

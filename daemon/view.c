@@ -119,14 +119,64 @@ static bool take_maintenance(struct view_slot *slot, const char *data, size_t le
 }
 
 static void on_data(void *userdata, int result, const char *data, size_t length,
+		    const struct zkh_stat *stat);
+
+/* What a key that may not be read tells by being there; that nobody can forbid to see. */
+static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct view_slot *slot = userdata;
+	struct view *view = slot->view;
+
+	if (result != ZKH_OK) {
+		on_data(slot, result, NULL, 0, NULL);
+		return;
+	}
+	slot->op = NULL;
+	if (slot->part == VIEW_POST) {
+		view->primary[0] = '\0';
+		view->epoch = 0;
+		view->post_owner = stat->ephemeral_owner ? stat->ephemeral_owner : -1;
+	} else if (slot->part == VIEW_HOLDER) {
+		view->holder_alive = stat->ephemeral_owner;
+	} else if (slot->part == VIEW_ALIVE) {
+		view->alive = stat->ephemeral_owner;
+	} else if (slot->part == VIEW_DRAIN) {
+		view->drained = true;
+	} else {
+		view->maintenance = false;
+	}
+	part_known(slot);
+}
+
+/* Not because the connection went away: then all is read again. */
+static void read_refused(struct view_slot *slot, int result)
+{
+	struct view *view = slot->view;
+	const char *why = zkh_result_text(result);
+
+	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
+		return;
+	slot->refused = true;
+	junk(slot, why, strlen(why),
+	     result == ZKH_DENIED ? "may not be read: is its access list in order?"
+				  : "cannot be read");
+	view->on_refused(view->userdata);
+	if (result == ZKH_DENIED && slot->part != VIEW_KEY)
+		zkh_exists(view->session, slot->watch.path, true, on_stat, slot, &slot->op);
+}
+
+static void on_data(void *userdata, int result, const char *data, size_t length,
 		    const struct zkh_stat *stat)
 {
 	struct view_slot *slot = userdata;
 	struct view *view = slot->view;
 
 	slot->op = NULL;
-	if (result != ZKH_OK && result != ZKH_NO_NODE)
-		return; /* the connection went away, or access is denied: unknown */
+	if (result != ZKH_OK && result != ZKH_NO_NODE) {
+		read_refused(slot, result);
+		return;
+	}
+	slot->refused = false;
 	if (result == ZKH_NO_NODE)
 		data = NULL;
 	switch (slot->part) {
@@ -209,12 +259,13 @@ static void on_watch(void *userdata, enum zkh_watch_event event, const char *pat
 }
 
 void view_init(struct view *view, const char *name, bool coordinator, view_fn on_change,
-	       view_junk_fn on_junk, void *userdata)
+	       view_junk_fn on_junk, view_refused_fn on_refused, void *userdata)
 {
 	*view = (struct view){ .name = name,
 			       .coordinator = coordinator,
 			       .on_change = on_change,
 			       .on_junk = on_junk,
+			       .on_refused = on_refused,
 			       .userdata = userdata };
 	for (int i = 0; i < VIEW_PARTS; i++) {
 		struct view_slot *slot = &view->slots[i];
@@ -277,6 +328,17 @@ void view_refresh(struct view *view)
 {
 	read_part(&view->slots[VIEW_KEY]);
 	read_part(&view->slots[VIEW_POST]);
+}
+
+void view_retry(struct view *view)
+{
+	for (int i = 0; i < VIEW_PARTS; i++) {
+		struct view_slot *slot = &view->slots[i];
+
+		/* What is known meanwhile stays so: the answer may be the same. */
+		if (slot->used && slot->refused && !slot->op && slot->watch.path)
+			zkh_get(view->session, slot->watch.path, true, on_data, slot, &slot->op);
+	}
 }
 
 void view_key_written(struct view *view, const char *holder, const struct zkh_stat *stat)

@@ -6,6 +6,9 @@
  * alive, the post, this node's drain and alive keys, maintenance. Each part is read with a watch; when the
  * watch fires, the part is unknown until it has been read again. A client only follows: it mirrors key and
  * post, nothing else.
+ *
+ * A part that may not be read is said, and taken for what its mere existence tells (the primary key alone stays unknown).
+ * No watch fires when it may be read again, so it is to be tried again and again: view_retry().
  */
 
 #include <stdbool.h>
@@ -33,13 +36,16 @@ struct view_slot {
 	struct zkh_op *op;
 	struct view *view;
 	enum view_part part;
-	bool used;  /* mirrored at all */
-	bool known; /* read since the last change */
+	bool used;    /* mirrored at all */
+	bool known;   /* read since the last change */
+	bool refused; /* the last read failed, though connected */
 };
 
 typedef void (*view_fn)(void *userdata);
 /* A key held something that cannot be: said once per value. */
 typedef void (*view_junk_fn)(void *userdata, const char *path, const char *what);
+/* A read was refused: view_retry() is to be called after a while. */
+typedef void (*view_refused_fn)(void *userdata);
 
 struct view {
 	struct zkh_session *session;
@@ -47,6 +53,7 @@ struct view {
 	bool coordinator;
 	view_fn on_change; /* something was read; view_election() tells. Runs from the loop. */
 	view_junk_fn on_junk;
+	view_refused_fn on_refused;
 	void *userdata;
 
 	struct view_slot slots[VIEW_PARTS];
@@ -69,7 +76,7 @@ struct view {
 
 /* name must outlive the view; session may be NULL until view_start(). */
 void view_init(struct view *view, const char *name, bool coordinator, view_fn on_change,
-	       view_junk_fn on_junk, void *userdata);
+	       view_junk_fn on_junk, view_refused_fn on_refused, void *userdata);
 void view_finish(struct view *view);
 
 /* Attached to a server: reads everything. */
@@ -80,6 +87,9 @@ void view_forget(struct view *view);
 
 /* Reads key and post again. */
 void view_refresh(struct view *view);
+
+/* Reads again what was refused. */
+void view_retry(struct view *view);
 
 /* Our own transaction committed: what it wrote is known at once. */
 void view_key_written(struct view *view, const char *holder, const struct zkh_stat *stat);

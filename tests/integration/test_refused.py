@@ -3,22 +3,27 @@
 import contextlib
 
 import pytest
+from kazoo.exceptions import NoNodeError
 from kazoo.security import make_acl
 
-from lab.steps import QUICK, by_name, others, settle, vacate
+from lab.steps import MORTAL, QUICK, by_name, others, settle, vacate
 from lab.wait import wait_until
 
 
 @contextlib.contextmanager
 def forbidden(keys, key, *what):
-    """Nobody may do that with a key; whoever sees it may mend it."""
-    allowed = {name: name not in what for name in ('read', 'write', 'create', 'delete')}
-    for rights in (allowed, dict.fromkeys(allowed, True)):
-        acl = make_acl('world', 'anyone', admin=True, **rights)
-        if keys.client.retry(keys.client.exists, keys.path(key)):
+    """Nobody may do that with a key, as long as this lasts."""
+    names = ('read', 'write', 'create', 'delete')
+
+    def allow(rights):
+        acl = make_acl('world', 'anyone', admin=True, **{name: name in rights for name in names})
+        with contextlib.suppress(NoNodeError):
             keys.client.retry(keys.client.set_acls, keys.path(key), [acl])
-        if rights is allowed:
-            yield
+    allow(set(names) - set(what))
+    try:
+        yield
+    finally:
+        allow(names)
 
 
 # nodes that died acting, or seem to
@@ -68,3 +73,51 @@ def test_router_state_that_somebody_else_wrote(cluster, keys, oracle):
     keys.delete('primary_active')
     other.wait_log('takeover_waiting: .* still acts', since=mark)
     wait_until(lambda: oracle.working() == [other.name] and keys.primary() == other.name, 10, other.log_tail)
+
+
+# what a node goes by
+
+# A server that is up to date tells nobody of a change to a key that he may not read: they meet it when they read.
+
+@pytest.mark.parametrize('key', ['maintenance', 'nodes/n1/drain'])
+def test_unreadable(cluster, keys, oracle, key):
+    """It is said, taken for what its being there means, and nobody goes blind because of it."""
+    keys.set(key, 'true')
+    with forbidden(keys, key, 'read'):
+        nodes = cluster(2, **QUICK)
+        drained = 'drain' in key
+        primary = settle(keys, oracle, nodes, primary='n2' if drained else None)
+        nodes[0].wait_log(f'junk_ignored: /{key} may not be read')
+        vacate(keys)
+        settle(keys, oracle, nodes, primary='n2' if drained else None, other_than=None if drained else primary)
+    if not drained:
+        # Read again, without being told to.
+        nodes[0].wait_log('maintenance_on: ')
+    keys.delete(key)
+    nodes[0].wait_log('maintenance_off: ' if not drained else 'drain_off: ')
+
+
+def test_sign_of_life_unreadable(cluster, keys, oracle):
+    nodes = cluster(2, **MORTAL)
+    primary = by_name(nodes, settle(keys, oracle, nodes))
+    [other] = others(nodes, primary.name)
+    other.stop()
+    with forbidden(keys, f'nodes/{primary.name}/alive', 'read'):
+        other.start()
+        other.wait_log(f'junk_ignored: /nodes/{primary.name}/alive may not be read')
+        other.wait_log('registered: ')
+        assert oracle.working() == [primary.name]
+        primary.kill9()
+        settle(keys, oracle, [other])
+
+
+def test_primary_key_unreadable(cluster, keys, oracle):
+    """Nothing is decided on what is not known; once it may be read again, nobody has to say so."""
+    keys.set('primary_node', 'none')
+    with forbidden(keys, 'primary_node', 'read'):
+        nodes = cluster(2, **QUICK)
+        for node in nodes:
+            node.wait_log('junk_ignored: /primary_node may not be read')
+            node.wait_log('registered: ')
+        assert not keys.acting()
+    settle(keys, oracle, nodes)

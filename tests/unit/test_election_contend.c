@@ -310,7 +310,7 @@ static void test_fence_looks_again(void **state)
 					"700 fenced unknown       => recover\n"
 					"1100 time                => recover: scan\n"
 					"1110 corpses 1           => recover: fence\n"
-					"1120 fenced ok           => begin: start\n");
+					"1120 fenced ok           => begin: start, renew\n");
 }
 
 /* The takeover stops, the key is handed back, and this node stays out for the penalty. */
