@@ -381,6 +381,10 @@ static enum election_key election_key(const struct view *view)
 		return KEY_NONE;
 	if (!strcmp(view->holder, view->name))
 		return KEY_ME;
+	/* Who acts is alive, whatever becomes of the sign of it; who has died loses the post along with it. */
+	if (view->slots[VIEW_POST].known && view->post_owner > 0 &&
+	    !strcmp(view->holder, view->primary))
+		return KEY_OTHER;
 	return holder->known && !view->holder_alive ? KEY_DEAD : KEY_OTHER;
 }
 

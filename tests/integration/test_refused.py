@@ -121,3 +121,15 @@ def test_primary_key_unreadable(cluster, keys, oracle):
             node.wait_log('registered: ')
         assert not keys.acting()
     settle(keys, oracle, nodes)
+
+
+def test_sign_of_life_deleted(cluster, keys, oracle):
+    """Who acts is alive: the role stays where it is."""
+    nodes = cluster(3, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    epoch = keys.acting().epoch
+    for sweep in (f'nodes/{primary}/alive', f'nodes/{primary}'):
+        for _ in range(5):
+            keys.sweep(sweep)
+            settle(keys, oracle, nodes, primary=primary)
+    assert keys.acting().epoch == epoch
