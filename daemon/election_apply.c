@@ -199,10 +199,11 @@ static void done_enter(struct election_step *s, const struct election_event *eve
 		lease_judge(s);
 		return;
 	}
+	/* Refused for good: a takeover that failed, and others may have more luck. */
+	if (event->result == RESULT_FAILED)
+		punish(s);
 	if (event->result != RESULT_UNKNOWN)
 		election_move(s, PHASE_AWAIT, REASON_POST_TAKEN);
-	if (event->result == RESULT_FAILED)
-		retry_later(s);
 	read_again(s);
 }
 

@@ -391,6 +391,7 @@ static void init_parts(struct node *node)
 	node->writes.on_renewed = on_renewed;
 	node->writes.on_missing = on_missing;
 	node->writes.on_refused = on_refused;
+	node->writes.on_stale = node_repair_later;
 	node->writes.userdata = node;
 	describe(node, &self);
 	registration_init(&node->registration, node->name, coordinator, &self, NULL, node);

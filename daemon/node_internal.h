@@ -59,6 +59,7 @@ struct node {
 	bool registering;	  /* the election's REGISTER is under way, else a repair */
 	bool repair_wanted;	  /* once what is under way has ended */
 	unsigned repair_looks;	  /* that found nothing missing since the last repair */
+	bool repair_refused;	  /* nothing is tried before the next look */
 	ev_timer repair_look;	  /* the next look */
 	ev_timer view_retry;	  /* of reads that were refused */
 	bool swept;		  /* lock nodes of the process before were looked for */
@@ -111,6 +112,8 @@ int node_session_start(struct node *node, const struct config_auth *auth,
 void node_session_stop(struct node *node);
 void node_register(struct node *node);
 void node_repair(struct node *node);
+/* The servers refused something of this node's keys: all are written anew after a while. */
+void node_repair_later(void *userdata);
 void node_farewell(struct node *node);
 void node_view_changed(void *userdata);
 void node_view_refused(void *userdata);

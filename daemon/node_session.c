@@ -15,6 +15,9 @@
 #define REPAIR_LOOKS 6
 #define REPAIR_LOOK_S 0.05
 
+/* Until the next attempt when the servers refused to make them. */
+#define REPAIR_REFUSED_S 1.
+
 /* Between two attempts to read what may not be read. */
 #define VIEW_RETRY_S 1.
 
@@ -224,6 +227,18 @@ static void look_again(struct node *node, bool repaired)
 	ev_timer_start(node->loop, &node->repair_look);
 }
 
+/* Whatever asks for it meanwhile waits: the servers would refuse it as fast as they can. */
+void node_repair_later(void *userdata)
+{
+	struct node *node = userdata;
+
+	node->repair_refused = true;
+	node->repair_looks = 0;
+	ev_timer_stop(node->loop, &node->repair_look);
+	ev_timer_set(&node->repair_look, REPAIR_REFUSED_S, 0.);
+	ev_timer_start(node->loop, &node->repair_look);
+}
+
 static void on_registration(void *userdata, const struct registration_report *report)
 {
 	struct node *node = userdata;
@@ -254,6 +269,10 @@ static void on_registration(void *userdata, const struct registration_report *re
 		writes_registered(&node->writes, node->registration.router);
 	if (result == RESULT_OK && !registering)
 		look_again(node, node->registration.wrote);
+	if (!registering && report->outcome == REGISTRATION_REFUSED) {
+		node_repair_later(node);
+		return;
+	}
 	if (registering)
 		node_post_done(node, OP_REGISTER, result, 0);
 	else if (node->election.attached)
@@ -277,6 +296,8 @@ static void repair(struct node *node, bool check)
 	/* What the router state shall be is not known while the takeover transaction is under way. */
 	bool later = node->registration.running || node->election.phase == PHASE_ENTER;
 
+	if (node->repair_refused)
+		return;
 	if (later || !node->election.registered || !zkh_session_connected(node->session)) {
 		node->repair_wanted = later;
 		return;
@@ -297,11 +318,13 @@ void node_repair(struct node *node)
 static void on_repair_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct node *node = timer->data;
+	bool refused = node->repair_refused;
 
 	(void)loop;
 	(void)events;
+	node->repair_refused = false;
 	if (!node->farewell && !node->registration.running)
-		repair(node, true);
+		repair(node, !refused);
 }
 
 /* -- small writes that nobody waits for -- */

@@ -24,6 +24,10 @@ void writes_finish(struct writes *writes)
 	writes->op = writes->renewal = writes->publication = writes->record = NULL;
 }
 
+/* Missing keys are being made again; so often is that waited for. A release is urgent, and tried in long intervals. */
+#define MISSING_MAX 20
+#define MISSING_LEAVE_MAX 2
+
 static enum election_result translate(int result)
 {
 	switch (result) {
@@ -76,7 +80,8 @@ static void build_claim(struct writes *writes, struct zkh_txn *txn)
 {
 	history_text(writes);
 	zkh_txn_set_text(txn, PATH_PRIMARY, writes->name, writes->version);
-	zkh_txn_create_text(txn, HISTORY_PREFIX, writes->history, ZKH_CREATE_SEQUENCE);
+	if (writes->history_refused < MISSING_MAX)
+		zkh_txn_create_text(txn, HISTORY_PREFIX, writes->history, ZKH_CREATE_SEQUENCE);
 	zkh_txn_delete(txn, writes->lock_path, ZKH_ANY_VERSION);
 }
 
@@ -101,6 +106,11 @@ static void build_leave(struct writes *writes, struct zkh_txn *txn)
 	router_path(writes, path);
 	if (now.post == POST_MINE)
 		zkh_txn_delete(txn, PATH_POST, ZKH_ANY_VERSION);
+	if (writes->own_keys_refused >= MISSING_LEAVE_MAX) {
+		if (now.post != POST_MINE) /* nothing is left to do: so that there is an answer */
+			zkh_txn_check(txn, PATH_NODES, ZKH_ANY_VERSION);
+		return;
+	}
 	zkh_txn_set_text(txn, path, "secondary", ZKH_ANY_VERSION);
 	if (!*writes->detail)
 		return;
@@ -163,7 +173,8 @@ static int64_t committed(struct writes *writes, const struct zkh_txn_reply *repl
 		view_post_written(writes->view, true, writes->epoch);
 		return 0;
 	case OP_LEAVE:
-		strcpy(writes->published, "secondary");
+		strcpy(writes->published,
+		       writes->own_keys_refused < MISSING_LEAVE_MAX ? "secondary" : "");
 		view_post_written(writes->view, false, 0);
 		return 0;
 	case OP_CREATE_KEY:
@@ -183,29 +194,54 @@ static bool is_own_key(const struct writes *writes, const char *path)
 	return zkh_path_is_below(path, own);
 }
 
+/* Notes that it failed because of what goes along with it. Too often for a takeover's trace: then it is refused. */
+static enum election_result note_failure(struct writes *writes, enum election_op op, int result,
+					 const char *path)
+{
+	enum election_result outcome = translate(result);
+	bool own = is_own_key(writes, path);
+	unsigned *count = own ? &writes->own_keys_refused : &writes->history_refused;
+
+	if (!own && !zkh_path_is_below(path, PATH_HISTORY))
+		return outcome;
+	if (outcome == RESULT_FAILED)
+		*count = MISSING_MAX;
+	else if (result == ZKH_NO_NODE)
+		++*count;
+	return op == OP_ENTER && *count >= MISSING_MAX ? RESULT_FAILED : outcome;
+}
+
+static void note_success(struct writes *writes, enum election_op op)
+{
+	if (op == OP_CLAIM)
+		writes->history_refused = 0;
+	else if (op == OP_ENTER || op == OP_LEAVE)
+		writes->own_keys_refused = 0;
+}
+
 static void on_commit(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct writes *writes = userdata;
 	enum election_op op = writes->doing;
 	const char *path = result != ZKH_OK && reply ? reply->failed_path : "";
-	enum election_result outcome = translate(result);
+	enum election_result outcome;
 	int64_t zxid = 0;
 
 	fault_point(election_op_text((uint8_t)op), "after");
 	writes->op = NULL;
+	outcome = note_failure(writes, op, result, path);
 	if (outcome == RESULT_UNKNOWN)
 		writes_unpublish(writes); /* it may have written the router state, too */
-	writes->doing = OP_NONE;
 	if (outcome == RESULT_OK) {
-		writes->doing = op;
 		zxid = committed(writes, reply);
-		writes->doing = OP_NONE;
-	} else if (result == ZKH_NO_NODE &&
-		   (is_own_key(writes, path) || zkh_path_is_below(path, PATH_HISTORY))) {
-		writes->on_missing(writes->userdata, path);
-	} else if (outcome == RESULT_FAILED) {
-		writes->on_refused(writes->userdata, op, result, path);
+		note_success(writes, op);
 	}
+	writes->doing = OP_NONE;
+	if (result == ZKH_NO_NODE &&
+	    (is_own_key(writes, path) || zkh_path_is_below(path, PATH_HISTORY)))
+		writes->on_missing(writes->userdata, path);
+	else if (outcome == RESULT_FAILED)
+		writes->on_refused(writes->userdata, op, result, path);
 	writes->on_done(writes->userdata, op, outcome, zxid);
 }
 
@@ -311,6 +347,8 @@ static void on_published(void *userdata, int result, const struct zkh_txn_reply 
 	writes->publication = NULL;
 	if (result == ZKH_NO_NODE)
 		writes->on_missing(writes->userdata, reply->failed_path);
+	else if (translate(result) == RESULT_FAILED)
+		writes->on_stale(writes->userdata);
 	if (result != ZKH_OK)
 		writes->published[0] = '\0';
 }

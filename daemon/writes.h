@@ -23,6 +23,9 @@ typedef void (*writes_missing_fn)(void *userdata, const char *path);
 typedef void (*writes_refused_fn)(void *userdata, enum election_op op, int result,
 				  const char *path);
 
+/* The router state could not be told: it is to be written again after a while. */
+typedef void (*writes_stale_fn)(void *userdata);
+
 struct writes {
 	struct zkh_session *session;
 	struct view *view;
@@ -31,6 +34,7 @@ struct writes {
 	writes_renewed_fn on_renewed;
 	writes_missing_fn on_missing;
 	writes_refused_fn on_refused;
+	writes_stale_fn on_stale;
 	void *userdata;
 
 	struct zkh_op *op, *renewal, *publication, *record;
@@ -44,6 +48,11 @@ struct writes {
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
 	char history[512];
 	char published[16]; /* router state written last, "": unknown */
+	/*
+	 * How often, in a row, the last transaction of this kind failed because of what goes along with it: the history entry
+	 * of a claim, this node's own keys.
+	 */
+	unsigned history_refused, own_keys_refused;
 };
 
 void writes_init(struct writes *writes, struct view *view, const char *name);
@@ -52,6 +61,9 @@ void writes_finish(struct writes *writes);
 /*
  * Runs a transaction other than REGISTER; on_done follows exactly once. version: of /primary_node. epoch: for
  * ENTER. lock_path: for CLAIM. reason: kept in the history. One at a time.
+ *
+ * What goes along with a transaction does not keep it from its purpose for good: a claim is made without its history entry,
+ * and the post released without telling so, when nothing else works. An ENTER without a trace is none, though: it fails.
  */
 void writes_do(struct writes *writes, enum election_op op, int32_t version, int64_t epoch,
 	       const char *lock_path, const char *reason);

@@ -6,7 +6,7 @@ import pytest
 from kazoo.exceptions import NoNodeError
 from kazoo.security import make_acl
 
-from lab.steps import MORTAL, QUICK, by_name, others, settle, vacate
+from lab.steps import MORTAL, QUICK, by_name, history, others, settle, vacate
 from lab.wait import wait_until
 
 
@@ -133,3 +133,68 @@ def test_sign_of_life_deleted(cluster, keys, oracle):
             keys.sweep(sweep)
             settle(keys, oracle, nodes, primary=primary)
     assert keys.acting().epoch == epoch
+
+
+# what goes along with a write
+
+SHORT = {**QUICK, 'relinquish.timeout': '1s', 'election.penalty': '500ms'}
+
+
+def test_history_refuses(cluster, keys, oracle):
+    """A claim is worth more than the note of it."""
+    nodes = cluster(2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    claims = len(history(keys))
+    with forbidden(keys, 'history', 'create'):
+        by_name(nodes, primary).stop()
+        [other] = others(nodes, primary)
+        settle(keys, oracle, [other])
+        other.wait_log('request_failed: claim refused')
+        assert len(history(keys)) == claims
+    vacate(keys)
+    by_name(nodes, primary).start()
+    settle(keys, oracle, nodes)
+    vacate(keys)
+    settle(keys, oracle, nodes)
+    assert len(history(keys)) > claims
+
+
+def test_router_state_refuses_a_takeover(cluster, keys, oracle):
+    """A node that cannot leave a trace does not take over, and does not stand in the way of one that can."""
+    nodes = cluster(2, **SHORT)
+    primary = settle(keys, oracle, nodes)
+    [other] = others(nodes, primary)
+    with forbidden(keys, f'nodes/{other.name}/routerstate', 'write'):
+        keys.set('primary_node', other.name)
+        other.wait_log('handed_back: ')
+        wait_until(lambda: keys.primary() == primary and oracle.working() == [primary], 10, other.log_tail)
+    settle(keys, oracle, nodes)
+
+
+def test_router_state_refuses_a_release(cluster, keys, oracle):
+    """The post is released although nobody can be told that the work is down."""
+    nodes = cluster(2, **SHORT)
+    primary = settle(keys, oracle, nodes)
+    [other] = others(nodes, primary)
+    with forbidden(keys, f'nodes/{primary}/routerstate', 'write'):
+        keys.set('primary_node', other.name)
+        wait_until(lambda: keys.primary() == other.name and oracle.working() == [other.name], 10, other.log_tail)
+    settle(keys, oracle, nodes, primary=other.name)
+
+
+def test_own_keys_cannot_be_made_again(cluster, keys, oracle):
+    """The role stays, and can be handed on; the servers are not asked as fast as they refuse."""
+    nodes = cluster(2, **SHORT)
+    primary = settle(keys, oracle, nodes)
+    [other] = others(nodes, primary)
+    with forbidden(keys, 'nodes', 'create'):
+        keys.delete(f'nodes/{primary}')
+        lost = by_name(nodes, primary)
+        lost.wait_log('request_failed: register refused')
+        lines, busy_s = len(lost.log_lines()), lost.cpu_seconds()
+        wait_until(lambda: len(lost.log_lines('request_failed: register refused')) == 3, 10, lost.log_tail)
+        assert len(lost.log_lines()) - lines < 50 and lost.cpu_seconds() - busy_s < 0.2, lost.log_tail(60)
+        assert oracle.working() == [primary]
+        keys.set('primary_node', other.name)
+        wait_until(lambda: keys.primary() == other.name and oracle.working() == [other.name], 15, other.log_tail)
+    settle(keys, oracle, nodes)

@@ -346,6 +346,21 @@ static void test_scan_lost(void **state)
 					"1030 time                => recover: scan\n");
 }
 
+/* The takeover itself is refused, as by an access list: the key is handed back, and this node stays out for the penalty. */
+static void test_enter_refused(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done failed          => follow: refresh\n"
+					"630 view me@3 free       => follow: do hand back@3\n"
+					"640 done ok              => follow\n"
+					"650 view none@4 free     => follow\n");
+	assert_true(play.state.penalty_until_us > play.state.now_us);
+}
+
 /* Somebody else is still at work: it is looked at again and again, not as fast as the servers can answer. */
 static void test_scan_waits(void **state)
 {
@@ -394,6 +409,7 @@ int main(void)
 		cmocka_unit_test(test_fence_fails),
 		cmocka_unit_test(test_scan_lost),
 		cmocka_unit_test(test_scan_waits),
+		cmocka_unit_test(test_enter_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
