@@ -125,6 +125,7 @@ static void session_up(struct election_step *s, const struct election_event *eve
 	lease_attached(e);
 	e->renew_next_us = e->now_us;
 	forget_view(e);
+	lease_judge(s);
 }
 
 static void session_down(struct election_step *s)

@@ -26,10 +26,16 @@ void lease_touched(struct election *e, int64_t sent_us)
 
 void lease_attached(struct election *e)
 {
+	int64_t end_us;
+
 	memset(e->touches, 0, sizeof(e->touches));
 	/* It cannot have been asked for before the connection before it was lost. */
 	if (e->down_us > e->touched_us)
 		e->touched_us = e->down_us;
+	/* The session timeout may be a shorter one by now; with the same one this is later than any lease ends. */
+	end_us = e->down_us + lease_from_touch_us(e->session_us);
+	if (e->lease_end_us > end_us)
+		e->lease_end_us = end_us;
 }
 
 /* The latest touch that the leader knows of, if a write sent at sent_us commits. */

@@ -137,6 +137,8 @@ void node_work_stop(struct node *node, uint8_t reason);
 void node_work_kill(struct node *node);
 void node_get_ready(struct node *node);
 void node_stand_down(struct node *node);
+/* The lease ends sooner than the guard has seen. */
+void node_wake_guard(struct node *node);
 void node_guard_acted(struct node *node);
 void node_self_fence(struct node *node);
 void node_fence(void *userdata, const char *name);

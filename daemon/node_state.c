@@ -21,6 +21,7 @@ static uint32_t work_bits(const struct node *node)
 static void keep_lease(struct node *node)
 {
 	const struct election *e = &node->election;
+	int64_t end_us;
 
 	if (!node->lease || e->phase == PHASE_INIT)
 		return;
@@ -29,10 +30,14 @@ static void keep_lease(struct node *node)
 	else if (!election_work_may_run(e) && e->phase != PHASE_RECOVER)
 		node_stand_down(node);
 	/* While a cold start stops what may run, the lease of the process before stays as it is. */
-	if (e->lease_end_us && e->lease_end_us != lease_file_end_us(node->lease)) {
+	end_us = lease_file_end_us(node->lease);
+	if (e->lease_end_us && e->lease_end_us != end_us) {
 		lease_file_set_epoch(node->lease, e->epoch);
 		if (!lease_file_set(node->lease, e->lease_end_us) && e->work == WORK_UP)
 			node_guard_acted(node);
+		/* It sleeps until the end that it saw. From standby it is woken when the work starts. */
+		if (e->lease_end_us < end_us && election_work_may_run(e))
+			node_wake_guard(node);
 	}
 }
 

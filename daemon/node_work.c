@@ -82,6 +82,14 @@ static void write_environment(struct node *node, const struct script_facts *fact
 		node_say_state_failed(node, r);
 }
 
+void node_wake_guard(struct node *node)
+{
+	if (node->guard)
+		guard_poke(node->guard);
+	else if (*node->config->takeover.unit)
+		(void)guard_wake(node->config->node.runtime_directory);
+}
+
 static void start_guarded(struct node *node)
 {
 	const struct script_facts facts = node_facts(node, "takeover",
@@ -102,10 +110,7 @@ static void start_guarded(struct node *node)
 	}
 	write_environment(node, &facts);
 	/* It may have been started during the transition delay, with a lease far away. */
-	if (node->guard)
-		guard_poke(node->guard);
-	else if (*node->config->takeover.unit)
-		(void)guard_wake(node->config->node.runtime_directory);
+	node_wake_guard(node);
 	work_start(&node->work, &facts);
 	if (node->lease)
 		lease_file_set_group(node->lease, LEASE_GROUP_TAKEOVER,

@@ -89,6 +89,34 @@ static void test_run_out_averted(void **state)
 				 "4000 time            => primary: renew\n");
 }
 
+/* Connected again, and granted less: the session counts from there, and the lease that was longer does not hold. */
+static void test_shorter_session(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time            => primary: renew\n"
+				 "1870 time            => primary: cut\n"
+				 "1871 down            => primary\n"
+				 "1871 renewed unknown => primary\n"
+				 "1900 up 2000         => primary: renew\n");
+	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (1871 + 2000 - 50) * PLAY_MS);
+	play_script(&play, "1901 down            => primary\n"
+			   "1901 renewed unknown => primary\n"
+			   "2821 time            => stop: stop\n");
+}
+
+/* So much less that there is no time left. */
+static void test_much_shorter_session(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time            => primary: renew\n"
+				 "1870 time            => primary: cut\n"
+				 "1871 down            => primary\n"
+				 "1871 renewed unknown => primary\n"
+				 "1900 up 1000         => stop: stop\n");
+}
+
 /* Connected again while the work is already being stopped: the stop goes on, and gets the time to be orderly. */
 static void test_run_out_reconnected_too_late(void **state)
 {
@@ -320,6 +348,8 @@ int main(void)
 		cmocka_unit_test(test_slow_renewal),
 		cmocka_unit_test(test_run_out),
 		cmocka_unit_test(test_run_out_averted),
+		cmocka_unit_test(test_shorter_session),
+		cmocka_unit_test(test_much_shorter_session),
 		cmocka_unit_test(test_run_out_reconnected_too_late),
 		cmocka_unit_test(test_run_out_hangs),
 		cmocka_unit_test(test_run_out_will_not_die),
