@@ -267,7 +267,8 @@ int command_start(struct ev_loop *loop, const struct command_options *options,
 
 	r = timer_init(&command->timer, loop, 0, on_timer, command);
 	if (r == 0)
-		r = command_exec(options->argv, options->environment, &child);
+		r = command_exec(options->argv, options->environment, options->not_after_us,
+				 &child);
 	if (r < 0) {
 		(void)command_free(command);
 		return r;

@@ -63,6 +63,7 @@ struct command_options {
 	const char *const *environment; /* "KEY=VALUE", ends with NULL; NULL for none */
 	int64_t timeout_us;		/* then SIGTERM to the group; 0: no bound */
 	int64_t grace_us;		/* from SIGTERM to SIGKILL */
+	int64_t not_after_us; /* CLOCK_BOOTTIME; not executed later than that: ETIME; 0: no bound */
 	/*
 	 * One line of output without its newline, NUL bytes replaced by '?', otherwise raw: control
 	 * characters and broken UTF-8 included. Empty lines are left out. May be NULL. Must not

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "timer.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const inherited[] = { "PATH", "HOME",    "LANG",  "LC_ALL", "TZ",
@@ -21,6 +23,7 @@ struct exec_plan {
 	const char *environment[COMMAND_ENVIRONMENT_MAX + COUNT(inherited) + 1];
 	int output;
 	int failure;
+	int64_t not_after_us;
 	sigset_t all_signals;
 };
 
@@ -106,6 +109,8 @@ static _Noreturn void run_child(struct exec_plan *plan)
 	(void)setpgid(0, 0);
 	failure = -arrange_descriptors(plan);
 	reset_signals();
+	if (failure == 0 && plan->not_after_us && time_boot_us() > plan->not_after_us)
+		failure = ETIME;
 	if (failure == 0) {
 		(void)execve(plan->argv[0], plan->argv, (char *const *)plan->environment);
 		failure = errno;
@@ -160,9 +165,10 @@ static int start(struct exec_plan *plan, struct command_child *child)
 	return r;
 }
 
-int command_exec(char *const *argv, const char *const *environment, struct command_child *ret)
+int command_exec(char *const *argv, const char *const *environment, int64_t not_after_us,
+		 struct command_child *ret)
 {
-	struct exec_plan plan = { .argv = argv };
+	struct exec_plan plan = { .argv = argv, .not_after_us = not_after_us };
 	struct command_child child;
 	int output[2], failure[2];
 	int r;

@@ -14,6 +14,8 @@ struct command_child {
 
 /*
  * Forks without waiting for the exec: the file may lie on a dead server. Returns 0 and four numbers
- * that the caller owns, or -errno, nothing made.
+ * that the caller owns, or -errno, nothing made. The child itself looks whether it is too late: that holds also when we
+ * are stopped before the fork, and go on long after.
  */
-int command_exec(char *const *argv, const char *const *environment, struct command_child *ret);
+int command_exec(char *const *argv, const char *const *environment, int64_t not_after_us,
+		 struct command_child *ret);

@@ -40,6 +40,14 @@ static void on_started(void *userdata, bool ok)
 	node_post_result(node, ELECTION_STARTED, ok ? RESULT_OK : RESULT_FAILED, 0);
 }
 
+/* When the stop of the work would have to begin: by then the guard may have looked for it, and found nothing. */
+static int64_t start_by_us(void *userdata)
+{
+	const struct node *node = userdata;
+
+	return node->election.lease_end_us - node->election_config.lease_timeout_us;
+}
+
 /* The unit went away by itself. Once it is stopped, this node stays out for the penalty. */
 static void on_failed(void *userdata, const char *state)
 {
@@ -433,6 +441,7 @@ int node_work_init(struct node *node)
 	if (r < 0)
 		return r;
 	node->work.on_started = on_started;
+	node->work.start_by_us = start_by_us;
 	node->work.on_stopped = on_stopped;
 	node->work.on_stopping = on_stopping;
 	node->work.on_failed = on_failed;

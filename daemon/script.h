@@ -53,6 +53,7 @@ struct script {
 	script_end_fn on_end;
 	script_line_fn on_line;
 	void *userdata;
+	int64_t not_after_us; /* not begun later than that; 0: no bound. For the next script_run() */
 
 	struct command *command;
 	struct command *before; /* ended or being killed; kept for its leftovers' output */

@@ -52,10 +52,12 @@ static void start_command(struct work *work)
 {
 	char **argv = work->config->takeover.command.argv;
 
-	if (argv)
-		script_run(&work->takeover, argv, work->config->takeover.timeout_us, &work->facts);
-	else
+	if (!argv) {
 		started(work, true);
+		return;
+	}
+	work->takeover.not_after_us = work->start_by_us(work->userdata);
+	script_run(&work->takeover, argv, work->config->takeover.timeout_us, &work->facts);
 }
 
 static void on_unit_started(void *userdata, bool ok, const char *text)

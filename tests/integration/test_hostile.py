@@ -1,6 +1,12 @@
 """What a daemon may be born into, and what may be taken from it."""
 
-from lab.steps import QUICK, settle, vacate
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from lab.steps import MORTAL, QUICK, others, settle, vacate
 from lab.wait import wait_until
 
 
@@ -41,3 +47,26 @@ def test_descriptors_closed(cluster, keys, oracle):
     vacate(keys)
     settle(keys, oracle, nodes, other_than=primary)
     assert all(node.running() for node in nodes)
+
+
+@pytest.mark.skipif(not shutil.which('strace'), reason='no strace')
+def test_frozen_in_the_middle_of_a_start(cluster, keys, oracle):
+    """Between the last look at the clock and the fork: what is forked looks for itself."""
+    nodes = cluster(2, **MORTAL)
+    primary = settle(keys, oracle, nodes)
+    [other] = others(nodes, primary)
+    # The first process that it makes is the guard, the second the command.
+    tracer = subprocess.Popen(['strace', '-qq', '-o', '/dev/null', '-e', 'trace=clone,clone3', '-e',
+                               'inject=clone,clone3:delay_enter=4s:when=2', '-p', str(other.pid)])
+    try:
+        wait_until(lambda: re.search(r'^TracerPid:\s+[1-9]', open(f'/proc/{other.pid}/status', encoding='ascii').read(),
+                                     re.M), 5, 'it is traced')
+        keys.set('primary_node', other.name)
+        wait_until(lambda: keys.state(other.name) == 'takeover', 10, other.log_tail)
+        wait_until(lambda: keys.primary() == primary and oracle.working() == [primary], 10, other.log_tail)
+        other.wait_log('takeover command could not be started')
+    finally:
+        tracer.terminate()
+        tracer.wait()
+    settle(keys, oracle, nodes, primary=primary)
+    assert not oracle.events('takeover', node=other.name)

@@ -27,6 +27,7 @@
 #define LINES_MAX 8192
 
 struct probe {
+	int64_t not_after_us;
 	struct ev_loop *loop;
 	struct command *command;
 	ev_timer hang;
@@ -144,6 +145,7 @@ static void start_argv(struct probe *probe, const char *const *argv, int64_t tim
 		.environment = environment,
 		.timeout_us = timeout_us,
 		.grace_us = grace_us,
+		.not_after_us = probe->not_after_us,
 		.on_line = on_line,
 		.on_end = on_end,
 		.userdata = probe,
@@ -236,6 +238,17 @@ static void test_not_started(void **state)
 	check_not_started(probe, "/bin/sh/x", ENOTDIR);
 	assert_string_equal(command_result_format(&probe->result, text),
 			    "could not be started: Not a directory");
+}
+
+static void test_too_late(void **state)
+{
+	struct probe *probe = *state;
+
+	probe->not_after_us = time_boot_us() - 1;
+	check_not_started(probe, "/bin/true", ETIME);
+	probe->not_after_us = time_boot_us() + 30 * S;
+	run_shell(probe, "exit 0", 30 * S, S);
+	assert_true(command_succeeded(&probe->result));
 }
 
 static void test_child_setup(void **state)
@@ -608,6 +621,7 @@ int main(void)
 		TEST(test_exit_codes),
 		TEST(test_signalled),
 		TEST(test_not_started),
+		TEST(test_too_late),
 		TEST(test_child_setup),
 		TEST(test_standard_descriptors_closed),
 		TEST(test_output_lines),
