@@ -3,7 +3,7 @@
 
 /*
  * systemd over the bus, on the loop: starts, stops and kills a unit, with the guard that it is bound to, and hears when it
- * goes away. The only file that knows sd-bus. Nothing here waits: every call is asynchronous, and a bus that is gone is
+ * goes away. Of the daemon only this module's files know sd-bus. Nothing here waits: every call is asynchronous, and a bus that is gone is
  * opened again.
  *
  * The unit must be bound (BindsTo=) to a guard, a unit whose name begins with BUS_GUARD_PREFIX: one that is not is never

@@ -4,8 +4,9 @@
 - lib/ includes nothing of daemon/ and ctl/, daemon/ nothing of ctl/
 - the core, daemon/election*, includes libc headers that do no I/O, and its own headers; what else it includes
   of daemon/ belongs to the core with that, and must keep the same rule, its .c file too
-- the header of a foreign library belongs to one file, or to the files of one directory (HOMES); each header
-  of libsystemd counts as a library; ev.h, the loop, is everywhere
+- the header of a foreign library belongs to one file, to the files of one module, or to those of one directory
+  (HOMES); each header of libsystemd counts as a library; ev.h, the loop, is everywhere. Who includes a header that
+  draws it in knows the library, too
 """
 
 import pathlib
@@ -17,10 +18,12 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 # what the pure core may have from libc: types, limits, asserts and memory copies
 PURE = {'assert.h', 'errno.h', 'inttypes.h', 'limits.h', 'stdbool.h', 'stddef.h', 'stdint.h', 'string.h'}
 
-# a foreign header -> 'file': one file of each directory may include it; else the directory whose files may
+# a foreign header -> 'file': one file of each directory may include it; 'module': the files of each directory whose
+# names begin alike (bus.c, bus_stop.c); else the directory whose files may
 HOMES = {
     r'zookeeper/.*|zookeeper\.h': 'lib',
     r'ini\.h': 'file',
+    r'systemd/sd-bus\.h': 'module',
     r'systemd/.*': 'file',
     r'libsmartcols.*': 'file',
 }
@@ -69,18 +72,38 @@ def check_core():
                 seen.update(drawn)
 
 
+def home_of(name):
+    return next((home for pattern, home in HOMES.items() if re.fullmatch(pattern, name)), None)
+
+
+def foreign_includes(path):
+    """As includes(), with the foreign headers that the tree's own headers draw in: (line, foreign name)."""
+    for number, system, name in includes(path):
+        if home_of(name):
+            yield number, name
+        found = None if system else find(path, name)
+        if found and found != path:
+            yield from ((number, drawn) for _, drawn in foreign_includes(found) if home_of(drawn) == 'module')
+
+
+def owner(path, home):
+    return path.stem.split('_')[0] if home == 'module' else path.name
+
+
 def check_foreign(paths):
     users = {}
     for layer, path in paths:
-        for number, _, name in includes(path):
-            home = next((home for pattern, home in HOMES.items() if re.fullmatch(pattern, name)), None)
-            if home == 'file':
-                users.setdefault((layer, name), []).append(f'{path}:{number}')
-            elif home and home != layer:
+        for number, name in foreign_includes(path):
+            home = home_of(name)
+            if home in ('file', 'module'):
+                owners = users.setdefault((layer, name), {})
+                owners.setdefault(owner(path, home), f'{path}:{number}')
+            elif home != layer:
                 yield f'{path}:{number}: {name} belongs to {home}/ alone'
-    for (_, name), places in users.items():
-        for where in places[1:]:
-            yield f'{where}: {name} belongs to {places[0]} alone'
+    for (_, name), owners in users.items():
+        first, *others = owners
+        for other in others:
+            yield f'{owners[other]}: {name} belongs to {first} alone'
 
 
 def main():

@@ -47,7 +47,7 @@ function_lengths() {
 	' "$@"
 }
 
-# includes point downward, and each foreign library is known to one file
+# includes point downward, and each foreign library is known to one file or module
 stage_layers() {
 	"$PYTHON" tests/stages/layers.py
 }

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Shared by the bus' files only, which are the only ones of the daemon that know sd-bus. */
+
+#include "bus.h"
+
+#include <ev.h>
+#include <systemd/sd-bus.h>
+
+#define SYSTEMD "org.freedesktop.systemd1"
+#define MANAGER_PATH "/org/freedesktop/systemd1"
+#define MANAGER SYSTEMD ".Manager"
+#define UNIT SYSTEMD ".Unit"
+#define PROPERTIES "org.freedesktop.DBus.Properties"
+
+/* While a stop is not over: between two looks, beside those that systemd's signals cause. */
+#define LOOK_S 0.1
+
+/* JOB_PREPARE: the guard alone, for a start that is to come. */
+enum bus_job { JOB_NONE, JOB_PREPARE, JOB_START, JOB_STOP };
+
+struct bus {
+	struct ev_loop *loop;
+	sd_bus *bus;
+	ev_prepare prepare;
+	ev_io io;
+	int watched; /* events of io */
+	ev_timer timer, reopen, look;
+	char unit[BUS_UNIT_SIZE];
+	char guard[BUS_UNIT_SIZE]; /* "": not known */
+	char *unit_path;
+	bus_state_fn on_state;
+	bus_link_fn on_link;
+	void *userdata;
+	bool failing; /* on_link was told */
+	char state[32];
+
+	enum bus_job job;
+	bus_job_fn done;
+	sd_bus_slot *call_slot; /* of the job's present call */
+	bool guard_ready;	/* started for this watch, and not told to stop since */
+	char job_path[128];	/* systemd's job that is waited for; "": none */
+	bool unit_asked; /* start: the guard runs, the unit is on its way; stop: StopUnit was sent */
+
+	struct bus_parts parts;
+	unsigned n_asked;	     /* answers of the survey that are outstanding */
+	bool looking;		     /* a survey is under way */
+	bool look_again;	     /* something changed meanwhile */
+	char refused[BUS_TEXT_SIZE]; /* why StopUnit failed; "": it did not */
+	bool killing, killer_asked;
+};
+
+/* bus.c */
+
+/* Asks for a property of a unit; handler gets b. Returns < 0 when that could not be sent. */
+int bus_get_property(struct bus *b, const char *unit, const char *property,
+		     sd_bus_message_handler_t handler, sd_bus_slot **ret_slot);
+
+/* Ready for sd_bus_message_read(message, "s", ...) > 0; false: an error, or nothing of that kind. */
+bool bus_enter_list(sd_bus_message *message);
+
+/* bus_job.c */
+
+/* The one that was under way is forgotten; nobody is told. */
+void bus_job_begin(struct bus *b, enum bus_job job, bus_job_fn done);
+void bus_job_end(struct bus *b);
+/* As bus_job_end(), and its caller is told. */
+void bus_job_over(struct bus *b, bool ok, const char *text);
+
+/* A method of the manager that makes a job, for the job under way. */
+void bus_job_call(struct bus *b, const char *method, const char *unit);
+
+/* r < 0: a call of the job could not even be sent; it fails, but from the loop. */
+void bus_expect(struct bus *b, int r);
+
+int bus_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *error);
+int bus_on_guard_told(sd_bus_message *message, void *userdata, sd_bus_error *error);
+
+/* bus_stop.c */
+
+/* Looks how far the stop has come; when one is under way, once more after it. */
+void bus_survey(struct bus *b);
+void bus_on_look(struct ev_loop *loop, ev_timer *timer, int events);

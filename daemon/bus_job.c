@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bus_internal.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One job at a time: what systemd says of it, and the start, which needs a guard first. */
+
+/* -- one job at a time -- */
+
+void bus_job_end(struct bus *b)
+{
+	b->call_slot = sd_bus_slot_unref(b->call_slot);
+	b->job = JOB_NONE;
+	b->done = NULL;
+	b->job_path[0] = '\0';
+	ev_timer_stop(b->loop, &b->look);
+}
+
+void bus_job_over(struct bus *b, bool ok, const char *text)
+{
+	bus_job_fn done = b->done;
+
+	bus_job_end(b);
+	if (done)
+		done(b->userdata, ok, text);
+}
+
+void bus_job_begin(struct bus *b, enum bus_job job, bus_job_fn done)
+{
+	bus_job_end(b);
+	b->job = job;
+	b->done = done;
+	b->unit_asked = false;
+	b->refused[0] = '\0';
+	b->killing = b->killer_asked = false;
+}
+
+/* A call that could not even be sent: told from the loop, see on_reopen(). */
+void bus_expect(struct bus *b, int r)
+{
+	if (r >= 0)
+		return;
+	b->call_slot = sd_bus_slot_unref(b->call_slot);
+	ev_timer_start(b->loop, &b->reopen);
+}
+
+static const char *failure_of(sd_bus_message *message)
+{
+	const sd_bus_error *error = sd_bus_message_get_error(message);
+
+	if (!error)
+		return NULL;
+	return error->message ? error->message : error->name;
+}
+
+static int on_job_queued(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	struct bus *b = userdata;
+	const char *failure = failure_of(message);
+	char text[BUS_TEXT_SIZE];
+	const char *path;
+
+	(void)error;
+	if (!failure) {
+		if (sd_bus_message_read(message, "o", &path) >= 0)
+			snprintf(b->job_path, sizeof(b->job_path), "%s", path);
+		return 0;
+	}
+	if (b->job == JOB_STOP) {
+		/* What counts is whether it is down: it may not even exist, or be gone already. */
+		if (!sd_bus_error_has_name(sd_bus_message_get_error(message),
+					   SYSTEMD ".NoSuchUnit"))
+			snprintf(b->refused, sizeof(b->refused), "%.300s", failure);
+		bus_survey(b);
+		return 0;
+	}
+	snprintf(text, sizeof(text), "%s%.300s", b->unit_asked ? "" : "guard: ", failure);
+	bus_job_over(b, false, text);
+	return 0;
+}
+
+void bus_job_call(struct bus *b, const char *method, const char *unit)
+{
+	b->job_path[0] = '\0';
+	b->call_slot = sd_bus_slot_unref(b->call_slot);
+	bus_expect(b,
+		   sd_bus_call_method_async(b->bus, &b->call_slot, SYSTEMD, MANAGER_PATH, MANAGER,
+					    method, on_job_queued, b, "ss", unit, "replace"));
+}
+
+static void start_unit(struct bus *b)
+{
+	b->unit_asked = true;
+	bus_job_call(b, "StartUnit", b->unit);
+}
+
+static void own_job_removed(struct bus *b, const char *result)
+{
+	char text[BUS_TEXT_SIZE];
+	bool ok = !strcmp(result, "done");
+
+	b->job_path[0] = '\0';
+	if (b->job == JOB_STOP) {
+		if (!ok)
+			snprintf(b->refused, sizeof(b->refused), "job %s", result);
+		bus_survey(b);
+	} else if (ok && !b->unit_asked) {
+		b->guard_ready = true;
+		if (b->job == JOB_START)
+			start_unit(b);
+		else
+			bus_job_over(b, true, result);
+	} else {
+		snprintf(text, sizeof(text), "%s%s", b->unit_asked ? "" : "guard: ", result);
+		bus_job_over(b, ok, text);
+	}
+}
+
+int bus_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	struct bus *b = userdata;
+	const char *path, *unit, *result;
+	uint32_t id;
+
+	(void)error;
+	if (sd_bus_message_read(message, "uoss", &id, &path, &unit, &result) < 0)
+		return 0;
+	if (*b->job_path && !strcmp(path, b->job_path))
+		own_job_removed(b, result);
+	else if (b->job == JOB_STOP && b->unit_asked && bus_parts_has(&b->parts, unit))
+		bus_survey(b);
+	return 0;
+}
+
+/* -- the guard that the unit is bound to -- */
+
+static void remember_guard(struct bus *b, sd_bus_message *message)
+{
+	const char *unit;
+
+	if (!bus_enter_list(message))
+		return;
+	b->guard[0] = '\0';
+	while (sd_bus_message_read(message, "s", &unit) > 0)
+		if (!strncmp(unit, BUS_GUARD_PREFIX, strlen(BUS_GUARD_PREFIX)))
+			snprintf(b->guard, sizeof(b->guard), "%s", unit);
+}
+
+int bus_on_guard_told(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	(void)error;
+	remember_guard(userdata, message);
+	return 0;
+}
+
+/* -- start -- */
+
+static int on_guard_found(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	struct bus *b = userdata;
+	const char *failure = failure_of(message);
+	char text[BUS_TEXT_SIZE];
+
+	(void)error;
+	remember_guard(b, message);
+	if (!failure && *b->guard) {
+		/* Anew: one of a former watch, that has not seen yet that it is over, is not ours. */
+		bus_job_call(b, "RestartUnit", b->guard);
+		return 0;
+	}
+	if (failure)
+		snprintf(text, sizeof(text), "%.300s", failure);
+	else
+		snprintf(text, sizeof(text),
+			 "not bound to a guard (add BindsTo=%s.service and After=%s.service to it)",
+			 BUS_GUARD_PREFIX, BUS_GUARD_PREFIX);
+	bus_job_over(b, false, text);
+	return 0;
+}
+
+static void start_guard(struct bus *b)
+{
+	bus_expect(b,
+		   b->bus ? bus_get_property(b, b->unit, "BindsTo", on_guard_found, &b->call_slot)
+			  : -ENOTCONN);
+}
+
+void bus_prepare_start(struct bus *bus)
+{
+	if (bus->job != JOB_NONE || bus->guard_ready || !bus->bus)
+		return;
+	bus_job_begin(bus, JOB_PREPARE, NULL);
+	start_guard(bus);
+}
+
+bool bus_is_prepared(const struct bus *bus)
+{
+	return bus->guard_ready || bus->job == JOB_PREPARE;
+}
+
+void bus_start_unit(struct bus *bus, bus_job_fn done)
+{
+	if (bus->job == JOB_PREPARE) {
+		bus->job = JOB_START; /* goes on where that is */
+		bus->done = done;
+		return;
+	}
+	bus_job_begin(bus, JOB_START, done);
+	if (bus->bus && bus->guard_ready)
+		start_unit(bus);
+	else
+		start_guard(bus);
+}
+
+void bus_stop_guard(struct bus *bus)
+{
+	bus->guard_ready = false;
+	if (bus->job == JOB_PREPARE)
+		bus_job_end(bus);
+	if (bus->bus && *bus->guard)
+		(void)sd_bus_call_method_async(bus->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER,
+					       "StopUnit", NULL, NULL, "ss", bus->guard, "replace");
+}
