@@ -152,8 +152,13 @@ void node_note_primary(struct node *node);
 /* Everything that a process after us needs, before the actions of this step are carried out. */
 void node_keep(struct node *node);
 
-/* node_say.c */
+/* node_say_move.c */
 void node_say_step(struct node *node, const struct election *before);
+
+/* node_say.c */
+/* What every entry tells beside its text; then_us 0: no such moment, 0. */
+struct log_fields node_say_fields(const struct node *node);
+int64_t node_say_since(const struct node *node, int64_t then_us);
 void node_say_view(struct node *node);
 void node_say_session(struct node *node, const struct zkh_session_report *report);
 void node_say_started(struct node *node, bool resumed);
