@@ -20,6 +20,7 @@
 #include "log.h"
 #include "name_lock.h"
 #include "node.h"
+#include "reload.h"
 #include "service.h"
 #include "state.h"
 
@@ -69,44 +70,6 @@ static void usage(FILE *file)
 }
 
 /* -- reload -- */
-
-static uint64_t cluster_of(const struct config *config)
-{
-	return state_cluster(config->zookeeper.servers, config->zookeeper.root, config->node.name);
-}
-
-/* A new image finds its state by these; with others it would be another node, and stop this one's work. */
-static bool reload_keeps_identity(struct daemon *d, const struct config *fresh)
-{
-	if (cluster_of(fresh) == cluster_of(&d->config) &&
-	    !strcmp(fresh->node.runtime_directory, d->config.node.runtime_directory))
-		return true;
-	log_event(
-		d->log, EVENT_RELOAD_REFUSED, NULL,
-		"%s: zookeeper.servers, zookeeper.root, node.name and node.runtime-directory cannot change in a "
-		"reload; restart the daemon instead, which moves the role",
-		d->config_path);
-	return false;
-}
-
-/* Valid configurations only: an invalid one leaves everything as it is. */
-static bool reload_is_valid(struct daemon *d)
-{
-	struct config_errors *errors = calloc(1, sizeof(*errors));
-	struct config fresh = { 0 };
-	bool valid;
-
-	if (!errors)
-		return false;
-	valid = config_load(d->config_path, CONFIG_CHECK_COMMANDS | CONFIG_USE_ENVIRONMENT, &fresh,
-			    errors) == 0;
-	for (size_t i = 0; i < errors->n; i++)
-		log_event(d->log, EVENT_RELOAD_REFUSED, NULL, "%s", errors->texts[i]);
-	valid = valid && reload_keeps_identity(d, &fresh);
-	config_finish(&fresh);
-	free(errors);
-	return valid;
-}
 
 /* From before a new image is executed until it can take them: meanwhile they would end it, or be lost. */
 static void hold_signals(bool hold)
@@ -158,7 +121,7 @@ static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
 	(void)events;
 	if (!d->node)
 		return;
-	d->reload_wanted = reload_is_valid(d);
+	d->reload_wanted = reload_is_valid(d->config_path, &d->config, d->log);
 	if (!d->reload_wanted)
 		return; /* also one that waited, and was valid when it began to */
 	if (!node_is_settled(d->node) || ev_is_active(&d->execute))
@@ -243,7 +206,7 @@ static bool load_state(struct daemon *d, struct state *ret_state)
 
 	strcpy(expected.node, d->config.node.name);
 	strcpy(expected.boot_id, d->boot_id);
-	expected.cluster = cluster_of(&d->config);
+	expected.cluster = node_cluster(&d->config);
 	r = state_load(d->config.node.runtime_directory, &expected, ret_state, message,
 		       sizeof(message));
 	if (r != 0 && r != -ENOENT)
@@ -256,7 +219,7 @@ static bool load_state(struct daemon *d, struct state *ret_state)
 static int take_name(struct daemon *d)
 {
 	pid_t pid = 0;
-	int r = name_lock_take(cluster_of(&d->config), &d->name_fd, &pid);
+	int r = name_lock_take(node_cluster(&d->config), &d->name_fd, &pid);
 
 	if (r == NAME_LOCK_TAKEN) {
 		log_event(

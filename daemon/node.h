@@ -9,6 +9,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "config.h"
 #include "election.h"
@@ -60,6 +61,9 @@ bool node_is_settled(const struct node *node);
 
 /* The lease logic is in order (see election_in_order()): a watchdog may be fed. */
 bool node_in_order(const struct node *node);
+
+/* Tells this node, and its cluster, from others: what a former process left is found by it, and the name locked. */
+uint64_t node_cluster(const struct config *config);
 
 const struct election *node_election(const struct node *node);
 /* The acting primary's name as this node sees it; "": none. */

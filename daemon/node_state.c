@@ -3,6 +3,11 @@
 
 #include <string.h>
 
+uint64_t node_cluster(const struct config *config)
+{
+	return state_cluster(config->zookeeper.servers, config->zookeeper.root, config->node.name);
+}
+
 static uint32_t work_bits(const struct node *node)
 {
 	switch ((enum election_work)node->election.work) {
@@ -54,8 +59,7 @@ void node_keep(struct node *node)
 	memset(&now, 0, sizeof(now));
 	strcpy(now.node, node->name);
 	strcpy(now.boot_id, node->boot_id);
-	now.cluster = state_cluster(node->config->zookeeper.servers, node->config->zookeeper.root,
-				    node->name);
+	now.cluster = node_cluster(node->config);
 	if (!zkh_session_client_id(node->session, &now.session))
 		now.session = node->saved.session;
 	now.session_us = e->session_us ? e->session_us : node->saved.session_us;
