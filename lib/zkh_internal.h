@@ -244,9 +244,14 @@ void zkh_op_list_init(struct zkh_op_list *list);
 /* A new op on no list. NULL: out of memory. */
 struct zkh_op *zkh_op_create(struct zkh_session *session,
 			     void (*fail)(struct zkh_op *op, int result), void *userdata);
-/* Whether a request may be given to libzookeeper now. If not: zkh_op_refuse(). */
-bool zkh_op_ready(const struct zkh_session *session);
-void zkh_op_refuse(struct zkh_op *op);
+/* Gives op's request to libzookeeper, and returns what zkh_op_submitted() made of that. */
+typedef int (*zkh_op_submit_fn)(struct zkh_op *op, const char *path, bool watch);
+/*
+ * By way of `submit`; without a connection op fails from the loop. Returns 0, and
+ * op in ret_op (may be NULL), or submit's result: then op is gone.
+ */
+int zkh_op_submit(struct zkh_op *op, zkh_op_submit_fn submit, const char *path, bool watch,
+		  struct zkh_op **ret_op);
 /* What libzookeeper said when it was given the request. 0: it is under way, else op is gone. */
 int zkh_op_submitted(struct zkh_op *op, int code);
 void zkh_op_discard(struct zkh_op *op); /* on no list and not given to libzookeeper: frees it */

@@ -88,7 +88,7 @@ static void hold_back(const struct zkh_session *session, int on)
 		(void)setsockopt(session->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
-bool zkh_op_ready(const struct zkh_session *session)
+static bool op_ready(const struct zkh_session *session)
 {
 	if (!zkh_session_connected(session) || !zkh_link_has_socket(session))
 		return false;
@@ -96,7 +96,7 @@ bool zkh_op_ready(const struct zkh_session *session)
 	return true;
 }
 
-void zkh_op_refuse(struct zkh_op *op)
+static void op_refuse(struct zkh_op *op)
 {
 	list_append(&op->session->refused, op);
 	zkh_session_kick(op->session);
@@ -127,6 +127,20 @@ int zkh_op_submitted(struct zkh_op *op, int code)
 	}
 	zkh_op_discard(op);
 	return code == ZBADARGUMENTS ? ZKH_INVALID : -ENOMEM;
+}
+
+int zkh_op_submit(struct zkh_op *op, zkh_op_submit_fn submit, const char *path, bool watch,
+		  struct zkh_op **ret_op)
+{
+	int r = 0;
+
+	if (op_ready(op->session))
+		r = submit(op, path, watch);
+	else
+		op_refuse(op);
+	if (r == 0 && ret_op != NULL)
+		*ret_op = op;
+	return r;
 }
 
 bool zkh_op_begin(struct zkh_op *op)
@@ -228,6 +242,23 @@ void zkh_stat_copy(const struct Stat *from, struct zkh_stat *to)
 
 /* ---- reads ---- */
 
+/* An op for a request on one key, and the whole path of that. */
+static int read_create(struct zkh_session *session, const char *path,
+		       void (*fail)(struct zkh_op *op, int result), void *userdata,
+		       char full[ZKH_PATH_MAX], struct zkh_op **ret_op)
+{
+	struct zkh_op *op;
+	int r = zkh_session_path(session, path, full);
+
+	if (r != 0)
+		return r;
+	op = zkh_op_create(session, fail, userdata);
+	if (op == NULL)
+		return -ENOMEM;
+	*ret_op = op;
+	return 0;
+}
+
 static void get_fail(struct zkh_op *op, int result)
 {
 	op->fn.get(op->userdata, result, "", 0, NULL);
@@ -315,33 +346,28 @@ static void get_completed(int code, const char *value, int length, const struct 
 	zkh_op_end(op);
 }
 
+static int get_submit(struct zkh_op *op, const char *path, bool watch)
+{
+	return zkh_op_submitted(op, zoo_awget(op->session->zh, path, watch ? zkh_watch_fired : NULL,
+					      op->session, get_completed, op));
+}
+
 int zkh_get(struct zkh_session *session, const char *path, bool watch, zkh_get_fn fn,
 	    void *userdata, struct zkh_op **ret_op)
 {
 	char full[ZKH_PATH_MAX];
 	struct zkh_op *op;
-	int r = zkh_session_path(session, path, full);
+	int r = read_create(session, path, get_fail, userdata, full, &op);
 
 	if (r != 0)
 		return r;
-	op = zkh_op_create(session, get_fail, userdata);
-	if (op == NULL)
-		return -ENOMEM;
 	op->missing_path = watch ? strdup(full) : NULL;
 	if (watch && op->missing_path == NULL) {
 		zkh_op_discard(op);
 		return -ENOMEM;
 	}
 	op->fn.get = fn;
-	if (!zkh_op_ready(session))
-		zkh_op_refuse(op);
-	else
-		r = zkh_op_submitted(op,
-				     zoo_awget(session->zh, full, watch ? zkh_watch_fired : NULL,
-					       session, get_completed, op));
-	if (r == 0 && ret_op != NULL)
-		*ret_op = op;
-	return r;
+	return zkh_op_submit(op, get_submit, full, watch, ret_op);
 }
 
 static void exists_fail(struct zkh_op *op, int result)
@@ -365,28 +391,24 @@ static void exists_completed(int code, const struct Stat *stat, const void *data
 	zkh_op_end(op);
 }
 
+static int exists_submit(struct zkh_op *op, const char *path, bool watch)
+{
+	return zkh_op_submitted(op,
+				zoo_awexists(op->session->zh, path, watch ? zkh_watch_fired : NULL,
+					     op->session, exists_completed, op));
+}
+
 int zkh_exists(struct zkh_session *session, const char *path, bool watch, zkh_exists_fn fn,
 	       void *userdata, struct zkh_op **ret_op)
 {
 	char full[ZKH_PATH_MAX];
 	struct zkh_op *op;
-	int r = zkh_session_path(session, path, full);
+	int r = read_create(session, path, exists_fail, userdata, full, &op);
 
 	if (r != 0)
 		return r;
-	op = zkh_op_create(session, exists_fail, userdata);
-	if (op == NULL)
-		return -ENOMEM;
 	op->fn.exists = fn;
-	if (!zkh_op_ready(session))
-		zkh_op_refuse(op);
-	else
-		r = zkh_op_submitted(op,
-				     zoo_awexists(session->zh, full, watch ? zkh_watch_fired : NULL,
-						  session, exists_completed, op));
-	if (r == 0 && ret_op != NULL)
-		*ret_op = op;
-	return r;
+	return zkh_op_submit(op, exists_submit, full, watch, ret_op);
 }
 
 static void children_fail(struct zkh_op *op, int result)
@@ -412,28 +434,24 @@ static void children_completed(int code, const struct String_vector *names, cons
 	zkh_op_end(op);
 }
 
+static int children_submit(struct zkh_op *op, const char *path, bool watch)
+{
+	return zkh_op_submitted(op, zoo_awget_children2(op->session->zh, path,
+							watch ? zkh_watch_fired : NULL, op->session,
+							children_completed, op));
+}
+
 int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_children_fn fn,
 		 void *userdata, struct zkh_op **ret_op)
 {
 	char full[ZKH_PATH_MAX];
 	struct zkh_op *op;
-	int r = zkh_session_path(session, path, full);
+	int r = read_create(session, path, children_fail, userdata, full, &op);
 
 	if (r != 0)
 		return r;
-	op = zkh_op_create(session, children_fail, userdata);
-	if (op == NULL)
-		return -ENOMEM;
 	op->fn.children = fn;
-	if (!zkh_op_ready(session))
-		zkh_op_refuse(op);
-	else
-		r = zkh_op_submitted(op, zoo_awget_children2(session->zh, full,
-							     watch ? zkh_watch_fired : NULL,
-							     session, children_completed, op));
-	if (r == 0 && ret_op != NULL)
-		*ret_op = op;
-	return r;
+	return zkh_op_submit(op, children_submit, full, watch, ret_op);
 }
 
 static void sync_fail(struct zkh_op *op, int result)
@@ -451,19 +469,17 @@ static void sync_completed(int code, const char *path, const void *data)
 	zkh_op_end(op);
 }
 
+static int sync_submit(struct zkh_op *op, const char *path, bool watch)
+{
+	return zkh_op_submitted(op, zoo_async(op->session->zh, "/", sync_completed, op));
+}
+
 int zkh_sync(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct zkh_op **ret_op)
 {
 	struct zkh_op *op = zkh_op_create(session, sync_fail, userdata);
-	int r = 0;
 
 	if (op == NULL)
 		return -ENOMEM;
 	op->fn.done = fn;
-	if (!zkh_op_ready(session))
-		zkh_op_refuse(op);
-	else
-		r = zkh_op_submitted(op, zoo_async(session->zh, "/", sync_completed, op));
-	if (r == 0 && ret_op != NULL)
-		*ret_op = op;
-	return r;
+	return zkh_op_submit(op, sync_submit, NULL, false, ret_op);
 }

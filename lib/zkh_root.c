@@ -53,10 +53,10 @@ static int root_create_key(struct zkh_session *session, size_t length)
 	return zkh_commit(txn, root_created, session, NULL);
 }
 
-static int root_submit(struct zkh_op *op)
+static int root_submit(struct zkh_op *op, const char *path, bool watch)
 {
 	struct zkh_session *session = op->session;
-	const char *path = session->root_length > 0 ? session->root : "/", *end;
+	const char *end;
 	int r = 0;
 
 	session->root_result = ZKH_OK;
@@ -76,16 +76,10 @@ int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata,
 		  struct zkh_op **ret_op)
 {
 	struct zkh_op *op = zkh_op_create(session, root_fail, userdata);
-	int r = 0;
 
 	if (op == NULL)
 		return -ENOMEM;
 	op->fn.done = fn;
-	if (!zkh_op_ready(session))
-		zkh_op_refuse(op);
-	else
-		r = root_submit(op);
-	if (r == 0 && ret_op != NULL)
-		*ret_op = op;
-	return r;
+	return zkh_op_submit(op, root_submit, session->root_length > 0 ? session->root : "/", false,
+			     ret_op);
 }

@@ -334,7 +334,7 @@ static int txn_allocate(struct zkh_txn *txn)
 		       : -ENOMEM;
 }
 
-static int txn_submit(struct zkh_op *op)
+static int txn_submit(struct zkh_op *op, const char *path, bool watch)
 {
 	struct zkh_txn *txn = op->txn;
 	zoo_op_t *descriptions = calloc(txn->count, sizeof(*descriptions));
@@ -371,11 +371,5 @@ int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh
 	}
 	op->fn.commit = fn;
 	op->txn = txn;
-	if (!zkh_op_ready(session))
-		zkh_op_refuse(op);
-	else
-		r = txn_submit(op);
-	if (r == 0 && ret_op != NULL)
-		*ret_op = op;
-	return r;
+	return zkh_op_submit(op, txn_submit, NULL, false, ret_op);
 }
