@@ -10,7 +10,7 @@
  * with the datagram, its node and its epoch, and lives until it is stopped, killed, or PID has ended. A lock on FILE
  * tells whether it runs, and who it is: no process number is ever written down that could be somebody else's later.
  *
- * Both write what they do to the log that all nodes share, in the words of tests/integration/lab/stamp.c:
+ * Both write what they do to the log that all nodes share, in the words of tests/integration/lab/event_log.h:
  *
  *	NODE EVENT PHASE BOOTTIME_NS EPOCH REASON PID
  */
@@ -28,7 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIELD_MAX 128
+#include "../integration/lab/event_log.h"
+
 #define DATAGRAM_MAX 64
 
 struct options {
@@ -44,39 +45,9 @@ static void die(const char *what)
 	exit(1);
 }
 
-static const char *fact(const char *variable)
-{
-	const char *value = getenv(variable);
-
-	return value && *value ? value : "-";
-}
-
-/* Copies an environment variable as one field of a line. */
-static void copy_field(char field[static FIELD_MAX], const char *variable)
-{
-	const char *value = fact(variable);
-	size_t i = 0;
-
-	for (; value[i] && i < FIELD_MAX - 1; i++)
-		field[i] = (value[i] <= ' ' || value[i] == 127) ? '_' : value[i];
-	field[i] = '\0';
-}
-
 static void log_phase(const char *phase)
 {
-	char node[FIELD_MAX], event[FIELD_MAX], epoch[FIELD_MAX], reason[FIELD_MAX], line[1024];
-	struct timespec now;
-	int length;
-
-	copy_field(node, "PRIMARYD_NODE");
-	copy_field(event, "PRIMARYD_EVENT");
-	copy_field(epoch, "PRIMARYD_EPOCH");
-	copy_field(reason, "PRIMARYD_REASON");
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	length = snprintf(line, sizeof(line), "%s %s %s %lld%09ld %s %s %d\n", node, event, phase,
-			  (long long)now.tv_sec, now.tv_nsec, epoch, reason, (int)getpid());
-	if (write(log_fd, line, (size_t)length) != length)
-		die("service: log");
+	event_log_write(log_fd, NULL, phase, NULL, getpid());
 }
 
 static int open_lock(const struct options *options)
@@ -102,7 +73,7 @@ static int bind_socket(const struct options *options)
 
 static void answer(int fd, const char *node, const char *epoch)
 {
-	char text[DATAGRAM_MAX + 2 * FIELD_MAX];
+	char text[DATAGRAM_MAX + 2 * EVENT_FIELD_MAX];
 	struct sockaddr_storage from;
 	socklen_t size = sizeof(from);
 	ssize_t n = recvfrom(fd, text, DATAGRAM_MAX, 0, (struct sockaddr *)&from, &size);
@@ -119,7 +90,7 @@ static void serve(int fd, int owner)
 {
 	struct pollfd polled[] = { { .fd = fd, .events = POLLIN },
 				   { .fd = owner, .events = POLLIN } };
-	const char *node = fact("PRIMARYD_NODE"), *epoch = fact("PRIMARYD_EPOCH");
+	const char *node = event_fact("PRIMARYD_NODE"), *epoch = event_fact("PRIMARYD_EPOCH");
 
 	for (;;) {
 		if (poll(polled, 2, -1) < 0 && errno != EINTR)
@@ -226,7 +197,7 @@ int main(int argc, char *argv[])
 	}
 	if (!options.log || !options.lock || optind != argc - 1)
 		return 2;
-	log_fd = open(options.log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+	log_fd = event_log_open(options.log);
 	if (log_fd < 0)
 		die(options.log);
 	if (!strcmp(argv[optind], "start") && options.address)

@@ -8,8 +8,7 @@
  *
  *	NODE EVENT PHASE BOOTTIME_NS EPOCH REASON PID
  *
- * NODE, EVENT, EPOCH and REASON come from PRIMARYD_NODE, PRIMARYD_EVENT, PRIMARYD_EPOCH and PRIMARYD_REASON, with
- * blanks turned into '_' and '-' for what is empty. PHASE is begin, end, fail (it exits with --fail's code) or
+ * See event_log.h for the fields. PHASE is begin, end, fail (it exits with --fail's code) or
  * term (SIGTERM ended it). A process that is killed leaves no last line.
  *
  * In between, in this order: --output BYTES (lines of 64 bytes on stdout and stderr by turns), --junk BYTES (NULs
@@ -28,8 +27,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "event_log.h"
+
 #define HANG_MS 60000
-#define FIELD_MAX 128
 
 struct options {
 	const char *log;
@@ -46,34 +46,9 @@ static void die(const char *what)
 	exit(125);
 }
 
-/* Copies an environment variable as one field of a line. */
-static void copy_field(char field[static FIELD_MAX], const char *variable)
-{
-	const char *value = getenv(variable);
-	size_t i = 0;
-
-	if (!value || !*value)
-		value = "-";
-	for (; value[i] && i < FIELD_MAX - 1; i++)
-		field[i] = (value[i] <= ' ' || value[i] == 127) ? '_' : value[i];
-	field[i] = '\0';
-}
-
 static void log_phase(const char *phase)
 {
-	char node[FIELD_MAX], event[FIELD_MAX], epoch[FIELD_MAX], reason[FIELD_MAX], line[1024];
-	struct timespec now;
-	int length;
-
-	copy_field(node, "PRIMARYD_NODE");
-	copy_field(event, "PRIMARYD_EVENT");
-	copy_field(epoch, "PRIMARYD_EPOCH");
-	copy_field(reason, "PRIMARYD_REASON");
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	length = snprintf(line, sizeof(line), "%s %s %s %lld%09ld %s %s %d\n", node, event, phase,
-			  (long long)now.tv_sec, now.tv_nsec, epoch, reason, (int)getpid());
-	if (write(log_fd, line, (size_t)length) != length)
-		die("stamp: log");
+	event_log_write(log_fd, NULL, phase, NULL, getpid());
 }
 
 static long parse_number(const char *text)
@@ -213,7 +188,7 @@ int main(int argc, char **argv)
 	struct options options;
 
 	parse_options(argc, argv, &options);
-	log_fd = open(options.log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+	log_fd = event_log_open(options.log);
 	if (log_fd < 0)
 		die(options.log);
 	signal(SIGTERM, options.ignore_term ? SIG_IGN : on_term);

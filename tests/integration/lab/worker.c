@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "event_log.h"
+
 #define LIFE_S 3600 /* nothing survives a test run for longer */
 
 static const char *log_path, *lock_path;
@@ -34,26 +36,13 @@ static void die(const char *what)
 	_exit(1);
 }
 
-static const char *variable(const char *name)
-{
-	const char *value = getenv(name);
-
-	return value && *value ? value : "-";
-}
-
 static void note(const char *phase, pid_t pid)
 {
-	struct timespec now;
-	char line[512];
-	int fd = open(log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-	int n;
+	int fd = event_log_open(log_path);
 
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	n = snprintf(line, sizeof(line), "%s work %s %lld%09ld %s - %d\n",
-		     variable("PRIMARYD_NODE"), phase, (long long)now.tv_sec, now.tv_nsec,
-		     variable("PRIMARYD_EPOCH"), (int)pid);
-	if (fd < 0 || write(fd, line, (size_t)n) != n)
+	if (fd < 0)
 		die(log_path);
+	event_log_write(fd, "work", phase, "-", pid);
 	close(fd);
 }
 
