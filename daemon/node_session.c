@@ -2,6 +2,7 @@
 #include "node_internal.h"
 
 #include "fault.h"
+#include "fnv.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -102,16 +103,6 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 	}
 }
 
-/* Spreads the reconnects of a cluster: the same for a name, different between names. */
-static uint32_t seed_of(const char *name)
-{
-	uint32_t h = 2166136261u;
-
-	while (*name)
-		h = (h ^ (unsigned char)*name++) * 16777619u;
-	return h;
-}
-
 static void on_repair_look(struct ev_loop *loop, ev_timer *timer, int events);
 static void on_view_retry(struct ev_loop *loop, ev_timer *timer, int events);
 
@@ -125,7 +116,7 @@ int node_session_start(struct node *node, const struct config_auth *auth,
 		.auth_scheme = auth ? auth->scheme : NULL,
 		.auth_credential = auth ? auth->credential : NULL,
 		.resume = resume,
-		.seed = seed_of(node->name),
+		.seed = (uint32_t)fnv_text(node->name), /* another one for each node of a cluster */
 		.on_event = on_session,
 		.userdata = node,
 	};

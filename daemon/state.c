@@ -31,7 +31,7 @@ static const char *const work_texts[STATE_WORK_COUNT] = {
 
 uint64_t state_cluster(const char *servers, const char *root, const char *name)
 {
-	uint64_t hash = fnv_add(FNV_START, servers, strlen(servers));
+	uint64_t hash = fnv_text(servers);
 
 	hash = fnv_add(hash, "|", 1);
 	hash = fnv_add(hash, root, strlen(root));

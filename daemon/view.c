@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "view.h"
 
+#include "fnv.h"
+
 #include <assert.h>
 #include <string.h>
 
 static void read_part(struct view_slot *slot);
 
-/* FNV-1a: only to say the same junk once. */
-static uint32_t hash(const char *data, size_t length)
-{
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < length; i++)
-		h = (h ^ (unsigned char)data[i]) * 16777619u;
-	return h | 1;
-}
-
 static void junk(struct view_slot *slot, const char *data, size_t length, const char *what)
 {
 	struct view *view = slot->view;
-	uint32_t h = hash(data, length < KEY_VALUE_MAX ? length : KEY_VALUE_MAX);
+	uint64_t h = fnv_add(FNV_START, data, length < KEY_VALUE_MAX ? length : KEY_VALUE_MAX);
 
 	if (view->junk_seen[slot->part] == h)
 		return;

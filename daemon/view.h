@@ -71,7 +71,7 @@ struct view {
 	int64_t epoch;
 	/* others */
 	bool drained, maintenance, alive;
-	uint32_t junk_seen[VIEW_PARTS]; /* hash of the junk said last */
+	uint64_t junk_seen[VIEW_PARTS]; /* hash of the junk said last; 0: none */
 };
 
 /* name must outlive the view; session may be NULL until view_start(). */

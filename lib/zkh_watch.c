@@ -11,18 +11,16 @@
 #include <string.h>
 #include <zookeeper/zookeeper.h>
 
+#include "fnv.h"
 #include "zkh_internal.h"
 #include "zkh_op.h"
 
 #define BUCKETS_MIN 64
 
-/* FNV-1a */
 static size_t watch_hash(const char *path)
 {
-	uint64_t hash = 0xcbf29ce484222325u;
+	uint64_t hash = fnv_text(path);
 
-	for (; *path != '\0'; path++)
-		hash = (hash ^ (unsigned char)*path) * 0x100000001b3u;
 	return (size_t)(hash ^ hash >> 32);
 }
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fnv.h"
+
 #define BUCKETS 4096u
 #define CLOCK_START_MS 1700000000000 /* the servers' wall clock: one ms a transaction */
 
@@ -42,11 +44,7 @@ void fz_results_free(struct fz_result *results, int count)
 
 static struct fz_node **bucket_of(const char *path)
 {
-	uint32_t hash = 2166136261u;
-
-	for (; *path; path++)
-		hash = (hash ^ (unsigned char)*path) * 16777619u;
-	return &buckets[hash % BUCKETS];
+	return &buckets[fnv_text(path) % BUCKETS];
 }
 
 struct fz_node *fz_tree_find(const char *path)
