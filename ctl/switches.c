@@ -73,6 +73,18 @@ static const struct node_facts *find(struct ctl *ctl, const struct facts *facts)
 	return node;
 }
 
+/* Waits for the effect of what was written (code), and reports. */
+static int see_through(struct progress *p, struct switches *s,
+		       bool (*is_over)(struct progress *progress), int code, const char *waiting,
+		       bool moved)
+{
+	p->is_over = is_over;
+	p->userdata = s;
+	if (code == CTL_DONE)
+		code = progress_wait(p, waiting);
+	return progress_report(p, code, moved);
+}
+
 /* -- drain -- */
 
 static bool drain_over(struct progress *p)
@@ -137,12 +149,9 @@ int verb_drain(struct ctl *ctl)
 		progress_begin(&p);
 		if (!n->drained)
 			code = write_switch(&p, path, text, false);
-		p.is_over = drain_over;
-		p.userdata = &s;
-		if (code == CTL_DONE)
-			code = progress_wait(
-				&p, "waiting for it to hand the role over; the drain stays");
-		code = progress_report(&p, code, s.moves);
+		code = see_through(&p, &s, drain_over, code,
+				   "waiting for it to hand the role over; the drain stays",
+				   s.moves);
 	}
 	progress_close(&p);
 	return code;
@@ -189,11 +198,8 @@ int verb_undrain(struct ctl *ctl)
 		progress_begin(&p);
 		if (n->drained)
 			code = write_switch(&p, path, NULL, true);
-		p.is_over = undrain_over;
-		p.userdata = &s;
-		if (code == CTL_DONE)
-			code = progress_wait(&p, "waiting for the role to be claimed");
-		code = progress_report(&p, code, false);
+		code = see_through(&p, &s, undrain_over, code, "waiting for the role to be claimed",
+				   false);
 	}
 	progress_close(&p);
 	return code;
@@ -239,11 +245,8 @@ int verb_maintenance(struct ctl *ctl)
 			code = ctl_make_root(ctl);
 		if (code == CTL_DONE && p.facts.maintenance != s.wanted)
 			code = write_switch(&p, PATH_MAINTENANCE, s.wanted ? "true" : NULL, there);
-		p.is_over = maintenance_over;
-		p.userdata = &s;
-		if (code == CTL_DONE)
-			code = progress_wait(&p, "waiting for the role to be claimed");
-		code = progress_report(&p, code, false);
+		code = see_through(&p, &s, maintenance_over, code,
+				   "waiting for the role to be claimed", false);
 	}
 	progress_close(&p);
 	return code;
