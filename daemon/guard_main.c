@@ -33,8 +33,9 @@ struct guard {
 	struct guard_args args;
 	struct lease_file *lease;
 	struct log *log; /* NULL: plain lines */
+	char boot_id[BOOT_ID_SIZE];
 	uint64_t watch;
-	int timer_fd, signal_fd;
+	int timer_fd, signal_fd, lock_fd;
 	int64_t end_us, timeout_us; /* as of the last look */
 };
 
@@ -252,10 +253,50 @@ static bool act(struct guard *g)
 	return acted;
 }
 
+static int write_identity(struct guard *g, int fd)
+{
+	struct guard_identity self = { getpid(), g->watch, g->args.fingerprint };
+	char text[LOCK_FILE_TEXT_SIZE];
+
+	return lock_file_write(fd, guard_identity_format(&self, text));
+}
+
+/*
+ * Somebody deleted the directory or files in it, and the daemon made them anew: the post is taken there, and the lease
+ * looked at there. Until then the daemon writes to both, so that it does not matter when.
+ */
+static void follow_files(struct guard *g)
+{
+	const char *directory = g->args.runtime_directory;
+	struct lease_file *fresh;
+	int fd;
+
+	if (!lock_file_is_there(directory, GUARD_LOCK_FILE, g->lock_fd) &&
+	    lock_file_take(directory, GUARD_LOCK_FILE, &fd) == 0) {
+		(void)close(g->lock_fd);
+		g->lock_fd = fd;
+		(void)write_identity(g, fd);
+	}
+	if (lease_file_is_there(g->lease, directory) ||
+	    lease_file_attach(directory, g->boot_id, &fresh) != 0)
+		return;
+	if (lease_file_watch(fresh) != g->watch || lease_file_end_us(fresh) == 0) {
+		(void)lease_file_close(fresh);
+		return;
+	}
+	(void)lease_file_close(g->lease);
+	g->lease = fresh;
+	lease_file_set_seen(g->lease);
+	guard_say(LOG_NOTICE, "the lease file in %s was made anew: watching that", directory);
+}
+
 static int keep_watch(struct guard *g)
 {
 	for (;;) {
-		enum look found = look(g);
+		enum look found;
+
+		follow_files(g);
+		found = look(g);
 
 		if (found == LOOK_DONE)
 			return GUARD_DISARMED;
@@ -270,12 +311,11 @@ static int keep_watch(struct guard *g)
 static int take_post(struct guard *g)
 {
 	char text[LOCK_FILE_TEXT_SIZE];
-	struct guard_identity self = { getpid(), g->watch, g->args.fingerprint };
 	struct guard_identity other;
 	int64_t evict_us = 0;
-	int fd, r;
+	int r;
 
-	while ((r = lock_file_take(g->args.runtime_directory, GUARD_LOCK_FILE, &fd)) > 0) {
+	while ((r = lock_file_take(g->args.runtime_directory, GUARD_LOCK_FILE, &g->lock_fd)) > 0) {
 		if (look(g) == LOOK_DONE)
 			return -ECANCELED;
 		/* Of a former watch: it goes when it looks. Of this one: it stays, we wait. */
@@ -290,7 +330,7 @@ static int take_post(struct guard *g)
 	if (r < 0)
 		return r;
 	/* Kept open, and locked, for the life of the process. */
-	r = lock_file_write(fd, guard_identity_format(&self, text));
+	r = write_identity(g, g->lock_fd);
 	if (r < 0)
 		return r;
 	return look(g) == LOOK_DONE ? -ECANCELED : 0;
@@ -317,7 +357,6 @@ static void open_log(struct guard *g)
 
 static int prepare(struct guard *g)
 {
-	char boot_id[BOOT_ID_SIZE];
 	sigset_t signals;
 	int r;
 
@@ -334,13 +373,15 @@ static int prepare(struct guard *g)
 	g->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (g->signal_fd < 0 || g->timer_fd < 0)
 		return -errno;
-	r = boot_id_read(boot_id);
+	r = boot_id_read(g->boot_id);
 	if (r == 0)
-		r = lease_file_attach(g->args.runtime_directory, boot_id, &g->lease);
+		r = lease_file_attach(g->args.runtime_directory, g->boot_id, &g->lease);
 	if (r == LEASE_FILE_DAMAGED)
 		r = -EBADMSG;
 	if (r == 0)
 		g->watch = lease_file_watch(g->lease);
+	if (r == 0)
+		lease_file_set_seen(g->lease);
 	return r;
 }
 

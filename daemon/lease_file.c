@@ -17,11 +17,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LEASE_FILE "lease"
 #define LEASE_FILE_NEW "lease.new"
 #define LEASE_MAGIC "primaryd lease 1"
 
 #define MARK_BITS 2
+
+/* In watch_mark: made in the place of one that was deleted, and no guard has looked at it yet. */
+#define UNSEEN (UINT64_C(1) << 63)
 
 /* In the file. Of one machine and one boot: native byte order. */
 struct lease_map {
@@ -38,8 +40,12 @@ struct lease_map {
 static_assert(sizeof(LEASE_MAGIC) - 1 == sizeof(((struct lease_map *)NULL)->magic), "magic");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "shared between processes");
 
+/* The file in the directory first; then those that were deleted while a guard had them mapped. */
 struct lease_file {
-	struct lease_map *map;
+	struct lease_map *maps[LEASE_FILE_MAPS_MAX];
+	size_t n_maps;
+	dev_t device;
+	ino_t inode;
 };
 
 static const char *check(const struct lease_map *map, const char *boot_id)
@@ -70,7 +76,10 @@ static int map_file(int fd, const char *boot_id, struct lease_file *file, const 
 		(void)munmap(map, sizeof(*map));
 		return LEASE_FILE_DAMAGED;
 	}
-	file->map = map;
+	file->maps[0] = map;
+	file->n_maps = 1;
+	file->device = st.st_dev;
+	file->inode = st.st_ino;
 	return 0;
 }
 
@@ -91,26 +100,24 @@ static int open_file(const char *directory, const char *boot_id, struct lease_fi
 	return r;
 }
 
-static int write_empty(const char *path, const char *boot_id)
+static int write_map(const char *path, const struct lease_map *map)
 {
-	struct lease_map empty = { .magic = LEASE_MAGIC };
 	int fd, r = 0;
 
-	(void)snprintf(empty.boot_id, sizeof(empty.boot_id), "%s", boot_id);
 	if (unlink(path) < 0 && errno != ENOENT)
 		return -errno;
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	/* write(), not ftruncate(): the memory for it is taken here, or the mapping could fault later. */
-	if (write(fd, &empty, sizeof(empty)) != (ssize_t)sizeof(empty))
+	if (write(fd, map, sizeof(*map)) != (ssize_t)sizeof(*map))
 		r = -ENOSPC;
 	(void)close(fd);
 	return r;
 }
 
 /* Renamed into place: whoever has the old one mapped keeps that. */
-static int replace_file(const char *directory, const char *boot_id)
+static int replace_file(const char *directory, const struct lease_map *map)
 {
 	char path[PATH_MAX], new_path[PATH_MAX];
 	int r = lock_file_path(directory, LEASE_FILE, path);
@@ -118,16 +125,25 @@ static int replace_file(const char *directory, const char *boot_id)
 	if (r == 0)
 		r = lock_file_path(directory, LEASE_FILE_NEW, new_path);
 	if (r == 0)
-		r = write_empty(new_path, boot_id);
+		r = write_map(new_path, map);
 	if (r == 0 && rename(new_path, path) < 0)
 		r = -errno;
 	return r;
+}
+
+static struct lease_map empty_map(const char *boot_id)
+{
+	struct lease_map map = { .magic = LEASE_MAGIC };
+
+	(void)snprintf(map.boot_id, sizeof(map.boot_id), "%s", boot_id);
+	return map;
 }
 
 int lease_file_open(const char *directory, const char *boot_id, struct lease_file **ret_file,
 		    char *message, size_t n_message)
 {
 	struct lease_file *file = calloc(1, sizeof(*file));
+	const struct lease_map empty = empty_map(boot_id);
 	const char *why = "";
 	int result, r;
 
@@ -139,7 +155,7 @@ int lease_file_open(const char *directory, const char *boot_id, struct lease_fil
 		result = r == -ENOENT ? LEASE_FILE_OK : LEASE_FILE_DAMAGED;
 		(void)snprintf(message, n_message, "%.160s/" LEASE_FILE " is %s: replaced",
 			       directory, r == -ELOOP ? "a symbolic link" : why);
-		r = replace_file(directory, boot_id);
+		r = replace_file(directory, &empty);
 		if (r == 0)
 			r = open_file(directory, boot_id, file, &why);
 		if (r > 0)
@@ -172,12 +188,78 @@ int lease_file_attach(const char *directory, const char *boot_id, struct lease_f
 
 struct lease_file *lease_file_close(struct lease_file *file)
 {
-	if (file != NULL) {
-		(void)munmap(file->map, sizeof(*file->map));
-		free(file);
-	}
+	if (file == NULL)
+		return NULL;
+	for (size_t i = 0; i < file->n_maps; i++)
+		(void)munmap(file->maps[i], sizeof(*file->maps[i]));
+	free(file);
 	return NULL;
 }
+
+/* A guard that still looks at one of them ends. */
+static void forget_formers(struct lease_file *file)
+{
+	while (file->n_maps > 1) {
+		struct lease_map *map = file->maps[--file->n_maps];
+
+		atomic_store(&map->end_us, 0);
+		(void)munmap(map, sizeof(*map));
+	}
+}
+
+bool lease_file_is_there(const struct lease_file *file, const char *directory)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return lock_file_path(directory, LEASE_FILE, path) == 0 && lstat(path, &st) == 0 &&
+	       st.st_dev == file->device && st.st_ino == file->inode;
+}
+
+int lease_file_move(struct lease_file *file, const char *directory)
+{
+	struct lease_file fresh = { .n_maps = 0 };
+	struct lease_map copy = *file->maps[0];
+	char boot_id[BOOT_ID_SIZE];
+	const char *why;
+	int r;
+
+	if (file->n_maps == LEASE_FILE_MAPS_MAX)
+		return -EBUSY;
+	copy.watch_mark |= UNSEEN;
+	r = replace_file(directory, &copy);
+	if (r < 0)
+		return r;
+	memcpy(boot_id, copy.boot_id, sizeof(boot_id));
+	r = open_file(directory, boot_id, &fresh, &why);
+	if (r != 0)
+		return r < 0 ? r : -EIO;
+	memmove(file->maps + 1, file->maps, file->n_maps * sizeof(file->maps[0]));
+	file->maps[0] = fresh.maps[0];
+	file->n_maps++;
+	file->device = fresh.device;
+	file->inode = fresh.inode;
+	if (lease_file_end_us(file) == 0)
+		forget_formers(file);
+	return 0;
+}
+
+void lease_file_set_seen(struct lease_file *file)
+{
+	atomic_fetch_and(&file->maps[0]->watch_mark, ~UNSEEN);
+}
+
+size_t lease_file_formers(const struct lease_file *file)
+{
+	return file->n_maps - 1;
+}
+
+/* One of them is what the guard looks at: all say the same. */
+#define STORE(file, member, value)                                                                 \
+	do {                                                                                       \
+		for (size_t store_i = 0; store_i < (file)->n_maps; store_i++)                      \
+			atomic_store(&(file)->maps[store_i]->member, (value));                     \
+	} while (0)
 
 /*
  * The end and the mark are accessed sequentially consistent (C11's default): the daemon writes the
@@ -187,53 +269,56 @@ struct lease_file *lease_file_close(struct lease_file *file)
 bool lease_file_set(struct lease_file *file, int64_t end_us)
 {
 	assert(end_us > 0);
-	if (atomic_load(&file->map->end_us) == 0)
+	if (atomic_load(&file->maps[0]->end_us) == 0)
 		lease_file_begin_watch(file);
-	atomic_store(&file->map->end_us, end_us);
+	STORE(file, end_us, end_us);
+	if (file->n_maps > 1 && !(atomic_load(&file->maps[0]->watch_mark) & UNSEEN))
+		forget_formers(file);
 	return lease_file_mark(file) == LEASE_WATCHED;
 }
 
 void lease_file_disarm(struct lease_file *file)
 {
-	atomic_store(&file->map->end_us, 0);
+	STORE(file, end_us, 0);
+	forget_formers(file);
 }
 
 int64_t lease_file_end_us(const struct lease_file *file)
 {
-	return atomic_load(&file->map->end_us);
+	return atomic_load(&file->maps[0]->end_us);
 }
 
 void lease_file_set_epoch(struct lease_file *file, int64_t epoch)
 {
-	atomic_store(&file->map->epoch, epoch);
+	STORE(file, epoch, epoch);
 }
 
 int64_t lease_file_epoch(const struct lease_file *file)
 {
-	return atomic_load(&file->map->epoch);
+	return atomic_load(&file->maps[0]->epoch);
 }
 
 void lease_file_set_timeout(struct lease_file *file, int64_t lease_timeout_us)
 {
 	assert(lease_timeout_us > 0);
-	atomic_store(&file->map->timeout_us, lease_timeout_us);
+	STORE(file, timeout_us, lease_timeout_us);
 }
 
 int64_t lease_file_timeout_us(const struct lease_file *file)
 {
-	return atomic_load(&file->map->timeout_us);
+	return atomic_load(&file->maps[0]->timeout_us);
 }
 
 void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t group)
 {
 	struct process_group made = process_group_of(group);
 
-	atomic_store(&file->map->groups[which], (int64_t)made.session << 32 | made.id);
+	STORE(file, groups[which], (int64_t)made.session << 32 | made.id);
 }
 
 static struct process_group get_group(const struct lease_file *file, enum lease_group which)
 {
-	int64_t both = atomic_load(&file->map->groups[which]);
+	int64_t both = atomic_load(&file->maps[0]->groups[which]);
 
 	return (struct process_group){
 		.id = (pid_t)(both & INT32_MAX),
@@ -263,29 +348,37 @@ bool lease_file_group_kill(const struct lease_file *file, enum lease_group which
 
 void lease_file_begin_watch(struct lease_file *file)
 {
-	atomic_store(&file->map->watch_mark,
-		     (lease_file_watch(file) + 1) << MARK_BITS | LEASE_WATCHED);
+	STORE(file, watch_mark, (lease_file_watch(file) + 1) << MARK_BITS | LEASE_WATCHED);
 }
 
 uint64_t lease_file_watch(const struct lease_file *file)
 {
-	return atomic_load(&file->map->watch_mark) >> MARK_BITS;
+	return (atomic_load(&file->maps[0]->watch_mark) & ~UNSEEN) >> MARK_BITS;
 }
 
 enum lease_mark lease_file_mark(const struct lease_file *file)
 {
-	return atomic_load(&file->map->watch_mark) & ((1U << MARK_BITS) - 1);
+	enum lease_mark mark = LEASE_WATCHED;
+
+	for (size_t i = 0; i < file->n_maps; i++) {
+		enum lease_mark one = atomic_load(&file->maps[i]->watch_mark) &
+				      ((1U << MARK_BITS) - 1);
+
+		mark = one > mark ? one : mark;
+	}
+	return mark;
 }
 
 bool lease_file_set_mark(struct lease_file *file, uint64_t watch, enum lease_mark mark)
 {
-	uint64_t seen = atomic_load(&file->map->watch_mark);
+	uint64_t seen = atomic_load(&file->maps[0]->watch_mark);
 
 	do {
-		if (seen >> MARK_BITS != watch)
+		if ((seen & ~UNSEEN) >> MARK_BITS != watch)
 			return false;
-	} while (!atomic_compare_exchange_weak(&file->map->watch_mark, &seen,
-					       watch << MARK_BITS | (uint64_t)mark));
+	} while (!atomic_compare_exchange_weak(&file->maps[0]->watch_mark, &seen,
+					       (seen & UNSEEN) | watch << MARK_BITS |
+						       (uint64_t)mark));
 	return true;
 }
 

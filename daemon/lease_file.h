@@ -16,7 +16,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define LEASE_FILE "lease"
 #define LEASE_FILE_MESSAGE_SIZE 256
+#define LEASE_FILE_MAPS_MAX 4
 
 struct lease_file;
 
@@ -66,6 +68,23 @@ int lease_file_attach(const char *directory, const char *boot_id, struct lease_f
 
 /* Unmaps it; the file stays. Takes NULL. Returns NULL. */
 struct lease_file *lease_file_close(struct lease_file *file);
+
+/* Whether DIRECTORY/lease is still the file that was opened: false when somebody deleted or replaced it. */
+bool lease_file_is_there(const struct lease_file *file, const char *directory);
+
+/*
+ * For the daemon, when it is not: makes DIRECTORY/lease anew, with what the old one says. A guard that has the old one
+ * mapped is told by that, too, until it has said lease_file_set_seen() of the new one: there is no moment in which it would
+ * miss an extension. Where no lease is, the old one is forgotten at once. Returns 0 or -errno; -EBUSY: LEASE_FILE_MAPS_MAX files
+ * are in use already.
+ */
+int lease_file_move(struct lease_file *file, const char *directory);
+
+/* For the guard: it looks at this one from now on, the daemon may forget the old one. */
+void lease_file_set_seen(struct lease_file *file);
+
+/* How many old ones are still written to. */
+size_t lease_file_formers(const struct lease_file *file);
 
 /*
  * The lease now ends at end_us (> 0), later than before or earlier; where none was, a new watch begins.

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int lock_file_path(const char *directory, const char *name, char *buf)
@@ -51,6 +52,16 @@ int lock_file_take(const char *directory, const char *name, int *ret_fd)
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+bool lock_file_is_there(const char *directory, const char *name, int fd)
+{
+	char path[PATH_MAX];
+	struct stat named, given;
+
+	return lock_file_path(directory, name, path) == 0 && fstat(fd, &given) == 0 &&
+	       stat(path, &named) == 0 && given.st_dev == named.st_dev &&
+	       given.st_ino == named.st_ino;
 }
 
 int lock_file_write(int fd, const char *text)

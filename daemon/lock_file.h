@@ -8,6 +8,7 @@
  * Nothing here waits.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -23,6 +24,9 @@ int lock_file_path(const char *directory, const char *name, char *buf);
 
 /* ret_fd: close-on-exec; closing it frees the lock. Returns 0, LOCK_FILE_BUSY or -errno. */
 int lock_file_take(const char *directory, const char *name, int *ret_fd);
+
+/* Whether fd is what DIRECTORY/NAME means: false when somebody deleted or replaced that. */
+bool lock_file_is_there(const char *directory, const char *name, int fd);
 
 /* Replaces what the file says: one line, shorter than LOCK_FILE_TEXT_SIZE. Returns 0 or -errno. */
 int lock_file_write(int fd, const char *text);

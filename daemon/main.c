@@ -21,6 +21,7 @@
 #include "name_lock.h"
 #include "node.h"
 #include "reload.h"
+#include "runtime.h"
 #include "service.h"
 #include "state.h"
 
@@ -40,8 +41,8 @@ struct daemon {
 	bool has_auth;
 	struct log *log;
 	char boot_id[BOOT_ID_SIZE];
-	int lock_fd, name_fd;
-	struct lease_file *lease;
+	struct runtime runtime;
+	int name_fd;
 	struct node *node;
 	struct service service;
 	bool executed_anew; /* a reload brought us here */
@@ -89,15 +90,15 @@ static void execute_anew(struct daemon *d)
 
 	d->reload_wanted = false;
 	log_event(d->log, EVENT_RELOAD, NULL, "executing %s anew", d->binary);
-	snprintf(fd, sizeof(fd), "%d", d->lock_fd);
+	snprintf(fd, sizeof(fd), "%d", d->runtime.lock_fd);
 	setenv(LOCK_FD_VARIABLE, fd, 1);
-	state_lock_inherit(d->lock_fd, true);
+	state_lock_inherit(d->runtime.lock_fd, true);
 	service_reload_begins(&d->service);
 	execv(d->binary, d->argv);
 	log_event(d->log, EVENT_RELOAD_REFUSED, NULL, "cannot execute %s: %s; this process goes on",
 		  d->binary, strerror(errno));
 	service_reload_failed(&d->service);
-	state_lock_inherit(d->lock_fd, false);
+	state_lock_inherit(d->runtime.lock_fd, false);
 	unsetenv(LOCK_FD_VARIABLE);
 }
 
@@ -113,6 +114,18 @@ static void on_execute(struct ev_loop *loop, ev_timer *timer, int events)
 	hold_signals(false);
 }
 
+/* Else the new image would find nothing to resume, and stop the work. */
+static bool is_kept(struct daemon *d)
+{
+	if (node_is_kept(d->node) && runtime_is_whole(&d->runtime))
+		return true;
+	log_event(
+		d->log, EVENT_RELOAD_REFUSED, NULL,
+		"%s does not hold what a new image needs to go on: see what was said of it before",
+		d->runtime.directory);
+	return false;
+}
+
 static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
 {
 	struct daemon *d = signal->data;
@@ -121,7 +134,7 @@ static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
 	(void)events;
 	if (!d->node)
 		return;
-	d->reload_wanted = reload_is_valid(d->config_path, &d->config, d->log);
+	d->reload_wanted = reload_is_valid(d->config_path, &d->config, d->log) && is_kept(d);
 	if (!d->reload_wanted)
 		return; /* also one that waited, and was valid when it began to */
 	if (!node_is_settled(d->node) || ev_is_active(&d->execute))
@@ -143,11 +156,20 @@ static void on_status(void *userdata, const struct node *node)
 		ev_feed_event(d->loop, &d->sighup, EV_SIGNAL);
 }
 
+static void on_runtime(void *userdata, enum runtime_news news, const char *what, const char *why)
+{
+	struct daemon *d = userdata;
+
+	if (d->node)
+		node_runtime_news(d->node, news, what, why);
+}
+
 static void on_exit_node(void *userdata, int code)
 {
 	struct daemon *d = userdata;
 
 	d->exit_code = code;
+	runtime_unwatch(&d->runtime); /* what goes from now on, goes on purpose */
 	ev_break(d->loop, EVBREAK_ALL);
 }
 
@@ -179,22 +201,6 @@ static void watch_signal(struct daemon *d, ev_signal *watcher, int number,
 	watcher->data = d;
 	ev_signal_start(d->loop, watcher);
 	ev_unref(d->loop);
-}
-
-static int lock_directory(struct daemon *d, char *message, size_t size)
-{
-	const char *directory = d->config.node.runtime_directory;
-	const char *inherited = getenv(LOCK_FD_VARIABLE);
-	int r = state_check_directory(directory, message, size);
-
-	if (r != 0)
-		return r;
-	d->executed_anew = inherited;
-	d->lock_fd = inherited ? atoi(inherited) : -1;
-	unsetenv(LOCK_FD_VARIABLE);
-	if (d->lock_fd > STDERR_FILENO && state_lock_adopt(directory, d->lock_fd) == 0)
-		return 0;
-	return state_lock(directory, &d->lock_fd, message, size);
 }
 
 /* What a process before us left: *ret_state is valid when true. Everything else is a cold start, said why. */
@@ -237,26 +243,22 @@ static int take_name(struct daemon *d)
 
 static int open_runtime(struct daemon *d)
 {
+	const char *inherited = getenv(LOCK_FD_VARIABLE);
 	char message[STATE_MESSAGE_SIZE] = "";
 	int r = boot_id_read(d->boot_id);
 
+	d->executed_anew = inherited;
 	if (r == 0)
-		r = lock_directory(d, message, sizeof(message));
-	if (r != 0) {
-		log_event(d->log, EVENT_CONFIG_INVALID, NULL, "%s",
-			  *message ? message : strerror(-r));
-		return r == STATE_LOCKED ? EX_UNAVAILABLE : EX_CANTCREAT;
+		r = runtime_open(&d->runtime, d->config.node.runtime_directory, d->boot_id,
+				 inherited ? atoi(inherited) : -1, message, sizeof(message));
+	unsetenv(LOCK_FD_VARIABLE);
+	if (d->runtime.lease) {
+		if (r == LEASE_FILE_DAMAGED)
+			log_event(d->log, EVENT_RESUME_REFUSED, NULL, "%s", message);
+		return 0;
 	}
-	r = lease_file_open(d->config.node.runtime_directory, d->boot_id, &d->lease, message,
-			    sizeof(message));
-	if (r < 0) {
-		log_event(d->log, EVENT_STATE_FILE_FAILED, NULL, "the lease file in %s: %s",
-			  d->config.node.runtime_directory, strerror(-r));
-		return EX_CANTCREAT;
-	}
-	if (r == LEASE_FILE_DAMAGED)
-		log_event(d->log, EVENT_RESUME_REFUSED, NULL, "%s", message);
-	return 0;
+	log_event(d->log, EVENT_CONFIG_INVALID, NULL, "%s", *message ? message : strerror(-r));
+	return r == STATE_LOCKED ? EX_UNAVAILABLE : EX_CANTCREAT;
 }
 
 static int start_node(struct daemon *d)
@@ -268,7 +270,7 @@ static int start_node(struct daemon *d)
 		.auth = d->has_auth ? &d->auth : NULL,
 		.log = d->log,
 		.boot_id = d->boot_id,
-		.lease = d->lease,
+		.lease = d->runtime.lease,
 		.keep_state = true,
 		.on_exit = on_exit_node,
 		.on_status = on_status,
@@ -317,6 +319,11 @@ static int run(struct daemon *d)
 	r = start_node(d);
 	if (r != 0)
 		return r;
+	r = runtime_watch(&d->runtime, d->loop, on_runtime, d);
+	if (r < 0)
+		log_event(d->log, EVENT_CONFIG_WARNING, NULL,
+			  "cannot watch %s: %s; if somebody deletes it, that is not seen",
+			  d->runtime.directory, strerror(-r));
 	ev_run(d->loop, 0);
 	return d->exit_code;
 }
@@ -429,7 +436,7 @@ static void finish(struct daemon *d)
 		reap_last(d);
 		ev_loop_destroy(d->loop);
 	}
-	d->lease = lease_file_close(d->lease);
+	runtime_close(&d->runtime);
 	d->log = log_destroy(d->log);
 	config_finish(&d->config);
 	explicit_bzero(&d->auth, sizeof(d->auth));
@@ -444,9 +451,10 @@ int main(int argc, char *argv[])
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct daemon d = {
-		.config_path = CONFIG_DEFAULT_FILE, .argv = argv, .lock_fd = -1, .name_fd = -1
-	};
+	struct daemon d = { .config_path = CONFIG_DEFAULT_FILE,
+			    .argv = argv,
+			    .runtime.lock_fd = -1,
+			    .name_fd = -1 };
 	bool check_only = false;
 	int option, r;
 

@@ -15,6 +15,7 @@
 #include "election.h"
 #include "keys.h"
 #include "log.h"
+#include "runtime.h"
 #include "state.h"
 
 struct ev_loop;
@@ -58,6 +59,13 @@ void node_shutdown(struct node *node);
 
 /* Neither taking over nor giving up at the moment: a good time to execute the binary anew. */
 bool node_is_settled(const struct node *node);
+
+/* What happened to the runtime directory: as a runtime_fn. */
+void node_runtime_news(struct node *node, enum runtime_news news, const char *what,
+		       const char *why);
+
+/* A new process would find all it needs to go on where this one is. */
+bool node_is_kept(const struct node *node);
 
 /* The lease logic is in order (see election_in_order()): a watchdog may be fed. */
 bool node_in_order(const struct node *node);

@@ -23,6 +23,9 @@
 /* Events waiting for the step under way: more than one answer an action cannot come at once. */
 #define NODE_QUEUE_MAX 64
 
+/* Why a node is not healthy that could not take over. */
+#define NODE_RUNTIME_LOST "the runtime directory is gone"
+
 struct node {
 	struct ev_loop *loop;
 	const struct config *config;
@@ -92,6 +95,9 @@ struct node {
 
 	/* node_state.c */
 	struct state saved;
+	bool save_again;   /* the file is gone */
+	int state_error;   /* of the last attempt to write it */
+	bool runtime_lost; /* the directory, or part of it */
 
 	/* node_say.c: what was last said */
 	char said_primary[NAME_SIZE];
@@ -144,6 +150,7 @@ void node_self_fence(struct node *node);
 void node_fence(void *userdata, const char *name);
 void node_recovery_cancel(struct node *node);
 void node_tell_health(struct node *node, const char *reason);
+void node_write_environment(struct node *node, const struct script_facts *facts);
 void node_follow(struct node *node);
 /* Who acts is who acts now: commands are told who did before. */
 void node_note_primary(struct node *node);
@@ -180,5 +187,7 @@ void node_say_unit_failed(struct node *node, const char *state);
 void node_say_guard(struct node *node, enum event event, const char *text);
 void node_say_health(struct node *node, bool ok, const char *reason);
 void node_say_misfit(struct node *node, const char *text);
-void node_say_state_failed(struct node *node, int error);
+/* error 0: it works again. */
+void node_say_state(struct node *node, int error);
+void node_say_runtime(struct node *node, enum runtime_news news, const char *what, const char *why);
 void node_say_stopped(struct node *node);

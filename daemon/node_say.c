@@ -276,13 +276,35 @@ void node_say_misfit(struct node *node, const char *text)
 	log_event(node->log, EVENT_LEASE_MISFIT, &f, "%s", text);
 }
 
-void node_say_state_failed(struct node *node, int error)
+void node_say_state(struct node *node, int error)
 {
 	struct log_fields f = node_say_fields(node);
 
 	f.target = node->config->node.runtime_directory;
-	log_event(node->log, EVENT_STATE_FILE_FAILED, &f,
-		  "cannot keep the state for a restart in %s: %s", f.target, strerror(-error));
+	if (error == 0)
+		log_event(node->log, EVENT_STATE_FILE_WRITTEN, &f,
+			  "the state for a restart is kept in %s again", f.target);
+	else
+		log_event(node->log, EVENT_STATE_FILE_FAILED, &f,
+			  "cannot keep the state for a restart in %s: %s; until it can, a restart "
+			  "stops the work",
+			  f.target, strerror(-error));
+}
+
+void node_say_runtime(struct node *node, enum runtime_news news, const char *what, const char *why)
+{
+	struct log_fields f = node_say_fields(node);
+
+	f.target = node->config->node.runtime_directory;
+	f.reason = why;
+	if (news == RUNTIME_REPAIRED)
+		log_event(node->log, EVENT_RUNTIME_REPAIRED, &f,
+			  "%s: somebody deleted %s: made anew", f.target, what);
+	else
+		log_event(node->log, EVENT_RUNTIME_LOST, &f,
+			  "%s: somebody deleted %s, and it cannot be made anew: %s; until it is, a "
+			  "restart stops the work: move the role, then restart the daemon",
+			  f.target, what, why);
 }
 
 void node_say_started(struct node *node, bool resumed)

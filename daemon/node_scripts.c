@@ -111,10 +111,11 @@ void node_follow(struct node *node)
 		   &facts);
 }
 
-/* Health is what the command says and what the unit shows. */
+/* Health is what the command says, what the unit shows, and whether a takeover could succeed. */
 void node_tell_health(struct node *node, const char *reason)
 {
-	bool ok = !node->unit_failed && !node->guard_acted && !node->guard_lost &&
+	bool could_start = !node->runtime_lost || node->election.work != WORK_DOWN;
+	bool ok = !node->unit_failed && !node->guard_acted && !node->guard_lost && could_start &&
 		  (!node->health || health_is_ok(node->health));
 	char text[BUS_UNIT_SIZE + LOG_TEXT_MAX];
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "work_lock.h"
+
 uint64_t node_cluster(const struct config *config)
 {
 	return state_cluster(config->zookeeper.servers, config->zookeeper.root, config->node.name);
@@ -67,11 +69,60 @@ void node_keep(struct node *node)
 	now.work = work_bits(node);
 	now.epoch = now.work ? e->epoch : 0;
 	now.phase = now.work ? e->phase : (uint8_t)PHASE_FOLLOW;
-	if (!memcmp(&now, &node->saved, sizeof(now)))
+	if (!node->save_again && !memcmp(&now, &node->saved, sizeof(now)))
 		return;
 	r = state_save(node->config->node.runtime_directory, &now);
+	if (r != node->state_error)
+		node_say_state(node, r);
+	node->state_error = r;
 	if (r < 0)
-		node_say_state_failed(node, r);
-	else
-		node->saved = now;
+		return;
+	node->saved = now;
+	node->save_again = false;
+}
+
+/* The lock that is held is of a file that nobody else finds any more. */
+static void renew_work_lock(struct node *node)
+{
+	int fd;
+
+	if (node->work_lock < 0 ||
+	    work_lock_try(node->config->node.runtime_directory, "daemon", &fd) != 0)
+		return;
+	(void)work_lock_release(node->work_lock);
+	node->work_lock = fd;
+}
+
+static void renew_files(struct node *node)
+{
+	const struct script_facts facts = node_facts(node, "takeover",
+						     election_reason_text(node->named_because));
+
+	renew_work_lock(node);
+	if (node->election.work != WORK_DOWN)
+		node_write_environment(node, &facts);
+	/* So that it finds the new lease file now, and not only when the lease it knows ends. */
+	node_wake_guard(node);
+}
+
+bool node_is_kept(const struct node *node)
+{
+	return !node->runtime_lost && !node->state_error;
+}
+
+void node_runtime_news(struct node *node, enum runtime_news news, const char *what, const char *why)
+{
+	bool was_lost = node->runtime_lost;
+
+	node->runtime_lost = news == RUNTIME_LOST;
+	node_say_runtime(node, news, what, why);
+	if (!node->runtime_lost) {
+		node->save_again = true;
+		node_keep(node);
+		renew_files(node);
+	}
+	if (was_lost != node->runtime_lost)
+		node_tell_health(node, node->runtime_lost ? NODE_RUNTIME_LOST : "");
+	if (node->on_status)
+		node->on_status(node->userdata, node);
 }

@@ -79,7 +79,7 @@ static bool guard_has_acted(const struct node *node)
 }
 
 /* For units; the service that guards them learns the node's name from it. */
-static void write_environment(struct node *node, const struct script_facts *facts)
+void node_write_environment(struct node *node, const struct script_facts *facts)
 {
 	int r;
 
@@ -87,7 +87,7 @@ static void write_environment(struct node *node, const struct script_facts *fact
 		return;
 	r = work_env_write(node->config->node.runtime_directory, facts);
 	if (r < 0)
-		node_say_state_failed(node, r);
+		node_say_state(node, r);
 }
 
 void node_wake_guard(struct node *node)
@@ -102,13 +102,15 @@ static void start_guarded(struct node *node)
 {
 	const struct script_facts facts = node_facts(node, "takeover",
 						     election_reason_text(node->named_because));
+	int r = 0;
 
 	if (node->election.work != WORK_STARTING)
 		return; /* the guard took its time; meanwhile the takeover was called off */
-	if (node->lease &&
-	    work_lock_try(node->config->node.runtime_directory, "daemon", &node->work_lock) != 0) {
+	if (node->lease)
+		r = work_lock_try(node->config->node.runtime_directory, "daemon", &node->work_lock);
+	if (r != 0) {
 		node_say_guard(node, EVENT_GUARD_FAILED,
-			       "the work lock is held by another process");
+			       r < 0 ? strerror(-r) : "the work lock is held by another process");
 		on_started(node, false);
 		return;
 	}
@@ -116,7 +118,7 @@ static void start_guarded(struct node *node)
 		on_started(node, false);
 		return;
 	}
-	write_environment(node, &facts);
+	node_write_environment(node, &facts);
 	/* It may have been started during the transition delay, with a lease far away. */
 	node_wake_guard(node);
 	work_start(&node->work, &facts);
@@ -217,7 +219,7 @@ void node_get_ready(struct node *node)
 		const struct script_facts facts =
 			node_facts(node, "takeover", election_reason_text(node->named_because));
 
-		write_environment(node, &facts);
+		node_write_environment(node, &facts);
 		work_prepare(&node->work);
 		return;
 	}
@@ -310,6 +312,8 @@ static void on_stopped(void *userdata)
 	}
 	node_stand_down(node);
 	node_post_result(node, ELECTION_STOPPED, RESULT_OK, 0);
+	if (node->runtime_lost)
+		node_tell_health(node, NODE_RUNTIME_LOST);
 }
 
 /* Those of a process before us would go on starting what is stopped here, or run beside our own. */

@@ -40,8 +40,9 @@ char *service_status(const struct node *node, const struct config *config,
 {
 	const struct election *e = node_election(node);
 	const char *suffix = e->attached ? "" : "; no connection to ZooKeeper";
+	const char *kept = node_is_kept(node) ? "" : "; a restart would stop the work, see the log";
 	const char *reason = election_reason_text(e->reason);
-	char text[SERVICE_STATUS_SIZE - 40] = "";
+	char text[SERVICE_STATUS_SIZE - 90] = "";
 
 	switch ((enum election_phase)e->phase) {
 	case PHASE_INIT:
@@ -94,7 +95,7 @@ char *service_status(const struct node *node, const struct config *config,
 	case PHASE_COUNT:
 		break;
 	}
-	snprintf(out, SERVICE_STATUS_SIZE, "%s%s", text, suffix);
+	snprintf(out, SERVICE_STATUS_SIZE, "%s%s%s", text, suffix, kept);
 	return out;
 }
 
@@ -156,11 +157,13 @@ void service_update(struct service *service, const struct node *node)
 	}
 	/* The lease in the sentence moves with every renewal; that is told with the watchdog. */
 	if (*head || e->phase != s->phase || e->epoch != s->epoch ||
-	    (bool)e->attached != s->attached || e->phase == PHASE_FOLLOW)
+	    (bool)e->attached != s->attached || node_is_kept(node) != s->kept ||
+	    e->phase == PHASE_FOLLOW)
 		tell(s, head);
 	s->phase = e->phase;
 	s->epoch = e->epoch;
 	s->attached = e->attached;
+	s->kept = node_is_kept(node);
 }
 
 void service_reload_begins(struct service *service)

@@ -14,7 +14,7 @@
 #include "config.h"
 #include "node.h"
 
-#define SERVICE_STATUS_SIZE 300
+#define SERVICE_STATUS_SIZE 350
 
 struct service {
 	struct ev_loop *loop;
@@ -24,7 +24,7 @@ struct service {
 	char status[SERVICE_STATUS_SIZE]; /* as told last */
 	int64_t epoch;
 	uint8_t phase;
-	bool attached, ready, stopping;
+	bool attached, kept, ready, stopping;
 };
 
 /* config must outlive it. executed_anew: a reload is under way, which ends here. */

@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STATE_FILE "state"
 #define STATE_FILE_NEW "state.new"
 #define STATE_VERSION "primaryd-state 1"
 #define CHECKSUM "checksum="

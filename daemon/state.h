@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define STATE_FILE "state"
+#define STATE_LOCK_FILE "lock"
 #define STATE_NODE_SIZE 65
 #define STATE_MESSAGE_SIZE 256 /* fits every message of this module */
 #define STATE_FILE_MAX 4096

@@ -5,14 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define STATE_LOCK_FILE "lock"
 
 int state_check_directory(const char *directory, char *message, size_t n_message)
 {
@@ -79,14 +76,9 @@ int state_lock_inherit(int fd, bool inherit)
 
 int state_lock_adopt(const char *directory, int fd)
 {
-	char path[PATH_MAX];
-	struct stat named, given;
-	int r = lock_file_path(directory, STATE_LOCK_FILE, path);
+	int r;
 
-	if (r < 0)
-		return r;
-	if (fstat(fd, &given) < 0 || stat(path, &named) < 0 || given.st_dev != named.st_dev ||
-	    given.st_ino != named.st_ino)
+	if (!lock_file_is_there(directory, STATE_LOCK_FILE, fd))
 		return -EBADF;
 	/* Nothing changes when this very open file holds it already. */
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {

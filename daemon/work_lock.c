@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define WORK_LOCK_FILE "work.lock"
-
 int work_lock_try(const char *directory, const char *role, int *ret_fd)
 {
 	char text[LOCK_FILE_TEXT_SIZE];

@@ -14,6 +14,8 @@
  * work left running in the background would hold it for good.
  */
 
+#define WORK_LOCK_FILE "work.lock"
+
 enum work_lock_result {
 	WORK_LOCK_OK,
 	WORK_LOCK_BUSY, /* another process holds it: try again soon */

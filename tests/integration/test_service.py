@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 
 import pytest
@@ -111,3 +112,16 @@ def test_no_ensemble(make_cluster, manager, tmp_path):
     node.wait_log(' server_failed: ', since=node.log_mark())
     node.stop()
     node.close()
+
+
+def test_runtime_directory_lost(cluster, manager):
+    """The sentence says what a restart would do, as long as it would."""
+    node = start(cluster(1, start=False, **QUICK)[0], manager)
+    manager.wait('^READY=1$')
+    since = len(manager.messages())
+    shutil.rmtree(node.runtime_directory)
+    with open(node.runtime_directory, 'w', encoding='ascii'):
+        pass
+    number, _ = manager.wait('^STATUS=.*; a restart would stop the work, see the log$', since)
+    os.unlink(node.runtime_directory)
+    manager.wait('^STATUS=(?!.*restart)', number + 1)

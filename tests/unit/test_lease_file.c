@@ -253,6 +253,75 @@ static void test_foreign_group(void **unused)
 	reap(leader, SIGKILL);
 }
 
+/* Deleted, and made anew: a guard is told by the old one until it has seen the new one. */
+static void test_moves(void **unused)
+{
+	struct lease_file *file, *guard, *fresh;
+
+	assert_int_equal(open_file(boot, &file), 0);
+	assert_true(lease_file_set(file, 1000));
+	lease_file_set_epoch(file, 7);
+	assert_int_equal(lease_file_attach(directory, boot, &guard), 0);
+	assert_true(lease_file_is_there(file, directory));
+	assert_int_equal(unlink(path_of("lease")), 0);
+	assert_false(lease_file_is_there(guard, directory));
+
+	assert_int_equal(lease_file_move(file, directory), 0);
+	assert_true(lease_file_is_there(file, directory));
+	assert_false(lease_file_is_there(guard, directory));
+	assert_true(lease_file_set(file, 2000));
+	assert_true(lease_file_end_us(guard) == 2000);
+	assert_int_equal(lease_file_attach(directory, boot, &fresh), 0);
+	assert_true(lease_file_end_us(fresh) == 2000 && lease_file_epoch(fresh) == 7);
+	assert_true(lease_file_watch(fresh) == lease_file_watch(guard));
+
+	/* What the guard does is seen whichever it looks at. */
+	assert_true(lease_file_set_mark(guard, lease_file_watch(guard), LEASE_STOPPING));
+	assert_false(lease_file_set(file, 3000));
+	assert_true(lease_file_set_mark(guard, lease_file_watch(guard), LEASE_WATCHED));
+	assert_true(lease_file_set_mark(fresh, lease_file_watch(fresh), LEASE_STOPPING));
+	assert_false(lease_file_set(file, 3000));
+	assert_true(lease_file_set_mark(fresh, lease_file_watch(fresh), LEASE_WATCHED));
+	assert_int_equal(lease_file_formers(file), 1);
+
+	/* It moved over: whoever still looks at the old one is to end. */
+	lease_file_set_seen(fresh);
+	assert_true(lease_file_set(file, 4000));
+	assert_int_equal(lease_file_formers(file), 0);
+	assert_true(lease_file_end_us(fresh) == 4000);
+	assert_int_equal(lease_file_end_us(guard), 0);
+	(void)lease_file_close(guard);
+	(void)lease_file_close(fresh);
+	(void)lease_file_close(file);
+}
+
+static void test_moves_are_bounded(void **unused)
+{
+	struct lease_file *file, *guard;
+
+	assert_int_equal(open_file(boot, &file), 0);
+	assert_true(lease_file_set(file, 1000));
+	assert_int_equal(lease_file_attach(directory, boot, &guard), 0);
+	for (int i = 1; i < LEASE_FILE_MAPS_MAX; i++)
+		assert_int_equal(lease_file_move(file, directory), 0);
+	assert_int_equal(lease_file_move(file, directory), -EBUSY);
+	assert_true(lease_file_set(file, 2000));
+	assert_true(lease_file_end_us(guard) == 2000);
+
+	/* A new watch: its guard has the new one from the beginning. */
+	lease_file_begin_watch(file);
+	assert_true(lease_file_set(file, 3000));
+	assert_int_equal(lease_file_formers(file), 0);
+	assert_int_equal(lease_file_end_us(guard), 0);
+
+	/* No lease: nobody looks at the old one. */
+	lease_file_disarm(file);
+	assert_int_equal(lease_file_move(file, directory), 0);
+	assert_int_equal(lease_file_formers(file), 0);
+	(void)lease_file_close(guard);
+	(void)lease_file_close(file);
+}
+
 static void test_work_lock(void **unused)
 {
 	int fd = -1, second = -1, inherited;
@@ -281,6 +350,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_group, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_moves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_moves_are_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_work_lock, setup, teardown),
 	};
 
