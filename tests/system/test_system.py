@@ -8,11 +8,15 @@ import time
 
 import pytest
 from kazoo.exceptions import NoAuthError
+from lab import process
 from lab.wait import wait_until
 from site3 import ADDRESS, SESSION_S, TICK_MS, Moment
 
 # What a machine under load may add to a bound: these are two cores, shared with three systems and their servers.
 SLACK_MS = 1500
+
+# How a container ends that reboots itself: whoever started it is to start it again.
+REBOOTS = 133
 
 
 def others(site, one):
@@ -248,6 +252,37 @@ def test_unit_that_will_not_stop(site):
     site.story(holder, moment, 'relinquish_started', 'work_stop_late', 'unit_stopped', 'relinquished')
     site.measure('unit that will not stop', moment, holder, target)
     assert holder.state('worker.service') != 'active'
+
+
+def test_work_that_will_not_die(site):
+    """self-fence = reboot: killed, and still not down; so the host reboots itself, and only then another node starts."""
+    one = others(site, site.wait_holder())[0]
+    # What systemd runs when the main process is killed at last: the unit is not down before it ends.
+    one.shell('mkdir -p /etc/systemd/system/primaryd.service.d /run/systemd/system/worker.service.d; '
+              'cp /usr/share/doc/primaryd/examples/primaryd.service.d/reboot.conf /etc/systemd/system/primaryd.service.d/; '
+              'printf "[Service]\\nExecStopPost=/bin/sleep 1000\\n" >/run/systemd/system/worker.service.d/stuck.conf; '
+              'sed -i "s/^lease-timeout = .*/&\\nself-fence = reboot/" /etc/primaryd/primaryd.conf; '
+              'touch /run/stubborn; systemctl daemon-reload; systemctl restart primaryd')
+    wait_until(lambda: site.keys.exists(f'/nodes/{one.name}/alive'), 30, f'{one.name} is back', 0.05)
+    site.keys.set('/primary_node', one.name.encode())
+    wait_until(lambda: site.wait_holder() is one, 60, f'{one.name} is primary', 0.05)
+    target, leader, moment = others(site, one)[0], one.leader, Moment()
+    site.keys.set('/primary_node', target.name.encode())
+    site.story(one, moment, 'relinquish_started', 'work_stop_late')
+    wait_until(lambda: not os.path.exists(f'/proc/{leader}'), 30, one.journal_tail, 0.02)
+    # Nobody was let in before that: the post went with the session, and was not released.
+    assert site.acting() == one.name
+    assert process.reap(one.child, 10) == REBOOTS, one.console_tail()
+    one.forget()
+    assert site.wait_holder(other_than=one) is target
+    site.story(target, moment, 'named', 'takeover_started', 'corpse_found', 'primary')
+    lost = site.measure('work that will not die: reboot', moment, one, target)
+    assert lost < 3000 + 500 + SESSION_S * 1000 + 2 * TICK_MS + 500 + unit_start_ms(target, moment) + SLACK_MS
+    # It comes up again, and stays what it is.
+    one.boot().wait_booted()
+    wait_until(lambda: site.keys.exists(f'/nodes/{one.name}/alive'), 30, f'{one.name} is back', 0.05)
+    assert site.wait_holder() is target and one.state('primary.target') == 'inactive'
+    one.shell('rm /etc/systemd/system/primaryd.service.d/reboot.conf; sed -i "/^self-fence/d" /etc/primaryd/primaryd.conf')
 
 
 # what happens to the host
