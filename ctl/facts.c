@@ -172,15 +172,16 @@ static void gather_post(const struct cluster *cluster, struct facts *facts)
 static void gather_maintenance(const struct cluster *cluster, struct facts *facts)
 {
 	const struct cluster_slot *slot = &cluster->keys[CLUSTER_MAINTENANCE];
-	char text[KEY_VALUE_MAX];
+	bool clear = false;
 
-	if (!text_of(facts, slot, text, sizeof(text)))
+	if (!slot->there)
 		return;
-	facts->maintenance = !strcmp(text, "true");
+	/* Without data it is too long to be anything. */
+	facts->maintenance = !slot->data || value_maintenance(slot->data, slot->length, &clear);
 	if (facts->maintenance)
 		facts->maintenance_since_ms = slot->stat.mtime_ms;
-	else if (strcmp(text, "false") != 0)
-		junk(facts, slot->path, "is neither true nor false: taken as absent");
+	if (!clear)
+		junk(facts, slot->path, "is neither true nor false: taken as true");
 }
 
 bool facts_gather(const struct cluster *cluster, struct facts *ret_facts)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "zkh_path.h"
 
@@ -86,6 +87,25 @@ bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64
 		return false;
 	*ret_epoch = epoch;
 	return true;
+}
+
+static bool is_among(const char *text, const char *const *words)
+{
+	while (*words && strcasecmp(text, *words))
+		words++;
+	return *words;
+}
+
+bool value_maintenance(const char *data, size_t length, bool *ret_clear)
+{
+	static const char *const yes[] = { "true", "yes", "on", "1", NULL };
+	static const char *const no[] = { "false", "no", "off", "0", NULL };
+	char text[KEY_VALUE_MAX];
+	bool is_text = value_text(data, length, text, sizeof(text));
+	bool ends = is_text && is_among(text, no);
+
+	*ret_clear = ends || (is_text && is_among(text, yes));
+	return !ends;
 }
 
 bool router_state_is_acting(const char *text)

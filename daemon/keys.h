@@ -59,6 +59,13 @@ bool value_name(const char *data, size_t length, char ret_name[NAME_SIZE]);
 /* `NAME EPOCH`. False: junk. */
 bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64_t *ret_epoch);
 
+/*
+ * What is in /maintenance while it is there. Only what says no ends a maintenance: false, no, off or 0, in any case. An
+ * operator who wrote something else surely wanted one, and what it costs is a role that stays vacant, in plain sight.
+ * ret_clear: whether it says true, yes, on or 1, or no; else it is junk, and to be said.
+ */
+bool value_maintenance(const char *data, size_t length, bool *ret_clear);
+
 /* Router states that a node leaves behind only when it died with its work running. */
 bool router_state_is_acting(const char *text);
 

@@ -101,13 +101,12 @@ static bool take_alive(struct view_slot *slot, const char *data, size_t length,
 
 static bool take_maintenance(struct view_slot *slot, const char *data, size_t length)
 {
-	char text[8] = "";
+	bool clear = true;
+	bool on = data && value_maintenance(data, length, &clear);
 
-	if (data && value_text(data, length, text, sizeof(text)) && !strcmp(text, "true"))
-		return true;
-	if (data && strcmp(text, "false") != 0)
-		junk(slot, data, length, "is neither true nor false: taken as absent");
-	return false;
+	if (!clear)
+		junk(slot, data, length, "is neither true nor false: taken as true");
+	return on;
 }
 
 static void on_data(void *userdata, int result, const char *data, size_t length,

@@ -43,6 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	char *data = malloc(size ? size : 1);
 	char name[NAME_SIZE], text[16], *shown;
 	int64_t epoch;
+	bool clear;
 
 	PROMISE(data);
 	if (size > 0)
@@ -51,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		PROMISE(zkh_name_valid(name) && strcmp(name, NAME_NONE) != 0);
 	if (value_post(data, size, name, &epoch))
 		PROMISE(zkh_name_valid(name));
+	(void)value_maintenance(data, size, &clear);
 	if (value_text(data, size, text, sizeof(text)))
 		(void)router_state_is_acting(text);
 	check_alive(data, size);

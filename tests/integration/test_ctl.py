@@ -261,6 +261,13 @@ def test_maintenance(cluster, keys, oracle, ctl):
     assert keys.primary() == primary
     ctl.run('maintenance', 'off')
     settle(keys, oracle, [by_name(nodes, primary)])
+    # As an operator with a ZooKeeper shell may write it.
+    for value, on in (('Yes', True), ('until noon', True), ('', True), ('FALSE', False), ('off', False)):
+        keys.set('maintenance', value)
+        assert ctl.json('status')['cluster']['maintenance'] is on, value
+    keys.set('maintenance', 'until noon')
+    ctl.run('maintenance', 'off')
+    assert not keys.get('maintenance') and ctl.json('status')['cluster']['maintenance'] is False
 
 
 # history, explain

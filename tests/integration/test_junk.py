@@ -114,7 +114,6 @@ def test_other_keys_deleted(cluster, keys, oracle, key):
     if key == 'maintenance':
         for value in JUNK.values():
             keys.set(key, value)
-        heal(keys, oracle, nodes)
         assert any(junk_lines(node, '/maintenance') for node in nodes)
     keys.sweep(key)
     if key == 'history':

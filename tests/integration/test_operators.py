@@ -1,5 +1,7 @@
 """What operators do with a ZooKeeper shell: switchover, release, drain, maintenance; also too fast."""
 
+import pytest
+
 from lab.steps import (MORTAL, QUICK, Tally, by_name, check_epoch, history, others, primary_key, settle, vacate,
                        wait_members)
 from lab.wait import stays, wait_until
@@ -110,12 +112,15 @@ def test_drain_and_undrain(cluster, keys, oracle):
     assert len(history(keys)) == claims
 
 
-def test_maintenance(cluster, keys, oracle):
+@pytest.mark.parametrize(('begin', 'end'), [('true', None), ('until noon', 'No')])
+def test_maintenance(cluster, keys, oracle, begin, end):
     nodes = cluster(3, **QUICK)
     primary = settle(keys, oracle, nodes)
-    keys.set('maintenance', 'true')
+    keys.set('maintenance', begin)
     for node in nodes:
         node.wait_log('maintenance_on: ')
+        assert bool(node.log_lines('junk_ignored: /maintenance is neither true nor false: taken as true')) == \
+            (begin != 'true')
     # The primary goes; nobody follows by itself.
     claims = len(history(keys))
     by_name(nodes, primary).stop()
@@ -129,7 +134,10 @@ def test_maintenance(cluster, keys, oracle):
     assert len(history(keys)) == claims
     rest[1].stop()
     assert keys.acting() is None
-    keys.delete('maintenance')
+    if end:
+        keys.set('maintenance', end)
+    else:
+        keys.delete('maintenance')
     settle(keys, oracle, rest[:1], primary=rest[0].name)
     assert len(history(keys)) == claims + 1
 

@@ -133,6 +133,32 @@ static void test_acting_states(void **state)
 	assert_false(router_state_is_acting("primary "));
 }
 
+static void test_maintenance(void **state)
+{
+	static const struct {
+		const char *text;
+		bool on, clear;
+	} cases[] = {
+		{ "true", true, true },	    { "True", true, true },  { " yes\n", true, true },
+		{ "ON", true, true },	    { "1", true, true },     { "false", false, true },
+		{ "False\n", false, true }, { "no", false, true },   { "Off", false, true },
+		{ "0", false, true },	    { "", true, false },     { "until noon", true, false },
+		{ "00", true, false },	    { "\x01", true, false },
+	};
+	char longest[KEY_VALUE_MAX + 8];
+	bool clear;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(value_maintenance(cases[i].text, strlen(cases[i].text), &clear),
+				 cases[i].on);
+		assert_int_equal(clear, cases[i].clear);
+	}
+	memset(longest, '0', sizeof(longest));
+	assert_true(value_maintenance(longest, sizeof(longest), &clear));
+	assert_false(clear);
+}
+
 static void test_paths(void **state)
 {
 	char path[KEY_PATH_SIZE];
@@ -153,6 +179,7 @@ int main(void)
 		cmocka_unit_test(test_alive_round_trip),
 		cmocka_unit_test(test_alive_of_strangers),
 		cmocka_unit_test(test_acting_states),
+		cmocka_unit_test(test_maintenance),
 		cmocka_unit_test(test_paths),
 	};
 
