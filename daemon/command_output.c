@@ -96,6 +96,11 @@ void command_output_take(struct command_output *output, const char *bytes, size_
 	}
 }
 
+bool command_output_is_flooded(const struct command_output *output)
+{
+	return output->n_unsaid > 0 || output->is_cut;
+}
+
 void command_output_flush(struct command_output *output, int64_t now_us)
 {
 	end_line(output, now_us);

@@ -26,5 +26,11 @@ void command_output_init(struct command_output *output,
 void command_output_take(struct command_output *output, const char *bytes, size_t n,
 			 int64_t now_us);
 
+/*
+ * Most of what comes is left out at the moment: more lines than are handed on, or a line without an end. Who reads may
+ * take its time.
+ */
+bool command_output_is_flooded(const struct command_output *output);
+
 /* No more for now: hands on an unfinished last line, and says what was left out. */
 void command_output_flush(struct command_output *output, int64_t now_us);

@@ -356,6 +356,31 @@ static void test_spew(void **state)
 	assert_true(probe->n_beats >= 20);
 }
 
+/* What is left out anyway is read in bites, however it comes: the loop turns a few times for each, and not for each write. */
+static void test_flood(void **state)
+{
+	static const char *const scripts[] = {
+		"yes | head -c 4000000",
+		"head -c 4000000 /dev/zero",
+		"i=0; while [ $i -lt 5000 ]; do echo line; i=$((i + 1)); done",
+	};
+	struct probe *probe = *state;
+
+	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+		unsigned before = ev_iteration(probe->loop);
+
+		probe->n_ends = 0;
+		run_shell(probe, scripts[i], 60 * S, S);
+		assert_int_equal(probe->result.end, COMMAND_EXITED);
+		/* The first COMMAND_LINES_PER_SECOND lines may come one by one, in each second. */
+		assert_true(ev_iteration(probe->loop) - before <=
+			    probe->result.duration_us / 10000 +
+				    (probe->result.duration_us / S + 1) * COMMAND_LINES_PER_SECOND +
+				    10);
+		probe->command = command_destroy(probe->command);
+	}
+}
+
 static void test_hangs(void **state)
 {
 	struct probe *probe = *state;
@@ -626,6 +651,7 @@ int main(void)
 		TEST(test_standard_descriptors_closed),
 		TEST(test_output_lines),
 		TEST(test_long_line),
+		TEST(test_flood),
 		TEST(test_spew),
 		TEST(test_hangs),
 		TEST(test_timed_out_is_no_success),
