@@ -37,14 +37,16 @@ def arguments():
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-def ignore_signals():
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+class Ending:
+    """One signal ends the demonstration; those that follow, and any while it tidies up, must not disturb it."""
 
+    begun = False
 
-def end_by_signal(number, _):
-    ignore_signals()  # one is enough: the others must not disturb the tidying up
-    sys.exit(128 + number)
+    @classmethod
+    def by_signal(cls, number, _):
+        if not cls.begun:
+            cls.begun = True
+            sys.exit(128 + number)
 
 
 def run_once(cluster):
@@ -67,21 +69,23 @@ def main():
     options = arguments()
     logging.getLogger('kazoo').setLevel(logging.CRITICAL + 1)
     for number in SIGNALS:
-        signal.signal(number, end_by_signal)
+        signal.signal(number, Ending.by_signal)
     cluster = Cluster(options.directory, options.nodes, options.servers)
     keep = options.keep
     try:
-        if options.once:
-            code = run_once(cluster)
-            keep = keep or code != 0
-        else:
-            from screen import run_view  # noqa: E402
-            code = run_view(cluster)
-        if options.keep:
-            print(f'Logs and configurations: {cluster.directory}')
-        return code
+        try:
+            if options.once:
+                code = run_once(cluster)
+                keep = keep or code != 0
+            else:
+                from screen import run_view  # noqa: E402
+                code = run_view(cluster)
+            if options.keep:
+                print(f'Logs and configurations: {cluster.directory}')
+            return code
+        finally:
+            Ending.begun = True  # a signal that comes before this line ends this block, not the next
     finally:
-        ignore_signals()
         cluster.close(keep)
 
 

@@ -1,6 +1,7 @@
 # The tour that a new user takes, in the build that it makes for itself.
 
-# tests/demo --once
+# tests/demo --once, and Ctrl-C in the live view at many moments
 stage_demo() {
 	tests/demo --once
+	tests/demo.d/interrupt.py --runs 20
 }
