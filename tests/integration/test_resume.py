@@ -26,8 +26,8 @@ def test_killed_and_restarted(trial):
 
 
 def test_killed_again_and_again(trial):
-    # Without waiting for it to have resumed.
-    primary, _ = trial.start(2)
+    # Without waiting for it to have resumed: nothing extends the lease meanwhile, so it is a long one.
+    primary, _ = trial.start(2, **{'zookeeper.session-timeout': '20s'})
     lives, epoch = trial.lives(), trial.keys.acting().epoch
     for number in range(15):
         mark = primary.log_mark()
