@@ -183,6 +183,41 @@ def test_broken_binary(site):
     site.story(holder, moment, 'registered')
 
 
+def test_runtime_files_deleted(site):
+    """Made anew; the guard, a service that cannot be replaced under the work, finds the new lease file by itself."""
+    holder = site.wait_holder()
+    guard, moment = holder.main_pid('primaryd-guard.service'), Moment()
+    holder.shell('rm -f /run/primaryd/*')
+    site.story(holder, moment, 'runtime_repaired')
+    wait_until(lambda: any('watching that' in entry['MESSAGE'] for entry in
+                           holder.journal('_SYSTEMD_UNIT=primaryd-guard.service')), 30, holder.journal_tail, 0.1)
+    holder.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'primaryd')
+    site.story(holder, moment, 'runtime_repaired', 'session_resumed')
+    # Longer than the lease that the old file told of.
+    wait_until(lambda: Moment().wall_us - moment.wall_us > SESSION_S * 1_500_000, SESSION_S * 3, 'that long', 0.2)
+    assert site.untouched(moment, holder) and holder.main_pid('primaryd-guard.service') == guard
+    assert 'PRIMARYD_EPOCH' in holder.shell('cat /run/primaryd/primary.env')
+    site.measure('runtime files deleted, kill -9', moment, holder, site.wait_holder())
+
+
+def test_runtime_directory_deleted(site):
+    """A service may not make it: the role stays, it is said, a reload is refused; a restart moves the role and mends it."""
+    holder = site.wait_holder()
+    moment = Moment()
+    holder.shell('rm -rf /run/primaryd')
+    site.story(holder, moment, 'runtime_lost')
+    wait_until(lambda: 'a restart would stop the work' in holder.show('primaryd.service', 'StatusText')['StatusText'], 10,
+               holder.journal_tail, 0.1)
+    holder.run('systemctl', 'reload', 'primaryd', check=False)
+    site.story(holder, moment, 'runtime_lost', 'reload_refused')
+    assert site.untouched(moment, holder)
+    holder.run('systemctl', 'restart', 'primaryd')
+    successor = site.wait_holder()
+    site.measure('runtime directory deleted, restart', moment, holder, successor)
+    site.story(holder, moment, 'runtime_lost', 'relinquished', 'stopped', 'started', 'registered')
+    assert holder.shell('ls /run/primaryd/state')
+
+
 def test_host_that_shall_reboot(site):
     """The example reboot.conf: one crash is a restart; a daemon that cannot be kept alive reboots the host."""
     one = others(site, site.wait_holder())[0]
