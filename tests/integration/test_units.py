@@ -1,0 +1,465 @@
+"""The work as a unit: what is asked of systemd, in which order, and what becomes of every answer it may give."""
+
+import signal
+
+import pytest
+
+from lab import systemd as lab_systemd
+from lab.steps import MORTAL, QUICK, by_name
+from lab.systemd import HOLD, NAME, PATH, PROPERTIES, Systemd, Unit, answer, error
+from lab.wait import stays, wait_until
+
+WORK, GUARD, KILLER = 'work.target', 'primaryd-guard.service', 'primaryd-kill@work.target.service'
+DENIED = error('org.freedesktop.DBus.Error.AccessDenied', 'no permission for you')
+
+UNITS = {**QUICK, 'takeover.unit': WORK, 'takeover.command': None, 'relinquish.command': None}
+
+
+@pytest.fixture
+def managers():
+    reason = lab_systemd.available()
+    if reason:
+        pytest.skip(reason)
+    made = []
+    yield made
+    for one in made:
+        one.close()
+    lab_systemd.check_apart(made)
+
+
+@pytest.fixture
+def unit_cluster(managers, cluster, tmp_path):
+    """unit_cluster(n, ...) -> nodes, managers: n nodes whose work is a unit, not started yet, each with its systemd."""
+    def make(n, **config):
+        nodes = cluster(n, start=False, **{**UNITS, **config})
+        for node in nodes:
+            managers.append(Systemd(str(tmp_path / f'systemd-{node.name}'), node.directory))
+        return nodes, managers
+    return make
+
+
+def start(node, manager):
+    return node.start({'DBUS_SYSTEM_BUS_ADDRESS': manager.bus.address})
+
+
+def start_pair(unit_cluster, keys, prepare=None, **config):
+    """n1 is named and would be primary; n2 waits for what n1 makes of it."""
+    nodes, managers = unit_cluster(2, **config)
+    if prepare:
+        prepare(managers[0])
+    start(nodes[0], managers[0])
+    nodes[0].wait_log(' claimed: ')
+    start(nodes[1], managers[1])
+    return nodes, managers
+
+
+def primary(unit_cluster, keys, **config):
+    """One node, primary, its unit active."""
+    [node], [manager] = unit_cluster(1, **config)
+    start(node, manager)
+    keys.wait_primary('n1')
+    assert manager.work.state == 'active'
+    return node, manager
+
+
+def renewals_go_on(keys, name='n1', more=3):
+    """The loop turns: the lease is renewed."""
+    for _ in range(more):
+        seen = keys.get(f'nodes/{name}/keepalive')
+        wait_until(lambda seen=seen: keys.get(f'nodes/{name}/keepalive') != seen, 10, 'the lease is renewed')
+
+
+# as it should be
+
+def test_life(unit_cluster, keys):
+    """The guard, then the unit; the facts are there before either; the unit, then the guard."""
+    node, manager = primary(unit_cluster, keys)
+    asked = [call for call in manager.calls if call.method in ('StartUnit', 'RestartUnit')]
+    assert asked == [('RestartUnit', GUARD), ('StartUnit', WORK)]
+    with open(f'{node.runtime_directory}/primary.env', encoding='utf-8') as file:
+        facts = dict(line.rstrip('\n').split('=', 1) for line in file)
+    assert facts['PRIMARYD_NODE'] == facts['PRIMARYD_PRIMARY'] == '"n1"'
+    assert facts['PRIMARYD_EPOCH'] == f'"{keys.acting().epoch}"'
+    guard = manager.guard.child
+    assert guard.poll() is None
+    mark = len(manager.calls)
+    node.stop()
+    assert manager.work.state == 'inactive'
+    stopped = [call for call in manager.calls[mark:] if call.method == 'StopUnit']
+    assert stopped[0] == ('StopUnit', WORK)
+    wait_until(lambda: manager.guard.child is None, 10, 'the guard ends')
+    assert guard.returncode == 0
+
+
+def test_command_beside_it(unit_cluster, keys, oracle):
+    """Unit first, then the command; the command's stop first, then the unit's."""
+    [node], [manager] = unit_cluster(1)
+    node.write_config(**{'takeover.command': f'{node.directory}/takeover',
+                         'relinquish.command': f'{node.directory}/relinquish'})
+    start(node, manager)
+    keys.wait_primary('n1')
+    began = oracle.events('takeover', 'begin')[0].time_ns
+    assert [up for when, up in manager.work_log if when < began][-1]
+    node.stop()
+    ended = oracle.events('relinquish', 'end')[-1].time_ns
+    assert manager.work_log[-1][0] > ended and not manager.work_log[-1][1]
+
+
+def test_reload(unit_cluster, keys):
+    """The daemon executes itself anew: neither unit nor guard notice."""
+    node, manager = primary(unit_cluster, keys)
+    asked = [call for call in manager.calls if call.method.endswith('Unit')]
+    guard = manager.guard.child
+    node.reload()
+    node.wait_log('still primary')
+    renewals_go_on(keys)
+    assert [call for call in manager.calls if call.method.endswith('Unit')] == asked
+    assert manager.guard.child is guard and manager.work.state == 'active'
+
+
+def test_switchover(unit_cluster, keys):
+    """To and fro: each start has a guard of its own."""
+    nodes, managers = start_pair(unit_cluster, keys)
+    keys.wait_primary('n1')
+    for target in ('n2', 'n1'):
+        keys.set('primary_node', target)
+        keys.wait_primary(target)
+    assert managers[0].count('RestartUnit', GUARD) == 2
+    assert managers[0].count('StartUnit', WORK) == 2
+    assert by_name(nodes, 'n1').running()
+
+
+# starts that come to nothing: the other node takes over
+
+def refuse_binding(manager):
+    manager.work.lists['BindsTo'] = ['network.target']
+
+
+def fail_job(manager):
+    manager.work.start = 'failed'
+
+
+def fail_dependency(manager):
+    manager.work.start = 'dependency'
+
+
+def fail_guard(manager):
+    manager.guard.start = 'failed'
+
+
+def hang_job(manager):
+    manager.work.start = None
+
+
+@pytest.mark.parametrize('prepare, said', [
+    (refuse_binding, r'not bound to a guard \(add BindsTo=primaryd-guard.service'),
+    (fail_job, r'work.target: start: failed'),
+    (fail_dependency, r'work.target: start: dependency'),
+    (fail_guard, r'work.target: start: guard: failed'),
+    (hang_job, r'work.target: start: timed out'),
+    (lambda manager: manager.rule('StartUnit', WORK, DENIED), r'work.target: start: no permission for you'),
+    (lambda manager: manager.rule('RestartUnit', GUARD, DENIED), r'work.target: start: guard: no permission for you'),
+    (lambda manager: manager.rule('BindsTo', WORK, DENIED), r'work.target: start: no permission for you'),
+    (lambda manager: manager.rule('BindsTo', WORK, HOLD), r'work.target: start: timed out'),
+    (lambda manager: manager.rule('BindsTo', WORK, answer('v', ('i', 7))), r'not bound to a guard'),
+    (lambda manager: manager.rule('BindsTo', WORK, answer('s', GUARD)), r'not bound to a guard'),
+    (lambda manager: manager.rule('BindsTo', WORK, answer('')), r'not bound to a guard'),
+    (lambda manager: manager.rule('RestartUnit', GUARD, answer('s', 'no path')), r'work.target: start: timed out'),
+    (lambda manager: manager.rule('StartUnit', WORK, answer('u', 4)), r'work.target: start: timed out'),
+], ids=['unbound', 'failed', 'dependency', 'guard', 'hangs', 'refused', 'guard-refused', 'property-refused', 'mute',
+        'number', 'no-variant', 'empty', 'guard-no-path', 'no-path'])
+def test_start_fails(unit_cluster, keys, prepare, said):
+    """It is said why, what was begun is stopped before the post is left, and another node does the work."""
+    nodes, managers = start_pair(unit_cluster, keys, prepare, **{'takeover.timeout': '1500ms',
+                                                                 'relinquish.timeout': '3s', 'election.penalty': '20s'})
+    nodes[0].wait_log(said)
+    keys.wait_primary('n2')
+    assert managers[0].work.state in ('inactive', 'failed')
+    assert managers[1].work.state == 'active'
+    if 'guard' in said:
+        assert managers[0].count('StartUnit', WORK) == 0
+
+
+def test_bus_away_at_start(unit_cluster, keys):
+    """A node without a bus cannot take over, says so, and another one does."""
+    nodes, managers = unit_cluster(2)
+    managers[0].disconnect()
+    managers[0].bus.stop()
+    start(nodes[0], managers[0])
+    nodes[0].wait_log(' bus_lost: .*system bus')
+    start(nodes[1], managers[1])
+    keys.wait_primary('n2')
+    assert nodes[0].running()
+    managers[0].bus.start()
+    managers[0].connect()
+    nodes[0].wait_log(' bus_back: ')
+
+
+def test_bus_lost_while_starting(unit_cluster, keys):
+    """What the job came to can no longer be heard: the takeover has failed, and is undone when the bus is back."""
+    nodes, managers = start_pair(unit_cluster, keys, hang_job)
+    managers[0].wait_call('StartUnit')
+    managers[0].disconnect()
+    managers[0].bus.stop()
+    nodes[0].wait_log('work.target: start: no connection to the system bus')
+    assert keys.acting().node == 'n1'  # the unit may be on its way up: the post is not left
+    managers[0].bus.start()
+    managers[0].connect()
+    keys.wait_primary('n2')
+    assert managers[0].work.state == 'inactive'
+
+
+# while it runs
+
+@pytest.mark.parametrize('state', ['failed', 'inactive', 'deactivating'])
+def test_unit_goes_away(unit_cluster, keys, state):
+    nodes, managers = start_pair(unit_cluster, keys)
+    keys.wait_primary('n1')
+    managers[0].set_state(WORK, state)
+    nodes[0].wait_log(f'unit_failed: work.target is {state} though nobody here stopped it')
+    keys.wait_primary('n2')
+
+
+def test_reloading_unit_stays(unit_cluster, keys):
+    """Other states, and other properties, move nothing."""
+    node, manager = primary(unit_cluster, keys)
+    reads = manager.count('ActiveState', WORK)
+    manager.set_state(WORK, 'reloading')
+    manager.set_state(WORK, 'active')
+    path = manager.unit_path(WORK)
+    manager.signal(path, PROPERTIES, 'PropertiesChanged', 'sa{sv}as', f'{NAME}.Target', [], [])
+    manager.signal(path, PROPERTIES, 'PropertiesChanged', 'u', 7)
+    manager.signal(PATH, f'{NAME}.Manager', 'JobRemoved', 's', 'junk')
+    manager.signal(PATH, f'{NAME}.Manager', 'JobRemoved', 'uoss', 1, '/no/job', WORK, 'failed')
+    manager.wait_call('ActiveState', WORK, reads + 1)
+    manager.rule('ActiveState', WORK, answer('v', ('i', 7)))
+    manager.set_state(WORK, 'active')
+    manager.rule('ActiveState', WORK, DENIED)
+    manager.set_state(WORK, 'active')
+    manager.wait_call('ActiveState', WORK, reads + 3)
+    renewals_go_on(keys)
+    assert keys.primary() == 'n1' and not node.log_lines('unit_failed')
+
+
+def test_bus_comes_and_goes(unit_cluster, keys):
+    """A primary without a bus stays one. When the bus is back, it sees what it missed."""
+    nodes, managers = start_pair(unit_cluster, keys)
+    keys.wait_primary('n1')
+    managers[0].disconnect()
+    managers[0].bus.stop()
+    nodes[0].wait_log(' bus_lost: ')
+    renewals_go_on(keys)
+    managers[0].bus.start()
+    managers[0].connect()
+    nodes[0].wait_log(' bus_back: ')
+    assert keys.primary() == 'n1'
+    mark = nodes[0].log_mark()
+    managers[0].disconnect()
+    managers[0].bus.stop()
+    nodes[0].wait_log(' bus_lost: ', since=mark)
+    managers[0].set_state(WORK, 'failed')
+    managers[0].bus.start()
+    managers[0].connect()
+    nodes[0].wait_log('unit_failed: work.target is failed')
+    keys.wait_primary('n2')
+
+
+def test_guard_killed(unit_cluster, keys):
+    """The guard's end is the work's end, and the role moves."""
+    nodes, managers = start_pair(unit_cluster, keys)
+    keys.wait_primary('n1')
+    managers[0].guard.child.send_signal(signal.SIGKILL)
+    nodes[0].wait_log('unit_failed: work.target is inactive')
+    keys.wait_primary('n2')
+
+
+def test_daemon_hangs(unit_cluster, keys):
+    """A stopped daemon: its guard ends, and with it the work, before another node begins (check_apart)."""
+    nodes, managers = start_pair(unit_cluster, keys, **MORTAL)
+    keys.wait_primary('n1')
+    nodes[0].sigstop()
+    keys.wait_primary('n2', 20)
+    assert managers[0].work.state == 'inactive' and managers[0].guard.child is None
+    nodes[0].sigcont()
+    wait_until(lambda: keys.states().get('n1') == 'secondary', 20, 'n1 is a secondary')
+
+
+# stops
+
+def hang_parts(manager, *names):
+    """Two services of the target, the second one bound to the first, that take their time to stop."""
+    first, second = (manager.add(Unit(name)) for name in names)
+    manager.work.lists['ConsistsOf'] = [first.name]
+    first.lists['BoundBy'] = [second.name]
+    second.lists['RequiredBy'] = [first.name, manager.work.name]  # a circle is no trap
+    for unit in (first, second):
+        manager.set_state(unit.name, 'active')
+
+
+def test_stop_waits_for_all(unit_cluster, keys):
+    """The job of the target is done long before what it pulls down is."""
+    node, manager = primary(unit_cluster, keys)
+    hang_parts(manager, 'a.service', 'b.service')
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait_call('StopUnit')
+    renewals_go_on(keys)
+    manager.set_state('a.service', 'inactive')
+    manager.signal(PATH, f'{NAME}.Manager', 'JobRemoved', 'uoss', 9, f'{PATH}/job/9', 'a.service', 'done')
+    stays(lambda: keys.acting() is not None and node.running(), 0.5, 'the post is kept')
+    manager.set_state('b.service', 'failed')
+    assert node.wait_exit() == 0
+    assert manager.count('KillUnit', 'b.service') == 0
+
+
+def test_late_stop_is_killed(unit_cluster, keys):
+    """After relinquish.timeout each part that is up is killed, once, and those that are down are left alone."""
+    node, manager = primary(unit_cluster, keys, **{'relinquish.timeout': '1s'})
+    hang_parts(manager, 'a.service', 'b.service')
+    manager.set_state('a.service', 'inactive')
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait_call('KillUnit', 'b.service')
+    assert manager.count('KillUnit', 'a.service') == 0
+    manager.set_state('b.service', 'failed')
+    assert node.wait_exit() == 0
+    assert manager.count('KillUnit', 'b.service') == 1
+
+
+@pytest.mark.parametrize('name', ['org.freedesktop.DBus.Error.AccessDenied',
+                                  'org.freedesktop.DBus.Error.InteractiveAuthorizationRequired'])
+def test_killing_is_not_permitted(unit_cluster, keys, name):
+    """Then the unit that may is started; it is not known here, and nothing but that is asked."""
+    node, manager = primary(unit_cluster, keys, **{'relinquish.timeout': '1s'})
+    manager.rule('KillUnit', WORK, error(name))
+    manager.work.stop = None
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait_call('StartUnit', KILLER)
+    manager.set_state(WORK, 'failed')
+    manager.finish(WORK, 'done')
+    assert node.wait_exit() == 0
+    assert manager.count('StartUnit', KILLER) == 1
+
+
+def test_stop_is_refused(unit_cluster, keys):
+    """It is asked for again until it is granted; the post is kept meanwhile."""
+    node, manager = primary(unit_cluster, keys)
+    manager.rule('StopUnit', WORK, DENIED)
+    asked = manager.count('StopUnit', WORK)
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait_call('StopUnit', WORK, asked + 1)
+    node.wait_log('work.target: stop: no permission for you')
+    assert keys.acting().node == 'n1' and node.running()
+    manager.rule('StopUnit', WORK, None)
+    assert node.wait_exit() == 0
+    assert manager.work.state == 'inactive'
+
+
+def test_stop_job_is_cancelled(unit_cluster, keys):
+    """A job that somebody else's job took the place of is no stop."""
+    node, manager = primary(unit_cluster, keys)
+    manager.work.stop = 'canceled'
+    asked = manager.count('StopUnit', WORK)
+    node.child.send_signal(signal.SIGTERM)
+    node.wait_log('work.target: stop: job canceled')
+    manager.wait_call('StopUnit', WORK, asked + 1)
+    manager.work.stop = 'done'
+    assert node.wait_exit() == 0
+
+
+def test_unit_is_gone(unit_cluster, keys):
+    """A unit that does not exist (any more) is down."""
+    node, manager = primary(unit_cluster, keys)
+    manager.set_state(WORK, 'inactive')
+    manager.rule('StopUnit', WORK, error(f'{NAME}.NoSuchUnit', 'Unit work.target not loaded.'))
+    node.child.send_signal(signal.SIGTERM)
+    assert node.wait_exit() == 0
+
+
+def test_refused_but_down(unit_cluster, keys):
+    """Whoever stopped it: down is down."""
+    node, manager = primary(unit_cluster, keys)
+    manager.rule('StopUnit', WORK, DENIED)
+    manager.work_log.append((0, False))
+    manager.work.state = 'inactive'
+    node.child.send_signal(signal.SIGTERM)
+    assert node.wait_exit() == 0
+    assert node.log_lines('down already')
+
+
+def test_manager_away_while_stopping(unit_cluster, keys):
+    """The bus is there, systemd is not: the stop is tried until it is back."""
+    node, manager = primary(unit_cluster, keys)
+    manager.disconnect()
+    node.child.send_signal(signal.SIGTERM)
+    node.wait_log('work.target: stop: ')
+    assert keys.acting().node == 'n1'
+    renewals_go_on(keys)
+    manager.connect()
+    assert node.wait_exit() == 0
+    assert manager.work.state == 'inactive'
+
+
+def test_bus_lost_while_stopping(unit_cluster, keys):
+    node, manager = primary(unit_cluster, keys)
+    manager.work.stop = None
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait_call('StopUnit', WORK, 1)
+    manager.disconnect()
+    manager.bus.stop()
+    node.wait_log('work.target: stop: no connection to the system bus')
+    assert keys.acting().node == 'n1'
+    manager.work.stop = 'done'
+    manager.work.jobs = []
+    manager.bus.start()
+    manager.connect()
+    assert node.wait_exit() == 0
+    assert manager.work.state == 'inactive'
+
+
+def test_mute_manager(unit_cluster, keys):
+    """One that takes calls and never answers: the loop does not wait for it, the lease is renewed."""
+    node, manager = primary(unit_cluster, keys)
+    for name in ('ConsistsOf', 'BoundBy', 'RequiredBy', 'StopUnit'):
+        manager.rule(name, WORK, HOLD)
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait_call('RequiredBy', WORK, 1)
+    renewals_go_on(keys)
+    assert manager.work.state == 'active' and keys.acting().node == 'n1'
+    manager.disconnect()  # which fails what is outstanding
+    for name in ('ConsistsOf', 'BoundBy', 'RequiredBy', 'StopUnit'):
+        manager.rule(name, WORK, None)
+    manager.connect()
+    assert node.wait_exit() == 0
+    assert manager.work.state == 'inactive'
+
+
+def test_hostile_lists(unit_cluster, keys):
+    """More parts than are kept, names that are too long, lists that are none, rows that are none."""
+    node, manager = primary(unit_cluster, keys)
+    manager.work.lists['ConsistsOf'] = ['x' * 1000, '', *(f'part{n}.service' for n in range(300))]
+    manager.rule('BoundBy', WORK, answer('v', ('i', 7)))
+    manager.rule('RequiredBy', WORK, answer('as', ['a']))
+    manager.rule('ListUnitsByNames', '', answer('s', 'junk'))
+    looks = manager.count('ListUnitsByNames', '')
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait_call('ListUnitsByNames', '', looks + 2)
+    assert keys.acting().node == 'n1'  # nobody said that it is down
+    manager.rule('ListUnitsByNames', '', DENIED)
+    looks = manager.count('ListUnitsByNames', '')
+    manager.wait_call('ListUnitsByNames', '', looks + 2)
+    assert keys.acting().node == 'n1'
+    manager.rule('ListUnitsByNames', '', None)
+    assert node.wait_exit() == 0
+
+
+def test_cold_start_stops_first(unit_cluster, keys):
+    """A daemon that finds the unit running, of a life before, stops it before it joins."""
+    [node], [manager] = unit_cluster(1)
+    manager.set_state(WORK, 'active')
+    manager.work.stop = None
+    start(node, manager)
+    manager.wait_call('StopUnit')
+    stays(lambda: keys.acting() is None, 0.3, 'no takeover yet')
+    assert manager.count('StartUnit', WORK) == 0
+    manager.work.stop = 'done'
+    manager.finish(WORK, 'done')
+    keys.wait_primary('n1')
