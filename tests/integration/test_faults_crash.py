@@ -144,3 +144,14 @@ def test_killed_at(ensemble, zk_client, tmp_path, moment, restart):
             trial.keys.delete('')
     assert not failed, '\n'.join(failed)
 
+
+
+def test_own_lock_node_is_removed(cluster, keys):
+    """Killed as it held the lock, and started again: the session goes on, so nobody but itself can remove that node."""
+    [node] = cluster(1, start=False, **{**QUICK, 'zookeeper.session-timeout': '30s'})
+    node.start({'PRIMARYD_FAULT_POINT': 'claim.before'})
+    assert node.wait_exit() == -9
+    assert len(keys.lock_nodes()) == 1
+    node.start()
+    keys.wait_primary('n1')  # long before that session could end
+    assert not keys.lock_nodes()

@@ -144,6 +144,18 @@ def test_guard_killed_in_a_takeover(trial):
     assert len(trial.lives()) == 1
 
 
+def test_no_guard_to_be_had(trial):
+    """Work without a guard goes on for some seconds only: then another node does it, in order."""
+    primary, [other] = trial.start(2)
+    _, hard = resource.prlimit(primary.pid, resource.RLIMIT_NOFILE)
+    before = resource.prlimit(primary.pid, resource.RLIMIT_NOFILE, (3, hard))
+    kill_guards(primary)
+    wait_until(lambda: trial.keys.get(f'nodes/{primary.name}/health') == 'failed: no guard can be started', 20,
+               lambda: primary.log_tail())
+    resource.prlimit(primary.pid, resource.RLIMIT_NOFILE, before)
+    trial.settle(primary=other.name)
+
+
 def test_guard_and_daemon_killed_and_restarted(trial):
     primary, _ = trial.start(2)
     lives, epoch = trial.lives(), trial.keys.acting().epoch

@@ -1,5 +1,6 @@
 """The work as a unit: what is asked of systemd, in which order, and what becomes of every answer it may give."""
 
+import os
 import signal
 
 import pytest
@@ -220,6 +221,28 @@ def test_unit_goes_away(unit_cluster, keys, state):
     keys.wait_primary('n2')
 
 
+def test_alone_again(unit_cluster, keys):
+    """With nobody else there, the node tries again itself when the penalty is over."""
+    node, manager = primary(unit_cluster, keys)
+    epoch = keys.acting().epoch
+    manager.set_state(WORK, 'failed')
+    node.wait_log('unit_failed: ')
+    wait_until(lambda: keys.primary() == 'n1' and keys.acting().epoch > epoch, 20, 'n1 is primary once more')
+    assert manager.work.state == 'active'
+    assert keys.get('nodes/n1/health') == 'ok'
+
+
+def test_facts_cannot_be_written(unit_cluster, keys):
+    """It is said; the work does not wait for it."""
+    [node], [manager] = unit_cluster(1)
+    os.mkdir(f'{node.runtime_directory}/primary.env')
+    start(node, manager)
+    keys.wait_primary('n1')
+    node.wait_log('Is a directory')
+    assert os.listdir(f'{node.runtime_directory}/primary.env') == []
+    assert not os.path.exists(f'{node.runtime_directory}/.primary.env')
+
+
 def test_reloading_unit_stays(unit_cluster, keys):
     """Other states, and other properties, move nothing."""
     node, manager = primary(unit_cluster, keys)
@@ -319,6 +342,7 @@ def test_late_stop_is_killed(unit_cluster, keys):
     node.child.send_signal(signal.SIGTERM)
     manager.wait_call('KillUnit', 'b.service')
     assert manager.count('KillUnit', 'a.service') == 0
+    manager.wait_call('ListUnitsByNames', '', manager.count('ListUnitsByNames', '') + 3)
     manager.set_state('b.service', 'failed')
     assert node.wait_exit() == 0
     assert manager.count('KillUnit', 'b.service') == 1

@@ -2,9 +2,11 @@
 #include "state.h"
 
 #include "election.h"
+#include "fnv.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -196,6 +198,67 @@ static void test_damaged(void **unused)
 	assert_int_equal(load(&state, &back), 0);
 }
 
+/* Writes the text with a checksum that is right. */
+static void write_whole(const char *text, int n)
+{
+	char whole[STATE_FILE_MAX];
+	int length = snprintf(whole, sizeof(whole), "%.*schecksum=%016" PRIx64 "\n", n, text,
+			      fnv_add(FNV_START, text, (size_t)n));
+
+	assert_in_range(length, 1, sizeof(whole) - 1);
+	write_state(whole, (size_t)length);
+}
+
+/* Written as a whole, by another version or a hand: each line is looked at by itself, and named. */
+static void test_whole_but_wrong(void **unused)
+{
+	static const char *const wrong[] = { "", "-1", "@", "99999999999999999999", "none,none,x" };
+	struct state state = example();
+	struct state back, before;
+	char text[STATE_FILE_MAX], changed[STATE_FILE_MAX], name[32];
+	char *checksum, *equals, *end;
+
+	assert_int_equal(state_save(directory, &state), 0);
+	text[read_state(text, sizeof(text) - 1)] = '\0';
+	checksum = strstr(text, "checksum=");
+	assert_non_null(checksum);
+	*checksum = '\0';
+	write_whole(text, (int)strlen(text));
+	assert_int_equal(load(&state, &back), 0);
+	memset(&back, 0xa5, sizeof(back));
+	before = back;
+	for (char *line = strchr(text, '\n') + 1; *line != '\0'; line = end + 1) {
+		equals = strchr(line, '=');
+		end = strchr(line, '\n');
+		(void)snprintf(name, sizeof(name), "%.*s", (int)(equals - line), line);
+		for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+			if (!strcmp(name, "work") && *wrong[i] == '\0')
+				continue; /* none is one of its values */
+			if ((!strcmp(name, "node") || !strcmp(name, "boot")) &&
+			    strspn(wrong[i], "-0123456789") != 0)
+				continue; /* a name, or a boot, like others */
+			(void)snprintf(changed, sizeof(changed), "%.*s%s%s",
+				       (int)(equals + 1 - text), text, wrong[i], end);
+			write_whole(changed, (int)strlen(changed));
+			assert_int_equal(load(&state, &back), STATE_DAMAGED);
+			assert_non_null(strstr(message, name));
+		}
+		/* Without the line, and with another key in its place. */
+		(void)snprintf(changed, sizeof(changed), "%.*s%s", (int)(line - text), text,
+			       end + 1);
+		write_whole(changed, (int)strlen(changed));
+		assert_int_equal(load(&state, &back), STATE_DAMAGED);
+	}
+	(void)snprintf(changed, sizeof(changed), "%smore=1\n", text);
+	write_whole(changed, (int)strlen(changed));
+	assert_int_equal(load(&state, &back), STATE_DAMAGED);
+	assert_non_null(strstr(message, "end"));
+	write_whole("primaryd-state 2\n", (int)strlen("primaryd-state 2\n"));
+	assert_int_equal(load(&state, &back), STATE_DAMAGED);
+	assert_non_null(strstr(message, "another version"));
+	assert_memory_equal(&back, &before, sizeof(back));
+}
+
 /* Not followed, not waited for. */
 static void test_not_a_regular_file(void **unused)
 {
@@ -317,6 +380,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_whole_but_wrong, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_a_regular_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_directory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock, setup, teardown),

@@ -188,7 +188,7 @@ class Systemd:
 
     @staticmethod
     def unit_path(name):
-        return f'{PATH}/unit/' + re.sub('[^A-Za-z0-9]', lambda match: f'_{ord(match[0]):02x}', name)
+        return f'{PATH}/unit/' + (re.sub('^[0-9]|[^A-Za-z0-9]', lambda match: f'_{ord(match[0]):02x}', name) or '_')
 
     # what the daemon asks
 
