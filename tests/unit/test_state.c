@@ -215,7 +215,7 @@ static void test_whole_but_wrong(void **unused)
 	static const char *const wrong[] = { "", "-1", "@", "99999999999999999999", "none,none,x" };
 	struct state state = example();
 	struct state back, before;
-	char text[STATE_FILE_MAX], changed[STATE_FILE_MAX], name[32];
+	char text[STATE_FILE_MAX], changed[3 * STATE_FILE_MAX], name[32];
 	char *checksum, *equals, *end;
 
 	assert_int_equal(state_save(directory, &state), 0);

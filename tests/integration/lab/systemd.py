@@ -17,7 +17,7 @@ import socket
 import threading
 
 from . import dbus, process
-from .node import program
+from .node import SYSTEMD_VARIABLES, program
 from .wait import boottime_ns, wait_until
 
 NAME = 'org.freedesktop.systemd1'
@@ -281,11 +281,12 @@ class Systemd:
         path = os.path.join(self.directory, f'notify{self.n_jobs}')
         unit.ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         unit.ready.bind(path)
+        clean = {key: value for key, value in os.environ.items() if key not in SYSTEMD_VARIABLES}
         with open(os.path.join(self.node_directory, 'log'), 'ab') as log:
             unit.child = process.spawn(
                 [program('daemon/primaryd'), '--guard', '--runtime-directory', f'{self.node_directory}/run',
                  '--lease-timeout', '500ms'], stderr=log,
-                env={**os.environ, 'NOTIFY_SOCKET': path, 'PRIMARYD_LAB': self.node_directory})
+                env={**clean, 'NOTIFY_SOCKET': path, 'PRIMARYD_LAB': self.node_directory})
 
     def _tick(self):
         """Looks after the guard: is it ready, is it over? What it is a child of lives as long as this thread."""
