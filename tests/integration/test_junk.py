@@ -186,3 +186,18 @@ def test_sign_of_life_that_is_not_one(cluster, keys, oracle):
     settle(keys, oracle, nodes)
     vacate(keys)
     settle(keys, oracle, nodes)
+
+
+def test_lock_nodes_that_never_go(cluster, keys):
+    """Keys that look like somebody's place in the line, before all others, but belong to no session: passed over."""
+    places = [f'primary_node/{digit * 32}__lock__000000000{digit}' for digit in '012']
+    for place in places:
+        keys.client.create(keys.path(place), makepath=True)
+    nodes = cluster(2, **QUICK)
+    first = keys.wait_primary()
+    keys.set('nodes/' + first + '/drain', '')
+    keys.wait_primary(other_than=first)
+    assert set(keys.lock_nodes()) == {place.split('/')[1] for place in places}, 'strangers\' keys are left alone'
+    for place in places:
+        keys.delete(place)
+    assert all(node.running() for node in nodes)
