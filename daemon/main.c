@@ -24,6 +24,7 @@
 #include "runtime.h"
 #include "service.h"
 #include "state.h"
+#include "strays.h"
 
 /* A reload carries the lock of the runtime directory over to the new image: its descriptor's number. */
 #define LOCK_FD_VARIABLE "PRIMARYD_LOCK_FD"
@@ -42,6 +43,7 @@ struct daemon {
 	struct log *log;
 	char boot_id[BOOT_ID_SIZE];
 	struct runtime runtime;
+	struct strays *strays;
 	int name_fd;
 	struct node *node;
 	struct service service;
@@ -316,6 +318,7 @@ static int run(struct daemon *d)
 	ev_timer_start(d->loop, &d->summary);
 	ev_unref(d->loop);
 	service_init(&d->service, d->loop, &d->config, d->executed_anew);
+	d->strays = d->executed_anew ? strays_create(d->loop) : NULL;
 	r = start_node(d);
 	if (r != 0)
 		return r;
@@ -433,6 +436,7 @@ static void finish(struct daemon *d)
 {
 	service_finish(&d->service);
 	if (d->loop) {
+		d->strays = strays_destroy(d->strays);
 		reap_last(d);
 		ev_loop_destroy(d->loop);
 	}

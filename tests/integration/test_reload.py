@@ -37,6 +37,34 @@ def test_valid(trial):
     assert trial.keys.acting() == acting and primary.pid == pid and primary.running()
 
 
+def children_in(state, node):
+    """Children of the daemon in this state, one letter as in /proc/PID/stat."""
+    with open(f'/proc/{node.pid}/task/{node.pid}/children', encoding='ascii') as file:
+        pids = file.read().split()
+    found = []
+    for pid in pids:
+        try:
+            with open(f'/proc/{pid}/stat', encoding='ascii') as file:
+                found += [pid] if file.read().rsplit(')', 1)[1].split()[0] == state else []
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def test_commands_that_outlive_it(trial):
+    """A health command that runs when the image is replaced is nobody's any more, and leaves no zombie."""
+    node, _ = trial.start(1)
+    node.write_config(**{'health.command': node.set_command('health', '--sleep 400'), 'health.interval': '20ms',
+                         'health.timeout': '5s'})
+    for _ in range(4):
+        begun = len(trial.oracle.events('health', 'begin', node.name))
+        reload(node)
+        wait_until(lambda: len(trial.oracle.events('health', 'begin', node.name)) > begun, 10, node.log_tail)
+    ended = len(trial.oracle.events('health', 'end', node.name))
+    wait_until(lambda: len(trial.oracle.events('health', 'end', node.name)) > ended + 2, 10, node.log_tail)
+    wait_until(lambda: not children_in('Z', node), 5, lambda: f'no zombies: {children_in("Z", node)}')
+
+
 def test_again_and_again(trial):
     primary, (secondary,) = trial.start(2)
     lives, acting = trial.lives(), trial.keys.acting()
