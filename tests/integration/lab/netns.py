@@ -125,6 +125,11 @@ class Network:
             pairs.append(f'"{destination.name}" . "{source.name}"')
         self._nft(f'add element bridge part cut {{ {", ".join(pairs)} }}')
 
+    def mend(self, source, destination):
+        """Takes a cut (of both ways) away again; others stay."""
+        self._nft(f'delete element bridge part cut {{ "{source.name}" . "{destination.name}", '
+                  f'"{destination.name}" . "{source.name}" }}')
+
     def isolate(self, host):
         """Cuts one host from all others."""
         for other in self.hosts:

@@ -62,6 +62,15 @@ def find_processes(session=None, marker=None):
     return found
 
 
+def parent_of(pid):
+    """Its parent's pid, None if it is gone."""
+    try:
+        with open(f'/proc/{pid}/stat', 'rb') as file:
+            return int(file.read().rpartition(b')')[2].split()[1])
+    except OSError:
+        return None
+
+
 def describe(pid):
     """`pid (command line)`, for messages."""
     try:
