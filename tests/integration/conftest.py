@@ -16,6 +16,10 @@ TEST_LIMIT_S = 120
 
 
 def pytest_configure(config):
+    # Whoever starts the tests in the background may have these ignored; what is started here must not inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     config.addinivalue_line('markers', 'slow: left out of the run under sanitizers')
     config.addinivalue_line('markers', 'limit(seconds): how long the test may take')
 
