@@ -13,7 +13,9 @@ from lab.wait import wait_until
 
 def note_environment(event_log, event):
     """Shell lines that note what a command was told: one file a node and event, the last run's."""
-    return f'env | grep ^PRIMARYD_ | grep -v ^PRIMARYD_LAB= >{event_log}.$PRIMARYD_NODE.{event}'
+    path = f'{event_log}.$PRIMARYD_NODE.{event}'
+    # Renamed into place: it may be read at any time.
+    return f'env | grep ^PRIMARYD_ | grep -v ^PRIMARYD_LAB= >{path}.new; mv {path}.new {path}'
 
 
 def told(event_log, node, event):
