@@ -60,6 +60,9 @@ void bus_prepare_start(struct bus *bus);
 /* A guard runs or is on its way. */
 bool bus_is_prepared(const struct bus *bus);
 
+/* The second of the two: it does not watch yet. */
+bool bus_is_preparing(const struct bus *bus);
+
 /*
  * Stops the unit; ok when it and all that systemd stops along with it are down, whoever stopped them. `done` as above.
  * A unit that does not exist is down.

@@ -201,6 +201,11 @@ bool bus_is_prepared(const struct bus *bus)
 	return bus->guard_ready || bus->job == JOB_PREPARE;
 }
 
+bool bus_is_preparing(const struct bus *bus)
+{
+	return bus->job == JOB_PREPARE;
+}
+
 void bus_start_unit(struct bus *bus, bus_job_fn done)
 {
 	if (bus->job == JOB_PREPARE) {

@@ -29,6 +29,9 @@
 #define TICK_US 10000	/* between two looks while waiting for what tells nobody that it ended */
 #define EVICT_US 100000 /* between two calls to a former guard to go */
 
+/* The start of a service on standby may take as long as that lasts, and this. */
+#define STANDBY_SLACK_US 5000000
+
 struct guard {
 	struct guard_args args;
 	struct lease_file *lease;
@@ -36,6 +39,7 @@ struct guard {
 	char boot_id[BOOT_ID_SIZE];
 	uint64_t watch;
 	int timer_fd, signal_fd, lock_fd;
+	bool ready;		    /* and said so */
 	int64_t end_us, timeout_us; /* as of the last look */
 };
 
@@ -290,16 +294,52 @@ static void follow_files(struct guard *g)
 	guard_say(LOG_NOTICE, "the lease file in %s was made anew: watching that", directory);
 }
 
+static void report_ready(struct guard *g)
+{
+	int fd = g->args.ready_fd;
+	ssize_t n;
+
+	g->ready = true;
+	if (fd < 0) {
+		/* A service of its own, not the daemon's child. */
+		(void)notify_send("READY=1\nSTATUS=Watching over the lease\n");
+		return;
+	}
+	n = write(fd, "", 1);
+	(void)n;
+	(void)close(fd);
+}
+
+/*
+ * A service on standby, for a node that is named and not primary yet: what is bound to it must wait until there is a lease
+ * indeed, also what others start. Returns whether that is so. The daemon tells it by the epoch, and calls.
+ */
+static bool stands_by(struct guard *g)
+{
+	int64_t left_us = g->end_us - time_boot_us();
+
+	if (g->ready || g->args.ready_fd >= 0 || lease_file_epoch(g->lease) != 0)
+		return false;
+	(void)notify_send("STATUS=Waiting for the lease\nEXTEND_TIMEOUT_USEC=%lld\n",
+			  (long long)(left_us > 0 ? left_us : 0) + STANDBY_SLACK_US);
+	return true;
+}
+
 static int keep_watch(struct guard *g)
 {
 	for (;;) {
 		enum look found;
+		bool standby;
 
 		follow_files(g);
 		found = look(g);
+		standby = stands_by(g);
 
-		if (found == LOOK_DONE)
+		/* A standby that is not extended: nothing runs, and nobody is there who would start it. */
+		if (found == LOOK_DONE || (standby && found == LOOK_OVER))
 			return GUARD_DISARMED;
+		if (!standby && !g->ready)
+			report_ready(g);
 		if (found == LOOK_LATER)
 			nap_until(g, g->end_us - g->timeout_us + g->timeout_us / SHARE);
 		else if (act(g))
@@ -385,20 +425,6 @@ static int prepare(struct guard *g)
 	return r;
 }
 
-static void report_ready(int fd)
-{
-	ssize_t n;
-
-	if (fd < 0) {
-		/* A service of its own, not the daemon's child. */
-		(void)notify_send("READY=1\nSTATUS=Watching over the lease\n");
-		return;
-	}
-	n = write(fd, "", 1);
-	(void)n;
-	(void)close(fd);
-}
-
 int guard_main(int argc, char *argv[])
 {
 	struct guard g = { .signal_fd = -1 };
@@ -417,7 +443,6 @@ int guard_main(int argc, char *argv[])
 		r = GUARD_FAILED;
 	} else {
 		guard_harden();
-		report_ready(g.args.ready_fd);
 		r = keep_watch(&g);
 	}
 	g.log = log_destroy(g.log);

@@ -214,6 +214,8 @@ void node_get_ready(struct node *node)
 
 	if (!node->lease || lease_file_end_us(node->lease) > now_us + STANDBY_US / 2)
 		return;
+	/* No epoch: a guard that is a service does not let anything start before it has one. */
+	lease_file_set_epoch(node->lease, 0);
 	(void)lease_file_set(node->lease, now_us + STANDBY_US);
 	if (!node->guard) {
 		const struct script_facts facts =
@@ -238,8 +240,12 @@ void node_stand_down(struct node *node)
 		return;
 	}
 	lease_file_disarm(node->lease);
-	/* It may have been told to end before, with the lease still on, as at a shutdown of the system. */
-	(void)guard_wake(node->config->node.runtime_directory);
+	/*
+	 * It may have been told to end before, with the lease still on, as at a shutdown of the system. One on standby is not
+	 * called: if it ended before systemd stops it, that would be a failed start.
+	 */
+	if (!work_is_preparing(&node->work))
+		(void)guard_wake(node->config->node.runtime_directory);
 	work_release_guard(&node->work);
 }
 

@@ -257,6 +257,11 @@ bool work_is_prepared(const struct work *work)
 	return work->bus && bus_is_prepared(work->bus);
 }
 
+bool work_is_preparing(const struct work *work)
+{
+	return work->bus && bus_is_preparing(work->bus);
+}
+
 void work_release_guard(struct work *work)
 {
 	if (work->bus)

@@ -78,6 +78,9 @@ void work_resume(struct work *work);
 void work_prepare(struct work *work);
 bool work_is_prepared(const struct work *work);
 
+/* That start is under way: the service stands by, and is started once there is an epoch. */
+bool work_is_preparing(const struct work *work);
+
 /* on_started follows once (maybe at once), unless work_stop() comes first. */
 void work_start(struct work *work, const struct script_facts *facts);
 

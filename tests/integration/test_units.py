@@ -130,6 +130,22 @@ def test_switchover(unit_cluster, keys):
     assert by_name(nodes, 'n1').running()
 
 
+def test_guard_stands_by(unit_cluster, keys):
+    """A node that is named gets its guard, but nothing that is bound to it may start before there is a lease."""
+    nodes, managers = start_pair(unit_cluster, keys)
+    keys.wait_primary('n1')
+    managers[0].work.stop = None
+    keys.set('primary_node', 'n2')
+    managers[0].wait_call('StopUnit', WORK)
+    managers[1].wait_call('RestartUnit', GUARD)
+    wait_until(lambda: os.path.exists(f'{nodes[1].runtime_directory}/guard.lock'), 10, 'the guard is there')
+    stays(lambda: managers[1].guard.state != 'active', 0.5, 'the guard of n2 does not watch yet')
+    managers[0].finish(WORK, 'done')
+    keys.wait_primary('n2')
+    assert managers[1].guard.state == managers[1].work.state == 'active'
+    assert managers[1].count('RestartUnit', GUARD) == 1
+
+
 # starts that come to nothing: the other node takes over
 
 def refuse_binding(manager):
