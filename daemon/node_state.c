@@ -38,6 +38,9 @@ static void keep_lease(struct node *node)
 		node_stand_down(node);
 	/* While a cold start stops what may run, the lease of the process before stays as it is. */
 	end_us = lease_file_end_us(node->lease);
+	/* With a unit: the guard was told that it is over, see node_work_kill(). */
+	if (node->kill_wanted && !node->guard)
+		return;
 	if (e->lease_end_us && e->lease_end_us != end_us) {
 		lease_file_set_epoch(node->lease, e->epoch);
 		if (!lease_file_set(node->lease, e->lease_end_us) && e->work == WORK_UP)

@@ -306,6 +306,7 @@ static void on_stopped(void *userdata)
 	for (int i = 0; node->lease && i < LEASE_GROUP_COUNT; i++)
 		lease_file_set_group(node->lease, (enum lease_group)i, 0);
 	node->unguarded_us = 0;
+	node->kill_wanted = false;
 	ev_timer_stop(node->loop, &node->guard_retry);
 	if (node->guard_acted || node->guard_lost) {
 		node->guard_acted = node->guard_lost = false;
@@ -395,6 +396,14 @@ void node_work_kill(struct node *node)
 	/* Waiting for the lock: whoever holds it is killing already, and what is started after it is killed at once. */
 	node->kill_wanted = true;
 	work_kill(&node->work);
+	/*
+	 * systemd may refuse to stop it (no polkit, no bus). It needs no permission for what it does when the guard ends, and
+	 * that takes only a lease that is over; node_keep() does not extend it any more.
+	 */
+	if (node->lease && !node->guard && lease_file_end_us(node->lease)) {
+		(void)lease_file_set(node->lease, time_boot_us());
+		node_wake_guard(node);
+	}
 }
 
 void node_self_fence(struct node *node)

@@ -393,6 +393,18 @@ def test_stop_is_refused(unit_cluster, keys):
     assert manager.work.state == 'inactive'
 
 
+def test_stop_is_refused_for_good(unit_cluster, keys):
+    """Nothing may be stopped nor killed: when relinquish.timeout is over the guard ends, and systemd stops what is bound to it."""
+    node, manager = primary(unit_cluster, keys, **{'relinquish.timeout': '1s'})
+    for method, unit in (('StopUnit', WORK), ('KillUnit', WORK), ('StartUnit', KILLER)):
+        manager.rule(method, unit, DENIED)
+    node.child.send_signal(signal.SIGTERM)
+    assert node.wait_exit() == 0
+    assert manager.work.state == 'inactive'
+    log = node.log_text()
+    assert log.index('work_stop_late') < log.index('guard: the lease of epoch ') < log.index(' relinquished: ')
+
+
 def test_stop_job_is_cancelled(unit_cluster, keys):
     """A job that somebody else's job took the place of is no stop."""
     node, manager = primary(unit_cluster, keys)
