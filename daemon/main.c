@@ -50,6 +50,7 @@ struct daemon {
 	bool executed_anew; /* a reload brought us here */
 	ev_signal sigterm, sigint, sighup;
 	ev_timer summary; /* says what was left out of a silent log */
+	struct reload reload;
 	ev_timer execute; /* the reload itself, once what came before it is seen */
 	bool reload_wanted;
 	int exit_code;
@@ -134,12 +135,19 @@ static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
 
 	(void)loop;
 	(void)events;
-	if (!d->node)
+	if (!d->node || ev_is_active(&d->execute))
 		return;
-	d->reload_wanted = reload_is_valid(d->config_path, &d->config, d->log) && is_kept(d);
-	if (!d->reload_wanted)
-		return; /* also one that waited, and was valid when it began to */
-	if (!node_is_settled(d->node) || ev_is_active(&d->execute))
+	d->reload_wanted = false; /* also one that waited, and was valid when it began to */
+	if (reload_is_valid(d->config_path, &d->config, d->log) && is_kept(d))
+		reload_ask_binary(&d->reload);
+}
+
+static void on_accepted(void *userdata)
+{
+	struct daemon *d = userdata;
+
+	d->reload_wanted = is_kept(d);
+	if (!d->reload_wanted || !node_is_settled(d->node))
 		return;
 	hold_signals(true);
 	ev_timer_set(&d->execute, 0., 0.);
@@ -313,6 +321,12 @@ static int run(struct daemon *d)
 	ev_init(&d->execute, on_execute);
 	ev_set_priority(&d->execute, EV_MINPRI); /* after the signals that are pending */
 	d->execute.data = d;
+	d->reload = (struct reload){ .loop = d->loop,
+				     .log = d->log,
+				     .binary = d->binary,
+				     .config_path = d->config_path,
+				     .on_accepted = on_accepted,
+				     .userdata = d };
 	ev_timer_init(&d->summary, on_summary, 30., 30.);
 	d->summary.data = d;
 	ev_timer_start(d->loop, &d->summary);
@@ -435,6 +449,7 @@ static void reap_last(struct daemon *d)
 static void finish(struct daemon *d)
 {
 	service_finish(&d->service);
+	reload_finish(&d->reload);
 	if (d->loop) {
 		d->strays = strays_destroy(d->strays);
 		reap_last(d);

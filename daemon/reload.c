@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reload.h"
 
+#include "command.h"
 #include "config.h"
 #include "log.h"
 #include "node.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* For a machine under load: it takes some milliseconds. */
+#define CHECK_TIMEOUT_US INT64_C(30000000)
+#define CHECK_GRACE_US INT64_C(1000000)
 
 /* A new image finds its state by these; with others it would be another node, and stop this one's work. */
 static bool keeps_identity(const struct config *fresh, const struct config *running)
@@ -38,4 +45,65 @@ bool reload_is_valid(const char *path, const struct config *running, struct log 
 	config_finish(&fresh);
 	free(errors);
 	return valid;
+}
+
+static void on_line(void *userdata, const char *line)
+{
+	struct reload *reload = userdata;
+
+	if (!*reload->line)
+		snprintf(reload->line, sizeof(reload->line), "%s", line);
+}
+
+static void refuse(const struct reload *reload, const char *how)
+{
+	log_event(reload->log, EVENT_RELOAD_REFUSED, NULL,
+		  "%s --check %s: %s; this process goes on as it is", reload->binary, how,
+		  *reload->line ? reload->line : "it said nothing");
+}
+
+static void on_end(void *userdata, const struct command_result *result)
+{
+	struct reload *reload = userdata;
+	char text[COMMAND_TEXT_SIZE];
+
+	reload->command = command_destroy(reload->command);
+	if (command_succeeded(result))
+		reload->on_accepted(reload->userdata);
+	else
+		refuse(reload, command_result_format(result, text));
+}
+
+void reload_ask_binary(struct reload *reload)
+{
+	const char *directory = getenv("RUNTIME_DIRECTORY");
+	char variable[PATH_MAX + 32] = "";
+	const char *environment[] = { NULL, NULL };
+	const char *const argv[] = { reload->binary, "--check", "--config", reload->config_path,
+				     NULL };
+	const struct command_options options = {
+		.argv = (char *const *)argv,
+		.environment = environment,
+		.timeout_us = CHECK_TIMEOUT_US,
+		.grace_us = CHECK_GRACE_US,
+		.on_line = on_line,
+		.on_end = on_end,
+		.userdata = reload,
+	};
+	int r;
+
+	reload->command = command_destroy(reload->command);
+	reload->line[0] = '\0';
+	if (directory) {
+		snprintf(variable, sizeof(variable), "RUNTIME_DIRECTORY=%s", directory);
+		environment[0] = variable;
+	}
+	r = command_start(reload->loop, &options, &reload->command);
+	if (r < 0)
+		refuse(reload, strerror(-r));
+}
+
+void reload_finish(struct reload *reload)
+{
+	reload->command = command_destroy(reload->command);
 }

@@ -5,11 +5,36 @@
 
 #include <stdbool.h>
 
+struct command;
 struct config;
+struct ev_loop;
 struct log;
+
+#define RELOAD_LINE_SIZE 384
+
+/* A reload that waits for what the binary on disk says of the configuration. All but `command` is the caller's to set. */
+struct reload {
+	struct ev_loop *loop;
+	struct log *log;
+	const char *binary, *config_path;
+	void (*on_accepted)(void *userdata);
+	void *userdata;
+	struct command *command;
+	char line[RELOAD_LINE_SIZE]; /* the first one that it said */
+};
 
 /*
  * Whether the file at path may take the place of what runs: it must be valid, and keep what a new image finds its state
  * by. If not, every reason is logged as EVENT_RELOAD_REFUSED.
  */
 bool reload_is_valid(const char *path, const struct config *running, struct log *log);
+
+/*
+ * The process that runs knows only its own rules: a newer binary may refuse what it accepts, and then nobody would be left.
+ * So the binary is asked, with --check, in a process of its own. on_accepted follows, from the loop; or
+ * EVENT_RELOAD_REFUSED is logged. One that is under way begins anew.
+ */
+void reload_ask_binary(struct reload *reload);
+
+/* Forgets one that is under way. */
+void reload_finish(struct reload *reload);

@@ -1,6 +1,7 @@
 """SIGHUP: a new configuration, a new binary, and a primary that stays one."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -223,7 +224,7 @@ def test_binary_cannot_be_executed(binary, trial, how):
         replace(binary, text=b'' if how == 'empty' else b'\x7fELF' + bytes(200))
     mark = primary.log_mark()
     primary.reload()
-    primary.wait_log('reload_refused: cannot execute', since=mark)
+    primary.wait_log(f'reload_refused: {binary} --check ', since=mark)
     renewed(trial, primary)
     # Its guard does not need the file either.
     guards = work.find_guards(primary)
@@ -238,14 +239,35 @@ def test_binary_cannot_be_executed(binary, trial, how):
     trial.untouched(primary, lives, acting.epoch)
 
 
+@pytest.mark.parametrize('text, said', [
+    ('echo "primaryd.conf:7: no such key any more" >&2; exit 1', 'exited with 1: primaryd.conf:7: no such key any more'),
+    ('kill -9 $$', 'killed by signal 9'), ('exec /bin/false', 'it said nothing')], ids=['refuses', 'dies', 'false'])
+def test_newer_binary_refuses(binary, trial, text, said):
+    """What runs finds the configuration valid, what it would execute does not: everything stays as it is."""
+    primary, _ = trial.start(2)
+    lives, acting = trial.lives(), trial.keys.acting()
+    good = binary + '.good'
+    shutil.copy2(binary, good)
+    replace(binary, text=f'#!/bin/sh\n{text}\n'.encode())
+    mark = primary.log_mark()
+    primary.reload()
+    primary.wait_log(f'reload_refused: {binary} --check .*{re.escape(said)}', since=mark)
+    renewed(trial, primary)
+    trial.untouched(primary, lives, acting.epoch)
+    replace(binary, source=good)
+    primary.wait_log('session_resumed', since=reload(primary))
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives, acting.epoch)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('with_', ['/bin/false', '/bin/sleep'])
+@pytest.mark.parametrize('with_', ['exit 1', 'exec /bin/sleep 1000'])
 def test_binary_of_another_kind(binary, trial, with_):
-    # It is executed, and does nothing of what a daemon does: the guard keeps the lease.
+    # It finds everything in order and does nothing of what a daemon does: the guard keeps the lease.
     primary, _ = trial.start(2)
     good = binary + '.good'
     shutil.copy2(binary, good)
-    replace(binary, source=with_)
+    replace(binary, text=f'#!/bin/sh\n[ "$1" != --check ] || exit 0\n{with_}\n'.encode())
     cut_ns = trial.now()
     primary.reload()
     successor = trial.fail_over(primary, cut_ns)

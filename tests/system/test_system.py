@@ -173,9 +173,13 @@ def test_broken_binary(site):
                  '/run/bad; cp /run/bad /usr/sbin/primaryd.new; mv /usr/sbin/primaryd.new /usr/sbin/primaryd')
     moment = Moment()
     try:
-        holder.run('systemctl', 'reload', 'primaryd', check=False)
+        # Asked first, it does not answer: nothing happens. Only what kills the daemon brings it up.
+        holder.run('systemctl', 'reload', 'primaryd')
+        site.story(holder, moment, 'reload_refused')
+        assert site.untouched(moment, holder)
+        holder.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'primaryd')
         successor = site.wait_holder(other_than=holder)
-        site.story(holder, moment, 'reload', 'guard_acts')
+        site.story(holder, moment, 'reload_refused', 'guard_acts')
         lost = site.measure('broken binary after an upgrade', moment, holder, successor)
         assert lost < SESSION_S * 1000
     finally:
