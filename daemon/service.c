@@ -12,6 +12,9 @@
 /* Beyond the bounds of a stop: last words to the ensemble, and scheduling. */
 #define STOP_SLACK_US INT64_C(5000000)
 
+/* Until what found no room is told again. */
+#define AGAIN_S 0.1
+
 /* -- the sentence -- */
 
 static void say_follower(const struct node *node, char *out, size_t size)
@@ -106,6 +109,25 @@ static bool is_ready(const struct election *e)
 	return e->registered || e->phase == PHASE_PRIMARY;
 }
 
+/* A manager that is busy has no room; a READY=1 that is lost would leave it waiting for ever. */
+static void tell_surely(struct service *s, const char *text)
+{
+	snprintf(s->owed + strlen(s->owed), sizeof(s->owed) - strlen(s->owed), "%s", text);
+	if (notify_send("%s", s->owed) != 0) {
+		ev_timer_again(s->loop, &s->again);
+		return;
+	}
+	s->owed[0] = '\0';
+	ev_timer_stop(s->loop, &s->again);
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	tell_surely(timer->data, "");
+}
+
 /* Stays silent when there is nothing new: each message wakes the manager. */
 static void tell(struct service *s, const char *head)
 {
@@ -155,11 +177,13 @@ void service_update(struct service *service, const struct node *node)
 		snprintf(head + strlen(head), sizeof(head) - strlen(head),
 			 "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRId64 "\n", stop_bound_us(s->config));
 	}
+	if (*head)
+		tell_surely(s, head);
 	/* The lease in the sentence moves with every renewal; that is told with the watchdog. */
 	if (*head || e->phase != s->phase || e->epoch != s->epoch ||
 	    (bool)e->attached != s->attached || node_is_kept(node) != s->kept ||
 	    e->phase == PHASE_FOLLOW)
-		tell(s, head);
+		tell(s, "");
 	s->phase = e->phase;
 	s->epoch = e->epoch;
 	s->attached = e->attached;
@@ -179,7 +203,7 @@ void service_reload_begins(struct service *service)
 void service_reload_failed(struct service *service)
 {
 	if (service->ready)
-		(void)notify_send("READY=1\n");
+		tell_surely(service, "READY=1\n");
 }
 
 void service_init(struct service *service, struct ev_loop *loop, const struct config *config,
@@ -192,12 +216,16 @@ void service_init(struct service *service, struct ev_loop *loop, const struct co
 	service->watchdog.data = service;
 	if (interval_s > 0)
 		ev_timer_start(loop, &service->watchdog);
+	ev_timer_init(&service->again, on_again, AGAIN_S, AGAIN_S);
+	service->again.data = service;
 	if (executed_anew)
-		(void)notify_send("READY=1\nWATCHDOG=1\n");
+		tell_surely(service, "READY=1\nWATCHDOG=1\n");
 }
 
 void service_finish(struct service *service)
 {
-	if (service->loop)
+	if (service->loop) {
 		ev_timer_stop(service->loop, &service->watchdog);
+		ev_timer_stop(service->loop, &service->again);
+	}
 }

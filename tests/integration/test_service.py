@@ -125,3 +125,26 @@ def test_runtime_directory_lost(cluster, manager):
     number, _ = manager.wait('^STATUS=.*; a restart would stop the work, see the log$', since)
     os.unlink(node.runtime_directory)
     manager.wait('^STATUS=(?!.*restart)', number + 1)
+
+
+def test_busy_manager(cluster, manager):
+    """One whose queue is full when the node is ready, and when it stops, is told as soon as there is room."""
+    [node] = cluster(1, start=False, **QUICK)
+
+    def fill():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other:
+            try:
+                while True:
+                    other.sendto(b'X_NOISE=1', manager.path)
+            except BlockingIOError:
+                pass
+    fill()
+    start(node, manager)
+    node.wait_log(' primary: ')
+    ready, _ = manager.wait('^READY=1$')
+    assert manager.count('READY=1') == 1
+    fill()
+    mark = node.log_mark()
+    node.reload()
+    node.wait_log('session_resumed', since=mark)
+    manager.wait('^READY=1$', ready + 1)
