@@ -2,13 +2,19 @@
 #include "name_lock.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
+
+/* At the most so long for what another process still has open. */
+#define LEFTOVER_MS 500
 
 /* A leading NUL makes it abstract: no file, nothing to clean up. */
 static socklen_t make_address(uint64_t cluster, struct sockaddr_un *ret_address)
@@ -37,7 +43,7 @@ static pid_t holder(const struct sockaddr_un *address, socklen_t length)
 	return credentials.pid;
 }
 
-int name_lock_take(uint64_t cluster, int *ret_fd, pid_t *ret_pid)
+static int try_take(uint64_t cluster, int *ret_fd, pid_t *ret_pid)
 {
 	struct sockaddr_un address;
 	socklen_t length = make_address(cluster, &address);
@@ -46,8 +52,8 @@ int name_lock_take(uint64_t cluster, int *ret_fd, pid_t *ret_pid)
 
 	if (fd < 0)
 		return -errno;
-	/* Listening only lets the kernel tell who holds it; nobody is ever answered. */
-	if (bind(fd, (const struct sockaddr *)&address, length) < 0 || listen(fd, 1) < 0)
+	/* Listening only lets the kernel tell who holds it; nobody is ever answered, and each who asked takes a place. */
+	if (bind(fd, (const struct sockaddr *)&address, length) < 0 || listen(fd, SOMAXCONN) < 0)
 		r = -errno;
 	if (r == 0) {
 		*ret_fd = fd;
@@ -58,4 +64,25 @@ int name_lock_take(uint64_t cluster, int *ret_fd, pid_t *ret_pid)
 		return r;
 	*ret_pid = holder(&address, length);
 	return NAME_LOCK_TAKEN;
+}
+
+/* Not held by a daemon: by a process that the one before this had forked, and that is about to execute or to die. */
+static bool is_leftover(pid_t pid)
+{
+	return pid == getpid() || (pid > 0 && kill(pid, 0) < 0 && errno == ESRCH);
+}
+
+int name_lock_take(uint64_t cluster, int *ret_fd, pid_t *ret_pid)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	pid_t pid = 0;
+	int r = try_take(cluster, ret_fd, &pid);
+
+	for (int i = 0; r == NAME_LOCK_TAKEN && is_leftover(pid) && i < LEFTOVER_MS; i++) {
+		(void)nanosleep(&pause, NULL);
+		r = try_take(cluster, ret_fd, &pid);
+	}
+	if (r == NAME_LOCK_TAKEN)
+		*ret_pid = pid;
+	return r;
 }

@@ -16,7 +16,8 @@ enum name_lock_result {
 };
 
 /*
- * cluster: state_cluster(). Never waits. ret_fd is close-on-exec and held until the process ends. Returns 0, or
+ * cluster: state_cluster(). Waits a moment when the holder is no daemon but a process that one before this (killed, or
+ * executed anew) had just forked. ret_fd is close-on-exec and held until the process ends. Returns 0, or
  * NAME_LOCK_TAKEN with the holder's pid (0: not known) in ret_pid, or -errno.
  */
 int name_lock_take(uint64_t cluster, int *ret_fd, pid_t *ret_pid);
