@@ -21,7 +21,7 @@ struct service {
 	const struct config *config;
 	const struct node *node;
 	ev_timer watchdog, again;
-	char owed[96]; /* what must not be lost, and found no room yet */
+	char owed[96];			  /* what must not be lost, and found no room yet */
 	char status[SERVICE_STATUS_SIZE]; /* as told last */
 	int64_t epoch;
 	uint8_t phase;

@@ -575,14 +575,16 @@ def test_commands_as_a_service(site, user):
     """Command mode: the guard is the daemon's child, in its control group, and outlives it all the same. In the sandbox,
     and as root with the example commands.conf."""
     one = others(site, site.wait_holder())[0]
-    up = '/run/primaryd-commands/up'
+    up, pid = '/run/primaryd-commands/up', '/run/primaryd-commands/pid'
+    # The work itself: a process that goes on, with a file of its own in what it sees as /tmp.
+    one.layer.write('/usr/local/bin/commands-up', f'#!/bin/sh\ntouch /tmp/of-the-work {up}\nsleep 1000 &\necho $! >{pid}\n', 0o755)
     one.shell(f'''cat >/etc/primaryd/commands.conf <<END
 [zookeeper]
 servers = {site.ensemble.connect}
 root = /commands-{user}
 session-timeout = {SESSION_S}s
 [takeover]
-command = /usr/bin/touch {up}
+command = /usr/local/bin/commands-up
 [relinquish]
 command = /usr/bin/rm -f {up}
 lease-timeout = 500ms
@@ -595,12 +597,13 @@ systemctl start primaryd@commands''')
 
     def is_up():
         return one.run('test', '-e', up, check=False).returncode == 0
-    wait_until(is_up, 20, one.journal_tail, 0.05)
+    wait_until(lambda: is_up() and one.run('test', '-s', pid, check=False).returncode == 0, 20, one.journal_tail, 0.05)
     assert one.shell(f'stat -c %U {up}').strip() == user
     guard = one.shell('cut -d" " -f1 /run/primaryd-commands/guard.lock').strip()
     moment = Moment()
     one.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'primaryd@commands')
     site.story(one, moment, 'started', 'session_resumed')
+    assert one.shell(f'ls /proc/$(cat {pid})/root/tmp/of-the-work')
     assert is_up() and guard == one.shell('cut -d" " -f1 /run/primaryd-commands/guard.lock').strip()
     one.shell('printf "[Service]\\nRestart=no\\n" '
               '>/run/systemd/system/primaryd@commands.service.d/t.conf; systemctl daemon-reload')
