@@ -243,8 +243,7 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 	} else if (report->event == ZKH_CONNECTED) {
 		run->cut = false;
 		run->next_us = 0;
-		run->lease.session_us = report->timeout_ms * INT64_C(1000);
-		lease_attached(&run->lease);
+		lease_attached(&run->lease, report->timeout_ms * INT64_C(1000));
 	}
 	drive(run);
 }
@@ -398,10 +397,9 @@ int verb_lock(struct ctl *ctl)
 		return CTL_USAGE;
 	}
 	run.ctl = ctl;
-	run.lease.session_us = zkh_session_timeout_ms(ctl->session) * INT64_C(1000);
 	/* The session began after that: then its leader knew of it. */
 	run.lease.down_us = ctl->started_us;
-	lease_attached(&run.lease);
+	lease_attached(&run.lease, zkh_session_timeout_ms(ctl->session) * INT64_C(1000));
 	if (timer_init(&run.timer, ctl->loop, EV_MAXPRI, on_timer, &run) < 0) {
 		ctl_error("no timer: %s", strerror(errno));
 		return CTL_REFUSED;

@@ -206,8 +206,8 @@ enum election_resume {
 
 struct election_event {
 	int64_t now_us;
-	int64_t zxid;	      /* DONE */
-	int64_t session_us;   /* SESSION_UP: granted timeout */
+	int64_t zxid; /* DONE */
+	int64_t session_us; /* SESSION_UP: granted timeout; START: the shortest so far of the session of before */
 	int64_t lease_end_us; /* START */
 	int64_t epoch;	      /* START */
 	struct election_view view;
@@ -276,7 +276,7 @@ struct election {
 	int64_t now_us;		/* time of the last event */
 	int64_t phase_since_us; /* entry into the phase */
 	int64_t deadline_us;	/* of the phase; 0: none */
-	int64_t session_us;	/* T; 0: never attached */
+	int64_t session_us;	/* T, the shortest of this session; 0: never attached */
 	int64_t lease_end_us;	/* until then this node may believe that it acts; 0: no lease */
 	int64_t renew_sent_us;	/* renewal under way; 0: none */
 	int64_t renew_next_us;	/* not before */

@@ -72,6 +72,7 @@ static void apply_start(struct election_step *s, const struct election_event *ev
 
 	assert(e->phase == PHASE_INIT);
 	e->down_us = e->now_us;
+	e->session_us = event->session_us;
 	e->work = WORK_UP;
 	/* What the state file tells is not ours to trust: without a lease nothing is resumed. */
 	if (event->resume != RESUME_COLD && event->lease_end_us > 0) {
@@ -121,8 +122,9 @@ static void session_up(struct election_step *s, const struct election_event *eve
 	assert(event->session_us > 0);
 	e->attached = 1;
 	e->cut = 0;
-	e->session_us = event->session_us;
-	lease_attached(e);
+	if (event->fresh)
+		e->session_us = 0;
+	lease_attached(e, event->session_us);
 	e->renew_next_us = e->now_us;
 	forget_view(e);
 	lease_judge(s);

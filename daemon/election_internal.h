@@ -21,8 +21,8 @@ void election_do(struct election_step *s, enum election_op op, int32_t version);
 void lease_open(struct election *e, int64_t sent_us);
 /* Any request that was sent then is answered. */
 void lease_touched(struct election *e, int64_t sent_us);
-/* Nothing of the connection before counts any more, and the lease is cut to what session_us, granted anew, allows. */
-void lease_attached(struct election *e);
+/* Nothing of the connection before counts any more, and the lease is cut to what granted_us allows. */
+void lease_attached(struct election *e, int64_t granted_us);
 /* A write sent then would open (nearly) the longest lease: there is a touch since lease_fresh_since_us(). */
 int64_t lease_fresh_since_us(const struct election *e, int64_t sent_us);
 bool lease_fresh(const struct election *e, int64_t sent_us);

@@ -24,7 +24,7 @@ void lease_touched(struct election *e, int64_t sent_us)
 	touches[0] = (struct election_touch){ .sent_us = sent_us, .answered_us = e->now_us };
 }
 
-void lease_attached(struct election *e)
+void lease_attached(struct election *e, int64_t granted_us)
 {
 	int64_t end_us;
 
@@ -32,6 +32,12 @@ void lease_attached(struct election *e)
 	/* It cannot have been asked for before the connection before it was lost. */
 	if (e->down_us > e->touched_us)
 		e->touched_us = e->down_us;
+	/*
+	 * The timeout of a session never grows here: the next leader goes by the one that it was created with, and what the
+	 * server of before still reports comes with the one that it had granted.
+	 */
+	if (!e->session_us || granted_us < e->session_us)
+		e->session_us = granted_us;
 	/* The session timeout may be a shorter one by now; with the same one this is later than any lease ends. */
 	end_us = e->down_us + lease_from_touch_us(e->session_us);
 	if (e->lease_end_us > end_us)

@@ -358,6 +358,8 @@ static void begin(struct node *node, const struct state *resume)
 		event.resume = phase_runs_work(resume->phase) && !guard_acted ? RESUME_PRIMARY
 									      : RESUME_OTHER;
 	}
+	if (resume && resume->session.id)
+		event.session_us = resume->session_us;
 	/* A former process of this boot that noted no work, and no lease: there is nothing to stop. */
 	node->work_known_down = resume && !resume->work && !lease_end_us;
 	if (event.resume == RESUME_PRIMARY)

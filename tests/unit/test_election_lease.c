@@ -105,6 +105,24 @@ static void test_shorter_session(void **state)
 			   "2821 time            => stop: stop\n");
 }
 
+/* Granted more than before: the next leader knows of the shorter one only. A new session may be a longer one. */
+static void test_longer_session(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1120 time            => primary: renew\n"
+				 "1121 down            => primary\n"
+				 "1121 renewed unknown => primary\n"
+				 "1130 up 30000        => primary: renew\n"
+				 "1131 renewed ok      => primary\n");
+	assert_int_equal(play.state.session_us, 6000 * PLAY_MS);
+	assert_in_range(play.state.lease_end_us, PLAY_START_US,
+			PLAY_START_US + 1130 * PLAY_MS + lease_length_us(6000 * PLAY_MS));
+	play_script(&play, "1140 down            => primary\n"
+			   "1150 up 30000 fresh => stop: stop\n");
+	assert_int_equal(play.state.session_us, 30000 * PLAY_MS);
+}
+
 /* So much less that there is no time left. */
 static void test_much_shorter_session(void **state)
 {
@@ -350,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_run_out_averted),
 		cmocka_unit_test(test_shorter_session),
 		cmocka_unit_test(test_much_shorter_session),
+		cmocka_unit_test(test_longer_session),
 		cmocka_unit_test(test_run_out_reconnected_too_late),
 		cmocka_unit_test(test_run_out_hangs),
 		cmocka_unit_test(test_run_out_will_not_die),
