@@ -59,7 +59,7 @@ static void cut_node(struct sim *w, struct sim_node *n, int64_t for_us)
 static void pause_host(struct sim *w, struct sim_node *n)
 {
 	/* A pause spends the margin of the lease: half of it, once a session. */
-	int64_t longest = lease_margin_us(w->params.session_us) / 2;
+	int64_t longest = lease_margin_us(w->params.least_us) / 2;
 	int64_t pause_us = rng_range(&w->rng, MS, longest);
 
 	if (w->now < n->pause_credit_at)

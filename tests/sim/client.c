@@ -32,6 +32,7 @@ static void wait_a_moment(struct sim *w, struct sim_node *n)
 void client_begin(struct sim *w, struct sim_node *n)
 {
 	n->client.last_zxid = 0;
+	n->client.timeout = w->params.session_us;
 	n->client.waiting = 0;
 	n->client.server = (int8_t)rng_below(&w->rng, (uint32_t)w->server_count);
 	wait_a_moment(w, n);
@@ -82,7 +83,7 @@ static void connect_next(struct sim *w, struct sim_node *n)
 	*c = (struct sim_conn){ .gen = k->conn, .server = k->server, .node = (int8_t)n->id };
 	k->link = LINK_CONNECTING;
 	sim_schedule(w, conn_arrival(w, c, 0), EV_CONNECT, n->id, k->conn, (uint32_t)k->session);
-	set_timer(w, n, w->now + lease_cut_us(w->params.session_us));
+	set_timer(w, n, w->now + lease_cut_us(k->timeout));
 }
 
 static void ping(struct sim *w, struct sim_node *n)
@@ -95,15 +96,15 @@ static void ping(struct sim *w, struct sim_node *n)
 static void watch_over(struct sim *w, struct sim_node *n)
 {
 	struct sim_client *k = &n->client;
-	int64_t lost = k->heard + w->params.session_us * 2 / 3, idle;
+	int64_t lost = k->heard + k->timeout * 2 / 3, idle;
 
 	if (w->now >= lost) {
 		client_lose(w, n);
 		return;
 	}
-	if (w->now >= k->spoke + w->params.session_us / 3 && k->waiting <= 0)
+	if (w->now >= k->spoke + k->timeout / 3 && k->waiting <= 0)
 		ping(w, n);
-	idle = k->spoke + w->params.session_us / 3;
+	idle = k->spoke + k->timeout / 3;
 	if (idle <= w->now)
 		idle = lost;
 	set_timer(w, n, idle < lost ? idle : lost);
@@ -132,6 +133,18 @@ static bool held_up(struct sim *w, const struct queue_event *ev, const struct si
 	return true;
 }
 
+/* See accept_session(): from here on it counts, at the leader too. */
+static void hear_shorter(struct sim *w, const struct sim_node *n, struct sim_conn *c)
+{
+	struct sim_session *s = session_get(w, n->client.session);
+
+	if (c->timeout || !s || !s->alive)
+		return;
+	c->timeout = n->client.timeout;
+	if (c->open && server_linked(w, c->server))
+		session_moved(w, s, c->timeout);
+}
+
 void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
 	struct sim_conn *c = conn_get(w, n->id, ev->gen);
@@ -151,9 +164,12 @@ void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_ev
 	}
 	k->session = (int32_t)ev->arg;
 	k->link = LINK_ATTACHED;
+	w->stats.faults[FAULT_TIMEOUT] += !fresh && k->timeout != w->params.granted_us[c->server];
+	k->timeout = w->params.granted_us[c->server];
+	hear_shorter(w, n, c);
 	k->heard = k->spoke = w->now;
 	k->waiting = 0;
-	set_timer(w, n, w->now + w->params.session_us / 3);
+	set_timer(w, n, w->now + k->timeout / 3);
 	SIM_TRACE(w, "node  %d attached to server %d, session %d", n->id, c->server, k->session);
 	shell_attached(w, n, fresh);
 }

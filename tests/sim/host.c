@@ -51,7 +51,7 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 	SIM_TRACE(w, "node  %d host goes down", n->id);
 	shell_kill(w, n);
 	n->file.there = 0;
-	n->guard = (struct sim_guard){ .armed = n->guard.armed };
+	n->guard = (struct sim_guard){ .armed = n->guard.armed, .gen = n->guard.gen };
 	n->frozen_until = 0;
 	work_down(w, n);
 	sim_schedule(w, w->now + down_us, EV_BOOT, n->id, n->incarnation, 0);

@@ -16,6 +16,25 @@ static int64_t draw_session_us(struct sim *w)
 	return choices[rng_below(&w->rng, sizeof(choices) / sizeof(choices[0]))];
 }
 
+/* Servers differ in the bounds of what they grant: least, what the lease leaves room for, or all. */
+static void draw_grants(struct sim *w)
+{
+	struct sim_params *p = &w->params;
+	int64_t floor_us = p->session_us * 2 / 3 + 1;
+	bool differ = rng_chance(&w->rng, 300);
+
+	if (w->options->unequal_servers || rng_chance(&w->rng, 300))
+		floor_us = p->session_us / 3;
+	p->least_us = p->session_us;
+	for (int s = 0; s < w->server_count; s++) {
+		p->granted_us[s] = p->session_us;
+		if ((differ || w->options->unequal_servers) && rng_chance(&w->rng, 600))
+			p->granted_us[s] = rng_range(&w->rng, floor_us, p->session_us);
+		if (p->granted_us[s] < p->least_us)
+			p->least_us = p->granted_us[s];
+	}
+}
+
 static void draw_weights(struct sim *w)
 {
 	struct sim_params *p = &w->params;
@@ -50,7 +69,7 @@ static void draw_config(struct sim *w, struct sim_node *n, const struct election
 
 static void draw_configs(struct sim *w)
 {
-	int64_t session_us = w->params.session_us;
+	int64_t session_us = w->params.least_us;
 	int64_t fits_us = session_us / 3 - lease_margin_us(session_us);
 	/* A lock that times out before its create can be answered is never held. */
 	int64_t round_trip_us = 12 * w->params.latency_us;
@@ -79,11 +98,12 @@ void params_draw(struct sim *w)
 	for (int i = 0; i < w->node_count; i++)
 		w->nodes[i].id = (uint8_t)i;
 	p->session_us = draw_session_us(w);
-	p->tick_us = rng_chance(r, 500) ? p->session_us / 2
-					: rng_range(r, p->session_us / 20, p->session_us / 2);
+	draw_grants(w);
+	p->tick_us = rng_chance(r, 500) ? p->least_us / 2
+					: rng_range(r, p->session_us / 20, p->least_us / 2);
 	/* Four or five hops are a request; T/8 without its answer is a silent server. */
 	p->latency_us = rng_chance(r, 700) ? rng_range(r, 100, 3 * MS)
-					   : rng_range(r, MS, p->session_us / 200);
+					   : rng_range(r, MS, p->least_us / 200 + MS);
 	p->lag_us = rng_range(r, MS, 3 * SEC);
 	p->timer_late_us = rng_chance(r, 500) ? 0 : rng_range(r, 0, 3 * MS);
 	p->chaos_us = rng_range(r, p->session_us / 10, p->session_us * (roomy ? 8 : 1));

@@ -35,6 +35,7 @@
 	X(FOLLOWER_ISOLATED, "follower isolated")                                                  \
 	X(SLOW, "slow network")                                                                    \
 	X(LAG, "lagging follower")                                                                 \
+	X(TIMEOUT, "session timeout changed")                                                      \
 	X(AMBUSH, "fault at a transaction")                                                        \
 	X(SWITCHOVER, "switchover")                                                                \
 	X(RELEASE, "release")                                                                      \
@@ -62,6 +63,7 @@ enum sim_fault {
 	X(RENEW_BY_READ, "renew-by-read")                                                          \
 	X(NO_GUARD, "no-guard")                                                                    \
 	X(LATE_GUARD, "guard-at-the-lease-end")                                                    \
+	X(SLEEPY_GUARD, "guard-not-woken")                                                         \
 	X(LOCK_ORPHANS, "resume-keeps-lock-nodes")                                                 \
 	X(BLIND_LEAVE, "leave-without-knowing-the-post")                                           \
 	X(KIND_LEADER, "commits-touch-the-session")
@@ -78,12 +80,15 @@ struct sim_options {
 	int64_t runs, steps;
 	int32_t nodes;	    /* 0: 3 to 5, drawn */
 	uint32_t mutations; /* bits of enum sim_mutation */
-	bool frozen_hosts, trace, quick;
+	bool frozen_hosts, unequal_servers, trace, quick;
 };
 
 /* Drawn for each run. */
 struct sim_params {
-	int64_t session_us, tick_us, latency_us, lag_us, timer_late_us, chaos_us, fault_phase_us;
+	int64_t session_us;    /* the longest that is granted */
+	int64_t least_us;      /* the shortest */
+	int64_t granted_us[5]; /* by each server */
+	int64_t tick_us, latency_us, lag_us, timer_late_us, chaos_us, fault_phase_us;
 	int64_t takeover_timeout_us, start_us, stop_us, fence_us, fence_timeout_us, restart_us;
 	uint32_t start_fails, stop_hangs, fence_fails, fence_hangs, ambush; /* permille */
 	uint8_t fence_exists, fence_continues;

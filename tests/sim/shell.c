@@ -60,6 +60,7 @@ static void persist(struct sim *w, struct sim_node *n)
 		.phase = e->phase,
 		.epoch = e->epoch,
 		.session = n->client.session,
+		.session_us = e->session_us,
 	};
 	/*
 	 * A state without a lease says nothing about work of before: the guard keeps what it knows.
@@ -263,6 +264,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	memset(&n->mirror, 0, sizeof(n->mirror));
 	election_init(&n->core);
 	n->client.session = n->file.there ? n->file.session : 0;
+	ev.session_us = n->client.session ? n->file.session_us : 0;
 	if (ev.resume != RESUME_COLD) {
 		ev.lease_end_us = n->guard.end_local;
 		ev.epoch = n->file.epoch;

@@ -126,13 +126,15 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 {
 	struct election_event ev = {
 		.type = ELECTION_SESSION_UP,
-		.session_us = w->params.session_us,
+		.session_us = n->client.timeout,
 		.fresh = fresh,
 	};
 
 	n->mirror.known = n->mirror.reading = 0;
 	n->shell.router = 0;
 	shell_tell(w, n, &ev);
+	if (!fresh && n->core.work != WORK_DOWN && n->guard.end_local)
+		oracle_lease(w, n);
 	lock_attached(w, n, fresh);
 	shell_read(w, n, PARTS_ALL & ~PART_ALIVE, true);
 }
@@ -305,7 +307,7 @@ static void committed(struct sim *w, struct sim_node *n, const struct sim_reques
 
 	if (r->op == OP_ENTER) {
 		s->router = 't';
-		n->lease_proof = r->sent_local + lease_length_us(w->params.session_us);
+		n->lease_proof = r->sent_local + lease_length_us(n->client.timeout);
 		post_written(n, (int8_t)n->id);
 	} else if (r->op == OP_LEAVE) {
 		s->router = 's';
@@ -339,7 +341,7 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 
 static void reply_renewal(struct sim *w, struct sim_node *n, const struct sim_request *r)
 {
-	int64_t proof = r->sent_local + lease_length_us(w->params.session_us);
+	int64_t proof = r->sent_local + lease_length_us(n->client.timeout);
 
 	n->shell.renewing = 0;
 	if (r->result == TXN_OK && proof > n->lease_proof)

@@ -269,6 +269,8 @@ static void report(struct sim *w, const struct sim_options *options, uint64_t se
 		printf(" --quick");
 	if (options->frozen_hosts)
 		printf(" --frozen-hosts");
+	if (options->unequal_servers)
+		printf(" --unequal-servers");
 	if (options->mutations)
 		printf(" --mutate %#x", options->mutations);
 	printf("\n");
@@ -322,7 +324,7 @@ static void usage(void)
 {
 	fprintf(stderr,
 		"usage: sim [--seed S] [--runs N | --steps N] [--nodes 2..%d] [--quick] [--trace]\n"
-		"           [--frozen-hosts] [--mutate NAME]\n",
+		"           [--frozen-hosts] [--unequal-servers] [--mutate NAME]\n",
 		NODES_MAX);
 	exit(2);
 }
@@ -336,6 +338,7 @@ static void parse(int argc, char **argv, struct sim_options *o)
 		{ "nodes", required_argument, NULL, 'N' },
 		{ "mutate", required_argument, NULL, 'm' },
 		{ "frozen-hosts", no_argument, NULL, 'f' },
+		{ "unequal-servers", no_argument, NULL, 'u' },
 		{ "trace", no_argument, NULL, 't' },
 		{ "quick", no_argument, NULL, 'q' },
 		{ NULL, 0, NULL, 0 },
@@ -355,6 +358,8 @@ static void parse(int argc, char **argv, struct sim_options *o)
 			o->mutations |= parse_mutation(optarg);
 		else if (c == 'f')
 			o->frozen_hosts = true;
+		else if (c == 'u')
+			o->unequal_servers = true;
 		else if (c == 't')
 			o->trace = true;
 		else if (c == 'q')

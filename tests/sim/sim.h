@@ -50,7 +50,10 @@ struct sim_server {
 
 struct sim_session {
 	int64_t base;		      /* last touch the leader knows of */
+	int64_t timeout;	      /* that came with it */
+	int64_t created_timeout;      /* what the next leader will go by */
 	int64_t pending[SERVERS_MAX]; /* a touch that this server will report then; 0: none */
+	int64_t pending_timeout[SERVERS_MAX];
 	int64_t closed_zxid;
 	int32_t id;	/* 0: never used */
 	uint32_t owner; /* connection that the leader takes requests from; 0: any */
@@ -64,6 +67,7 @@ struct sim_session {
 struct sim_conn {
 	uint64_t watch;	    /* CHANGED_ bits */
 	int64_t arrival[2]; /* last one planned: towards the server, towards the node */
+	int64_t timeout;    /* granted */
 	uint32_t gen;
 	int32_t session;
 	int32_t lock_wait, lock_own; /* uids of lock nodes watched */
@@ -162,7 +166,7 @@ enum shell_lock { SHELL_LOCK_NONE, SHELL_LOCK_WAITING, SHELL_LOCK_HELD };
 enum truth { TRUTH_DOWN, TRUTH_STARTING, TRUTH_UP, TRUTH_STOPPING };
 
 struct sim_client {
-	int64_t last_zxid, heard, spoke;
+	int64_t last_zxid, heard, spoke, timeout;
 	uint32_t conn;	 /* generation of the newest connection */
 	uint32_t timer;	 /* generation */
 	int32_t session; /* 0: a new one is wanted */
@@ -202,13 +206,15 @@ struct sim_work {
 
 /* What survives the daemon: the state file, and the page that the guard looks at. */
 struct sim_state_file {
-	int64_t epoch;
+	int64_t epoch, session_us;
 	int32_t session;
 	uint8_t phase, there;
 };
 
 struct sim_guard {
 	int64_t end_local; /* 0: not armed */
+	int64_t cut_at;	   /* the lease was shortened to less than a stop takes */
+	uint32_t gen;	   /* of the event under way */
 	int64_t armed;	   /* event under way, true time; 0: none */
 	uint8_t running;   /* since the work was started, until it is known to be down */
 	uint8_t acted;	   /* in this watch */
@@ -325,9 +331,13 @@ void commit_inherited(struct sim *w);
 
 /* zk_session.c */
 struct sim_session *session_get(struct sim *w, int32_t id);
-int32_t session_create(struct sim *w, int node);
+int32_t session_create(struct sim *w, int node, int64_t timeout);
 int64_t session_known(struct sim *w, struct sim_session *s);
-void session_touch(struct sim *w, struct sim_session *s, int server);
+void session_touch(struct sim *w, struct sim_session *s, int server, int64_t timeout);
+/* The leader confirms that the session moved to another server, which grants that much. */
+void session_moved(struct sim *w, struct sim_session *s, int64_t timeout);
+/* The earliest end, if no touch that is made from now on becomes known. */
+int64_t session_may_end(struct sim *w, struct sim_session *s, int server);
 void session_server_gone(struct sim *w, int server);
 void session_server_cut(struct sim *w, int server);
 void session_server_linked(struct sim *w, int server);

@@ -57,7 +57,7 @@ static void guard_arm(struct sim *w, struct sim_node *n)
 	if (due < w->now)
 		due = w->now;
 	n->guard.armed = due;
-	sim_schedule(w, due, EV_GUARD, n->id, 0, 0);
+	sim_schedule(w, due, EV_GUARD, n->id, n->guard.gen, 0);
 }
 
 void work_start(struct sim *w, struct sim_node *n)
@@ -155,7 +155,8 @@ void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *
 		n->work.telling = 0;
 		n->term_started = 0;
 		if (n->daemon == DAEMON_UP)
-			n->guard = (struct sim_guard){ .armed = n->guard.armed };
+			n->guard = (struct sim_guard){ .armed = n->guard.armed,
+						       .gen = n->guard.gen };
 		shell_post(w, n, 0, ELECTION_STOPPED, 0, RESULT_OK);
 		/* Whatever was wrong with it goes with it. */
 		if (!n->core.healthy)
@@ -173,6 +174,15 @@ bool guard_extend(struct sim *w, struct sim_node *n, int64_t end_local)
 {
 	if (n->guard.acted)
 		return false;
+	/* It sleeps until the end that it saw last, unless it is woken. */
+	if (end_local < n->guard.end_local) {
+		if (end_local < clock_local(w, n) + n->config.lease_timeout_us)
+			n->guard.cut_at = w->now;
+		if (!(w->options->mutations & 1u << MUTATION_SLEEPY_GUARD)) {
+			n->guard.armed = 0;
+			n->guard.gen++;
+		}
+	}
 	n->guard.end_local = end_local;
 	oracle_lease(w, n);
 	guard_arm(w, n);
@@ -184,6 +194,8 @@ void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event 
 {
 	int64_t left;
 
+	if (ev->gen != n->guard.gen)
+		return;
 	n->guard.armed = 0;
 	if (!n->guard.running || n->guard.acted)
 		return;

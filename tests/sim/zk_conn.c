@@ -199,7 +199,7 @@ void conn_pump(struct sim *w, struct sim_conn *c)
 		c->head++;
 		c->count--;
 		if (s)
-			session_touch(w, s, c->server);
+			session_touch(w, s, c->server, c->timeout);
 		server_advance(w, c->server);
 		if (r->type == REQUEST_TXN || r->type == REQUEST_SYNC) {
 			c->busy = 1;
@@ -337,10 +337,22 @@ void conn_on_connect(struct sim *w, const struct queue_event *ev)
 
 static void accept_session(struct sim *w, struct sim_conn *c, struct sim_session *s)
 {
+	int64_t granted = w->params.granted_us[c->server];
+
 	s->owner = c->gen;
-	session_touch(w, s, c->server);
-	if (server_linked(w, c->server))
-		s->base = w->now;
+	c->timeout = granted;
+	/*
+	 * An answer that gets lost leaves the client with a timeout that does not hold any more. As
+	 * long as no server grants less than 2/3 of what another does that is within what the lease
+	 * leaves; less than that is the stated impossible case.
+	 */
+	if (granted * 3 < s->timeout * 2 && !w->options->unequal_servers) {
+		c->timeout = 0;
+	} else {
+		session_touch(w, s, c->server, granted);
+		if (server_linked(w, c->server))
+			session_moved(w, s, granted);
+	}
 	c->session = s->id;
 	c->open = 1;
 	sim_schedule(w, conn_arrival(w, c, DOWN), EV_ATTACHED, c->node, c->gen, (uint32_t)s->id);
@@ -361,7 +373,9 @@ void conn_on_revalidate(struct sim *w, const struct queue_event *ev)
 	if (sv->state < SERVER_FOLLOWING || (!linked && sv->state != SERVER_LEADING))
 		return; /* silence */
 	if (!ev->arg) {
-		int32_t id = linked && server_can_commit(w) ? session_create(w, ev->node) : 0;
+		int32_t id = linked && server_can_commit(w)
+				     ? session_create(w, ev->node, w->params.granted_us[c->server])
+				     : 0;
 
 		if (id)
 			accept_session(w, c, session_get(w, id));

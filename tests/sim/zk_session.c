@@ -7,7 +7,8 @@
  * Sessions. The leader expires one between T and T + tick after the last touch it knows of. It
  * knows of a touch at a follower only when that follower reports, every half tick; what an isolated
  * follower has not reported yet is lost. The reports are not events: where a touch lands is
- * computed when somebody asks.
+ * computed when somebody asks. Each touch brings the timeout along that its server granted, also
+ * when that is a shorter one; only the one that a session was created with is kept in the log.
  */
 
 struct sim_session *session_get(struct sim *w, int32_t id)
@@ -23,8 +24,10 @@ static void settle(struct sim *w, struct sim_session *s)
 	for (int i = 0; i < w->server_count; i++) {
 		if (!s->pending[i] || s->pending[i] > w->now)
 			continue;
-		if (s->pending[i] > s->base)
+		if (s->pending[i] > s->base) {
 			s->base = s->pending[i];
+			s->timeout = s->pending_timeout[i];
+		}
 		s->pending[i] = 0;
 	}
 }
@@ -41,7 +44,7 @@ static int64_t deadline(const struct sim *w, const struct sim_session *s)
 {
 	int64_t tick = w->params.tick_us;
 
-	return ((s->base + w->params.session_us) / tick + 1) * tick;
+	return ((s->base + s->timeout) / tick + 1) * tick;
 }
 
 static void plan_expiry(struct sim *w, struct sim_session *s, int64_t at)
@@ -50,7 +53,35 @@ static void plan_expiry(struct sim *w, struct sim_session *s, int64_t at)
 	sim_schedule(w, at, EV_EXPIRE, 0, s->timer, (uint32_t)(s - w->sessions));
 }
 
-void session_touch(struct sim *w, struct sim_session *s, int server)
+/* A shorter timeout moves the deadline nearer: the timer has to look at that moment, not later. */
+static void look_at(struct sim *w, struct sim_session *s, int64_t at)
+{
+	if (!s->closing && at != NEVER)
+		plan_expiry(w, s, at);
+}
+
+void session_moved(struct sim *w, struct sim_session *s, int64_t timeout)
+{
+	settle(w, s);
+	s->base = w->now;
+	s->timeout = timeout;
+	look_at(w, s, deadline(w, s));
+}
+
+int64_t session_may_end(struct sim *w, struct sim_session *s, int server)
+{
+	int64_t end = session_known(w, s) + s->timeout;
+
+	/* What other servers still have to tell comes with the timeout that they had granted. */
+	for (int i = 0; i < w->server_count; i++)
+		if (i != server && s->pending[i] && s->pending[i] != NEVER &&
+		    s->pending[i] + s->pending_timeout[i] < end)
+			end = s->pending[i] + s->pending_timeout[i];
+	/* A new leader begins anew with what the session was created with. */
+	return w->now + s->created_timeout < end ? w->now + s->created_timeout : end;
+}
+
+void session_touch(struct sim *w, struct sim_session *s, int server, int64_t timeout)
 {
 	const struct sim_server *sv = &w->servers[server];
 	int64_t period = w->params.tick_us / 2;
@@ -59,12 +90,20 @@ void session_touch(struct sim *w, struct sim_session *s, int server)
 		return;
 	settle(w, s);
 	if (server == w->leader) {
+		bool nearer = timeout < s->timeout;
+
 		s->base = w->now;
+		s->timeout = timeout;
+		if (nearer)
+			look_at(w, s, deadline(w, s));
 		return;
 	}
 	s->pending[server] = NEVER;
+	s->pending_timeout[server] = timeout;
 	if (server_linked(w, server))
 		s->pending[server] = w->now - (w->now - sv->report_phase) % period + period;
+	if (timeout < s->timeout)
+		look_at(w, s, s->pending[server]);
 }
 
 static void lose_reports(struct sim *w, int server, int64_t until)
@@ -105,7 +144,9 @@ void session_server_linked(struct sim *w, int server)
 		if (!s->alive || s->pending[server] != NEVER)
 			continue;
 		s->base = w->now;
+		s->timeout = s->pending_timeout[server];
 		s->pending[server] = 0;
+		look_at(w, s, deadline(w, s));
 	}
 }
 
@@ -117,6 +158,7 @@ void session_new_leader(struct sim *w)
 		if (!s->alive)
 			continue;
 		s->base = w->now;
+		s->timeout = s->created_timeout;
 		memset(s->pending, 0, sizeof(s->pending));
 		s->closing = 0;
 		s->owner = 0;
@@ -124,7 +166,7 @@ void session_new_leader(struct sim *w)
 	}
 }
 
-int32_t session_create(struct sim *w, int node)
+int32_t session_create(struct sim *w, int node, int64_t timeout)
 {
 	for (int k = 0; k < SESSIONS_PER_NODE; k++) {
 		int slot = node * SESSIONS_PER_NODE + k;
@@ -137,6 +179,8 @@ int32_t session_create(struct sim *w, int node)
 			.node = (int8_t)node,
 			.alive = 1,
 			.base = w->now,
+			.timeout = timeout,
+			.created_timeout = timeout,
 			.timer = s->timer,
 		};
 		plan_expiry(w, s, deadline(w, s));
