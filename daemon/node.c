@@ -350,13 +350,15 @@ static void begin(struct node *node, const struct state *resume)
 		node_stand_down(node);
 		lease_end_us = 0;
 	}
-	if (resume && lease_end_us > 0 && resume->session.id) {
-		bool guard_acted = lease_file_mark(node->lease) != LEASE_WATCHED;
+	/* Without a state to resume the lease still says by when the work, if there is any, has to be down. */
+	if (lease_end_us > 0) {
+		bool runs = resume && resume->session.id && phase_runs_work(resume->phase);
 
 		event.lease_end_us = lease_end_us;
-		event.epoch = resume->epoch;
-		event.resume = phase_runs_work(resume->phase) && !guard_acted ? RESUME_PRIMARY
-									      : RESUME_OTHER;
+		event.epoch = resume ? resume->epoch : lease_file_epoch(node->lease);
+		event.resume = runs && lease_file_mark(node->lease) == LEASE_WATCHED
+				       ? RESUME_PRIMARY
+				       : RESUME_OTHER;
 	}
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;
