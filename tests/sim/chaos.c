@@ -137,6 +137,8 @@ static void fault_on_node(struct sim *w, enum sim_fault what, struct sim_node *n
 		cut_node(w, n, span(w));
 	else if (what == FAULT_DAEMON_PAUSE)
 		host_pause_daemon(w, n, span(w));
+	else if (what == FAULT_GUARD_DIES)
+		guard_die(w, n);
 	else if (what == FAULT_HOST_PAUSE)
 		pause_host(w, n);
 	else if (what == FAULT_HOST_SUSPEND)
@@ -291,6 +293,7 @@ void chaos_off(struct sim *w)
 	w->calm = true;
 	w->slow_until = 0;
 	w->params.fence_fails = w->params.fence_hangs = w->params.ambush = 0;
+	w->params.stop_in_step = w->params.guard_fails = w->params.guard_late = 0;
 	memset(w->path_cut, 0, sizeof(w->path_cut));
 	server_heal_all(w);
 	for (int i = 0; i < w->node_count; i++) {

@@ -35,7 +35,7 @@ int64_t clock_true(const struct sim *w, const struct sim_node *n, int64_t local)
 
 void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64_t down_us)
 {
-	if (n->daemon != DAEMON_UP)
+	if (n->daemon != DAEMON_UP || guard_missing(n))
 		return;
 	SIM_TRACE(w, "fault daemon of node %d is killed%s", n->id,
 		  state_lost ? ", state file lost" : "");
@@ -51,7 +51,7 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 	SIM_TRACE(w, "node  %d host goes down", n->id);
 	shell_kill(w, n);
 	n->file.there = 0;
-	n->guard = (struct sim_guard){ .armed = n->guard.armed, .gen = n->guard.gen };
+	n->guard = (struct sim_guard){ .gen = n->guard.gen + 1, .spawn = n->guard.spawn + 1 };
 	n->frozen_until = 0;
 	work_down(w, n);
 	sim_schedule(w, w->now + down_us, EV_BOOT, n->id, n->incarnation, 0);
@@ -59,7 +59,7 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 
 void host_pause_daemon(struct sim *w, struct sim_node *n, int64_t pause_us)
 {
-	if (n->daemon != DAEMON_UP || n->paused_until > w->now)
+	if (n->daemon != DAEMON_UP || n->paused_until > w->now || guard_missing(n))
 		return;
 	SIM_TRACE(w, "fault daemon of node %d is stopped for %lld ms", n->id,
 		  (long long)(pause_us / MS));

@@ -120,6 +120,9 @@ void params_draw(struct sim *w)
 	p->fence_fails = p->weight[FAULT_FENCE_FAILS] ? (uint32_t)rng_range(r, 1, 500) : 0;
 	p->fence_hangs = p->weight[FAULT_FENCE_HANGS] ? (uint32_t)rng_range(r, 1, 300) : 0;
 	p->ambush = p->weight[FAULT_AMBUSH] ? (uint32_t)rng_range(r, 1, 300) : 0;
+	p->stop_in_step = p->weight[FAULT_STOP_IN_STEP] ? (uint32_t)rng_range(r, 1, 40) : 0;
+	p->guard_fails = p->weight[FAULT_GUARD_FAILS] ? (uint32_t)rng_range(r, 1, 500) : 0;
+	p->guard_late = p->weight[FAULT_GUARD_LATE] ? (uint32_t)rng_range(r, 1, 300) : 0;
 	p->fence_exists = rng_chance(r, 500);
 	p->fence_continues = rng_chance(r, 300);
 	p->quiet = rng_chance(r, 500);

@@ -17,6 +17,10 @@
 	X(PATH_DOWN, "path cut towards the node")                                                  \
 	X(NODE_CUT, "node cut off")                                                                \
 	X(DAEMON_PAUSE, "daemon stopped for a while")                                              \
+	X(STOP_IN_STEP, "daemon stopped within a step")                                            \
+	X(GUARD_DIES, "guard killed")                                                              \
+	X(GUARD_LATE, "guard late")                                                                \
+	X(GUARD_FAILS, "guard not started")                                                        \
 	X(HOST_PAUSE, "host paused within the margin")                                             \
 	X(HOST_SUSPEND, "host asleep")                                                             \
 	X(DAEMON_CRASH, "daemon killed")                                                           \
@@ -64,6 +68,8 @@ enum sim_fault {
 	X(NO_GUARD, "no-guard")                                                                    \
 	X(LATE_GUARD, "guard-at-the-lease-end")                                                    \
 	X(SLEEPY_GUARD, "guard-not-woken")                                                         \
+	X(LONE_WORK, "guard-replaced-once-the-work-is-up")                                         \
+	X(BLIND_START, "start-without-a-look-at-the-clock")                                        \
 	X(LOCK_ORPHANS, "resume-keeps-lock-nodes")                                                 \
 	X(BLIND_LEAVE, "leave-without-knowing-the-post")                                           \
 	X(KIND_LEADER, "commits-touch-the-session")
@@ -91,6 +97,7 @@ struct sim_params {
 	int64_t tick_us, latency_us, lag_us, timer_late_us, chaos_us, fault_phase_us;
 	int64_t takeover_timeout_us, start_us, stop_us, fence_us, fence_timeout_us, restart_us;
 	uint32_t start_fails, stop_hangs, fence_fails, fence_hangs, ambush; /* permille */
+	uint32_t stop_in_step, guard_fails, guard_late;
 	uint8_t fence_exists, fence_continues;
 	uint8_t quiet; /* the shell says nothing when a watch fires, only when it has read again */
 	uint8_t weight[FAULT_COUNT];

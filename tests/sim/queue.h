@@ -9,17 +9,21 @@
 #define QUEUE_MAX 4096
 
 enum queue_type {
-	EV_TIMER,    /* core: ELECTION_TIME is due */
-	EV_TELL,     /* shell: an event for the core */
-	EV_REPLY,    /* arg: request, at the node */
-	EV_WATCH,    /* arg: parts, at the node */
-	EV_CLOSED,   /* the connection, at the node */
-	EV_ATTACHED, /* arg: session, 0 expired; at the node */
-	EV_CLIENT,   /* timer of the client library */
-	EV_LOCK,     /* the lock's timeout; arg 1: it cannot be asked for at all */
-	EV_FENCE,    /* a fence command ends */
-	EV_WORK,     /* arg: enum work_end */
-	EV_GUARD,
+	EV_TIMER,	  /* core: ELECTION_TIME is due */
+	EV_TELL,	  /* shell: an event for the core */
+	EV_REPLY,	  /* arg: request, at the node */
+	EV_WATCH,	  /* arg: parts, at the node */
+	EV_CLOSED,	  /* the connection, at the node */
+	EV_ATTACHED,	  /* arg: session, 0 expired; at the node */
+	EV_CLIENT,	  /* timer of the client library */
+	EV_LOCK,	  /* the lock's timeout; arg 1: it cannot be asked for at all */
+	EV_FENCE,	  /* a fence command ends */
+	EV_STEP,	  /* a daemon that was stopped within a step goes on */
+	EV_READY,	  /* arg: enum guard_news, at the daemon */
+	EV_REPAIR,	  /* another look at the own keys */
+	EV_RETRY,	  /* of reads that were refused */
+	EV_WORK,	  /* arg: enum work_end */
+	EV_GUARD,	  /* arg 1: it is up */
 	EV_BOOT,	  /* daemon starts */
 	EV_ARRIVE,	  /* arg: request, at the server */
 	EV_CONNECT,	  /* at the server */

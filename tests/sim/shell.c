@@ -65,6 +65,10 @@ static void persist(struct sim *w, struct sim_node *n)
 	/*
 	 * A state without a lease says nothing about work of before: the guard keeps what it knows.
 	 */
+	if (e->phase == PHASE_AWAIT || e->phase == PHASE_ENTER)
+		guard_prepare(w, n);
+	else if (e->work == WORK_DOWN && e->phase != PHASE_RECOVER)
+		guard_stand_down(n);
 	if (e->lease_end_us && e->lease_end_us != n->guard.end_local &&
 	    !guard_extend(w, n, e->lease_end_us) && e->work == WORK_UP && e->healthy)
 		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
@@ -162,6 +166,59 @@ static void count_instant(struct sim *w, struct sim_node *n)
 		sim_fail(w, "node %d: more than %d steps in one instant", n->id, INSTANT_STEPS_MAX);
 }
 
+bool shell_stopped_here(struct sim *w, struct sim_node *n)
+{
+	int64_t longest = w->params.session_us * (rng_chance(&w->rng, 500) ? 2 : 1);
+
+	if (!w->params.stop_in_step || n->going_on || !rng_chance(&w->rng, w->params.stop_in_step))
+		return false;
+	host_pause_daemon(w, n, rng_range(&w->rng, MS, longest));
+	if (n->paused_until <= w->now)
+		return false;
+	w->stats.faults[FAULT_STOP_IN_STEP]++;
+	sim_schedule(w, n->paused_until, EV_STEP, n->id, n->incarnation, 0);
+	return true;
+}
+
+/* In their order; or some of them, and the rest when the daemon goes on. */
+static void carry_out(struct sim *w, struct sim_node *n, const struct election_actions *actions)
+{
+	uint32_t incarnation = n->incarnation;
+
+	for (int i = 0; i < actions->count && n->incarnation == incarnation; i++) {
+		if (n->paused_until > w->now || shell_stopped_here(w, n)) {
+			n->held.count = actions->count - i;
+			memcpy(n->held.list, actions->list + i,
+			       (size_t)n->held.count * sizeof(actions->list[0]));
+			return;
+		}
+		act(w, n, &actions->list[i]);
+	}
+}
+
+void shell_go_on(struct sim *w, struct sim_node *n)
+{
+	struct election_actions rest = n->held;
+
+	if (n->daemon != DAEMON_UP || n->paused_until > w->now || w->failed)
+		return;
+	if (!rest.count && !n->work.forking)
+		return;
+	n->going_on = true;
+	if (n->work.forking)
+		work_go_on(w, n);
+	n->held.count = 0;
+	carry_out(w, n, &rest);
+	for (int i = 0; i < n->behind_count; i++)
+		shell_tell(w, n, &n->behind[i]);
+	n->behind_count = 0;
+	n->going_on = false;
+	if (n->daemon != DAEMON_UP)
+		return;
+	shell_publish(w, n);
+	arm_timer(w, n);
+}
+
 void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 {
 	uint8_t before = n->core.phase;
@@ -170,6 +227,13 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 
 	if (n->daemon != DAEMON_UP || w->failed)
 		return;
+	if (n->held.count || n->work.forking) {
+		if (n->behind_count == BEHIND_MAX)
+			sim_fail(w, "simulator: too many events in one turn");
+		else
+			n->behind[n->behind_count++] = *event;
+		return;
+	}
 	event->now_us = clock_local(w, n);
 	count_instant(w, n);
 	n->steps++;
@@ -182,12 +246,12 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 	if (actions.count && w->params.ambush && rng_chance(&w->rng, w->params.ambush / 16)) {
 		w->stats.faults[FAULT_AMBUSH]++;
 		host_crash_daemon(w, n, false, rng_range(&w->rng, MS, w->params.restart_us));
-		return;
+		if (n->daemon != DAEMON_UP)
+			return;
 	}
 	trace_actions(w, n, &actions);
-	for (int i = 0; i < actions.count && n->incarnation == incarnation; i++)
-		act(w, n, &actions.list[i]);
-	if (n->daemon != DAEMON_UP || n->incarnation != incarnation)
+	carry_out(w, n, &actions);
+	if (n->daemon != DAEMON_UP || n->incarnation != incarnation || n->held.count)
 		return;
 	shell_publish(w, n);
 	arm_timer(w, n);
@@ -227,7 +291,8 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 	 * Work that died stays unhealthy until it has been stopped, whatever the health command
 	 * says.
 	 */
-	if (type == ELECTION_HEALTH && n->core.work == WORK_UP && n->work.truth == TRUTH_DOWN)
+	if (type == ELECTION_HEALTH && n->core.work == WORK_UP &&
+	    (n->work.truth == TRUTH_DOWN || n->guard.lost))
 		result = RESULT_FAILED;
 	shell_tell_result(w, n, type, ev->arg >> 8 & 0xff, result, 0);
 	if (type == ELECTION_STARTED && result != RESULT_OK)
@@ -239,8 +304,10 @@ static enum election_resume judge_state_file(const struct sim_node *n)
 {
 	const struct sim_state_file *f = &n->file;
 
-	if (!f->there || !f->session || !n->guard.end_local)
+	if (!n->guard.end_local)
 		return RESUME_COLD;
+	if (!f->there || !f->session)
+		return RESUME_OTHER;
 	if (f->phase != PHASE_PRIMARY && f->phase != PHASE_VACATED && f->phase != PHASE_YIELD &&
 	    f->phase != PHASE_HANDOVER && f->phase != PHASE_RESUME)
 		return RESUME_OTHER;
@@ -269,6 +336,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 		ev.lease_end_us = n->guard.end_local;
 		ev.epoch = n->file.epoch;
 	}
+	guard_adopt(w, n);
 	w->stats.resumes += ev.resume == RESUME_PRIMARY;
 	SIM_TRACE(w, "node  %d daemon starts, resume %d", n->id, ev.resume);
 	shell_tell(w, n, &ev);
@@ -285,6 +353,9 @@ void shell_kill(struct sim *w, struct sim_node *n)
 	n->daemon = DAEMON_DOWN;
 	n->incarnation++;
 	n->timer_armed = 0;
+	n->held.count = n->behind_count = 0;
+	n->going_on = false;
+	n->work.forking = 0;
 	n->shell.fence_gen++;
 	n->shell.lock_gen++;
 	client_end(w, n);

@@ -109,7 +109,12 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 {
 	struct sim_node *n = &w->nodes[ev->node];
 
+	if (ev->type < EV_WORK)
+		shell_go_on(w, n);
 	switch ((int)ev->type) {
+	case EV_READY:
+		guard_on_ready(w, n, ev);
+		break;
 	case EV_TIMER:
 		shell_on_timer(w, n, ev);
 		break;

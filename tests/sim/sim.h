@@ -30,6 +30,7 @@
 #define REQUESTS_MAX 1024
 #define LOG_MAX 1024
 #define REMOVALS_MAX 32
+#define BEHIND_MAX 16
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
 /* -- ZooKeeper -- */
@@ -200,8 +201,10 @@ struct sim_shell {
 
 struct sim_work {
 	uint32_t gen;
-	uint8_t truth;	 /* enum truth */
-	uint8_t telling; /* the daemon waits for STOPPED */
+	uint8_t truth;	  /* enum truth */
+	uint8_t starting; /* the takeover command was started, or refused to start */
+	uint8_t forking;  /* the daemon was stopped just before */
+	uint8_t telling;  /* the daemon waits for STOPPED */
 };
 
 /* What survives the daemon: the state file, and the page that the guard looks at. */
@@ -216,8 +219,14 @@ struct sim_guard {
 	int64_t cut_at;	   /* the lease was shortened to less than a stop takes */
 	uint32_t gen;	   /* of the event under way */
 	int64_t armed;	   /* event under way, true time; 0: none */
+	int64_t gone_at;   /* the work runs without a guard since; 0: it does not */
+	uint32_t spawn;	   /* generation of the process */
 	uint8_t running;   /* since the work was started, until it is known to be down */
 	uint8_t acted;	   /* in this watch */
+	uint8_t alive;	   /* the process */
+	uint8_t spawning;  /* the daemon waits for it */
+	uint8_t acting;	   /* it stops the work */
+	uint8_t lost;	   /* for too long: the daemon gives the role up */
 };
 
 struct sim_node {
@@ -229,6 +238,10 @@ struct sim_node {
 	struct sim_work work;
 	struct sim_state_file file;
 	struct sim_guard guard;
+	struct election_actions held; /* the daemon was stopped before it carried these out */
+	struct election_event behind[BEHIND_MAX]; /* what came in the same turn of its loop */
+	int32_t behind_count;
+	bool going_on;
 	int64_t clock_offset, clock_ppm;
 	int64_t timer_armed;
 	int64_t paused_until, frozen_until, pause_credit_at;
@@ -383,6 +396,10 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 void shell_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void shell_start(struct sim *w, struct sim_node *n);
 void shell_kill(struct sim *w, struct sim_node *n);
+/* Carries out what it was stopped before. */
+void shell_go_on(struct sim *w, struct sim_node *n);
+/* The daemon is stopped here and now, if chance wants it. */
+bool shell_stopped_here(struct sim *w, struct sim_node *n);
 
 /* shell_keys.c: what is asked of ZooKeeper, and the answers */
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh);
@@ -415,6 +432,15 @@ void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *
 /* The page that daemon and guard share: false when the guard has acted already. */
 bool guard_extend(struct sim *w, struct sim_node *n, int64_t end_local);
 void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void guard_on_ready(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void guard_prepare(struct sim *w, struct sim_node *n);
+void guard_stand_down(struct sim_node *n);
+/* A daemon that came back adopts the guard, or starts another. */
+void guard_adopt(struct sim *w, struct sim_node *n);
+void guard_die(struct sim *w, struct sim_node *n);
+/* Work with nobody but the daemon to stop it. */
+bool guard_missing(const struct sim_node *n);
+void work_go_on(struct sim *w, struct sim_node *n);
 
 /* host.c: clocks, pauses, crashes */
 int64_t clock_local(const struct sim *w, const struct sim_node *n);

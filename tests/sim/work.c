@@ -7,6 +7,12 @@
  * part of the lease that is kept for it.
  */
 
+/* As in node_work.c. */
+#define GUARD_RETRY_US (200 * MS)
+#define UNGUARDED_MAX_US (5 * SEC)
+
+enum guard_news { GUARD_NEWS_UP = 1, GUARD_NEWS_FAILED, GUARD_NEWS_DIED, GUARD_NEWS_RETRY };
+
 enum work_end { WORK_STARTED, WORK_START_FAILED, WORK_START_LATE, WORK_STOPPED, WORK_GUARDED };
 
 static void set_truth(struct sim *w, struct sim_node *n, enum truth truth)
@@ -51,7 +57,8 @@ static void guard_arm(struct sim *w, struct sim_node *n)
 {
 	int64_t due;
 
-	if (!n->guard.running || n->guard.armed || w->options->mutations & 1u << MUTATION_NO_GUARD)
+	if (!n->guard.running || !n->guard.alive || n->guard.armed ||
+	    w->options->mutations & 1u << MUTATION_NO_GUARD)
 		return;
 	due = clock_true(w, n, guard_due_local(w, n));
 	if (due < w->now)
@@ -60,16 +67,30 @@ static void guard_arm(struct sim *w, struct sim_node *n)
 	sim_schedule(w, due, EV_GUARD, n->id, n->guard.gen, 0);
 }
 
-void work_start(struct sim *w, struct sim_node *n)
+static void start_failed(struct sim *w, struct sim_node *n)
+{
+	n->work.starting = 1;
+	shell_post(w, n, 0, ELECTION_STARTED, 0, RESULT_FAILED);
+}
+
+/*
+ * The process is made; before it becomes the takeover command it looks at the clock: the guard may
+ * have been through already.
+ */
+static void fork_work(struct sim *w, struct sim_node *n)
 {
 	int64_t took = rng_range(&w->rng, MS, w->params.start_us);
 	bool fails = !w->calm && rng_chance(&w->rng, w->params.start_fails);
 
-	n->guard.running = 1;
-	guard_arm(w, n);
+	if (!(w->options->mutations & 1u << MUTATION_BLIND_START) &&
+	    clock_local(w, n) > n->core.lease_end_us - n->config.lease_timeout_us) {
+		start_failed(w, n);
+		return;
+	}
 	oracle_start(w, n);
 	n->work.gen++;
 	n->work.telling = 0;
+	n->work.starting = 1;
 	set_truth(w, n, TRUTH_STARTING);
 	if (fails) {
 		w->stats.faults[FAULT_START_FAILS]++;
@@ -81,6 +102,147 @@ void work_start(struct sim *w, struct sim_node *n)
 		plan(w, n, w->params.takeover_timeout_us, WORK_START_LATE);
 	else
 		plan(w, n, took, fails ? WORK_START_FAILED : WORK_STARTED);
+}
+
+/* With a guard that watches. */
+static void start_guarded(struct sim *w, struct sim_node *n)
+{
+	if (n->core.work != WORK_STARTING)
+		return;
+	if (n->guard.acted) {
+		start_failed(w, n);
+		return;
+	}
+	n->guard.running = 1;
+	guard_arm(w, n);
+	n->work.forking = shell_stopped_here(w, n);
+	if (!n->work.forking)
+		fork_work(w, n);
+}
+
+void work_go_on(struct sim *w, struct sim_node *n)
+{
+	n->work.forking = 0;
+	fork_work(w, n);
+}
+
+/* False: no process can be made. */
+static bool guard_spawn(struct sim *w, struct sim_node *n)
+{
+	int64_t took = rng_range(&w->rng, MS, 20 * MS);
+	bool fails = rng_chance(&w->rng, w->params.guard_fails);
+
+	if (n->guard.spawning)
+		return true;
+	n->guard.alive = n->guard.acted = n->guard.acting = 0;
+	n->guard.armed = 0;
+	n->guard.gen++;
+	w->stats.faults[FAULT_GUARD_FAILS] += fails;
+	if (fails && rng_chance(&w->rng, 500))
+		return false;
+	if (rng_chance(&w->rng, w->params.guard_late)) {
+		w->stats.faults[FAULT_GUARD_LATE]++;
+		took = rng_range(&w->rng, MS, 3 * SEC);
+	}
+	n->guard.spawning = 1;
+	n->guard.spawn++;
+	sim_schedule(w, w->now + took, EV_GUARD, n->id, n->guard.spawn,
+		     fails ? GUARD_NEWS_FAILED : GUARD_NEWS_UP);
+	return true;
+}
+
+void work_start(struct sim *w, struct sim_node *n)
+{
+	n->work.starting = 0;
+	if (n->guard.alive)
+		start_guarded(w, n);
+	else if (!guard_spawn(w, n))
+		start_failed(w, n);
+}
+
+static void guard_again_later(struct sim *w, struct sim_node *n)
+{
+	if (n->guard.gone_at && !n->guard.lost && w->now > n->guard.gone_at + UNGUARDED_MAX_US) {
+		n->guard.lost = 1;
+		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
+	}
+	sim_schedule(w, w->now + GUARD_RETRY_US, EV_READY, n->id, n->incarnation, GUARD_NEWS_RETRY);
+}
+
+static bool to_be_guarded(const struct sim *w, const struct sim_node *n, uint32_t news)
+{
+	if (news == GUARD_NEWS_RETRY && w->options->mutations & 1u << MUTATION_LONE_WORK)
+		return n->core.work == WORK_UP;
+	return n->core.work == WORK_UP || n->core.work == WORK_STARTING;
+}
+
+void guard_on_ready(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	if (ev->gen != n->incarnation || n->daemon != DAEMON_UP)
+		return;
+	if (ev->arg == GUARD_NEWS_UP) {
+		n->guard.spawning = 0;
+		if (n->core.work == WORK_STARTING && !n->work.starting && !n->work.forking)
+			start_guarded(w, n);
+	} else if (ev->arg == GUARD_NEWS_FAILED) {
+		n->guard.spawning = 0;
+		if (n->core.work == WORK_STARTING)
+			start_failed(w, n);
+		else if (n->core.work == WORK_UP)
+			guard_again_later(w, n);
+	} else if (to_be_guarded(w, n, ev->arg) && !n->guard.alive && !guard_spawn(w, n)) {
+		guard_again_later(w, n);
+	}
+}
+
+void guard_prepare(struct sim *w, struct sim_node *n)
+{
+	if (!n->guard.alive && !n->guard.spawning)
+		(void)guard_spawn(w, n);
+}
+
+void guard_stand_down(struct sim_node *n)
+{
+	n->guard.alive = n->guard.spawning = 0;
+	n->guard.spawn++;
+}
+
+void guard_adopt(struct sim *w, struct sim_node *n)
+{
+	if (n->guard.end_local && !n->guard.alive && !n->guard.acted && !guard_spawn(w, n))
+		guard_again_later(w, n);
+}
+
+bool guard_missing(const struct sim_node *n)
+{
+	return n->work.truth != TRUTH_DOWN && !n->guard.alive;
+}
+
+/* While the daemon runs: both at once is the stated impossible case. */
+void guard_die(struct sim *w, struct sim_node *n)
+{
+	if (!n->guard.alive || n->daemon != DAEMON_UP || n->paused_until > w->now ||
+	    n->frozen_until > w->now)
+		return;
+	SIM_TRACE(w, "fault guard of node %d is killed", n->id);
+	n->guard.alive = 0;
+	if (n->work.truth != TRUTH_DOWN)
+		n->guard.gone_at = w->now;
+	if (n->guard.acted && n->core.work == WORK_UP)
+		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
+	else if (!n->guard.acted)
+		sim_schedule(w, w->now, EV_READY, n->id, n->incarnation, GUARD_NEWS_DIED);
+	n->guard.acting = 0;
+}
+
+static void guard_up(struct sim *w, struct sim_node *n, uint32_t news)
+{
+	if (news == GUARD_NEWS_UP) {
+		n->guard.alive = 1;
+		n->guard.gone_at = 0;
+		guard_arm(w, n);
+	}
+	sim_schedule(w, w->now, EV_READY, n->id, n->incarnation, news);
 }
 
 void work_stop(struct sim *w, struct sim_node *n)
@@ -129,6 +291,7 @@ static void guarded(struct sim *w, struct sim_node *n)
 	bool up = n->work.truth == TRUTH_UP, starting = n->work.truth == TRUTH_STARTING;
 	bool telling = n->work.telling;
 
+	n->guard.alive = n->guard.acting = 0;
 	if (n->work.truth == TRUTH_DOWN)
 		return;
 	if (starting || telling)
@@ -145,7 +308,8 @@ static void guarded(struct sim *w, struct sim_node *n)
 void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
 	if (ev->arg == WORK_GUARDED) {
-		guarded(w, n);
+		if (n->guard.acting && ev->gen == n->guard.spawn)
+			guarded(w, n);
 		return;
 	}
 	if (ev->gen != n->work.gen)
@@ -172,8 +336,6 @@ void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *
 
 bool guard_extend(struct sim *w, struct sim_node *n, int64_t end_local)
 {
-	if (n->guard.acted)
-		return false;
 	/* It sleeps until the end that it saw last, unless it is woken. */
 	if (end_local < n->guard.end_local) {
 		if (end_local < clock_local(w, n) + n->config.lease_timeout_us)
@@ -186,7 +348,7 @@ bool guard_extend(struct sim *w, struct sim_node *n, int64_t end_local)
 	n->guard.end_local = end_local;
 	oracle_lease(w, n);
 	guard_arm(w, n);
-	return true;
+	return !n->guard.acted;
 }
 
 /* It wakes once a lease, looks whether that was extended, and stops the work if not. */
@@ -194,17 +356,31 @@ void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event 
 {
 	int64_t left;
 
+	if (ev->arg) {
+		if (ev->gen == n->guard.spawn)
+			guard_up(w, n, ev->arg);
+		return;
+	}
 	if (ev->gen != n->guard.gen)
 		return;
 	n->guard.armed = 0;
-	if (!n->guard.running || n->guard.acted)
+	if (!n->guard.running || n->guard.acted || !n->guard.alive)
 		return;
 	if (clock_local(w, n) < guard_due_local(w, n)) {
 		guard_arm(w, n);
 		return;
 	}
+	/* Whoever starts the work holds the lock; a daemon that is stopped is passed over. */
+	if ((n->work.forking || n->work.truth == TRUTH_STARTING) &&
+	    clock_local(w, n) < n->guard.end_local - n->config.lease_timeout_us / 2) {
+		n->guard.armed = clock_true(w, n,
+					    n->guard.end_local - n->config.lease_timeout_us / 2);
+		sim_schedule(w, n->guard.armed, EV_GUARD, n->id, n->guard.gen, 0);
+		return;
+	}
 	n->guard.acted = 1;
 	if (n->work.truth == TRUTH_DOWN) {
+		n->guard.alive = 0;
 		if (n->core.work == WORK_UP)
 			shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
 		return;
@@ -215,5 +391,7 @@ void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event 
 	left = n->guard.end_local - kill_share_us(n) - clock_local(w, n);
 	if (left < 0 || !rng_chance(&w->rng, w->params.stop_hangs))
 		left = left > 0 ? rng_range(&w->rng, 0, left) : 0;
-	plan(w, n, left + kill_took(w, n), WORK_GUARDED);
+	n->guard.acting = 1;
+	sim_schedule(w, w->now + left + kill_took(w, n), EV_WORK, n->id, n->guard.spawn,
+		     WORK_GUARDED);
 }
