@@ -214,10 +214,14 @@ static void done_leave(struct election_step *s, const struct election_event *eve
 {
 	struct election *e = s->state;
 
+	if (e->phase == PHASE_OFFLINE)
+		read_again(s);
 	if (e->phase != PHASE_LEAVE)
 		return;
 	if (event->result == RESULT_OK) {
-		e->view.post = POST_NONE;
+		/* That of another node was left alone. */
+		if (e->view.post == POST_MINE)
+			e->view.post = POST_NONE;
 		election_move(s, PHASE_FOLLOW, REASON_LEFT);
 		return;
 	}

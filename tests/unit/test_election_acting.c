@@ -322,6 +322,33 @@ static void test_left_over_post(void **state)
 					  "60 done ok               => lock: lock\n");
 }
 
+/* Of another node it is not: what it holds is still seen after our release. */
+static void test_release_beside_another(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_PRIMARY "1000 view other@4 taken   => stop: stop\n"
+					"1020 stopped              => leave: do leave\n"
+					"1030 done ok              => follow\n");
+	assert_int_equal(play.state.view.post, POST_OTHER);
+}
+
+/* Its keys are refused after a restart: the post of before is given back all the same. */
+static void test_left_over_post_unregistered(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, "0 start cold              => stop: stop\n"
+			   "10 stopped                => offline\n"
+			   "20 up 6000                => offline: do register\n"
+			   "30 view me@2 mine         => offline\n"
+			   "40 done failed            => offline: do leave\n"
+			   "50 done ok                => offline: refresh\n"
+			   "60 view me@2 free         => offline\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -353,6 +380,8 @@ int main(void)
 		cmocka_unit_test(test_stop_will_not_die),
 		cmocka_unit_test(test_leave_fails),
 		cmocka_unit_test(test_left_over_post),
+		cmocka_unit_test(test_release_beside_another),
+		cmocka_unit_test(test_left_over_post_unregistered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
