@@ -152,7 +152,10 @@ static void read_refused(struct view_slot *slot, int result)
 	     result == ZKH_DENIED ? "may not be read: is its access list in order?"
 				  : "cannot be read");
 	view->on_refused(view->userdata);
-	if (result == ZKH_DENIED && slot->part != VIEW_KEY)
+	/* What the news of a deletion told is as of then, and no watch tells what came after it. */
+	if (result != ZKH_DENIED || slot->part == VIEW_KEY)
+		slot->known = false;
+	else
 		zkh_exists(view->session, slot->watch.path, true, on_stat, slot, &slot->op);
 }
 
@@ -372,9 +375,12 @@ static enum election_key election_key(const struct view *view)
 		return KEY_NONE;
 	if (!strcmp(view->holder, view->name))
 		return KEY_ME;
-	/* Who acts is alive, whatever becomes of the sign of it; who has died loses the post along with it. */
+	/*
+	 * Who acts is alive, whatever becomes of the sign of it; who has died loses the post along with it. A post that may not
+	 * be read may be his.
+	 */
 	if (view->slots[VIEW_POST].known && view->post_owner > 0 &&
-	    !strcmp(view->holder, view->primary))
+	    (!*view->primary || !strcmp(view->holder, view->primary)))
 		return KEY_OTHER;
 	return holder->known && !view->holder_alive ? KEY_DEAD : KEY_OTHER;
 }
