@@ -104,10 +104,11 @@ static void build_leave(struct writes *writes, struct zkh_txn *txn)
 
 	view_election(writes->view, &now);
 	router_path(writes, path);
-	if (now.post == POST_MINE)
+	writes->deletes_post = now.post == POST_MINE;
+	if (writes->deletes_post)
 		zkh_txn_delete(txn, PATH_POST, ZKH_ANY_VERSION);
 	if (writes->own_keys_refused >= MISSING_LEAVE_MAX) {
-		if (now.post != POST_MINE) /* nothing is left to do: so that there is an answer */
+		if (!writes->deletes_post) /* nothing is left to do: so that there is an answer */
 			zkh_txn_check(txn, PATH_NODES, ZKH_ANY_VERSION);
 		return;
 	}
@@ -175,7 +176,8 @@ static int64_t committed(struct writes *writes, const struct zkh_txn_reply *repl
 	case OP_LEAVE:
 		strcpy(writes->published,
 		       writes->own_keys_refused < MISSING_LEAVE_MAX ? "secondary" : "");
-		view_post_written(writes->view, false, 0);
+		if (writes->deletes_post)
+			view_post_written(writes->view, false, 0);
 		return 0;
 	case OP_CREATE_KEY:
 	case OP_NONE:
@@ -271,16 +273,51 @@ void writes_do(struct writes *writes, enum election_op op, int32_t version, int6
 
 static bool start_renewal(struct writes *writes, const char *keepalive);
 
+static void on_owner(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct writes *writes = userdata;
+	enum election_result outcome = RESULT_UNKNOWN;
+
+	writes->renewal = NULL;
+	if (result == ZKH_NO_NODE)
+		outcome = RESULT_CONFLICT;
+	else if (result == ZKH_OK)
+		outcome = stat->ephemeral_owner == zkh_session_id(writes->session)
+				  ? RESULT_OK
+				  : RESULT_CONFLICT;
+	writes->on_renewed(writes->userdata, outcome);
+}
+
+/*
+ * The transaction says that the post is there, not whose it is. As long as the mirror has it as ours nothing is missing: the
+ * news of its end would have come before the reply. Else it is looked at, and on_owner() tells.
+ */
+static enum election_result judge_owner(struct writes *writes, bool *ret_later)
+{
+	struct election_view now;
+
+	view_election(writes->view, &now);
+	*ret_later = now.post != POST_MINE && zkh_exists(writes->session, PATH_POST, false,
+							 on_owner, writes, &writes->renewal) == 0;
+	return now.post == POST_MINE ? RESULT_OK : RESULT_UNKNOWN;
+}
+
 static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct writes *writes = userdata;
 	enum election_result outcome = translate(result);
+	bool later = false;
 
 	fault_point("renew", "after");
 	writes->renewal = NULL;
-	if (outcome == RESULT_CONFLICT && reply->failed == 1) {
-		/* The post is fine; our own keepalive was deleted. The check alone is as good a proof. */
-		writes->on_missing(writes->userdata, reply->failed_path);
+	if ((outcome == RESULT_CONFLICT || outcome == RESULT_FAILED) && reply &&
+	    reply->failed == 1) {
+		/* The post is fine, our own keepalive is not. The check alone is as good a proof. */
+		if (outcome == RESULT_CONFLICT)
+			writes->on_missing(writes->userdata, reply->failed_path);
+		else if (!writes->keepalive_refused)
+			writes->on_refused(writes->userdata, OP_NONE, result, reply->failed_path);
+		writes->keepalive_refused = outcome == RESULT_FAILED;
 		if (start_renewal(writes, NULL))
 			return;
 		outcome = RESULT_UNKNOWN;
@@ -289,6 +326,10 @@ static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *r
 				   reply ? reply->failed_path : "");
 		outcome = RESULT_UNKNOWN;
 	}
+	if (outcome == RESULT_OK)
+		outcome = judge_owner(writes, &later);
+	if (later)
+		return;
 	writes->on_renewed(writes->userdata, outcome);
 }
 

@@ -53,6 +53,8 @@ struct writes {
 	 * of a claim, this node's own keys.
 	 */
 	unsigned history_refused, own_keys_refused;
+	bool deletes_post;	/* LEAVE: not when another node has it */
+	bool keepalive_refused; /* and said */
 };
 
 void writes_init(struct writes *writes, struct view *view, const char *name);
