@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 static void carry_out(struct node *node, const struct election_action *action);
@@ -34,6 +35,12 @@ static void moved(struct node *node, const struct election *before)
 		node_recovery_cancel(node);
 	if (phase == PHASE_AWAIT)
 		moved_to_await(node, before);
+	/* What it has not sent yet would be written after the takeover, with the router state of before. */
+	if (phase == PHASE_ENTER && node->registration.running) {
+		registration_cancel(&node->registration);
+		writes_unpublish(&node->writes);
+		node->repair_wanted = true;
+	}
 	if (phase == PHASE_PRIMARY && before->phase == PHASE_BEGIN)
 		history_trim(&node->history, node->session);
 	if (before->phase == PHASE_ENTER && node->repair_wanted)
@@ -199,6 +206,9 @@ static void on_junk(void *userdata, const char *path, const char *what)
 static void on_refused(void *userdata, enum election_op op, int result, const char *path)
 {
 	node_say_refused(userdata, op, result, path);
+	/* A post that may not be deleted goes with its session. */
+	if (op == OP_LEAVE && !strcmp(path, PATH_POST))
+		node_refuse(userdata, EX_NOPERM);
 }
 
 static void on_missing(void *userdata, const char *path)

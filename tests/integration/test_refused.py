@@ -18,7 +18,7 @@ def forbidden(keys, key, *what):
     def allow(rights):
         acl = make_acl('world', 'anyone', admin=True, **{name: name in rights for name in names})
         with contextlib.suppress(NoNodeError):
-            keys.client.retry(keys.client.set_acls, keys.path(key), [acl])
+            keys.client.retry(keys.client.set_acls, keys.path(key).rstrip('/'), [acl])
     allow(set(names) - set(what))
     try:
         yield
@@ -198,3 +198,32 @@ def test_own_keys_cannot_be_made_again(cluster, keys, oracle):
         keys.set('primary_node', other.name)
         wait_until(lambda: keys.primary() == other.name and oracle.working() == [other.name], 15, other.log_tail)
     settle(keys, oracle, nodes)
+
+
+def test_keepalive_refuses(cluster, keys, oracle):
+    """The lease is proven by the post; the note of it is for people."""
+    nodes = cluster(2, **SHORT)
+    primary = settle(keys, oracle, nodes)
+    epoch = keys.acting().epoch
+    with forbidden(keys, f'nodes/{primary}/keepalive', 'write'):
+        node = by_name(nodes, primary)
+        node.wait_log('request_failed: ')
+        [other] = others(nodes, primary)
+        other.kill9()
+        # A session lasts longer than a lease.
+        wait_until(lambda: keys.get(f'nodes/{other.name}/alive') is None, 10, other.log_tail)
+        assert not node.log_lines('state_changed: primary -> stop') and keys.acting().epoch == epoch
+        other.start()
+    settle(keys, oracle, nodes, primary=primary)
+
+
+def test_root_refuses_a_release(cluster, keys, oracle):
+    """A post that may not be deleted goes with the session of a daemon that ends for that."""
+    nodes = cluster(2, **SHORT)
+    primary = settle(keys, oracle, nodes)
+    [other] = others(nodes, primary)
+    with forbidden(keys, '', 'delete'):
+        keys.set('primary_node', other.name)
+        wait_until(lambda: keys.acting_name() == other.name and oracle.working() == [other.name], 20, other.log_tail)
+        by_name(nodes, primary).wait_log('request_failed: leave refused')
+    settle(keys, oracle, [other], primary=other.name)
