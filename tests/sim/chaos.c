@@ -89,6 +89,17 @@ static void fail_health(struct sim *w, struct sim_node *n)
 		shell_post(w, n, span(w), ELECTION_HEALTH, 0, RESULT_OK);
 }
 
+static void make_blind(struct sim *w, struct sim_node *n)
+{
+	static const uint8_t parts[] = { PART_KEY,   PART_POST,	 PART_ALIVE,
+					 PART_DRAIN, PART_MAINT, PARTS_ALL };
+
+	n->blind = parts[rng_below(&w->rng, sizeof(parts))];
+	n->blind_denied = rng_chance(&w->rng, 500);
+	n->blind_until = w->now + span(w);
+	SIM_TRACE(w, "fault node %d may not read parts %#x", n->id, n->blind);
+}
+
 static int follower(struct sim *w)
 {
 	int s = (int)rng_below(&w->rng, (uint32_t)w->server_count);
@@ -137,6 +148,8 @@ static void fault_on_node(struct sim *w, enum sim_fault what, struct sim_node *n
 		cut_node(w, n, span(w));
 	else if (what == FAULT_DAEMON_PAUSE)
 		host_pause_daemon(w, n, span(w));
+	else if (what == FAULT_BLIND)
+		make_blind(w, n);
 	else if (what == FAULT_GUARD_DIES)
 		guard_die(w, n);
 	else if (what == FAULT_HOST_PAUSE)
@@ -171,6 +184,8 @@ static enum sim_fault draw_fault(struct sim *w)
 
 static void inflict(struct sim *w, enum sim_fault what, struct sim_node *n)
 {
+	if (w->now < w->mercy_until)
+		return;
 	w->stats.faults[what]++;
 	if (what >= FAULT_SWITCHOVER)
 		operator_do(w, what);
@@ -213,7 +228,8 @@ void chaos_ambush(struct sim *w, struct sim_node *n)
 	};
 	uint32_t kind;
 
-	if (w->calm || !w->params.ambush || !rng_chance(&w->rng, w->params.ambush))
+	if (w->calm || w->now < w->mercy_until || !w->params.ambush ||
+	    !rng_chance(&w->rng, w->params.ambush))
 		return;
 	kind = kinds[rng_below(&w->rng, sizeof(kinds) / sizeof(kinds[0]))];
 	if (!w->params.weight[kind])
@@ -229,12 +245,73 @@ void chaos_ambush(struct sim *w, struct sim_node *n)
 /* An ambush comes as an event of its own, so that nothing happens in the middle of anything. */
 void operator_on_event(struct sim *w, const struct queue_event *ev)
 {
-	if (w->calm)
+	if (w->calm || w->now < w->mercy_until)
 		return;
 	if (ev->arg < FAULT_SWITCHOVER)
 		inflict(w, (enum sim_fault)ev->arg, &w->nodes[ev->node]);
 	else
 		operator_do(w, (enum sim_fault)ev->arg);
+}
+
+/* The work runs, or the next step of the daemon may start it. */
+static bool works_or_may(const struct sim_node *n)
+{
+	return n->work.truth != TRUTH_DOWN || n->core.phase == PHASE_ENTER ||
+	       election_acting(&n->core);
+}
+
+/*
+ * Whoever works has to hear of it: keys and network gone at once are the stated impossible case.
+ * Nothing else fails for as long as that may take.
+ */
+static bool all_hear(struct sim *w)
+{
+	for (int i = 0; i < w->node_count; i++) {
+		const struct sim_node *n = &w->nodes[i];
+		const struct sim_conn *c = conn_get(w, i, n->client.conn);
+
+		if (!works_or_may(n))
+			continue;
+		if (!c || !c->open || c->lost || c->busy || c->arrival[0] > w->now + MS * 10 ||
+		    c->arrival[1] > w->now + MS * 10)
+			return false;
+		if (n->daemon != DAEMON_UP || n->client.link != LINK_ATTACHED || guard_missing(n) ||
+		    !n->core.registered || n->guard.acted || n->blind_until > w->now ||
+		    n->disturbed > w->now - w->params.session_us ||
+		    w->tree.post_session != n->client.session ||
+		    n->client.heard < w->now - w->params.session_us / 8 ||
+		    !server_linked(w, n->client.server) || w->slow_until > w->now ||
+		    w->servers[n->client.server].lag_until > w->now ||
+		    w->servers[n->client.server].apply_at > w->now + w->params.latency_us ||
+		    w->path_cut[i][n->client.server][0] > w->now ||
+		    w->path_cut[i][n->client.server][1] > w->now ||
+		    w->tree.refused[i] & (REFUSE_OWN | REFUSE_POST))
+			return false;
+	}
+	/* An older connection that lands late takes the session away from the one in use. */
+	for (int i = 0; i < w->node_count; i++)
+		for (int k = 0; k < CONNS_PER_NODE; k++)
+			if (w->conns[i][k].gen != w->nodes[i].client.conn && !w->conns[i][k].lost &&
+			    w->conns[i][k].arrival[0] > w->now - w->params.session_us &&
+			    w->conns[i][k].gen)
+				return false;
+	/* What was done to a server before may still cost somebody the connection. */
+	for (int s = 0; s < w->server_count; s++)
+		if (!server_linked(w, s))
+			return false;
+	return server_can_commit(w);
+}
+
+static void refuse(struct sim *w, int node)
+{
+	static const uint8_t kinds[] = { REFUSE_KEY,  REFUSE_POST, REFUSE_LEAVE, REFUSE_OWN,
+					 REFUSE_NOTE, REFUSE_LOCK, REFUSE_MARK,	 0x7f };
+	struct sim_txn txn = { .type = TXN_REFUSE, .node = (int8_t)node };
+
+	if (rng_chance(&w->rng, 500))
+		txn.value = (int8_t)(kinds[rng_below(&w->rng, sizeof(kinds))] | txn.value);
+	if (server_can_commit(w))
+		commit_txn(w, &txn, -1, w->leader);
 }
 
 static void operator_txn(struct sim *w, uint8_t type, int node, int8_t value, int32_t version)
@@ -257,9 +334,28 @@ static int8_t draw_name(struct sim *w)
 /* As impatient operators do it: they name another node, and do not wait until the old one has stopped. */
 static void delete_post(struct sim *w, int node)
 {
+	/* Of a node that works, whose keys are deleted, and who may not be in touch. */
+	for (int i = 0; i < w->node_count; i++)
+		if (works_or_may(&w->nodes[i]) && (!w->tree.alive[i] || !w->tree.there[i]))
+			return;
 	if (rng_chance(&w->rng, 700))
 		operator_txn(w, TXN_SET_KEY, node, draw_name(w), w->tree.key_version);
 	operator_txn(w, TXN_DELETE_POST, node, 0, 0);
+}
+
+static void delete_keys(struct sim *w, enum sim_fault what, int node)
+{
+	/* Its post is gone and it works: so far its keys tell of it. */
+	if (what != FAULT_DELETE_ROOT && works_or_may(&w->nodes[node]) && w->tree.post != node)
+		return;
+	if (what == FAULT_DELETE_ALIVE) {
+		operator_txn(w, TXN_DELETE_ALIVE, node, 0, 0);
+	} else if (what == FAULT_DELETE_NODE) {
+		operator_txn(w, TXN_DELETE_NODE, node, 0, 0);
+	} else if (what == FAULT_DELETE_ROOT && all_hear(w)) {
+		w->mercy_until = w->now + 2 * w->params.session_us;
+		operator_txn(w, TXN_DELETE_ROOT, node, 0, 0);
+	}
 }
 
 /* Compare-and-set, as primaryctl does it; only the deletions ask nobody. */
@@ -282,6 +378,10 @@ void operator_do(struct sim *w, enum sim_fault what)
 		operator_txn(w, TXN_DELETE_KEY, node, 0, 0);
 	else if (what == FAULT_DELETE_POST)
 		delete_post(w, node);
+	else if (what == FAULT_REFUSED)
+		refuse(w, node);
+	else
+		delete_keys(w, what, victim(w)->id);
 }
 
 /* All faults end; what they left behind stays, but for what only an operator can undo. */
@@ -299,6 +399,7 @@ void chaos_off(struct sim *w)
 	for (int i = 0; i < w->node_count; i++) {
 		struct sim_node *n = &w->nodes[i];
 
+		n->blind_until = 0;
 		shell_post(w, n, MS, ELECTION_HEALTH, 0, RESULT_OK);
 		sim_schedule(w, w->now + 10 * MS, EV_BOOT, i, n->incarnation, 0);
 	}

@@ -123,12 +123,13 @@ void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event
 }
 
 /* True if the message has to wait for its path. */
-static bool held_up(struct sim *w, const struct queue_event *ev, const struct sim_conn *c)
+static bool held_up(struct sim *w, const struct queue_event *ev, struct sim_conn *c)
 {
 	int64_t until = w->path_cut[ev->node][c->server][1];
 
 	if (until <= w->now)
 		return false;
+	conn_held_up(c, 1, until);
 	sim_schedule(w, until, ev->type, ev->node, ev->gen, ev->arg);
 	return true;
 }
@@ -194,6 +195,7 @@ void client_on_reply(struct sim *w, struct sim_node *n, uint32_t request)
 		return;
 	}
 	if (w->path_cut[n->id][c->server][1] > w->now) {
+		conn_held_up(c, 1, w->path_cut[n->id][c->server][1]);
 		sim_schedule(w, w->path_cut[n->id][c->server][1], EV_REPLY, n->id, r->gen, request);
 		return;
 	}

@@ -99,17 +99,21 @@ void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 		return;
 	if (clock_local(w, n) < n->penalty_end)
 		sim_fail(w, "node %d claims although its takeover failed a moment ago", n->id);
-	if (n->mirror.seen.maintenance || n->mirror.seen.drained)
+	/* What it was told: a part that is read meanwhile waits for the others. */
+	if (n->core.view.maintenance || n->core.view.drained)
 		sim_fail(w, "node %d claims although it knows of %s", n->id,
-			 n->mirror.seen.drained ? "its drain" : "the maintenance");
+			 n->core.view.drained ? "its drain" : "the maintenance");
 }
 
 void oracle_start(struct sim *w, struct sim_node *n)
 {
+	w->corpses &= (uint16_t) ~(1u << n->id);
 	if (w->corpses & corpses(w))
 		sim_fail(w, "node %d starts its work, the dead (bits %#x) are left as they are",
 			 n->id, (unsigned)(w->corpses & corpses(w)));
 	check_post(w, n);
+	if (w->tree.there[n->id] && w->tree.router[n->id] == 's')
+		sim_fail(w, "node %d starts its work, and its router state does not tell", n->id);
 	if (clock_local(w, n) >= n->lease_proof)
 		sim_fail(w, "node %d starts its work without a lease", n->id);
 	n->term_started = 1;
@@ -187,7 +191,7 @@ static void check_post_gone(struct sim *w, int node, uint8_t by)
 
 	if (n->work.truth != TRUTH_DOWN)
 		sim_fail(w, "the post of node %d goes while its work runs", node);
-	if (by == TXN_CLOSE && n->term_started &&
+	if (by == TXN_CLOSE && n->term_started && w->tree.there[node] &&
 	    !(w->tree.router[node] == 't' || w->tree.router[node] == 'p' ||
 	      w->tree.router[node] == 'r'))
 		sim_fail(w, "node %d died acting and left router state '%c'", node,
@@ -207,6 +211,17 @@ static void check_claim(struct sim *w, const struct sim_txn *txn, struct sim_bef
 	    w->tree.alive[before.key] && w->tree.alive_zxid[before.key] < before.key_mzxid)
 		sim_fail(w, "node %d claims although node %d is named and alive", txn->node,
 			 before.key);
+	/*
+	 * Nor of one that acts, whatever became of its sign of life. (The claimer can know: it began
+	 * to contend well after the takeover.)
+	 */
+	if (before.key >= 0 && before.post == before.key && before.key != txn->node &&
+	    w->alive_deleted[before.key] > w->post_since &&
+	    w->nodes[txn->node].shell.lock_began > w->post_since + OLD_SERVER_US + 3 * SEC &&
+	    w->nodes[txn->node].disturbed < w->post_since &&
+	    w->key_changed_at < w->alive_deleted[before.key])
+		sim_fail(w, "node %d claims although node %d is named and acts", txn->node,
+			 before.key);
 }
 
 /*
@@ -224,12 +239,21 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 {
 	int8_t named = w->tree.key;
 
+	/* One that may not be marked is left as it is. */
+	if (txn->type == TXN_MARK && result == TXN_REFUSED)
+		w->corpses &= (uint16_t) ~(1u << txn->node);
 	if (result != TXN_OK)
 		return;
-	if (txn->type == TXN_DELETE_POST)
+	if (txn->type == TXN_ENTER)
+		w->post_since = w->now;
+	if (txn->type == TXN_DELETE_ALIVE || txn->type == TXN_DELETE_NODE)
+		w->alive_deleted[txn->node] = w->now;
+	if (txn->type == TXN_DELETE_POST || txn->type == TXN_DELETE_ROOT)
 		w->post_deleted_at = w->now;
 	else if (before.post >= 0 && w->tree.post != before.post)
 		check_post_gone(w, before.post, txn->type);
+	if (w->tree.key_mzxid != before.key_mzxid && txn->type != TXN_CLAIM)
+		w->key_changed_at = w->now;
 	/* Naming the same node once more does not make its delay begin anew. */
 	if (named != w->named) {
 		w->claim_at = w->now;
@@ -252,13 +276,16 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 
 static bool eligible(const struct sim *w, const struct sim_node *n)
 {
-	return n->config.coordinator && !w->tree.drained[n->id];
+	return n->config.coordinator && !w->tree.drained[n->id] &&
+	       !(w->tree.refused[n->id] & ~(REFUSE_NOTE | REFUSE_MARK));
 }
 
 static void check_resting(struct sim *w, const struct sim_node *n)
 {
 	uint8_t phase = n->core.phase;
 
+	if (w->tree.refused[n->id])
+		return;
 	if (phase != PHASE_FOLLOW && phase != PHASE_PRIMARY)
 		sim_fail(w, "not live: node %d is still in phase %s %.1f s after the last fault",
 			 n->id, election_phase_text(phase), (double)w->liveness_bound / 1e6);
@@ -266,7 +293,8 @@ static void check_resting(struct sim *w, const struct sim_node *n)
 		sim_fail(w, "not live: idle node %d took %lld steps in its last %.1f s", n->id,
 			 (long long)(n->steps - w->calm_steps[n->id]),
 			 (double)w->params.session_us / 1e6);
-	if (!w->tree.alive[n->id])
+	/* A client does not look whether somebody deleted it. */
+	if (!w->tree.alive[n->id] && n->config.coordinator)
 		sim_fail(w, "not live: node %d is not registered", n->id);
 }
 
@@ -283,11 +311,15 @@ void oracle_liveness(struct sim *w)
 			continue;
 		primaries++;
 		if (n->work.truth != TRUTH_UP || w->tree.post != i || w->tree.key != i ||
-		    w->tree.router[i] != 'p')
+		    (w->tree.router[i] != 'p' && !w->tree.refused[i]))
 			sim_fail(w,
 				 "not live: primary %d, work %d, post %d, key %d, router state %c",
 				 i, n->work.truth, w->tree.post, w->tree.key, w->tree.router[i]);
 	}
+	/* One that may not write the key cannot give it back, nor can one at work that may not stay be replaced. */
+	for (int i = 0; i < w->node_count; i++)
+		if (w->tree.refused[i] && (w->tree.key == i || (!candidates && primaries)))
+			return;
 	if (primaries != (candidates ? 1 : 0))
 		sim_fail(w, "not live: %d primaries, %d candidates, key %d, post %d after %.1f s",
 			 primaries, candidates, w->tree.key, w->tree.post,

@@ -20,7 +20,7 @@ static int64_t draw_session_us(struct sim *w)
 static void draw_grants(struct sim *w)
 {
 	struct sim_params *p = &w->params;
-	int64_t floor_us = p->session_us * 2 / 3 + 1;
+	int64_t floor_us = p->session_us * 11 / 12 + 1;
 	bool differ = rng_chance(&w->rng, 300);
 
 	if (w->options->unequal_servers || rng_chance(&w->rng, 300))
@@ -126,6 +126,7 @@ void params_draw(struct sim *w)
 	p->fence_exists = rng_chance(r, 500);
 	p->fence_continues = rng_chance(r, 300);
 	p->quiet = rng_chance(r, 500);
+	p->for_ever = p->weight[FAULT_REFUSED] && rng_chance(r, 300);
 	draw_configs(w);
 	if (p->start_us > p->takeover_timeout_us)
 		p->start_us = p->takeover_timeout_us;

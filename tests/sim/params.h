@@ -21,6 +21,7 @@
 	X(GUARD_DIES, "guard killed")                                                              \
 	X(GUARD_LATE, "guard late")                                                                \
 	X(GUARD_FAILS, "guard not started")                                                        \
+	X(BLIND, "reads refused")                                                                  \
 	X(HOST_PAUSE, "host paused within the margin")                                             \
 	X(HOST_SUSPEND, "host asleep")                                                             \
 	X(DAEMON_CRASH, "daemon killed")                                                           \
@@ -49,7 +50,11 @@
 	X(MAINT_OFF, "maintenance off")                                                            \
 	X(DELETE_KEY, "key deleted")                                                               \
 	X(JUNK_KEY, "junk in the key")                                                             \
-	X(DELETE_POST, "post deleted")
+	X(DELETE_POST, "post deleted")                                                             \
+	X(DELETE_ALIVE, "sign of life deleted")                                                    \
+	X(DELETE_NODE, "node's keys deleted")                                                      \
+	X(DELETE_ROOT, "root deleted")                                                             \
+	X(REFUSED, "writes refused")
 
 enum sim_fault {
 #define X(name, text) FAULT_##name,
@@ -69,6 +74,13 @@ enum sim_fault {
 	X(LATE_GUARD, "guard-at-the-lease-end")                                                    \
 	X(SLEEPY_GUARD, "guard-not-woken")                                                         \
 	X(LONE_WORK, "guard-replaced-once-the-work-is-up")                                         \
+	X(ANY_POST, "renewal-by-the-post-of-anybody")                                              \
+	X(DEAD_SIGN, "who-has-no-sign-of-life-is-dead")                                            \
+	X(NO_REPAIR, "keys-are-not-made-again")                                                    \
+	X(NO_RETRY, "refused-reads-are-not-repeated")                                              \
+	X(NO_FALLBACK, "what-goes-along-is-insisted-on")                                           \
+	X(LATE_REPAIR, "repair-goes-on-beside-a-takeover")                                         \
+	X(KEEP_POST, "refused-release-is-tried-for-ever")                                          \
 	X(BLIND_START, "start-without-a-look-at-the-clock")                                        \
 	X(LOCK_ORPHANS, "resume-keeps-lock-nodes")                                                 \
 	X(BLIND_LEAVE, "leave-without-knowing-the-post")                                           \
@@ -99,6 +111,7 @@ struct sim_params {
 	uint32_t start_fails, stop_hangs, fence_fails, fence_hangs, ambush; /* permille */
 	uint32_t stop_in_step, guard_fails, guard_late;
 	uint8_t fence_exists, fence_continues;
+	uint8_t for_ever; /* one node is refused something also when all else is well again */
 	uint8_t quiet; /* the shell says nothing when a watch fires, only when it has read again */
 	uint8_t weight[FAULT_COUNT];
 	uint32_t weight_sum;

@@ -170,7 +170,8 @@ bool shell_stopped_here(struct sim *w, struct sim_node *n)
 {
 	int64_t longest = w->params.session_us * (rng_chance(&w->rng, 500) ? 2 : 1);
 
-	if (!w->params.stop_in_step || n->going_on || !rng_chance(&w->rng, w->params.stop_in_step))
+	if (w->now < w->mercy_until || !w->params.stop_in_step || n->going_on ||
+	    !rng_chance(&w->rng, w->params.stop_in_step))
 		return false;
 	host_pause_daemon(w, n, rng_range(&w->rng, MS, longest));
 	if (n->paused_until <= w->now)
@@ -243,14 +244,23 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 	persist(w, n);
 	oracle_step(w, n, before);
 	/* Killed between the state file and the first action. */
-	if (actions.count && w->params.ambush && rng_chance(&w->rng, w->params.ambush / 16)) {
+	if (actions.count && w->params.ambush && w->now >= w->mercy_until &&
+	    rng_chance(&w->rng, w->params.ambush / 16)) {
 		w->stats.faults[FAULT_AMBUSH]++;
 		host_crash_daemon(w, n, false, rng_range(&w->rng, MS, w->params.restart_us));
 		if (n->daemon != DAEMON_UP)
 			return;
 	}
 	trace_actions(w, n, &actions);
+	/* Its router state is that of before: a repair that is sent behind the takeover would tell the wrong one. */
+	if (n->core.phase == PHASE_ENTER && before != PHASE_ENTER && n->shell.repairing &&
+	    !(w->options->mutations & 1u << MUTATION_LATE_REPAIR)) {
+		repair_cancel(n);
+		n->shell.repair_wanted = 1;
+	}
 	carry_out(w, n, &actions);
+	if (before == PHASE_ENTER && n->core.phase != PHASE_ENTER && n->shell.repair_wanted)
+		repair_begin(w, n);
 	if (n->daemon != DAEMON_UP || n->incarnation != incarnation || n->held.count)
 		return;
 	shell_publish(w, n);
@@ -319,6 +329,8 @@ void shell_start(struct sim *w, struct sim_node *n)
 	struct election_event ev = { .type = ELECTION_START,
 				     .resume = (uint8_t)judge_state_file(n) };
 
+	uint32_t look_gen = n->shell.look_gen;
+
 	if (n->daemon == DAEMON_UP || !n->host_up)
 		return;
 	n->daemon = DAEMON_UP;
@@ -328,6 +340,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->up_since = w->now;
 	n->paused_until = 0;
 	memset(&n->shell, 0, sizeof(n->shell));
+	n->shell.look_gen = look_gen + 1;
 	memset(&n->mirror, 0, sizeof(n->mirror));
 	election_init(&n->core);
 	n->client.session = n->file.there ? n->file.session : 0;

@@ -2,124 +2,12 @@
 #include "sim.h"
 
 /*
- * What the shell asks of ZooKeeper, and the mirror it keeps: a part is known from the answer of a
- * read that set a watch until that watch fires.
+ * What the shell asks of ZooKeeper, but for the mirror of the keys (shell_view.c).
  */
 
 static bool mutated(const struct sim *w, enum sim_mutation m)
 {
 	return w->options->mutations & 1u << m;
-}
-
-void shell_read(struct sim *w, struct sim_node *n, uint8_t parts, bool sync)
-{
-	struct sim_request *r;
-
-	if (n->client.link != LINK_ATTACHED)
-		return;
-	r = request_create(w, n, sync ? REQUEST_SYNC : REQUEST_READ, FOR_VIEW);
-	r->parts = parts;
-	r->holder = n->mirror.seen.key;
-	n->mirror.reading |= parts;
-	request_send(w, r);
-}
-
-static uint8_t view_key(const struct sim_node *n)
-{
-	const struct sim_mirror *m = &n->mirror;
-
-	if (!(m->known & PART_KEY))
-		return KEY_UNKNOWN;
-	if (m->seen.key == NAME_MISSING)
-		return KEY_MISSING;
-	if (m->seen.key < 0)
-		return KEY_NONE;
-	if (m->seen.key == (int8_t)n->id)
-		return KEY_ME;
-	if ((m->known & PART_ALIVE) && m->alive_of == m->seen.key && !m->seen.alive)
-		return KEY_DEAD;
-	return KEY_OTHER;
-}
-
-static uint8_t view_post(const struct sim_node *n)
-{
-	const struct sim_mirror *m = &n->mirror;
-
-	if (!(m->known & PART_POST))
-		return POST_UNKNOWN;
-	if (m->seen.holder < 0)
-		return POST_NONE;
-	return m->seen.post_session == n->client.session ? POST_MINE : POST_OTHER;
-}
-
-static void tell_view(struct sim *w, struct sim_node *n)
-{
-	struct election_event ev = { .type = ELECTION_VIEW };
-
-	if (n->client.link != LINK_ATTACHED)
-		return;
-	ev.view.key = view_key(n);
-	if (ev.view.key != KEY_UNKNOWN && ev.view.key != KEY_MISSING) {
-		ev.view.key_version = n->mirror.seen.key_version;
-		ev.view.key_mzxid = n->mirror.seen.key_mzxid;
-	}
-	ev.view.post = view_post(n);
-	ev.view.drained = n->mirror.seen.drained;
-	ev.view.maintenance = n->mirror.seen.maintenance;
-	shell_tell(w, n, &ev);
-}
-
-void shell_watch(struct sim *w, struct sim_node *n, uint8_t parts)
-{
-	uint8_t again = parts & PARTS_ALL;
-
-	if (parts & PART_LOCK)
-		lock_watch(w, n);
-	if (!again)
-		return;
-	n->mirror.known &= (uint8_t)~again;
-	again &= (uint8_t)~n->mirror.reading;
-	if (again)
-		shell_read(w, n, again, false);
-	if (parts & PART_POST_GONE) {
-		/* The news itself says all. */
-		n->mirror.seen.holder = -1;
-		n->mirror.known |= PART_POST;
-		tell_view(w, n);
-	} else if (!w->params.quiet && (parts & (PART_KEY | PART_POST | PART_ALIVE))) {
-		tell_view(w, n);
-	}
-}
-
-static void take_view(struct sim *w, struct sim_node *n, const struct sim_request *r)
-{
-	struct sim_mirror *m = &n->mirror;
-
-	m->known |= r->parts;
-	m->reading &= (uint8_t)~r->parts;
-	if (r->parts & PART_KEY) {
-		m->seen.key = r->seen.key;
-		m->seen.key_version = r->seen.key_version;
-		m->seen.key_mzxid = r->seen.key_mzxid;
-	}
-	if (r->parts & PART_POST) {
-		m->seen.holder = r->seen.holder;
-		m->seen.post_session = r->seen.post_session;
-	}
-	if (r->parts & PART_ALIVE) {
-		m->seen.alive = r->seen.alive;
-		m->alive_of = r->holder;
-	}
-	if (r->parts & PART_DRAIN)
-		m->seen.drained = r->seen.drained;
-	if (r->parts & PART_MAINT)
-		m->seen.maintenance = r->seen.maintenance;
-	if ((m->known & PART_KEY) && m->seen.key >= 0 && m->seen.key != (int8_t)n->id &&
-	    !((m->known & PART_ALIVE) && m->alive_of == m->seen.key)) {
-		m->known &= (uint8_t)~PART_ALIVE;
-		shell_read(w, n, PART_ALIVE, false);
-	}
-	tell_view(w, n);
 }
 
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
@@ -130,7 +18,7 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 		.fresh = fresh,
 	};
 
-	n->mirror.known = n->mirror.reading = 0;
+	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	n->shell.router = 0;
 	shell_tell(w, n, &ev);
 	if (!fresh && n->core.work != WORK_DOWN && n->guard.end_local)
@@ -150,8 +38,9 @@ void shell_detached(struct sim *w, struct sim_node *n)
 	uint8_t op = s->op, renewing = s->renewing, scanning = s->scanning, counting = s->counting;
 	bool marking = s->marks > 0;
 
-	n->mirror.known = n->mirror.reading = 0;
+	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	s->op = s->renewing = s->scanning = s->counting = s->router = 0;
+	repair_cancel(n);
 	s->marks = 0;
 	if (first)
 		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
@@ -170,6 +59,10 @@ void shell_detached(struct sim *w, struct sim_node *n)
 		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
 }
 
+/* As in writes.c. */
+#define MISSING_MAX 20
+#define MISSING_LEAVE_MAX 2
+
 static void fill_op(struct sim *w, struct sim_node *n, const struct election_action *a,
 		    struct sim_txn *t)
 {
@@ -185,6 +78,7 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		t->type = TXN_CLAIM;
 		t->version = mutated(w, MUTATION_CLAIM_VERSION) ? -1 : a->version;
 		t->uid = n->shell.lock_uid;
+		t->bare = n->shell.note_refused >= MISSING_MAX;
 		break;
 	case OP_ENTER:
 		t->type = TXN_ENTER;
@@ -193,9 +87,10 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		break;
 	case OP_LEAVE:
 		t->type = TXN_LEAVE;
-		t->value = view_post(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
-		if (view_post(n) == POST_UNKNOWN && !mutated(w, MUTATION_BLIND_LEAVE))
+		t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
+		if (shell_post_seen(n) == POST_UNKNOWN && !mutated(w, MUTATION_BLIND_LEAVE))
 			t->value = LEAVE_IF_OWN;
+		t->bare = n->shell.own_refused >= MISSING_LEAVE_MAX;
 		break;
 	case OP_HAND_BACK:
 	case OP_RECLAIM:
@@ -277,7 +172,7 @@ void shell_publish(struct sim *w, struct sim_node *n)
 	if (n->shell.op == OP_ENTER || n->shell.op == OP_LEAVE)
 		return;
 	n->shell.router = want;
-	r = request_create(w, n, REQUEST_TXN, FOR_NOTHING);
+	r = request_create(w, n, REQUEST_TXN, FOR_ROUTER);
 	r->txn.type = TXN_ROUTER;
 	r->txn.router = want;
 	request_send(w, r);
@@ -310,8 +205,9 @@ static void committed(struct sim *w, struct sim_node *n, const struct sim_reques
 		n->lease_proof = r->sent_local + lease_length_us(n->client.timeout);
 		post_written(n, (int8_t)n->id);
 	} else if (r->op == OP_LEAVE) {
-		s->router = 's';
-		post_written(n, -1);
+		s->router = r->txn.bare ? 0 : 's';
+		if (r->txn.value == LEAVE_DELETE)
+			post_written(n, -1);
 	} else if (r->op == OP_REGISTER) {
 		s->router = n->config.coordinator ? 's' : 'c';
 	} else if (r->op == OP_CLAIM) {
@@ -323,31 +219,97 @@ static void committed(struct sim *w, struct sim_node *n, const struct sim_reques
 	}
 }
 
+/* Notes that it failed because of what goes along with it. */
+static uint8_t note_failure(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	struct sim_shell *s = &n->shell;
+	bool insists = mutated(w, MUTATION_NO_FALLBACK);
+
+	if (r->result == TXN_OK || r->result == TXN_CONFLICT)
+		return r->result == TXN_OK ? RESULT_OK : RESULT_CONFLICT;
+	w->stats.faults[FAULT_REFUSED] += r->result != TXN_MISSING;
+	if (r->result == TXN_MISSING) {
+		s->own_refused += !insists;
+		repair_begin(w, n);
+		return r->op == OP_ENTER && s->own_refused >= MISSING_MAX ? RESULT_FAILED
+									  : RESULT_CONFLICT;
+	}
+	if (r->result == TXN_REFUSED_OWN && !insists)
+		s->own_refused = MISSING_MAX;
+	if (r->result == TXN_REFUSED_NOTE && !insists)
+		s->note_refused = MISSING_MAX;
+	if (r->result == TXN_REFUSED_POST && !mutated(w, MUTATION_KEEP_POST))
+		shell_post(w, n, 0, ELECTION_SHUTDOWN, 0, 0);
+	return RESULT_FAILED;
+}
+
 static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request *r)
 {
 	struct election_event ev = {
 		.type = ELECTION_DONE,
 		.op = r->op,
-		.result = r->result == TXN_OK ? RESULT_OK : RESULT_CONFLICT,
 		.zxid = r->zxid,
 	};
 
 	n->shell.op = OP_NONE;
+	ev.result = note_failure(w, n, r);
 	if (r->result == TXN_OK)
 		committed(w, n, r);
+	if (r->result == TXN_OK && r->op == OP_CLAIM)
+		n->shell.note_refused = 0;
+	if (r->result == TXN_OK && (r->op == OP_ENTER || r->op == OP_LEAVE))
+		n->shell.own_refused = 0;
 	chaos_ambush(w, n);
 	shell_tell(w, n, &ev);
 }
 
-static void reply_renewal(struct sim *w, struct sim_node *n, const struct sim_request *r)
+static void renewed(struct sim *w, struct sim_node *n, bool ours, int64_t sent_local)
 {
-	int64_t proof = r->sent_local + lease_length_us(n->client.timeout);
+	int64_t proof = sent_local + lease_length_us(n->client.timeout);
 
 	n->shell.renewing = 0;
-	if (r->result == TXN_OK && proof > n->lease_proof)
+	if (ours && proof > n->lease_proof)
 		n->lease_proof = proof;
-	shell_tell_result(w, n, ELECTION_RENEWED, 0,
-			  r->result == TXN_OK ? RESULT_OK : RESULT_CONFLICT, 0);
+	shell_tell_result(w, n, ELECTION_RENEWED, 0, ours ? RESULT_OK : RESULT_CONFLICT, 0);
+}
+
+/* That it is there says nothing of whose it is. */
+static void look_at_owner(struct sim *w, struct sim_node *n, int64_t sent_local)
+{
+	struct sim_request *r = request_create(w, n, REQUEST_READ, FOR_OWNER);
+
+	n->shell.renewing = 1;
+	n->shell.renewal_sent = sent_local;
+	r->parts = 0;
+	r->holder = -1;
+	request_send(w, r);
+}
+
+static void reply_renewal(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	n->shell.renewing = 0;
+	/* The check of the post alone is as good a proof. */
+	if (r->result == TXN_MISSING)
+		repair_begin(w, n);
+	if (r->result == TXN_MISSING ||
+	    (r->result == TXN_REFUSED_OWN && !mutated(w, MUTATION_NO_FALLBACK))) {
+		struct sim_request *again = request_create(w, n, REQUEST_TXN, FOR_RENEW);
+
+		again->txn.type = TXN_RENEW;
+		again->txn.bare = 1;
+		n->shell.renewing = 1;
+		request_send(w, again);
+		return;
+	}
+	if (r->result == TXN_REFUSED_OWN) {
+		shell_tell_result(w, n, ELECTION_RENEWED, 0, RESULT_UNKNOWN, 0);
+		return;
+	}
+	if (r->result == TXN_OK && shell_post_seen(n) != POST_MINE &&
+	    !mutated(w, MUTATION_ANY_POST))
+		look_at_owner(w, n, r->sent_local);
+	else
+		renewed(w, n, r->result == TXN_OK, r->sent_local);
 }
 
 static void reply_mark(struct sim *w, struct sim_node *n, const struct sim_request *r)
@@ -356,7 +318,8 @@ static void reply_mark(struct sim *w, struct sim_node *n, const struct sim_reque
 
 	if (!s->marks)
 		return;
-	s->marked_badly |= r->result != TXN_OK;
+	/* One that may not be marked is left as it is. */
+	s->marked_badly |= r->result == TXN_CONFLICT;
 	if (--s->marks)
 		return;
 	shell_tell_result(w, n, ELECTION_FENCED, 0, s->marked_badly ? RESULT_UNKNOWN : RESULT_OK,
@@ -367,7 +330,7 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 {
 	switch ((enum request_purpose)r->purpose) {
 	case FOR_VIEW:
-		take_view(w, n, r);
+		shell_take_view(w, n, r);
 		break;
 	case FOR_OP:
 		reply_op(w, n, r);
@@ -398,6 +361,16 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 		break;
 	case FOR_MARK:
 		reply_mark(w, n, r);
+		break;
+	case FOR_OWNER:
+		renewed(w, n, r->seen.post_session == n->client.session && r->seen.holder >= 0,
+			n->shell.renewal_sent);
+		break;
+	case FOR_REPAIR:
+	case FOR_REPAIRED:
+	case FOR_LOOK:
+	case FOR_ROUTER:
+		repair_reply(w, n, r);
 		break;
 	case FOR_NOTHING:
 	case FOR_FAREWELL:

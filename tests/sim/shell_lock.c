@@ -97,7 +97,7 @@ void lock_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 	}
 	if (s->lock == SHELL_LOCK_NONE || r->txn.uid != s->lock_uid)
 		return;
-	if (!r->lock_found) {
+	if (!r->lock_found) { /* refused, or gone with its parent */
 		end(w, n, RESULT_FAILED);
 	} else if (s->lock == SHELL_LOCK_WAITING && !r->lock_wait) {
 		s->lock = SHELL_LOCK_HELD;

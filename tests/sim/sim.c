@@ -14,7 +14,8 @@
  *        replaced; an isolated leader or follower answers reads, pings and (the leader) syncs for
  *        up to 5 s; what an old leader had in its log may be committed by the next
  *   zk_session
- *        expiry T to T + tick after the last touch that the leader knows of: re-attaching, and what
+ *        expiry T to T + tick after the last touch that the leader knows of, T as granted by the
+ *        server that tells of it, which may differ between them: re-attaching, and what
  *        followers report every half tick; a committed write through a follower is no touch
  *   zk_conn, client
  *        FIFO connections; silent and one-way cuts; late landing of what was sent, never after the
@@ -22,11 +23,13 @@
  *        them; an expired session is learnt of on re-attaching only
  *   tree
  *        the keys: versions, ephemerals, sequence nodes, and the transactions on them
- *   shell, shell_keys, shell_lock
+ *   shell, shell_keys, shell_view, shell_lock, shell_repair
  *        what the daemon makes of each action: the mirror of the keys, the lock, fencing, the files
- *        that outlive it
+ *        that outlive it; what it does when the servers refuse to read or to write, when somebody
+ *        deletes its keys, when it is stopped between a step and what that asks for
  *   work
- *        the work (slow, failing, hanging), and the guard that outlives the daemon
+ *        the work (slow, failing, hanging), and the guard that outlives the daemon, and may be
+ *        killed, late, or not to be started
  *   host, chaos
  *        drifting clocks, pauses, crashes, restarts, resets, operators
  *   oracle
@@ -41,7 +44,8 @@
  * A run that fails is run again with the trace on; its last lines, the seed and the command that
  * repeats it are printed. --mutate NAME makes the shell wrong in one way (--mutate list), to show
  * that the oracle sees it; --frozen-hosts lets hosts sleep past their lease with work up, the case
- * that software on the host cannot close.
+ * that software on the host cannot close; --unequal-servers lets servers grant session timeouts
+ * that differ by more than the lease leaves room for.
  */
 
 #include "sim.h"
@@ -112,6 +116,12 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 	if (ev->type < EV_WORK)
 		shell_go_on(w, n);
 	switch ((int)ev->type) {
+	case EV_REPAIR:
+		repair_on_event(w, n, ev);
+		break;
+	case EV_RETRY:
+		shell_on_retry(w, n, ev);
+		break;
 	case EV_READY:
 		guard_on_ready(w, n, ev);
 		break;
@@ -176,6 +186,15 @@ static void on_calm(struct sim *w, const struct queue_event *ev)
 		return;
 	}
 	operator_do(w, FAULT_MAINT_OFF);
+	for (int i = 0; i < w->node_count; i++) {
+		struct sim_txn allow = { .type = TXN_REFUSE, .node = (int8_t)i };
+
+		if (w->params.for_ever && w->tree.refused[i]) {
+			w->params.for_ever = 0;
+			continue;
+		}
+		commit_txn(w, &allow, -1, w->leader);
+	}
 	for (int i = 0; i < w->node_count && ev->gen == 2; i++) {
 		struct sim_txn txn = { .type = TXN_DRAIN, .node = (int8_t)i };
 

@@ -52,6 +52,7 @@ struct sim_server {
 struct sim_session {
 	int64_t base;		      /* last touch the leader knows of */
 	int64_t timeout;	      /* that came with it */
+	int64_t planned;	      /* when the timer looks next */
 	int64_t created_timeout;      /* what the next leader will go by */
 	int64_t pending[SERVERS_MAX]; /* a touch that this server will report then; 0: none */
 	int64_t pending_timeout[SERVERS_MAX];
@@ -109,6 +110,11 @@ enum request_purpose {
 	FOR_PEERS,
 	FOR_MARK,
 	FOR_FAREWELL,
+	FOR_REPAIR, /* looks what is there, then writes */
+	FOR_REPAIRED,
+	FOR_OWNER, /* of the post, behind a renewal */
+	FOR_LOOK,  /* whether it stayed */
+	FOR_ROUTER,
 };
 
 /* Who holds it: exactly one of these may free it. */
@@ -127,7 +133,7 @@ struct sim_snapshot {
 	int32_t key_version;
 	int32_t post_session;
 	int8_t key, holder;
-	uint8_t alive, drained, maintenance;
+	uint8_t alive, drained, maintenance, self, there;
 };
 
 struct sim_request {
@@ -157,9 +163,10 @@ enum part {
 	PART_MAINT = 16,
 	PART_LOCK = 32,
 	PART_POST_GONE = 64,
+	PART_SELF = 128, /* the own sign of life */
 };
 
-#define PARTS_ALL (PART_KEY | PART_POST | PART_ALIVE | PART_DRAIN | PART_MAINT)
+#define PARTS_ALL (PART_KEY | PART_POST | PART_ALIVE | PART_DRAIN | PART_MAINT | PART_SELF)
 
 enum link { LINK_NONE, LINK_WAIT, LINK_CONNECTING, LINK_ATTACHED };
 enum daemon { DAEMON_DOWN, DAEMON_UP, DAEMON_GONE };
@@ -179,7 +186,8 @@ struct sim_client {
 
 struct sim_mirror {
 	struct sim_snapshot seen;
-	uint8_t known, reading; /* enum part */
+	uint8_t known, reading, refused; /* enum part */
+	uint8_t retrying, nameless;
 	int8_t alive_of;
 };
 
@@ -194,8 +202,13 @@ struct sim_shell {
 	uint16_t corpses;
 	uint8_t lock; /* enum shell_lock */
 	uint8_t lock_sent;
+	int64_t renewal_sent;
 	uint8_t op, renewing, scanning, counting;
 	uint8_t marked_badly;
+	uint32_t own_refused, note_refused; /* as in writes.c */
+	uint32_t repair_gen, look_gen;
+	uint8_t repair_wanted, repair_refused, repair_looks, repairing;
+	char repair_router;
 	char router; /* first letter of what was published last; 0: not known */
 };
 
@@ -250,6 +263,8 @@ struct sim_node {
 	int64_t await_at;    /* named, as it knows, since then */
 	int64_t up_since;    /* of the daemon */
 	int64_t penalty_end; /* local */
+	int64_t blind_until;
+	uint8_t blind, blind_denied; /* reads of these parts fail, for access denied */
 	int64_t instant, instant_steps;
 	int64_t steps;
 	uint32_t incarnation;
@@ -290,14 +305,16 @@ struct sim {
 	uint16_t request_free;
 
 	/* the oracle's own memory */
-	int64_t claim_at, key_created_at, post_deleted_at, last_epoch, faults_off_at,
-		liveness_bound;
+	int64_t claim_at, key_changed_at, key_created_at, post_deleted_at, last_epoch,
+		faults_off_at, liveness_bound;
 	int32_t running; /* nodes whose work runs */
 	int32_t last_epoch_node;
 	int8_t named; /* since claim_at */
 	bool calm;    /* faults are off */
 	int64_t calm_steps[NODES_MAX];
-	uint16_t corpses; /* when the post was taken */
+	uint16_t corpses;    /* when the post was taken */
+	int64_t mercy_until; /* a working node has to hear of deleted keys */
+	int64_t alive_deleted[NODES_MAX], post_since;
 
 	struct sim_stats stats;
 	bool failed;
@@ -373,6 +390,7 @@ void conn_close_all(struct sim *w, int server, bool silent);
 void conn_tell_watches(struct sim *w, int server, uint64_t changed);
 void conn_on_connect(struct sim *w, const struct queue_event *ev);
 void conn_on_revalidate(struct sim *w, const struct queue_event *ev);
+void conn_held_up(struct sim_conn *c, int direction, int64_t until);
 int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction);
 
 /* client.c: the library in the node */
@@ -404,8 +422,6 @@ bool shell_stopped_here(struct sim *w, struct sim_node *n);
 /* shell_keys.c: what is asked of ZooKeeper, and the answers */
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh);
 void shell_detached(struct sim *w, struct sim_node *n);
-void shell_read(struct sim *w, struct sim_node *n, uint8_t parts, bool sync);
-void shell_watch(struct sim *w, struct sim_node *n, uint8_t parts);
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
 void shell_renew(struct sim *w, struct sim_node *n, bool touch);
@@ -413,6 +429,19 @@ void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose);
 void shell_publish(struct sim *w, struct sim_node *n);
 void shell_fence(struct sim *w, struct sim_node *n);
 void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+
+/* shell_view.c */
+void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void shell_watch(struct sim *w, struct sim_node *n, uint8_t parts);
+void shell_read(struct sim *w, struct sim_node *n, uint8_t parts, bool sync);
+uint8_t shell_post_seen(const struct sim_node *n);
+void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r);
+
+/* shell_repair.c */
+void repair_begin(struct sim *w, struct sim_node *n);
+void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
+void repair_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void repair_cancel(struct sim_node *n);
 
 /* shell_lock.c */
 void lock_acquire(struct sim *w, struct sim_node *n);

@@ -66,7 +66,7 @@ static enum txn_result set_key(struct sim_tree *t, int8_t value, int32_t version
 
 static enum txn_result create_key(struct sim_tree *t, uint64_t *changed)
 {
-	if (t->key != NAME_MISSING)
+	if (t->key != NAME_MISSING || t->rootless)
 		return TXN_CONFLICT;
 	t->key = NAME_NONE;
 	t->key_version = 0;
@@ -86,6 +86,38 @@ static enum txn_result delete_key(struct sim_tree *t, uint64_t *changed)
 	return TXN_OK;
 }
 
+static bool refuses(const struct sim_tree *t, const struct sim_txn *txn, enum refusal what)
+{
+	return t->refused[txn->node] & what;
+}
+
+static void delete_node(struct sim_tree *t, int node, uint64_t *changed)
+{
+	if (t->alive[node])
+		*changed |= CHANGED_ALIVE(node);
+	if (t->drained[node])
+		*changed |= CHANGED_DRAIN(node);
+	t->alive[node] = 0;
+	t->drained[node] = 0;
+	t->router[node] = 0;
+	t->router_version[node] = 0;
+	t->there[node] = 0;
+}
+
+static void delete_root(struct sim_tree *t, uint64_t *changed)
+{
+	for (int i = 0; i < NODES_MAX; i++)
+		delete_node(t, i, changed);
+	(void)delete_key(t, changed);
+	if (t->post >= 0)
+		*changed |= CHANGED_POST;
+	t->post = -1;
+	if (t->maintenance)
+		*changed |= CHANGED_MAINT;
+	t->maintenance = 0;
+	t->rootless = 1;
+}
+
 static void set_router(struct sim_tree *t, int node, char router)
 {
 	t->router[node] = router;
@@ -97,8 +129,15 @@ static enum txn_result claim(struct sim_tree *t, const struct sim_txn *txn, uint
 	int32_t before;
 	int at = tree_find_lock(t, txn->uid, &before);
 
-	if (at < 0 || set_key(t, txn->node, txn->version, changed) != TXN_OK)
+	if (refuses(t, txn, REFUSE_KEY))
+		return TXN_REFUSED;
+	if (at < 0 || t->key == NAME_MISSING)
 		return TXN_CONFLICT;
+	if (txn->version >= 0 && txn->version != t->key_version)
+		return TXN_CONFLICT;
+	if (!txn->bare && refuses(t, txn, REFUSE_NOTE))
+		return TXN_REFUSED_NOTE;
+	(void)set_key(t, txn->node, txn->version, changed);
 	remove_lock(t, at, changed);
 	return TXN_OK;
 }
@@ -109,6 +148,12 @@ static enum txn_result enter(struct sim_tree *t, const struct sim_txn *txn, uint
 		return TXN_CONFLICT;
 	if (txn->version >= 0 && txn->version != t->key_version)
 		return TXN_CONFLICT;
+	if (refuses(t, txn, REFUSE_POST))
+		return TXN_REFUSED;
+	if (!t->there[txn->node])
+		return TXN_MISSING;
+	if (refuses(t, txn, REFUSE_OWN))
+		return TXN_REFUSED_OWN;
 	t->post = txn->node;
 	t->post_session = txn->session;
 	t->post_epoch = txn->epoch;
@@ -123,16 +168,44 @@ static enum txn_result leave(struct sim_tree *t, const struct sim_txn *txn, uint
 
 	if (txn->value == LEAVE_DELETE && !own)
 		return TXN_CONFLICT;
+	if (txn->value != LEAVE_KEEP && own && refuses(t, txn, REFUSE_LEAVE))
+		return TXN_REFUSED_POST;
+	if (!txn->bare && !t->there[txn->node])
+		return TXN_MISSING;
+	if (!txn->bare && refuses(t, txn, REFUSE_OWN))
+		return TXN_REFUSED_OWN;
 	if (txn->value != LEAVE_KEEP && own) {
 		t->post = -1;
 		*changed |= CHANGED_POST;
 	}
-	set_router(t, txn->node, 's');
+	if (!txn->bare)
+		set_router(t, txn->node, 's');
+	return TXN_OK;
+}
+
+static enum txn_result renew(const struct sim_tree *t, const struct sim_txn *txn)
+{
+	if (t->post < 0)
+		return TXN_CONFLICT;
+	if (!txn->bare && !t->there[txn->node])
+		return TXN_MISSING;
+	return !txn->bare && refuses(t, txn, REFUSE_OWN) ? TXN_REFUSED_OWN : TXN_OK;
+}
+
+static enum txn_result publish(struct sim_tree *t, const struct sim_txn *txn)
+{
+	if (!t->there[txn->node])
+		return TXN_MISSING;
+	if (refuses(t, txn, REFUSE_OWN))
+		return TXN_REFUSED_OWN;
+	set_router(t, txn->node, txn->router);
 	return TXN_OK;
 }
 
 static enum txn_result add_lock(struct sim_tree *t, const struct sim_txn *txn)
 {
+	if (refuses(t, txn, REFUSE_LOCK))
+		return TXN_REFUSED;
 	if (t->key == NAME_MISSING || t->lock_count == LOCKS_MAX)
 		return TXN_CONFLICT;
 	t->locks[t->lock_count++] = (struct tree_lock){
@@ -148,6 +221,10 @@ static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *t
 {
 	if (t->alive[txn->node] && t->alive[txn->node] != txn->session)
 		return TXN_CONFLICT;
+	if (refuses(t, txn, REFUSE_OWN))
+		return TXN_REFUSED_OWN;
+	t->there[txn->node] = 1;
+	t->rootless = 0;
 	if (!t->alive[txn->node]) {
 		t->alive_zxid[txn->node] = t->zxid;
 		*changed |= CHANGED_ALIVE(txn->node);
@@ -186,7 +263,33 @@ static enum txn_result mark(struct sim_tree *t, const struct sim_txn *txn)
 {
 	if (t->router_version[txn->node] != txn->version)
 		return TXN_CONFLICT;
+	if (refuses(t, txn, REFUSE_MARK))
+		return TXN_REFUSED;
 	set_router(t, txn->node, 's');
+	return TXN_OK;
+}
+
+/* What operators do. */
+static enum txn_result operate(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
+{
+	switch ((int)txn->type) {
+	case TXN_DELETE_ALIVE:
+		if (t->alive[txn->node])
+			*changed |= CHANGED_ALIVE(txn->node);
+		t->alive[txn->node] = 0;
+		break;
+	case TXN_DELETE_NODE:
+		delete_node(t, txn->node, changed);
+		break;
+	case TXN_DELETE_ROOT:
+		delete_root(t, changed);
+		break;
+	case TXN_REFUSE:
+		t->refused[txn->node] = (uint8_t)txn->value;
+		break;
+	default:
+		return TXN_CONFLICT;
+	}
 	return TXN_OK;
 }
 
@@ -198,8 +301,12 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 	case TXN_REGISTER:
 		return register_node(t, txn, changed);
 	case TXN_CREATE_KEY:
+		if (refuses(t, txn, REFUSE_POST))
+			return TXN_REFUSED;
 		return create_key(t, changed);
 	case TXN_SET_KEY:
+		if (txn->session && refuses(t, txn, REFUSE_KEY))
+			return TXN_REFUSED;
 		return set_key(t, txn->value, txn->version, changed);
 	case TXN_CLAIM:
 		return claim(t, txn, changed);
@@ -208,10 +315,9 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 	case TXN_LEAVE:
 		return leave(t, txn, changed);
 	case TXN_RENEW:
-		return t->post >= 0 ? TXN_OK : TXN_CONFLICT;
+		return renew(t, txn);
 	case TXN_ROUTER:
-		set_router(t, txn->node, txn->router);
-		return TXN_OK;
+		return publish(t, txn);
 	case TXN_LOCK:
 		return add_lock(t, txn);
 	case TXN_UNLOCK:
@@ -228,6 +334,8 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 	case TXN_DELETE_POST:
 		return delete_post(t, changed);
 	case TXN_DRAIN:
+		if (!t->there[txn->node])
+			return TXN_CONFLICT;
 		t->drained[txn->node] = txn->value != 0;
 		*changed |= CHANGED_DRAIN(txn->node);
 		return TXN_OK;
@@ -235,6 +343,11 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 		t->maintenance = txn->value != 0;
 		*changed |= CHANGED_MAINT;
 		return TXN_OK;
+	case TXN_DELETE_ALIVE:
+	case TXN_DELETE_NODE:
+	case TXN_DELETE_ROOT:
+	case TXN_REFUSE:
+		return operate(t, txn, changed);
 	}
 	return TXN_CONFLICT;
 }

@@ -32,12 +32,35 @@ enum txn_type {
 	TXN_CLOSE,	/* session */
 	TXN_DELETE_KEY,
 	TXN_DELETE_POST,
-	TXN_DRAIN,	 /* node, value */
-	TXN_MAINTENANCE, /* value */
+	TXN_DRAIN,	  /* node, value */
+	TXN_MAINTENANCE,  /* value */
+	TXN_DELETE_ALIVE, /* node */
+	TXN_DELETE_NODE,  /* node: all its keys */
+	TXN_DELETE_ROOT,
+	TXN_REFUSE, /* node, value: what its writes, or those on it, are refused */
 };
 
 enum leave { LEAVE_KEEP, LEAVE_DELETE, LEAVE_IF_OWN };
-enum txn_result { TXN_OK, TXN_CONFLICT };
+enum txn_result {
+	TXN_OK,
+	TXN_CONFLICT,
+	TXN_MISSING, /* one of the node's own keys */
+	TXN_REFUSED_OWN,
+	TXN_REFUSED_NOTE,
+	TXN_REFUSED_POST,
+	TXN_REFUSED
+};
+
+/* Access lists and quotas, as one node meets them. */
+enum refusal {
+	REFUSE_KEY = 1,	  /* /primary_node: claim, reclaim, hand-back */
+	REFUSE_POST = 2,  /* to create below the root */
+	REFUSE_LEAVE = 4, /* to delete below the root */
+	REFUSE_OWN = 8,	  /* its own keys */
+	REFUSE_NOTE = 16, /* the history */
+	REFUSE_LOCK = 32,
+	REFUSE_MARK = 64, /* its router state, to others */
+};
 
 struct sim_txn {
 	int64_t epoch;
@@ -45,6 +68,7 @@ struct sim_txn {
 	uint8_t type;
 	int8_t node, value;
 	char router;
+	uint8_t bare; /* without what only goes along */
 };
 
 struct tree_lock {
@@ -58,9 +82,11 @@ struct sim_tree {
 	int32_t alive[NODES_MAX]; /* session, 0: none */
 	int32_t router_version[NODES_MAX];
 	char router[NODES_MAX];
+	uint8_t there[NODES_MAX];   /* /nodes/NAME */
+	uint8_t refused[NODES_MAX]; /* enum refusal */
 	uint8_t drained[NODES_MAX];
 	int8_t key, post; /* post: node, -1 none */
-	uint8_t maintenance;
+	uint8_t maintenance, rootless;
 	struct tree_lock locks[LOCKS_MAX];
 };
 

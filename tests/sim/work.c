@@ -204,6 +204,7 @@ void guard_prepare(struct sim *w, struct sim_node *n)
 void guard_stand_down(struct sim_node *n)
 {
 	n->guard.alive = n->guard.spawning = 0;
+	n->guard.end_local = 0;
 	n->guard.spawn++;
 }
 

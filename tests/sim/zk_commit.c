@@ -101,11 +101,13 @@ static bool may_commit(struct sim *w, const struct sim_request *r)
 
 static void trace_commit(struct sim *w, const struct sim_request *r, enum txn_result result)
 {
-	static const char *const texts[] = { "nop",	   "register", "create key", "set key",
-					     "claim",	   "enter",    "leave",	     "renew",
-					     "router",	   "lock",     "unlock",     "unlock own",
-					     "mark",	   "close",    "delete key", "drain",
-					     "maintenance" };
+	static const char *const texts[] = { "nop",	    "register",	   "create key",
+					     "set key",	    "claim",	   "enter",
+					     "leave",	    "renew",	   "router",
+					     "lock",	    "unlock",	   "unlock own",
+					     "mark",	    "close",	   "delete key",
+					     "drain",	    "maintenance", "delete alive",
+					     "delete node", "delete root", "refuse" };
 
 	SIM_TRACE(w, "zk    node %d: %s %s, zxid %lld", r->node, texts[r->txn.type],
 		  result == TXN_OK ? "committed" : "refused", (long long)w->zxid);

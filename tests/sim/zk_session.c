@@ -50,13 +50,14 @@ static int64_t deadline(const struct sim *w, const struct sim_session *s)
 static void plan_expiry(struct sim *w, struct sim_session *s, int64_t at)
 {
 	s->timer++;
+	s->planned = at;
 	sim_schedule(w, at, EV_EXPIRE, 0, s->timer, (uint32_t)(s - w->sessions));
 }
 
 /* A shorter timeout moves the deadline nearer: the timer has to look at that moment, not later. */
 static void look_at(struct sim *w, struct sim_session *s, int64_t at)
 {
-	if (!s->closing && at != NEVER)
+	if (!s->closing && at < s->planned)
 		plan_expiry(w, s, at);
 }
 

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+/*
+ * The mirror that the shell keeps of the keys: a part is known from the answer of a read that set a
+ * watch until that watch fires; the core is told when all parts are known. See view.c.
+ */
+
+static bool mutated(const struct sim *w, enum sim_mutation m)
+{
+	return w->options->mutations & 1u << m;
+}
+
+void shell_read(struct sim *w, struct sim_node *n, uint8_t parts, bool sync)
+{
+	struct sim_request *r;
+
+	if (n->client.link != LINK_ATTACHED)
+		return;
+	r = request_create(w, n, sync ? REQUEST_SYNC : REQUEST_READ, FOR_VIEW);
+	r->parts = parts;
+	r->holder = n->mirror.seen.key;
+	n->mirror.reading |= parts;
+	request_send(w, r);
+}
+
+static uint8_t view_key(const struct sim *w, const struct sim_node *n)
+{
+	const struct sim_mirror *m = &n->mirror;
+
+	if (!(m->known & PART_KEY))
+		return KEY_UNKNOWN;
+	if (m->seen.key == NAME_MISSING)
+		return KEY_MISSING;
+	if (m->seen.key < 0)
+		return KEY_NONE;
+	if (m->seen.key == (int8_t)n->id)
+		return KEY_ME;
+	if ((m->known & PART_POST) && m->seen.holder >= 0 &&
+	    (m->nameless || m->seen.holder == m->seen.key) && !mutated(w, MUTATION_DEAD_SIGN))
+		return KEY_OTHER;
+	if ((m->known & PART_ALIVE) && m->alive_of == m->seen.key && !m->seen.alive)
+		return KEY_DEAD;
+	return KEY_OTHER;
+}
+
+uint8_t shell_post_seen(const struct sim_node *n)
+{
+	const struct sim_mirror *m = &n->mirror;
+
+	if (!(m->known & PART_POST))
+		return POST_UNKNOWN;
+	if (m->seen.holder < 0)
+		return POST_NONE;
+	return m->seen.post_session == n->client.session ? POST_MINE : POST_OTHER;
+}
+
+/* Nothing is told before all of it has been read. */
+static bool view_complete(const struct sim_node *n)
+{
+	const struct sim_mirror *m = &n->mirror;
+	uint8_t need = n->config.coordinator ? PART_POST | PART_DRAIN | PART_MAINT | PART_SELF
+					     : PART_POST;
+
+	if ((m->known & need) != need)
+		return false;
+	return !n->config.coordinator || m->seen.key < 0 || m->seen.key == (int8_t)n->id ||
+	       ((m->known & PART_ALIVE) && m->alive_of == m->seen.key);
+}
+
+static void tell_view(struct sim *w, struct sim_node *n)
+{
+	struct election_event ev = { .type = ELECTION_VIEW };
+
+	if (n->client.link != LINK_ATTACHED || !view_complete(n))
+		return;
+	ev.view.key = view_key(w, n);
+	if (ev.view.key != KEY_UNKNOWN && ev.view.key != KEY_MISSING) {
+		ev.view.key_version = n->mirror.seen.key_version;
+		ev.view.key_mzxid = n->mirror.seen.key_mzxid;
+	}
+	ev.view.post = shell_post_seen(n);
+	ev.view.drained = n->mirror.seen.drained;
+	ev.view.maintenance = n->mirror.seen.maintenance;
+	shell_tell(w, n, &ev);
+	/* Somebody deleted our sign of life: without it the others take us for dead. */
+	if (n->daemon == DAEMON_UP && n->config.coordinator && n->core.registered &&
+	    (n->mirror.known & PART_SELF) && !n->mirror.seen.self)
+		repair_begin(w, n);
+}
+
+void shell_watch(struct sim *w, struct sim_node *n, uint8_t parts)
+{
+	uint8_t again = parts & PARTS_ALL;
+
+	if (parts & PART_LOCK)
+		lock_watch(w, n);
+	if (!again)
+		return;
+	n->mirror.known &= (uint8_t)~again;
+	again &= (uint8_t)~n->mirror.reading;
+	if (again)
+		shell_read(w, n, again, false);
+	if (parts & PART_POST_GONE) {
+		/* The news itself says all. */
+		n->mirror.seen.holder = -1;
+		n->mirror.known |= PART_POST;
+		tell_view(w, n);
+	} else if (!w->params.quiet && (parts & (PART_KEY | PART_POST | PART_ALIVE))) {
+		tell_view(w, n);
+	}
+}
+
+/*
+ * Some of it may not be read, or cannot: what is denied tells by being there, but for the key; the
+ * rest stays as it was known, or unknown. It is tried again each second.
+ */
+static void read_refused(struct sim *w, struct sim_node *n, struct sim_request *r)
+{
+	uint8_t refused = w->now < n->blind_until ? r->parts & n->blind : 0;
+	struct sim_mirror *m = &n->mirror;
+
+	m->refused = (uint8_t)((m->refused & ~r->parts) | refused);
+	if (r->parts & PART_POST)
+		m->nameless = refused & PART_POST && n->blind_denied;
+	if (!refused)
+		return;
+	w->stats.faults[FAULT_BLIND]++;
+	if (n->blind_denied) {
+		r->seen.drained |= refused & PART_DRAIN && r->seen.drained;
+		if (refused & PART_MAINT)
+			r->seen.maintenance = 0;
+		refused &= PART_KEY;
+	}
+	m->known &= (uint8_t)~refused;
+	m->reading &= (uint8_t)~refused;
+	r->parts &= (uint8_t)~refused;
+	if (!m->retrying && !mutated(w, MUTATION_NO_RETRY)) {
+		m->retrying = 1;
+		sim_schedule(w, w->now + SEC, EV_RETRY, n->id, n->incarnation, 0);
+	}
+}
+
+void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	struct sim_mirror *m = &n->mirror;
+
+	if (ev->gen != n->incarnation || n->daemon != DAEMON_UP)
+		return;
+	m->retrying = 0;
+	if (m->refused & (uint8_t)~m->reading)
+		shell_read(w, n, m->refused & (uint8_t)~m->reading, false);
+}
+
+void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r)
+{
+	struct sim_mirror *m = &n->mirror;
+
+	read_refused(w, n, r);
+	m->known |= r->parts;
+	m->reading &= (uint8_t)~r->parts;
+	if (r->parts & PART_SELF)
+		m->seen.self = r->seen.self;
+	if (r->parts & PART_KEY) {
+		m->seen.key = r->seen.key;
+		m->seen.key_version = r->seen.key_version;
+		m->seen.key_mzxid = r->seen.key_mzxid;
+	}
+	if (r->parts & PART_POST) {
+		m->seen.holder = r->seen.holder;
+		m->seen.post_session = r->seen.post_session;
+	}
+	if (r->parts & PART_ALIVE) {
+		m->seen.alive = r->seen.alive;
+		m->alive_of = r->holder;
+	}
+	if (r->parts & PART_DRAIN)
+		m->seen.drained = r->seen.drained;
+	if (r->parts & PART_MAINT)
+		m->seen.maintenance = r->seen.maintenance;
+	if ((m->known & PART_KEY) && m->seen.key >= 0 && m->seen.key != (int8_t)n->id &&
+	    !((m->known & PART_ALIVE) && m->alive_of == m->seen.key)) {
+		m->known &= (uint8_t)~PART_ALIVE;
+		shell_read(w, n, PART_ALIVE, false);
+	}
+	tell_view(w, n);
+}
