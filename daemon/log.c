@@ -163,9 +163,8 @@ static void end_window(struct log *log, enum event event, int64_t now_us)
 
 	if (ration->n_left_out > 0 && say_dropped(log)) {
 		if (say(log, EVENT_REPEATED, &fields,
-			"%" PRIu64 " more %s within %" PRId64 " s were left out",
-			ration->n_left_out, events[event].name,
-			(now_us - ration->since_us) / 1000000) != LOG_WRITTEN)
+			"left out %" PRIu64 " more within %" PRId64 " s of: %s", ration->n_left_out,
+			(now_us - ration->since_us) / 1000000, events[event].text) != LOG_WRITTEN)
 			log->n_dropped++;
 	}
 	memset(ration, 0, sizeof(*ration));

@@ -231,8 +231,9 @@ static void test_ration(void **state)
 	assert_int_equal(count(output(probe), "\n"), 1);
 	now_us += 1;
 	assert_int_equal(log_summarize(probe->log), 0);
-	check_line(probe, "hv1 warning repeated: 95 more disconnected within 30 s were left out "
-			  "reason=disconnected\n");
+	check_line(probe,
+		   "hv1 warning repeated: left out 95 more within 30 s of: the connection to the "
+		   "ensemble is lost; the session may live on reason=disconnected\n");
 	assert_int_equal(log_summarize(probe->log), 0);
 
 	/* A new window; this time the next event, whatever it is, brings the sum. */
@@ -242,7 +243,7 @@ static void test_ration(void **state)
 	now_us += 2 * LOG_WINDOW_US;
 	log_event(probe->log, EVENT_STARTED, NULL, "x");
 	text = output(probe);
-	assert_non_null(strstr(text, "repeated: 1 more disconnected within 60 s"));
+	assert_non_null(strstr(text, "repeated: left out 1 more within 60 s of: the connection"));
 	assert_true(strstr(text, "repeated") < strstr(text, "started"));
 
 	/* And the end says it, too. */
@@ -251,8 +252,9 @@ static void test_ration(void **state)
 	(void)output(probe);
 	now_us += 4 * S;
 	probe->log = log_destroy(probe->log);
-	check_line(probe, "hv1 warning repeated: 3 more disconnected within 4 s were left out "
-			  "reason=disconnected\n");
+	check_line(probe,
+		   "hv1 warning repeated: left out 3 more within 4 s of: the connection to the "
+		   "ensemble is lost; the session may live on reason=disconnected\n");
 }
 
 /* A pipe that nobody reads: never blocks, never changes its flags, and says later what is missing. */
