@@ -88,8 +88,9 @@ int config_load_auth(const char *path, struct config_auth *ret, char *msg, size_
 
 	if (fd < 0) {
 		r = -errno;
-		(void)snprintf(msg, n_msg, "'%.200s' cannot be read: %s (see who owns it)", path,
-			       strerror(-r));
+		(void)snprintf(msg, n_msg, "'%.200s' cannot be read: %s (%s)", path, strerror(-r),
+			       r == -ENOENT ? "one line SCHEME CREDENTIAL belongs there, mode 0600"
+					    : "see who owns it");
 		return r;
 	}
 	r = check_file(fd, path, msg, n_msg);
