@@ -38,8 +38,10 @@ void advice_remedy(const struct facts *facts, const struct node_facts *n, uint32
 		snprintf(text, size, "start primaryd there again");
 		break;
 	case OBSTACLE_UNHEALTHY:
-		snprintf(text, size, "see to what its health command says: %s",
-			 *n->health ? n->health : "nothing yet");
+		snprintf(text, size, "mend there what it complains of: %s",
+			 !*n->health			      ? "nothing yet"
+			 : !strncmp(n->health, "failed: ", 8) ? n->health + 8
+							      : n->health);
 		break;
 	case OBSTACLE_DRAINED:
 		snprintf(text, size, "primaryctl undrain %s", n->name);

@@ -257,8 +257,14 @@ static void say_unreachable(const struct ctl *ctl)
 		zkh_addresses_finish(&numeric);
 	else if (!*trouble)
 		trouble = "no answer, or the look-up of names takes longer than that";
-	ctl_error("ZooKeeper is out of reach at %s%s%s (see --servers, or `primaryctl check`)",
-		  servers, *trouble ? ": " : "", trouble);
+	/* What went wrong with a single server begins with its name. */
+	if (!strncmp(trouble, servers, strlen(servers)) && trouble[strlen(servers)] == ':')
+		ctl_error("ZooKeeper is out of reach: %s (see --servers, or `primaryctl check`)",
+			  trouble);
+	else
+		ctl_error("ZooKeeper is out of reach at %s%s%s (see --servers, or "
+			  "`primaryctl check`)",
+			  servers, *trouble ? ": " : "", trouble);
 }
 
 int ctl_explain_wait(struct ctl *ctl, int code, const char *doing)

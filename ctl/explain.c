@@ -140,11 +140,16 @@ static void why(const struct facts *facts, const struct node_facts *n, char *tex
 		snprintf(text, size, "it is the primary");
 	else if (*waiting)
 		snprintf(text, size, "it waits for %s", waiting);
+	else if (!n->alive && !strcmp(n->state, "stop"))
+		snprintf(text, size, "primaryd was stopped there");
+	else if (!n->alive && !strcmp(n->state, "dead"))
+		snprintf(text, size,
+			 "primaryd died there, or lost ZooKeeper for a session timeout");
 	else if (bits)
 		snprintf(text, size, "%s%s", election_obstacle_text(bits & -bits),
 			 bits & (bits - 1) ? ", and more" : "");
 	else if (!facts_vacant(facts))
-		snprintf(text, size, "it could be; %s is named", facts->named);
+		snprintf(text, size, "it is fit to be primary; %s is named", facts->named);
 	else
 		snprintf(text, size, "it may claim the role");
 }

@@ -287,7 +287,8 @@ static void no_post(const struct facts *facts, char *text, size_t size)
 	const struct node_facts *named = facts_find(facts, facts->named);
 
 	if (!facts->node_count)
-		say(text, size, "no node has ever registered under this root");
+		say(text, size,
+		    "no node has ever registered under this root (right --config, --root?)");
 	else if (*facts->named && !named)
 		say(text, size, "%s is named, and no node has that name", facts->named);
 	else if (named && !named->alive)

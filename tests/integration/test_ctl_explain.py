@@ -46,7 +46,7 @@ def test_vacant(zk_client, keys, ctl):
     assert 'the lock' not in why(ctl, 'odd')
     assert 'its work to stop' in why(ctl, 'bereft')
     for name, text in (('sick', 'health'), ('client', 'client'), ('drained', 'drained'), ('leaving', 'shut'),
-                       ('gone', 'no session'), ('late', 'penalty')):
+                       ('gone', 'died there'), ('late', 'penalty')):
         assert text in why(ctl, name), name
     [penalty] = [row for row in ctl.json('explain', 'late')['predicates'] if 'penalty' in row['predicate']]
     assert penalty['holds'] is False and penalty['value'] == 'runs: the fence failed'
@@ -67,7 +67,10 @@ def test_acting_and_not_named(zk_client, keys, ctl):
     zk_client.create(keys.path('primary_active'), b'a 5', ephemeral=True)
     keys.set('primary_node', 'a')
     assert why(ctl).startswith('it is named')
-    assert why(ctl, 'b') == 'it could be; a is named'
+    make(zk_client, keys, 'c', daemonstate='stop', alive=False)
+    make(zk_client, keys, 'd', daemonstate='dead', alive=False)
+    assert why(ctl, 'c') == 'primaryd was stopped there' and 'died there, or lost' in why(ctl, 'd')
+    assert why(ctl, 'b') == 'it is fit to be primary; a is named'
     keys.set('primary_node', 'none')
     assert 'nobody is named' in why(ctl) and 'a successor' in why(ctl, 'a')
     keys.set('primary_node', 'b')
