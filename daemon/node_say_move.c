@@ -7,9 +7,11 @@
 
 /* What a node says of the election's moves: one sentence for what a step came to, see node_say.c. */
 
-static void say_claimed(struct node *node, struct log_fields *f)
+static void say_claimed(struct node *node, const struct election *before, struct log_fields *f)
 {
 	bool claimed = node->election.reason == REASON_CLAIMED;
+	bool still = before->phase == PHASE_LEAVE && before->view.key == KEY_ME &&
+		     before->view.key_version == node->election.view.key_version;
 
 	f->epoch = node->election.view.key_mzxid;
 	f->usec = claimed ? node_say_since(node, node->claimed_us) : 0;
@@ -17,7 +19,9 @@ static void say_claimed(struct node *node, struct log_fields *f)
 	if (claimed)
 		log_event(node->log, EVENT_CLAIMED, f, "claimed the vacant role");
 	else
-		log_event(node->log, EVENT_NAMED, f, "named primary by an operator");
+		log_event(node->log, EVENT_NAMED, f,
+			  still ? "still named primary: taking over again"
+				: "named primary by an operator");
 }
 
 static void say_stop(struct node *node, const struct election *before, struct log_fields *f)
@@ -136,7 +140,7 @@ static void say_move(struct node *node, const struct election *before)
 		if (before->phase == PHASE_ENTER)
 			log_event(node->log, EVENT_TAKEOVER_WAITING, &f, "waiting: %s", f.reason);
 		else
-			say_claimed(node, &f);
+			say_claimed(node, before, &f);
 		break;
 	case PHASE_RECOVER:
 		log_event(node->log, EVENT_TAKEOVER_STARTED, &f, "the post is ours: taking over");
@@ -235,7 +239,9 @@ void node_say_step(struct node *node, const struct election *before)
 			  "stays out of the contest for %s after %u failed takeover(s)",
 			  duration_format(f.usec, delay), e->failures);
 	}
-	if (before->op == OP_HAND_BACK && e->op != OP_HAND_BACK && e->view.key == KEY_NONE) {
+	/* Who acts has said that it releases the role. */
+	if (before->op == OP_HAND_BACK && e->op != OP_HAND_BACK && e->view.key == KEY_NONE &&
+	    before->phase != PHASE_HANDOVER) {
 		f = node_say_fields(node);
 		f.reason = why_unwilling(node);
 		log_event(node->log, EVENT_HANDED_BACK, &f, "handed the role back: %s", f.reason);

@@ -43,6 +43,8 @@ def test_all_servers_restart(ensemble, cluster, keys, oracle):
     for server in ensemble.servers:
         server.wait_ready()
     primary = settle(keys, oracle, nodes, timeout=40)
+    # Who was named all along says so, and blames no operator.
+    assert not any('by an operator' in node.log_text() for node in nodes)
     vacate(keys)
     settle(keys, oracle, nodes, other_than=primary)
 
@@ -143,7 +145,8 @@ def test_stop_of_the_primary_hands_over(cluster, keys, oracle, number):
     node = by_name(nodes, primary)
     node.child.send_signal(number)
     assert process.reap(node.child, 20) == 0
-    # It left when the other was named: it waited for that, and then stopped.
+    # It left when the other was named: it waited for that, and then stopped; that is no hand-back.
+    assert 'released: giving the role up' in node.log_text() and 'handed_back' not in node.log_text()
     assert len(history(keys)) == claims + 1
     settle(keys, oracle, others(nodes, primary))
     assert (keys.state(primary), keys.get(f'nodes/{primary}/daemonstate')) == ('secondary', 'stop')
