@@ -7,11 +7,20 @@
 
 /* What a node says of the election's moves: one sentence for what a step came to, see node_say.c. */
 
+static const char *named_how(const struct election *before, const struct election *e)
+{
+	/* By whom and when, nobody here has seen. */
+	if (before->phase == PHASE_OFFLINE)
+		return "found itself named primary";
+	if (before->phase == PHASE_LEAVE && before->view.key == KEY_ME &&
+	    before->view.key_version == e->view.key_version)
+		return "still named primary: taking over again";
+	return "named primary by an operator";
+}
+
 static void say_claimed(struct node *node, const struct election *before, struct log_fields *f)
 {
 	bool claimed = node->election.reason == REASON_CLAIMED;
-	bool still = before->phase == PHASE_LEAVE && before->view.key == KEY_ME &&
-		     before->view.key_version == node->election.view.key_version;
 
 	f->epoch = node->election.view.key_mzxid;
 	f->usec = claimed ? node_say_since(node, node->claimed_us) : 0;
@@ -19,9 +28,7 @@ static void say_claimed(struct node *node, const struct election *before, struct
 	if (claimed)
 		log_event(node->log, EVENT_CLAIMED, f, "claimed the vacant role");
 	else
-		log_event(node->log, EVENT_NAMED, f,
-			  still ? "still named primary: taking over again"
-				: "named primary by an operator");
+		log_event(node->log, EVENT_NAMED, f, "%s", named_how(before, &node->election));
 }
 
 static void say_stop(struct node *node, const struct election *before, struct log_fields *f)
