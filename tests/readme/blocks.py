@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Holds the blocks of the README that are generated against the programs that they describe.
+"""Holds the blocks of README and design that are generated against the programs that they describe.
 
-    tests/readme/blocks.py [--write] README print_phases primaryd
+    tests/readme/blocks.py [--write] TREE print_phases primaryd
 
 A block stands between `<!-- begin NAME -->` and `<!-- end NAME -->`. --write puts in what it should be.
 """
@@ -37,16 +37,20 @@ def keys(programs):
     return '\n'.join(row if isinstance(row, str) else '| ' + ' | '.join(row) + ' |' for row in rows) + '\n'
 
 
-BLOCKS = {'phases': phases, 'keys': keys}
+BLOCKS = {'README.md': {'keys': keys}, 'doc/design.md': {'phases': phases}}
 
 
 def main():
     write = '--write' in sys.argv
-    path, print_phases, primaryd = [argument for argument in sys.argv[1:] if argument != '--write']
+    tree, print_phases, primaryd = [argument for argument in sys.argv[1:] if argument != '--write']
     programs = {'print_phases': print_phases, 'primaryd': primaryd}
+    return max(hold(f'{tree}/{path}', blocks, programs, write) for path, blocks in BLOCKS.items())
+
+
+def hold(path, blocks, programs, write):
     with open(path, encoding='utf-8') as file:
         before = after = file.read()
-    for name, make in BLOCKS.items():
+    for name, make in blocks.items():
         block = f'<!-- begin {name} -->\n{make(programs)}<!-- end {name} -->'
         expression = re.compile(f'<!-- begin {name} -->\n.*?<!-- end {name} -->', re.S)
         if len(expression.findall(after)) != 1:
@@ -59,7 +63,7 @@ def main():
     elif before != after:
         sys.stdout.writelines(difflib.unified_diff(before.splitlines(True), after.splitlines(True), path, 'as it should be'))
         return 1
-    print(f'{path}: {len(BLOCKS)} blocks are as they should be')
+    print(f'{path}: {len(blocks)} block(s) as they should be')
     return 0
 
 

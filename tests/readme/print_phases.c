@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prints the table of phases and allowed moves as the README shows it, from the table that the daemon runs on. */
+/* Prints the table of phases and allowed moves as doc/design.md shows it, from the table that the daemon runs on. */
 #include <stdio.h>
 #include <string.h>
 
