@@ -114,10 +114,9 @@ static bool in_offline(struct election_step *s)
 		return depart(s);
 	if (e->attached && e->now_us >= e->retry_us)
 		election_do(s, OP_REGISTER, 0);
+	/* The keys may be refused for long: the post is not kept for that. */
 	else if (e->attached && e->view.post == POST_MINE)
-		election_do(
-			s, OP_LEAVE,
-			0); /* the keys may be refused for long: the post is not kept for that */
+		election_do(s, OP_LEAVE, 0);
 	return false;
 }
 

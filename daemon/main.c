@@ -311,8 +311,8 @@ static int run(struct daemon *d)
 	if (r != 0)
 		return r;
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGCHLD,
-	       SIG_DFL); /* ignored, as it may have been handed down, nobody could be waited for */
+	/* Ignored, as it may have been handed down, nobody could be waited for. */
+	signal(SIGCHLD, SIG_DFL);
 	signal(SIGXFSZ, SIG_IGN); /* a full log is an error of its write, not ours */
 	watch_signal(d, &d->sigterm, SIGTERM, on_stop_signal);
 	watch_signal(d, &d->sigint, SIGINT, on_stop_signal);
