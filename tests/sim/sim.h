@@ -28,7 +28,7 @@
 #define CONNS_PER_NODE 8
 #define CONN_QUEUE 128
 #define REQUESTS_MAX 1024
-#define LOG_MAX 1024
+#define LOG_MAX 4096
 #define REMOVALS_MAX 32
 #define BEHIND_MAX 16
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
