@@ -9,8 +9,8 @@
 /* Flat and without padding: states are compared and hashed as bytes. */
 static_assert(sizeof(struct election) == 27 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
 	      "padding");
-static_assert(sizeof(struct election_view) == 16, "padding");
-static_assert(sizeof(struct election_event) == 5 * 8 + 16 + 4 + 12, "padding");
+static_assert(sizeof(struct election_view) == 24, "padding");
+static_assert(sizeof(struct election_event) == 5 * 8 + 24 + 4 + 12, "padding");
 
 /* No event makes more moves than this: the longest way is STOP, LEAVE or OFFLINE, FOLLOW, AWAIT. */
 #define MOVES_MAX 8
@@ -156,13 +156,22 @@ static bool in_follow(struct election_step *s)
 	return true;
 }
 
+static enum election_reason obstacle_reason(const struct election_step *s)
+{
+	enum election_reason unwilling = election_unwilling(s);
+
+	if (unwilling)
+		return unwilling;
+	return s->state->view.maintenance ? REASON_MAINTENANCE : REASON_ABSENT;
+}
+
 /* True when the vacancy that was seen is gone, or this node may not fill it any more. */
 static bool contest_over(const struct election_step *s, enum election_reason *ret_reason)
 {
 	const struct election *e = s->state;
 
 	if (election_own_obstacles(s->config, e)) {
-		*ret_reason = election_unwilling(s) ? election_unwilling(s) : REASON_MAINTENANCE;
+		*ret_reason = obstacle_reason(s);
 		return true;
 	}
 	if (e->view.key == KEY_UNKNOWN)

@@ -105,6 +105,7 @@ enum election_phase {
 	X(POST_LOST, "the post is lost")                                                           \
 	X(SESSION_LOST, "the session expired")                                                     \
 	X(DISCONNECTED, "not connected")                                                           \
+	X(ABSENT, "this node's sign of life is missing")                                           \
 	X(CAME_BACK, "came back within the lease")                                                 \
 	X(RESUMED, "the post is still ours")                                                       \
 	X(WORK_STOPPED, "the work is down")                                                        \
@@ -144,6 +145,8 @@ struct election_view {
 	uint8_t post; /* enum election_post */
 	uint8_t drained;
 	uint8_t maintenance;
+	uint8_t absent; /* this node's own sign of life is missing: the others take it for dead */
+	uint8_t pad[7];
 };
 
 /* Transactions; one at a time, each ends with exactly one ELECTION_DONE. */

@@ -255,6 +255,7 @@ static void apply_done(struct election_step *s, const struct election_event *eve
 	case OP_REGISTER:
 		if (event->result == RESULT_OK && e->attached && e->phase == PHASE_OFFLINE) {
 			e->registered = 1;
+			e->view.absent = 0;
 			election_move(s, PHASE_FOLLOW, REASON_REGISTERED);
 		} else {
 			retry_later(s);

@@ -146,7 +146,7 @@ uint32_t election_own_obstacles(const struct election_config *config, const stru
 {
 	const struct election_candidate candidate = {
 		.coordinator = config->coordinator != 0,
-		.online = state->attached && state->registered,
+		.online = state->attached && state->registered && !state->view.absent,
 		.shutdown = state->shutdown,
 		.healthy = state->healthy,
 		.drained = state->view.drained,

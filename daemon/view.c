@@ -403,5 +403,6 @@ void view_election(const struct view *view, struct election_view *ret_view)
 		.key_mzxid = view->key_mzxid,
 		.drained = view->drained,
 		.maintenance = view->maintenance,
+		.absent = view->coordinator && !view->alive,
 	};
 }

@@ -310,10 +310,6 @@ static void refuse(struct sim *w, int node)
 
 	if (rng_chance(&w->rng, 500))
 		txn.value = (int8_t)(kinds[rng_below(&w->rng, sizeof(kinds))] | txn.value);
-	/* Two nodes that cannot show that they are alive take the role from each other without end. */
-	for (int i = 0; i < w->node_count; i++)
-		if (i != node && w->tree.refused[i] & REFUSE_OWN)
-			txn.value = (int8_t)(txn.value & ~REFUSE_OWN);
 	if (server_can_commit(w))
 		commit_txn(w, &txn, -1, w->leader);
 }

@@ -103,6 +103,8 @@ void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 	if (n->core.view.maintenance || n->core.view.drained)
 		sim_fail(w, "node %d claims although it knows of %s", n->id,
 			 n->core.view.drained ? "its drain" : "the maintenance");
+	if (n->core.view.absent)
+		sim_fail(w, "node %d claims although the others must take it for dead", n->id);
 }
 
 void oracle_start(struct sim *w, struct sim_node *n)

@@ -174,6 +174,8 @@ static void parse_view(struct play *play, const struct words *words, struct elec
 			view.drained = 1;
 		else if (!strcmp(words->word[i], "maintenance"))
 			view.maintenance = 1;
+		else if (!strcmp(words->word[i], "absent"))
+			view.absent = 1;
 		else
 			view.post = (uint8_t)find(words->word[i], posts, COUNT(posts));
 	}

@@ -10,7 +10,7 @@
  * against what the core did. Events:
  *
  *	start cold|primary|other [LEASE_MS]	up T_MS [fresh]		down	lost	time
- *	view KEY[@VERSION] [POST] [drained] [maintenance]
+ *	view KEY[@VERSION] [POST] [drained] [maintenance] [absent]
  *	done RESULT	lock RESULT	corpses COUNT	fenced RESULT	started RESULT	stopped
  *	renewed RESULT	peers COUNT	health RESULT	shutdown
  *

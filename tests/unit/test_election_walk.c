@@ -118,6 +118,8 @@ static void list_views(const struct walk *walk, struct walk_events *events)
 	events->list[events->count - 1].view.drained ^= 1;
 	add_view(walk, events, view->key, view->post, false);
 	events->list[events->count - 1].view.maintenance ^= 1;
+	add_view(walk, events, view->key, view->post, false);
+	events->list[events->count - 1].view.absent ^= 1;
 }
 
 /* Answers that came over the connection: none but UNKNOWN once it is gone. */
@@ -352,7 +354,7 @@ uint64_t walk_hash(const struct walk *walk)
 	const uint8_t *shell = &walk->op;
 	uint64_t hash = mix((uint64_t)e->session_us, (uint64_t)e->corpses);
 
-	static_assert(sizeof(struct election) == 264, "a new member: does it belong here?");
+	static_assert(sizeof(struct election) == 272, "a new member: does it belong here?");
 	for (size_t i = 0; i < sizeof(ahead_us) / sizeof(ahead_us[0]); i++)
 		hash = mix(hash, ahead(ahead_us[i], e->now_us));
 	hash = mix(hash, ago(e->renew_sent_us, e->now_us));
@@ -368,7 +370,7 @@ uint64_t walk_hash(const struct walk *walk)
 	for (size_t i = 0; i < 13; i++)
 		hash = mix(hash, shell[i]);
 	hash = mix(hash, (uint64_t)(view->key | view->post << 8 | view->drained << 16 |
-				    view->maintenance << 24));
+				    view->maintenance << 24 | (uint64_t)view->absent << 32));
 	hash = mix(hash, e->seen_version == view->key_version);
 	hash = mix_order(hash, e->failed_mzxid, view->key_mzxid);
 	return mix_order(hash, e->epoch, view->key_mzxid);

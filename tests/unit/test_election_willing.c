@@ -120,7 +120,10 @@ static void test_not_eligible(void **state)
 					  "90 health ok                     => follow\n"
 					  "100 view none@2                  => lock: lock\n"
 					  "110 view none@2 maintenance      => follow: unlock\n"
-					  "9000 view none@2 maintenance     => follow\n");
+					  "9000 view none@2 maintenance     => follow\n"
+					  "9010 view none@2                 => lock: lock\n"
+					  "9020 view none@2 absent          => follow: unlock\n"
+					  "9510 view none@2                 => lock: lock\n");
 }
 
 /* In maintenance operators still move the role. */
