@@ -20,6 +20,11 @@ import termios
 import time
 
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), '..', '..'))
+sys.path.insert(1, os.path.join(TOP, 'tests', 'integration'))
+
+from lab.process import describe  # noqa: E402
+from lab.wait import Timeout, wait_until  # noqa: E402
+
 LIMIT_S = 60
 BETWEEN_S = 0.03
 INTERRUPTED = (-2, 130, 143)  # by SIGINT; of SIGINT; of the SIGTERM that the shell hands on
@@ -34,6 +39,8 @@ def start(directory):
         os.chdir(TOP)
         os.execvpe('tests/demo', ['tests/demo', '--servers=1'], {**os.environ, 'TMPDIR': directory})
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 120, 0, 0))
+    # Before that there is nobody whom a key could reach.
+    wait_until(lambda: 'tests/demo --servers=1' in describe(pid), 10, 'tests/demo is executed', 0.0005)
     return pid, terminal
 
 
@@ -83,10 +90,13 @@ def faults_of(directory, status, said):
         yield f'says:\n{text[-2000:]}'
     if '\x1b[?1049h' in text and '\x1b[?1049l' not in text:
         yield 'keeps the terminal'
+    try:
+        # A compiler that was told to end may take a moment.
+        wait_until(lambda: not processes_of(directory), 5)
+    except Timeout:
+        yield f'leaves processes {[describe(pid) for pid in processes_of(directory)]}'
     if os.listdir(directory):
         yield f'leaves {os.listdir(directory)}'
-    if processes_of(directory):
-        yield f'leaves processes {processes_of(directory)}'
 
 
 def try_once(directory, presses):
