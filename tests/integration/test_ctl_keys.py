@@ -44,7 +44,8 @@ def test_binary(ctl, keys):
     assert base64.b64decode(key['base64']) == data and key['value'] is None and key['bytes'] == len(data)
     with ctl.terminal('key', 'get', '/bin') as terminal:
         assert terminal.end() == 0
-        assert '\x07' not in terminal.text and '\x1b' not in terminal.text and 'escapes' in terminal.text
+        terminal.wait('escapes')
+        assert '\x07' not in terminal.text and '\x1b' not in terminal.text
 
 
 def test_text_as_json(ctl, keys):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -86,8 +87,10 @@ class Polkit:
 def polkit(tmp_path_factory):
     made = Polkit(tmp_path_factory.mktemp('polkit'))
     os.makedirs(made.rules)
-    # For polkitd, which has a user of its own.
-    for directory in (tmp_path_factory.getbasetemp().parent, tmp_path_factory.getbasetemp(), made.directory):
+    # For polkitd, which has a user of its own: all the way up to what pytest made.
+    for directory in (made.directory, *pathlib.Path(made.directory).parents):
+        if os.stat(directory).st_mode & 0o001:
+            break
         os.chmod(directory, 0o711)
     yield made.start()
     made.close()
