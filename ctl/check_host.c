@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bus.h"
+#include "bus_guard.h"
 
 #define CLOCK_SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
@@ -35,10 +36,35 @@ static void check_clock(struct check *check)
 	check_say(check, CHECK_OK, "clock", "", "the clock source is %s", name);
 }
 
+/*
+ * Of the daemon with this configuration. In the directory of the default file it is that of a service, primaryd or
+ * primaryd@NAME, whose unit says where: in $RUNTIME_DIRECTORY, which wins.
+ */
+static void own_directory(const struct ctl *ctl, char ret_directory[CONFIG_PATH_SIZE])
+{
+	const size_t n = sizeof(CONFIG_DEFAULT_FILE) - sizeof("primaryd.conf");
+	const char *name, *end;
+
+	snprintf(ret_directory, CONFIG_PATH_SIZE, "%s", ctl->config.node.runtime_directory);
+	if (strncmp(ctl->config_path, CONFIG_DEFAULT_FILE, n) != 0)
+		return;
+	name = ctl->config_path + n;
+	end = strrchr(name, '.');
+	if (!end || strcmp(end, ".conf") != 0 || strchr(name, '/'))
+		return;
+	if (strcmp(name, "primaryd.conf") == 0)
+		snprintf(ret_directory, CONFIG_PATH_SIZE, "/run/primaryd");
+	else
+		snprintf(ret_directory, CONFIG_PATH_SIZE, "/run/primaryd-%.*s", (int)(end - name),
+			 name);
+}
+
 static void check_unit(struct check *check, const char *name)
 {
 	struct check_unit unit = { 0 };
+	char directory[CONFIG_PATH_SIZE];
 
+	own_directory(check->ctl, directory);
 	if (!check_unit_look(name, &unit))
 		check_say(check, CHECK_ERROR, "unit",
 			  "run this where primaryd is to run, under systemd",
@@ -54,6 +80,12 @@ static void check_unit(struct check *check, const char *name)
 			  ".service to it",
 			  "takeover.unit %s is not bound to a guard: primaryd will not start it",
 			  name);
+	else if (*unit.guarded && !bus_guard_is_same(unit.guarded, directory))
+		check_say(
+			check, CHECK_ERROR, "unit",
+			"give each daemon a unit, and a guard, of its own, as primary@NAME.target for primaryd@NAME.service",
+			"takeover.unit %s is the work of another daemon: %s watches over %s, not over %s",
+			name, unit.guard, unit.guarded, directory);
 	else
 		check_say(check, CHECK_OK, "unit", "",
 			  "takeover.unit %s is loaded, and bound to %s", name, unit.guard);

@@ -7,8 +7,10 @@
 #include <systemd/sd-bus.h>
 
 #include "bus.h"
+#include "bus_guard.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
+#define SYSTEMD_PATH "/org/freedesktop/systemd1"
 #define UNIT SYSTEMD ".Unit"
 #define POLKIT "org.freedesktop.PolicyKit1"
 #define MANAGE_UNITS SYSTEMD ".manage-units"
@@ -38,6 +40,20 @@ static int read_guard(sd_bus *bus, const char *path, struct check_unit *unit)
 	return r;
 }
 
+/* Not to be had is not known. */
+static void read_guarded(sd_bus *bus, struct check_unit *unit)
+{
+	sd_bus_message *reply = NULL;
+	char *path = NULL;
+
+	if (*unit->guard && sd_bus_path_encode(SYSTEMD_PATH "/unit", unit->guard, &path) >= 0 &&
+	    sd_bus_call_method(bus, SYSTEMD, path, "org.freedesktop.DBus.Properties", "Get", NULL,
+			       &reply, "ss", SYSTEMD ".Service", "ExecStart") >= 0)
+		(void)bus_guard_directory(reply, unit->guarded);
+	sd_bus_message_unref(reply);
+	free(path);
+}
+
 bool check_unit_look(const char *name, struct check_unit *ret_unit)
 {
 	struct check_unit unit = { 0 };
@@ -48,8 +64,8 @@ bool check_unit_look(const char *name, struct check_unit *ret_unit)
 	int r = open_bus(&bus);
 
 	if (r >= 0)
-		r = sd_bus_call_method(bus, SYSTEMD, "/org/freedesktop/systemd1",
-				       SYSTEMD ".Manager", "LoadUnit", NULL, &reply, "s", name);
+		r = sd_bus_call_method(bus, SYSTEMD, SYSTEMD_PATH, SYSTEMD ".Manager", "LoadUnit",
+				       NULL, &reply, "s", name);
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "o", &path);
 	if (r >= 0)
@@ -57,6 +73,7 @@ bool check_unit_look(const char *name, struct check_unit *ret_unit)
 	if (r >= 0)
 		r = read_guard(bus, path, &unit);
 	if (r >= 0) {
+		read_guarded(bus, &unit);
 		snprintf(unit.state, sizeof(unit.state), "%s", state);
 		*ret_unit = unit;
 	}

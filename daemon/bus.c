@@ -21,8 +21,8 @@ static void close_bus(struct bus *b, int error);
 
 /* -- properties -- */
 
-int bus_get_property(struct bus *b, const char *unit, const char *property,
-		     sd_bus_message_handler_t handler, sd_bus_slot **ret_slot)
+int bus_get(struct bus *b, const char *unit, const char *interface, const char *property,
+	    sd_bus_message_handler_t handler, sd_bus_slot **ret_slot)
 {
 	char *path;
 	int r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
@@ -30,9 +30,15 @@ int bus_get_property(struct bus *b, const char *unit, const char *property,
 	if (r < 0)
 		return r;
 	r = sd_bus_call_method_async(b->bus, ret_slot, SYSTEMD, path, PROPERTIES, "Get", handler, b,
-				     "ss", UNIT, property);
+				     "ss", interface, property);
 	free(path);
 	return r;
+}
+
+int bus_get_property(struct bus *b, const char *unit, const char *property,
+		     sd_bus_message_handler_t handler, sd_bus_slot **ret_slot)
+{
+	return bus_get(b, unit, UNIT, property, handler, ret_slot);
 }
 
 /* Ready for sd_bus_message_read(message, "s", ...) > 0; false: an error, or nothing of that kind. */
@@ -98,8 +104,6 @@ static int open_bus(struct bus *b)
 		r = sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER,
 					     "Subscribe", NULL, NULL, NULL);
 	if (r >= 0)
-		r = bus_get_property(b, b->unit, "BindsTo", bus_on_guard_told, NULL);
-	if (r >= 0)
 		r = bus_get_property(b, b->unit, "ActiveState", on_state_read, NULL);
 	return r < 0 ? r : 0;
 }
@@ -110,6 +114,8 @@ static void try_open(struct bus *b)
 
 	if (r < 0)
 		close_bus(b, r);
+	else if (b->job == JOB_NONE)
+		bus_look_for_guard(b, NULL);
 }
 
 static void forget_calls(struct bus *b)
@@ -228,8 +234,11 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 	b->loop = loop;
 	b->on_state = options->on_state;
 	b->on_link = options->on_link;
+	b->on_foreign = options->on_foreign;
 	b->userdata = options->userdata;
 	snprintf(b->unit, sizeof(b->unit), "%s", options->unit);
+	snprintf(b->runtime_directory, sizeof(b->runtime_directory), "%s",
+		 options->runtime_directory);
 	bus_parts_reset(&b->parts, b->unit);
 	if (sd_bus_path_encode("/org/freedesktop/systemd1/unit", b->unit, &b->unit_path) < 0) {
 		free(b);
@@ -246,9 +255,16 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 	if (open_bus(b) < 0) {
 		b->bus = sd_bus_close_unref(b->bus);
 		ev_timer_start(loop, &b->reopen);
+	} else {
+		bus_look_for_guard(b, NULL);
 	}
 	*ret_bus = b;
 	return 0;
+}
+
+void bus_is_ours(struct bus *bus)
+{
+	bus->ours = true;
 }
 
 struct bus *bus_destroy(struct bus *bus)

@@ -7,7 +7,8 @@
  * opened again.
  *
  * The unit must be bound (BindsTo=) to a guard, a unit whose name begins with BUS_GUARD_PREFIX: one that is not is never
- * started, because nothing would stop it when this daemon dies.
+ * started, because nothing would stop it when this daemon dies. One that is bound to another daemon's guard is neither
+ * started nor stopped.
  */
 
 #include <stdbool.h>
@@ -29,12 +30,19 @@ typedef void (*bus_job_fn)(void *userdata, bool ok, const char *text);
 /* The unit's ActiveState changed, or was read after the bus (re)opened: "active", "failed", "inactive" ... */
 typedef void (*bus_state_fn)(void *userdata, const char *active_state);
 
+/* The unit is bound to the guard of another daemon, as text says: it is that one's work, and nothing was done to it. */
+typedef void (*bus_foreign_fn)(void *userdata, const char *text);
+
 /* The bus cannot be reached (error text), or can be again (NULL). */
 typedef void (*bus_link_fn)(void *userdata, const char *error);
 
 struct bus_options {
 	const char *unit; /* the one unit that this bus object is about; copied */
+	const char *
+		runtime_directory; /* of this daemon, the one that its guard watches over; copied */
 	bus_state_fn on_state;
+	bus_foreign_fn
+		on_foreign; /* whatever job was wanted never ends; the bus object is to be destroyed */
 	bus_link_fn on_link;
 	void *userdata;
 };
@@ -44,6 +52,12 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 
 /* Takes NULL. Returns NULL. Running jobs go on; their callbacks do not run. */
 struct bus *bus_destroy(struct bus *bus);
+
+/*
+ * The unit runs, and this daemon, or one before it, has started it: whoever guards it, stops are carried out. A start that
+ * finds another daemon's guard fails then, and on_foreign is not called.
+ */
+void bus_is_ours(struct bus *bus);
 
 /*
  * Starts a new guard, and when that watches, the unit. `done` runs exactly once, from the loop, unless a later job of

@@ -4,6 +4,7 @@
 /* Shared by the bus' files only, which are the only ones of the daemon that know sd-bus. */
 
 #include "bus.h"
+#include "bus_guard.h"
 
 #include <ev.h>
 #include <systemd/sd-bus.h>
@@ -20,6 +21,11 @@
 /* JOB_PREPARE: the guard alone, for a start that is to come. */
 enum bus_job { JOB_NONE, JOB_PREPARE, JOB_START, JOB_STOP };
 
+struct bus;
+
+/* failure: why it is not known, or that it is another daemon's; NULL: see bus.guard, which may be "". */
+typedef void (*bus_guard_fn)(struct bus *b, const char *failure);
+
 struct bus {
 	struct ev_loop *loop;
 	sd_bus *bus;
@@ -30,7 +36,13 @@ struct bus {
 	char unit[BUS_UNIT_SIZE];
 	char guard[BUS_UNIT_SIZE]; /* "": not known */
 	char *unit_path;
+	char runtime_directory[BUS_DIRECTORY_SIZE];
+	bus_guard_fn then; /* once the guard is known */
+	bool vetted;	   /* it was looked for once */
+	bool ours;	   /* the unit is this daemon's, whoever guards it */
+	char foreign[BUS_UNIT_SIZE + 2 * BUS_DIRECTORY_SIZE + 40];
 	bus_state_fn on_state;
+	bus_foreign_fn on_foreign;
 	bus_link_fn on_link;
 	void *userdata;
 	bool failing; /* on_link was told */
@@ -54,6 +66,8 @@ struct bus {
 /* bus.c */
 
 /* Asks for a property of a unit; handler gets b. Returns < 0 when that could not be sent. */
+int bus_get(struct bus *b, const char *unit, const char *interface, const char *property,
+	    sd_bus_message_handler_t handler, sd_bus_slot **ret_slot);
 int bus_get_property(struct bus *b, const char *unit, const char *property,
 		     sd_bus_message_handler_t handler, sd_bus_slot **ret_slot);
 
@@ -75,7 +89,14 @@ void bus_job_call(struct bus *b, const char *method, const char *unit);
 void bus_expect(struct bus *b, int r);
 
 int bus_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *error);
-int bus_on_guard_told(sd_bus_message *message, void *userdata, sd_bus_error *error);
+
+/* The text of an error; untouched: it is none. */
+void bus_failure(sd_bus_message *message, char text[BUS_TEXT_SIZE]);
+
+/* bus_guard.c */
+
+/* For the job under way, or for none: asks what the unit is bound to, and whose that is, as b->call_slot. */
+void bus_look_for_guard(struct bus *b, bus_guard_fn then);
 
 /* bus_stop.c */
 

@@ -13,6 +13,7 @@
 void bus_job_end(struct bus *b)
 {
 	b->call_slot = sd_bus_slot_unref(b->call_slot);
+	b->then = NULL;
 	b->job = JOB_NONE;
 	b->done = NULL;
 	b->job_path[0] = '\0';
@@ -119,6 +120,14 @@ static void own_job_removed(struct bus *b, const char *result)
 	}
 }
 
+void bus_failure(sd_bus_message *message, char text[BUS_TEXT_SIZE])
+{
+	const char *failure = failure_of(message);
+
+	if (failure)
+		snprintf(text, BUS_TEXT_SIZE, "%.300s", failure);
+}
+
 int bus_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus *b = userdata;
@@ -135,57 +144,24 @@ int bus_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *er
 	return 0;
 }
 
-/* -- the guard that the unit is bound to -- */
-
-static void remember_guard(struct bus *b, sd_bus_message *message)
-{
-	const char *unit;
-
-	if (!bus_enter_list(message))
-		return;
-	b->guard[0] = '\0';
-	while (sd_bus_message_read(message, "s", &unit) > 0)
-		if (!strncmp(unit, BUS_GUARD_PREFIX, strlen(BUS_GUARD_PREFIX)))
-			snprintf(b->guard, sizeof(b->guard), "%s", unit);
-}
-
-int bus_on_guard_told(sd_bus_message *message, void *userdata, sd_bus_error *error)
-{
-	(void)error;
-	remember_guard(userdata, message);
-	return 0;
-}
-
 /* -- start -- */
 
-static int on_guard_found(sd_bus_message *message, void *userdata, sd_bus_error *error)
+static void on_guard_known(struct bus *b, const char *failure)
 {
-	struct bus *b = userdata;
-	const char *failure = failure_of(message);
 	char text[BUS_TEXT_SIZE];
 
-	(void)error;
-	remember_guard(b, message);
 	if (!failure && *b->guard) {
 		/* Anew: one of a former watch, that has not seen yet that it is over, is not ours. */
 		bus_job_call(b, "RestartUnit", b->guard);
-		return 0;
+		return;
 	}
 	if (failure)
-		snprintf(text, sizeof(text), "%.300s", failure);
+		snprintf(text, sizeof(text), "%.350s", failure);
 	else
 		snprintf(text, sizeof(text),
 			 "not bound to a guard (add BindsTo=%s.service and After=%s.service to it)",
 			 BUS_GUARD_PREFIX, BUS_GUARD_PREFIX);
 	bus_job_over(b, false, text);
-	return 0;
-}
-
-static void start_guard(struct bus *b)
-{
-	bus_expect(b,
-		   b->bus ? bus_get_property(b, b->unit, "BindsTo", on_guard_found, &b->call_slot)
-			  : -ENOTCONN);
 }
 
 void bus_prepare_start(struct bus *bus)
@@ -193,7 +169,7 @@ void bus_prepare_start(struct bus *bus)
 	if (bus->job != JOB_NONE || bus->guard_ready || !bus->bus)
 		return;
 	bus_job_begin(bus, JOB_PREPARE, NULL);
-	start_guard(bus);
+	bus_look_for_guard(bus, on_guard_known);
 }
 
 bool bus_is_prepared(const struct bus *bus)
@@ -217,7 +193,7 @@ void bus_start_unit(struct bus *bus, bus_job_fn done)
 	if (bus->bus && bus->guard_ready)
 		start_unit(bus);
 	else
-		start_guard(bus);
+		bus_look_for_guard(bus, on_guard_known);
 }
 
 void bus_stop_guard(struct bus *bus)

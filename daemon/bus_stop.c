@@ -56,7 +56,7 @@ void bus_kill_unit(struct bus *bus)
 	bus->killer_asked = false;
 	for (size_t i = 0; i < bus->parts.n; i++)
 		bus->parts.list[i].killed = false;
-	if (bus->bus)
+	if (bus->bus && bus->vetted)
 		kill_parts(bus);
 }
 
@@ -182,6 +182,13 @@ void bus_on_look(struct ev_loop *loop, ev_timer *timer, int events)
 		bus_survey(b);
 }
 
+/* Whatever is wrong with the guard, or with what can be learnt of it: the unit has to be down. */
+static void on_guard_known(struct bus *b, const char *failure)
+{
+	(void)failure;
+	bus_survey(b);
+}
+
 void bus_stop_unit(struct bus *bus, bus_job_fn done)
 {
 	bus_job_begin(bus, JOB_STOP, done);
@@ -191,5 +198,8 @@ void bus_stop_unit(struct bus *bus, bus_job_fn done)
 		return;
 	}
 	ev_timer_again(bus->loop, &bus->look);
-	bus_survey(bus);
+	if (bus->vetted)
+		bus_survey(bus);
+	else
+		bus_look_for_guard(bus, on_guard_known);
 }

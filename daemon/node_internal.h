@@ -184,6 +184,7 @@ void node_say_kill(struct node *node);
 void node_say_self_fence(struct node *node, const char *outcome);
 void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const char *text);
 void node_say_unit_failed(struct node *node, const char *state);
+void node_say_foreign_unit(struct node *node, const char *text);
 void node_say_guard(struct node *node, enum event event, const char *text);
 void node_say_health(struct node *node, bool ok, const char *reason);
 void node_say_misfit(struct node *node, const char *text);

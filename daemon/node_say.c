@@ -242,6 +242,18 @@ void node_say_unit_failed(struct node *node, const char *state)
 		  f.target, state);
 }
 
+void node_say_foreign_unit(struct node *node, const char *text)
+{
+	struct log_fields f = node_say_fields(node);
+
+	f.target = node->config->takeover.unit;
+	log_event(
+		node->log, EVENT_CONFIG_INVALID, &f,
+		"refusing to start: takeover.unit %s is the work of another daemon: %s; give this "
+		"one a unit, and a guard, of its own",
+		f.target, text);
+}
+
 void node_say_guard(struct node *node, enum event event, const char *text)
 {
 	struct log_fields f = node_say_fields(node);

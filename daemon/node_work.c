@@ -17,6 +17,9 @@
 #define GUARD_RETRY_S 0.2
 #define UNGUARDED_MAX_US (INT64_C(5) * 1000000)
 
+/* As when the configuration is refused at the start: no restart mends it. */
+#define EXIT_CONFIG 1
+
 /* How far away the lease of a guard on standby is set; extended by half of it. */
 #define STANDBY_US (INT64_C(600) * 1000000)
 
@@ -56,6 +59,15 @@ static void on_failed(void *userdata, const char *state)
 	node_say_unit_failed(node, state);
 	node->unit_failed = true;
 	node_tell_health(node, state);
+}
+
+/* At once: an orderly end would begin with a stop of the work, and that is another daemon's. */
+static void on_foreign(void *userdata, const char *text)
+{
+	struct node *node = userdata;
+
+	node_say_foreign_unit(node, text);
+	node->on_exit(node->userdata, EXIT_CONFIG);
 }
 
 static void on_penalty_over(struct ev_loop *loop, ev_timer *timer, int events)
@@ -464,6 +476,7 @@ int node_work_init(struct node *node)
 	node->work.on_stopped = on_stopped;
 	node->work.on_stopping = on_stopping;
 	node->work.on_failed = on_failed;
+	node->work.on_foreign = on_foreign;
 	node->work.on_unit = on_unit;
 	node->work.on_line = node_script_line;
 	node->work.on_end = node_script_ended;

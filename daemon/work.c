@@ -91,6 +91,8 @@ void work_start(struct work *work, const struct script_facts *facts)
 void work_resume(struct work *work)
 {
 	work->up = true;
+	if (work->bus)
+		bus_is_ours(work->bus);
 }
 
 /* -- stop: command, then unit -- */
@@ -224,6 +226,13 @@ static void on_link(void *userdata, const char *error)
 	work->on_unit(work->userdata, WORK_UNIT_BUS, !error, error ? error : "connected");
 }
 
+static void on_foreign(void *userdata, const char *text)
+{
+	struct work *work = userdata;
+
+	work->on_foreign(work->userdata, text);
+}
+
 static void line(void *userdata, struct script *script, const char *text)
 {
 	struct work *work = userdata;
@@ -234,6 +243,8 @@ static void line(void *userdata, struct script *script, const char *text)
 int work_init(struct work *work, struct ev_loop *loop, const struct config *config)
 {
 	const struct bus_options options = { .unit = config->takeover.unit,
+					     .runtime_directory = config->node.runtime_directory,
+					     .on_foreign = on_foreign,
 					     .on_state = on_state,
 					     .on_link = on_link,
 					     .userdata = work };

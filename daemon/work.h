@@ -35,6 +35,8 @@ struct work;
 typedef void (*work_started_fn)(void *userdata, bool ok);
 typedef void (*work_stopped_fn)(void *userdata);
 typedef void (*work_failed_fn)(void *userdata, const char *state);
+/* Nothing was done to the unit, and nothing will be: it is another daemon's. */
+typedef void (*work_foreign_fn)(void *userdata, const char *text);
 /* For the journal: a job of the unit ended, or the bus was lost or is back. work.unit_us tells how long a job took. */
 enum work_unit_word { WORK_UNIT_START, WORK_UNIT_STOP, WORK_UNIT_BUS };
 typedef void (*work_unit_fn)(void *userdata, enum work_unit_word word, bool ok, const char *text);
@@ -44,6 +46,7 @@ struct work {
 	work_started_fn on_started;
 	work_stopped_fn on_stopped;
 	work_failed_fn on_failed; /* the unit went away though nobody stopped it */
+	work_foreign_fn on_foreign;
 	work_unit_fn on_unit;
 	int64_t (*start_by_us)(void *userdata); /* nothing is started later; 0: no bound */
 	void (*on_stopping)(void *userdata); /* a relinquish command runs now: see `relinquish` */

@@ -1,10 +1,12 @@
 """The work as a unit: what is asked of systemd, in which order, and what becomes of every answer it may give."""
 
+import json
 import os
 import signal
 
 import pytest
 
+from ctl_shell import REFUSED, Ctl, environment
 from lab import systemd as lab_systemd
 from lab.steps import MORTAL, QUICK, by_name
 from lab.systemd import HOLD, NAME, PATH, PROPERTIES, Systemd, Unit, answer, error
@@ -46,9 +48,13 @@ def start(node, manager):
 def start_pair(unit_cluster, keys, prepare=None, **config):
     """n1 is named and would be primary; n2 waits for what n1 makes of it."""
     nodes, managers = unit_cluster(2, **config)
-    if prepare:
-        prepare(managers[0])
+    managers[0].work.stop = None
     start(nodes[0], managers[0])
+    managers[0].wait_call('StopUnit')
+    if prepare:
+        prepare(managers[0])  # what is meant for the start is nothing to the stop before it
+    managers[0].work.stop = 'done'
+    managers[0].finish(WORK, 'done')
     nodes[0].wait_log(' claimed: ')
     start(nodes[1], managers[1])
     return nodes, managers
@@ -146,6 +152,87 @@ def test_guard_stands_by(unit_cluster, keys):
     assert managers[1].count('RestartUnit', GUARD) == 1
 
 
+# another daemon's guard
+
+def other_guard(manager, directory='/run/other'):
+    manager.guard.command = ['primaryd', '--guard', '--lease-timeout', '3s', '--runtime-directory', directory, '--',
+                             '/x/relinquish', '--runtime-directory', manager.node_directory + '/run']
+
+
+def test_work_of_another(unit_cluster, keys):
+    """Bound to a guard that watches over another directory: nothing is done to it, and the daemon says so and leaves."""
+    [node], [manager] = unit_cluster(1)
+    other_guard(manager)
+    manager.set_state(WORK, 'active')
+    start(node, manager)
+    assert node.wait_exit() == 1
+    [line] = node.log_lines(f' config_invalid: .*{WORK} is the work of another daemon: {GUARD} watches over /run/other')
+    assert node.runtime_directory in line
+    assert manager.work.state == 'active'
+    assert not [call for call in manager.calls if call.method in ('StartUnit', 'RestartUnit', 'StopUnit', 'KillUnit')]
+
+
+def test_work_of_another_after_a_restart(unit_cluster, keys):
+    """A daemon that knows that there is nothing to stop looks all the same."""
+    [node], [manager] = unit_cluster(1, **{'node.contend-delay': '2s'})
+    start(node, manager)
+    wait_until(lambda: keys.states().get('n1') == 'secondary', 20, 'n1 is a secondary')
+    node.kill9()
+    other_guard(manager)
+    node.start({'DBUS_SYSTEM_BUS_ADDRESS': manager.bus.address})
+    assert node.wait_exit() == 1
+    assert manager.count('StartUnit', WORK) == manager.count('RestartUnit', GUARD) == 0
+
+
+def test_guard_by_another_name_of_the_directory(unit_cluster, keys, tmp_path):
+    """What counts is the directory."""
+    [node], [manager] = unit_cluster(1)
+    os.symlink(node.runtime_directory, tmp_path / 'link')
+    other_guard(manager, str(tmp_path / 'link'))
+    start(node, manager)
+    keys.wait_primary('n1')
+
+
+@pytest.mark.parametrize('reply', [DENIED, answer(''), answer('v', ('s', 'x')), answer('v', ('a(sasbttttuii)', [])),
+                                   answer('v', ('a(sasbttttuii)', [('/x', ['/x', '--runtime-directory'], *[0] * 8)]))],
+                         ids=['refused', 'empty', 'text', 'none', 'no-value'])
+def test_guard_unknown(unit_cluster, keys, reply):
+    """Whose guard it is cannot be learnt: that is no reason to leave."""
+    [node], [manager] = unit_cluster(1)
+    manager.rule('ExecStart', GUARD, reply)
+    start(node, manager)
+    keys.wait_primary('n1')
+
+
+def test_guard_changes_hands(unit_cluster, keys):
+    """While this daemon's work runs: that is stopped, whoever guards it by now."""
+    node, manager = primary(unit_cluster, keys)
+    other_guard(manager)
+    node.kill9()
+    start(node, manager)
+    node.wait_log('still primary')
+    assert manager.work.state == 'active'
+    node.stop()
+    assert manager.work.state == 'inactive'
+
+
+def check_unit(node, manager, **run):
+    """What `primaryctl check` finds wrong with the unit, or the one ok."""
+    ctl = Ctl(None, None, '--config', node.config_path)
+    done = ctl.run('--json', 'check', env=environment(DBUS_SYSTEM_BUS_ADDRESS=manager.bus.address), **run)
+    findings = json.loads(done.stdout)['findings']
+    return [(one['result'], one['finding']) for one in findings if one['subject'] == 'unit']
+
+
+def test_check_finds_it(unit_cluster, keys):
+    """What the daemon would refuse."""
+    [node], [manager] = unit_cluster(1)
+    assert [result for result, _ in check_unit(node, manager, code=None)] == ['ok']
+    other_guard(manager)
+    [(result, finding)] = check_unit(node, manager, code=REFUSED)
+    assert result == 'error' and f'{GUARD} watches over /run/other, not over {node.runtime_directory}' in finding
+
+
 # starts that come to nothing: the other node takes over
 
 def refuse_binding(manager):
@@ -181,10 +268,11 @@ def hang_job(manager):
     (lambda manager: manager.rule('BindsTo', WORK, answer('v', ('i', 7))), r'not bound to a guard'),
     (lambda manager: manager.rule('BindsTo', WORK, answer('s', GUARD)), r'not bound to a guard'),
     (lambda manager: manager.rule('BindsTo', WORK, answer('')), r'not bound to a guard'),
+    (lambda manager: manager.rule('ExecStart', GUARD, HOLD), r'work.target: start: timed out'),
     (lambda manager: manager.rule('RestartUnit', GUARD, answer('s', 'no path')), r'work.target: start: timed out'),
     (lambda manager: manager.rule('StartUnit', WORK, answer('u', 4)), r'work.target: start: timed out'),
 ], ids=['unbound', 'failed', 'dependency', 'guard', 'hangs', 'refused', 'guard-refused', 'property-refused', 'mute',
-        'number', 'no-variant', 'empty', 'guard-no-path', 'no-path'])
+        'number', 'no-variant', 'empty', 'guard-mute', 'guard-no-path', 'no-path'])
 def test_start_fails(unit_cluster, keys, prepare, said):
     """It is said why, what was begun is stopped before the post is left, and another node does the work."""
     nodes, managers = start_pair(unit_cluster, keys, prepare, **{'takeover.timeout': '1500ms',

@@ -92,6 +92,7 @@ class Unit:
         self.jobs = []  # (path, what), pending
         self.child = self.ready = None  # of the guard: the process, and the socket on which it says so
         self.wanted = False  # the guard is to be started
+        self.command = None  # of a service: what it executes, a list
 
 
 class Systemd:
@@ -109,6 +110,7 @@ class Systemd:
         self.units = {}
         self.work = self.add(Unit(work, BindsTo=[guard]))
         self.guard = self.add(Unit(guard, BoundBy=[work]))
+        self.guard.command = self.guard_command()
         self.connection = self.reader = None
         self.closing = threading.Event()
         self.ticker = threading.Thread(target=self._tick, daemon=True)
@@ -118,6 +120,10 @@ class Systemd:
     def add(self, unit):
         self.units[unit.name] = unit
         return unit
+
+    def guard_command(self):
+        return [program('daemon/primaryd'), '--guard', '--runtime-directory', f'{self.node_directory}/run',
+                '--lease-timeout', '500ms']
 
     # the connection
 
@@ -236,6 +242,13 @@ class Systemd:
             return answer('v', ('s', unit.state if unit else 'inactive')), None
         if method in ('BindsTo', 'ConsistsOf', 'BoundBy', 'RequiredBy'):
             return answer('v', ('as', unit.lists.get(method, []) if unit else [])), None
+        if method == 'LoadUnit':
+            return answer('o', self.unit_path(name)), None
+        if method == 'LoadState':
+            return answer('v', ('s', 'loaded' if unit else 'not-found')), None
+        if method == 'ExecStart':
+            command = [('/x/primaryd', unit.command, False, 0, 0, 0, 0, 0, 0, 0)] if unit and unit.command else []
+            return answer('v', ('a(sasbttttuii)', command)), None
         if method in ('StartUnit', 'RestartUnit', 'StopUnit'):
             if unit is None:
                 return error(f'{NAME}.NoSuchUnit', f'Unit {name} not found.'), None
@@ -284,8 +297,7 @@ class Systemd:
         clean = {key: value for key, value in os.environ.items() if key not in SYSTEMD_VARIABLES}
         with open(os.path.join(self.node_directory, 'log'), 'ab') as log:
             unit.child = process.spawn(
-                [program('daemon/primaryd'), '--guard', '--runtime-directory', f'{self.node_directory}/run',
-                 '--lease-timeout', '500ms'], stderr=log,
+                self.guard_command(), stderr=log,
                 env={**clean, 'NOTIFY_SOCKET': path, 'PRIMARYD_LAB': self.node_directory})
 
     def _tick(self):
