@@ -24,7 +24,9 @@
 #include "runtime.h"
 #include "service.h"
 #include "state.h"
+#include "notify.h"
 #include "strays.h"
+#include "turn.h"
 
 /* A reload carries the lock of the runtime directory over to the new image: its descriptor's number. */
 #define LOCK_FD_VARIABLE "PRIMARYD_LOCK_FD"
@@ -48,6 +50,7 @@ struct daemon {
 	struct node *node;
 	struct service service;
 	bool executed_anew; /* a reload brought us here */
+	bool waiting;	    /* for another daemon to end: that was said */
 	ev_signal sigterm, sigint, sighup;
 	ev_timer summary; /* says what was left out of a silent log */
 	struct reload reload;
@@ -231,6 +234,22 @@ static bool load_state(struct daemon *d, struct state *ret_state)
 	return r == 0;
 }
 
+/* systemd would start this daemon again and again, each time with a word in the journal; anybody else hears it at once. */
+static bool may_wait(const struct daemon *d)
+{
+	return notify_wanted() && !d->executed_anew;
+}
+
+static int say_taken(struct daemon *d, enum event event, const char *text)
+{
+	if (!d->waiting)
+		log_event(d->log, event, NULL, "%s: %s",
+			  may_wait(d) ? "waiting" : "refusing to start", text);
+	d->waiting = true;
+	(void)notify_send("STATUS=Waiting: %.400s", text);
+	return EX_UNAVAILABLE;
+}
+
 /* Before anything is stopped in the name of this node. */
 static int take_name(struct daemon *d)
 {
@@ -238,12 +257,14 @@ static int take_name(struct daemon *d)
 	int r = name_lock_take(node_cluster(&d->config), &d->name_fd, &pid);
 
 	if (r == NAME_LOCK_TAKEN) {
-		log_event(
-			d->log, EVENT_DUPLICATE_NAME, NULL,
-			"refusing to start: another daemon is alive as '%s' on this host, pid %d; stop it, or give "
-			"this node another node.name",
+		char text[400];
+
+		snprintf(
+			text, sizeof(text),
+			"another daemon is alive as '%s' on this host, pid %d; stop it, or give this node another "
+			"node.name",
 			d->config.node.name, (int)pid);
-		return EX_UNAVAILABLE;
+		return say_taken(d, EVENT_DUPLICATE_NAME, text);
 	}
 	if (r < 0)
 		log_event(d->log, EVENT_CONFIG_WARNING, NULL, "cannot lock the node's name: %s",
@@ -267,8 +288,19 @@ static int open_runtime(struct daemon *d)
 			log_event(d->log, EVENT_RESUME_REFUSED, NULL, "%s", message);
 		return 0;
 	}
+	if (r == STATE_LOCKED)
+		return say_taken(d, EVENT_CONFIG_INVALID, message);
 	log_event(d->log, EVENT_CONFIG_INVALID, NULL, "%s", *message ? message : strerror(-r));
-	return r == STATE_LOCKED ? EX_UNAVAILABLE : EX_CANTCREAT;
+	return EX_CANTCREAT;
+}
+
+/* What only one daemon of this host may have. EX_UNAVAILABLE: another one has it. */
+static int take_host(void *userdata)
+{
+	struct daemon *d = userdata;
+	int r = d->runtime.lease ? 0 : open_runtime(d);
+
+	return r == 0 ? take_name(d) : r;
 }
 
 static int start_node(struct daemon *d)
@@ -303,11 +335,10 @@ static int start_node(struct daemon *d)
 
 static int run(struct daemon *d)
 {
-	int r = open_runtime(d);
+	int r = take_host(d);
 
-	if (r == 0)
-		r = take_name(d);
-
+	if (r == EX_UNAVAILABLE && may_wait(d))
+		r = turn_wait(d->loop, take_host, d);
 	if (r != 0)
 		return r;
 	signal(SIGPIPE, SIG_IGN);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Waiting, on the loop, for what another process of this host has: it is asked for again and again, after pauses that grow.
+ * Nothing is begun before, so a signal simply ends the process.
+ */
+
+struct ev_loop;
+
+#define TURN_PAUSE_MIN_S 0.1
+#define TURN_PAUSE_MAX_S 5.0
+
+/* Returns EX_UNAVAILABLE when it is to be asked again, else what turn_wait() is to return. */
+typedef int (*turn_fn)(void *userdata);
+
+/* Runs the loop meanwhile; the first question is asked after the first pause. */
+int turn_wait(struct ev_loop *loop, turn_fn ask, void *userdata);
