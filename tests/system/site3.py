@@ -32,6 +32,7 @@ WORKER = '''[Unit]
 PartOf=primary.target
 BindsTo=primaryd-guard.service
 After=primaryd-guard.service
+IgnoreOnIsolate=yes
 [Service]
 EnvironmentFile=/run/primaryd/primary.env
 ExecStart=/bin/sh -c 'trap "test -e /run/stubborn || exit 0" TERM; while :; do sleep 1000 & wait $!; done'

@@ -116,6 +116,17 @@ def test_reload(site):
     site.measure('systemctl reload', moment, holder, site.wait_holder())
 
 
+def test_isolate(site):
+    """The role has nothing to do with the target that the host is in."""
+    holder = site.wait_holder()
+    moment = Moment()
+    holder.run('systemctl', 'isolate', 'multi-user.target')
+    assert site.untouched(moment, holder) and site.wait_holder() is holder
+    for unit in ('primary.target', 'primaryd-guard.service', 'floating-ip@vip.service',
+                 'floating-ip-announce@vip.timer', 'worker.service'):
+        assert holder.state(unit) == 'active', unit
+
+
 def test_reload_of_an_invalid_configuration(site):
     holder = site.wait_holder()
     moment = Moment()
