@@ -75,6 +75,27 @@ static int on_state_read(sd_bus_message *message, void *userdata, sd_bus_error *
 	return 0;
 }
 
+static int on_system_read(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	struct bus *b = userdata;
+	const char *state;
+
+	(void)error;
+	b->system_stops = !sd_bus_message_is_method_error(message, NULL) &&
+			  sd_bus_message_read(message, "v", "s", &state) > 0 &&
+			  !strcmp(state, "stopping");
+	return 0;
+}
+
+/* Answers come in the order of the questions: when the unit's state is told, it is known what to say of it. */
+static int ask_states(struct bus *b)
+{
+	int r = sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, PROPERTIES, "Get",
+					 on_system_read, b, "ss", MANAGER, "SystemState");
+
+	return r < 0 ? r : bus_get_property(b, b->unit, "ActiveState", on_state_read, NULL);
+}
+
 /* Which properties changed does not matter: the one that does is read. */
 static int on_properties(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
@@ -83,7 +104,7 @@ static int on_properties(sd_bus_message *message, void *userdata, sd_bus_error *
 
 	(void)error;
 	if (sd_bus_message_read(message, "s", &interface) >= 0 && !strcmp(interface, UNIT))
-		(void)bus_get_property(b, b->unit, "ActiveState", on_state_read, NULL);
+		(void)ask_states(b);
 	return 0;
 }
 
@@ -104,7 +125,7 @@ static int open_bus(struct bus *b)
 		r = sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER,
 					     "Subscribe", NULL, NULL, NULL);
 	if (r >= 0)
-		r = bus_get_property(b, b->unit, "ActiveState", on_state_read, NULL);
+		r = ask_states(b);
 	return r < 0 ? r : 0;
 }
 
@@ -260,6 +281,11 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 	}
 	*ret_bus = b;
 	return 0;
+}
+
+bool bus_system_stops(const struct bus *bus)
+{
+	return bus->system_stops;
 }
 
 void bus_is_ours(struct bus *bus)

@@ -53,6 +53,9 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 /* Takes NULL. Returns NULL. Running jobs go on; their callbacks do not run. */
 struct bus *bus_destroy(struct bus *bus);
 
+/* As of the last news of the unit: the whole system is going down, and takes the unit along. */
+bool bus_system_stops(const struct bus *bus);
+
 /*
  * The unit runs, and this daemon, or one before it, has started it: whoever guards it, stops are carried out. A start that
  * finds another daemon's guard fails then, and on_foreign is not called.

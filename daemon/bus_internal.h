@@ -47,6 +47,7 @@ struct bus {
 	void *userdata;
 	bool failing; /* on_link was told */
 	char state[32];
+	bool system_stops;
 
 	enum bus_job job;
 	bus_job_fn done;

@@ -238,8 +238,12 @@ void node_say_unit_failed(struct node *node, const char *state)
 
 	f.target = node->config->takeover.unit;
 	f.reason = state;
-	log_event(node->log, EVENT_UNIT_FAILED, &f, "%s is %s though nobody here stopped it",
-		  f.target, state);
+	if (work_system_stops(&node->work))
+		log_event(node->log, EVENT_UNIT_STOPPED, &f, "%s is %s: the system is going down",
+			  f.target, state);
+	else
+		log_event(node->log, EVENT_UNIT_FAILED, &f,
+			  "%s is %s though nobody here stopped it", f.target, state);
 }
 
 void node_say_foreign_unit(struct node *node, const char *text)

@@ -273,6 +273,11 @@ bool work_is_preparing(const struct work *work)
 	return work->bus && bus_is_preparing(work->bus);
 }
 
+bool work_system_stops(const struct work *work)
+{
+	return work->bus && bus_system_stops(work->bus);
+}
+
 void work_release_guard(struct work *work)
 {
 	if (work->bus)

@@ -45,7 +45,7 @@ struct work {
 	const struct config *config;
 	work_started_fn on_started;
 	work_stopped_fn on_stopped;
-	work_failed_fn on_failed; /* the unit went away though nobody stopped it */
+	work_failed_fn on_failed; /* the unit went away though nobody here stopped it */
 	work_foreign_fn on_foreign;
 	work_unit_fn on_unit;
 	int64_t (*start_by_us)(void *userdata); /* nothing is started later; 0: no bound */
@@ -92,6 +92,9 @@ void work_stop(struct work *work, const struct script_facts *facts);
 
 /* The time for an orderly stop is over: everything in reach is killed; on_stopped follows. */
 void work_kill(struct work *work);
+
+/* on_failed was told of a unit that goes down with the whole system. */
+bool work_system_stops(const struct work *work);
 
 /* The work is down and the lease disarmed: with a unit, the service that guards it may end. */
 void work_release_guard(struct work *work);

@@ -325,6 +325,28 @@ def test_unit_goes_away(unit_cluster, keys, state):
     keys.wait_primary('n2')
 
 
+def test_system_goes_down(unit_cluster, keys):
+    """systemd stops the unit first, then the daemon: the role moves, and nothing is said to have failed."""
+    nodes, managers = start_pair(unit_cluster, keys)
+    keys.wait_primary('n1')
+    managers[0].system_state = 'stopping'
+    managers[0].set_state(WORK, 'inactive')
+    nodes[0].wait_log(f' unit_stopped: {WORK} is inactive: the system is going down')
+    nodes[0].child.send_signal(signal.SIGTERM)
+    assert nodes[0].wait_exit() == 0
+    keys.wait_primary('n2')
+    assert not nodes[0].log_lines('unit_failed')
+
+
+@pytest.mark.parametrize('reply', [DENIED, HOLD, answer('v', ('i', 7)), answer('')], ids=['refused', 'mute', 'number', 'empty'])
+def test_system_state_unknown(unit_cluster, keys, reply):
+    """Then the unit has failed."""
+    node, manager = primary(unit_cluster, keys)
+    manager.rule('SystemState', None, reply)
+    manager.set_state(WORK, 'failed')
+    node.wait_log('unit_failed: work.target is failed')
+
+
 def test_alone_again(unit_cluster, keys):
     """With nobody else there, the node tries again itself when the penalty is over."""
     node, manager = primary(unit_cluster, keys)

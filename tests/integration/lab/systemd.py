@@ -107,6 +107,7 @@ class Systemd:
         self.work_log = []  # (time in ns, whether the work may run), of self.work
         self.rules = {}
         self.n_jobs = 0
+        self.system_state = 'running'
         self.units = {}
         self.work = self.add(Unit(work, BindsTo=[guard]))
         self.guard = self.add(Unit(guard, BoundBy=[work]))
@@ -242,6 +243,8 @@ class Systemd:
             return answer('v', ('s', unit.state if unit else 'inactive')), None
         if method in ('BindsTo', 'ConsistsOf', 'BoundBy', 'RequiredBy'):
             return answer('v', ('as', unit.lists.get(method, []) if unit else [])), None
+        if method == 'SystemState':
+            return answer('v', ('s', self.system_state)), None
         if method == 'LoadUnit':
             return answer('o', self.unit_path(name)), None
         if method == 'LoadState':
