@@ -477,6 +477,11 @@ bool node_is_settled(const struct node *node)
 	       (e->phase == PHASE_FOLLOW || e->phase == PHASE_PRIMARY || e->phase == PHASE_OFFLINE);
 }
 
+const char *node_trouble(const struct node *node)
+{
+	return node->work.trouble;
+}
+
 bool node_in_order(const struct node *node)
 {
 	return election_in_order(&node->election_config, &node->election, time_boot_us());

@@ -67,6 +67,9 @@ void node_runtime_news(struct node *node, enum runtime_news news, const char *wh
 /* A new process would find all it needs to go on where this one is. */
 bool node_is_kept(const struct node *node);
 
+/* What stands in the way of the work's stop, which is tried again and again; "": nothing that is known. */
+const char *node_trouble(const struct node *node);
+
 /* The lease logic is in order (see election_in_order()): a watchdog may be fed. */
 bool node_in_order(const struct node *node);
 

@@ -82,7 +82,12 @@ static void on_penalty_over(struct ev_loop *loop, ev_timer *timer, int events)
 
 static void on_unit(void *userdata, enum work_unit_word word, bool ok, const char *text)
 {
-	node_say_unit(userdata, word, ok, text);
+	struct node *node = userdata;
+
+	node_say_unit(node, word, ok, text);
+	/* No step of the election follows, and systemctl status shall tell what is waited for. */
+	if (node->on_status && *node_trouble(node))
+		node->on_status(node->userdata, node);
 }
 
 static bool guard_has_acted(const struct node *node)

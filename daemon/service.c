@@ -45,6 +45,7 @@ char *service_status(const struct node *node, const struct config *config,
 	const char *suffix = e->attached ? "" : "; no connection to ZooKeeper";
 	const char *kept = node_is_kept(node) ? "" : "; a restart would stop the work, see the log";
 	const char *reason = election_reason_text(e->reason);
+	const char *trouble = node_trouble(node);
 	char text[SERVICE_STATUS_SIZE - 90] = "";
 
 	switch ((enum election_phase)e->phase) {
@@ -86,7 +87,9 @@ char *service_status(const struct node *node, const struct config *config,
 			  sizeof(text));
 		break;
 	case PHASE_STOP:
-		snprintf(text, sizeof(text), "Stopping the work: %s", reason);
+		snprintf(text, sizeof(text), "Stopping the work: %s%s%.120s%s", reason,
+			 *trouble ? "; not down yet: " : "", trouble,
+			 *trouble ? ", trying again" : "");
 		break;
 	case PHASE_LEAVE:
 		snprintf(text, sizeof(text), "The work is down: releasing the role");
@@ -182,12 +185,13 @@ void service_update(struct service *service, const struct node *node)
 	/* The lease in the sentence moves with every renewal; that is told with the watchdog. */
 	if (*head || e->phase != s->phase || e->epoch != s->epoch ||
 	    (bool)e->attached != s->attached || node_is_kept(node) != s->kept ||
-	    e->phase == PHASE_FOLLOW)
+	    e->phase == PHASE_FOLLOW || *node_trouble(node) || s->troubled)
 		tell(s, "");
 	s->phase = e->phase;
 	s->epoch = e->epoch;
 	s->attached = e->attached;
 	s->kept = node_is_kept(node);
+	s->troubled = *node_trouble(node);
 }
 
 void service_reload_begins(struct service *service)

@@ -25,7 +25,7 @@ struct service {
 	char status[SERVICE_STATUS_SIZE]; /* as told last */
 	int64_t epoch;
 	uint8_t phase;
-	bool attached, kept, ready, stopping;
+	bool attached, kept, ready, stopping, troubled;
 };
 
 /* config must outlive it. executed_anew: a reload is under way, which ends here. */

@@ -103,6 +103,7 @@ static void stopped(struct work *work)
 	if (work->group && command_group_exists(work->group))
 		command_group_signal(work->group, SIGKILL);
 	work->group = 0;
+	work->trouble[0] = '\0';
 	work->stopping = work->unit_stopping = false;
 	work->on_stopped(work->userdata);
 }
@@ -138,6 +139,7 @@ static void on_unit_stopped(void *userdata, bool ok, const char *text)
 {
 	struct work *work = userdata;
 
+	snprintf(work->trouble, sizeof(work->trouble), "%s", ok ? "" : text);
 	tell_unit(work, WORK_UNIT_STOP, ok, text);
 	if (!work->unit_stopping)
 		return;

@@ -64,9 +64,11 @@ struct work {
 	bool cold; /* set before work_stop(): a stop at the start of the daemon */
 	bool starting, up, stopping, killed;
 	int64_t unit_since_us,
-		unit_us;    /* begin of the unit's job; what it took, while on_unit runs */
-	bool unit_stopping; /* the commands are through, the unit is going down */
-	pid_t group;	    /* of what the takeover command left running; 0: none */
+		unit_us; /* begin of the unit's job; what it took, while on_unit runs */
+	char trouble
+		[BUS_TEXT_SIZE]; /* why the unit's stop did not work last time; "": nothing known */
+	bool unit_stopping;	 /* the commands are through, the unit is going down */
+	pid_t group;		 /* of what the takeover command left running; 0: none */
 };
 
 int work_init(struct work *work, struct ev_loop *loop, const struct config *config);

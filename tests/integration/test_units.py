@@ -8,6 +8,7 @@ import pytest
 
 from ctl_shell import REFUSED, Ctl, environment
 from lab import systemd as lab_systemd
+from lab.notify import Manager
 from lab.steps import MORTAL, QUICK, by_name
 from lab.systemd import HOLD, NAME, PATH, PROPERTIES, Systemd, Unit, answer, error
 from lab.wait import stays, wait_until
@@ -298,6 +299,26 @@ def test_bus_away_at_start(unit_cluster, keys):
     managers[0].bus.start()
     managers[0].connect()
     nodes[0].wait_log(' bus_back: ')
+
+
+def test_status_without_bus(unit_cluster, keys, tmp_path):
+    """A start without a bus is stuck in the stop that comes first: the status says by what."""
+    [node], [manager] = unit_cluster(1)
+    manager.disconnect()
+    manager.bus.stop()
+    listener = Manager(str(tmp_path / 'notify'))
+    node.start({'DBUS_SYSTEM_BUS_ADDRESS': manager.bus.address, 'NOTIFY_SOCKET': listener.path})
+    seen, _ = listener.wait('^STATUS=Stopping the work: start of the daemon; not down yet: no connection to the system bus, '
+                            'trying again')
+    manager.bus.start()
+    manager.connect()
+    manager.rule('StopUnit', WORK, DENIED)
+    manager.set_state(WORK, 'active')
+    seen, _ = listener.wait('^STATUS=Stopping the work: .*no permission for you, trying again', seen)
+    manager.rule('StopUnit', WORK, None)
+    seen, _ = listener.wait('^READY=1', seen)
+    listener.wait('^STATUS=Primary', seen)
+    assert not [line for lines in listener.messages()[seen:] for line in lines if 'trying again' in line]
 
 
 def test_bus_lost_while_starting(unit_cluster, keys):
