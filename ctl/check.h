@@ -27,8 +27,10 @@ void check_host(struct check *check);
 
 /* What systemd says of a unit. */
 struct check_unit {
-	char state[64];	   /* "loaded" when all is well */
-	char guard[256];   /* what it is bound to; "": not to a guard */
+	char state[64];	 /* "loaded" when all is well */
+	char guard[256]; /* what it is bound to; "": not to a guard */
+	char loose
+		[256]; /* the first of what it wants or requires that neither it nor the guard stops; "": none */
 	char guarded[256]; /* the runtime directory that the guard watches over; "": not known */
 };
 

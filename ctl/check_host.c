@@ -89,6 +89,12 @@ static void check_unit(struct check *check, const char *name)
 	else
 		check_say(check, CHECK_OK, "unit", "",
 			  "takeover.unit %s is loaded, and bound to %s", name, unit.guard);
+	if (*unit.loose)
+		check_say(
+			check, CHECK_WARNING, "unit",
+			"add PartOf= with the unit, BindsTo= and After= with its guard (primaryd-units(7)), if it is part of the work",
+			"%s is started with %s, and nothing stops it when the role goes: it has neither PartOf= nor BindsTo=",
+			unit.loose, name);
 	check_permission(check, name, unit.guard);
 }
 

@@ -40,6 +40,66 @@ static int read_guard(sd_bus *bus, const char *path, struct check_unit *unit)
 	return r;
 }
 
+static bool has(char **list, const char *name)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		if (!strcmp(list[i], name))
+			return true;
+	return false;
+}
+
+static void free_list(char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free(list[i]);
+	free(list);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), n_end = strlen(end);
+
+	return n >= n_end && !strcmp(text + n - n_end, end);
+}
+
+/* Neither bound to the guard nor stopped with the work; groups of units and the root are not the work's own. */
+static bool is_loose(sd_bus *bus, const char *part, const char *name, const char *guard)
+{
+	static const char *const ties[] = { "PartOf", "BindsTo", "Requires" };
+	bool tied = ends_with(part, ".target") || ends_with(part, ".slice") ||
+		    !strcmp(part, "-.mount") || !strcmp(part, guard);
+	char *path = NULL;
+
+	if (tied || sd_bus_path_encode(SYSTEMD_PATH "/unit", part, &path) < 0)
+		return false;
+	for (size_t i = 0; !tied && i < sizeof(ties) / sizeof(*ties); i++) {
+		char **list = NULL;
+
+		/* What cannot be asked is not said to be loose. */
+		tied = sd_bus_get_property_strv(bus, SYSTEMD, path, UNIT, ties[i], NULL, &list) <
+			       0 ||
+		       has(list, name) || has(list, guard);
+		free_list(list);
+	}
+	free(path);
+	return !tied;
+}
+
+static void read_loose(sd_bus *bus, const char *path, const char *name, struct check_unit *unit)
+{
+	static const char *const wants[] = { "Wants", "Requires", "BindsTo" };
+
+	for (size_t i = 0; i < sizeof(wants) / sizeof(*wants); i++) {
+		char **list = NULL;
+
+		(void)sd_bus_get_property_strv(bus, SYSTEMD, path, UNIT, wants[i], NULL, &list);
+		for (size_t k = 0; list && list[k] && !*unit->loose; k++)
+			if (is_loose(bus, list[k], name, unit->guard))
+				snprintf(unit->loose, sizeof(unit->loose), "%s", list[k]);
+		free_list(list);
+	}
+}
+
 /* Not to be had is not known. */
 static void read_guarded(sd_bus *bus, struct check_unit *unit)
 {
@@ -74,6 +134,7 @@ bool check_unit_look(const char *name, struct check_unit *ret_unit)
 		r = read_guard(bus, path, &unit);
 	if (r >= 0) {
 		read_guarded(bus, &unit);
+		read_loose(bus, path, name, &unit);
 		snprintf(unit.state, sizeof(unit.state), "%s", state);
 		*ret_unit = unit;
 	}

@@ -81,7 +81,8 @@ bool bus_is_prepared(const struct bus *bus);
 bool bus_is_preparing(const struct bus *bus);
 
 /*
- * Stops the unit; ok when it and all that systemd stops along with it are down, whoever stopped them. `done` as above.
+ * Stops the unit; ok when it and all that systemd stops along with it are down, whoever stopped them, and then, by stopping the
+ * guard, what is bound to that alone. `done` as above.
  * A unit that does not exist is down.
  */
 void bus_stop_unit(struct bus *bus, bus_job_fn done);

@@ -59,6 +59,8 @@ struct bus {
 	struct bus_parts parts;
 	unsigned n_asked;	     /* answers of the survey that are outstanding */
 	bool looking;		     /* a survey is under way */
+	bool guard_asked;	     /* for what is bound to it, in this survey */
+	bool guard_stopped;	     /* told to end in this stop: only what is apart is left */
 	bool look_again;	     /* something changed meanwhile */
 	char refused[BUS_TEXT_SIZE]; /* why StopUnit failed; "": it did not */
 	bool killing, killer_asked;

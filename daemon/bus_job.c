@@ -36,7 +36,7 @@ void bus_job_begin(struct bus *b, enum bus_job job, bus_job_fn done)
 	b->done = done;
 	b->unit_asked = false;
 	b->refused[0] = '\0';
-	b->killing = b->killer_asked = false;
+	b->killing = b->killer_asked = b->guard_stopped = false;
 }
 
 /* A call that could not even be sent: told from the loop, see on_reopen(). */

@@ -14,7 +14,7 @@ static struct bus_part *find(const struct bus_parts *parts, const char *unit)
 void bus_parts_reset(struct bus_parts *parts, const char *unit)
 {
 	parts->n = 0;
-	bus_parts_add(parts, unit);
+	bus_parts_add(parts, unit, false);
 }
 
 void bus_parts_again(struct bus_parts *parts)
@@ -23,15 +23,18 @@ void bus_parts_again(struct bus_parts *parts)
 		parts->list[i].asked = false;
 }
 
-void bus_parts_add(struct bus_parts *parts, const char *unit)
+void bus_parts_add(struct bus_parts *parts, const char *unit, bool apart)
 {
-	struct bus_part *part;
+	struct bus_part *part = find(parts, unit);
 
-	if (parts->n == BUS_PARTS_MAX || strlen(unit) >= BUS_UNIT_SIZE || find(parts, unit))
+	if (part)
+		part->apart = part->apart && apart;
+	if (part || parts->n == BUS_PARTS_MAX || strlen(unit) >= BUS_UNIT_SIZE)
 		return;
 	part = &parts->list[parts->n++];
 	strcpy(part->name, unit);
 	part->asked = part->killed = false;
+	part->apart = apart;
 	part->up = true; /* until somebody says otherwise */
 }
 
@@ -54,10 +57,10 @@ void bus_parts_set_state(struct bus_parts *parts, const char *unit, const char *
 		part->up = !bus_state_is_down(active_state);
 }
 
-const struct bus_part *bus_parts_up(const struct bus_parts *parts)
+const struct bus_part *bus_parts_up(const struct bus_parts *parts, bool apart)
 {
 	for (size_t i = 0; i < parts->n; i++)
-		if (parts->list[i].up)
+		if (parts->list[i].up && parts->list[i].apart == apart)
 			return &parts->list[i];
 	return NULL;
 }

@@ -64,17 +64,28 @@ void bus_kill_unit(struct bus *bus)
 
 static void survey_over(struct bus *b);
 
-static int on_dependents(sd_bus_message *message, void *userdata, sd_bus_error *error)
+static void add_dependents(struct bus *b, sd_bus_message *message, bool apart)
 {
-	struct bus *b = userdata;
 	const char *unit;
 
-	(void)error;
 	if (bus_enter_list(message))
 		while (sd_bus_message_read(message, "s", &unit) > 0)
-			bus_parts_add(&b->parts, unit);
+			bus_parts_add(&b->parts, unit, apart);
 	b->n_asked--;
 	survey_over(b);
+}
+
+static int on_dependents(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	(void)error;
+	add_dependents(userdata, message, false);
+	return 0;
+}
+
+static int on_apart(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	(void)error;
+	add_dependents(userdata, message, true);
 	return 0;
 }
 
@@ -86,16 +97,55 @@ static void ask_dependents(struct bus *b)
 
 	while ((part = bus_parts_next(&b->parts)))
 		for (size_t i = 0; i < sizeof(properties) / sizeof(properties[0]); i++)
-			if (bus_get_property(b, part->name, properties[i], on_dependents, NULL) >=
-			    0)
+			if (bus_get_property(b, part->name, properties[i],
+					     part->apart ? on_apart : on_dependents, NULL) >= 0)
 				b->n_asked++;
+	/* Last: by now it is known what of that hangs on the unit, too. */
+	if (b->n_asked || b->guard_asked || !*b->guard)
+		return;
+	b->guard_asked = true;
+	if (bus_get_property(b, b->guard, "BoundBy", on_apart, NULL) >= 0)
+		b->n_asked++;
+}
+
+static void go_on(struct bus *b)
+{
+	if (b->killing)
+		kill_parts(b);
+	if (b->look_again)
+		bus_survey(b);
+}
+
+/* The guard goes when the lease is over, and the last of what is bound to it before it does. */
+static void stop_apart(struct bus *b)
+{
+	if (!b->guard_stopped)
+		bus_stop_guard(b);
+	b->guard_stopped = true;
+	go_on(b);
+}
+
+static void states_known(struct bus *b)
+{
+	if (!bus_parts_up(&b->parts, false)) {
+		if (bus_parts_up(&b->parts, true))
+			stop_apart(b);
+		else
+			bus_job_over(b, true, *b->refused ? "down already" : "done");
+	} else if (*b->refused) {
+		char text[BUS_TEXT_SIZE];
+
+		snprintf(text, sizeof(text), "%s", b->refused);
+		bus_job_over(b, false, text);
+	} else {
+		go_on(b);
+	}
 }
 
 static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus *b = userdata;
 	const char *name, *active, *skip;
-	const struct bus_part *up;
 	uint32_t id;
 
 	(void)error;
@@ -108,20 +158,7 @@ static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *erro
 	while (sd_bus_message_read(message, "(ssssssouso)", &name, &skip, &skip, &active, &skip,
 				   &skip, &skip, &id, &skip, &skip) > 0)
 		bus_parts_set_state(&b->parts, name, active);
-	up = bus_parts_up(&b->parts);
-	if (!up) {
-		bus_job_over(b, true, *b->refused ? "down already" : "done");
-	} else if (*b->refused) {
-		char text[BUS_TEXT_SIZE];
-
-		snprintf(text, sizeof(text), "%s", b->refused);
-		bus_job_over(b, false, text);
-	} else {
-		if (b->killing)
-			kill_parts(b);
-		if (b->look_again)
-			bus_survey(b);
-	}
+	states_known(b);
 	return 0;
 }
 
@@ -166,7 +203,7 @@ void bus_survey(struct bus *b)
 		return;
 	}
 	b->looking = true;
-	b->look_again = false;
+	b->look_again = b->guard_asked = false;
 	bus_parts_again(&b->parts);
 	survey_over(b);
 }

@@ -234,6 +234,21 @@ def test_check_finds_it(unit_cluster, keys):
     assert result == 'error' and f'{GUARD} watches over /run/other, not over {node.runtime_directory}' in finding
 
 
+def test_check_names_loose_units(unit_cluster, keys):
+    """Started with the work, and left running when the role goes."""
+    [node], [manager] = unit_cluster(1)
+    manager.work.lists.update(Wants=['part.service', 'bound.timer', 'network.target', 'loose.service'],
+                              Requires=['needs.service'])
+    for name, lists in (('part.service', {'PartOf': [WORK]}), ('bound.timer', {'BindsTo': ['x.service', GUARD]}),
+                        ('needs.service', {'Requires': [WORK]}), ('network.target', {}),
+                        ('loose.service', {'PartOf': ['other.target']})):
+        manager.add(Unit(name, **lists))
+    [(good, _), (warning, finding)] = check_unit(node, manager, code=None)
+    assert (good, warning) == ('ok', 'warning') and finding.startswith('loose.service is started with work.target'), finding
+    manager.units['loose.service'].lists['PartOf'].append(WORK)
+    assert [result for result, _ in check_unit(node, manager, code=None)] == ['ok']
+
+
 # starts that come to nothing: the other node takes over
 
 def refuse_binding(manager):
@@ -479,6 +494,46 @@ def test_stop_waits_for_all(unit_cluster, keys):
     manager.set_state('b.service', 'failed')
     assert node.wait_exit() == 0
     assert manager.count('KillUnit', 'b.service') == 0
+
+
+def bind_to_guard(manager, name):
+    """A service that is bound to the guard, and no part of the target."""
+    unit = manager.add(Unit(name, BindsTo=[GUARD]))
+    manager.guard.lists['BoundBy'].append(name)
+    unit.stop = None
+    manager.set_state(name, 'active')
+    return unit
+
+
+def test_stop_of_what_is_bound_to_the_guard(unit_cluster, keys):
+    """A stop of the target does not reach it; that of the guard does, and the post is kept until it is down."""
+    node, manager = primary(unit_cluster, keys)
+    hang_parts(manager, 'a.service', 'b.service')
+    alone = bind_to_guard(manager, 'alone.service')
+    manager.guard.lists['BoundBy'].append('a.service')
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait_call('ListUnitsByNames', '', manager.count('ListUnitsByNames', '') + 3)
+    stops = manager.count('StopUnit', GUARD)
+    assert alone.state == 'active'
+    manager.set_state('b.service', 'inactive')
+    manager.set_state('a.service', 'inactive')
+    manager.wait_call('StopUnit', GUARD, stops)
+    renewals_go_on(keys)
+    stays(lambda: keys.acting() is not None and node.running(), 0.5, 'the post is kept')
+    assert alone.state == 'deactivating' and manager.count('StopUnit', GUARD) == stops + 1
+    manager.set_state('alone.service', 'inactive')
+    assert node.wait_exit() == 0
+    assert manager.count('KillUnit', 'alone.service') == manager.count('StopUnit', 'alone.service') == 0
+    wait_until(lambda: manager.guard.child is None, 10, 'the guard ends')
+
+
+def test_what_is_bound_to_the_guard_is_late(unit_cluster, keys):
+    node, manager = primary(unit_cluster, keys, **{'relinquish.timeout': '1s'})
+    bind_to_guard(manager, 'alone.service')
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait_call('KillUnit', 'alone.service')
+    manager.set_state('alone.service', 'failed')
+    assert node.wait_exit() == 0
 
 
 def test_late_stop_is_killed(unit_cluster, keys):

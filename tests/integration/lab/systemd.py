@@ -81,7 +81,7 @@ class Bus:
 
 
 class Unit:
-    """state: its ActiveState. lists: BindsTo, ConsistsOf, BoundBy, RequiredBy. start, stop: the result of such a job
+    """state: its ActiveState. lists: BindsTo, ConsistsOf, BoundBy, ... start, stop: the result of such a job
     ('done', 'failed' ...), or None: the job stays, for Systemd.finish()."""
 
     def __init__(self, name, **lists):
@@ -92,6 +92,7 @@ class Unit:
         self.jobs = []  # (path, what), pending
         self.child = self.ready = None  # of the guard: the process, and the socket on which it says so
         self.wanted = False  # the guard is to be started
+        self.leaving = False  # and this one ends once what is bound to it is down
         self.command = None  # of a service: what it executes, a list
 
 
@@ -241,7 +242,7 @@ class Systemd:
             return answer('a(ssssssouso)', [self._row(str(asked)) for asked in args[0]]), None
         if method == 'ActiveState':
             return answer('v', ('s', unit.state if unit else 'inactive')), None
-        if method in ('BindsTo', 'ConsistsOf', 'BoundBy', 'RequiredBy'):
+        if method in ('BindsTo', 'ConsistsOf', 'BoundBy', 'RequiredBy', 'Wants', 'Requires', 'PartOf'):
             return answer('v', ('as', unit.lists.get(method, []) if unit else [])), None
         if method == 'SystemState':
             return answer('v', ('s', self.system_state)), None
@@ -271,7 +272,8 @@ class Systemd:
         unit.jobs.append((path, method))
         if method == 'StopUnit':
             if unit.child is not None:
-                unit.child.send_signal(signal.SIGTERM)  # over when that has ended
+                unit.leaving = True  # over when that has ended
+                self._stop_bound(unit)
             elif unit.stop is not None:
                 self.finish(unit.name, unit.stop)
             elif unit.state == 'active':
@@ -291,7 +293,16 @@ class Systemd:
             self.set_state(unit.name, 'failed')
         self.signal(PATH, MANAGER, 'JobRemoved', 'uoss', int(path.rsplit('/', 1)[1]), path, unit.name, result)
 
+    def _bound(self, unit):
+        return [self.units[name] for name in unit.lists.get('BoundBy', [])
+                if self.units[name].state not in ('inactive', 'failed')]
+
+    def _stop_bound(self, unit):
+        for one in self._bound(unit):
+            self.set_state(one.name, 'deactivating' if one.stop is None else 'inactive')
+
     def _start_guard(self, unit):
+        unit.leaving = False
         if unit.child is not None:
             process.kill(unit.child)
         path = os.path.join(self.directory, f'notify{self.n_jobs}')
@@ -315,6 +326,9 @@ class Systemd:
                     unit.ready.close()
                     unit.ready = None
                     self.finish(unit.name, 'done')
+                if unit.leaving and unit.child is not None and not self._bound(unit):
+                    unit.leaving = False
+                    unit.child.send_signal(signal.SIGTERM)
                 if unit.child is not None and unit.child.poll() is not None:
                     process.reap(unit.child)
                     unit.child = None
@@ -331,9 +345,8 @@ class Systemd:
         started = any(what != 'StopUnit' for _, what in unit.jobs)
         self.finish(unit.name, 'failed' if started else 'done')
         self.set_state(unit.name, 'inactive')
-        for name in unit.lists.get('BoundBy', []):
-            if self.units[name].state not in ('inactive', 'failed'):
-                self.set_state(name, 'inactive')
+        for one in self._bound(unit):
+            self.set_state(one.name, 'inactive')
 
 
 def check_apart(managers):
