@@ -31,6 +31,9 @@
 /* A reload carries the lock of the runtime directory over to the new image: its descriptor's number. */
 #define LOCK_FD_VARIABLE "PRIMARYD_LOCK_FD"
 
+/* It was not ready before either, and the service manager is not to believe that it is. */
+#define UNREADY_VARIABLE "PRIMARYD_UNREADY"
+
 /* How long killed commands are waited for at the end: one that does not die hangs in the kernel. */
 #define REAP_TIMEOUT_S 0.5
 
@@ -50,6 +53,7 @@ struct daemon {
 	struct node *node;
 	struct service service;
 	bool executed_anew; /* a reload brought us here */
+	bool ready_before;  /* and the service manager had been told so */
 	bool waiting;	    /* for another daemon to end: that was said */
 	ev_signal sigterm, sigint, sighup;
 	ev_timer summary; /* says what was left out of a silent log */
@@ -98,6 +102,8 @@ static void execute_anew(struct daemon *d)
 	log_event(d->log, EVENT_RELOAD, NULL, "executing %s anew", d->binary);
 	snprintf(fd, sizeof(fd), "%d", d->runtime.lock_fd);
 	setenv(LOCK_FD_VARIABLE, fd, 1);
+	if (!d->service.ready)
+		setenv(UNREADY_VARIABLE, "1", 1);
 	state_lock_inherit(d->runtime.lock_fd, true);
 	service_reload_begins(&d->service);
 	execv(d->binary, d->argv);
@@ -106,6 +112,7 @@ static void execute_anew(struct daemon *d)
 	service_reload_failed(&d->service);
 	state_lock_inherit(d->runtime.lock_fd, false);
 	unsetenv(LOCK_FD_VARIABLE);
+	unsetenv(UNREADY_VARIABLE);
 }
 
 static void on_execute(struct ev_loop *loop, ev_timer *timer, int events)
@@ -282,7 +289,9 @@ static int open_runtime(struct daemon *d)
 	if (r == 0)
 		r = runtime_open(&d->runtime, d->config.node.runtime_directory, d->boot_id,
 				 inherited ? atoi(inherited) : -1, message, sizeof(message));
+	d->ready_before = inherited && !getenv(UNREADY_VARIABLE);
 	unsetenv(LOCK_FD_VARIABLE);
+	unsetenv(UNREADY_VARIABLE);
 	if (d->runtime.lease) {
 		if (r == LEASE_FILE_DAMAGED)
 			log_event(d->log, EVENT_RESUME_REFUSED, NULL, "%s", message);
@@ -362,7 +371,7 @@ static int run(struct daemon *d)
 	d->summary.data = d;
 	ev_timer_start(d->loop, &d->summary);
 	ev_unref(d->loop);
-	service_init(&d->service, d->loop, &d->config, d->executed_anew);
+	service_init(&d->service, d->loop, &d->config, d->ready_before);
 	d->strays = d->executed_anew ? strays_create(d->loop) : NULL;
 	r = start_node(d);
 	if (r != 0)

@@ -198,7 +198,8 @@ void service_reload_begins(struct service *service)
 {
 	struct timespec now;
 
-	(void)service;
+	if (!service->ready)
+		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	(void)notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n",
 			  now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000);
@@ -211,18 +212,18 @@ void service_reload_failed(struct service *service)
 }
 
 void service_init(struct service *service, struct ev_loop *loop, const struct config *config,
-		  bool executed_anew)
+		  bool ready)
 {
 	double interval_s = (double)notify_watchdog_us() / 2e6;
 
-	*service = (struct service){ .loop = loop, .config = config, .ready = executed_anew };
+	*service = (struct service){ .loop = loop, .config = config, .ready = ready };
 	ev_timer_init(&service->watchdog, on_watchdog, interval_s, interval_s);
 	service->watchdog.data = service;
 	if (interval_s > 0)
 		ev_timer_start(loop, &service->watchdog);
 	ev_timer_init(&service->again, on_again, AGAIN_S, AGAIN_S);
 	service->again.data = service;
-	if (executed_anew)
+	if (ready)
 		tell_surely(service, "READY=1\nWATCHDOG=1\n");
 }
 

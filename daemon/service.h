@@ -28,9 +28,9 @@ struct service {
 	bool attached, kept, ready, stopping, troubled;
 };
 
-/* config must outlive it. executed_anew: a reload is under way, which ends here. */
+/* config must outlive it. ready: a reload is under way, which ends here; one of a daemon that was not ready is none. */
 void service_init(struct service *service, struct ev_loop *loop, const struct config *config,
-		  bool executed_anew);
+		  bool ready);
 
 /* Also of one that is zeroed. */
 void service_finish(struct service *service);

@@ -85,6 +85,21 @@ def test_no_ensemble(make_cluster, manager, tmp_path):
     node.close()
 
 
+def test_reload_before_it_is_ready(manager, tmp_path):
+    """What a package upgrade sends to a daemon without a server: the binary is executed anew, and says nothing of being ready."""
+    node = Node('n1', f'127.0.0.1:{free_port()}', '/x', str(tmp_path), str(tmp_path / 'events'))
+    start(node, manager)
+    node.wait_log(' server_failed: ')
+    mark, since = node.log_mark(), len(manager.messages())
+    node.reload()
+    node.wait_log(' server_failed: ', since=mark)
+    assert node.log_lines(' reload: executing ')
+    manager.wait('^STATUS=Connecting to ZooKeeper', since)
+    assert not manager.count('READY=1') and not manager.count('RELOADING=1')
+    node.stop()
+    node.close()
+
+
 def test_runtime_directory_lost(cluster, manager):
     """The sentence says what a restart would do, as long as it would."""
     node = start(cluster(1, start=False, **QUICK)[0], manager)

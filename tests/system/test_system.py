@@ -280,6 +280,21 @@ def test_upgrade(site, tmp_path):
     site.measure('package upgrade', moment, holder, site.wait_holder())
 
 
+def test_upgrade_before_it_is_ready(site):
+    """A daemon that finds no server runs the new binary, too, and is no more ready than before."""
+    one = others(site, site.wait_holder())[0]
+    one.shell('cp /etc/primaryd/primaryd.conf /run/kept; systemctl stop primaryd; '
+              'sed -i "s/^servers.*/servers = 127.0.0.1:1/" /etc/primaryd/primaryd.conf; '
+              'systemctl start --no-block primaryd')
+    wait_until(lambda: one.show('primaryd.service', 'StatusText')['StatusText'].startswith('Connecting'), 20,
+               one.journal_tail, 0.05)
+    pid, moment = one.main_pid(), Moment()
+    one.run('sh', '/var/lib/dpkg/info/primaryd.postinst', 'configure')
+    site.story(one, moment, 'reload', 'started')
+    assert one.main_pid() == pid and one.state('primaryd.service') == 'activating'
+    one.shell('cp /run/kept /etc/primaryd/primaryd.conf; systemctl stop primaryd; systemctl start primaryd')
+
+
 # what happens to the work
 
 def test_crash_of_the_unit(site):
@@ -365,8 +380,13 @@ def test_reboot_of_all(site):
     moment = Moment()
     for one in site.machines:
         os.kill(one.leader, 0)
+    holder.shell('mkdir -p /run/systemd/journald.conf.d; printf "[Journal]\\nForwardToConsole=yes\\nMaxLevelConsole=info\\n" '
+                 '>/run/systemd/journald.conf.d/console.conf; '
+                 'systemctl restart systemd-journald')
     for one in site.machines:
         one.power_off()
+    said = holder.console_tail(400)
+    assert 'the system is going down' in said and 'unit_failed' not in said and 'nobody here stopped' not in said, said
     for one in site.machines:
         one.install().boot()
     after = site.wait_holder()
@@ -524,6 +544,16 @@ systemctl start primaryd@second''')
     done = one.run('primaryd', '--config', '/etc/primaryd/second.conf', '--check', check=False)
     assert done.returncode == 1 and 'open to others' in done.stderr
     assert site.wait_holder() is holder
+    # With the unit of the first one on the node that is primary: nothing of it is touched.
+    moment = Moment()
+    holder.shell('sed "s,^servers.*,&\\nroot = /second," /etc/primaryd/primaryd.conf >/etc/primaryd/second.conf; '
+                 'systemctl start --no-block primaryd@second')
+    site.story(holder, moment, 'config_invalid')
+    wait_until(lambda: holder.state('primaryd@second.service') == 'failed', 10, holder.journal_tail, 0.05)
+    assert site.untouched(moment, holder) and holder.state('primary.target') == 'active'
+    done = holder.run('primaryctl', '--config', '/etc/primaryd/second.conf', 'check', check=False)
+    assert done.returncode == 1 and 'watches over /run/primaryd, not over /run/primaryd-second' in done.stdout, done
+    holder.shell('rm /etc/primaryd/second.conf; systemctl reset-failed primaryd@second')
     one.shell('rm /etc/primaryd/second.conf /etc/primaryd/open /etc/credstore/primaryd-second.zookeeper')
 
 
