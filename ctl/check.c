@@ -182,7 +182,7 @@ static void check_nodes(struct check *check, const struct facts *facts)
 	const struct config *config = &check->ctl->config;
 	unsigned errors = check->errors;
 	size_t told = 0, alive = 0;
-	char text[FACTS_TEXT_SIZE];
+	char text[FACTS_TROUBLE_SIZE];
 
 	for (size_t i = 0; i < facts->node_count; i++) {
 		const struct node_facts *n = &facts->nodes[i];

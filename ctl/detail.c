@@ -24,6 +24,8 @@ static void take(struct node_detail *detail, const char *key, const char *value)
 		detail->lock_timeout_us = us;
 	else if (!strcmp(key, "transition-delay") && duration_parse(value, &us) == 0)
 		detail->transition_delay_us = us;
+	else if (!strcmp(key, "session-timeout") && duration_parse(value, &us) == 0)
+		detail->session_us = us;
 }
 
 void detail_parse(const char *data, size_t length, struct node_detail *ret_detail)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "advice.h"
+#include "renewal.h"
 #include "wall.h"
 
 enum { NODE, PREDICATE, HOLDS, VALUE, SINCE, SINCE_UTC, CHANGE };
@@ -133,10 +134,14 @@ static void add_predicates(struct table *t, const struct facts *facts, const str
 static void why(const struct facts *facts, const struct node_facts *n, char *text, size_t size)
 {
 	uint32_t bits = facts_obstacles(n, false);
-	char waiting[FACTS_TEXT_SIZE];
+	char waiting[FACTS_TEXT_SIZE], quiet[WALL_TEXT_SIZE];
 
 	facts_waiting(facts, n, waiting, sizeof(waiting));
-	if (n->acting && !strcmp(n->router, "primary") && n->named)
+	if (n->acting && facts->renewal.stale)
+		snprintf(text, size, "it has the post, but has not renewed its lease for %s%s",
+			 facts->renewal.at_least ? "at least " : "",
+			 wall_tenths(facts->renewal.quiet_us, quiet));
+	else if (n->acting && !strcmp(n->router, "primary") && n->named)
 		snprintf(text, size, "it is the primary");
 	else if (*waiting)
 		snprintf(text, size, "it waits for %s", waiting);
@@ -181,7 +186,7 @@ static int explain(struct ctl *ctl, const struct facts *facts, const struct node
 				   table_create("nodes", verdict_columns, 4, false),
 				   table_create("predicates", columns,
 						sizeof(columns) / sizeof(*columns), false) };
-	char text[FACTS_TEXT_SIZE];
+	char text[FACTS_TROUBLE_SIZE];
 	int code;
 
 	facts_trouble(facts, text, sizeof(text));
@@ -213,10 +218,7 @@ int verb_explain(struct ctl *ctl)
 		if (!name)
 			return CTL_USAGE;
 	}
-	cluster_open(&cluster, ctl, false);
-	code = cluster_wait(&cluster);
-	if (code == CTL_DONE && !facts_gather(&cluster, &facts))
-		code = CTL_REFUSED;
+	code = renewal_snapshot(ctl, &cluster, &facts);
 	if (code == CTL_DONE && name) {
 		only = facts_find(&facts, name);
 		if (!only) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "detail.h"
+#include "lease.h"
 #include "wall.h"
 
 static void junk(struct facts *facts, const char *path, const char *what)
@@ -203,6 +204,17 @@ bool facts_gather(const struct cluster *cluster, struct facts *ret_facts)
 	return true;
 }
 
+void facts_take_renewal(struct facts *facts, const struct renewal_verdict *renewal)
+{
+	char path[KEY_PATH_SIZE];
+
+	facts->renewal = *renewal;
+	if (!renewal->unwritten)
+		return;
+	node_key_path(facts->acting, NODE_KEY_KEEPALIVE, path);
+	junk(facts, path, "stands still: access list? quota? or the clocks differ");
+}
+
 void facts_finish(struct facts *facts)
 {
 	free(facts->nodes);
@@ -264,7 +276,7 @@ const struct node_facts *facts_candidate(const struct facts *facts, const char *
 
 bool facts_in_order(const struct facts *facts)
 {
-	char text[FACTS_TEXT_SIZE];
+	char text[FACTS_TROUBLE_SIZE];
 
 	facts_trouble(facts, text, sizeof(text));
 	return !*text;
@@ -304,6 +316,29 @@ static void no_post(const struct facts *facts, char *text, size_t size)
 		    facts_candidate(facts, "", false)->name);
 }
 
+/* What a silent primary means, and what comes next. After a renewal at s: down by s + 2T/3 (lease.h); the session ends at most
+ * T and a tick, that is T/2, after the last touch, which is at most one period later than the last renewal. */
+static void not_renewed(const struct facts *facts, char *text, size_t size)
+{
+	const struct renewal_verdict *r = &facts->renewal;
+	int64_t work_us = lease_length_us(r->session_us) - r->quiet_us;
+	int64_t end_us = r->session_us * 3 / 2 + lease_renew_us(r->session_us) - r->quiet_us;
+	char quiet[WALL_TEXT_SIZE], work[WALL_TEXT_SIZE], end[WALL_TEXT_SIZE];
+	char guard[WALL_TEXT_SIZE + 40] = "its guard has stopped the work";
+
+	if (work_us > 0)
+		say(guard, sizeof(guard), "its guard stops the work within %s",
+		    wall_tenths(work_us, work));
+	say(text, size,
+	    "%s has not renewed its lease for %s%s: its daemon is dead, stopped or cut off; %s; %s when its "
+	    "session ends, at most %s from now",
+	    facts->acting, r->at_least ? "at least " : "", wall_tenths(r->quiet_us, quiet), guard,
+	    facts_candidate(facts, facts->acting, false) ? "another node takes over"
+	    : facts->maintenance ? "the role falls vacant, and in maintenance stays so,"
+				 : "the role falls vacant, for no other node is fit,",
+	    wall_tenths(end_us > 0 ? end_us : 0, end));
+}
+
 void facts_trouble(const struct facts *facts, char *text, size_t size)
 {
 	const struct node_facts *primary = facts_primary(facts);
@@ -317,6 +352,8 @@ void facts_trouble(const struct facts *facts, char *text, size_t size)
 		say(text, size, "%s has the post, but no keys of its own", facts->acting);
 	else if (!primary->alive)
 		say(text, size, "%s has the post, but shows no sign of life", facts->acting);
+	else if (facts->renewal.stale)
+		not_renewed(facts, text, size);
 	else if (strcmp(primary->router, "primary") != 0)
 		say(text, size, "%s has the post, and is in state %s", facts->acting,
 		    *primary->router ? primary->router : "unknown");
@@ -340,6 +377,8 @@ void facts_waiting(const struct facts *facts, const struct node_facts *n, char *
 	uint32_t bits = n->obstacles & ~(uint32_t)OBSTACLE_BUSY;
 
 	*text = '\0';
+	if (n->acting && facts->renewal.stale)
+		return;
 	if (!n->alive)
 		say(text, size, "%s",
 		    router_state_is_acting(n->router)

@@ -8,15 +8,18 @@
 
 #include "cluster.h"
 #include "election.h"
+#include "renewal_seen.h"
 
 #define FACTS_JUNK_MAX 32
 #define FACTS_TEXT_SIZE 160
+#define FACTS_TROUBLE_SIZE 400 /* of facts_trouble() */
 
 /* What the daemon says of itself beyond its keys, as far as it does. 0 and "": not said. */
 struct node_detail {
 	bool there;
 	int64_t penalty_until_ms; /* since 1970 */
 	int64_t lock_timeout_us, transition_delay_us;
+	int64_t session_us; /* T */
 	char phase[16], reason[FACTS_TEXT_SIZE];
 };
 
@@ -43,18 +46,22 @@ struct facts {
 	bool post_there, post_junk; /* junk: persistent, or not NAME EPOCH */
 	char acting[NAME_SIZE];	    /* "": nobody, or junk */
 	int64_t epoch, post_since_ms;
+	struct renewal_verdict renewal; /* renewal.h finds it out; zeroed: fine, or not known */
 	bool maintenance;
 	int64_t maintenance_since_ms;
 	struct node_facts *nodes; /* sorted by name */
 	size_t node_count;
 	size_t strangers;
-	char junk[FACTS_JUNK_MAX][KEY_PATH_SIZE + 48];
+	char junk[FACTS_JUNK_MAX][KEY_PATH_SIZE + 64];
 	size_t junk_count;
 };
 
 /* False: out of memory. */
 bool facts_gather(const struct cluster *cluster, struct facts *ret_facts);
 void facts_finish(struct facts *facts); /* also fine when zeroed */
+
+/* Adds what was seen of the renewals. */
+void facts_take_renewal(struct facts *facts, const struct renewal_verdict *renewal);
 
 const struct node_facts *facts_find(const struct facts *facts, const char *name); /* "": NULL */
 
@@ -80,5 +87,5 @@ const struct node_facts *facts_candidate(const struct facts *facts, const char *
 void facts_waiting(const struct facts *facts, const struct node_facts *node, char *text,
 		   size_t size);
 
-/* Why there is no primary in order; "" if there is. */
+/* Why there is no primary in order; "" if there is. text[FACTS_TROUBLE_SIZE] holds all of it. */
 void facts_trouble(const struct facts *facts, char *text, size_t size);

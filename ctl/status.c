@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "renewal.h"
 #include "wall.h"
 
 enum { PRIMARY, IN_ORDER, TROUBLE, SINCE, SINCE_UTC, EPOCH, NAMED, MAINTENANCE, STRANGERS };
@@ -44,7 +45,7 @@ static struct table *cluster_table(const struct facts *facts)
 {
 	struct table *t = table_create("cluster", cluster_columns,
 				       sizeof(cluster_columns) / sizeof(*cluster_columns), true);
-	char trouble[FACTS_TEXT_SIZE], time[WALL_TEXT_SIZE], age[WALL_TEXT_SIZE];
+	char trouble[FACTS_TROUBLE_SIZE], time[WALL_TEXT_SIZE], age[WALL_TEXT_SIZE];
 	bool in_order = facts_in_order(facts);
 
 	facts_trouble(facts, trouble, sizeof(trouble));
@@ -141,14 +142,10 @@ void status_finish(struct table *tables[STATUS_TABLES])
 int verb_status(struct ctl *ctl)
 {
 	struct table *tables[STATUS_TABLES];
-	struct cluster cluster;
+	struct cluster cluster = { 0 };
 	struct facts facts = { 0 };
-	int code;
+	int code = renewal_snapshot(ctl, &cluster, &facts);
 
-	cluster_open(&cluster, ctl, false);
-	code = cluster_wait(&cluster);
-	if (code == CTL_DONE && !facts_gather(&cluster, &facts))
-		code = CTL_REFUSED;
 	if (code == CTL_DONE) {
 		status_tables(&facts, tables);
 		code = ctl_print(ctl, tables, STATUS_TABLES);

@@ -78,3 +78,11 @@ char *wall_span(int64_t us, char text[WALL_TEXT_SIZE])
 			 (int)(us / 1000 % 1000));
 	return text;
 }
+
+char *wall_tenths(int64_t us, char text[WALL_TEXT_SIZE])
+{
+	int64_t tenths = (us + 50000) / 100000;
+
+	snprintf(text, WALL_TEXT_SIZE, "%" PRId64 ".%d s", tenths / 10, (int)(tenths % 10));
+	return text;
+}

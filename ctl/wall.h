@@ -21,5 +21,8 @@ int64_t wall_parse_utc(const char *text);
 /* How long ago, in its two largest units: "2 min 5 s", "3 d 4 h". Returns text. */
 char *wall_age(int64_t ms, char text[WALL_TEXT_SIZE]);
 
+/* A time to wait or waited, to the tenth of a second: "3.2 s". Returns text. */
+char *wall_tenths(int64_t us, char text[WALL_TEXT_SIZE]);
+
 /* A short time as it was measured: "12 ms", "1.234 s". Returns text. */
 char *wall_span(int64_t us, char text[WALL_TEXT_SIZE]);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "changes.h"
+#include "renewal.h"
 #include "screen.h"
 #include "status.h"
 #include "wall.h"
@@ -24,7 +25,9 @@ struct watch {
 	struct ctl *ctl;
 	struct cluster cluster;
 	struct facts facts;
+	struct renewal renewal;
 	bool has_facts, on_screen, over, dirty;
+	bool shown; /* the status, where there is no screen */
 	int code;
 	char log[LOG_LINES][LINE_SIZE];
 	size_t logged; /* ever; the newest is log[(logged - 1) % LOG_LINES] */
@@ -133,20 +136,52 @@ static void on_draw(struct ev_loop *loop, ev_prepare *prepare, int events)
 	(void)events;
 	if (!w->dirty)
 		return;
+	/* Not "in order" before that was looked at. */
+	if (!w->on_screen && (!w->has_facts || !renewal_decided(&w->renewal)))
+		return;
 	w->dirty = false;
 	if (w->on_screen)
 		draw_screen(w);
-	else if (w->ctl->options.json && w->has_facts)
+	else if (w->ctl->options.json || !w->shown)
 		print_status(w);
+	w->shown = true;
 }
 
 /* -- what happens -- */
 
+static void on_look(void *userdata)
+{
+	struct watch *w = userdata;
+	struct renewal_verdict seen = renewal_judge(&w->renewal.seen);
+	char text[NAME_SIZE + 64];
+	bool before = w->facts.renewal.stale;
+
+	w->facts.renewal = seen;
+	if (seen.stale == before)
+		return;
+	snprintf(text, sizeof(text),
+		 seen.stale ? "%s does not renew its lease any more" : "%s renews its lease again",
+		 w->facts.acting);
+	on_line(w, text);
+	w->dirty = true;
+}
+
+/* Those of before hold for the same primary. */
+static void follow_renewals(struct watch *w, const struct renewal_verdict *before)
+{
+	if (renewal_follows(&w->renewal, &w->facts)) {
+		w->facts.renewal = *before;
+		return;
+	}
+	renewal_close(&w->renewal);
+	renewal_open(&w->renewal, w->ctl, &w->facts, on_look, w);
+}
+
 static void on_change(void *userdata)
 {
 	struct watch *w = userdata;
+	struct renewal_verdict renewal = w->facts.renewal;
 	struct facts facts;
-	bool first = !w->has_facts;
 
 	w->dirty = w->dirty || w->on_screen;
 	if (!cluster_complete(&w->cluster))
@@ -163,8 +198,7 @@ static void on_change(void *userdata)
 	w->facts = facts;
 	w->has_facts = true;
 	w->dirty = true;
-	if (first && !w->on_screen && !w->ctl->options.json)
-		print_status(w);
+	follow_renewals(w, &renewal);
 }
 
 static void on_key(struct ev_loop *loop, ev_io *io, int events)
@@ -244,6 +278,7 @@ static void stop(struct watch *w)
 	ev_signal_stop(loop, &w->suspended);
 	ev_timer_stop(loop, &w->clock);
 	screen_close();
+	renewal_close(&w->renewal);
 	cluster_close(&w->cluster);
 	facts_finish(&w->facts);
 }

@@ -223,11 +223,13 @@ static void on_missing(void *userdata, const char *path)
 static void describe_detail(const struct node *node, char *ret_text)
 {
 	const struct election *e = &node->election;
-	char lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE];
+	char lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE], session[DURATION_TEXT_SIZE];
 	int64_t penalty_us = e->penalty_until_us - e->now_us;
-	int n = snprintf(ret_text, DETAIL_SIZE, "lock-timeout=%s transition-delay=%s",
+	int n = snprintf(ret_text, DETAIL_SIZE,
+			 "lock-timeout=%s transition-delay=%s session-timeout=%s",
 			 duration_format(node->election_config.lock_timeout_us, lock),
-			 duration_format(node->election_config.transition_delay_us, delay));
+			 duration_format(node->election_config.transition_delay_us, delay),
+			 duration_format(e->session_us, session));
 
 	if (penalty_us > 0)
 		snprintf(ret_text + n, DETAIL_SIZE - (size_t)n,
