@@ -101,34 +101,48 @@ static const char *value_of(const struct facts *facts, const struct node_facts *
 	}
 }
 
-static void add_predicates(struct table *t, const struct facts *facts, const struct node_facts *n)
+static void add_predicate(struct table *t, const struct facts *facts, const struct node_facts *n,
+			  unsigned bit, bool json)
 {
 	char text[2 * FACTS_TEXT_SIZE], time[WALL_TEXT_SIZE];
+	bool holds = !(n->obstacles & UINT32_C(1) << bit);
+	/* For programs it stays what the election asks; who has the post need not be secondary to be fit. */
+	bool own = !json && n->acting && bit == OBSTACLE_BIT_BUSY;
+	int64_t since_ms;
 
-	for (unsigned bit = 0; bit < OBSTACLE_COUNT; bit++) {
-		bool holds = !(n->obstacles & UINT32_C(1) << bit);
-		int64_t since_ms;
-
-		table_row(t);
-		table_put(t, NODE, n->name);
-		table_put(t, PREDICATE, predicates[bit]);
-		/* A penalty that is not published may run or not. */
-		if (bit != OBSTACLE_BIT_PENALTY || n->detail.there)
-			table_put_boolean(t, HOLDS, holds);
-		table_color(t, HOLDS,
-			    holds				    ? TABLE_GOOD
-			    : bit == OBSTACLE_BIT_BUSY && n->acting ? TABLE_PLAIN
-								    : TABLE_BAD);
-		table_put(t, VALUE, value_of(facts, n, bit, &since_ms, text));
-		if (since_ms) {
-			table_put(t, SINCE, wall_local(since_ms, time));
-			table_put(t, SINCE_UTC, wall_utc(since_ms, time));
-		}
-		if (holds)
-			continue;
-		advice_remedy(facts, n, UINT32_C(1) << bit, text, sizeof(text));
-		table_put(t, CHANGE, text);
+	table_row(t);
+	table_put(t, NODE, n->name);
+	table_put(t, PREDICATE, own ? "it has the post, or is secondary" : predicates[bit]);
+	/* A penalty that is not published may run or not. */
+	if (bit != OBSTACLE_BIT_PENALTY || n->detail.there)
+		table_put_boolean(t, HOLDS, holds || own);
+	table_color(t, HOLDS, holds || own ? TABLE_GOOD : TABLE_BAD);
+	table_put(t, VALUE, value_of(facts, n, bit, &since_ms, text));
+	if (since_ms) {
+		table_put(t, SINCE, wall_local(since_ms, time));
+		table_put(t, SINCE_UTC, wall_utc(since_ms, time));
 	}
+	if (holds || own)
+		return;
+	advice_remedy(facts, n, UINT32_C(1) << bit, text, sizeof(text));
+	table_put(t, CHANGE, text);
+}
+
+static void add_predicates(struct table *t, const struct facts *facts, const struct node_facts *n,
+			   bool all, bool json)
+{
+	for (unsigned bit = 0; bit < OBSTACLE_COUNT; bit++)
+		if (all || facts_obstacles(n, false) & UINT32_C(1) << bit)
+			add_predicate(t, facts, n, bit, json);
+}
+
+static void join_obstacles(uint32_t bits, char *text, size_t size)
+{
+	size_t n = 0;
+
+	for (; bits && n < size; bits &= bits - 1)
+		n += (size_t)snprintf(text + n, size - n, "%s%s",
+				      n ? "; " : "not fit: ", election_obstacle_text(bits & -bits));
 }
 
 static void why(const struct facts *facts, const struct node_facts *n, char *text, size_t size)
@@ -151,17 +165,17 @@ static void why(const struct facts *facts, const struct node_facts *n, char *tex
 		snprintf(text, size,
 			 "primaryd died there, or lost ZooKeeper for a session timeout");
 	else if (bits)
-		snprintf(text, size, "%s%s", election_obstacle_text(bits & -bits),
-			 bits & (bits - 1) ? ", and more" : "");
+		join_obstacles(bits, text, size);
 	else if (!facts_vacant(facts))
-		snprintf(text, size, "it is fit to be primary; %s is named", facts->named);
+		snprintf(text, size, "it is ready to take over; %s is %s", facts->named,
+			 strcmp(facts->named, facts->acting) != 0 ? "named" : "primary");
 	else
 		snprintf(text, size, "it may claim the role");
 }
 
 static void add_verdict(struct table *t, const struct facts *facts, const struct node_facts *n)
 {
-	char text[2 * FACTS_TEXT_SIZE];
+	char text[3 * FACTS_TEXT_SIZE];
 
 	why(facts, n, text, sizeof(text));
 	table_row(t);
@@ -169,6 +183,10 @@ static void add_verdict(struct table *t, const struct facts *facts, const struct
 	table_put_boolean(t, E_ELIGIBLE, !facts_obstacles(n, false));
 	table_put_boolean(t, E_PRIMARY, n->acting);
 	table_put(t, E_VERDICT, text);
+	if (n->acting && facts->renewal.stale)
+		table_color(t, E_VERDICT, TABLE_BAD);
+	else if (n->acting)
+		table_color(t, E_VERDICT, TABLE_GOOD);
 }
 
 static const char *in_order(const struct facts *facts)
@@ -186,6 +204,7 @@ static int explain(struct ctl *ctl, const struct facts *facts, const struct node
 				   table_create("nodes", verdict_columns, 4, false),
 				   table_create("predicates", columns,
 						sizeof(columns) / sizeof(*columns), false) };
+	const struct options *o = &ctl->options;
 	char text[FACTS_TROUBLE_SIZE];
 	int code;
 
@@ -197,7 +216,8 @@ static int explain(struct ctl *ctl, const struct facts *facts, const struct node
 		if (only && only != &facts->nodes[i])
 			continue;
 		add_verdict(tables[1], facts, &facts->nodes[i]);
-		add_predicates(tables[2], facts, &facts->nodes[i]);
+		add_predicates(tables[2], facts, &facts->nodes[i], only || o->all || o->json,
+			       o->json);
 	}
 	code = ctl_print(ctl, tables, 3);
 	for (int i = 0; i < 3; i++)

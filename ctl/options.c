@@ -14,19 +14,13 @@ const struct verb verbs[] = { VERBS(X) };
 const unsigned verb_count = sizeof(verbs) / sizeof(verbs[0]);
 
 static const struct option long_options[] = {
-	{ "config", required_argument, NULL, 'c' },
-	{ "servers", required_argument, NULL, 's' },
-	{ "root", required_argument, NULL, 'r' },
-	{ "auth-file", required_argument, NULL, 'a' },
-	{ "json", no_argument, NULL, 'j' },
-	{ "timeout", required_argument, NULL, 't' },
-	{ "force", no_argument, NULL, 'f' },
-	{ "dry-run", no_argument, NULL, 'n' },
-	{ "recursive", no_argument, NULL, 'R' },
-	{ "epoch", no_argument, NULL, 'e' },
-	{ "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },
-	{ NULL, 0, NULL, 0 },
+	{ "config", required_argument, NULL, 'c' }, { "servers", required_argument, NULL, 's' },
+	{ "root", required_argument, NULL, 'r' },   { "auth-file", required_argument, NULL, 'a' },
+	{ "json", no_argument, NULL, 'j' },	    { "timeout", required_argument, NULL, 't' },
+	{ "force", no_argument, NULL, 'f' },	    { "dry-run", no_argument, NULL, 'n' },
+	{ "recursive", no_argument, NULL, 'R' },    { "epoch", no_argument, NULL, 'e' },
+	{ "all", no_argument, NULL, 'A' },	    { "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },	    { NULL, 0, NULL, 0 },
 };
 
 void options_usage(FILE *file)
@@ -59,6 +53,7 @@ void options_usage(FILE *file)
 	      "  --dry-run         switchover, release: what would happen\n"
 	      "  --recursive       key list, key delete: with everything below\n"
 	      "  --epoch           lock: hand COMMAND a fencing token, PRIMARYD_LOCK_EPOCH\n"
+	      "  --all             explain: every predicate, also those that hold\n"
 	      "  --version         print the version\n"
 	      "  --help            print this\n"
 	      "\n"
@@ -119,6 +114,9 @@ static bool take_option(struct options *options, int option, int *ret_code)
 	case 'e':
 		options->epoch = true;
 		return true;
+	case 'A':
+		options->all = true;
+		return true;
 	case 'V':
 		puts("primaryctl " PRIMARYD_VERSION);
 		return fail(ctl_flush(), ret_code);
@@ -155,6 +153,7 @@ static bool check(const struct options *o)
 	    !check_option(o, o->dry_run, TAKES_DRY_RUN, "--dry-run") ||
 	    !check_option(o, o->recursive, TAKES_RECURSIVE, "--recursive") ||
 	    !check_option(o, o->epoch, TAKES_EPOCH, "--epoch") ||
+	    !check_option(o, o->all, TAKES_ALL, "--all") ||
 	    !check_option(o, o->command, TAKES_COMMAND, "a command behind --"))
 		return false;
 	if (o->argument_count < verb->least || o->argument_count > verb->most) {

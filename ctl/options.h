@@ -20,6 +20,7 @@ enum verb_option {
 	TAKES_EPOCH = 1 << 3,
 	TAKES_COMMAND = 1 << 4, /* `-- COMMAND`, and nothing without it */
 	NEEDS_NO_SESSION = 1 << 5,
+	TAKES_ALL = 1 << 6,
 };
 
 #define ANY_NUMBER 4096
@@ -37,7 +38,7 @@ enum verb_option {
 	X(undrain, "undrain", "[NODE]", 0, 1, 0, "let NODE (or this one) contend again")           \
 	X(maintenance, "maintenance", "on|off", 1, 1, 0,                                           \
 	  "on: nobody claims a vacancy by itself; off: as always")                                 \
-	X(explain, "explain", "[NODE]", 0, 1, 0,                                                   \
+	X(explain, "explain", "[NODE]", 0, 1, TAKES_ALL,                                           \
 	  "why NODE (or each node) is, or is not, the primary")                                    \
 	X(history, "history", "", 0, 0, 0, "every change of the role that is kept")                \
 	X(check, "check", "", 0, 0, NEEDS_NO_SESSION,                                              \
@@ -65,7 +66,7 @@ struct options {
 	const struct verb *verb;
 	const char *config_path;		/* NULL: the default one, which may be missing */
 	const char *servers, *root, *auth_file; /* NULL: as configured */
-	bool json, force, dry_run, recursive, epoch;
+	bool json, force, dry_run, recursive, epoch, all;
 	bool has_timeout;
 	int64_t timeout_us;
 	char **arguments; /* of the verb, NULL-terminated */

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ctl_shell import Ctl, built
+from ctl_shell import USAGE, Ctl, built
 from lab.steps import QUICK
 from lab.wait import wait_until
 
@@ -70,7 +70,7 @@ def test_acting_and_not_named(zk_client, keys, ctl):
     make(zk_client, keys, 'c', daemonstate='stop', alive=False)
     make(zk_client, keys, 'd', daemonstate='dead', alive=False)
     assert why(ctl, 'c') == 'primaryd was stopped there' and 'died there, or lost' in why(ctl, 'd')
-    assert why(ctl, 'b') == 'it is fit to be primary; a is named'
+    assert why(ctl, 'b') == 'it is ready to take over; a is primary'
     keys.set('primary_node', 'none')
     assert 'nobody is named' in why(ctl) and 'a successor' in why(ctl, 'a')
     keys.set('primary_node', 'b')
@@ -87,3 +87,27 @@ def test_takeover_failed(cluster, keys, oracle, ctl):
     node.wait_log('takeover_failed')
     wait_until(lambda: keys.acting() is None and penalty()['holds'] is False, 20, keys.summary)
     assert penalty()['value'].startswith('runs: ') and 'wait until' in penalty()['remedy']
+
+
+def test_what_people_see(zk_client, keys, ctl):
+    """One line a node, and below only what does not hold."""
+    make(zk_client, keys, 'a', routerstate='primary')
+    make(zk_client, keys, 'b')
+    zk_client.create(keys.path('primary_active'), b'a 5', ephemeral=True)
+    keys.set('primary_node', 'a')
+    assert 'FIT IF' not in ctl.run('explain').stdout
+    make(zk_client, keys, 'c', drain='', health='failed: the disk')
+    text = ctl.run('explain').stdout
+    assert 'not fit: health is failed; drained by an operator' in text and 'primaryctl undrain c' in text
+    rows = text[text.index('FIT IF'):].splitlines()[1:]
+    assert [row.split()[0] for row in rows] == ['c', 'c'], text
+    assert ctl.run('explain', '--all').stdout.count('mode is coordinator') == 3
+    # The primary is fit, and none of its predicates says otherwise.
+    text = ctl.run('explain', 'a').stdout
+    rows = [row for row in text[text.index('FIT IF'):].splitlines()[1:] if row]
+    assert len(rows) == 8 and all(' yes ' in row for row in rows if 'penalty' not in row), text
+    predicates = ctl.json('explain')['predicates']
+    assert len(predicates) == 3 * 8 and predicates == ctl.json('explain', '--all')['predicates']
+    [busy] = [row for row in predicates if row['node'] == 'a' and row['predicate'] == 'it is secondary']
+    assert busy['holds'] is False and busy['value'] == 'primary'
+    assert ctl.run('status', '--all', code=USAGE).stderr == 'primaryctl: status does not take --all\n'
