@@ -156,9 +156,11 @@ static bool say_dropped(struct log *log)
 	return true;
 }
 
+/* What goes on coming is only counted from then on; a window without any gives the whole ration back. */
 static void end_window(struct log *log, enum event event, int64_t now_us)
 {
 	struct ration *ration = &log->rations[event];
+	bool goes_on = ration->n_left_out > 0;
 	const struct log_fields fields = { .reason = events[event].name };
 
 	if (ration->n_left_out > 0 && say_dropped(log)) {
@@ -168,6 +170,10 @@ static void end_window(struct log *log, enum event event, int64_t now_us)
 			log->n_dropped++;
 	}
 	memset(ration, 0, sizeof(*ration));
+	if (goes_on) {
+		ration->since_us = now_us;
+		ration->n_said = LOG_BURST;
+	}
 }
 
 int64_t log_summarize(struct log *log)

@@ -75,9 +75,9 @@ void node_say_session(struct node *node, const struct zkh_session_report *report
 			  duration_format(report->timeout_ms * INT64_C(1000), timeout));
 		return;
 	}
-	log_event(node->log, events[report->event], &f, "%s%s%s",
-		  zkh_session_event_text(report->event), *report->detail ? ": " : "",
-		  report->detail);
+	/* The event's name stands in front of it, or in the catalog: the detail tells the rest. */
+	log_event(node->log, events[report->event], &f, "%s",
+		  *report->detail ? report->detail : zkh_session_event_text(report->event));
 }
 
 void node_say_foreign(struct node *node, const struct registration_report *report, bool final)

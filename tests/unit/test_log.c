@@ -236,7 +236,22 @@ static void test_ration(void **state)
 		   "ensemble is lost; the session may live on reason=disconnected\n");
 	assert_int_equal(log_summarize(probe->log), 0);
 
-	/* A new window; this time the next event, whatever it is, brings the sum. */
+	/* It goes on: nothing but the sum, window by window. */
+	for (int window = 0; window < 3; window++) {
+		for (int i = 0; i < 6; i++)
+			log_event(probe->log, EVENT_DISCONNECTED, NULL, "on and on");
+		assert_string_equal(output(probe), "");
+		assert_int_equal(log_summarize(probe->log), now_us + LOG_WINDOW_US);
+		now_us += LOG_WINDOW_US;
+		(void)log_summarize(probe->log);
+		check_line(
+			probe,
+			"hv1 warning repeated: left out 6 more within 30 s of: the connection to "
+			"the ensemble is lost; the session may live on reason=disconnected\n");
+	}
+
+	/* A window without any ends that; this time the next event, whatever it is, brings the sum. */
+	now_us += LOG_WINDOW_US;
 	for (int i = 0; i < LOG_BURST + 1; i++)
 		log_event(probe->log, EVENT_DISCONNECTED, NULL, "again");
 	assert_int_equal(count(output(probe), "again"), LOG_BURST);
@@ -247,6 +262,7 @@ static void test_ration(void **state)
 	assert_true(strstr(text, "repeated") < strstr(text, "started"));
 
 	/* And the end says it, too. */
+	now_us += LOG_WINDOW_US;
 	for (int i = 0; i < LOG_BURST + 3; i++)
 		log_event(probe->log, EVENT_DISCONNECTED, NULL, "again");
 	(void)output(probe);
