@@ -25,7 +25,8 @@ EVENTS_KEPT = 500
 
 HELP = (('h', 'hand over'), ('k', 'kill -9'), ('K', 'kill and restart'), ('z', 'freeze/thaw'), ('c', 'cut/heal'),
         ('d', 'drain/undrain'), ('m', 'maintenance'), ('r', 'release'), ('t', 'stop'), ('s', 'start'),
-        ('1 2 ..', 'choose node'), ('q', 'quit'))
+        ('1 2 ..', 'choose node (again: none)'), ('Esc', 'choose none'), ('q', 'quit'))
+ESCAPE = '\033'
 
 BOLD, DIM, RED, GREEN, YELLOW, CYAN, REVERSE = '1', '2', '31', '32', '33', '36', '7'
 
@@ -284,6 +285,9 @@ class View:
         """False: enough."""
         if key in ('q', '\x03', '\x04'):
             return False
+        if key == ESCAPE:
+            self.chosen = None
+            return True
         if key.isdigit() and f'node{key}' in self.cluster.nodes:
             self.chosen = None if self.chosen == f'node{key}' else f'node{key}'
             return True
@@ -297,6 +301,12 @@ class View:
             except (OSError, AssertionError) as error:
                 self.say(f'failed: {error}', RED)
         return True
+
+    def typed(self, text):
+        """What one read brought: keys, or a sequence that stands for one that means nothing here (cursor keys and the like)."""
+        if text.startswith(ESCAPE) and text.strip(ESCAPE):
+            return True
+        return all(self.key(key) for key in text)
 
     def target(self, running=True):
         """The chosen node, else the acting primary."""
@@ -415,9 +425,7 @@ class View:
                 typed = os.read(sys.stdin.fileno(), 64).decode(errors='ignore')
                 if not typed:
                     return False
-                if typed.startswith('\033'):
-                    continue  # cursor keys and the like
-                if not all(self.key(key) for key in typed):
+                if not self.typed(typed):
                     return False
                 break
         return True
