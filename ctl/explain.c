@@ -28,9 +28,11 @@ static const struct table_column verdict_columns[] = {
 	[E_VERDICT] = { "WHY", "why", TABLE_TEXT, 0 },
 };
 
+enum { C_PRIMARY, C_PRIMARY_NULL, C_WHY };
 static const struct table_column cluster_columns[] = {
-	{ "primary", "primary", TABLE_TEXT, 0 },
-	{ "why", "why", TABLE_TEXT, 0 },
+	[C_PRIMARY] = { "primary", "primary_or_none", TABLE_TEXT, TABLE_FOR_PEOPLE },
+	[C_PRIMARY_NULL] = { "primary", "primary", TABLE_TEXT, TABLE_FOR_JSON },
+	[C_WHY] = { "why", "why", TABLE_TEXT, 0 },
 };
 
 /* X(obstacle, what must hold) in the order of the election's own list */
@@ -200,7 +202,7 @@ static const char *in_order(const struct facts *facts)
 
 static int explain(struct ctl *ctl, const struct facts *facts, const struct node_facts *only)
 {
-	struct table *tables[] = { table_create("cluster", cluster_columns, 2, true),
+	struct table *tables[] = { table_create("cluster", cluster_columns, 3, true),
 				   table_create("nodes", verdict_columns, 4, false),
 				   table_create("predicates", columns,
 						sizeof(columns) / sizeof(*columns), false) };
@@ -210,8 +212,9 @@ static int explain(struct ctl *ctl, const struct facts *facts, const struct node
 
 	facts_trouble(facts, text, sizeof(text));
 	table_row(tables[0]);
-	table_put(tables[0], 0, *facts->acting ? facts->acting : NAME_NONE);
-	table_put(tables[0], 1, *text ? text : in_order(facts));
+	table_put(tables[0], C_PRIMARY, *facts->acting ? facts->acting : NAME_NONE);
+	table_put(tables[0], C_PRIMARY_NULL, *facts->acting ? facts->acting : NULL);
+	table_put(tables[0], C_WHY, *text ? text : in_order(facts));
 	for (size_t i = 0; i < facts->node_count; i++) {
 		if (only && only != &facts->nodes[i])
 			continue;

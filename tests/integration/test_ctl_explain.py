@@ -42,6 +42,8 @@ def test_vacant(zk_client, keys, ctl):
     make(zk_client, keys, 'leaving', daemonstate='shutdown')
     make(zk_client, keys, 'gone', daemonstate='dead', alive=False)
     make(zk_client, keys, 'late', detail=f'penalty-until={time.time() * 1000 + 60000:.0f} reason=the fence failed')
+    assert ctl.json('explain')['cluster']['primary'] is None
+    assert ctl.run('explain').stdout.split()[:2] == ['primary', 'none']
     assert why(ctl, 'fit') == 'it waits for the lock, to claim the role'
     assert 'the lock' not in why(ctl, 'odd')
     assert 'its work to stop' in why(ctl, 'bereft')
