@@ -59,7 +59,7 @@ class Node:
         self.config_path = os.path.join(self.directory, 'conf')
         self.runtime_directory = os.path.join(self.directory, 'run')
         self.child = None
-        self.families = []  # session ids of all the processes that were started
+        self.families = {}  # session ids of all the processes that were started, and when their leaders began
         os.makedirs(self.runtime_directory, mode=0o700)
         self.config = {
             **TEST_CONFIG,
@@ -110,7 +110,7 @@ class Node:
         env.update(environment or {})
         with open(self.log_path, 'ab') as log:
             self.child = process.spawn(self.host.wrap(argv) if self.host else argv, stdout=log, stderr=log, env=env)
-        self.families.append(self.child.pid)
+        self.families[self.child.pid] = process.started_at(self.child.pid)
         return self
 
     pid = property(lambda self: self.child.pid)
@@ -148,7 +148,9 @@ class Node:
     def processes(self):
         """Pids of everything that this node's daemons left or have: daemon, guard, commands."""
         pids = set(process.find_processes(marker=self.directory))
-        for family in self.families:
+        for family, began in self.families.items():
+            if process.started_at(family) not in (None, began):
+                continue  # somebody else's by now: numbers come again
             pids.update(process.find_processes(session=family))
         return sorted(pids)
 

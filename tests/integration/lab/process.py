@@ -62,6 +62,15 @@ def find_processes(session=None, marker=None):
     return found
 
 
+def started_at(pid):
+    """When it began, in the kernel's ticks: with the pid that makes an identity. None if it is gone."""
+    try:
+        with open(f'/proc/{pid}/stat', 'rb') as file:
+            return int(file.read().rpartition(b')')[2].split()[19])
+    except OSError:
+        return None
+
+
 def parent_of(pid):
     """Its parent's pid, None if it is gone."""
     try:
