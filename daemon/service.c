@@ -12,6 +12,9 @@
 /* Beyond the bounds of a stop: last words to the ensemble, and scheduling. */
 #define STOP_SLACK_US INT64_C(5000000)
 
+/* A boot, or an operator's start, is not held up for longer by an ensemble that is away. */
+#define PATIENCE_S 15.
+
 /* Until what found no room is told again. */
 #define AGAIN_S 0.1
 
@@ -162,6 +165,19 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
 		tell(s, "WATCHDOG=1\n");
 }
 
+/* Not registered yet, but everything that depends on this host is in order. */
+static void on_patience(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct service *s = timer->data;
+
+	(void)loop;
+	(void)events;
+	if (s->ready)
+		return;
+	s->ready = true;
+	tell_surely(s, "READY=1\n");
+}
+
 void service_update(struct service *service, const struct node *node)
 {
 	struct service *s = service;
@@ -173,6 +189,7 @@ void service_update(struct service *service, const struct node *node)
 		return;
 	if (!s->ready && is_ready(e)) {
 		s->ready = true;
+		ev_timer_stop(s->loop, &s->patience);
 		strcat(head, "READY=1\n");
 	}
 	if (!s->stopping && e->shutdown) {
@@ -223,6 +240,10 @@ void service_init(struct service *service, struct ev_loop *loop, const struct co
 		ev_timer_start(loop, &service->watchdog);
 	ev_timer_init(&service->again, on_again, AGAIN_S, AGAIN_S);
 	service->again.data = service;
+	ev_timer_init(&service->patience, on_patience, PATIENCE_S, 0.);
+	service->patience.data = service;
+	if (!ready && notify_wanted())
+		ev_timer_start(loop, &service->patience);
 	if (ready)
 		tell_surely(service, "READY=1\nWATCHDOG=1\n");
 }
@@ -232,5 +253,6 @@ void service_finish(struct service *service)
 	if (service->loop) {
 		ev_timer_stop(service->loop, &service->watchdog);
 		ev_timer_stop(service->loop, &service->again);
+		ev_timer_stop(service->loop, &service->patience);
 	}
 }

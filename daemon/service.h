@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the service manager is told about this daemon: that it is ready, what it is doing, that it is in order
- * (watchdog), that it executes itself anew, that it stops. Without a service manager all of this does nothing, and no
+ * What the service manager is told about this daemon: that it is ready (the node is registered, or a quarter of a minute has
+ * passed), what it is doing, that it is in order (watchdog), that it executes itself anew, that it stops. Without a service manager all of this does nothing, and no
  * timer runs.
  */
 
@@ -20,7 +20,7 @@ struct service {
 	struct ev_loop *loop;
 	const struct config *config;
 	const struct node *node;
-	ev_timer watchdog, again;
+	ev_timer watchdog, again, patience;
 	char owed[96];			  /* what must not be lost, and found no room yet */
 	char status[SERVICE_STATUS_SIZE]; /* as told last */
 	int64_t epoch;
