@@ -24,6 +24,8 @@ TEST_CONFIG = {
 SYSTEMD_VARIABLES = ('NOTIFY_SOCKET', 'JOURNAL_STREAM', 'RUNTIME_DIRECTORY', 'CREDENTIALS_DIRECTORY',
                      'WATCHDOG_USEC', 'WATCHDOG_PID', 'INVOCATION_ID')
 
+LINE_MAX = 150  # primaryd takes 197 bytes; longer commands go on in lines that begin with a blank
+
 SANITIZER_REPORT = re.compile(r'ERROR: \w+Sanitizer|runtime error:|Assertion .* failed')
 
 
@@ -82,7 +84,10 @@ class Node:
         for name, value in self.config.items():
             section, key = name.split('.', 1)
             if value is not None:
-                sections.setdefault(section, []).append(f'{key} = {value}\n')
+                line = f'{key} = {value}'
+                if key in ('command', 'servers') and len(line) > LINE_MAX:
+                    line = line.replace(' ', '\n ').replace('\n ', ' ', 2)  # wherever the tree and its files are
+                sections.setdefault(section, []).append(line + '\n')
         with open(self.config_path, 'w', encoding='utf-8') as file:
             for section, lines in sections.items():
                 file.write(f'[{section}]\n{"".join(lines)}\n')
