@@ -22,6 +22,24 @@ def connect(servers, timeout=10.0, **kwargs):
     return client
 
 
+DELETES_AT_ONCE = 500
+
+
+def _walk(client, path):
+    """The paths of a tree, children before their parents; all of a level are asked for at once."""
+    found, level = [], [path]
+    while level:
+        found += level
+        asked = [(one, client.get_children_async(one)) for one in level]
+        level = []
+        for one, answer in asked:
+            try:
+                level += [f'{one}/{name}' for name in answer.get(30)]
+            except NoNodeError:
+                pass
+    return found[::-1]
+
+
 class View:
     """The keys of a cluster below `root`. Nothing is cached: each call reads."""
 
@@ -55,13 +73,16 @@ class View:
                 pass
 
     def delete(self, key):
-        """Deletes a tree; fine if it is not there, and if others add to it meanwhile."""
-        while True:
-            try:
-                self.client.retry(self.client.delete, self.path(key), recursive=True)
-                return
-            except NotEmptyError:
-                pass
+        """Deletes a tree; fine if it is not there, and if others add to it or delete in it meanwhile."""
+        path = self.path(key)
+        while self.client.retry(self.client.exists, path):
+            below = _walk(self.client, path)
+            for begin in range(0, len(below), DELETES_AT_ONCE):
+                transaction = self.client.transaction()
+                for one in below[begin:begin + DELETES_AT_ONCE]:
+                    transaction.delete(one)
+                if any(isinstance(result, Exception) for result in transaction.commit()):
+                    break
 
     def sweep(self, key):
         """One recursive delete, as an operator's: what others put there meanwhile stays."""
