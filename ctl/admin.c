@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "key.h"
 #include "facts.h"
+#include "key.h"
 
 /* Keys of one node that are dealt with. */
 #define NODE_TREE_MAX 1000

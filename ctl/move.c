@@ -2,12 +2,13 @@
 
 /* switchover and release. */
 
+#include "move.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "advice.h"
 #include "claim.h"
-#include "move.h"
 
 struct move {
 	struct claim claim;

@@ -3,11 +3,11 @@
 
 /* Shared by the bus' files only, which are the only ones of the daemon that know sd-bus. */
 
-#include "bus.h"
-#include "bus_guard.h"
-
 #include <ev.h>
 #include <systemd/sd-bus.h>
+
+#include "bus.h"
+#include "bus_guard.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
 #define MANAGER_PATH "/org/freedesktop/systemd1"

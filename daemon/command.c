@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "command_exec.h"
-#include "command_output.h"
-#include "timer.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <ev.h>
@@ -14,6 +10,10 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "command_exec.h"
+#include "command_output.h"
+#include "timer.h"
 
 /* The group is looked at again in this interval, and no longer than this after SIGKILL. */
 #define SETTLE_INTERVAL_US (20 * INT64_C(1000))

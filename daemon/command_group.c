@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "command.h"
 
-#include "process_group.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <unistd.h>
+
+#include "process_group.h"
 
 bool command_group_exists(pid_t group)
 {

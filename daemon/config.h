@@ -12,12 +12,12 @@
  * Reads files, blocks while it does so: for start and --check, not for the loop.
  */
 
-#include "config_table.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#include "config_table.h"
 
 #define CONFIG_DEFAULT_FILE "/etc/primaryd/primaryd.conf"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+
 #include "config.h"
 #include "lease.h"
-
-#include <assert.h>
 
 #define MARGIN_MIN_US (50 * DURATION_MS)
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config_internal.h"
 
-#include "zkh_path.h"
-
 #include <arpa/inet.h>
 #include <assert.h>
 #include <inttypes.h>
@@ -11,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "zkh_path.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define HOST_MAX 253

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guard.h"
 
-#include "guard_spawn.h"
-#include "lease_file.h"
-#include "timer.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <ev.h>
@@ -13,6 +9,10 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
+
+#include "guard_spawn.h"
+#include "lease_file.h"
+#include "timer.h"
 
 /* A former guard that holds up its successor for that long is broken. */
 #define FORMER_TIMEOUT_US INT64_C(1000000)

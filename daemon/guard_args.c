@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guard_args.h"
 
-#include "duration.h"
-#include "fnv.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "duration.h"
+#include "fnv.h"
 
 static int refuse(const char *option, const char *what)
 {

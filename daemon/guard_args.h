@@ -3,10 +3,10 @@
 
 /* The guard's command line, and the words in which guard and daemon know each other's. */
 
-#include "lock_file.h"
-
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "lock_file.h"
 
 #define GUARD_LOCK_FILE "guard.lock"
 

@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guard_main.h"
 
-#include "boot.h"
-#include "guard_args.h"
-#include "guard_command.h"
-#include "lease_file.h"
-#include "lock_file.h"
-#include "log.h"
-#include "log_internal.h"
-#include "notify.h"
-#include "timer.h"
-#include "work_lock.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -24,6 +13,17 @@
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
+
+#include "boot.h"
+#include "guard_args.h"
+#include "guard_command.h"
+#include "lease_file.h"
+#include "lock_file.h"
+#include "log.h"
+#include "log_internal.h"
+#include "notify.h"
+#include "timer.h"
+#include "work_lock.h"
 
 #define SHARE 8		/* of the lease timeout: head start of the daemon, and time to kill */
 #define TICK_US 10000	/* between two looks while waiting for what tells nobody that it ended */

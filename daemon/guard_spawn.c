@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guard_spawn.h"
 
-#include "duration.h"
-#include "guard_args.h"
-#include "lock_file.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +10,10 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "duration.h"
+#include "guard_args.h"
+#include "lock_file.h"
 
 #define SELF "/proc/self/exe"
 #define FIRST_OPTION 2 /* behind the binary and --guard */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "health.h"
 
-#include "command.h"
-#include "timer.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "command.h"
+#include "timer.h"
 
 struct health {
 	struct ev_loop *loop;

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lease_file.h"
 
-#include "boot.h"
-#include "lock_file.h"
-#include "process_group.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +12,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "boot.h"
+#include "lock_file.h"
+#include "process_group.h"
 
 #define LEASE_FILE_NEW "lease.new"
 #define LEASE_MAGIC "primaryd lease 1"

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "log_internal.h"
-#include "timer.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -9,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "log_internal.h"
+#include "timer.h"
 
 #define NODE_SIZE 65
 

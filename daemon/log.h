@@ -16,10 +16,10 @@
  * window, and as long as they go on there is nothing but that sum for each window.
  */
 
-#include "events.h"
-
 #include <stddef.h>
 #include <stdint.h>
+
+#include "events.h"
 
 struct log;
 

@@ -3,9 +3,9 @@
 
 /* What the files of the log share; not for others. */
 
-#include "log.h"
-
 #include <stdbool.h>
+
+#include "log.h"
 
 #define LOG_LINE_SIZE 4096 /* what a pipe takes as a whole or not at all (PIPE_BUF) */
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node_internal.h"
 
-#include "duration.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -11,6 +9,8 @@
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+#include "duration.h"
 
 static void carry_out(struct node *node, const struct election_action *action);
 

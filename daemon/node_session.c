@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node_internal.h"
 
-#include "fault.h"
-#include "fnv.h"
-
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+#include "fault.h"
+#include "fnv.h"
 
 /* How long the last words may take: telling the ensemble that we leave. */
 #define FAREWELL_MS 2000

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reload.h"
 
-#include "command.h"
-#include "config.h"
-#include "log.h"
-#include "node.h"
-
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "command.h"
+#include "config.h"
+#include "log.h"
+#include "node.h"
 
 /* For a machine under load: it takes some milliseconds. */
 #define CHECK_TIMEOUT_US INT64_C(30000000)

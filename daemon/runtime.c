@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime.h"
 
-#include "guard_args.h"
-#include "lease_file.h"
-#include "lock_file.h"
-#include "state.h"
-#include "work_env.h"
-#include "work_lock.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "guard_args.h"
+#include "lease_file.h"
+#include "lock_file.h"
+#include "state.h"
+#include "work_env.h"
+#include "work_lock.h"
 
 /* Who deletes files deletes several, and the directory last: this long after the first. */
 #define SETTLE_S 0.1

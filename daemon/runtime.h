@@ -8,12 +8,12 @@
  * started nothing to watch. So all is made anew, at once and where that cannot be again and again.
  */
 
-#include "boot.h"
-
 #include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+#include "boot.h"
 
 struct lease_file;
 

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "state.h"
 
-#include "election.h"
-#include "fnv.h"
-#include "lock_file.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +11,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "election.h"
+#include "fnv.h"
+#include "lock_file.h"
 
 #define STATE_FILE_NEW "state.new"
 #define STATE_VERSION "primaryd-state 1"

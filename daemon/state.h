@@ -11,13 +11,13 @@
  * What changes at every renewal (the end of the lease) is not here but in lease_file.h.
  */
 
-#include "boot.h"
-#include "zkh_session.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "boot.h"
+#include "zkh_session.h"
 
 #define STATE_FILE "state"
 #define STATE_LOCK_FILE "lock"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "view.h"
 
-#include "fnv.h"
-
 #include <assert.h>
 #include <string.h>
+
+#include "fnv.h"
 
 static void read_part(struct view_slot *slot);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "work_lock.h"
 
-#include "lock_file.h"
-
 #include <stdio.h>
 #include <unistd.h>
+
+#include "lock_file.h"
 
 int work_lock_try(const char *directory, const char *role, int *ret_fd)
 {
