@@ -86,6 +86,8 @@ struct node {
 	bool work_known_down;  /* cold start, and the process before left nothing running */
 	uint8_t named_because; /* enum election_reason: how this node came to be named */
 	char stop_reason[96];
+
+	/* node_scripts.c */
 	char fence_target[NAME_SIZE];
 	struct script_environment health_environment;
 	char acted[NAME_SIZE], acted_before[NAME_SIZE]; /* the last two acting primaries seen */
@@ -132,6 +134,14 @@ int node_scripts_init(struct node *node);
 void node_scripts_finish(struct node *node);
 /* What a command is told; points into the node: to be used at once. */
 struct script_facts node_facts(const struct node *node, const char *event, const char *reason);
+/* For units; the service that guards them learns the node's name from it. */
+void node_write_environment(struct node *node, const struct script_facts *facts);
+/* Who acts is who acts now: commands are told who did before. */
+void node_note_primary(struct node *node);
+void node_fence(void *userdata, const char *name);
+void node_recovery_cancel(struct node *node);
+void node_tell_health(struct node *node, const char *reason);
+void node_follow(struct node *node);
 void node_script_ended(void *userdata, struct script *script, const struct command_result *result);
 void node_script_line(void *userdata, struct script *script, const char *line);
 
@@ -147,13 +157,6 @@ void node_stand_down(struct node *node);
 void node_wake_guard(struct node *node);
 void node_guard_acted(struct node *node);
 void node_self_fence(struct node *node);
-void node_fence(void *userdata, const char *name);
-void node_recovery_cancel(struct node *node);
-void node_tell_health(struct node *node, const char *reason);
-void node_write_environment(struct node *node, const struct script_facts *facts);
-void node_follow(struct node *node);
-/* Who acts is who acts now: commands are told who did before. */
-void node_note_primary(struct node *node);
 
 /* node_state.c */
 /* Everything that a process after us needs, before the actions of this step are carried out. */

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "work_env.h"
+
 void node_note_primary(struct node *node)
 {
 	const struct view *view = &node->view;
@@ -31,6 +33,17 @@ struct script_facts node_facts(const struct node *node, const char *event, const
 		.reason = reason,
 		.epoch = node->election.epoch,
 	};
+}
+
+void node_write_environment(struct node *node, const struct script_facts *facts)
+{
+	int r;
+
+	if (!*node->config->takeover.unit)
+		return;
+	r = work_env_write(node->config->node.runtime_directory, facts);
+	if (r < 0)
+		node_say_state(node, r);
 }
 
 /* The takeover is called off: no fence of it may go on into the next one. */

@@ -7,7 +7,6 @@
 #include <sys/reboot.h>
 #include <unistd.h>
 
-#include "work_env.h"
 #include "work_lock.h"
 
 /* While the guard stops the work itself, the lock is asked for again after this long. */
@@ -95,18 +94,6 @@ static bool guard_has_acted(const struct node *node)
 	return node->lease && lease_file_mark(node->lease) != LEASE_WATCHED;
 }
 
-/* For units; the service that guards them learns the node's name from it. */
-void node_write_environment(struct node *node, const struct script_facts *facts)
-{
-	int r;
-
-	if (!*node->config->takeover.unit)
-		return;
-	r = work_env_write(node->config->node.runtime_directory, facts);
-	if (r < 0)
-		node_say_state(node, r);
-}
-
 void node_wake_guard(struct node *node)
 {
 	if (node->guard)
@@ -182,8 +169,6 @@ static void on_guard_ready(struct guard *guard, int result, void *userdata)
 	struct node *node = userdata;
 
 	(void)guard;
-	if (result == -ECANCELED)
-		return;
 	if (result != 0) {
 		node_say_guard(node, EVENT_GUARD_FAILED, strerror(-result));
 		if (node->election.work == WORK_STARTING)
@@ -293,7 +278,10 @@ static void on_guard_died(struct guard *guard, bool acted, void *userdata)
 
 /* -- stop -- */
 
-/* Kills what is left of the work, also of a process before us: the lease file knows its session. False: it still dies. */
+/*
+ * Kills what is left of the work, also of a process before us: the lease file knows its session. False: some of it is
+ * not gone yet.
+ */
 static bool work_is_gone(struct node *node)
 {
 	bool gone = true;
