@@ -367,11 +367,3 @@ int cluster_wait(struct cluster *cluster)
 		return ctl_explain_result(cluster->ctl, cluster->result, cluster->refused_path);
 	return CTL_DONE;
 }
-
-const struct cluster_node *cluster_find(const struct cluster *cluster, const char *name)
-{
-	for (const struct cluster_node *node = cluster->nodes; node; node = node->next)
-		if (!strcmp(node->name, name))
-			return node;
-	return NULL;
-}

@@ -69,5 +69,3 @@ bool cluster_complete(void *cluster);
 
 /* Waits for it. CTL_DONE, or what to end with, said. */
 int cluster_wait(struct cluster *cluster);
-
-const struct cluster_node *cluster_find(const struct cluster *cluster, const char *name);

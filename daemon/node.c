@@ -498,8 +498,3 @@ const char *node_primary(const struct node *node)
 {
 	return node->view.primary;
 }
-
-const char *node_name(const struct node *node)
-{
-	return node->name;
-}

@@ -22,9 +22,10 @@ struct ev_loop;
 struct lease_file;
 struct node;
 
-/* Exit codes of the daemon beside 0, 1 and 2: as in sysexits.h. */
-
-/* The node is through; `code` is the exit code. Only node_destroy() is allowed afterwards. */
+/*
+ * The node is through; `code` is the exit code: 0, 1 (the configuration is refused), or as in sysexits.h. Only
+ * node_destroy() is allowed afterwards.
+ */
 typedef void (*node_exit_fn)(void *userdata, int code);
 
 /* Something that people and the service manager are told changed: state, primary, epoch. */
@@ -77,6 +78,6 @@ bool node_in_order(const struct node *node);
 uint64_t node_cluster(const struct config *config);
 
 const struct election *node_election(const struct node *node);
+
 /* The acting primary's name as this node sees it; "": none. */
 const char *node_primary(const struct node *node);
-const char *node_name(const struct node *node);

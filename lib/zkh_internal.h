@@ -16,7 +16,7 @@
 /* ---- Hooks for the other modules of lib/ ---- */
 
 enum zkh_hook {
-	ZKH_HOOK_CONNECTED,    /* requests may be sent; see zkh_session_fresh() */
+	ZKH_HOOK_CONNECTED,    /* requests may be sent */
 	ZKH_HOOK_DISCONNECTED, /* every pending operation has had its callback before this */
 	ZKH_HOOK_EXPIRED,      /* ephemerals, watches are gone; the id is 0 until CONNECTED */
 	ZKH_HOOK_DESTROY,      /* last call: free what hangs on it; of zkh_* only removals */
@@ -41,9 +41,6 @@ void zkh_listener_remove(struct zkh_listener *listener); /* also fine when never
 
 /* The loop, for timers of one's own. */
 struct ev_loop *zkh_session_loop(const struct zkh_session *session);
-
-/* Whether the present (or the last) connection began a new session. */
-bool zkh_session_fresh(const struct zkh_session *session);
 
 /* A place for one pointer a module; NULL at first. The module frees it in ZKH_HOOK_DESTROY. */
 enum zkh_slot { ZKH_SLOT_LOCKS, ZKH_SLOT_TASKS, ZKH_SLOTS };

@@ -339,11 +339,6 @@ struct ev_loop *zkh_session_loop(const struct zkh_session *session)
 	return session->loop;
 }
 
-bool zkh_session_fresh(const struct zkh_session *session)
-{
-	return session->fresh;
-}
-
 void *zkh_session_slot(const struct zkh_session *session, enum zkh_slot slot)
 {
 	return session->slots[slot];
