@@ -55,7 +55,7 @@ struct node_tree {
 	char alive[ZKH_PATH_MAX]; /* an ephemeral key among them */
 };
 
-/* What was read is deleted as it was read, children first: a daemon that comes up meanwhile makes it fail as a whole. */
+/* What was read is deleted as it was read, children first: if a daemon comes up meanwhile, all of it fails. */
 static void on_tree(void *userdata, int result, const struct zkh_entry *entries, size_t count)
 {
 	struct node_tree *tree = userdata;

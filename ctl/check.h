@@ -29,8 +29,8 @@ void check_host(struct check *check);
 struct check_unit {
 	char state[64];	 /* "loaded" when all is well */
 	char guard[256]; /* what it is bound to; "": not to a guard */
-	char loose
-		[256]; /* the first of what it wants or requires that neither it nor the guard stops; "": none */
+	/* The first of what it wants or requires that neither it nor the guard stops; "": none. */
+	char loose[256];
 	char guarded[256]; /* the runtime directory that the guard watches over; "": not known */
 };
 
@@ -38,8 +38,8 @@ struct check_unit {
 bool check_unit_look(const char *name, struct check_unit *ret_unit);
 
 /*
- * Whether polkit lets a process of that user do that ("start", "stop", ...) to the unit: 1 or 0, or -errno when polkit cannot
- * be asked. It answers to root alone.
+ * Whether polkit lets a process of that user do that ("start", "stop", ...) to the unit: 1 or 0, or -errno when polkit
+ * cannot be asked. It answers to root alone.
  */
 int check_unit_allowed(pid_t pid, uid_t uid, const char *unit, const char *verb);
 

@@ -316,8 +316,10 @@ static void no_post(const struct facts *facts, char *text, size_t size)
 		    facts_candidate(facts, "", false)->name);
 }
 
-/* What a silent primary means, and what comes next. After a renewal at s: down by s + 2T/3 (lease.h); the session ends at most
- * T and a tick, that is T/2, after the last touch, which is at most one period later than the last renewal. */
+/*
+ * What a silent primary means, and what comes next. After a renewal at s the work is down by s + 2T/3 (lease.h), and the
+ * session ends at most T and a tick (T/2 at most) after its last touch, which comes at most T/12 after that renewal.
+ */
 static void not_renewed(const struct facts *facts, char *text, size_t size)
 {
 	const struct renewal_verdict *r = &facts->renewal;

@@ -41,7 +41,6 @@ int bus_get_property(struct bus *b, const char *unit, const char *property,
 	return bus_get(b, unit, UNIT, property, handler, ret_slot);
 }
 
-/* Ready for sd_bus_message_read(message, "s", ...) > 0; false: an error, or nothing of that kind. */
 bool bus_enter_list(sd_bus_message *message)
 {
 	return !sd_bus_message_is_method_error(message, NULL) &&

@@ -2,13 +2,13 @@
 #pragma once
 
 /*
- * systemd over the bus, on the loop: starts, stops and kills a unit, with the guard that it is bound to, and hears when it
- * goes away. Of the daemon only this module's files know sd-bus. Nothing here waits: every call is asynchronous, and a bus that is gone is
- * opened again.
+ * systemd over the bus, on the loop: starts, stops and kills a unit, with the guard that it is bound to, and hears when
+ * it goes away. Of the daemon only this module's files know sd-bus. Nothing here waits: every call is asynchronous, and
+ * a bus that is gone is opened again.
  *
- * The unit must be bound (BindsTo=) to a guard, a unit whose name begins with BUS_GUARD_PREFIX: one that is not is never
- * started, because nothing would stop it when this daemon dies. One that is bound to another daemon's guard is neither
- * started nor stopped.
+ * The unit must be bound (BindsTo=) to a guard, a unit whose name begins with BUS_GUARD_PREFIX: one that is not is
+ * never started, because nothing would stop it when this daemon dies. One that is bound to another daemon's guard is
+ * neither started nor stopped.
  */
 
 #include <stdbool.h>
@@ -81,9 +81,8 @@ bool bus_is_prepared(const struct bus *bus);
 bool bus_is_preparing(const struct bus *bus);
 
 /*
- * Stops the unit; ok when it and all that systemd stops along with it are down, whoever stopped them, and then, by stopping the
- * guard, what is bound to that alone. `done` as above.
- * A unit that does not exist is down.
+ * Stops the unit, and when it and all that systemd stops along with it are down, whoever stopped them, the guard, and
+ * with that what is bound to it alone. ok: all of that is down. A unit that does not exist is down. `done` as above.
  */
 void bus_stop_unit(struct bus *bus, bus_job_fn done);
 

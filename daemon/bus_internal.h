@@ -71,6 +71,7 @@ struct bus {
 /* Asks for a property of a unit; handler gets b. Returns < 0 when that could not be sent. */
 int bus_get(struct bus *b, const char *unit, const char *interface, const char *property,
 	    sd_bus_message_handler_t handler, sd_bus_slot **ret_slot);
+/* The same of the interface that every unit has. */
 int bus_get_property(struct bus *b, const char *unit, const char *property,
 		     sd_bus_message_handler_t handler, sd_bus_slot **ret_slot);
 

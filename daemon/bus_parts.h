@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * A unit and everything that systemd stops along with it: units that are part of it, bound to it, or that require it, and
- * theirs in turn. A stop is over when all of them are down, not when the job of the first one is: systemd stops a target
- * before what the target started.
+ * A unit and everything that systemd stops along with it: units that are part of it, bound to it, or that require it,
+ * and theirs in turn. A stop is over when all of them are down, not when the job of the first one is: systemd stops a
+ * target before what the target started.
  *
- * Apart are units that systemd does not stop along with it, but with its guard: they are bound to that alone. Their stop
- * begins when everything else is down, and the guard is told to end.
+ * Apart are units that systemd does not stop along with it, but with its guard: they are bound to that alone. Their
+ * stop begins when everything else is down, and the guard is told to end.
  */
 
 #include <stdbool.h>

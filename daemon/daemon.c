@@ -219,7 +219,10 @@ static bool load_state(struct daemon *d, struct state *ret_state)
 	return r == 0;
 }
 
-/* systemd would start this daemon again and again, each time with a word in the journal; anybody else hears it at once. */
+/*
+ * A service manager would start this daemon again and again, each time with a word in the journal. Without one, whoever
+ * starts it is told at once.
+ */
 static bool may_wait(const struct daemon *d)
 {
 	return notify_wanted() && !d->executed_anew;

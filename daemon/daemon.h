@@ -15,5 +15,5 @@ struct daemon_options {
 	struct log *log;
 };
 
-/* Returns when the daemon has ended, with the exit code of the process; or does not: after a reload a new image goes on. */
+/* Returns when the daemon has ended, with the exit code of the process. A reload does not return: a new image goes on. */
 int daemon_run(const struct daemon_options *options);

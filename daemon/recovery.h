@@ -28,6 +28,7 @@ typedef void (*recovery_count_fn)(void *userdata, enum election_result result, i
 
 /* Fences one node by whatever is configured; the answer comes through recovery_fenced(). */
 typedef void (*recovery_fence_fn)(void *userdata, const char *name);
+
 /* For the journal. */
 enum recovery_news {
 	RECOVERY_STILL_ACTS, /* alive, and without the post: said once in a takeover */

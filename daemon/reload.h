@@ -12,7 +12,7 @@ struct log;
 
 #define RELOAD_LINE_SIZE 384
 
-/* A reload that waits for what the binary on disk says of the configuration. All but `command` is the caller's to set. */
+/* A reload that waits for what the binary on disk says of the configuration. The caller sets what stands before `command`. */
 struct reload {
 	struct ev_loop *loop;
 	struct log *log;

@@ -64,7 +64,8 @@ int runtime_open(struct runtime *runtime, const char *directory, const char *boo
 /* From now on; keeps no loop alive. Returns 0 or -errno: then deletions are seen by nobody. */
 int runtime_watch(struct runtime *runtime, struct ev_loop *loop, runtime_fn on_news,
 		  void *userdata);
-/* Nothing was deleted that is not there again; as far as is seen. */
+
+/* Nothing was deleted that is not there again, as far as is seen. */
 bool runtime_is_whole(const struct runtime *runtime);
 
 void runtime_unwatch(struct runtime *runtime);

@@ -35,7 +35,7 @@ void service_init(struct service *service, struct ev_loop *loop, const struct co
 /* Also of one that is zeroed. */
 void service_finish(struct service *service);
 
-/* After every change of the node; says what is new. The node must live until service_finish(). */
+/* After every change of the node; says what is new. The node must live as long as the loop runs. */
 void service_update(struct service *service, const struct node *node);
 
 /* Around the attempt to execute the binary anew. */

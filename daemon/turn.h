@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Waiting, on the loop, for what another process of this host has: it is asked for again and again, after pauses that grow.
- * Nothing is begun before, so a signal simply ends the process.
+ * Waiting, on the loop, for what another process of this host has: it is asked for again and again, after pauses that
+ * grow. Nothing has begun by then, so a signal simply ends the process.
  */
 
 struct ev_loop;

@@ -49,8 +49,8 @@ struct writes {
 	char history[512];
 	char published[16]; /* router state written last, "": unknown */
 	/*
-	 * How often, in a row, the last transaction of this kind failed because of what goes along with it: the history entry
-	 * of a claim, this node's own keys.
+	 * How often, in a row, the last transaction of this kind failed because of what goes along with it: the history
+	 * entry of a claim, this node's own keys.
 	 */
 	unsigned history_refused, own_keys_refused;
 	bool deletes_post;	/* LEAVE: not when another node has it */
@@ -81,6 +81,7 @@ void writes_publish(struct writes *writes, const char *router_state);
 
 /* Somebody else has written it, too: the next writes_publish() writes in any case. */
 void writes_unpublish(struct writes *writes);
+
 /* A registration that began after the last writes_unpublish(), or a repair, has committed this router state. */
 void writes_registered(struct writes *writes, const char *router_state);
 

@@ -3,7 +3,8 @@
 
 /*
  * The lock object, shared by zkh_lock_create.c (making the node, or finding it again), zkh_lock.c (waiting, holding,
- * and what the caller sees) and zkh_lock_remove.c (getting rid of the node afterwards). The caller's handle and the background removal are the same object: giving a lock up needs no memory.
+ * and what the caller sees) and zkh_lock_remove.c (getting rid of the node afterwards). The caller's handle and the
+ * background removal are the same object: giving a lock up needs no memory.
  */
 
 #include <ev.h>

@@ -1,4 +1,4 @@
-"""primaryctl key: the helper module at the command line."""
+"""primaryctl key: the keys module of lib/ at the command line."""
 
 import base64
 import subprocess
