@@ -163,7 +163,7 @@
 	X(EVENT_RELOAD, "reload", "c955fe5957874bb738c42d271e6445a3", LOG_NOTICE, ALWAYS, \
 	  "the configuration is fine; the daemon executes itself anew") \
 	X(EVENT_RELOAD_REFUSED, "reload_refused", "279525117b89422dc71a24b497e56117", LOG_ERR, ALWAYS, \
-	  "the new configuration was refused; the present one stays") \
+	  "a reload was refused; the daemon goes on as it is") \
 	X(EVENT_REPEATED, "repeated", "2e505321a2717f95d7632017071a7115", LOG_WARNING, ALWAYS, \
 	  "events of one kind that were left out") \
 	X(EVENT_LINES_DROPPED, "lines_dropped", "5f4e6604d58b18f24766f5ce4f74f815", LOG_WARNING, ALWAYS, \
