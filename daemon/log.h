@@ -12,8 +12,8 @@
  * ignored by the process.
  *
  * Every text may come from strangers: control characters and broken UTF-8 are escaped (\n, \x1b), and
- * lengths bounded. Events marked REPEATS are rationed: the first LOG_BURST are said, the others summed up at the end of the
- * window, and as long as they go on there is nothing but that sum for each window.
+ * lengths bounded. Events marked REPEATS are rationed: the first LOG_BURST are said, the others summed up
+ * at the end of the window, and as long as they go on there is nothing but that sum for each window.
  */
 
 #include <stddef.h>

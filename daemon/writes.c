@@ -289,8 +289,8 @@ static void on_owner(void *userdata, int result, const struct zkh_stat *stat)
 }
 
 /*
- * The transaction says that the post is there, not whose it is. As long as the mirror has it as ours nothing is missing: the
- * news of its end would have come before the reply. Else it is looked at, and on_owner() tells.
+ * The transaction says that the post is there, not whose it is. As long as the mirror has it as ours nothing is missing:
+ * the news of its end would have come before the reply. Else it is looked at, and on_owner() tells.
  */
 static enum election_result judge_owner(struct writes *writes, bool *ret_later)
 {
