@@ -33,6 +33,9 @@
 /* How long killed commands are waited for at the end: one that does not die hangs in the kernel. */
 #define REAP_TIMEOUT_S 0.5
 
+/* Before an end that systemd answers with a start, when it is no crash: shorter than its watchdog's patience. */
+#define PAUSE_S 2.
+
 struct daemon {
 	struct ev_loop *loop;
 	const char *config_path;
@@ -179,6 +182,8 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)
 	(void)events;
 	if (d->node)
 		node_shutdown(d->node);
+	else
+		ev_break(d->loop, EVBREAK_ALL); /* the pause before the end */
 }
 
 static void on_summary(struct ev_loop *loop, ev_timer *timer, int events)
@@ -367,34 +372,49 @@ static int run(struct daemon *d)
 	return d->exit_code;
 }
 
-static void on_reap_timeout(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_bound(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	(void)timer;
 	(void)events;
 	ev_break(loop, EVBREAK_ALL);
 }
 
-/* Commands that were killed on the way out are dead in a moment, and then nothing keeps the loop going. */
-static void reap_last(struct daemon *d)
+/* Turns the loop for so long, or less: keeps tells whether the time itself keeps it going. */
+static void turn_loop(struct daemon *d, double bound_s, bool keeps)
 {
 	ev_timer bound;
 
-	ev_timer_init(&bound, on_reap_timeout, REAP_TIMEOUT_S, 0.);
+	ev_timer_init(&bound, on_bound, bound_s, 0.);
 	ev_now_update(d->loop);
 	ev_timer_start(d->loop, &bound);
-	ev_unref(d->loop);
+	if (!keeps)
+		ev_unref(d->loop);
 	ev_run(d->loop, 0);
-	ev_ref(d->loop);
+	if (!keeps)
+		ev_ref(d->loop);
 	ev_timer_stop(d->loop, &bound);
+}
+
+/*
+ * What made the daemon end may last (a directory that cannot be made, an ensemble that grants too little): systemd starts it
+ * again at once, as it shall after a crash, and would do so ten times a second. The work is down, and nothing is held.
+ */
+static void pause_before_restart(struct daemon *d, int code)
+{
+	if (code < EX__BASE || !notify_wanted())
+		return;
+	(void)notify_send("WATCHDOG=1\nSTATUS=Cannot go on, see the log; tries again in %d s\n",
+			  (int)PAUSE_S);
+	turn_loop(d, PAUSE_S, true);
 }
 
 static void finish(struct daemon *d)
 {
-	service_finish(&d->service);
 	reload_finish(&d->reload);
 	if (d->loop) {
 		d->strays = strays_destroy(d->strays);
-		reap_last(d);
+		/* Commands that were killed on the way out are dead in a moment, and then nothing keeps the loop going. */
+		turn_loop(d, REAP_TIMEOUT_S, false);
 		ev_loop_destroy(d->loop);
 	}
 	runtime_close(&d->runtime);
@@ -418,6 +438,9 @@ int daemon_run(const struct daemon_options *options)
 	if (d.loop)
 		r = run(&d);
 	d.node = node_destroy(d.node);
+	service_finish(&d.service);
+	if (d.loop)
+		pause_before_restart(&d, r);
 	finish(&d);
 	return r;
 }

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import time
 
 import pytest
 
@@ -167,3 +168,19 @@ def test_taken_name_and_stopped(cluster, keys, manager):
     second.child.send_signal(signal.SIGTERM)
     assert second.wait_exit() == -signal.SIGTERM
     assert keys.acting().node == first.name and not first.log_lines('duplicate')
+
+
+def test_pause_before_the_end(make_cluster, manager, tmp_path):
+    """Who cannot start tells the manager, and does not make it start the daemon ten times a second."""
+    node = Node('n1', f'127.0.0.1:{free_port()}', '/x', str(tmp_path), str(tmp_path / 'events'))
+    node.write_config(**{'node.runtime-directory': __file__})  # not a directory
+    begin = time.monotonic()
+    start(node, manager)
+    manager.wait('^STATUS=Cannot go on, see the log; tries again')
+    assert node.wait_exit() == 73
+    assert time.monotonic() - begin > 1.9
+    start(node, manager)
+    manager.wait('^STATUS=Cannot go on', len(manager.messages()))
+    node.child.send_signal(signal.SIGTERM)
+    assert node.wait_exit() in (73, -signal.SIGTERM)
+    node.close()
