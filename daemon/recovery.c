@@ -72,7 +72,9 @@ static int32_t collect_corpses(struct recovery *recovery)
 		strcpy(corpse->name, node->name);
 		strcpy(corpse->router, node->text);
 		corpse->router_version = node->version;
-		recovery->note(recovery->userdata, RECOVERY_FOUND, corpse->name, corpse->router);
+		if (!recovery->told_of_others) /* else this is not the first look */
+			recovery->note(recovery->userdata, RECOVERY_FOUND, corpse->name,
+				       corpse->router);
 		if (++recovery->n_corpses == CORPSES_MAX)
 			break;
 	}
