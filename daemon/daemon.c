@@ -408,9 +408,18 @@ static void pause_before_restart(struct daemon *d, int code)
 	turn_loop(d, PAUSE_S, true);
 }
 
-static void finish(struct daemon *d)
+/* Its answer, or its execution, would meet a node that is gone: the loop turns some more. */
+static void drop_reload(struct daemon *d)
 {
 	reload_finish(&d->reload);
+	if (!ev_is_active(&d->execute))
+		return;
+	ev_timer_stop(d->loop, &d->execute);
+	hold_signals(false);
+}
+
+static void finish(struct daemon *d)
+{
 	if (d->loop) {
 		d->strays = strays_destroy(d->strays);
 		/* Commands that were killed on the way out are dead in a moment, and then nothing keeps the loop going. */
@@ -437,6 +446,7 @@ int daemon_run(const struct daemon_options *options)
 	d.loop = ev_loop_new(EVFLAG_AUTO);
 	if (d.loop)
 		r = run(&d);
+	drop_reload(&d);
 	d.node = node_destroy(d.node);
 	service_finish(&d.service);
 	if (d.loop)
