@@ -94,7 +94,7 @@ void bus_job_call(struct bus *b, const char *method, const char *unit)
 
 static void start_unit(struct bus *b)
 {
-	b->unit_asked = true;
+	b->unit_asked = b->ours = true;
 	bus_job_call(b, "StartUnit", b->unit);
 }
 

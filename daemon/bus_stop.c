@@ -128,10 +128,12 @@ static void stop_apart(struct bus *b)
 static void states_known(struct bus *b)
 {
 	if (!bus_parts_up(&b->parts, false)) {
-		if (bus_parts_up(&b->parts, true))
+		if (bus_parts_up(&b->parts, true)) {
 			stop_apart(b);
-		else
-			bus_job_over(b, true, *b->refused ? "down already" : "done");
+			return;
+		}
+		b->ours = false; /* who starts it next may be another daemon */
+		bus_job_over(b, true, *b->refused ? "down already" : "done");
 	} else if (*b->refused) {
 		char text[BUS_TEXT_SIZE];
 
