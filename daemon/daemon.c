@@ -22,6 +22,7 @@
 #include "service.h"
 #include "state.h"
 #include "strays.h"
+#include "timer.h"
 #include "turn.h"
 
 /* A reload carries the lock of the runtime directory over to the new image: its descriptor's number. */
@@ -395,13 +396,21 @@ static void turn_loop(struct daemon *d, double bound_s, bool keeps)
 	ev_timer_stop(d->loop, &bound);
 }
 
+/* It could not be resumed by this process, and its lease runs out: the next one tries at once. */
+static bool work_may_run(const struct daemon *d)
+{
+	const struct lease_file *lease = d->runtime.lease;
+
+	return lease && lease_file_epoch(lease) && lease_file_end_us(lease) > time_boot_us();
+}
+
 /*
  * What made the daemon end may last (a directory that cannot be made, an ensemble that grants too little): systemd starts it
  * again at once, as it shall after a crash, and would do so ten times a second. The work is down, and nothing is held.
  */
 static void pause_before_restart(struct daemon *d, int code)
 {
-	if (code < EX__BASE || !notify_wanted())
+	if (code < EX__BASE || !notify_wanted() || work_may_run(d))
 		return;
 	(void)notify_send("WATCHDOG=1\nSTATUS=Cannot go on, see the log; tries again in %d s\n",
 			  (int)PAUSE_S);
