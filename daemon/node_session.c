@@ -54,10 +54,10 @@ static bool lease_fits_session(struct node *node, int32_t timeout_ms)
 
 static void connected(struct node *node, const struct zkh_session_report *report)
 {
-	struct election_event event = { .type = ELECTION_SESSION_UP,
-					.fresh = report->fresh,
-					.session_us = report->timeout_ms * INT64_C(1000) };
+	struct election_event event = { .type = ELECTION_SESSION_UP, .fresh = report->fresh };
 
+	/* A server may say anything; of no time at all the lease makes nothing. */
+	event.session_us = (report->timeout_ms > 0 ? report->timeout_ms : 1) * INT64_C(1000);
 	if (!lease_fits_session(node, report->timeout_ms))
 		node_refuse(node, EX_CONFIG);
 	node->writes.session = node->session;

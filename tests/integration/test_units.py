@@ -217,6 +217,22 @@ def test_guard_changes_hands(unit_cluster, keys):
     assert manager.work.state == 'inactive'
 
 
+def test_guard_changes_hands_while_the_bus_is_away(unit_cluster, keys):
+    """The same for a daemon that started the work itself."""
+    node, manager = primary(unit_cluster, keys)
+    manager.disconnect()
+    manager.bus.stop()
+    node.wait_log(' bus_lost: ')
+    other_guard(manager)
+    manager.bus.start()
+    manager.connect()
+    node.wait_log(' bus_back: ')
+    renewals_go_on(keys)
+    assert manager.work.state == 'active'
+    node.stop()
+    assert manager.work.state == 'inactive'
+
+
 def check_unit(node, manager, **run):
     """What `primaryctl check` finds wrong with the unit, or the one ok."""
     ctl = Ctl(None, None, '--config', node.config_path)

@@ -95,6 +95,8 @@ void oracle_guard(struct sim *w, const struct sim_node *n)
 
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 {
+	if (op == OP_ENTER && n->refused_epoch && n->core.epoch == n->refused_epoch)
+		sim_fail(w, "node %d tries a takeover again that was refused", n->id);
 	if (op != OP_CLAIM)
 		return;
 	if (clock_local(w, n) < n->penalty_end)

@@ -47,6 +47,10 @@ static void draw_weights(struct sim *w)
 			p->weight[i] = (uint8_t)(p->weight[i] / 3 + 1);
 		p->weight_sum += p->weight[i];
 	}
+	if (w->options->refusals) {
+		p->weight[FAULT_REFUSED] += 20;
+		p->weight_sum += 20;
+	}
 	if (p->weight[FAULT_DRAIN]) {
 		p->weight_sum += 4;
 		p->weight[FAULT_UNDRAIN] += 4;

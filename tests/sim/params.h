@@ -98,7 +98,7 @@ struct sim_options {
 	int64_t runs, steps;
 	int32_t nodes;	    /* 0: 3 to 5, drawn */
 	uint32_t mutations; /* bits of enum sim_mutation */
-	bool frozen_hosts, unequal_servers, trace, quick;
+	bool frozen_hosts, unequal_servers, refusals, trace, quick;
 };
 
 /* Drawn for each run. */

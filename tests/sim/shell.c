@@ -337,6 +337,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->incarnation++;
 	n->timer_armed = 0;
 	n->penalty_end = 0;
+	n->refused_epoch = 0;
 	n->up_since = w->now;
 	n->paused_until = 0;
 	memset(&n->shell, 0, sizeof(n->shell));

@@ -253,6 +253,8 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 
 	n->shell.op = OP_NONE;
 	ev.result = note_failure(w, n, r);
+	if (r->op == OP_ENTER && ev.result == RESULT_FAILED)
+		n->refused_epoch = r->txn.epoch;
 	if (r->result == TXN_OK)
 		committed(w, n, r);
 	if (r->result == TXN_OK && r->op == OP_CLAIM)

@@ -45,7 +45,8 @@
  * repeats it are printed. --mutate NAME makes the shell wrong in one way (--mutate list), to show
  * that the oracle sees it; --frozen-hosts lets hosts sleep past their lease with work up, the case
  * that software on the host cannot close; --unequal-servers lets servers grant session timeouts
- * that differ by more than the lease leaves room for.
+ * that differ by more than the lease leaves room for. --refusals makes access lists and quotas a
+ * frequent fault.
  */
 
 #include "sim.h"
@@ -293,6 +294,8 @@ static void report(struct sim *w, const struct sim_options *options, uint64_t se
 		printf(" --quick");
 	if (options->frozen_hosts)
 		printf(" --frozen-hosts");
+	if (options->refusals)
+		printf(" --refusals");
 	if (options->unequal_servers)
 		printf(" --unequal-servers");
 	if (options->mutations)
@@ -348,7 +351,7 @@ static void usage(void)
 {
 	fprintf(stderr,
 		"usage: sim [--seed S] [--runs N | --steps N] [--nodes 2..%d] [--quick] [--trace]\n"
-		"           [--frozen-hosts] [--unequal-servers] [--mutate NAME]\n",
+		"           [--frozen-hosts] [--unequal-servers] [--refusals] [--mutate NAME]\n",
 		NODES_MAX);
 	exit(2);
 }
@@ -363,6 +366,7 @@ static void parse(int argc, char **argv, struct sim_options *o)
 		{ "mutate", required_argument, NULL, 'm' },
 		{ "frozen-hosts", no_argument, NULL, 'f' },
 		{ "unequal-servers", no_argument, NULL, 'u' },
+		{ "refusals", no_argument, NULL, 'w' },
 		{ "trace", no_argument, NULL, 't' },
 		{ "quick", no_argument, NULL, 'q' },
 		{ NULL, 0, NULL, 0 },
@@ -384,6 +388,8 @@ static void parse(int argc, char **argv, struct sim_options *o)
 			o->frozen_hosts = true;
 		else if (c == 'u')
 			o->unequal_servers = true;
+		else if (c == 'w')
+			o->refusals = true;
 		else if (c == 't')
 			o->trace = true;
 		else if (c == 'q')

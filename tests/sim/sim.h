@@ -258,11 +258,12 @@ struct sim_node {
 	int64_t clock_offset, clock_ppm;
 	int64_t timer_armed;
 	int64_t paused_until, frozen_until, pause_credit_at;
-	int64_t lease_proof; /* local: end of the longest lease that the truth grants */
-	int64_t disturbed;   /* last fault that may delay what this node does */
-	int64_t await_at;    /* named, as it knows, since then */
-	int64_t up_since;    /* of the daemon */
-	int64_t penalty_end; /* local */
+	int64_t lease_proof;   /* local: end of the longest lease that the truth grants */
+	int64_t disturbed;     /* last fault that may delay what this node does */
+	int64_t await_at;      /* named, as it knows, since then */
+	int64_t up_since;      /* of the daemon */
+	int64_t penalty_end;   /* local */
+	int64_t refused_epoch; /* the takeover of that claim was refused; 0: none */
 	int64_t blind_until;
 	uint8_t blind, blind_denied; /* reads of these parts fail, for access denied */
 	int64_t instant, instant_steps;
