@@ -43,24 +43,6 @@ def test_corpse(cluster, keys, oracle, right):
 
 # keys in use
 
-@pytest.mark.parametrize('how', ['post', 'root'])
-def test_deleted_while_it_stops_slowly(cluster, keys, oracle, how):
-    """The post is free at once, the work is not down at once: the next one waits for it."""
-    nodes = cluster(2, **QUICK)
-    primary = settle(keys, oracle, nodes)
-    [other] = others(nodes, primary)
-    by_name(nodes, primary).set_command('relinquish', '--sleep 450')
-    if how == 'post':
-        keys.set('primary_node', other.name)
-        other.wait_log('state_changed: follow -> await')
-        keys.delete('primary_active')
-    else:
-        for key in ('primary_node', 'history', 'nodes', 'primary_active'):
-            keys.sweep(key)
-    settle(keys, oracle, nodes)
-    oracle.check()
-
-
 def test_router_state_that_somebody_else_wrote(cluster, keys, oracle):
     """A node that only seems to act is not waited for for ever."""
     nodes = cluster(2, **QUICK, **{'relinquish.timeout': '1s'})
