@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "output.h"
+
 #define BEAT_MS 2
 #define LIFE_S 3600 /* nothing survives a test run for longer */
 
@@ -86,17 +88,6 @@ static pid_t find_holder(int lock)
 	if (fcntl(lock, F_GETLK, &whole) < 0)
 		die("lock");
 	return whole.l_type == F_UNLCK ? 0 : whole.l_pid;
-}
-
-/* The caller's output is a pipe that somebody reads to its end. */
-static void leave_output(void)
-{
-	int fd = open("/dev/null", O_RDWR);
-
-	for (int i = 0; i < 3; i++)
-		dup2(fd, i);
-	if (fd > 2)
-		close(fd);
 }
 
 /* Returns when it runs, so that a stop that follows finds it. */

@@ -39,13 +39,18 @@ def kill(child):
     return reap(child)
 
 
+def _stat(pid):
+    """The fields of /proc/PID/stat behind the name: state, parent, group, session, ... Raises OSError if it is gone."""
+    with open(f'/proc/{pid}/stat', 'rb') as file:
+        return file.read().rpartition(b')')[2].split()
+
+
 def find_processes(session=None, marker=None):
     """Pids, zombies left out, that belong to a session id or carry `marker` in environment or arguments."""
     found = []
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:
-            with open(f'/proc/{pid}/stat', 'rb') as file:
-                fields = file.read().rpartition(b')')[2].split()
+            fields = _stat(pid)
             if fields[0] in (b'Z', b'X') or int(pid) == os.getpid():
                 continue
             if session is not None and int(fields[3]) == session:
@@ -65,8 +70,7 @@ def find_processes(session=None, marker=None):
 def started_at(pid):
     """When it began, in the kernel's ticks: with the pid that makes an identity. None if it is gone."""
     try:
-        with open(f'/proc/{pid}/stat', 'rb') as file:
-            return int(file.read().rpartition(b')')[2].split()[19])
+        return int(_stat(pid)[19])
     except OSError:
         return None
 
@@ -74,8 +78,7 @@ def started_at(pid):
 def parent_of(pid):
     """Its parent's pid, None if it is gone."""
     try:
-        with open(f'/proc/{pid}/stat', 'rb') as file:
-            return int(file.read().rpartition(b')')[2].split()[1])
+        return int(_stat(pid)[1])
     except OSError:
         return None
 

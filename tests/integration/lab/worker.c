@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "event_log.h"
+#include "output.h"
 
 #define LIFE_S 3600 /* nothing survives a test run for longer */
 
@@ -44,17 +45,6 @@ static void note(const char *phase, pid_t pid)
 		die(log_path);
 	event_log_write(fd, "work", phase, "-", pid);
 	close(fd);
-}
-
-/* The caller's output is a pipe that somebody reads to its end. */
-static void leave_output(void)
-{
-	int fd = open("/dev/null", O_RDWR);
-
-	for (int i = 0; i < 3; i++)
-		dup2(fd, i);
-	if (fd > 2)
-		close(fd);
 }
 
 /* Tells the other end by one byte; or waits for it, false if the other end is gone. */
