@@ -36,10 +36,10 @@ sanitizer_environment() {
 	export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 }
 
-# Runs the programs that meson knows as tests, and shows their own closing lines. The long ones mostly wait.
+# Runs the programs that meson knows as tests, and shows their own closing lines.
 run_unit_tests() {
 	local dir=$BUILD_ROOT/$1 status=0
-	meson test -C "$dir" --no-rebuild --print-errorlogs --num-processes "$((2 * JOBS))" "${@:2}" || status=$?
+	meson test -C "$dir" --no-rebuild --print-errorlogs "${@:2}" || status=$?
 	if [ -f "$dir/meson-logs/testlog.txt" ]; then
 		grep -hE '^\[  (PASSED|FAILED)  \] [0-9]+ test|^=+ .*(passed|failed).* =+$|^[0-9]+ (passed|failed)' \
 			"$dir/meson-logs/testlog.txt" || true
