@@ -104,6 +104,15 @@ static bool read_pipe(struct command *command)
 	return false;
 }
 
+/* What was written before an end is in the pipe by then, and no more than the pipe holds. */
+static void drain_pipe(struct command *command)
+{
+	for (int i = 0; i < PIPE_CAPACITY / COMMAND_READ_MAX && command->pipe.fd >= 0; i++) {
+		if (!read_pipe(command))
+			break;
+	}
+}
+
 static void make_result(const struct command *command, bool has_leftovers,
 			struct command_result *ret)
 {
@@ -154,6 +163,7 @@ static void settle(struct command *command)
 	if (exists && !command->is_group_killed && now_us >= command->kill_us)
 		kill_group(command);
 	if (!exists || (command->is_group_killed && now_us >= command->settle_us)) {
+		drain_pipe(command);
 		finish(command, exists);
 		return;
 	}
@@ -182,11 +192,7 @@ static void reap(struct command *command)
 	if (read(command->failure_fd, &failure, sizeof(failure)) == (ssize_t)sizeof(failure))
 		command->failure = failure;
 	command->phase = PHASE_REAPED;
-	/* What it wrote before its end is in the pipe by now, and no more than the pipe holds. */
-	for (int i = 0; i < PIPE_CAPACITY / COMMAND_READ_MAX && command->pipe.fd >= 0; i++) {
-		if (!read_pipe(command))
-			break;
-	}
+	drain_pipe(command);
 	if (command->cause == COMMAND_EXITED)
 		finish(command, command_group_signal(command->pid, 0));
 	else
