@@ -101,6 +101,7 @@ def bench_handover(ensemble, directory, quick):
     with running(ensemble, directory, 3) as (nodes, keys, oracle):
         # As work does that takes a moment to stop: what was written at its begin is through.
         for node in nodes:
+            node.wait_log('registered as coordinator')
             node.write_config(**{'relinquish.command': node.config['relinquish.command'] + ' --sleep 30'})
             node.reload()
 

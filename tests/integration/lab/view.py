@@ -73,16 +73,20 @@ class View:
                 pass
 
     def delete(self, key):
-        """Deletes a tree; fine if it is not there, and if others add to it or delete in it meanwhile."""
+        """Deletes a tree once; fine if it is not there, and if others add to it or delete in it meanwhile."""
         path = self.path(key)
-        while self.client.retry(self.client.exists, path):
-            below = _walk(self.client, path)
-            for begin in range(0, len(below), DELETES_AT_ONCE):
-                transaction = self.client.transaction()
-                for one in below[begin:begin + DELETES_AT_ONCE]:
-                    transaction.delete(one)
-                if any(isinstance(result, Exception) for result in transaction.commit()):
-                    break
+        while self.client.retry(self.client.exists, path) and not self._delete_all(_walk(self.client, path)):
+            pass
+
+    def _delete_all(self, paths):
+        """True: all are gone by this. False: something changed meanwhile."""
+        for begin in range(0, len(paths), DELETES_AT_ONCE):
+            transaction = self.client.transaction()
+            for path in paths[begin:begin + DELETES_AT_ONCE]:
+                transaction.delete(path)
+            if any(isinstance(result, Exception) for result in transaction.commit()):
+                return False
+        return True
 
     def sweep(self, key):
         """One recursive delete, as an operator's: what others put there meanwhile stays."""
