@@ -108,6 +108,9 @@ class _Pair:
         if side is self.client:
             self.proxy.pairs.add(self)
             self.proxy.connections += 1
+            if self.proxy.mode == 'reset':
+                self.abort()  # it was accepted just before the listener was closed
+                return
             self.task = asyncio.ensure_future(self.connect_server())
         self.up.flush()
         self.down.flush()
