@@ -285,7 +285,7 @@ static int open_runtime(struct daemon *d)
 		return 0;
 	}
 	if (r == STATE_LOCKED)
-		return say_taken(d, EVENT_CONFIG_INVALID, message);
+		return say_taken(d, EVENT_RUNTIME_TAKEN, message);
 	log_event(d->log, EVENT_CONFIG_INVALID, NULL, "%s", *message ? message : strerror(-r));
 	return EX_CANTCREAT;
 }

@@ -249,7 +249,9 @@ static void apply_done(struct election_step *s, const struct election_event *eve
 	assert(e->op == event->op && e->op != OP_NONE);
 	e->op = OP_NONE;
 	e->op_sent_us = 0;
-	if (event->result != RESULT_UNKNOWN && e->session_us && event->op != OP_ENTER)
+	/* A failure may be one of this process alone, which no server has heard of. */
+	if ((event->result == RESULT_OK || event->result == RESULT_CONFLICT) && e->session_us &&
+	    event->op != OP_ENTER)
 		lease_touched(e, sent_us);
 	switch ((enum election_op)event->op) {
 	case OP_REGISTER:

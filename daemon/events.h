@@ -152,6 +152,8 @@
 	  "the state for a resume could not be written") \
 	X(EVENT_STATE_FILE_WRITTEN, "state_file_written", "dc6eebc654ed5f70158e5954c0cd3315", LOG_NOTICE, REPEATS, \
 	  "the state for a resume is written again") \
+	X(EVENT_RUNTIME_TAKEN, "runtime_taken", "c61e558f30ab4900973ac44b9032fce0", LOG_ERR, ALWAYS, \
+	  "another daemon uses the runtime directory") \
 	X(EVENT_RUNTIME_LOST, "runtime_lost", "05848525f32130bb047fe5023562b3d6", LOG_CRIT, REPEATS, \
 	  "the runtime directory is gone, or part of it, and cannot be made anew") \
 	X(EVENT_RUNTIME_REPAIRED, "runtime_repaired", "bd41787842d66565a4de9baa13fdecf6", LOG_WARNING, REPEATS, \

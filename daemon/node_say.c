@@ -137,6 +137,14 @@ void node_say_corpse(struct node *node, enum recovery_news news, const char *nam
 	f.target = name;
 	f.reason = router_state;
 	switch (news) {
+	case RECOVERY_UNREADABLE:
+		f.reason = zkh_result_text(ZKH_DENIED);
+		log_event(
+			node->log, EVENT_TAKEOVER_WAITING, &f,
+			"%s may not be read (%s): waiting until it is known that no other node acts; are all "
+			"nodes given the same credential (zookeeper.auth-file)?",
+			name, f.reason);
+		break;
 	case RECOVERY_STILL_ACTS:
 		log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
 			  "%s still acts (router state '%s') although its post was deleted: "

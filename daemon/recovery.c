@@ -254,6 +254,8 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 
 	(void)stat;
 	recovery->list_op = NULL;
+	if (result == ZKH_DENIED && !recovery->for_peers)
+		recovery->note(recovery->userdata, RECOVERY_UNREADABLE, PATH_NODES, "");
 	for (size_t i = 0; result == ZKH_OK && i < count; i++)
 		if (!asked_already(recovery, names[i]))
 			add_node(recovery, names[i]);

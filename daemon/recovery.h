@@ -31,6 +31,7 @@ typedef void (*recovery_fence_fn)(void *userdata, const char *name);
 
 /* For the journal. */
 enum recovery_news {
+	RECOVERY_UNREADABLE, /* the list of nodes (name) may not be read: nobody can be ruled out */
 	RECOVERY_STILL_ACTS, /* alive, and without the post: said once in a takeover */
 	RECOVERY_FOUND,	     /* dead */
 	RECOVERY_MARKED,     /* as dead, after it was fenced */

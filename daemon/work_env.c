@@ -51,7 +51,10 @@ int work_env_write(const char *directory, const struct script_facts *facts)
 	r = print_facts(fresh, facts);
 	if (r == 0 && rename(fresh, path) < 0)
 		r = -errno;
-	if (r < 0)
+	if (r < 0) {
 		(void)unlink(fresh);
+		/* None is better than that of an earlier epoch: a unit that depends on it then does not start. */
+		(void)unlink(path);
+	}
 	return r;
 }

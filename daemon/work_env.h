@@ -10,5 +10,5 @@
 
 #define WORK_ENV_FILE "primary.env"
 
-/* Writes it, as a whole or not at all; the directory decides who may read it. Returns 0 or -errno. */
+/* Writes it as a whole, or leaves none; the directory decides who may read it. Returns 0 or -errno. */
 int work_env_write(const char *directory, const struct script_facts *facts);

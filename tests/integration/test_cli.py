@@ -212,6 +212,7 @@ def test_runtime_directory_in_use(cluster, keys, oracle):
     settle(keys, oracle, [node])
     done = run('--config', node.config_path)
     assert done.returncode == 69  # EX_UNAVAILABLE
+    assert 'runtime_taken: refusing to start' in done.stderr
     assert f'in use by another primaryd (pid {node.pid})' in done.stderr
     assert keys.primary() == node.name and len(oracle.intervals()) == 1
 

@@ -41,6 +41,17 @@ def test_corpse(cluster, keys, oracle, right):
     settle(keys, oracle, [node])
 
 
+def test_list_of_nodes(cluster, keys, oracle):
+    """Whether somebody died acting cannot be told: the takeover waits and says for what, and goes on by itself."""
+    [node] = cluster(1, start=False, **QUICK)
+    keys.set('nodes', '')
+    with forbidden(keys, 'nodes', 'read'):
+        node.start()
+        node.wait_log('takeover_waiting: /nodes may not be read')
+        assert not oracle.working()
+    settle(keys, oracle, [node])
+
+
 # keys in use
 
 def test_router_state_that_somebody_else_wrote(cluster, keys, oracle):

@@ -104,13 +104,13 @@ class _Pair:
 
     def connected(self, side, transport):
         self.transports[side] = transport
+        if self.proxy.mode == 'reset':
+            self.abort()  # it was under way when the listener was closed
+            return
         (self.down if side is self.client else self.up).target = transport
         if side is self.client:
             self.proxy.pairs.add(self)
             self.proxy.connections += 1
-            if self.proxy.mode == 'reset':
-                self.abort()  # it was accepted just before the listener was closed
-                return
             self.task = asyncio.ensure_future(self.connect_server())
         self.up.flush()
         self.down.flush()
