@@ -58,7 +58,10 @@ class Crash:
         if self.restart == 'late':
             yield self.until(lambda: self.keys.get('nodes/victim/alive') is None, 'its session expires')
         if self.restart != 'never':
+            mark = self.victim.log_mark()
             self.victim.start()
+            # What the keys say before that may be of its former life.
+            yield self.until(lambda: ' connected: ' in self.victim.log_text()[mark:], 'it is back')
         running = [node for node in self.nodes if node.running()]
         names = {node.name for node in running}
 
