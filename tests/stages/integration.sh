@@ -44,7 +44,7 @@ stage_integration_asan() {
 	have_integration
 	sanitizer_environment
 	build_tree asan
-	for name in commands ctl_keys ctl_lock fence junk refused reload resume runtime servers units zkh_keys zkh_locks; do
+	for name in commands ctl_keys ctl_lock junk refused reload resume runtime units zkh_keys zkh_locks; do
 		files+=("tests/integration/test_$name.py")
 	done
 	[ -z "${ASAN_ALL-}" ] || files=(tests/integration)
