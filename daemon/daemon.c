@@ -17,6 +17,7 @@
 #include "name_lock.h"
 #include "node.h"
 #include "notify.h"
+#include "orphans.h"
 #include "reload.h"
 #include "runtime.h"
 #include "service.h"
@@ -48,6 +49,7 @@ struct daemon {
 	char boot_id[BOOT_ID_SIZE];
 	struct runtime runtime;
 	struct strays *strays;
+	struct orphans *orphans;
 	int name_fd;
 	struct node *node;
 	struct service service;
@@ -361,6 +363,7 @@ static int run(struct daemon *d)
 	ev_unref(d->loop);
 	service_init(&d->service, d->loop, d->config, d->ready_before);
 	d->strays = d->executed_anew ? strays_create(d->loop) : NULL;
+	d->orphans = orphans_create(d->loop);
 	r = start_node(d);
 	if (r != 0)
 		return r;
@@ -431,6 +434,7 @@ static void finish(struct daemon *d)
 {
 	if (d->loop) {
 		d->strays = strays_destroy(d->strays);
+		d->orphans = orphans_destroy(d->orphans);
 		/* Commands that were killed on the way out are dead in a moment, and then nothing keeps the loop going. */
 		turn_loop(d, REAP_TIMEOUT_S, false);
 		ev_loop_destroy(d->loop);
