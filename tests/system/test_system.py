@@ -264,19 +264,25 @@ def test_bus_restarted(site):
 
 
 def test_upgrade(site, tmp_path):
-    """dpkg -i of a newer package on the primary: reloaded, not restarted."""
+    """dpkg -i of a newer package on the primary, without a terminal: reloaded, not restarted. Its sample configuration is another
+    one, and so is the administrator's: nobody is asked, and his is kept."""
     holder = site.wait_holder()
     tree, newer = str(tmp_path / 'tree'), str(tmp_path / 'newer.deb')
     subprocess.run(['dpkg-deb', '-R', site.deb, tree], check=True)
     subprocess.run(['sed', '-i', 's/^Version: .*/&+newer/', f'{tree}/DEBIAN/control'], check=True)
+    with open(f'{tree}/usr/share/primaryd/primaryd.conf', 'a', encoding='utf-8') as file:
+        file.write('# newer\n')
     subprocess.run(['dpkg-deb', '-b', tree, newer], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(['cp', newer, holder.layer.root + '/var/newer.deb'], check=True)
     pid, moment = holder.main_pid(), Moment()
-    # The test's configuration stands where the package's conffile is.
-    holder.run('dpkg', '--force-confold', '-i', '/var/newer.deb')
+    mine = holder.shell('cat /etc/primaryd/primaryd.conf')
+    holder.run('dpkg', '-i', '/var/newer.deb')
     site.story(holder, moment, 'reload', 'started', 'session_resumed')
     assert holder.main_pid() == pid and site.untouched(moment, holder)
     assert '+newer' in holder.run('dpkg-query', '-W', 'primaryd').stdout
+    assert holder.shell('cat /etc/primaryd/primaryd.conf') == mine and 'servers' in mine
+    assert holder.shell('tail -n 1 /usr/share/primaryd/primaryd.conf') == '# newer\n'
+    assert holder.shell('ls /etc/primaryd').split() == ['floating-ip', 'primaryd.conf']
     site.measure('package upgrade', moment, holder, site.wait_holder())
 
 
