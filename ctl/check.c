@@ -208,8 +208,12 @@ static void check_nodes(struct check *check, const struct facts *facts)
 		  *text ? "primaryctl explain" : "", "%s",
 		  *text ? text : "there is one acting, healthy primary");
 	for (size_t i = 0; i < facts->junk_count && i < FACTS_JUNK_MAX; i++)
-		check_say(check, CHECK_WARNING, "keys", "primaryctl key delete", "%s",
-			  facts->junk[i]);
+		check_say(
+			check, CHECK_WARNING, "keys",
+			facts->junk_unreadable[i]
+				? "mend its access list (setAcl), or delete it; was it made with another credential?"
+				: "primaryctl key delete",
+			"%s", facts->junk[i]);
 }
 
 static void check_cluster(struct check *check)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cluster.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,7 @@ static void take(struct cluster_slot *slot, const char *data, size_t length,
 	free(slot->data);
 	slot->data = NULL;
 	slot->known = true;
+	slot->denied = false;
 	slot->there = stat;
 	slot->length = length;
 	if (!stat)
@@ -70,12 +72,41 @@ static void take(struct cluster_slot *slot, const char *data, size_t length,
 	slot->data[length] = '\0';
 }
 
+static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct cluster_slot *slot = userdata;
+
+	slot->op = NULL;
+	if (result == ZKH_OK || result == ZKH_NO_NODE) {
+		take(slot, NULL, SIZE_MAX, stat);
+		slot->denied = stat;
+	} else {
+		refuse(slot->cluster, result, slot->path);
+	}
+	end(slot->cluster);
+}
+
+/*
+ * What it tells by being there, as the nodes themselves take it: one access list must not hide the whole cluster. Without the
+ * primary key there is nothing to be told; a missing credential shows there.
+ */
+static bool look_instead(struct cluster_slot *slot, int result)
+{
+	struct cluster *cluster = slot->cluster;
+
+	return result == ZKH_DENIED && slot != &cluster->keys[CLUSTER_PRIMARY] &&
+	       zkh_exists(cluster->ctl->session, slot->path, cluster->live, on_stat, slot,
+			  &slot->op) == 0;
+}
+
 static void on_data(void *userdata, int result, const char *data, size_t length,
 		    const struct zkh_stat *stat)
 {
 	struct cluster_slot *slot = userdata;
 
 	slot->op = NULL;
+	if (look_instead(slot, result))
+		return;
 	if (result == ZKH_OK)
 		take(slot, data, length, stat);
 	else if (result == ZKH_NO_NODE)

@@ -25,9 +25,10 @@ struct cluster_slot {
 	const char *path;	   /* NULL: not used */
 	struct zkh_watch watch;
 	struct zkh_op *op;
-	bool known; /* read since the last change */
-	bool there; /* and it exists */
-	char *data; /* NUL-terminated; NULL: none, or longer than KEY_VALUE_MAX */
+	bool known;  /* read since the last change */
+	bool there;  /* and it exists */
+	bool denied; /* it does, and may not be read: all that is known of it is stat */
+	char *data;  /* NUL-terminated; NULL: none, or longer than KEY_VALUE_MAX */
 	size_t length;
 	struct zkh_stat stat; /* when it is there */
 };

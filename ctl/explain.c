@@ -66,6 +66,11 @@ static const char *penalty_of(const struct node_facts *n, char *text)
 	return text;
 }
 
+static const char *missing(const struct node_facts *n, int key)
+{
+	return n->unreadable & UINT32_C(1) << key ? "may not be read" : "missing";
+}
+
 /* What a predicate is read from; perhaps in text[FACTS_TEXT_SIZE]. */
 static const char *value_of(const struct facts *facts, const struct node_facts *n, unsigned bit,
 			    int64_t *ret_since_ms, char *text)
@@ -84,22 +89,24 @@ static const char *value_of(const struct facts *facts, const struct node_facts *
 	*ret_since_ms = keys[bit] >= 0 ? n->since_ms[keys[bit]] : 0;
 	switch (bit) {
 	case OBSTACLE_BIT_CLIENT:
-		return *n->mode ? n->mode : "missing";
+		return *n->mode ? n->mode : missing(n, keys[bit]);
 	case OBSTACLE_BIT_OFFLINE:
 		return n->alive ? "alive" : "not alive";
 	case OBSTACLE_BIT_SHUTDOWN:
-		return *n->state ? n->state : "missing";
+		return *n->state ? n->state : missing(n, keys[bit]);
 	case OBSTACLE_BIT_UNHEALTHY:
-		return *n->health ? n->health : "missing";
+		return *n->health ? n->health : missing(n, keys[bit]);
 	case OBSTACLE_BIT_DRAINED:
 		return !n->drained ? "no" : *n->drain ? n->drain : "yes";
 	case OBSTACLE_BIT_MAINTENANCE:
 		*ret_since_ms = facts->maintenance_since_ms;
-		return facts->maintenance ? "on" : "off";
+		return facts->maintenance	       ? "on"
+		       : facts->maintenance_unreadable ? "may not be read: taken for off"
+						       : "off";
 	case OBSTACLE_BIT_PENALTY:
 		return penalty_of(n, text);
 	default:
-		return *n->router ? n->router : "missing";
+		return *n->router ? n->router : missing(n, keys[bit]);
 	}
 }
 

@@ -18,11 +18,24 @@ static void junk(struct facts *facts, const char *path, const char *what)
 	facts->junk_count++;
 }
 
+/* Whether there is nothing to be read of it. */
+static bool denied(struct facts *facts, const struct cluster_slot *slot, const char *taken)
+{
+	if (!slot->denied)
+		return false;
+	if (facts->junk_count < FACTS_JUNK_MAX)
+		facts->junk_unreadable[facts->junk_count] = true;
+	junk(facts, slot->path, taken);
+	return true;
+}
+
+#define DENIED "may not be read (access list)"
+
 /* The text of a slot: false when it is not there; junk is noted and taken as absent. */
 static bool text_of(struct facts *facts, const struct cluster_slot *slot, char *ret_text,
 		    size_t size)
 {
-	if (!slot->there)
+	if (!slot->there || denied(facts, slot, DENIED))
 		return false;
 	if (slot->data && value_text(slot->data, slot->length, ret_text, size))
 		return true;
@@ -71,6 +84,7 @@ static void take_alive(struct facts *facts, const struct cluster_slot *slot, str
 		return;
 	}
 	n->alive = true;
+	(void)denied(facts, slot, DENIED);
 	if (slot->data)
 		value_alive(slot->data, slot->length, &n->self);
 }
@@ -116,12 +130,15 @@ static void gather_node(struct facts *facts, const struct cluster_node *node, st
 
 	memset(n, 0, sizeof(*n));
 	strcpy(n->name, node->name);
-	for (int i = 0; i < NODE_KEY_COUNT; i++)
+	for (int i = 0; i < NODE_KEY_COUNT; i++) {
 		n->since_ms[i] = keys[i].there ? keys[i].stat.mtime_ms : 0;
+		n->unreadable |= keys[i].denied ? UINT32_C(1) << i : 0;
+	}
 	take_words(facts, keys, n);
 	take_alive(facts, &keys[NODE_KEY_ALIVE], n);
 	take_health(facts, &keys[NODE_KEY_HEALTH], n);
 	take_drain(facts, &keys[NODE_KEY_DRAIN], n);
+	(void)denied(facts, &node->detail, DENIED);
 	if (node->detail.there && node->detail.data)
 		detail_parse(node->detail.data, node->detail.length, &n->detail);
 	n->named = !strcmp(facts->named, n->name);
@@ -152,6 +169,20 @@ static void gather_key(const struct cluster *cluster, struct facts *facts)
 	junk(facts, slot->path, "is not a node's name: taken as absent");
 }
 
+/* Whose session owns the post: said by the owner of its sign of life. */
+static bool find_owner(const struct cluster *cluster, int64_t session, char *ret_name)
+{
+	for (const struct cluster_node *node = cluster->nodes; node; node = node->next) {
+		const struct cluster_slot *alive = &node->keys[NODE_KEY_ALIVE];
+
+		if (alive->there && alive->stat.ephemeral_owner == session) {
+			strcpy(ret_name, node->name);
+			return true;
+		}
+	}
+	return false;
+}
+
 static void gather_post(const struct cluster *cluster, struct facts *facts)
 {
 	const struct cluster_slot *slot = &cluster->keys[CLUSTER_POST];
@@ -162,6 +193,11 @@ static void gather_post(const struct cluster *cluster, struct facts *facts)
 	facts->post_since_ms = slot->stat.ctime_ms;
 	if (!slot->stat.ephemeral_owner)
 		junk(facts, slot->path, "is not ephemeral: delete it, nobody can take the role");
+	else if (denied(facts, slot, DENIED) &&
+		 find_owner(cluster, slot->stat.ephemeral_owner, facts->acting))
+		return;
+	else if (slot->denied)
+		facts->acting[0] = '\0';
 	else if (slot->data && value_post(slot->data, slot->length, facts->acting, &facts->epoch))
 		return;
 	else
@@ -176,6 +212,10 @@ static void gather_maintenance(const struct cluster *cluster, struct facts *fact
 	bool clear = false;
 
 	if (!slot->there)
+		return;
+	facts->maintenance_unreadable =
+		denied(facts, slot, DENIED ": the nodes take it for off, whatever it says");
+	if (facts->maintenance_unreadable)
 		return;
 	/* Without data it is too long to be anything. */
 	facts->maintenance = !slot->data || value_maintenance(slot->data, slot->length, &clear);
@@ -347,7 +387,8 @@ void facts_trouble(const struct facts *facts, char *text, size_t size)
 
 	*text = '\0';
 	if (facts->post_junk)
-		say(text, size, "%s holds junk: nobody can tell who acts", PATH_POST);
+		say(text, size, "%s holds junk, or may not be read: nobody can tell who acts",
+		    PATH_POST);
 	else if (!facts->post_there)
 		no_post(facts, text, size);
 	else if (!primary)

@@ -30,6 +30,7 @@ struct node_facts {
 	char mode[16], state[16], router[16]; /* "": missing, or junk */
 	char health[FACTS_TEXT_SIZE];	      /* "ok", or why not */
 	bool coordinator, alive, healthy, drained;
+	uint32_t unreadable;	     /* of its keys, a bit for each of enum node_key */
 	char drain[FACTS_TEXT_SIZE]; /* what the operator said */
 	bool named, acting;
 	struct alive self;
@@ -45,14 +46,16 @@ struct facts {
 	int32_t contenders;	    /* children of the key: nodes of the contention lock, or junk */
 	bool post_there, post_junk; /* junk: persistent, or not NAME EPOCH */
 	char acting[NAME_SIZE];	    /* "": nobody, or junk */
-	int64_t epoch, post_since_ms;
+	int64_t epoch, post_since_ms;	/* epoch 0: not known */
 	struct renewal_verdict renewal; /* renewal.h finds it out; zeroed: fine, or not known */
-	bool maintenance;
+	bool maintenance, maintenance_unreadable; /* which is none, for the nodes */
 	int64_t maintenance_since_ms;
 	struct node_facts *nodes; /* sorted by name */
 	size_t node_count;
 	size_t strangers;
-	char junk[FACTS_JUNK_MAX][KEY_PATH_SIZE + 64];
+	char junk[FACTS_JUNK_MAX][KEY_PATH_SIZE + 80];
+	bool junk_unreadable
+		[FACTS_JUNK_MAX]; /* it may not be read: nobody knows whether it is junk */
 	size_t junk_count;
 };
 

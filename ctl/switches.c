@@ -243,7 +243,15 @@ int verb_maintenance(struct ctl *ctl)
 		progress_begin(&p);
 		if (s.wanted)
 			code = ctl_make_root(ctl);
-		if (code == CTL_DONE && p.facts.maintenance != s.wanted)
+		if (code == CTL_DONE && s.wanted && p.facts.maintenance_unreadable) {
+			ctl_error(
+				"%s may not be read, and the nodes take it for off: mend its access "
+				"list, or `primaryctl maintenance off` deletes it",
+				PATH_MAINTENANCE);
+			code = CTL_REFUSED;
+		}
+		if (code == CTL_DONE &&
+		    (p.facts.maintenance != s.wanted || p.facts.maintenance_unreadable))
 			code = write_switch(&p, PATH_MAINTENANCE, s.wanted ? "true" : NULL, there);
 		code = see_through(&p, &s, maintenance_over, code,
 				   "waiting for the role to be claimed", false);

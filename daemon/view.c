@@ -139,6 +139,19 @@ static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
 	part_known(slot);
 }
 
+static const char *refusal_text(enum view_part part, int result)
+{
+	if (result != ZKH_DENIED)
+		return "cannot be read";
+	if (part == VIEW_MAINTENANCE)
+		return "may not be read: is its access list in order? Until it may, it is taken for "
+		       "off, whatever it says";
+	if (part == VIEW_DRAIN)
+		return "may not be read: is its access list in order? This node is drained all the "
+		       "same, since it is there";
+	return "may not be read: is its access list in order?";
+}
+
 /* Not because the connection went away: then all is read again. */
 static void read_refused(struct view_slot *slot, int result)
 {
@@ -148,9 +161,7 @@ static void read_refused(struct view_slot *slot, int result)
 	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
 		return;
 	slot->refused = true;
-	junk(slot, why, strlen(why),
-	     result == ZKH_DENIED ? "may not be read: is its access list in order?"
-				  : "cannot be read");
+	junk(slot, why, strlen(why), refusal_text(slot->part, result));
 	view->on_refused(view->userdata);
 	/* What the news of a deletion told is as of then, and no watch tells what came after it. */
 	if (result != ZKH_DENIED || slot->part == VIEW_KEY)
@@ -170,6 +181,9 @@ static void on_data(void *userdata, int result, const char *data, size_t length,
 		read_refused(slot, result);
 		return;
 	}
+	/* Should it be refused once more, that is news. */
+	if (slot->refused)
+		view->junk_seen[slot->part] = 0;
 	slot->refused = false;
 	if (result == ZKH_NO_NODE)
 		data = NULL;

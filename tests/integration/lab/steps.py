@@ -1,10 +1,12 @@
 """What most tests of a cluster do: bring it to rest, make a vacancy, count the claims."""
 
 import collections
+import contextlib
 import json
 import re
 
 from kazoo.exceptions import NoNodeError
+from kazoo.security import make_acl
 
 from .wait import wait_until
 
@@ -117,3 +119,19 @@ def moves(node, since=0):
     """The node's moves as (from, to, reason), as its log tells them."""
     found = re.findall(r' state_changed: (\w+) -> (\w+): ([^=\n]*?)(?: \w+=|$)', node.log_text()[since:], re.M)
     return [tuple(move) for move in found]
+
+
+@contextlib.contextmanager
+def forbidden(keys, key, *what):
+    """Nobody may do that with a key, as long as this lasts."""
+    names = ('read', 'write', 'create', 'delete')
+
+    def allow(rights):
+        acl = make_acl('world', 'anyone', admin=True, **{name: name in rights for name in names})
+        with contextlib.suppress(NoNodeError):
+            keys.client.retry(keys.client.set_acls, keys.path(key).rstrip('/'), [acl])
+    allow(set(names) - set(what))
+    try:
+        yield
+    finally:
+        allow(names)

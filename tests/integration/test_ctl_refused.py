@@ -1,0 +1,92 @@
+"""primaryctl where a key may not be read, and where half of the servers are gone."""
+
+import pytest
+
+from ctl_shell import REFUSED, UNREACHABLE, Ctl, built
+from lab import zk
+from lab.steps import QUICK, forbidden, others, settle
+from lab.wait import wait_until
+
+pytestmark = pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
+
+
+@pytest.fixture
+def ctl(ensemble, root):
+    return Ctl(ensemble.connect, root)
+
+
+def findings(ctl, subject):
+    """What check says of a subject, whatever it ends with."""
+    done = ctl.run('check', code=None).stdout.splitlines()
+    return [line for line in done if line.split()[1:2] == [subject]]
+
+
+def test_maintenance_unreadable(cluster, keys, oracle, ctl):
+    """Off, as the nodes take it; and everybody who asks is told."""
+    nodes = cluster(2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    keys.set('maintenance', 'true')
+    with forbidden(keys, 'maintenance', 'read'):
+        status = ctl.json('status')
+        assert status['cluster']['in_order'] is True and status['cluster']['maintenance'] is False
+        assert ['/maintenance' in line['what'] and 'the nodes take it for off' in line['what'] for line in status['junk']] == [True]
+        [value] = [row['value'] for row in ctl.json('explain', primary)['predicates'] if 'maintenance' in row['predicate']]
+        assert value == 'may not be read: taken for off'
+        [finding] = findings(ctl, 'keys')
+        assert finding.startswith('warning') and 'the nodes take it for off' in finding and 'setAcl' in finding
+        assert 'may not be read' in ctl.run('maintenance', 'on', code=REFUSED).stderr
+        other = others(nodes, primary)[0].name
+        ctl.run('switchover', other)
+        settle(keys, oracle, nodes, primary=other)
+        ctl.run('maintenance', 'off')
+        assert keys.get('maintenance') is None
+    assert not ctl.json('status')['junk']
+
+
+@pytest.mark.parametrize('key', ['daemonmode', 'daemonstate', 'routerstate', 'alive', 'health', 'detail'])
+def test_key_of_a_node_unreadable(cluster, keys, oracle, ctl, key):
+    """The others are told of as ever, and what is not known is said to be so."""
+    nodes = cluster(2, **QUICK)
+    [other] = others(nodes, settle(keys, oracle, nodes))
+    with forbidden(keys, f'nodes/{other.name}/{key}', 'read'):
+        status = ctl.json('status')
+        assert status['cluster']['in_order'] is True
+        assert [row['alive'] for row in status['nodes']] == [True, True]
+        assert [line['what'] for line in status['junk']] == [f'/nodes/{other.name}/{key} may not be read (access list)']
+        values = [row['value'] for row in ctl.json('explain', other.name)['predicates']]
+        assert ('may not be read' in values) == (key not in ('alive', 'detail')) and 'missing' not in values
+
+
+def test_post_unreadable(cluster, keys, oracle, ctl):
+    """Who acts is seen all the same: the post and a sign of life belong to one session."""
+    nodes = cluster(2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    with forbidden(keys, 'primary_active', 'read'):
+        status = ctl.json('status')
+        assert status['cluster']['primary'] == primary and status['cluster']['in_order'] is True
+        assert status['cluster']['epoch'] is None
+        with forbidden(keys, f'nodes/{primary}/alive', 'read'):
+            assert ctl.json('status')['cluster']['primary'] == primary
+
+
+def test_nothing_readable(cluster, keys, oracle, ctl):
+    """A credential is missing, and that alone is said."""
+    settle(keys, oracle, cluster(1, **QUICK))
+    with forbidden(keys, 'primary_node', 'read'), forbidden(keys, 'maintenance', 'read'):
+        for command in ('status', 'explain', 'release'):
+            assert '/primary_node' in (said := ctl.run(command, code=REFUSED).stderr) and '--auth-file' in said
+        assert any(line.startswith('error') and '/primary_node' in line for line in findings(ctl, 'cluster'))
+
+
+def test_no_quorum():
+    """With one of three servers left nothing can be read: that is said, in time, and check tells which server is what."""
+    with zk.Ensemble(3) as ensemble:
+        ctl = Ctl(ensemble.connect, '/half', '--timeout', '2s')
+        for server in ensemble.servers[:2]:
+            server.kill9()
+        wait_until(lambda: ensemble.servers[2].mode() not in ('leader', 'follower'), 30, 'it lost its quorum')
+        for command in (['status'], ['explain'], ['switchover', 'a'], ['drain', 'a'], ['history'], ['key', 'list', '/']):
+            done = ctl.run(*command, code=UNREACHABLE)
+            assert done.stderr.startswith('primaryctl: ZooKeeper is out of reach') and len(done.stderr.splitlines()) == 1
+        told = [line for line in ctl.run('check', code=UNREACHABLE).stdout.splitlines() if line.startswith('error  server')]
+        assert sum('Connection refused' in line for line in told) == 2 and sum('has no quorum' in line for line in told) == 1
