@@ -183,3 +183,40 @@ def test_pause_before_the_end(make_cluster, manager, tmp_path):
     node.child.send_signal(signal.SIGTERM)
     assert node.wait_exit() in (73, -signal.SIGTERM)
     node.close()
+
+
+def fed_while(manager, since, times, what):
+    """The watchdog is fed so many times more from then on."""
+    fed = manager.count('WATCHDOG=1')
+    wait_until(lambda: manager.count('WATCHDOG=1') >= fed + times, 20, what, 0.02)
+    return [line for lines in manager.messages()[since:] for line in lines if line.startswith('STATUS=')]
+
+
+def test_watchdog_while_commands_take_long(cluster, keys, manager, tmp_path):
+    """A takeover, a relinquish and a health command that do not end: the loop turns, and the sentence tells what it waits for."""
+    [node] = cluster(1, start=False, **QUICK, **{'takeover.timeout': '60s', 'relinquish.timeout': '60s', 'health.timeout': '60s'})
+    go = {name: tmp_path / f'go-{name}' for name in ('takeover', 'relinquish', 'health')}
+    for name, path in go.items():
+        node.set_command(name, before=f'until [ -e {path} ]; do sleep 0.05; done')
+    node.write_config(**{'health.command': os.path.join(node.directory, 'health')})
+    go['relinquish'].touch()
+    go['health'].touch()
+    start(node, manager, 400000)
+    since, _ = manager.wait('^STATUS=Taking over: starting the work, epoch')
+    manager.wait('^READY=1$')
+    said = fed_while(manager, since, 5, 'fed during the takeover')
+    assert all('lease good for' in line for line in said[1:]), said
+    go['takeover'].touch()
+    since, _ = manager.wait('^STATUS=Primary, epoch', since)
+    go['health'].unlink()
+    said = fed_while(manager, since, 5, 'fed while the health command hangs')
+    assert said[-1].startswith('STATUS=Primary, epoch')
+    go['relinquish'].unlink()
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait('^STOPPING=1$')
+    since, _ = manager.wait('^STATUS=Stopping the work: ')
+    fed_while(manager, since, 5, 'fed during the relinquish')
+    assert node.running()
+    go['relinquish'].touch()
+    go['health'].touch()
+    assert node.wait_exit() == 0
