@@ -18,6 +18,8 @@ SLACK_MS = 1500
 # How a container ends that reboots itself: whoever started it is to start it again.
 REBOOTS = 133
 
+SECOND_ADDRESS = '10.77.0.101'
+
 
 def others(site, one):
     return [other for other in site.machines if other is not one]
@@ -517,7 +519,7 @@ def test_cost(site):
 # the other ways to run it
 
 def test_credential_and_second_election(site):
-    """primaryd@NAME with a secret from LoadCredential=: its own target, guard and directory; keys for itself alone."""
+    """primaryd@NAME with a secret from LoadCredential=: its own target, guard, directory and address; keys for itself alone."""
     holder = site.wait_holder()
     one = others(site, holder)[0]
     servers = site.ensemble.connect
@@ -535,14 +537,26 @@ unit = primary@second.target
 [relinquish]
 lease-timeout = 500ms
 END
+printf 'ADDRESS={SECOND_ADDRESS}/24\\nINTERFACE=eth0\\n' >/etc/primaryd/floating-ip/web.conf
+systemctl cat floating-ip@.service |
+    sed 's/primary[.]target/primary@second.target/g; s/primaryd-guard[.]service/primaryd-guard@second.service/g' \\
+    >/etc/systemd/system/floating-ip@web.service
+systemctl daemon-reload
+systemctl enable floating-ip@web.service
 systemctl start primaryd@second''')
     wait_until(lambda: one.state('primary@second.target') == 'active', 20, one.journal_tail, 0.05)
+    wait_until(lambda: f' {SECOND_ADDRESS}/' in one.addresses(), 5, one.journal_tail)
+    assert one.state('floating-ip-announce@web.timer') == 'active'
+    done = one.run('primaryctl', '--config', '/etc/primaryd/second.conf', 'check', check=False)
+    assert done.returncode == 0 and 'primary@second.target is loaded, and bound to primaryd-guard@second.service' in done.stdout, done
     assert one.state('primaryd-guard@second.service') == 'active' and one.state('primary.target') != 'active'
     assert one.shell('stat -c "%U %a" /run/primaryd-second').split() == ['primaryd', '700']
     with pytest.raises(NoAuthError):
         site.keys.get('/second/primary_active')
     one.run('systemctl', 'stop', 'primaryd@second')
-    assert one.state('primary@second.target') == 'inactive'
+    assert one.state('primary@second.target') == 'inactive' and f' {SECOND_ADDRESS}/' not in one.addresses()
+    one.shell('systemctl disable floating-ip@web.service; rm /etc/systemd/system/floating-ip@web.service '
+              '/etc/primaryd/floating-ip/web.conf; systemctl daemon-reload')
     wait_until(lambda: one.state('primaryd-guard@second.service') == 'inactive', 5)
     # Readable for others, the secret is refused, and that is said.
     one.shell('echo digest second:secret >/etc/primaryd/open; chmod 644 /etc/primaryd/open; '
