@@ -303,6 +303,25 @@ def test_upgrade_before_it_is_ready(site):
     one.shell('cp /run/kept /etc/primaryd/primaryd.conf; systemctl stop primaryd; systemctl start primaryd')
 
 
+def test_start_before_names_resolve(site):
+    """Names that nobody knows at boot: the start is over all the same, and the node is in the cluster once they are known."""
+    one = others(site, site.wait_holder())[0]
+    servers = ','.join(f'zk.example:{server.port}' for server in site.ensemble.servers)
+    one.shell(f'''cp /etc/primaryd/primaryd.conf /run/kept; cp /etc/hosts /run/hosts; systemctl stop primaryd
+sed -i "s/^servers.*/servers = {servers}/" /etc/primaryd/primaryd.conf
+rm -f /etc/resolv.conf; systemctl start --no-block primaryd''')
+    moment = Moment()
+    told = site.story(one, moment, 'started', 'names_failed')
+    assert 'zk.example: ' in told[-1]['MESSAGE']
+    status = one.show('primaryd.service', 'StatusText')['StatusText']
+    assert status.startswith('Connecting to ZooKeeper at zk.example:'), status
+    wait_until(lambda: one.state('primaryd.service') == 'active', 30, one.journal_tail, 0.1)
+    one.shell(f'echo "{site.ensemble.servers[0].address} zk.example" >>/etc/hosts')
+    site.story(one, moment, 'names_failed', 'connected', 'registered')
+    assert sum(name == 'names_failed' for name, _ in one.events(moment.wall_us)) <= 5, 'the log is not flooded'
+    one.shell('cp /run/kept /etc/primaryd/primaryd.conf; cp /run/hosts /etc/hosts; systemctl restart primaryd')
+
+
 # what happens to the work
 
 def test_crash_of_the_unit(site):
