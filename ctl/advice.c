@@ -19,6 +19,17 @@ static void remedy_busy(const struct node_facts *n, char *text, size_t size)
 			 *n->router ? n->router : "missing");
 }
 
+/* The predicate does not hold because nobody knows. */
+static bool is_unreadable(const struct node_facts *n, uint32_t bit)
+{
+	uint32_t key = bit == OBSTACLE_CLIENT	   ? NODE_KEY_MODE
+		       : bit == OBSTACLE_UNHEALTHY ? NODE_KEY_HEALTH
+		       : bit == OBSTACLE_BUSY	   ? NODE_KEY_ROUTER
+						   : NODE_KEY_COUNT;
+
+	return key != NODE_KEY_COUNT && n->unreadable & UINT32_C(1) << key;
+}
+
 void advice_remedy(const struct facts *facts, const struct node_facts *n, uint32_t bit, char *text,
 		   size_t size)
 {
@@ -26,6 +37,11 @@ void advice_remedy(const struct facts *facts, const struct node_facts *n, uint32
 
 	(void)facts;
 	*text = '\0';
+	if (is_unreadable(n, bit)) {
+		snprintf(text, size,
+			 "its key may not be read: mend its access list, or see --auth-file");
+		return;
+	}
 	switch ((int)bit) {
 	case OBSTACLE_CLIENT:
 		snprintf(text, size, "set node.mode = coordinator there, and reload primaryd");

@@ -53,8 +53,12 @@ def test_key_of_a_node_unreadable(cluster, keys, oracle, ctl, key):
         assert status['cluster']['in_order'] is True
         assert [row['alive'] for row in status['nodes']] == [True, True]
         assert [line['what'] for line in status['junk']] == [f'/nodes/{other.name}/{key} may not be read (access list)']
-        values = [row['value'] for row in ctl.json('explain', other.name)['predicates']]
+        predicates = ctl.json('explain', other.name)['predicates']
+        values = [row['value'] for row in predicates]
         assert ('may not be read' in values) == (key not in ('alive', 'detail')) and 'missing' not in values
+        for row in predicates:
+            if row['value'] == 'may not be read' and not row['holds']:
+                assert 'access list' in row['remedy'], row
 
 
 def test_post_unreadable(cluster, keys, oracle, ctl):
