@@ -628,17 +628,23 @@ def test_ipv6_address(site):
 
 
 def test_purge(site):
-    """Removed and purged: nothing of it is left but the journal. The machine is installed anew afterwards."""
+    """Removed and purged: nothing of it is left but the journal; a second election is stopped in order, too. The machine is
+    installed anew afterwards."""
     holder = site.wait_holder()
     one = others(site, holder)[-1]
+    one.shell('sed "s,^servers.*,&\\nroot = /purge,; s,primary.target,primary@second.target," /etc/primaryd/primaryd.conf '
+              '>/etc/primaryd/second.conf; systemctl enable --now primaryd@second')
+    wait_until(lambda: one.state('primary@second.target') == 'active', 20, one.journal_tail, 0.05)
     moment = Moment()
     files = [path for path in one.run('dpkg', '-L', 'primaryd').stdout.split() if not os.path.isdir(one.layer.root + path)
              and not path.startswith('/usr/share/doc/')]
     assert len(files) > 20
     one.run('dpkg', '--remove', 'primaryd')
     site.story(one, moment, 'stopped')
-    assert one.state('primaryd.service') == 'inactive'
-    one.shell('rm -r /etc/primaryd/floating-ip/vip.conf /etc/systemd/system/worker.service '
+    for unit in ('primaryd.service', 'primaryd@second.service', 'primary@second.target', 'primaryd-guard@second.service'):
+        assert one.state(unit) == 'inactive', unit
+    assert not site.keys.exists('/purge/primary_active') and site.keys.get('/purge/primary_node')[0] == b'none'
+    one.shell('rm -r /etc/primaryd/second.conf /etc/primaryd/floating-ip/vip.conf /etc/systemd/system/worker.service '
               '/etc/systemd/system/primary.target.d')
     one.run('dpkg', '--purge', 'primaryd')
     left = ''.join(f'{path}\n' for path in files if os.path.lexists(one.layer.root + path))
