@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Between two looks at keys that may not be read: the servers tell nobody what becomes of those. */
+#define RETRY_S 1.
+
 static void read_slot(struct cluster_slot *slot);
 static void read_list(struct cluster *cluster);
 
@@ -80,6 +83,8 @@ static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
 	if (result == ZKH_OK || result == ZKH_NO_NODE) {
 		take(slot, NULL, SIZE_MAX, stat);
 		slot->denied = stat;
+		if (stat && slot->cluster->live)
+			ev_timer_again(slot->cluster->ctl->loop, &slot->cluster->retry);
 	} else {
 		refuse(slot->cluster, result, slot->path);
 	}
@@ -162,6 +167,7 @@ static void close_slot(struct cluster_slot *slot)
 	if (!slot->cluster)
 		return;
 	cancel(slot->cluster, &slot->op);
+	zkh_op_cancel(slot->probe);
 	if (slot->path != slot->watch.path)
 		free((char *)slot->path);
 	zkh_watch_remove(&slot->watch);
@@ -322,6 +328,44 @@ static void on_list_watch(void *userdata, enum zkh_watch_event event, const char
 		read_list(cluster);
 }
 
+/* -- keys that may not be read -- */
+
+static void on_probe(void *userdata, int result, const char *data, size_t length,
+		     const struct zkh_stat *stat)
+{
+	struct cluster_slot *slot = userdata;
+
+	(void)data;
+	(void)length;
+	(void)stat;
+	slot->probe = NULL;
+	if ((result == ZKH_OK || result == ZKH_NO_NODE) && !slot->op)
+		read_slot(slot);
+}
+
+static void probe_slot(struct cluster_slot *slot)
+{
+	struct cluster *cluster = slot->cluster;
+
+	if (!slot->denied)
+		return;
+	ev_timer_again(cluster->ctl->loop, &cluster->retry);
+	if (!slot->op && !slot->probe && zkh_session_connected(cluster->ctl->session))
+		zkh_get(cluster->ctl->session, slot->path, false, on_probe, slot, &slot->probe);
+}
+
+static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct cluster *cluster = timer->data;
+
+	(void)events;
+	ev_timer_stop(loop, timer);
+	for (int i = 0; i < CLUSTER_KEYS; i++)
+		probe_slot(&cluster->keys[i]);
+	for (struct cluster_node *node = cluster->nodes; node; node = node->next)
+		each_slot(node, probe_slot);
+}
+
 /* -- the whole -- */
 
 static void read_all(struct cluster *cluster)
@@ -355,6 +399,8 @@ void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live)
 	*cluster = (struct cluster){ .ctl = ctl, .live = live };
 	ctl->on_session = on_session;
 	ctl->on_session_userdata = cluster;
+	ev_timer_init(&cluster->retry, on_retry, RETRY_S, RETRY_S);
+	cluster->retry.data = cluster;
 	read_list(cluster);
 	for (int i = 0; i < CLUSTER_KEYS; i++)
 		open_slot(&cluster->keys[i], cluster, NULL, paths[i]);
@@ -372,6 +418,7 @@ void cluster_close(struct cluster *cluster)
 		return;
 	cluster->ctl->on_session = NULL;
 	cluster->on_change = NULL;
+	ev_timer_stop(cluster->ctl->loop, &cluster->retry);
 	cancel(cluster, &cluster->list_op);
 	zkh_watch_remove(&cluster->list_watch);
 	for (int i = 0; i < CLUSTER_KEYS; i++)

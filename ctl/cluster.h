@@ -25,10 +25,11 @@ struct cluster_slot {
 	const char *path;	   /* NULL: not used */
 	struct zkh_watch watch;
 	struct zkh_op *op;
-	bool known;  /* read since the last change */
-	bool there;  /* and it exists */
-	bool denied; /* it does, and may not be read: all that is known of it is stat */
-	char *data;  /* NUL-terminated; NULL: none, or longer than KEY_VALUE_MAX */
+	struct zkh_op *probe; /* whether it may still not be read */
+	bool known;	      /* read since the last change */
+	bool there;	      /* and it exists */
+	bool denied;	      /* it does, and may not be read: all that is known of it is stat */
+	char *data;	      /* NUL-terminated; NULL: none, or longer than KEY_VALUE_MAX */
 	size_t length;
 	struct zkh_stat stat; /* when it is there */
 };
@@ -52,8 +53,9 @@ struct cluster {
 	struct zkh_watch list_watch;
 	struct zkh_op *list_op;
 	bool list_known;
-	size_t open; /* reads under way */
-	int result;  /* the first refusal: ZKH_DENIED ... */
+	size_t open;	/* reads under way */
+	ev_timer retry; /* live: while there are keys that may not be read */
+	int result;	/* the first refusal: ZKH_DENIED ... */
 	char refused_path[KEY_PATH_SIZE];
 	/* Live: something changed and everything is known again. From the loop. */
 	void (*on_change)(void *userdata);

@@ -73,6 +73,17 @@ def test_post_unreadable(cluster, keys, oracle, ctl):
             assert ctl.json('status')['cluster']['primary'] == primary
 
 
+def test_undrain_of_what_may_not_be_read(cluster, keys, oracle, ctl):
+    """No server tells of it that it went: it is looked at again and again."""
+    nodes = cluster(2, **QUICK)
+    [other] = others(nodes, settle(keys, oracle, nodes))
+    ctl.run('drain', other.name)
+    with forbidden(keys, f'nodes/{other.name}/drain', 'read'):
+        assert [row['drain'] for row in ctl.json('status')['nodes'] if row['node'] == other.name] == [True]
+        ctl.run('undrain', other.name)
+    assert keys.get(f'nodes/{other.name}/drain') is None
+
+
 def test_nothing_readable(cluster, keys, oracle, ctl):
     """A credential is missing, and that alone is said."""
     settle(keys, oracle, cluster(1, **QUICK))
