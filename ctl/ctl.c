@@ -297,6 +297,12 @@ int ctl_explain_wait(struct ctl *ctl, int code, const char *doing)
 	return code;
 }
 
+const char *ctl_denied_hint(const struct ctl *ctl)
+{
+	return ctl->has_auth ? " (the credential of --auth-file is not the one it was made with)"
+			     : " (name the credential with --auth-file)";
+}
+
 int ctl_explain_result(struct ctl *ctl, int result, const char *path)
 {
 	const char *what = zkh_result_text(result);
@@ -305,10 +311,7 @@ int ctl_explain_result(struct ctl *ctl, int result, const char *path)
 	case ZKH_OK:
 		return CTL_DONE;
 	case ZKH_DENIED:
-		ctl_error("%s: %s (%s)", path, what,
-			  ctl->has_auth
-				  ? "the credential of --auth-file is not the one it was made with"
-				  : "name the credential with --auth-file");
+		ctl_error("%s: %s%s", path, what, ctl_denied_hint(ctl));
 		return CTL_REFUSED;
 	case ZKH_CONFLICT:
 		ctl_error("%s: %s; nothing was done (look, and try again)", path, what);

@@ -93,6 +93,9 @@ int ctl_explain_wait(struct ctl *ctl, int code, const char *doing);
 /* Says what came of an operation on a key, and the remedy. The exit code. path may be "". */
 int ctl_explain_result(struct ctl *ctl, int result, const char *path);
 
+/* The remedy of ZKH_DENIED, as " (...)". */
+const char *ctl_denied_hint(const struct ctl *ctl);
+
 /* Prints tables as the options want it; the exit code: CTL_DONE, or CTL_REFUSED when stdout is closed or full. */
 int ctl_print(struct ctl *ctl, struct table *const *tables, size_t count);
 /* After something was printed: flushes; the same. */

@@ -9,6 +9,7 @@ void key_task_done(void *userdata, int result, const char *path)
 	struct key_task *task = userdata;
 
 	task->over = true;
+	task->deleted = zkh_task_deleted(task->task);
 	task->task = NULL;
 	task->result = result;
 	snprintf(task->path, sizeof(task->path), "%s", path);
@@ -17,6 +18,21 @@ void key_task_done(void *userdata, int result, const char *path)
 static bool task_over(void *userdata)
 {
 	return ((struct key_task *)userdata)->over;
+}
+
+/* A delete of several transactions that ended half-way: many keys are gone, none of the usual remedies fits. */
+static int explain_half(const struct ctl *ctl, const struct key_task *task, const char *top)
+{
+	if (task->result == ZKH_UNKNOWN) {
+		ctl_error(
+			"the connection to ZooKeeper was lost; at least %zu keys below %s were deleted before (look, and try again)",
+			task->deleted, top);
+		return CTL_UNREACHABLE;
+	}
+	ctl_error("%s: %s%s; %zu keys below %s were deleted before", *task->path ? task->path : top,
+		  task->result < 0 ? strerror(-task->result) : zkh_result_text(task->result),
+		  task->result == ZKH_DENIED ? ctl_denied_hint(ctl) : "", task->deleted, top);
+	return CTL_REFUSED;
 }
 
 int key_task_wait(struct ctl *ctl, struct key_task *task, int r, const char *path,
@@ -28,9 +44,16 @@ int key_task_wait(struct ctl *ctl, struct key_task *task, int r, const char *pat
 		return ctl_explain_result(ctl, r, path);
 	code = ctl_wait(ctl, task_over, task);
 	if (code != CTL_DONE) {
+		task->deleted = zkh_task_deleted(task->task);
 		zkh_task_cancel(task->task);
-		return ctl_explain_wait(ctl, code, doing);
+		code = ctl_explain_wait(ctl, code, doing);
+		if (task->deleted > 0)
+			ctl_error("at least %zu keys below %s were deleted before", task->deleted,
+				  path);
+		return code;
 	}
+	if (task->result != ZKH_OK && task->deleted > 0)
+		return explain_half(ctl, task, path);
 	return ctl_explain_result(ctl, task->result, *task->path ? task->path : path);
 }
 

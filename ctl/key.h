@@ -11,6 +11,7 @@ struct key_task {
 	struct zkh_task *task;
 	bool over;
 	int result;
+	size_t deleted;		 /* keys that are gone, whatever the result */
 	char path[ZKH_PATH_MAX]; /* that stood in the way */
 };
 

@@ -19,7 +19,6 @@ struct delete_task {
 	size_t left;  /* keys found that are not deleted yet: the first ones, parents first */
 	size_t chunk; /* keys in the transaction under way */
 	bool large;   /* several transactions */
-	bool changed; /* some are deleted already */
 	char path[ZKH_PATH_MAX];
 };
 
@@ -89,7 +88,7 @@ static void on_walked(struct zkh_walk *walk, int result, const char *path)
 		delete_finish(del, ZKH_OK, ""); /* it was there, and somebody else finished it */
 		return;
 	}
-	if (result == ZKH_NOT_CONNECTED && del->changed)
+	if (result == ZKH_NOT_CONNECTED && del->task.deleted > 0)
 		result = ZKH_UNKNOWN;
 	if (result != ZKH_OK) {
 		delete_finish(del, result, path);
@@ -125,11 +124,11 @@ static void delete_again(struct delete_task *del, int result, const char *path)
 static void on_deleted(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct delete_task *del = userdata;
-	const char *path = zkh_task_failed_path(reply);
+	char path[ZKH_PATH_MAX];
 
 	del->task.commit = NULL;
 	if (result == ZKH_OK) {
-		del->changed = true;
+		del->task.deleted += del->chunk;
 		del->left -= del->chunk;
 		if (del->left == 0)
 			delete_finish(del, ZKH_OK, "");
@@ -137,8 +136,9 @@ static void on_deleted(void *userdata, int result, const struct zkh_txn_reply *r
 			delete_next_chunk(del);
 		return;
 	}
-	if (result == ZKH_NOT_CONNECTED && del->changed)
+	if (result == ZKH_NOT_CONNECTED && del->task.deleted > 0)
 		result = ZKH_UNKNOWN;
+	zkh_task_delete_path(reply, result, path);
 	if (result == ZKH_CONFLICT || result == ZKH_NO_NODE || result == ZKH_NOT_EMPTY)
 		delete_again(del, result, path);
 	else
@@ -149,10 +149,13 @@ static void on_deleted(void *userdata, int result, const struct zkh_txn_reply *r
 static void on_single_deleted(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct delete_task *del = userdata;
+	char path[ZKH_PATH_MAX];
 
-	(void)reply;
 	del->task.commit = NULL;
-	delete_finish(del, result, result == ZKH_OK ? "" : del->path);
+	zkh_task_delete_path(reply, result, path);
+	if (result != ZKH_OK && path[0] == '\0')
+		strcpy(path, del->path);
+	delete_finish(del, result, path);
 }
 
 static int delete_single(struct delete_task *del)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "zkh_task.h"
 
@@ -48,6 +49,11 @@ void zkh_task_cancel(struct zkh_task *task)
 	task->release(task);
 }
 
+size_t zkh_task_deleted(const struct zkh_task *task)
+{
+	return task != NULL ? task->deleted : 0;
+}
+
 int zkh_task_read_result(int result)
 {
 	return result == ZKH_UNKNOWN ? ZKH_NOT_CONNECTED : result;
@@ -56,6 +62,13 @@ int zkh_task_read_result(int result)
 const char *zkh_task_failed_path(const struct zkh_txn_reply *reply)
 {
 	return reply != NULL && reply->failed_path != NULL ? reply->failed_path : "";
+}
+
+void zkh_task_delete_path(const struct zkh_txn_reply *reply, int result, char *ret_path)
+{
+	snprintf(ret_path, ZKH_PATH_MAX, "%s", zkh_task_failed_path(reply));
+	if (result == ZKH_DENIED && ret_path[0] != '\0' && ret_path[1] != '\0')
+		zkh_path_parent(ret_path, ret_path);
 }
 
 int zkh_task_compare_paths(const char *a, const char *b)

@@ -12,8 +12,17 @@
 struct zkh_task;
 void zkh_task_cancel(struct zkh_task *task); /* takes NULL */
 
-/* result; path: the key that stood in the way or moved ("" when none); valid during the callback. */
+/*
+ * result; path: the key that stood in the way or moved, with ZKH_DENIED of a delete the one whose access list
+ * forbids it ("" when none); valid during the callback.
+ */
 typedef void (*zkh_task_fn)(void *userdata, int result, const char *path);
+
+/*
+ * How many keys a zkh_delete() has deleted so far, in transactions that are over; 0 for the others, and for NULL. Good
+ * until the callback returns, or the cancel is called.
+ */
+size_t zkh_task_deleted(const struct zkh_task *task);
 
 /*
  * Writes any number of key/value pairs in one transaction. Keys that exist are set with the version that was
@@ -34,7 +43,8 @@ int zkh_write(struct zkh_session *session, const struct zkh_pair *pairs, size_t 
 /*
  * Deletes a key and everything below it. One transaction with every version checked when it fits into one
  * (then: all or nothing, ZKH_CONFLICT / ZKH_NOT_EMPTY and the path when something changed under way, retried a
- * bounded number of times); a larger subtree goes bottom-up in several transactions. ZKH_NO_NODE: there was none.
+ * bounded number of times); a larger subtree goes bottom-up in several transactions: when one of them is refused, those
+ * before it stay done, and zkh_task_deleted() tells within the callback what is gone. ZKH_NO_NODE: there was none.
  * The root "/" itself is ZKH_INVALID. recursive=false: only a key without children (ZKH_NOT_EMPTY).
  */
 int zkh_delete(struct zkh_session *session, const char *path, bool recursive, zkh_task_fn fn,

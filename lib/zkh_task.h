@@ -20,7 +20,8 @@ struct zkh_task {
 	void (*release)(struct zkh_task *task); /* frees what the kind owns, and the task itself */
 	zkh_task_fn fn;
 	void *userdata;
-	bool calling; /* the last callback is on the stack */
+	size_t deleted; /* keys, by transactions that are over */
+	bool calling;	/* the last callback is on the stack */
 };
 
 /* The other members are set by the kind. Ends with zkh_task_finish() or zkh_task_cancel(). */
@@ -37,6 +38,12 @@ int zkh_task_read_result(int result);
 
 /* The path that a failed transaction names, or "". */
 const char *zkh_task_failed_path(const struct zkh_txn_reply *reply);
+
+/*
+ * The key in whose way a delete of a failed transaction is, or "", into ret_path[ZKH_PATH_MAX]. With ZKH_DENIED that is
+ * the parent of the key that the transaction names: it is the parent's access list that forbids it.
+ */
+void zkh_task_delete_path(const struct zkh_txn_reply *reply, int result, char *ret_path);
 
 /* Order for sorting: parents first, each subtree in one piece. */
 int zkh_task_compare_paths(const char *a, const char *b);

@@ -1,11 +1,16 @@
 """primaryctl key: the keys module of lib/ at the command line."""
 
 import base64
+import re
+import signal
 import subprocess
 
 import pytest
+from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 
-from ctl_shell import REFUSED, USAGE, Ctl, built
+from ctl_shell import REFUSED, UNREACHABLE, USAGE, Ctl, built
+from lab import zk
+from lab.wait import wait_until
 
 pytestmark = pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
 
@@ -84,6 +89,55 @@ def test_delete_and_rename(ctl, keys):
     assert ctl.json('key', 'list')['keys'] == []
     ctl.run('key', 'delete', '/x', code=REFUSED)
     ctl.run('key', 'delete', '/', '--recursive', code=REFUSED)
+
+
+def plant_many(client, path, count):
+    """So many thousand keys below path."""
+    client.ensure_path(path)
+    for start in range(0, count, 1000):
+        request = client.transaction()
+        for i in range(start, start + 1000):
+            request.create(f'{path}/{i}')
+        assert all(isinstance(result, str) for result in request.commit())
+
+
+def test_delete_that_ends_half_way(ensemble, root, keys, zk_client):
+    """It says how much is gone, and not that nothing was done."""
+    ctl = Ctl(ensemble.leader().connect, root)  # which knows at once what kazoo wrote by way of another server
+    zk_client.ensure_path(keys.path('big/locked/below'))
+    plant_many(zk_client, keys.path('big/many/deep'), 5000)
+    zk_client.set_acls(keys.path('big/locked'), [make_acl('world', 'anyone', read=True, admin=True)])
+    done = ctl.run('key', 'delete', '/big', '--recursive', code=REFUSED)
+    assert done.stderr == ("primaryctl: /big/locked: permission denied by the key's access list "
+                           '(name the credential with --auth-file); 5000 keys below /big were deleted before\n')
+    zk_client.sync(root)
+    assert keys.get('big/many/deep') == '' and keys.get('big/many/deep/0') is None
+    done = ctl.run('key', 'delete', '/big', '--recursive', code=REFUSED)
+    assert '/big/locked: permission denied' in done.stderr and 'before' not in done.stderr
+    zk_client.set_acls(keys.path('big/locked'), OPEN_ACL_UNSAFE)
+    ctl.run('key', 'delete', '/big', '--recursive')
+
+
+@pytest.mark.parametrize('how', ['connection', 'signal'])
+def test_delete_that_is_cut_off_half_way(ensemble, root, keys, zk_client, how):
+    links = zk.ClientLinks(ensemble)
+    links.set_delay(50)  # so that one transaction is seen before the next
+    plant_many(zk_client, keys.path('big'), 6000)
+    child = Ctl(links.connect, root, '--timeout', '1min').start('key', 'delete', '/big', '--recursive')
+
+    def left():
+        zk_client.sync(root)
+        return zk_client.get(keys.path('big'))[1].numChildren
+    wait_until(lambda: left() <= 4000, 30, 'two transactions')
+    if how == 'signal':
+        child.send_signal(signal.SIGINT)
+    else:
+        links.set_mode('reset')
+    said = child.communicate(timeout=60)[1]
+    links.close()
+    assert child.returncode == (-signal.SIGINT if how == 'signal' else UNREACHABLE), said
+    match = re.search(r'at least (\d+)000 keys below /big were deleted before', said)
+    assert match and 1 <= int(match[1]) <= 6 - left() / 1000, said
 
 
 @pytest.mark.parametrize('args', [['nonsense'], ['get'], ['get', 'x'], ['get', '/a', '/b'], ['set'], ['set', '/a'], ['set', 'a=1'],

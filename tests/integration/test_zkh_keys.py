@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from kazoo.exceptions import KazooException, NoNodeError
+from kazoo.security import ACL, OPEN_ACL_UNSAFE, Id, Permissions
 
 from lab import view, zk
 from lab.wait import wait_until
@@ -48,6 +49,9 @@ class Keys:
 
     def set(self, path, data):
         self.client.set(self.root + path, data)
+
+    def set_acl(self, path, *entries):
+        self.client.set_acls(self.root + path, entries)
 
     def tree(self, path='/'):
         """{path: data} of everything below."""
@@ -403,6 +407,20 @@ def test_rename_loses_nothing_while_kazoo_changes_the_tree(ensemble, tool, keys)
     assert keys.tree(source) == {source: b'', **{f'{source}/{name}': data for name, data in last.items()}}
     assert keys.get(target) is None
     assert 'ZKH_OK' in outcomes and 'ZKH_CONFLICT' in outcomes, set(outcomes)
+
+
+def test_delete_that_is_refused_half_way(tool, keys):
+    """Five transactions were done before the one that is not allowed."""
+    keys.create('/big', '/big/locked', '/big/locked/below', '/big/many', '/big/many/deep',
+                *(f'/big/many/deep/{i}' for i in range(OPS_MAX)))
+    keys.set_acl('/big/locked', ACL(Permissions.ALL & ~Permissions.DELETE, Id('world', 'anyone')))
+    assert tool.do('delete', '-r', '/big') == f'ZKH_DENIED /big/locked {OPS_MAX} deleted'
+    assert sorted(keys.tree()) == ['/', '/big', '/big/locked', '/big/locked/below', '/big/many', '/big/many/deep']
+    # In one transaction nothing is gone, and nothing is said to be.
+    assert tool.do('delete', '-r', '/big') == 'ZKH_DENIED /big/locked'
+    assert tool.do('delete', '/big/locked/below') == 'ZKH_DENIED /big/locked'
+    keys.set_acl('/big/locked', *OPEN_ACL_UNSAFE)
+    assert tool.do('delete', '-r', '/big') == 'ZKH_OK'
 
 
 # tree

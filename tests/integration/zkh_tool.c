@@ -7,7 +7,7 @@
  * first; each line on stdout begins with the number that it belongs to, or with "session".
  *
  *   write KEY[@VERSION]=VALUE...   VALUE %N stands for N bytes
- *   delete [-r] PATH
+ *   delete [-r] PATH               prints "N RESULT PATH COUNT deleted" when it ends half-way
  *   rename FROM TO
  *   tree PATH [LIMIT]              prints "N entry PATH VERSION DATA" for each
  *   lock exclusive|read|write PATH [--timeout MS] [--hold-until-stdin-eof]
@@ -125,9 +125,13 @@ static void job_over(struct job *job, int result)
 static void on_task(void *userdata, int result, const char *path)
 {
 	struct job *job = userdata;
+	size_t deleted = zkh_task_deleted(job->task);
 
 	job->task = NULL;
-	printf("%u %s %s\n", job->number, result_name(result), path);
+	if (result != ZKH_OK && deleted > 0)
+		printf("%u %s %s %zu deleted\n", job->number, result_name(result), path, deleted);
+	else
+		printf("%u %s %s\n", job->number, result_name(result), path);
 	job_over(job, result);
 }
 

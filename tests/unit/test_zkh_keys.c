@@ -20,6 +20,8 @@ struct answer {
 	char path[ZKH_PATH_MAX];
 	char tree[1024]; /* "PATH=DATA;..." */
 	size_t count;
+	struct zkh_task *task;
+	size_t deleted;
 };
 
 static void on_task(void *userdata, int result, const char *path)
@@ -29,6 +31,7 @@ static void on_task(void *userdata, int result, const char *path)
 	answer->done = true;
 	answer->calls++;
 	answer->result = result;
+	answer->deleted = zkh_task_deleted(answer->task);
 	snprintf(answer->path, sizeof(answer->path), "%s", path);
 }
 
@@ -82,8 +85,7 @@ static struct answer write_keys(struct world *world, const struct zkh_pair *pair
 static struct answer delete_key(struct world *world, const char *path, bool recursive)
 {
 	struct answer answer = { 0 };
-	struct zkh_task *task;
-	int r = zkh_delete(world->session, path, recursive, on_task, &answer, &task);
+	int r = zkh_delete(world->session, path, recursive, on_task, &answer, &answer.task);
 
 	if (r != 0)
 		return (struct answer){ .result = r };
@@ -382,6 +384,11 @@ static void plant_many(struct world *world, const char *parent, unsigned count)
 	}
 }
 
+static void protect(void *userdata, zhandle_t *handle)
+{
+	fake_zk_protect(userdata, "them:secret");
+}
+
 static void test_delete_large(void **state)
 {
 	struct world world = begin();
@@ -392,6 +399,36 @@ static void test_delete_large(void **state)
 	assert_answer(delete_key(&world, "/many", true), ZKH_OK, "");
 	assert_string_equal(fake_zk_dump(), "/its=\n/its/root=\n");
 	assert_in_range(fake_zk_counts().multis, 2, 10);
+	world_finish(&world);
+}
+
+/* Of several transactions a later one is refused: how many keys are gone is told. */
+static void test_delete_half(void **state)
+{
+	struct world world = begin();
+	struct answer answer;
+
+	plant(&world, "/t/locked/below", "");
+	plant_many(&world, "/t/many/deep", 5200);
+	world_open(&world);
+	fake_zk_pace(false);
+	/* Not readable would be refused before: it becomes so after the reads, five thousand and six of them. */
+	fake_zk_before(5206, protect, (void *)(uintptr_t)FULL("/t/locked"));
+	answer = delete_key(&world, "/t", true);
+	assert_answer(answer, ZKH_DENIED, "/t/locked");
+	assert_int_equal(answer.deleted, 5000);
+	assert_non_null(fake_zk_data(FULL("/t/locked/below")));
+	world_finish(&world);
+
+	/* Or the connection is lost with the third under way: two are certain. */
+	world = begin();
+	plant_many(&world, "/t", 5200);
+	world_open(&world);
+	fake_zk_pace(false);
+	fake_zk_fail(5201 + 3, FAKE_ZK_LOST_AFTER);
+	answer = delete_key(&world, "/t", true);
+	assert_int_equal(answer.result, ZKH_UNKNOWN);
+	assert_int_equal(answer.deleted, 2000);
 	world_finish(&world);
 }
 
@@ -558,14 +595,17 @@ static void test_denied(void **state)
 	struct world world = begin();
 	char *before;
 
-	plant(&world, "/a/secret", "");
+	plant(&world, "/a/secret/below", "");
+	plant(&world, "/other", "");
 	world_open(&world);
 	fake_zk_protect(FULL("/a/secret"), "user:secret");
 	before = strdup(fake_zk_dump_stats());
 	assert_answer(write_keys(&world, &pair, 1), ZKH_DENIED, "/a/secret");
 	assert_int_equal(read_tree(&world, "/a", 10).result, ZKH_DENIED);
 	assert_int_equal(rename_key(&world, "/a", "/b").result, ZKH_DENIED);
-	assert_int_equal(delete_key(&world, "/a", true).result, ZKH_DENIED);
+	assert_answer(delete_key(&world, "/a", true), ZKH_DENIED, "/a/secret");
+	/* To delete a key is a matter of its parent's list. */
+	assert_answer(delete_key(&world, "/a/secret/below", false), ZKH_DENIED, "/a/secret");
 	assert_string_equal(fake_zk_dump_stats(), before);
 	free(before);
 	world_finish(&world);
@@ -581,7 +621,7 @@ int main(void)
 		cmocka_unit_test(test_rename),	       cmocka_unit_test(test_rename_refused),
 		cmocka_unit_test(test_rename_large),   cmocka_unit_test(test_rename_conflict),
 		cmocka_unit_test(test_tree),	       cmocka_unit_test(test_tree_under_change),
-		cmocka_unit_test(test_denied),
+		cmocka_unit_test(test_denied),	       cmocka_unit_test(test_delete_half),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
