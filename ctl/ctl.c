@@ -323,6 +323,11 @@ int ctl_explain_result(struct ctl *ctl, int result, const char *path)
 		ctl_error("%s: %s: it goes with the session that made it (stop its owner)", path,
 			  what);
 		return CTL_REFUSED;
+	case ZKH_ACL_REFUSED:
+		ctl_error(
+			"%s: %s: it has an identity that the server does not know (set another list)",
+			path, what);
+		return CTL_REFUSED;
 	case ZKH_TOO_LARGE:
 		ctl_error("%s: %s (do it in parts)", path, what);
 		return CTL_REFUSED;

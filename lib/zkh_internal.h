@@ -51,6 +51,7 @@ void zkh_session_set_slot(struct zkh_session *session, enum zkh_slot slot, void 
 
 #include <ev.h>
 
+#include "zkh_acl.h"
 #include "zkh_op.h"
 #include "zkh_resolve.h"
 
@@ -105,6 +106,7 @@ struct zkh_op {
 		zkh_children_fn children;
 		zkh_done_fn done;
 		zkh_commit_fn commit;
+		zkh_acl_fn acl;
 	} fn;
 	/* Calls fn without a result's data. */
 	void (*fail)(struct zkh_op *op, int result);

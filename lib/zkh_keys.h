@@ -13,7 +13,7 @@ struct zkh_task;
 void zkh_task_cancel(struct zkh_task *task); /* takes NULL */
 
 /*
- * result; path: the key that stood in the way or moved, with ZKH_DENIED of a delete the one whose access list
+ * result; path: the key that stood in the way or moved, with ZKH_DENIED of a delete or a rename the one whose access list
  * forbids it ("" when none); valid during the callback.
  */
 typedef void (*zkh_task_fn)(void *userdata, int result, const char *path);
@@ -51,11 +51,15 @@ int zkh_delete(struct zkh_session *session, const char *path, bool recursive, zk
 	       void *userdata, struct zkh_task **ret_task);
 
 /*
- * Renames a whole subtree, data of inner nodes included, in one transaction with every version checked. Keys
- * whose path merely contains the old name elsewhere are not touched. Nothing changes when it returns anything
+ * Renames a whole subtree, data of inner nodes and access lists included, in one transaction with every version checked
+ * (of the data: a list that is changed within that moment is carried over as it was read). Keys whose path merely
+ * contains the old name elsewhere are not touched. Nothing changes when it returns anything
  * but ZKH_OK (or ZKH_UNKNOWN): ZKH_NODE_EXISTS (target exists), ZKH_EPHEMERAL (and the path), ZKH_TOO_LARGE (does not
  * fit one transaction), ZKH_NO_NODE (no such key, or the target's parent is missing), ZKH_INVALID (target below source,
- * same path, the root), ZKH_CONFLICT (somebody changed the key named).
+ * same path, the root), ZKH_CONFLICT (somebody changed the key named), ZKH_ACL_REFUSED (the server does not take the list of
+ * the key named: it has an identity that this ensemble does not know), ZKH_DENIED (by the access list of the key named).
+ * That may be one that cannot be read, or is not shown whole: digests take the right to administer the key. Or one, also
+ * when it is carried over, that lets us make no keys below, or delete none there.
  */
 int zkh_rename(struct zkh_session *session, const char *from, const char *to, zkh_task_fn fn,
 	       void *userdata, struct zkh_task **ret_task);

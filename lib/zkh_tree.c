@@ -84,7 +84,8 @@ int zkh_tree(struct zkh_session *session, const char *path, size_t limit, zkh_tr
 	tree->task.userdata = userdata;
 	tree->fn = fn;
 	zkh_task_begin(&tree->task, session);
-	r = zkh_walk_start(&tree->walk, session, path, true, limit, ZKH_WALK_BYTES_MAX, on_walked);
+	r = zkh_walk_start(&tree->walk, session, path, true, false, limit, ZKH_WALK_BYTES_MAX,
+			   on_walked);
 	if (r != 0) {
 		zkh_task_cancel(&tree->task);
 		return r;

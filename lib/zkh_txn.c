@@ -20,6 +20,9 @@
  */
 #define OP_OVERHEAD 64
 
+/* The access list's share of that; what a list of its own takes beyond it is added. */
+#define OP_OVERHEAD_ACL 32
+
 /* Digits that the server appends to a sequential key. */
 #define SEQUENCE_DIGITS 10
 
@@ -32,6 +35,7 @@ struct txn_op {
 	char *path; /* with the root */
 	char *data;
 	size_t length;
+	const struct zkh_acl *acl; /* of a create; borrowed; NULL: that of new keys */
 	char *created; /* of a create: where the library writes the path that it became */
 	size_t created_size;
 };
@@ -195,6 +199,21 @@ void zkh_txn_create_text(struct zkh_txn *txn, const char *path, const char *text
 	zkh_txn_create_key(txn, path, text, strlen(text), flags);
 }
 
+void zkh_txn_create_with_acl(struct zkh_txn *txn, const char *path, const void *data, size_t length,
+			     const struct zkh_acl *acl)
+{
+	size_t bytes = zkh_acl_bytes(acl);
+
+	zkh_txn_create_key(txn, path, data, length, ZKH_PERSISTENT);
+	if (txn->error != 0)
+		return;
+	txn->ops[txn->count - 1].acl = acl;
+	if (bytes > OP_OVERHEAD_ACL)
+		txn->bytes += bytes - OP_OVERHEAD_ACL;
+	if (txn->bytes > ZKH_TXN_BYTES_MAX)
+		txn_remember(txn, ZKH_TOO_LARGE);
+}
+
 size_t zkh_txn_count(const struct zkh_txn *txn)
 {
 	return txn->count;
@@ -219,8 +238,8 @@ static int txn_create_mode(unsigned flags)
  */
 static void txn_describe(struct zkh_txn *txn, zoo_op_t *descriptions)
 {
-	const struct ACL_vector *acl = txn->session->auth_scheme != NULL ? &ZOO_CREATOR_ALL_ACL
-									 : &ZOO_OPEN_ACL_UNSAFE;
+	const struct ACL_vector *usual = txn->session->auth_scheme != NULL ? &ZOO_CREATOR_ALL_ACL
+									   : &ZOO_OPEN_ACL_UNSAFE;
 
 	for (size_t i = 0; i < txn->count; i++) {
 		struct txn_op *op = &txn->ops[i];
@@ -238,7 +257,8 @@ static void txn_describe(struct zkh_txn *txn, zoo_op_t *descriptions)
 			break;
 		case TXN_CREATE:
 			zoo_create_op_init(&descriptions[i], op->path,
-					   op->length > 0 ? op->data : "", (int)op->length, acl,
+					   op->length > 0 ? op->data : "", (int)op->length,
+					   op->acl != NULL ? zkh_acl_vector(op->acl) : usual,
 					   txn_create_mode(op->flags), op->created,
 					   (int)op->created_size);
 			break;

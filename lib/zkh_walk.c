@@ -146,6 +146,37 @@ static void on_get(void *userdata, int result, const char *data, size_t length,
 		walk_pump(walk);
 }
 
+static void on_acl(void *userdata, int result, struct zkh_acl *acl)
+{
+	struct zkh_walk_slot *slot = userdata;
+	struct zkh_walk *walk = slot->walk;
+	size_t index = slot->index;
+	int r = result;
+
+	free_slot(slot);
+	if (result == ZKH_OK) {
+		walk->nodes[index].acl = acl;
+		walk->bytes += zkh_acl_bytes(acl);
+		if (walk->bytes > walk->limit_bytes)
+			r = ZKH_TOO_LARGE;
+	} else if (result == ZKH_NO_NODE) {
+		if (!walk_skip(walk, index))
+			return;
+		r = 0;
+	}
+	if (r != 0)
+		walk_fail(walk, r, index);
+	else
+		walk_pump(walk);
+}
+
+static void free_node(struct zkh_walk_node *node)
+{
+	free(node->path);
+	free(node->data);
+	free(node->acl);
+}
+
 /* Takes those out that were gone when it was their turn. */
 static void walk_compact(struct zkh_walk *walk)
 {
@@ -153,25 +184,32 @@ static void walk_compact(struct zkh_walk *walk)
 	size_t i;
 
 	for (i = 0; i < walk->count; i++) {
-		if (walk->nodes[i].gone) {
-			free(walk->nodes[i].path);
-			free(walk->nodes[i].data);
-		} else {
+		if (walk->nodes[i].gone)
+			free_node(&walk->nodes[i]);
+		else
 			walk->nodes[kept++] = walk->nodes[i];
-		}
 	}
 	walk->count = kept;
+}
+
+/* Whether the list of a node that was asked for is to be asked for. */
+static bool acl_is_due(const struct zkh_walk *walk)
+{
+	return walk->with_acl && walk->next_acl < walk->next;
 }
 
 static int walk_send(struct zkh_walk *walk)
 {
 	struct zkh_walk_slot *slot = walk->free_slots;
-	const char *path = walk->nodes[walk->next].path;
+	size_t *next = acl_is_due(walk) ? &walk->next_acl : &walk->next;
+	const char *path = walk->nodes[*next].path;
 	int r;
 
 	assert(slot != NULL);
-	slot->index = walk->next;
-	if (walk->with_data)
+	slot->index = *next;
+	if (next == &walk->next_acl)
+		r = zkh_acl_get(walk->session, path, on_acl, slot, &slot->op);
+	else if (walk->with_data)
 		r = zkh_get(walk->session, path, false, on_get, slot, &slot->op);
 	else
 		r = zkh_children(walk->session, path, false, on_children, slot, &slot->op);
@@ -179,7 +217,7 @@ static int walk_send(struct zkh_walk *walk)
 		return r;
 	walk->free_slots = slot->next_free;
 	walk->outstanding++;
-	walk->next++;
+	(*next)++;
 	return 0;
 }
 
@@ -187,10 +225,11 @@ static void walk_pump(struct zkh_walk *walk)
 {
 	int r;
 
-	while (walk->next < walk->count && walk->outstanding < ZKH_WALK_WINDOW) {
+	while ((walk->next < walk->count || acl_is_due(walk)) &&
+	       walk->outstanding < ZKH_WALK_WINDOW) {
 		r = walk_send(walk);
 		if (r != 0) {
-			walk_fail(walk, r, walk->next);
+			walk_fail(walk, r, walk->free_slots->index); /* the slot that was tried */
 			return;
 		}
 	}
@@ -201,7 +240,7 @@ static void walk_pump(struct zkh_walk *walk)
 }
 
 int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const char *path,
-		   bool with_data, size_t limit, size_t limit_bytes, zkh_walk_fn fn)
+		   bool with_data, bool with_acl, size_t limit, size_t limit_bytes, zkh_walk_fn fn)
 {
 	size_t i;
 	int r;
@@ -212,6 +251,7 @@ int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const cha
 	*walk = (struct zkh_walk){ .session = session,
 				   .fn = fn,
 				   .with_data = with_data,
+				   .with_acl = with_acl,
 				   .limit = limit,
 				   .limit_bytes = limit_bytes };
 	for (i = 0; i < ZKH_WALK_WINDOW; i++) {
@@ -220,7 +260,13 @@ int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const cha
 		walk->free_slots = &walk->slots[i];
 	}
 	r = walk_append(walk, path);
-	return r != 0 ? r : walk_send(walk);
+	if (r == 0)
+		r = walk_send(walk);
+	if (r == 0 && with_acl)
+		r = walk_send(walk);
+	if (r != 0)
+		zkh_walk_stop(walk);
+	return r;
 }
 
 void zkh_walk_stop(struct zkh_walk *walk)
@@ -237,10 +283,8 @@ void zkh_walk_finish(struct zkh_walk *walk)
 {
 	size_t i;
 
-	for (i = 0; i < walk->count; i++) {
-		free(walk->nodes[i].path);
-		free(walk->nodes[i].data);
-	}
+	for (i = 0; i < walk->count; i++)
+		free_node(&walk->nodes[i]);
 	free(walk->nodes);
 	walk->nodes = NULL;
 	walk->count = walk->capacity = 0;

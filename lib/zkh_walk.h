@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "zkh_acl.h"
 #include "zkh_op.h"
 
 #define ZKH_WALK_WINDOW 256u			      /* requests under way */
@@ -19,6 +20,7 @@ struct zkh_walk_node {
 	char *path;
 	char *data; /* NUL behind data[length]; NULL without data */
 	size_t length;
+	struct zkh_acl *acl; /* NULL without with_acl */
 	struct zkh_stat stat;
 	bool gone;
 };
@@ -31,7 +33,7 @@ typedef void (*zkh_walk_fn)(struct zkh_walk *walk, int result, const char *path)
 struct zkh_walk_slot {
 	struct zkh_walk *walk;
 	struct zkh_op *op;
-	size_t index; /* of the node that is read */
+	size_t index; /* of the node that is read, or whose list is */
 	struct zkh_walk_slot *next_free;
 };
 
@@ -39,25 +41,26 @@ struct zkh_walk_slot {
 struct zkh_walk {
 	struct zkh_session *session;
 	zkh_walk_fn fn;
-	bool with_data;
+	bool with_data, with_acl;
 	size_t limit, limit_bytes;
 
 	struct zkh_walk_node *nodes; /* the result: parents before children */
 	size_t count;
 
-	size_t capacity, next, bytes;
+	size_t capacity, bytes;
+	size_t next, next_acl; /* nodes that are to be read; whose lists are */
 	unsigned outstanding;
 	struct zkh_walk_slot *free_slots;
 	struct zkh_walk_slot slots[ZKH_WALK_WINDOW];
 };
 
 /*
- * Starts reading path and what is below; more than limit keys, or limit_bytes of paths and data, are
- * ZKH_TOO_LARGE. What was found before is forgotten. Returns 0, or -errno or a result (then no callback comes).
- * fn may free the walk's owner.
+ * Starts reading path and what is below; more than limit keys, or limit_bytes of paths, data and lists, are
+ * ZKH_TOO_LARGE. with_acl: access lists, too; one that is not shown whole ends it with ZKH_DENIED. What was
+ * found before is forgotten. Returns 0, or -errno or a result (then no callback comes). fn may free the walk's owner.
  */
 int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const char *path,
-		   bool with_data, size_t limit, size_t limit_bytes, zkh_walk_fn fn);
+		   bool with_data, bool with_acl, size_t limit, size_t limit_bytes, zkh_walk_fn fn);
 
 /* Cancels what is under way; what was found stays. Also fine when zeroed. */
 void zkh_walk_stop(struct zkh_walk *walk);

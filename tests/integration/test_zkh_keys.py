@@ -1,12 +1,13 @@
 """Write, delete, rename and tree of lib/ on a real ensemble, with kazoo changing things meanwhile."""
 
+import contextlib
 import os
 import random
 import threading
 
 import pytest
 from kazoo.exceptions import KazooException, NoNodeError
-from kazoo.security import ACL, OPEN_ACL_UNSAFE, Id, Permissions
+from kazoo.security import ACL, OPEN_ACL_UNSAFE, Id, Permissions, make_acl, make_digest_acl
 
 from lab import view, zk
 from lab.wait import wait_until
@@ -20,10 +21,11 @@ OPS_MAX = 5000  # ZKH_TXN_OPS_MAX
 class Keys:
     """The keys below the test's root, as kazoo sees them."""
 
-    def __init__(self, client, root):
+    def __init__(self, client, root, create=True):
         self.client = client
         self.root = root
-        client.create(root)
+        if create:
+            client.create(root)
 
     def sync(self):
         """Our server may lag behind the tool's."""
@@ -50,8 +52,22 @@ class Keys:
     def set(self, path, data):
         self.client.set(self.root + path, data)
 
+    def acl(self, path):
+        """The access list, as a set of (scheme, id, permissions)."""
+        self.sync()
+        return {(one.id.scheme, one.id.id, one.perms) for one in self.client.get_acls(self.root + path)[0]}
+
     def set_acl(self, path, *entries):
         self.client.set_acls(self.root + path, entries)
+
+    @contextlib.contextmanager
+    def guarded(self, path, *entries):
+        """With that access list for a while. It must leave us the right to change it: else nobody could clean up."""
+        self.set_acl(path, *entries)
+        try:
+            yield
+        finally:
+            self.set_acl(path, *OPEN_ACL_UNSAFE)
 
     def tree(self, path='/'):
         """{path: data} of everything below."""
@@ -409,17 +425,135 @@ def test_rename_loses_nothing_while_kazoo_changes_the_tree(ensemble, tool, keys)
     assert 'ZKH_OK' in outcomes and 'ZKH_CONFLICT' in outcomes, set(outcomes)
 
 
+# access lists
+
+ANN, BOB = 'ann:secret', 'bob:secret'
+EVERYBODY = OPEN_ACL_UNSAFE[0]
+ALL = Permissions.ALL
+READERS = make_acl('world', 'anyone', read=True)
+NO_MAKER = ACL(ALL & ~Permissions.CREATE, Id('world', 'anyone'))
+NO_DELETER = ACL(ALL & ~Permissions.DELETE, Id('world', 'anyone'))
+
+
+def digest(credential, **what):
+    return make_digest_acl(*credential.split(':'), **(what or {'all': True}))
+
+
+def triples(*entries):
+    return {(one.id.scheme, one.id.id, one.perms) for one in entries}
+
+
+@pytest.fixture
+def ann(ensemble, keys):
+    """What ann sees and makes. What nobody else may delete goes with her."""
+    client = view.connect(ensemble.connect, auth_data=[('digest', ANN)])
+    yield Keys(client, keys.root, create=False)
+    client.retry(client.delete, keys.root, recursive=True)
+    client.stop()
+    client.close()
+
+
+@pytest.fixture
+def ann_tool(ensemble, keys):
+    with Tool(ensemble.connect, keys.root, options=['--auth', ANN]) as one:
+        yield one
+
+
+def test_rename_carries_access_lists_over(ann_tool, ann):
+    """Whoever renames has a credential: its keys, open ones and those of others stay what they are."""
+    lists = {
+        '/a': (EVERYBODY,),
+        '/a/hers': (digest(ANN),),
+        '/a/hers/open': (EVERYBODY,),
+        '/a/shared': (digest(ANN), digest(BOB, read=True, write=True), READERS, make_acl('ip', '10.0.0.0/8', read=True)),
+        '/a/host': (make_acl('ip', '127.0.0.1', all=True),),
+        '/a/no-admin': (ACL(ALL & ~Permissions.ADMIN, Id('world', 'anyone')),),
+        '/a/only-read': (READERS,),
+    }
+    ann.create(*lists)
+    for path, entries in lists.items():
+        ann.set_acl(path, *entries)
+    before = {path: ann.acl(path) for path in lists}
+    assert before == {path: triples(*entries) for path, entries in lists.items()}
+    assert ann_tool.do('rename', '/a', '/b') == 'ZKH_OK'
+    assert {path: ann.acl('/b' + path[2:]) for path in lists} == before
+    assert ann.get('/a') is None
+    assert ann_tool.do('rename', '/b', '/a') == 'ZKH_OK'
+    assert {path: ann.acl(path) for path in lists} == before
+    # What is made new is hers alone, as ever.
+    assert ann_tool.do('write', '/a/new=') == 'ZKH_OK'
+    assert ann.acl('/a/new') == triples(digest(ANN))
+
+
+def test_rename_without_a_credential_opens_nothing(tool, keys):
+    keys.create('/a', '/a/quiet')
+    keys.set_acl('/a/quiet', READERS)
+    assert tool.do('rename', '/a', '/b') == 'ZKH_OK'
+    assert keys.acl('/b/quiet') == triples(READERS)
+
+
+def test_rename_names_the_access_list_that_forbids_it(tool, keys, ann):
+    keys.create('/a', '/a/b', '/a/b/c', '/a/b/d', '/t')
+    for path, entries, source, target, outcome in (
+            # The list itself may not be read, or shows digests without their hashes: set as shown, nobody would match.
+            ('/a/b', [digest(ANN)], '/a', '/z', 'ZKH_DENIED /a/b'),
+            ('/a/b/c', [READERS, digest(ANN)], '/a', '/z', 'ZKH_DENIED /a/b/c'),
+            ('/a/b/c', [ACL(ALL & ~Permissions.ADMIN, Id('world', 'anyone')), digest(ANN)], '/a', '/z', 'ZKH_DENIED /a/b/c'),
+            # Carried over, it lets nobody make the keys below.
+            ('/a/b', [NO_MAKER, digest(ANN)], '/a/b/c', '/a/b/z', 'ZKH_DENIED /a/b'),
+            ('/a/b', [NO_MAKER], '/a', '/z', 'ZKH_DENIED /a/b'),
+            ('/a/b', [NO_DELETER], '/a', '/z', 'ZKH_DENIED /a/b'),
+            ('/t', [READERS, digest(ANN)], '/a/b/d', '/t/d', 'ZKH_DENIED /t')):
+        with ann.guarded(path, *entries):
+            before = ann.tree()
+            assert tool.do('rename', source, target) == outcome, (path, entries)
+            assert ann.tree() == before and ann.acl(path) == triples(*entries)
+    assert tool.do('rename', '/a', '/z') == 'ZKH_OK'
+
+
+def test_rename_with_an_access_list_that_the_server_refuses():
+    """An identity of a scheme that was taken away since. Nothing is done, and the key is named."""
+    provider = '-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider'
+    with zk.Ensemble(1, jvm=[provider]) as ensemble:
+        keys = Keys(view.connect(ensemble.connect), '/test')
+        keys.create('/a', '/a/b', '/a/c')
+        known = make_acl('sasl', 'bob', read=True)
+        keys.set_acl('/a/b', EVERYBODY, known)
+        with Tool(ensemble.connect, keys.root) as tool:
+            assert tool.do('rename', '/a', '/b') == 'ZKH_OK'
+            assert keys.acl('/b/b') == triples(EVERYBODY, known)
+            ensemble.servers[0].jvm = ()
+            since = len(tool.lines)
+            ensemble.servers[0].restart()
+            tool.wait_line('^session connected', since=since)
+            before = keys.client.retry(keys.tree)
+            assert tool.do('rename', '/b', '/a') == 'ZKH_ACL_REFUSED /b/b'
+            assert keys.tree() == before
+            keys.set_acl('/b/b', EVERYBODY)
+            assert tool.do('rename', '/b', '/a') == 'ZKH_OK'
+        keys.client.stop()
+        keys.client.close()
+
+
+def test_rename_reads_lists_beside_the_data(links, cut_tool, keys):
+    """They cost no round trip of their own: two for each level, and the transaction."""
+    keys.create('/a', *(f'/a/{i}' for i in range(20)))
+    links.set_delay(50)
+    links.reset_counters()
+    assert cut_tool.outcome(cut_tool.send('rename', '/a', '/b')) == 'ZKH_OK'
+    assert links.total('turns') == 4
+
+
 def test_delete_that_is_refused_half_way(tool, keys):
     """Five transactions were done before the one that is not allowed."""
     keys.create('/big', '/big/locked', '/big/locked/below', '/big/many', '/big/many/deep',
                 *(f'/big/many/deep/{i}' for i in range(OPS_MAX)))
-    keys.set_acl('/big/locked', ACL(Permissions.ALL & ~Permissions.DELETE, Id('world', 'anyone')))
-    assert tool.do('delete', '-r', '/big') == f'ZKH_DENIED /big/locked {OPS_MAX} deleted'
-    assert sorted(keys.tree()) == ['/', '/big', '/big/locked', '/big/locked/below', '/big/many', '/big/many/deep']
-    # In one transaction nothing is gone, and nothing is said to be.
-    assert tool.do('delete', '-r', '/big') == 'ZKH_DENIED /big/locked'
-    assert tool.do('delete', '/big/locked/below') == 'ZKH_DENIED /big/locked'
-    keys.set_acl('/big/locked', *OPEN_ACL_UNSAFE)
+    with keys.guarded('/big/locked', NO_DELETER):
+        assert tool.do('delete', '-r', '/big') == f'ZKH_DENIED /big/locked {OPS_MAX} deleted'
+        assert sorted(keys.tree()) == ['/', '/big', '/big/locked', '/big/locked/below', '/big/many', '/big/many/deep']
+        # In one transaction nothing is gone, and nothing is said to be.
+        assert tool.do('delete', '-r', '/big') == 'ZKH_DENIED /big/locked'
+        assert tool.do('delete', '/big/locked/below') == 'ZKH_DENIED /big/locked'
     assert tool.do('delete', '-r', '/big') == 'ZKH_OK'
 
 

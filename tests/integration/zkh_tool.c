@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * zkh_tool --servers S [--root R] [--session-timeout MS] [--destroy-in-callback] COMMAND...
+ * zkh_tool --servers S [--root R] [--session-timeout MS] [--auth USER:PASSWORD] [--destroy-in-callback] COMMAND...
  *
  * The operations of lib/ at a command line, for the tests beside this file. Each command has a number, 1 for the
  * first; each line on stdout begins with the number that it belongs to, or with "session".
@@ -356,6 +356,7 @@ static int parse(int argc, char **argv, struct zkh_session_config *config)
 		{ "servers", required_argument, NULL, 's' },
 		{ "root", required_argument, NULL, 'r' },
 		{ "session-timeout", required_argument, NULL, 't' },
+		{ "auth", required_argument, NULL, 'a' },
 		{ "destroy-in-callback", no_argument, NULL, 'd' },
 		{ 0 },
 	};
@@ -368,6 +369,8 @@ static int parse(int argc, char **argv, struct zkh_session_config *config)
 			config->root = optarg;
 		else if (option == 't')
 			config->timeout_ms = atoi(optarg);
+		else if (option == 'a')
+			config->auth_credential = optarg;
 		else if (option == 'd')
 			destroy_in_callback = true;
 		else
@@ -375,6 +378,8 @@ static int parse(int argc, char **argv, struct zkh_session_config *config)
 	}
 	if (config->servers == NULL || optind == argc)
 		return -1;
+	if (config->auth_credential != NULL)
+		config->auth_scheme = "digest";
 	shell = strcmp(argv[optind], "shell") == 0;
 	single = shell ? NULL : argv + optind;
 	single_count = argc - optind;

@@ -67,8 +67,10 @@ void fake_zk_accept_credential(const char *credential);
 int fake_zk_create(const char *path, const char *data, int64_t owner);
 int fake_zk_set(const char *path, const char *data);
 int fake_zk_delete(const char *path);
-/* Only sessions with this credential may touch the key from now on. */
+/* Only sessions with this credential ("super" always) may touch the key from now on. */
 void fake_zk_protect(const char *path, const char *credential);
+/* The credential that may, or NULL: everybody, or no such key. */
+const char *fake_zk_protected(const char *path);
 
 /* The server's side of sessions. */
 void fake_zk_expire(int64_t session);
@@ -88,7 +90,7 @@ const char *fake_zk_dump_stats(void);
 
 struct fake_zk_counts {
 	unsigned requests; /* all below */
-	unsigned gets, exists, children, syncs, multis;
+	unsigned gets, acls, exists, children, syncs, multis;
 	unsigned watches;	 /* requests that asked for a watch */
 	unsigned connects;	 /* attempts */
 	unsigned opened, closed; /* handles */

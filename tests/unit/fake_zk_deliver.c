@@ -157,6 +157,10 @@ static void call_completion(zhandle_t *zh, struct fz_completion *completion)
 		completion->strings_fn(completion->rc, failed ? NULL : &packet->strings,
 				       failed ? NULL : &packet->stat, completion->data);
 		break;
+	case ZOO_GETACL_OP:
+		completion->acl_fn(completion->rc, failed ? NULL : &packet->acl,
+				   failed ? NULL : &packet->stat, completion->data);
+		break;
 	case ZOO_SYNC_OP:
 		completion->string_fn(completion->rc, failed ? NULL : client_path(zh, packet->path),
 				      completion->data);

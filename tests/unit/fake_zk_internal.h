@@ -15,6 +15,7 @@ struct fz_op {
 	int version;
 	int flags;
 	bool creator_only;
+	char *credential; /* the one that its access list names, or NULL */
 };
 
 struct fz_result {
@@ -64,6 +65,7 @@ struct fz_packet {
 	int length;
 	struct Stat stat;
 	struct String_vector strings;
+	struct ACL_vector acl;
 	struct fz_result *results;
 	int count;
 };
@@ -166,6 +168,7 @@ struct fz_completion {
 		stat_completion_t stat_fn;
 		data_completion_t data_fn;
 		strings_stat_completion_t strings_fn;
+		acl_completion_t acl_fn;
 		string_completion_t string_fn;
 	};
 	const void *data;

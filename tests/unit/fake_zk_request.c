@@ -173,6 +173,13 @@ int zoo_aget_children2(zhandle_t *zh, const char *path, int watch,
 				   data);
 }
 
+int zoo_aget_acl(zhandle_t *zh, const char *path, acl_completion_t completion, const void *data)
+{
+	fz_counts.acls++;
+	return send_read(zh, ZOO_GETACL_OP, path, NULL, NULL,
+			 (struct fz_completion){ .acl_fn = completion, .data = data });
+}
+
 int zoo_async(zhandle_t *zh, const char *path, string_completion_t completion, const void *data)
 {
 	fz_counts.syncs++;
@@ -222,6 +229,16 @@ void zoo_check_op_init(zoo_op_t *op, const char *path, int version)
 	op->check_op.version = version;
 }
 
+/* Of the lists there are, the fake knows those with one entry: the creator's, one digest's, everybody's. */
+static void copy_acl(const struct ACL_vector *from, struct fz_op *op)
+{
+	const struct Id *id = &from->data[0].id;
+
+	op->creator_only = strcmp(id->scheme, "auth") == 0;
+	if (strcmp(id->scheme, "digest") == 0)
+		op->credential = fz_strdup(id->id);
+}
+
 static struct fz_op copy_op(const zhandle_t *zh, const zoo_op_t *from, zoo_op_result_t *result)
 {
 	struct fz_op op = { .type = from->type };
@@ -232,7 +249,7 @@ static struct fz_op copy_op(const zhandle_t *zh, const zoo_op_t *from, zoo_op_re
 		op.data = fz_memdup(from->create_op.data, from->create_op.datalen);
 		op.length = op.data ? from->create_op.datalen : -1;
 		op.flags = from->create_op.flags;
-		op.creator_only = from->create_op.acl->data[0].id.scheme[0] == 'a';
+		copy_acl(from->create_op.acl, &op);
 		result->value = from->create_op.buf;
 		result->valuelen = from->create_op.buflen;
 		break;

@@ -24,6 +24,11 @@ void fz_packet_free(struct fz_packet *packet)
 	for (int i = 0; i < packet->strings.count; i++)
 		free(packet->strings.data[i]);
 	free(packet->strings.data);
+	for (int i = 0; i < packet->acl.count; i++) {
+		free(packet->acl.data[i].id.scheme);
+		free(packet->acl.data[i].id.id);
+	}
+	free(packet->acl.data);
 	fz_results_free(packet->results, packet->count);
 	free(packet->path);
 	free(packet->data);
@@ -214,6 +219,18 @@ static void answer_children(struct fz_packet *packet, const struct fz_node *node
 			fz_strdup(strrchr(child->path, '/') + 1);
 }
 
+/* A key with a credential shows it as the id of a digest, in clear. */
+static void answer_acl(struct fz_packet *packet, const struct fz_node *node)
+{
+	const char *credential = node->credential;
+
+	packet->acl.count = 1;
+	packet->acl.data = fz_alloc(sizeof(*packet->acl.data));
+	packet->acl.data[0].perms = 0x1f;
+	packet->acl.data[0].id.scheme = fz_strdup(credential ? "digest" : "world");
+	packet->acl.data[0].id.id = fz_strdup(credential ? credential : "anyone");
+}
+
 static void answer_read(struct fz_connection *connection, const struct fz_request *request,
 			struct fz_packet *packet)
 {
@@ -234,6 +251,8 @@ static void answer_read(struct fz_connection *connection, const struct fz_reques
 		packet->length = node->data ? node->length : -1;
 	} else if (request->type == ZOO_GETCHILDREN2_OP) {
 		answer_children(packet, node);
+	} else if (request->type == ZOO_GETACL_OP) {
+		answer_acl(packet, node);
 	}
 }
 

@@ -71,6 +71,13 @@ void fake_zk_protect(const char *path, const char *credential)
 	node->credential = fz_strdup(credential);
 }
 
+const char *fake_zk_protected(const char *path)
+{
+	const struct fz_node *node = fz_tree_find(path);
+
+	return node ? node->credential : NULL;
+}
+
 bool fake_zk_stat(const char *path, struct Stat *ret_stat)
 {
 	const struct fz_node *node = fz_tree_find(path);

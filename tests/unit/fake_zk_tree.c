@@ -31,6 +31,7 @@ void fz_ops_free(struct fz_op *ops, int count)
 	for (int i = 0; ops && i < count; i++) {
 		free(ops[i].path);
 		free(ops[i].data);
+		free(ops[i].credential);
 	}
 	free(ops);
 }
@@ -149,7 +150,7 @@ static int create(const struct fz_op *op, int64_t session, const char *credentia
 		return ZNONODE;
 	if (!fz_tree_may(parent, credential))
 		return ZNOAUTH;
-	if (op->creator_only && !credential)
+	if ((op->creator_only && !credential) || (op->credential && !strchr(op->credential, ':')))
 		return ZINVALIDACL;
 	path = fz_alloc(strlen(op->path) + 12);
 	if (op->flags & 2)
@@ -166,7 +167,8 @@ static int create(const struct fz_op *op, int64_t session, const char *credentia
 	node->path = path;
 	node->data = fz_memdup(op->data, op->length);
 	node->length = op->data ? op->length : 0;
-	node->credential = op->creator_only ? fz_strdup(credential) : NULL;
+	if (op->creator_only || op->credential)
+		node->credential = fz_strdup(op->creator_only ? credential : op->credential);
 	node->parent = parent;
 	node->stat = (struct Stat){
 		.czxid = zxid,

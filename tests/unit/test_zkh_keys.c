@@ -528,7 +528,8 @@ static void test_rename_conflict(void **state)
 
 		plant(&world, "/a/b", "");
 		world_open(&world);
-		fake_zk_before(4, do_deed, &deed); /* get, children, get, transaction */
+		/* sync, get, list, children, get, list, transaction */
+		fake_zk_before(7, do_deed, &deed);
 		before = strdup(fake_zk_dump());
 		assert_answer(rename_key(&world, "/a", "/z"), cases[i].result, cases[i].path);
 		assert_int_equal(fake_zk_unplan(), 0);
@@ -537,6 +538,87 @@ static void test_rename_conflict(void **state)
 		free(before);
 		world_finish(&world);
 	}
+}
+
+/* A session with a credential of its own; "super" may do everything. */
+static void open_with(struct world *world, const char *credential)
+{
+	struct zkh_session_config config = world_config(world);
+
+	config.auth_scheme = "digest";
+	config.auth_credential = credential;
+	assert_int_equal(zkh_session_create(world->loop, &config, &world->session), 0);
+	assert_true(world_wait_event(world, ZKH_CONNECTED, 1));
+}
+
+/* Each key keeps its list: neither that of new keys is given, nor that of its parent. */
+static void test_rename_access(void **state)
+{
+	struct world world = begin();
+
+	plant(&world, "/a/mine/open", "");
+	plant(&world, "/a/theirs", "");
+	fake_zk_protect(FULL("/a/mine"), "us:secret");
+	fake_zk_protect(FULL("/a/theirs"), "them:secret");
+	open_with(&world, "super");
+	assert_answer(rename_key(&world, "/a", "/z"), ZKH_OK, "");
+	assert_null(fake_zk_data(FULL("/a")));
+	assert_null(fake_zk_protected(FULL("/z")));
+	assert_null(fake_zk_protected(FULL("/z/mine/open")));
+	assert_string_equal(fake_zk_protected(FULL("/z/mine")), "us:secret");
+	assert_string_equal(fake_zk_protected(FULL("/z/theirs")), "them:secret");
+	assert_int_equal(fake_zk_counts().acls, 4);
+	assert_int_equal(fake_zk_counts().syncs, 1); /* no list of yesterday */
+	world_finish(&world);
+}
+
+/* A list that the server does not take, or does not show whole, is named; nothing is done. */
+static void test_rename_access_refused(void **state)
+{
+	static const struct {
+		const char *key, *credential;
+		int result;
+		const char *path;
+	} cases[] = {
+		{ FULL("/a/b"), "no colon", ZKH_ACL_REFUSED, "/a/b" },
+		{ FULL("/a/b/c"), "no colon", ZKH_ACL_REFUSED, "/a/b/c" },
+		{ FULL("/a/b"), "masked:x", ZKH_DENIED, "/a/b" },
+		{ FULL("/a"), "masked:x", ZKH_DENIED, "/a" },
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct world world = begin();
+		char *before;
+
+		plant(&world, "/a/b/c", "");
+		plant(&world, "/a/d", "");
+		fake_zk_protect(cases[i].key, cases[i].credential);
+		open_with(&world, "super");
+		before = strdup(fake_zk_dump_stats());
+		assert_answer(rename_key(&world, "/a", "/z"), cases[i].result, cases[i].path);
+		assert_string_equal(fake_zk_dump_stats(), before);
+		free(before);
+		world_finish(&world);
+	}
+}
+
+/* As many keys as go with short lists; with long ones the packet would be twice as large as it may be. */
+static void test_rename_access_large(void **state)
+{
+	char path[64], credential[128] = "them:";
+	struct world world = begin();
+
+	memset(credential + 5, 'x', sizeof(credential) - 6);
+	plant_many(&world, "/many", 2499);
+	for (unsigned i = 0; i < 2499; i++) {
+		snprintf(path, sizeof(path), FULL("/many/%05u"), i);
+		fake_zk_protect(path, credential);
+	}
+	open_with(&world, "super");
+	fake_zk_pace(false);
+	assert_answer(rename_key(&world, "/many", "/more"), ZKH_TOO_LARGE, "/many");
+	assert_int_equal(fake_zk_counts().multis, 0);
+	world_finish(&world);
 }
 
 /* ---- Tree ---- */
@@ -602,9 +684,10 @@ static void test_denied(void **state)
 	before = strdup(fake_zk_dump_stats());
 	assert_answer(write_keys(&world, &pair, 1), ZKH_DENIED, "/a/secret");
 	assert_int_equal(read_tree(&world, "/a", 10).result, ZKH_DENIED);
-	assert_int_equal(rename_key(&world, "/a", "/b").result, ZKH_DENIED);
+	assert_answer(rename_key(&world, "/a", "/b"), ZKH_DENIED, "/a/secret");
 	assert_answer(delete_key(&world, "/a", true), ZKH_DENIED, "/a/secret");
-	/* To delete a key is a matter of its parent's list. */
+	/* To make or to delete a key is a matter of its parent's list. */
+	assert_answer(rename_key(&world, "/other", "/a/secret/x"), ZKH_DENIED, "/a/secret");
 	assert_answer(delete_key(&world, "/a/secret/below", false), ZKH_DENIED, "/a/secret");
 	assert_string_equal(fake_zk_dump_stats(), before);
 	free(before);
@@ -614,14 +697,25 @@ static void test_denied(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_write),	       cmocka_unit_test(test_write_versioned),
-		cmocka_unit_test(test_write_refused),  cmocka_unit_test(test_write_conflict),
-		cmocka_unit_test(test_delete),	       cmocka_unit_test(test_delete_under_change),
-		cmocka_unit_test(test_delete_in_vain), cmocka_unit_test(test_delete_large),
-		cmocka_unit_test(test_rename),	       cmocka_unit_test(test_rename_refused),
-		cmocka_unit_test(test_rename_large),   cmocka_unit_test(test_rename_conflict),
-		cmocka_unit_test(test_tree),	       cmocka_unit_test(test_tree_under_change),
-		cmocka_unit_test(test_denied),	       cmocka_unit_test(test_delete_half),
+		cmocka_unit_test(test_write),
+		cmocka_unit_test(test_write_versioned),
+		cmocka_unit_test(test_write_refused),
+		cmocka_unit_test(test_write_conflict),
+		cmocka_unit_test(test_delete),
+		cmocka_unit_test(test_delete_under_change),
+		cmocka_unit_test(test_delete_in_vain),
+		cmocka_unit_test(test_delete_large),
+		cmocka_unit_test(test_rename),
+		cmocka_unit_test(test_rename_refused),
+		cmocka_unit_test(test_rename_large),
+		cmocka_unit_test(test_rename_conflict),
+		cmocka_unit_test(test_tree),
+		cmocka_unit_test(test_tree_under_change),
+		cmocka_unit_test(test_denied),
+		cmocka_unit_test(test_rename_access),
+		cmocka_unit_test(test_delete_half),
+		cmocka_unit_test(test_rename_access_refused),
+		cmocka_unit_test(test_rename_access_large),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
