@@ -6,6 +6,7 @@ import time
 
 from address import Client, Holders
 from kazoo.client import KazooClient
+from kazoo.exceptions import NoNodeError
 from lab import netns, zk
 from lab.wait import boottime_ns, wait_until
 from machine import Layer, Machine
@@ -117,11 +118,16 @@ class Site:
 
     def acting(self):
         """The name in /primary_active, or ''."""
-        from kazoo.exceptions import NoNodeError
         try:
             return self.keys.get('/primary_active')[0].decode().split()[0]
         except NoNodeError:
             return ''
+
+    def health(self, one):
+        try:
+            return self.keys.get(f'/nodes/{one.name}/health')[0].decode()
+        except NoNodeError:
+            return None
 
     def wait_holder(self, other_than=None, timeout=60):
         """Waits until one machine is primary, has the address, and says so."""
@@ -148,6 +154,8 @@ class Site:
             wait_until(lambda one=one: self.keys.exists(f'/nodes/{one.name}/alive'), 30, f'{one.name} is alive', 0.05)
             wait_until(lambda one=one: one.state('primaryd.service') == 'active', 30,
                        lambda one=one: f'{one.name} runs:\n{one.journal_tail()}', 0.05)
+            # A unit that crashed in the last test keeps its node out for the penalty.
+            wait_until(lambda one=one: self.health(one) == 'ok', 30, lambda one=one: f'{one.name}: {self.health(one)}', 0.05)
         now = boottime_ns()
         wait_until(lambda: self.client.answers(now), 30, 'the client is answered', 0.02)
         return holder
