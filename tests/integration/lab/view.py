@@ -16,8 +16,10 @@ LOCK_NODE = re.compile(r'^[0-9a-f]{32}__r?lock__\d{10}$')
 
 def connect(servers, timeout=10.0, **kwargs):
     """A started kazoo client that repeats what a lost connection or a moving leader interrupted."""
-    retry = KazooRetry(max_tries=-1, delay=0.02, backoff=1, max_delay=0.1, deadline=30)
-    client = KazooClient(servers, timeout=timeout, connection_retry=retry, command_retry=retry, **kwargs)
+    policy = {'max_tries': -1, 'delay': 0.02, 'backoff': 1, 'max_delay': 0.1}
+    # Servers may be down for as long as a test likes; what is asked of them meanwhile has its bound.
+    client = KazooClient(servers, timeout=timeout, connection_retry=KazooRetry(**policy),
+                         command_retry=KazooRetry(deadline=30, **policy), **kwargs)
     client.start(30)
     return client
 
