@@ -276,7 +276,7 @@ static void watch(struct command *command, const struct command_child *child)
 int command_start(struct ev_loop *loop, const struct command_options *options,
 		  struct command **ret_command)
 {
-	struct command_child child;
+	struct command_child child = { .pidfd = -1 };
 	struct command *command = calloc(1, sizeof(*command));
 	int r;
 

@@ -73,7 +73,7 @@ static int split_argument(struct splitter *s)
 int config_command_parse(const char *value, struct config_command *ret, char msg[CONFIG_MSG_SIZE])
 {
 	char *args[CONFIG_ARGS_MAX + 1];
-	char text[CONFIG_VALUE_SIZE];
+	char text[CONFIG_VALUE_SIZE] = "";
 	struct splitter s = { .in = value, .out = text, .msg = msg };
 	size_t n = 0;
 	size_t n_pointers;

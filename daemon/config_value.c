@@ -170,7 +170,7 @@ static int parse_choice(const char *const *names, size_t n, const char *value, s
 			    char *msg)                                                             \
 	{                                                                                          \
 		static const char *const names[] = { TABLE(NAME) };                                \
-		size_t i;                                                                          \
+		size_t i = 0;                                                                      \
 		int r = parse_choice(names, COUNT(names), value, &i, msg);                         \
                                                                                                    \
 		if (r == 0)                                                                        \

@@ -202,7 +202,7 @@ static int find_holder(const char *runtime_directory, struct guard_identity *ret
 int guard_wake(const char *runtime_directory)
 {
 	struct guard_identity identity;
-	int pidfd;
+	int pidfd = -1;
 	int r = find_holder(runtime_directory, &identity, &pidfd);
 
 	if (r != 0)

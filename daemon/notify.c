@@ -12,18 +12,23 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-bool notify_wanted(void)
+/* NULL: there is none. */
+static const char *socket_path(void)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 
-	return path && (path[0] == '/' || path[0] == '@');
+	return path && (path[0] == '/' || path[0] == '@') ? path : NULL;
+}
+
+bool notify_wanted(void)
+{
+	return socket_path() != NULL;
 }
 
 /* By name each time, as the journal's: a message a second at the most, and no descriptor to keep. */
-static int send_text(const char *text, size_t n)
+static int send_text(const char *path, const char *text, size_t n)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	const char *path = getenv("NOTIFY_SOCKET");
 	size_t length = strlen(path);
 	int fd, r = 0;
 
@@ -44,18 +49,19 @@ static int send_text(const char *text, size_t n)
 
 int notify_send(const char *format, ...)
 {
+	const char *path = socket_path();
 	char text[NOTIFY_SIZE];
 	va_list args;
 	int n;
 
-	if (!notify_wanted())
+	if (!path)
 		return 0;
 	va_start(args, format);
 	n = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	if (n < 0 || (size_t)n >= sizeof(text))
 		return -EMSGSIZE;
-	return send_text(text, (size_t)n);
+	return send_text(path, text, (size_t)n);
 }
 
 int64_t notify_watchdog_us(void)

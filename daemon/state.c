@@ -286,7 +286,7 @@ static int read_file(const char *directory, char text[STATE_FILE_MAX], size_t *r
 {
 	char path[PATH_MAX];
 	int r = lock_file_path(directory, STATE_FILE, path);
-	struct stat st;
+	struct stat st = { 0 };
 	ssize_t n;
 	int fd;
 

@@ -38,6 +38,7 @@ static void list_take_out(struct zkh_op *op)
 	struct zkh_session *session = op->session;
 	struct zkh_op_list *lists[] = { &session->sent, &session->refused, &session->unsure };
 
+	assert(op->link != NULL);
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		if (lists[i]->end == &op->next)
 			lists[i]->end = op->link;
