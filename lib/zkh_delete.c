@@ -46,8 +46,8 @@ static void delete_finish(struct delete_task *del, int result, const char *path)
 static int delete_walk(struct delete_task *del)
 {
 	del->tries++;
-	return zkh_walk_start(&del->walk, del->task.session, del->path, false, false,
-			      ZKH_DELETE_KEYS_MAX, ZKH_WALK_BYTES_MAX, on_walked);
+	return zkh_walk_start(&del->walk, del->task.session, del->path, 0, ZKH_DELETE_KEYS_MAX,
+			      ZKH_WALK_BYTES_MAX, on_walked);
 }
 
 /* Deletes the last `chunk` of those left, children first. */

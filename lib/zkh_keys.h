@@ -64,12 +64,17 @@ int zkh_delete(struct zkh_session *session, const char *path, bool recursive, zk
 int zkh_rename(struct zkh_session *session, const char *from, const char *to, zkh_task_fn fn,
 	       void *userdata, struct zkh_task **ret_task);
 
-/* Everything below path (itself included), parents first; at most `limit` keys (else ZKH_TOO_LARGE). */
+/*
+ * Everything below path (itself included), parents first; at most `limit` keys (else ZKH_TOO_LARGE). ZKH_DENIED: path
+ * itself may not be read. What may not be read below it is `denied`: without data, and without the keys below it, of
+ * which stat.children tells the number.
+ */
 struct zkh_entry {
 	const char *path;
 	const char *data;
 	size_t length;
 	struct zkh_stat stat;
+	bool denied;
 };
 typedef void (*zkh_tree_fn)(void *userdata, int result, const struct zkh_entry *entries,
 			    size_t count);

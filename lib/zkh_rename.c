@@ -162,8 +162,8 @@ int zkh_rename(struct zkh_session *session, const char *from, const char *to, zk
 	r = zkh_sync(session, on_synced, ren, &ren->sync);
 	/* Each key costs two operations. */
 	if (r == 0)
-		r = zkh_walk_start(&ren->walk, session, from, true, true, ZKH_TXN_OPS_MAX / 2,
-				   ZKH_TXN_BYTES_MAX, on_walked);
+		r = zkh_walk_start(&ren->walk, session, from, ZKH_WALK_DATA | ZKH_WALK_ACL,
+				   ZKH_TXN_OPS_MAX / 2, ZKH_TXN_BYTES_MAX, on_walked);
 	if (r != 0) {
 		zkh_task_cancel(&ren->task);
 		return r;

@@ -60,6 +60,7 @@ static void on_walked(struct zkh_walk *walk, int result, const char *path)
 			.path = walk->nodes[i].path,
 			.data = walk->nodes[i].data,
 			.length = walk->nodes[i].length,
+			.denied = walk->nodes[i].denied,
 			.stat = walk->nodes[i].stat,
 		};
 	qsort(tree->entries, walk->count, sizeof(*tree->entries), compare_entries);
@@ -84,8 +85,8 @@ int zkh_tree(struct zkh_session *session, const char *path, size_t limit, zkh_tr
 	tree->task.userdata = userdata;
 	tree->fn = fn;
 	zkh_task_begin(&tree->task, session);
-	r = zkh_walk_start(&tree->walk, session, path, true, false, limit, ZKH_WALK_BYTES_MAX,
-			   on_walked);
+	r = zkh_walk_start(&tree->walk, session, path, ZKH_WALK_DATA | ZKH_WALK_DENIED, limit,
+			   ZKH_WALK_BYTES_MAX, on_walked);
 	if (r != 0) {
 		zkh_task_cancel(&tree->task);
 		return r;

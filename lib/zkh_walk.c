@@ -116,6 +116,35 @@ static int store_data(struct zkh_walk *walk, size_t index, const char *data, siz
 	return walk->bytes > walk->limit_bytes ? ZKH_TOO_LARGE : 0;
 }
 
+static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct zkh_walk_slot *slot = userdata;
+	struct zkh_walk *walk = slot->walk;
+	size_t index = slot->index;
+
+	free_slot(slot);
+	if (result == ZKH_OK) {
+		walk->nodes[index].stat = *stat;
+		walk->nodes[index].denied = true;
+	} else if (result == ZKH_NO_NODE) {
+		if (!walk_skip(walk, index))
+			return;
+	} else {
+		walk_fail(walk, result, index);
+		return;
+	}
+	walk_pump(walk);
+}
+
+/* That it is there everybody may see. */
+static int stat_denied(struct zkh_walk_slot *slot)
+{
+	struct zkh_walk *walk = slot->walk;
+
+	return zkh_exists(walk->session, walk->nodes[slot->index].path, false, on_stat, slot,
+			  &slot->op);
+}
+
 static void on_get(void *userdata, int result, const char *data, size_t length,
 		   const struct zkh_stat *stat)
 {
@@ -133,6 +162,10 @@ static void on_get(void *userdata, int result, const char *data, size_t length,
 			if (r == 0)
 				return;
 		}
+	} else if (result == ZKH_DENIED && walk->with_denied && index > 0) {
+		r = stat_denied(slot);
+		if (r == 0)
+			return;
 	}
 	free_slot(slot);
 	if (result == ZKH_NO_NODE) {
@@ -240,7 +273,7 @@ static void walk_pump(struct zkh_walk *walk)
 }
 
 int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const char *path,
-		   bool with_data, bool with_acl, size_t limit, size_t limit_bytes, zkh_walk_fn fn)
+		   unsigned flags, size_t limit, size_t limit_bytes, zkh_walk_fn fn)
 {
 	size_t i;
 	int r;
@@ -250,8 +283,9 @@ int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const cha
 	zkh_walk_finish(walk);
 	*walk = (struct zkh_walk){ .session = session,
 				   .fn = fn,
-				   .with_data = with_data,
-				   .with_acl = with_acl,
+				   .with_data = flags & ZKH_WALK_DATA,
+				   .with_acl = flags & ZKH_WALK_ACL,
+				   .with_denied = flags & ZKH_WALK_DENIED,
 				   .limit = limit,
 				   .limit_bytes = limit_bytes };
 	for (i = 0; i < ZKH_WALK_WINDOW; i++) {
@@ -262,7 +296,7 @@ int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const cha
 	r = walk_append(walk, path);
 	if (r == 0)
 		r = walk_send(walk);
-	if (r == 0 && with_acl)
+	if (r == 0 && walk->with_acl)
 		r = walk_send(walk);
 	if (r != 0)
 		zkh_walk_stop(walk);

@@ -22,6 +22,7 @@ struct zkh_walk_node {
 	size_t length;
 	struct zkh_acl *acl; /* NULL without with_acl */
 	struct zkh_stat stat;
+	bool denied; /* may not be read: only its stat is known, and nothing of what is below it */
 	bool gone;
 };
 
@@ -41,7 +42,7 @@ struct zkh_walk_slot {
 struct zkh_walk {
 	struct zkh_session *session;
 	zkh_walk_fn fn;
-	bool with_data, with_acl;
+	bool with_data, with_acl, with_denied;
 	size_t limit, limit_bytes;
 
 	struct zkh_walk_node *nodes; /* the result: parents before children */
@@ -54,13 +55,19 @@ struct zkh_walk {
 	struct zkh_walk_slot slots[ZKH_WALK_WINDOW];
 };
 
+/* What else is read, and what is put up with. */
+enum zkh_walk_flag {
+	ZKH_WALK_DATA = 1 << 0,
+	ZKH_WALK_ACL = 1 << 1,	 /* one that is not shown whole ends it with ZKH_DENIED */
+	ZKH_WALK_DENIED = 1 << 2 /* with data: keys below path that may not be read do not end it */
+};
+
 /*
  * Starts reading path and what is below; more than limit keys, or limit_bytes of paths, data and lists, are
- * ZKH_TOO_LARGE. with_acl: access lists, too; one that is not shown whole ends it with ZKH_DENIED. What was
- * found before is forgotten. Returns 0, or -errno or a result (then no callback comes). fn may free the walk's owner.
+ * ZKH_TOO_LARGE. What was found before is forgotten. Returns 0, or -errno or a result (then no callback comes). fn may free the walk's owner.
  */
 int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const char *path,
-		   bool with_data, bool with_acl, size_t limit, size_t limit_bytes, zkh_walk_fn fn);
+		   unsigned flags, size_t limit, size_t limit_bytes, zkh_walk_fn fn);
 
 /* Cancels what is under way; what was found stays. Also fine when zeroed. */
 void zkh_walk_stop(struct zkh_walk *walk);

@@ -45,10 +45,14 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 	answer->result = result;
 	answer->count = count;
 	for (size_t i = 0; i < count && count < 20; i++) {
-		assert_int_equal(entries[i].length, strlen(entries[i].data));
-		assert_int_equal(entries[i].length, entries[i].stat.data_length);
+		assert_true(entries[i].denied == (entries[i].data == NULL));
+		if (!entries[i].denied)
+			assert_int_equal(entries[i].length, strlen(entries[i].data));
+		if (!entries[i].denied)
+			assert_int_equal(entries[i].length, entries[i].stat.data_length);
 		used += (size_t)snprintf(answer->tree + used, sizeof(answer->tree) - used, "%s=%s;",
-					 entries[i].path, entries[i].data);
+					 entries[i].path,
+					 entries[i].denied ? "?" : entries[i].data);
 	}
 }
 
@@ -671,10 +675,36 @@ static void test_tree_under_change(void **state)
 	}
 }
 
+/* One that may not be read, and goes before it is looked whether it is there. */
+static void test_tree_denied_and_gone(void **state)
+{
+	struct deed deed = { DEED_DELETE, FULL("/a/secret") };
+	unsigned seen = 0;
+
+	for (unsigned k = 1; k <= 8; k++) {
+		struct world world = begin();
+		struct answer answer;
+
+		plant(&world, "/a/secret", "");
+		plant(&world, "/b", "");
+		world_open(&world);
+		fake_zk_protect(FULL("/a/secret"), "user:secret");
+		fake_zk_before(k, do_deed, &deed);
+		answer = read_tree(&world, "/", 100);
+		fake_zk_unplan();
+		assert_int_equal(answer.result, ZKH_OK);
+		seen |= strstr(answer.tree, "/a/secret=?;") ? 1 : 2;
+		assert_non_null(strstr(answer.tree, "/b=;"));
+		world_finish(&world);
+	}
+	assert_int_equal(seen, 3);
+}
+
 static void test_denied(void **state)
 {
 	static const struct zkh_pair pair = { .path = "/a/secret", .data = "x", .length = 1 };
 	struct world world = begin();
+	struct answer answer;
 	char *before;
 
 	plant(&world, "/a/secret/below", "");
@@ -683,7 +713,11 @@ static void test_denied(void **state)
 	fake_zk_protect(FULL("/a/secret"), "user:secret");
 	before = strdup(fake_zk_dump_stats());
 	assert_answer(write_keys(&world, &pair, 1), ZKH_DENIED, "/a/secret");
-	assert_int_equal(read_tree(&world, "/a", 10).result, ZKH_DENIED);
+	/* What may not be read hides what is below it, and nothing else; unless it is what was asked for. */
+	answer = read_tree(&world, "/", 10);
+	assert_int_equal(answer.result, ZKH_OK);
+	assert_string_equal(answer.tree, "/=;/a=;/a/secret=?;/other=;");
+	assert_int_equal(read_tree(&world, "/a/secret", 10).result, ZKH_DENIED);
 	assert_answer(rename_key(&world, "/a", "/b"), ZKH_DENIED, "/a/secret");
 	assert_answer(delete_key(&world, "/a", true), ZKH_DENIED, "/a/secret");
 	/* To make or to delete a key is a matter of its parent's list. */
@@ -711,6 +745,7 @@ int main(void)
 		cmocka_unit_test(test_rename_conflict),
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_tree_under_change),
+		cmocka_unit_test(test_tree_denied_and_gone),
 		cmocka_unit_test(test_denied),
 		cmocka_unit_test(test_rename_access),
 		cmocka_unit_test(test_delete_half),
