@@ -211,7 +211,7 @@ static void check_nodes(struct check *check, const struct facts *facts)
 		check_say(
 			check, CHECK_WARNING, "keys",
 			facts->junk_unreadable[i]
-				? "mend its access list (setAcl), or delete it; was it made with another credential?"
+				? "mend its access list (setAcl); was it made with another credential?"
 				: "primaryctl key delete",
 			"%s", facts->junk[i]);
 }
@@ -221,7 +221,7 @@ static void check_cluster(struct check *check)
 	struct cluster cluster;
 	struct facts facts = { 0 };
 
-	cluster_open(&cluster, check->ctl, false);
+	cluster_open(&cluster, check->ctl, false, false);
 	if (ctl_wait(check->ctl, cluster_complete, &cluster) != CTL_DONE)
 		check_say(check, CHECK_ERROR, "cluster", "", "the keys cannot be read in time");
 	else if (cluster.result != ZKH_OK)

@@ -6,174 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster_slot.h"
+
 /* Between two looks at keys that may not be read: the servers tell nobody what becomes of those. */
 #define RETRY_S 1.
 
-static void read_slot(struct cluster_slot *slot);
 static void read_list(struct cluster *cluster);
-
-/* -- bookkeeping -- */
-
-static void begin(struct cluster *cluster)
-{
-	cluster->open++;
-}
-
-static void end(struct cluster *cluster)
-{
-	cluster->open--;
-	if (cluster->open || !cluster->list_known)
-		return;
-	cluster->changes++;
-	if (cluster->on_change)
-		cluster->on_change(cluster->userdata);
-}
-
-static void refuse(struct cluster *cluster, int result, const char *path)
-{
-	/* A lost connection is no refusal: everything is read again. */
-	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED) {
-		cluster->list_known = false;
-		return;
-	}
-	if (cluster->result != ZKH_OK)
-		return;
-	cluster->result = result;
-	snprintf(cluster->refused_path, sizeof(cluster->refused_path), "%s", path);
-}
-
-static void cancel(struct cluster *cluster, struct zkh_op **op)
-{
-	if (!*op)
-		return;
-	zkh_op_cancel(*op);
-	*op = NULL;
-	cluster->open--;
-}
-
-/* -- one key -- */
-
-static void take(struct cluster_slot *slot, const char *data, size_t length,
-		 const struct zkh_stat *stat)
-{
-	free(slot->data);
-	slot->data = NULL;
-	slot->known = true;
-	slot->denied = false;
-	slot->there = stat;
-	slot->length = length;
-	if (!stat)
-		return;
-	slot->stat = *stat;
-	if (length > KEY_VALUE_MAX)
-		return;
-	slot->data = malloc(length + 1);
-	if (!slot->data)
-		return;
-	if (length)
-		memcpy(slot->data, data, length);
-	slot->data[length] = '\0';
-}
-
-static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
-{
-	struct cluster_slot *slot = userdata;
-
-	slot->op = NULL;
-	if (result == ZKH_OK || result == ZKH_NO_NODE) {
-		take(slot, NULL, SIZE_MAX, stat);
-		slot->denied = stat;
-		if (stat && slot->cluster->live)
-			ev_timer_again(slot->cluster->ctl->loop, &slot->cluster->retry);
-	} else {
-		refuse(slot->cluster, result, slot->path);
-	}
-	end(slot->cluster);
-}
-
-/*
- * What it tells by being there, as the nodes themselves take it: one access list must not hide the whole cluster. Without the
- * primary key there is nothing to be told; a missing credential shows there.
- */
-static bool look_instead(struct cluster_slot *slot, int result)
-{
-	struct cluster *cluster = slot->cluster;
-
-	return result == ZKH_DENIED && slot != &cluster->keys[CLUSTER_PRIMARY] &&
-	       zkh_exists(cluster->ctl->session, slot->path, cluster->live, on_stat, slot,
-			  &slot->op) == 0;
-}
-
-static void on_data(void *userdata, int result, const char *data, size_t length,
-		    const struct zkh_stat *stat)
-{
-	struct cluster_slot *slot = userdata;
-
-	slot->op = NULL;
-	if (look_instead(slot, result))
-		return;
-	if (result == ZKH_OK)
-		take(slot, data, length, stat);
-	else if (result == ZKH_NO_NODE)
-		take(slot, NULL, 0, NULL);
-	else if (result == ZKH_CONFLICT) /* it came and went all the time */
-		read_slot(slot);
-	else
-		refuse(slot->cluster, result, slot->path);
-	end(slot->cluster);
-}
-
-static void read_slot(struct cluster_slot *slot)
-{
-	struct cluster *cluster = slot->cluster;
-
-	cancel(cluster, &slot->op);
-	slot->known = false;
-	if (zkh_get(cluster->ctl->session, slot->path, cluster->live, on_data, slot, &slot->op) ==
-	    0)
-		begin(cluster);
-	else
-		refuse(cluster, ZKH_FAILED, slot->path);
-}
-
-static void on_watch(void *userdata, enum zkh_watch_event event, const char *path)
-{
-	struct cluster_slot *slot = userdata;
-
-	(void)path;
-	if (event != ZKH_WATCH_CHILDREN && zkh_session_connected(slot->cluster->ctl->session))
-		read_slot(slot);
-}
-
-static void open_slot(struct cluster_slot *slot, struct cluster *cluster, struct cluster_node *node,
-		      const char *path)
-{
-	*slot = (struct cluster_slot){ .cluster = cluster, .node = node, .path = path };
-	slot->watch.fn = on_watch;
-	slot->watch.userdata = slot;
-	/* The watch keeps a copy of the path; without one it is kept by hand. */
-	if (cluster->live && zkh_watch_add(cluster->ctl->session, &slot->watch, path) == 0)
-		slot->path = slot->watch.path;
-	else
-		slot->path = strdup(path);
-	if (slot->path)
-		read_slot(slot);
-	else
-		refuse(cluster, ZKH_FAILED, path);
-}
-
-static void close_slot(struct cluster_slot *slot)
-{
-	if (!slot->cluster)
-		return;
-	cancel(slot->cluster, &slot->op);
-	zkh_op_cancel(slot->probe);
-	if (slot->path != slot->watch.path)
-		free((char *)slot->path);
-	zkh_watch_remove(&slot->watch);
-	free(slot->data);
-	memset(slot, 0, sizeof(*slot));
-}
 
 /* -- nodes -- */
 
@@ -193,7 +31,7 @@ static void add_node(struct cluster *cluster, struct cluster_node **link, const 
 	char path[KEY_PATH_SIZE];
 
 	if (!node) {
-		refuse(cluster, ZKH_FAILED, PATH_NODES);
+		cluster_refuse(cluster, ZKH_FAILED, PATH_NODES);
 		return;
 	}
 	strcpy(node->name, name);
@@ -205,10 +43,10 @@ static void add_node(struct cluster *cluster, struct cluster_node **link, const 
 		if (i == NODE_KEY_KEEPALIVE)
 			continue;
 		node_key_path(name, (enum node_key)i, path);
-		open_slot(&node->keys[i], cluster, node, path);
+		cluster_slot_open(&node->keys[i], cluster, node, path);
 	}
 	snprintf(path, sizeof(path), PATH_NODES "/%s/detail", name);
-	open_slot(&node->detail, cluster, node, path);
+	cluster_slot_open(&node->detail, cluster, node, path);
 	node->listed = true;
 }
 
@@ -217,7 +55,7 @@ static void remove_node(struct cluster *cluster, struct cluster_node **link)
 	struct cluster_node *node = *link;
 
 	*link = node->next;
-	each_slot(node, close_slot);
+	each_slot(node, cluster_slot_close);
 	free(node);
 	cluster->node_count--;
 }
@@ -254,6 +92,48 @@ static void take_list(struct cluster *cluster, const char **names, size_t count)
 		remove_node(cluster, link);
 }
 
+/* Without the list: whom the key names, and who acts. */
+static void take_named(struct cluster *cluster)
+{
+	const struct cluster_slot *key = &cluster->keys[CLUSTER_PRIMARY];
+	const struct cluster_slot *post = &cluster->keys[CLUSTER_POST];
+	char named[NAME_SIZE], acting[NAME_SIZE];
+	const char *names[2];
+	size_t count = 0;
+	int64_t epoch;
+
+	if (key->there && key->data && value_name(key->data, key->length, named))
+		names[count++] = named;
+	if (post->there && post->data && value_post(post->data, post->length, acting, &epoch) &&
+	    (!count || strcmp(acting, named) != 0))
+		names[count++] = acting;
+	qsort(names, count, sizeof(*names), compare_names);
+	take_list(cluster, names, count);
+}
+
+void cluster_read_over(struct cluster *cluster)
+{
+	if (cluster->list_denied)
+		take_named(cluster);
+	if (cluster->open) /* there are new ones */
+		return;
+	cluster->changes++;
+	if (cluster->on_change)
+		cluster->on_change(cluster->userdata);
+}
+
+/* The nodes are told of as far as the keys name them; who needs all of them is refused. */
+static void on_list_denied(struct cluster *cluster)
+{
+	if (cluster->whole) {
+		cluster_refuse(cluster, ZKH_DENIED, PATH_NODES);
+		return;
+	}
+	cluster->list_known = cluster->list_denied = true;
+	if (cluster->live)
+		ev_timer_again(cluster->ctl->loop, &cluster->retry);
+}
+
 static void on_exists(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct cluster *cluster = userdata;
@@ -265,8 +145,8 @@ static void on_exists(void *userdata, int result, const struct zkh_stat *stat)
 	else if (result == ZKH_NO_NODE)
 		cluster->list_known = true;
 	else
-		refuse(cluster, result, PATH_NODES);
-	end(cluster);
+		cluster_refuse(cluster, result, PATH_NODES);
+	cluster_end(cluster);
 }
 
 /* A list that misses its key leaves no watch: that key is watched for instead. */
@@ -276,7 +156,7 @@ static void await_list(struct cluster *cluster)
 	cluster->list_known = !cluster->live;
 	if (cluster->live && zkh_exists(cluster->ctl->session, PATH_NODES, true, on_exists, cluster,
 					&cluster->list_op) == 0)
-		begin(cluster);
+		cluster_begin(cluster);
 }
 
 static void on_list(void *userdata, int result, const char *const *names, size_t count,
@@ -287,10 +167,13 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 
 	(void)stat;
 	cluster->list_op = NULL;
+	cluster->list_denied = false;
 	if (result == ZKH_NO_NODE) {
 		await_list(cluster);
+	} else if (result == ZKH_DENIED) {
+		on_list_denied(cluster);
 	} else if (result != ZKH_OK) {
-		refuse(cluster, result, PATH_NODES);
+		cluster_refuse(cluster, result, PATH_NODES);
 	} else {
 		sorted = calloc(count + 1, sizeof(*sorted));
 		if (sorted) {
@@ -300,23 +183,23 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 			take_list(cluster, sorted, count);
 			free(sorted);
 		} else {
-			refuse(cluster, ZKH_FAILED, PATH_NODES);
+			cluster_refuse(cluster, ZKH_FAILED, PATH_NODES);
 		}
 	}
-	end(cluster);
+	cluster_end(cluster);
 }
 
 static void read_list(struct cluster *cluster)
 {
 	struct zkh_session *session = cluster->ctl->session;
 
-	cancel(cluster, &cluster->list_op);
+	cluster_cancel(cluster, &cluster->list_op);
 	cluster->list_known = false;
 	if (zkh_children(session, PATH_NODES, cluster->live, on_list, cluster, &cluster->list_op) ==
 	    0)
-		begin(cluster);
+		cluster_begin(cluster);
 	else
-		refuse(cluster, ZKH_FAILED, PATH_NODES);
+		cluster_refuse(cluster, ZKH_FAILED, PATH_NODES);
 }
 
 static void on_list_watch(void *userdata, enum zkh_watch_event event, const char *path)
@@ -328,30 +211,31 @@ static void on_list_watch(void *userdata, enum zkh_watch_event event, const char
 		read_list(cluster);
 }
 
-/* -- keys that may not be read -- */
+/* -- what may not be read -- */
 
-static void on_probe(void *userdata, int result, const char *data, size_t length,
-		     const struct zkh_stat *stat)
+static void on_list_probe(void *userdata, int result, const char *const *names, size_t count,
+			  const struct zkh_stat *stat)
 {
-	struct cluster_slot *slot = userdata;
+	struct cluster *cluster = userdata;
 
-	(void)data;
-	(void)length;
+	(void)names;
+	(void)count;
 	(void)stat;
-	slot->probe = NULL;
-	if ((result == ZKH_OK || result == ZKH_NO_NODE) && !slot->op)
-		read_slot(slot);
+	cluster->list_probe = NULL;
+	if ((result == ZKH_OK || result == ZKH_NO_NODE) && !cluster->list_op)
+		read_list(cluster);
 }
 
-static void probe_slot(struct cluster_slot *slot)
+static void probe_list(struct cluster *cluster)
 {
-	struct cluster *cluster = slot->cluster;
+	struct zkh_session *session = cluster->ctl->session;
 
-	if (!slot->denied)
+	if (!cluster->list_denied)
 		return;
 	ev_timer_again(cluster->ctl->loop, &cluster->retry);
-	if (!slot->op && !slot->probe && zkh_session_connected(cluster->ctl->session))
-		zkh_get(cluster->ctl->session, slot->path, false, on_probe, slot, &slot->probe);
+	if (!cluster->list_op && !cluster->list_probe && zkh_session_connected(session))
+		zkh_children(session, PATH_NODES, false, on_list_probe, cluster,
+			     &cluster->list_probe);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
@@ -360,10 +244,11 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)events;
 	ev_timer_stop(loop, timer);
+	probe_list(cluster);
 	for (int i = 0; i < CLUSTER_KEYS; i++)
-		probe_slot(&cluster->keys[i]);
+		cluster_slot_probe(&cluster->keys[i]);
 	for (struct cluster_node *node = cluster->nodes; node; node = node->next)
-		each_slot(node, probe_slot);
+		each_slot(node, cluster_slot_probe);
 }
 
 /* -- the whole -- */
@@ -371,9 +256,9 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 static void read_all(struct cluster *cluster)
 {
 	for (int i = 0; i < CLUSTER_KEYS; i++)
-		read_slot(&cluster->keys[i]);
+		cluster_slot_read(&cluster->keys[i]);
 	for (struct cluster_node *node = cluster->nodes; node; node = node->next)
-		each_slot(node, read_slot);
+		each_slot(node, cluster_slot_read);
 	read_list(cluster);
 }
 
@@ -391,25 +276,25 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 		cluster->on_change(cluster->userdata);
 }
 
-void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live)
+void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whole)
 {
 	static const char *const paths[CLUSTER_KEYS] = { PATH_PRIMARY, PATH_POST,
 							 PATH_MAINTENANCE };
 
-	*cluster = (struct cluster){ .ctl = ctl, .live = live };
+	*cluster = (struct cluster){ .ctl = ctl, .live = live, .whole = whole };
 	ctl->on_session = on_session;
 	ctl->on_session_userdata = cluster;
 	ev_timer_init(&cluster->retry, on_retry, RETRY_S, RETRY_S);
 	cluster->retry.data = cluster;
 	read_list(cluster);
 	for (int i = 0; i < CLUSTER_KEYS; i++)
-		open_slot(&cluster->keys[i], cluster, NULL, paths[i]);
+		cluster_slot_open(&cluster->keys[i], cluster, NULL, paths[i]);
 	if (!live)
 		return;
 	cluster->list_watch.fn = on_list_watch;
 	cluster->list_watch.userdata = cluster;
 	if (zkh_watch_add(ctl->session, &cluster->list_watch, PATH_NODES) != 0)
-		refuse(cluster, ZKH_FAILED, PATH_NODES);
+		cluster_refuse(cluster, ZKH_FAILED, PATH_NODES);
 }
 
 void cluster_close(struct cluster *cluster)
@@ -419,10 +304,11 @@ void cluster_close(struct cluster *cluster)
 	cluster->ctl->on_session = NULL;
 	cluster->on_change = NULL;
 	ev_timer_stop(cluster->ctl->loop, &cluster->retry);
-	cancel(cluster, &cluster->list_op);
+	cluster_cancel(cluster, &cluster->list_op);
+	zkh_op_cancel(cluster->list_probe);
 	zkh_watch_remove(&cluster->list_watch);
 	for (int i = 0; i < CLUSTER_KEYS; i++)
-		close_slot(&cluster->keys[i]);
+		cluster_slot_close(&cluster->keys[i]);
 	while (cluster->nodes)
 		remove_node(cluster, &cluster->nodes);
 	cluster->ctl = NULL;

@@ -46,16 +46,18 @@ enum cluster_key { CLUSTER_PRIMARY, CLUSTER_POST, CLUSTER_MAINTENANCE, CLUSTER_K
 
 struct cluster {
 	struct ctl *ctl;
-	bool live;
+	bool live, whole;
 	struct cluster_slot keys[CLUSTER_KEYS];
 	struct cluster_node *nodes;
 	size_t node_count, strangers; /* strangers: children that are no node's name */
 	struct zkh_watch list_watch;
 	struct zkh_op *list_op;
+	struct zkh_op *list_probe; /* whether it may still not be read */
 	bool list_known;
-	size_t open;	/* reads under way */
-	ev_timer retry; /* live: while there are keys that may not be read */
-	int result;	/* the first refusal: ZKH_DENIED ... */
+	bool list_denied; /* it may not be read: the nodes are those that the keys name */
+	size_t open;	  /* reads under way */
+	ev_timer retry;	  /* live: while there are keys that may not be read */
+	int result;	  /* the first refusal: ZKH_DENIED ... */
 	char refused_path[KEY_PATH_SIZE];
 	/* Live: something changed and everything is known again. From the loop. */
 	void (*on_change)(void *userdata);
@@ -63,8 +65,11 @@ struct cluster {
 	unsigned changes; /* counts them */
 };
 
-/* Starts reading; live: goes on for ever. on_change and userdata are set by the caller after it. */
-void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live);
+/*
+ * Starts reading; live: goes on for ever. whole: the list of nodes must be readable, else that is the result. on_change
+ * and userdata are set by the caller after it.
+ */
+void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whole);
 void cluster_close(struct cluster *cluster); /* also fine when zeroed */
 
 /* Everything is read, or refused. For ctl_wait(). */

@@ -251,7 +251,9 @@ int verb_explain(struct ctl *ctl)
 	code = renewal_snapshot(ctl, &cluster, &facts);
 	if (code == CTL_DONE && name) {
 		only = facts_find(&facts, name);
-		if (!only) {
+		if (!only && facts.nodes_unreadable) {
+			code = ctl_explain_result(ctl, ZKH_DENIED, PATH_NODES);
+		} else if (!only) {
 			ctl_error("no node is called '%s' (primaryctl status lists them)", name);
 			code = CTL_REFUSED;
 		}

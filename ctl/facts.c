@@ -225,6 +225,18 @@ static void gather_maintenance(const struct cluster *cluster, struct facts *fact
 		junk(facts, slot->path, "is neither true nor false: taken as true");
 }
 
+static void gather_list(const struct cluster *cluster, struct facts *facts)
+{
+	facts->strangers = cluster->strangers;
+	facts->nodes_unreadable = cluster->list_denied;
+	if (!cluster->list_denied)
+		return;
+	if (facts->junk_count < FACTS_JUNK_MAX)
+		facts->junk_unreadable[facts->junk_count] = true;
+	junk(facts, PATH_NODES,
+	     DENIED ": a takeover waits until it may, and most nodes are not shown");
+}
+
 bool facts_gather(const struct cluster *cluster, struct facts *ret_facts)
 {
 	struct facts *facts = ret_facts;
@@ -234,7 +246,7 @@ bool facts_gather(const struct cluster *cluster, struct facts *ret_facts)
 	facts->nodes = calloc(cluster->node_count + 1, sizeof(*facts->nodes));
 	if (!facts->nodes)
 		return false;
-	facts->strangers = cluster->strangers;
+	gather_list(cluster, facts);
 	gather_key(cluster, facts);
 	gather_post(cluster, facts);
 	gather_maintenance(cluster, facts);
@@ -338,7 +350,10 @@ static void no_post(const struct facts *facts, char *text, size_t size)
 {
 	const struct node_facts *named = facts_find(facts, facts->named);
 
-	if (!facts->node_count)
+	if (!named && facts->nodes_unreadable)
+		say(text, size, "nobody is named; %s may not be read: nobody can tell who is fit",
+		    PATH_NODES);
+	else if (!facts->node_count)
 		say(text, size,
 		    "no node has ever registered under this root (right --config, --root?)");
 	else if (*facts->named && !named)
@@ -375,7 +390,8 @@ static void not_renewed(const struct facts *facts, char *text, size_t size)
 	    "%s has not renewed its lease for %s%s: its daemon is dead, stopped or cut off; %s; %s when its "
 	    "session ends, at most %s from now",
 	    facts->acting, r->at_least ? "at least " : "", wall_tenths(r->quiet_us, quiet), guard,
-	    facts_candidate(facts, facts->acting, false) ? "another node takes over"
+	    facts->nodes_unreadable			   ? "the role falls vacant"
+	    : facts_candidate(facts, facts->acting, false) ? "another node takes over"
 	    : facts->maintenance ? "the role falls vacant, and in maintenance stays so,"
 				 : "the role falls vacant, for no other node is fit,",
 	    wall_tenths(end_us > 0 ? end_us : 0, end));
@@ -428,7 +444,10 @@ void facts_waiting(const struct facts *facts, const struct node_facts *n, char *
 			    ? "its trace to be cleared by the next primary"
 			    : "");
 	else if (!strcmp(n->router, "takeover"))
-		say(text, size, "its work to start");
+		say(text, size,
+		    facts->nodes_unreadable ? "its work to start, and before that " PATH_NODES
+					      " to be readable"
+					    : "its work to start");
 	else if (!strcmp(n->router, "relinquish"))
 		say(text, size, "its work to stop");
 	else if (!n->acting && !strcmp(n->router, "primary"))

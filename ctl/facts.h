@@ -52,6 +52,7 @@ struct facts {
 	int64_t maintenance_since_ms;
 	struct node_facts *nodes; /* sorted by name */
 	size_t node_count;
+	bool nodes_unreadable; /* the list is: only those that are named or act are known */
 	size_t strangers;
 	char junk[FACTS_JUNK_MAX][KEY_PATH_SIZE + 80];
 	bool junk_unreadable
