@@ -32,6 +32,13 @@ static int may_touch(struct ctl *ctl, const struct facts *facts, const char *nam
 			name, n->router);
 		return CTL_REFUSED;
 	}
+	if (n->unreadable & UINT32_C(1) << NODE_KEY_ROUTER && !ctl->options.force) {
+		ctl_error(
+			"%s: its routerstate may not be read%s, and nobody can tell whether it died at work (--force takes it "
+			"that it did not: only when that host surely is off)",
+			name, ctl_denied_hint(ctl));
+		return CTL_REFUSED;
+	}
 	return CTL_DONE;
 }
 
@@ -52,7 +59,8 @@ struct node_tree {
 	bool over;
 	int result;
 	struct zkh_txn *txn;
-	char alive[ZKH_PATH_MAX]; /* an ephemeral key among them */
+	char alive[ZKH_PATH_MAX];  /* an ephemeral key among them */
+	char closed[ZKH_PATH_MAX]; /* one with keys below it that may not be listed */
 };
 
 /* What was read is deleted as it was read, children first: if a daemon comes up meanwhile, all of it fails. */
@@ -67,6 +75,8 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 
 		if (entry->stat.ephemeral_owner)
 			snprintf(tree->alive, sizeof(tree->alive), "%s", entry->path);
+		if (entry->denied && entry->stat.children)
+			snprintf(tree->closed, sizeof(tree->closed), "%s", entry->path);
 		zkh_txn_delete(tree->txn, entry->path, entry->stat.version);
 	}
 }
@@ -74,6 +84,28 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 static bool tree_over(void *userdata)
 {
 	return ((struct node_tree *)userdata)->over;
+}
+
+/* What a key's parent forbids is said of the parent. */
+static int explain_commit(struct ctl *ctl, const struct ctl_commit *commit)
+{
+	char path[ZKH_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s", commit->failed_path);
+	if (commit->result == ZKH_DENIED && *path)
+		zkh_path_parent(commit->failed_path, path);
+	return ctl_explain_result(ctl,
+				  commit->result == ZKH_NOT_EMPTY ? ZKH_CONFLICT : commit->result,
+				  path);
+}
+
+static int explain_tree(struct ctl *ctl, const struct node_tree *tree, const char *path)
+{
+	if (tree->result != ZKH_OK)
+		return ctl_explain_result(ctl, tree->result, path);
+	if (*tree->alive)
+		return ctl_explain_result(ctl, ZKH_EPHEMERAL, tree->alive);
+	return ctl_explain_result(ctl, ZKH_DENIED, tree->closed);
 }
 
 static int remove_node(struct ctl *ctl, const char *path)
@@ -90,13 +122,10 @@ static int remove_node(struct ctl *ctl, const char *path)
 		return ctl_explain_result(ctl, r, path);
 	}
 	code = ctl_wait(ctl, tree_over, &tree);
-	if (code == CTL_DONE && tree.result == ZKH_OK && !*tree.alive) {
+	if (code == CTL_DONE && tree.result == ZKH_OK && !*tree.alive && !*tree.closed) {
 		code = ctl_commit(ctl, tree.txn, &commit);
 		if (code == CTL_DONE)
-			return ctl_explain_result(ctl,
-						  commit.result == ZKH_NOT_EMPTY ? ZKH_CONFLICT
-										 : commit.result,
-						  commit.failed_path);
+			return explain_commit(ctl, &commit);
 		return ctl_explain_wait(ctl, code, "removing it");
 	}
 	zkh_txn_destroy(tree.txn);
@@ -104,8 +133,7 @@ static int remove_node(struct ctl *ctl, const char *path)
 		zkh_task_cancel(task);
 		return ctl_explain_wait(ctl, code, "reading its keys");
 	}
-	return ctl_explain_result(ctl, *tree.alive ? ZKH_EPHEMERAL : tree.result,
-				  *tree.alive ? tree.alive : path);
+	return explain_tree(ctl, &tree, path);
 }
 
 int verb_remove(struct ctl *ctl)

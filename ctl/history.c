@@ -31,7 +31,7 @@ struct history_read {
 	bool over;
 	int result;
 	struct table *table;
-	size_t junk;
+	size_t junk, denied;
 };
 
 static void add(struct history_read *h, const struct zkh_entry *key)
@@ -40,6 +40,10 @@ static void add(struct history_read *h, const struct zkh_entry *key)
 	char text[WALL_TEXT_SIZE];
 	int64_t ms;
 
+	if (key->denied) {
+		h->denied++;
+		return;
+	}
 	if (!history_entry_parse(key->data ? key->data : "", key->length, &entry)) {
 		h->junk++;
 		return;
@@ -116,6 +120,9 @@ int verb_history(struct ctl *ctl)
 		if (h.junk)
 			ctl_error("%zu keys below %s are no entries (junk: left out)", h.junk,
 				  PATH_HISTORY);
+		if (h.denied)
+			ctl_error("%zu keys below %s may not be read (access list): left out%s",
+				  h.denied, PATH_HISTORY, ctl_denied_hint(ctl));
 	}
 	table_destroy(h.table);
 	return code;

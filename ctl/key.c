@@ -78,6 +78,9 @@ static int key_delete(struct ctl *ctl, char **arguments, int count)
 				   key_task_done, &task, &task.task);
 
 		code = key_task_wait(ctl, &task, r, arguments[i], "deleting");
+		if (code != CTL_DONE && i > 0)
+			ctl_error("of the %d keys that are named the first %d had been deleted",
+				  count, i);
 	}
 	return code;
 }
@@ -90,6 +93,11 @@ static int key_rename(struct ctl *ctl, char **arguments, int count)
 	(void)count;
 	if (!key_path_good(arguments[0]) || !key_path_good(arguments[1]))
 		return CTL_USAGE;
+	if (!strcmp(arguments[0], "/") || zkh_path_is_below(arguments[1], arguments[0])) {
+		ctl_error("%s cannot be renamed to %s: that is the key itself, or below it",
+			  arguments[0], arguments[1]);
+		return CTL_REFUSED;
+	}
 	r = zkh_rename(ctl->session, arguments[0], arguments[1], key_task_done, &task, &task.task);
 	return key_task_wait(ctl, &task, r, arguments[1], "renaming");
 }

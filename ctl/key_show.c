@@ -43,14 +43,15 @@ struct key_get {
 	char *data;
 	size_t length;
 	struct zkh_stat stat;
-	bool there;
+	bool there, denied;
 };
 
+/* data: NULL when it may not be read. */
 static void add(struct table *table, const char *path, const char *data, size_t length,
 		const struct zkh_stat *stat)
 {
-	bool plain = text_is_plain(data, length);
-	char *shown = text_escape(data, length, SHOWN_BYTES);
+	bool plain = !data || text_is_plain(data, length);
+	char *shown = data ? text_escape(data, length, SHOWN_BYTES) : NULL;
 	char *base64 = plain ? NULL : text_base64(data, length);
 	char *safe_path = text_escape(path, strlen(path), ZKH_PATH_MAX);
 
@@ -60,8 +61,10 @@ static void add(struct table *table, const char *path, const char *data, size_t 
 	table_put_number(table, CHILDREN, stat->children);
 	if (stat->ephemeral_owner)
 		table_putf(table, OWNER, "%016" PRIx64, (uint64_t)stat->ephemeral_owner);
-	table_put_number(table, BYTES, (int64_t)length);
-	table_put(table, SHOWN, shown);
+	table_put_number(table, BYTES, data ? (int64_t)length : stat->data_length);
+	table_put(table, SHOWN, data ? shown : "(may not be read)");
+	if (!data)
+		table_color(table, SHOWN, TABLE_WARN);
 	table_put(table, VALUE, plain ? data : NULL);
 	table_put(table, BASE64, base64);
 	free(shown);
@@ -94,11 +97,26 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 	if (result != ZKH_OK)
 		fail(read, result, NULL);
 	for (size_t i = 0; i < count; i++)
-		add(read->table, entries[i].path, entries[i].data ? entries[i].data : "",
-		    entries[i].length, &entries[i].stat);
+		add(read->table, entries[i].path,
+		    entries[i].data || entries[i].denied ? entries[i].data : "", entries[i].length,
+		    &entries[i].stat);
 }
 
 /* -- one level -- */
+
+static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct key_get *get = userdata;
+
+	get->op = NULL;
+	get->read->open--;
+	if (result == ZKH_OK) {
+		get->stat = *stat;
+		get->there = get->denied = true;
+	} else if (result != ZKH_NO_NODE) {
+		fail(get->read, result, get->path);
+	}
+}
 
 static void on_get(void *userdata, int result, const char *data, size_t length,
 		   const struct zkh_stat *stat)
@@ -106,6 +124,10 @@ static void on_get(void *userdata, int result, const char *data, size_t length,
 	struct key_get *get = userdata;
 
 	get->op = NULL;
+	/* In a list one that may not be read must not hide the others. */
+	if (result == ZKH_DENIED && get->read->gets &&
+	    zkh_exists(get->read->ctl->session, get->path, false, on_stat, get, &get->op) == 0)
+		return;
 	get->read->open--;
 	if (result == ZKH_NO_NODE)
 		return; /* it went meanwhile */

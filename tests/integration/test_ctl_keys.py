@@ -97,7 +97,13 @@ def test_delete_and_rename(ctl, keys):
     assert keys.get('x/b') == '1' and keys.get('aa') == '2' and keys.get('a') is None
     assert 'exists' in ctl.run('key', 'rename', '/x', '/aa', code=REFUSED).stderr
     ctl.run('key', 'rename', '/none', '/y', code=REFUSED)
-    ctl.run('key', 'rename', '/x', '/x/y', code=REFUSED)
+    assert '/x cannot be renamed to /x/y' in ctl.run('key', 'rename', '/x', '/x/y', code=REFUSED).stderr
+    assert '/ cannot be renamed to /y' in ctl.run('key', 'rename', '/', '/y', code=REFUSED).stderr
+    ctl.run('key', 'set', '/p=', '/q=', '/r/s=')
+    assert 'had been deleted' not in ctl.run('key', 'delete', '/r', '/p', code=REFUSED).stderr
+    assert ctl.run('key', 'delete', '/p', '/q', '/r', code=REFUSED).stderr.splitlines()[1:] == [
+        'primaryctl: of the 3 keys that are named the first 2 had been deleted']
+    ctl.run('key', 'delete', '/r', '--recursive')
     ctl.run('key', 'delete', '/x', '/aa', '--recursive')
     assert ctl.json('key', 'list')['keys'] == []
     ctl.run('key', 'delete', '/x', code=REFUSED)

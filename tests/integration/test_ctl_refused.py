@@ -84,6 +84,96 @@ def test_undrain_of_what_may_not_be_read(cluster, keys, oracle, ctl):
     assert keys.get(f'nodes/{other.name}/drain') is None
 
 
+def test_list_of_nodes_unreadable(cluster, keys, oracle, ctl):
+    """Who is primary is told all the same; who needs all nodes is refused."""
+    nodes = cluster(2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    [other] = others(nodes, primary)
+    with forbidden(keys, 'nodes', 'read'):
+        status = ctl.json('status')
+        assert status['cluster']['primary'] == primary and status['cluster']['in_order'] is True
+        assert [row['node'] for row in status['nodes']] == [primary]
+        [line] = status['junk']
+        assert line['what'].startswith('/nodes may not be read (access list): a takeover waits')
+        assert ctl.json('explain', primary)['cluster']['why'] == 'it is named, has the post, and its work runs'
+        [finding] = findings(ctl, 'keys')
+        assert finding.startswith('warning') and '/nodes may not be read' in finding and 'setAcl' in finding
+        for command in (['explain', other.name], ['switchover', other.name], ['drain', other.name], ['remove', other.name]):
+            assert ctl.run(*command, code=REFUSED).stderr.startswith('primaryctl: /nodes: permission denied')
+        keys.set('primary_node', other.name)
+        other.wait_log('takeover_waiting: /nodes may not be read')
+        status = ctl.json('status', code=REFUSED)
+        [row] = [row for row in status['nodes'] if row['node'] == other.name]
+        assert row['waits_for'] == 'its work to start, and before that /nodes to be readable'
+    settle(keys, oracle, nodes, primary=other.name)
+    assert not ctl.json('status')['junk']
+
+
+def test_watch_while_the_list_is_unreadable(cluster, keys, oracle, ctl):
+    """No server tells when it may be read again: it is looked for; and nobody is said to be new."""
+    nodes = cluster(2, **QUICK)
+    [other] = others(nodes, settle(keys, oracle, nodes))
+    with forbidden(keys, 'nodes', 'read'):
+        watch = ctl.terminal('watch')
+        watch.wait(r'/nodes may not be read \(access list\)')
+    with watch:
+        watch.wait('/nodes may be read again')
+        watch.wait(rf'{other.name} +coordinator')
+        assert 'is new' not in watch.plain()
+        keys.set('nodes/stranger', '')
+        watch.wait('stranger is new')
+
+
+def test_history_unreadable(cluster, keys, oracle, ctl):
+    """One entry that may not be read hides no other."""
+    nodes = cluster(2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    other = others(nodes, primary)[0].name
+    ctl.run('switchover', other)
+    settle(keys, oracle, nodes, primary=other)
+    first, second = [row['key'] for row in ctl.json('history')['history']]
+    with forbidden(keys, first.lstrip('/'), 'read'):
+        done = ctl.run('--json', 'history')
+        assert second in done.stdout and first not in done.stdout
+        assert done.stderr.startswith('primaryctl: 1 keys below /history may not be read (access list): left out')
+    with forbidden(keys, 'history', 'read'):
+        assert ctl.run('history', code=REFUSED).stderr.startswith('primaryctl: /history: permission denied')
+
+
+def test_remove_what_may_not_be_read(cluster, keys, oracle, ctl):
+    """Only what would tell of its death at work is needed; what stands in the way is named."""
+    nodes = cluster(2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    [other] = others(nodes, primary)
+    name = other.name
+    other.stop()
+    with forbidden(keys, 'nodes', 'delete'), forbidden(keys, f'nodes/{name}/health', 'read'):
+        assert ctl.run('remove', name, code=REFUSED).stderr.startswith('primaryctl: /nodes: permission denied')
+    keys.set(f'nodes/{name}/mine', '')
+    keys.set(f'nodes/{name}/mine/too', '')
+    with forbidden(keys, f'nodes/{name}/mine', 'read'):
+        assert ctl.run('remove', name, code=REFUSED).stderr.startswith(f'primaryctl: /nodes/{name}/mine: permission denied')
+    keys.delete(f'nodes/{name}/mine/too')
+    with forbidden(keys, f'nodes/{name}/routerstate', 'read'), forbidden(keys, f'nodes/{name}/mine', 'read'):
+        assert 'whether it died at work' in ctl.run('remove', name, code=REFUSED).stderr
+        ctl.run('remove', name, '--force')
+    assert [row['node'] for row in ctl.json('status')['nodes']] == [primary]
+
+
+@pytest.mark.parametrize('deep', [[], ['--recursive']])
+def test_key_list_unreadable(keys, ctl, deep):
+    """What is there is listed, and what it says is not."""
+    for key in ('a', 'a/b', 'a/c'):
+        keys.set(key, key)
+    with forbidden(keys, 'a/b', 'read'):
+        rows = {row['path']: row for row in ctl.json('key', 'list', '/a', *deep)['keys']}
+        assert sorted(rows) == (['/a'] if deep else []) + ['/a/b', '/a/c']
+        assert (rows['/a/b']['value'], rows['/a/b']['base64'], rows['/a/b']['bytes']) == (None, None, 3)
+        assert rows['/a/c']['value'] == 'a/c'
+        assert '(may not be read)' in ctl.run('key', 'list', '/a', *deep).stdout
+        assert ctl.run('key', 'get', '/a/b', code=REFUSED).stderr.startswith('primaryctl: /a/b: permission denied')
+
+
 def test_nothing_readable(cluster, keys, oracle, ctl):
     """A credential is missing, and that alone is said."""
     settle(keys, oracle, cluster(1, **QUICK))
