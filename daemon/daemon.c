@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -38,6 +39,10 @@
 /* Before an end that systemd answers with a start, when it is no crash: shorter than its watchdog's patience. */
 #define PAUSE_S 2.
 
+/* At the start, for a daemon that was killed a moment ago; and between two looks. */
+#define PATIENCE_MS 300
+#define PATIENCE_STEP_MS 10
+
 struct daemon {
 	struct ev_loop *loop;
 	const char *config_path;
@@ -56,6 +61,7 @@ struct daemon {
 	bool executed_anew; /* a reload brought us here */
 	bool ready_before;  /* and the service manager had been told so */
 	bool waiting;	    /* for another daemon to end: that was said */
+	bool patient;	    /* nothing is said of it yet */
 	ev_signal sigterm, sigint, sighup;
 	ev_timer summary; /* says what was left out of a silent log */
 	struct reload reload;
@@ -229,7 +235,7 @@ static bool load_state(struct daemon *d, struct state *ret_state)
 
 /*
  * A service manager would start this daemon again and again, each time with a word in the journal. Without one, whoever
- * starts it is told at once.
+ * starts it is told soon.
  */
 static bool may_wait(const struct daemon *d)
 {
@@ -238,6 +244,8 @@ static bool may_wait(const struct daemon *d)
 
 static int say_taken(struct daemon *d, enum event event, const char *text)
 {
+	if (d->patient)
+		return EX_UNAVAILABLE;
 	if (!d->waiting)
 		log_event(d->log, event, NULL, "%s: %s",
 			  may_wait(d) ? "waiting" : "refusing to start", text);
@@ -274,11 +282,11 @@ static int open_runtime(struct daemon *d)
 	char message[STATE_MESSAGE_SIZE] = "";
 	int r = boot_id_read(d->boot_id);
 
-	d->executed_anew = inherited;
+	d->executed_anew = d->executed_anew || inherited;
 	if (r == 0)
 		r = runtime_open(&d->runtime, d->config->node.runtime_directory, d->boot_id,
 				 inherited ? atoi(inherited) : -1, message, sizeof(message));
-	d->ready_before = inherited && !getenv(UNREADY_VARIABLE);
+	d->ready_before = d->ready_before || (inherited && !getenv(UNREADY_VARIABLE));
 	unsetenv(LOCK_FD_VARIABLE);
 	unsetenv(UNREADY_VARIABLE);
 	if (d->runtime.lease) {
@@ -332,9 +340,26 @@ static int start_node(struct daemon *d)
 	return EX_OSERR;
 }
 
+/* Who was killed holds what it had until the kernel has taken it down; a daemon started at once would be refused. */
+static int take_host_patiently(struct daemon *d)
+{
+	const struct timespec pause = { .tv_nsec = PATIENCE_STEP_MS * 1000000 };
+	int r;
+
+	d->patient = true;
+	r = take_host(d);
+	for (int ms = 0; r == EX_UNAVAILABLE && !d->executed_anew && ms < PATIENCE_MS;
+	     ms += PATIENCE_STEP_MS) {
+		(void)nanosleep(&pause, NULL);
+		r = take_host(d);
+	}
+	d->patient = false;
+	return r == EX_UNAVAILABLE ? take_host(d) : r;
+}
+
 static int run(struct daemon *d)
 {
-	int r = take_host(d);
+	int r = take_host_patiently(d);
 
 	if (r == EX_UNAVAILABLE && may_wait(d))
 		r = turn_wait(d->loop, take_host, d);

@@ -1,5 +1,6 @@
 """The command line: options, exit codes, and what is said about configurations and runtime directories."""
 
+import fcntl
 import os
 import re
 import subprocess
@@ -215,6 +216,22 @@ def test_runtime_directory_in_use(cluster, keys, oracle):
     assert 'runtime_taken: refusing to start' in done.stderr
     assert f'in use by another primaryd (pid {node.pid})' in done.stderr
     assert keys.primary() == node.name and len(oracle.intervals()) == 1
+
+
+def test_started_while_the_killed_one_goes(cluster, keys):
+    """Who was killed holds its lock until the kernel has taken it down: whoever starts the next one at once need not know."""
+    [node] = cluster(1, start=False, **QUICK)
+    with open(os.path.join(node.runtime_directory, 'lock'), 'w', encoding='utf-8') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        node.start()
+        wait_until(lambda: 'nanosleep' in text_of(f'/proc/{node.pid}/wchan'), 5, node.log_tail, 0.005)
+    keys.wait_primary(node.name)
+    assert not node.log_lines('runtime_taken')
+
+
+def text_of(path):
+    with open(path, encoding='utf-8') as file:
+        return file.read()
 
 
 def other_host(text):
