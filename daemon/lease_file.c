@@ -196,15 +196,64 @@ struct lease_file *lease_file_close(struct lease_file *file)
 	return NULL;
 }
 
-/* A guard that still looks at one of them ends. */
+/* A guard that still looks at it ends. */
+static void forget(struct lease_map *map)
+{
+	atomic_store(&map->end_us, 0);
+	(void)munmap(map, sizeof(*map));
+}
+
+/* All but the newest ones. */
+static void forget_before(struct lease_file *file, size_t kept)
+{
+	while (file->n_maps > kept)
+		forget(file->maps[--file->n_maps]);
+}
+
 static void forget_formers(struct lease_file *file)
 {
-	while (file->n_maps > 1) {
-		struct lease_map *map = file->maps[--file->n_maps];
+	forget_before(file, 1);
+}
 
-		atomic_store(&map->end_us, 0);
-		(void)munmap(map, sizeof(*map));
-	}
+/* The guard goes from one to a newer one, and says so: what is older than the newest it has seen is of no use. */
+static void forget_superseded(struct lease_file *file)
+{
+	for (size_t i = 0; i < file->n_maps; i++)
+		if (!(atomic_load(&file->maps[i]->watch_mark) & UNSEEN)) {
+			forget_before(file, i + 1);
+			return;
+		}
+}
+
+/* False: a guard has seen it by now. Else one that is about to will find that this is not its watch. */
+static bool abandon(struct lease_map *map)
+{
+	uint64_t mark = atomic_load(&map->watch_mark);
+
+	while (mark & UNSEEN)
+		if (atomic_compare_exchange_weak(&map->watch_mark, &mark, UNSEEN)) {
+			forget(map);
+			return true;
+		}
+	return false;
+}
+
+/*
+ * Who deletes each one before the guard comes to see it must not use them all up: these are given up, and the guard goes
+ * on with the one it has.
+ */
+static void make_room(struct lease_file *file)
+{
+	size_t n = 0;
+
+	forget_superseded(file);
+	if (file->n_maps < LEASE_FILE_MAPS_MAX)
+		return;
+	while (n + 1 < file->n_maps && abandon(file->maps[n]))
+		n++;
+	file->n_maps -= n;
+	memmove(file->maps, file->maps + n, file->n_maps * sizeof(file->maps[0]));
+	forget_superseded(file);
 }
 
 bool lease_file_is_there(const struct lease_file *file, const char *directory)
@@ -224,9 +273,8 @@ int lease_file_move(struct lease_file *file, const char *directory)
 	const char *why;
 	int r;
 
-	if (file->n_maps == LEASE_FILE_MAPS_MAX)
-		return -EBUSY;
 	copy.watch_mark |= UNSEEN;
+	make_room(file);
 	r = replace_file(directory, &copy);
 	if (r < 0)
 		return r;

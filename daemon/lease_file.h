@@ -75,8 +75,7 @@ bool lease_file_is_there(const struct lease_file *file, const char *directory);
 /*
  * For the daemon, when it is not: makes DIRECTORY/lease anew, with what the old one says. A guard that has the old one
  * mapped is told by that, too, until it has said lease_file_set_seen() of the new one: there is no moment in which it
- * would miss an extension. Where no lease is, the old one is forgotten at once. Returns 0 or -errno; -EBUSY:
- * LEASE_FILE_MAPS_MAX files are in use already.
+ * would miss an extension. Where no lease is, the old one is forgotten at once. Returns 0 or -errno.
  */
 int lease_file_move(struct lease_file *file, const char *directory);
 

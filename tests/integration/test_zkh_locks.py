@@ -217,8 +217,7 @@ def test_release_right_after_the_request(tool, place):
         tool.release(tool.lock())
     tool.held(tool.lock())
     place.wait_nodes(1)
-    tool.send('pending')
-    tool.wait_line('^pending 0')
+    tool.wait_pending(0)
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -509,14 +508,12 @@ def test_unknown_create_leaves_no_orphan(links, cut_tool, place, how):
         cut_tool.release(number)
     else:
         assert cut_tool.outcome(number) == 'ZKH_TIMEOUT'
-    cut_tool.send('pending')
-    cut_tool.wait_line('^pending 1')
+    cut_tool.wait_pending(1)
     cut(links, cut_tool)
     assert len(place.nodes()) == 1
     heal(links, cut_tool)
     place.wait_nodes(0)
-    cut_tool.send('pending')
-    cut_tool.wait_line('^pending 0')
+    cut_tool.wait_pending(0)
 
 
 @pytest.mark.parametrize('state', ['held', 'waiting'])
@@ -545,13 +542,11 @@ def test_answer_to_the_delete_is_lost(links, cut_tool, place):
     links.set_mode('oneway-down')
     cut_tool.release(number)
     place.wait_nodes(0)
-    cut_tool.send('pending')
-    cut_tool.wait_line('^pending 1')
+    cut_tool.wait_pending(1)
     cut(links, cut_tool)
     heal(links, cut_tool)
     cut_tool.held(cut_tool.lock())
-    cut_tool.send('pending')
-    cut_tool.wait_line('^pending 0')
+    cut_tool.wait_pending(0)
 
 
 def test_asked_for_while_cut_off(links, cut_tool, place):

@@ -68,6 +68,15 @@ class Tool:
         return wait_until(lambda: self.said(pattern, since), timeout,
                           lambda: f'/{pattern}/ in {self.lines[-20:]}', 0.002)
 
+    def wait_pending(self, count):
+        """Until it says that so many lock nodes are still to be removed."""
+        since = len(self.lines)
+
+        def asked():
+            self.send('pending')
+            return self.said(f'^pending {count}$', since)
+        wait_until(asked, 15, lambda: f'pending {count} in {self.lines[-20:]}', 0.05)
+
     def outcome(self, number, timeout=15):
         """What a command came to, e.g. 'ZKH_OK' or 'ZKH_CONFLICT /path'; waited for."""
         match = self.wait_line(rf'^{number} (?:refused )?((?:ZKH|errno).*)', timeout)

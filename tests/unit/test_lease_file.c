@@ -295,18 +295,43 @@ static void test_moves(void **unused)
 	(void)lease_file_close(file);
 }
 
+/* Deleted again and again before the guard has seen the new one: the one it looks at is still written to. */
 static void test_moves_are_bounded(void **unused)
 {
-	struct lease_file *file, *guard;
+	struct lease_file *file, *guard, *late, *fresh;
 
 	assert_int_equal(open_file(boot, &file), 0);
 	assert_true(lease_file_set(file, 1000));
 	assert_int_equal(lease_file_attach(directory, boot, &guard), 0);
-	for (int i = 1; i < LEASE_FILE_MAPS_MAX; i++)
+	assert_int_equal(lease_file_move(file, directory), 0);
+	assert_int_equal(lease_file_attach(directory, boot, &late), 0);
+	for (int i = 0; i < 5 * LEASE_FILE_MAPS_MAX; i++) {
 		assert_int_equal(lease_file_move(file, directory), 0);
-	assert_int_equal(lease_file_move(file, directory), -EBUSY);
-	assert_true(lease_file_set(file, 2000));
-	assert_true(lease_file_end_us(guard) == 2000);
+		assert_true(lease_file_formers(file) < LEASE_FILE_MAPS_MAX);
+		assert_true(lease_file_set(file, 2000 + i));
+		assert_true(lease_file_end_us(guard) == 2000 + i);
+	}
+
+	/* Who was about to look at one of those that were given up finds no lease, and a watch that is not its own. */
+	lease_file_set_seen(late);
+	assert_int_equal(lease_file_end_us(late), 0);
+	assert_false(lease_file_set_mark(late, lease_file_watch(guard), LEASE_STOPPING));
+	assert_int_equal(lease_file_mark(file), LEASE_WATCHED);
+
+	/* What is older than the newest that was seen is given up first. */
+	assert_int_equal(lease_file_attach(directory, boot, &fresh), 0);
+	lease_file_set_seen(fresh);
+	for (int i = 0; i < 5 * LEASE_FILE_MAPS_MAX; i++) {
+		assert_int_equal(lease_file_move(file, directory), 0);
+		assert_true(lease_file_set(file, 3000 + i));
+		assert_true(lease_file_end_us(fresh) == 3000 + i);
+		assert_int_equal(lease_file_end_us(guard), 0);
+	}
+	(void)lease_file_close(fresh);
+	(void)lease_file_close(late);
+	(void)lease_file_close(guard);
+	assert_int_equal(lease_file_attach(directory, boot, &guard), 0);
+	assert_int_equal(lease_file_move(file, directory), 0);
 
 	/* A new watch: its guard has the new one from the beginning. */
 	lease_file_begin_watch(file);
