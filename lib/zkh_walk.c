@@ -50,14 +50,17 @@ static void free_slot(struct zkh_walk_slot *slot)
 	slot->walk->outstanding--;
 }
 
-/* A key is gone: no harm, unless it is the one that was asked for. Returns false when that ended the walk. */
-static bool walk_skip(struct zkh_walk *walk, size_t index)
+/* What one node's requests came to. A key that is gone is no harm, unless it is the one that was asked for. */
+static void walk_answered(struct zkh_walk *walk, size_t index, int r)
 {
-	walk->nodes[index].gone = true;
-	if (index > 0)
-		return true;
-	walk_fail(walk, ZKH_NO_NODE, index);
-	return false;
+	if (r == ZKH_NO_NODE && index > 0) {
+		walk->nodes[index].gone = true;
+		r = 0;
+	}
+	if (r != 0)
+		walk_fail(walk, r, index);
+	else
+		walk_pump(walk);
 }
 
 static int append_children(struct zkh_walk *walk, size_t index, const char *const *names,
@@ -84,19 +87,12 @@ static void on_children(void *userdata, int result, const char *const *names, si
 	int r = result;
 
 	free_slot(slot);
-	if (result == ZKH_NO_NODE) {
-		if (!walk_skip(walk, index))
-			return;
-		r = 0;
-	} else if (result == ZKH_OK) {
+	if (result == ZKH_OK) {
 		if (!walk->with_data)
 			walk->nodes[index].stat = *stat;
 		r = append_children(walk, index, names, count);
 	}
-	if (r != 0)
-		walk_fail(walk, r, index);
-	else
-		walk_pump(walk);
+	walk_answered(walk, index, r);
 }
 
 static int store_data(struct zkh_walk *walk, size_t index, const char *data, size_t length,
@@ -126,14 +122,8 @@ static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
 	if (result == ZKH_OK) {
 		walk->nodes[index].stat = *stat;
 		walk->nodes[index].denied = true;
-	} else if (result == ZKH_NO_NODE) {
-		if (!walk_skip(walk, index))
-			return;
-	} else {
-		walk_fail(walk, result, index);
-		return;
 	}
-	walk_pump(walk);
+	walk_answered(walk, index, result);
 }
 
 /* That it is there everybody may see. */
@@ -168,15 +158,7 @@ static void on_get(void *userdata, int result, const char *data, size_t length,
 			return;
 	}
 	free_slot(slot);
-	if (result == ZKH_NO_NODE) {
-		if (!walk_skip(walk, index))
-			return;
-		r = 0;
-	}
-	if (r != 0)
-		walk_fail(walk, r, index);
-	else
-		walk_pump(walk);
+	walk_answered(walk, index, r);
 }
 
 static void on_acl(void *userdata, int result, struct zkh_acl *acl)
@@ -192,15 +174,8 @@ static void on_acl(void *userdata, int result, struct zkh_acl *acl)
 		walk->bytes += zkh_acl_bytes(acl);
 		if (walk->bytes > walk->limit_bytes)
 			r = ZKH_TOO_LARGE;
-	} else if (result == ZKH_NO_NODE) {
-		if (!walk_skip(walk, index))
-			return;
-		r = 0;
 	}
-	if (r != 0)
-		walk_fail(walk, r, index);
-	else
-		walk_pump(walk);
+	walk_answered(walk, index, r);
 }
 
 static void free_node(struct zkh_walk_node *node)
