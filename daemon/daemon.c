@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <ev.h>
 #include <limits.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -39,9 +39,8 @@
 /* Before an end that systemd answers with a start, when it is no crash: shorter than its watchdog's patience. */
 #define PAUSE_S 2.
 
-/* At the start, for a daemon that was killed a moment ago; and between two looks. */
-#define PATIENCE_MS 300
-#define PATIENCE_STEP_MS 10
+/* At the start, for a daemon that was killed a moment ago. */
+#define PATIENCE_S 0.3
 
 struct daemon {
 	struct ev_loop *loop;
@@ -343,16 +342,12 @@ static int start_node(struct daemon *d)
 /* Who was killed holds what it had until the kernel has taken it down; a daemon started at once would be refused. */
 static int take_host_patiently(struct daemon *d)
 {
-	const struct timespec pause = { .tv_nsec = PATIENCE_STEP_MS * 1000000 };
 	int r;
 
 	d->patient = true;
 	r = take_host(d);
-	for (int ms = 0; r == EX_UNAVAILABLE && !d->executed_anew && ms < PATIENCE_MS;
-	     ms += PATIENCE_STEP_MS) {
-		(void)nanosleep(&pause, NULL);
-		r = take_host(d);
-	}
+	if (r == EX_UNAVAILABLE && !d->executed_anew)
+		r = turn_wait(d->loop, PATIENCE_S, take_host, d);
 	d->patient = false;
 	return r == EX_UNAVAILABLE ? take_host(d) : r;
 }
@@ -362,7 +357,7 @@ static int run(struct daemon *d)
 	int r = take_host_patiently(d);
 
 	if (r == EX_UNAVAILABLE && may_wait(d))
-		r = turn_wait(d->loop, take_host, d);
+		r = turn_wait(d->loop, HUGE_VAL, take_host, d);
 	if (r != 0)
 		return r;
 	signal(SIGPIPE, SIG_IGN);

@@ -6,7 +6,7 @@
 
 struct turn {
 	ev_timer timer;
-	double pause_s;
+	double pause_s, left_s;
 	turn_fn ask;
 	void *userdata;
 	int result;
@@ -18,7 +18,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)events;
 	turn->result = turn->ask(turn->userdata);
-	if (turn->result != EX_UNAVAILABLE) {
+	turn->left_s -= turn->pause_s;
+	if (turn->result != EX_UNAVAILABLE || turn->left_s <= 0.) {
 		ev_break(loop, EVBREAK_ONE);
 		return;
 	}
@@ -29,9 +30,11 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	ev_timer_start(loop, &turn->timer);
 }
 
-int turn_wait(struct ev_loop *loop, turn_fn ask, void *userdata)
+int turn_wait(struct ev_loop *loop, double bound_s, turn_fn ask, void *userdata)
 {
-	struct turn turn = { .pause_s = TURN_PAUSE_MIN_S, .ask = ask, .userdata = userdata };
+	struct turn turn = {
+		.pause_s = TURN_PAUSE_MIN_S, .left_s = bound_s, .ask = ask, .userdata = userdata
+	};
 
 	ev_timer_init(&turn.timer, on_timer, turn.pause_s, 0.);
 	turn.timer.data = &turn;
