@@ -156,9 +156,36 @@ static void on_done(void *userdata, enum election_op op, enum election_result re
 	node_post_done(node, op, result, zxid);
 }
 
-static void on_renewed(void *userdata, enum election_result result)
+static void on_renewed(void *userdata, enum election_result result, int64_t sent_us)
 {
-	node_post_result(userdata, ELECTION_RENEWED, result, 0);
+	const struct election_event event = { .type = ELECTION_RENEWED,
+					      .result = (uint8_t)result,
+					      .time_us = sent_us };
+
+	node_post(userdata, &event);
+}
+
+/* Two processes on one session, as with a copied runtime directory: this one leaves it to the other. */
+static void on_superseded(void *userdata)
+{
+	struct node *node = userdata;
+
+	node_say_superseded(node);
+	zkh_session_renew(node->session);
+}
+
+static void on_renewal_refused(void *userdata, int result, const char *path)
+{
+	node_say_refused(userdata, OP_NONE, result, path);
+}
+
+/* The server does not answer the reads that this node watches the primary with. */
+static void on_silent(void *userdata)
+{
+	struct node *node = userdata;
+
+	node_say_cut(node);
+	zkh_session_cut(node->session);
 }
 
 static void on_lock(void *userdata, int result)
@@ -179,7 +206,13 @@ static void on_lock(void *userdata, int result)
 
 static void on_corpses(void *userdata, enum election_result result, int32_t count)
 {
-	node_post_result(userdata, ELECTION_CORPSES, result, count);
+	const struct node *node = userdata;
+	const struct election_event event = { .type = ELECTION_CORPSES,
+					      .result = (uint8_t)result,
+					      .count = count,
+					      .time_us = node->recovery.until_us };
+
+	node_post(userdata, &event);
 }
 
 static void on_peers(void *userdata, enum election_result result, int32_t count)
@@ -193,9 +226,9 @@ static void on_fenced(void *userdata, enum election_result result)
 }
 
 static void on_corpse(void *userdata, enum recovery_news news, const char *name,
-		      const char *router_state)
+		      const char *router_state, int64_t wait_us)
 {
-	node_say_corpse(userdata, news, name, router_state);
+	node_say_corpse(userdata, news, name, router_state, wait_us);
 }
 
 static void on_junk(void *userdata, const char *path, const char *what)
@@ -240,17 +273,29 @@ static void describe_detail(const struct node *node, char *ret_text)
 
 static void do_op(struct node *node, const struct election_action *action)
 {
+	char before[NAME_SIZE];
+	bool new_cluster;
+
 	describe_detail(node, node->registration.detail);
 	strcpy(node->writes.detail, node->registration.detail);
 	if (action->op == OP_REGISTER) {
 		node_register(node);
 		return;
 	}
+	/* The mirror knows of a takeover that the election has not heard of yet: this epoch is not the highest any more. */
+	if (action->op == OP_ENTER && node->election.epoch <= node->view.top_epoch) {
+		node_post_done(node, OP_ENTER, RESULT_CONFLICT, 0);
+		return;
+	}
+	strcpy(before, node->view.top_owner);
+	new_cluster = node->view.top_version < 0;
 	writes_do(&node->writes, (enum election_op)action->op, action->version,
-		  node->election.epoch, node->lock ? zkh_lock_path(node->lock) : NULL,
+		  node->election.epoch, node->election.term_us,
+		  node->lock ? zkh_lock_path(node->lock) : NULL,
 		  election_reason_text(action->reason));
 	if (action->op == OP_ENTER)
-		recovery_scan_early(&node->recovery, node->session);
+		recovery_scan_early(&node->recovery, node->session, new_cluster ? NULL : before,
+				    node->election.term_us);
 }
 
 static void do_lock(struct node *node)
@@ -297,20 +342,12 @@ static void carry_out(struct node *node, const struct election_action *action)
 	case ACTION_SELF_FENCE:
 		node_self_fence(node);
 		break;
-	case ACTION_TOUCH:
-		writes_touch(&node->writes);
-		break;
 	case ACTION_RENEW:
-		writes_renew(&node->writes);
+		term_renew(&node->term, node->election.now_us);
 		break;
 	case ACTION_CUT:
-		if (action->reason == REASON_NAMED) {
-			node->reattaching = true;
-			zkh_session_reattach(node->session);
-		} else {
-			node_say_cut(node);
-			zkh_session_cut(node->session);
-		}
+		node_say_cut(node);
+		zkh_session_cut(node->session);
 		break;
 	case ACTION_REFRESH:
 		view_refresh(&node->view);
@@ -351,6 +388,13 @@ static bool phase_runs_work(uint8_t phase)
 	       phase == PHASE_HANDOVER || phase == PHASE_RESUME;
 }
 
+static void resume_term(struct node *node, const struct state *resume)
+{
+	const uint64_t before[2] = { resume->nonce, resume->nonce_before };
+
+	term_resume(&node->term, before, resume->epoch_version, resume->session_us);
+}
+
 /* What the process before left decides how the election begins. */
 static void begin(struct node *node, const struct state *resume)
 {
@@ -376,6 +420,8 @@ static void begin(struct node *node, const struct state *resume)
 		event.session_us = resume->session_us;
 	/* A former process of this boot that noted no work, and no lease: there is nothing to stop. */
 	node->work_known_down = resume && !resume->work && !lease_end_us;
+	if (resume && event.lease_end_us > 0 && event.session_us > 0)
+		resume_term(node, resume);
 	if (event.resume == RESUME_PRIMARY)
 		work_resume(&node->work);
 	node_say_started(node, event.resume == RESUME_PRIMARY);
@@ -387,6 +433,7 @@ static void describe(const struct node *node, struct alive *ret_self)
 	char host[sizeof(ret_self->host)] = "";
 
 	memset(ret_self, 0, sizeof(*ret_self));
+	strcpy(ret_self->machine, node->machine_id);
 	strncpy(ret_self->boot, node->boot_id, sizeof(ret_self->boot) - 1);
 	strncpy(ret_self->version, PRIMARYD_VERSION, sizeof(ret_self->version) - 1);
 	if (gethostname(host, sizeof(host) - 1) == 0)
@@ -402,16 +449,32 @@ static void init_parts(struct node *node)
 
 	view_init(&node->view, node->name, coordinator, node_view_changed, on_junk,
 		  node_view_refused, node);
-	writes_init(&node->writes, &node->view, node->name);
+	writes_init(&node->writes, &node->view, &node->term, node->name);
 	node->writes.on_done = on_done;
-	node->writes.on_renewed = on_renewed;
 	node->writes.on_missing = on_missing;
 	node->writes.on_refused = on_refused;
 	node->writes.on_stale = node_repair_later;
 	node->writes.userdata = node;
 	describe(node, &self);
 	registration_init(&node->registration, node->name, coordinator, &self, NULL, node);
-	recovery_init(&node->recovery, node->name, node_fence, on_corpse, node);
+	node->registration.view = &node->view;
+	node->registration.survivor = &node->survivor;
+	witness_init(&node->witness, node->loop, &node->survivor, on_silent, node);
+	recovery_init(&node->recovery, &node->survivor, node->name, node_fence, on_corpse, node);
+}
+
+/* Who this process is: the machine that it runs on, and what tells it from every other process. */
+static int init_term(struct node *node)
+{
+	int r = machine_id_read(node->machine_id);
+
+	if (r == 0)
+		r = term_init(&node->term, node->name, node->machine_id, node->boot_id);
+	node->term.on_renewed = on_renewed;
+	node->term.on_superseded = on_superseded;
+	node->term.on_refused = on_renewal_refused;
+	node->term.userdata = node;
+	return r;
 }
 
 int node_create(const struct node_options *options, struct node **ret_node)
@@ -435,12 +498,14 @@ int node_create(const struct node_options *options, struct node **ret_node)
 	node->work_lock = -1;
 	configure(node);
 	election_init(&node->election);
+	r = init_term(node);
 	init_parts(node);
 	if (options->resume && options->resume->session.id)
 		resume_id = &options->resume->session;
 	if (options->resume)
 		node->saved = *options->resume;
-	r = timer_init(&node->timer, node->loop, EV_MAXPRI, on_timer, node);
+	if (r == 0)
+		r = timer_init(&node->timer, node->loop, EV_MAXPRI, on_timer, node);
 	if (r == 0)
 		r = node_work_init(node);
 	if (r == 0)
@@ -463,6 +528,8 @@ struct node *node_destroy(struct node *node)
 	history_finish(&node->history);
 	registration_finish(&node->registration);
 	writes_finish(&node->writes);
+	term_finish(&node->term);
+	witness_finish(&node->witness);
 	view_finish(&node->view);
 	node_session_stop(node);
 	node_work_finish(node);

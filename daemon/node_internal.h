@@ -12,9 +12,12 @@
 #include "recovery.h"
 #include "registration.h"
 #include "script.h"
+#include "survivor.h"
 #include "sweep.h"
+#include "term.h"
 #include "timer.h"
 #include "view.h"
+#include "witness.h"
 #include "work.h"
 #include "writes.h"
 #include "zkh_lock.h"
@@ -32,6 +35,7 @@ struct node {
 	struct log *log;
 	const char *name;
 	const char *boot_id;
+	char machine_id[MACHINE_ID_SIZE];
 	struct lease_file *lease;
 	struct guard *guard;
 	bool keep_state;
@@ -49,8 +53,11 @@ struct node {
 	struct zkh_session *session;
 	struct zkh_op *sync_op, *state_op, *health_op;
 	struct view view;
+	struct term term;
 	struct writes writes;
 	struct registration registration;
+	struct survivor survivor;
+	struct witness witness;
 	struct recovery recovery;
 	struct history history;
 	struct zkh_lock *lock;
@@ -68,7 +75,6 @@ struct node {
 	bool swept;		  /* lock nodes of the process before were looked for */
 	int64_t foreign_since_us; /* another session holds our name since; 0: no */
 	bool farewell;
-	bool reattaching; /* leaves the server only to come back: not worth a line */
 	int exit_code;
 	struct sweep sweep;
 
@@ -103,7 +109,7 @@ struct node {
 
 	/* node_say.c: what was last said */
 	char said_primary[NAME_SIZE];
-	bool said_drained, said_maintenance;
+	bool said_drained, said_maintenance, said_trace;
 	int64_t claimed_us, takeover_us, relinquish_us;
 };
 
@@ -177,7 +183,9 @@ void node_say_refused(struct node *node, enum election_op op, int result, const 
 void node_say_junk(struct node *node, const char *path, const char *what);
 void node_say_missing(struct node *node, const char *path);
 void node_say_corpse(struct node *node, enum recovery_news news, const char *name,
-		     const char *router_state);
+		     const char *router_state, int64_t wait_us);
+void node_say_superseded(struct node *node);
+void node_say_trace(struct node *node, const struct registration_report *report);
 /* result: NULL when it begins. */
 void node_say_fence(struct node *node, const char *name, const struct command_result *result);
 void node_say_line(struct node *node, const char *script, const char *line);

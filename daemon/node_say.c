@@ -129,31 +129,52 @@ void node_say_missing(struct node *node, const char *path)
 	log_event(node->log, EVENT_CONFLICT, &f, "%s was deleted by somebody: made again", path);
 }
 
+/* Where nothing has to be waited for, nothing is said of it. */
+static const char *wait_text(int64_t wait_us, char ret_text[64])
+{
+	char duration[DURATION_TEXT_SIZE];
+
+	ret_text[0] = '\0';
+	if (wait_us > 0)
+		snprintf(ret_text, 64, "; its lease is over in %s",
+			 duration_format(wait_us / 1000 * 1000, duration));
+	return ret_text;
+}
+
 void node_say_corpse(struct node *node, enum recovery_news news, const char *name,
-		     const char *router_state)
+		     const char *router_state, int64_t wait_us)
 {
 	struct log_fields f = node_say_fields(node);
+	char wait[64], duration[DURATION_TEXT_SIZE];
 
 	f.target = name;
 	f.reason = router_state;
+	duration_format(wait_us / 1000 * 1000, duration);
 	switch (news) {
 	case RECOVERY_UNREADABLE:
 		f.reason = zkh_result_text(ZKH_DENIED);
-		log_event(
-			node->log, EVENT_TAKEOVER_WAITING, &f,
-			"%s may not be read (%s): waiting until it is known that no other node acts; are all "
-			"nodes given the same credential (zookeeper.auth-file)?",
-			name, f.reason);
+		log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
+			  "%s cannot be read (%s): another node may act, so nothing is started for "
+			  "%s; do all nodes have the same credential (zookeeper.auth-file)?",
+			  name, f.reason, duration);
 		break;
 	case RECOVERY_STILL_ACTS:
 		log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
-			  "%s still acts (router state '%s') although its post was deleted: "
-			  "waiting until it has stopped, or its lease is over",
+			  "%s is alive and says that it still acts (router state '%s'): waiting "
+			  "until it has stopped its work",
 			  name, router_state);
 		break;
+	case RECOVERY_NEW:
+		if (wait_us > 0)
+			log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
+				  "%s was missing: nobody knows whether another node acts, so "
+				  "nothing is started for %s",
+				  name, duration);
+		break;
 	case RECOVERY_FOUND:
-		log_event(node->log, EVENT_CORPSE_FOUND, &f, "%s died with router state '%s'", name,
-			  *router_state ? router_state : "(may not be read)");
+		log_event(node->log, EVENT_CORPSE_FOUND, &f, "%s died with router state '%s'%s",
+			  name, *router_state ? router_state : "(may not be read)",
+			  wait_text(wait_us, wait));
 		break;
 	case RECOVERY_REFUSED:
 		log_event(node->log, EVENT_FENCED, &f,
@@ -165,6 +186,30 @@ void node_say_corpse(struct node *node, enum recovery_news news, const char *nam
 							   : " (no fence command is configured)");
 		break;
 	}
+}
+
+void node_say_superseded(struct node *node)
+{
+	struct log_fields f = node_say_fields(node);
+
+	log_event(node->log, EVENT_SESSION_LOST, &f,
+		  "another process goes on with this node's session and term: is %s a copy of the "
+		  "runtime directory of another daemon? Stopping the work and leaving the session",
+		  node->config->node.runtime_directory);
+}
+
+void node_say_trace(struct node *node, const struct registration_report *report)
+{
+	struct log_fields f = node_say_fields(node);
+	char duration[DURATION_TEXT_SIZE];
+
+	if (node->said_trace)
+		return;
+	node->said_trace = true;
+	log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
+		  "another machine acted as %s and did not say that its work is down: this node "
+		  "registers in %s, when the lease of that machine is over",
+		  node->name, duration_format(report->wait_us / 1000 * 1000, duration));
 }
 
 void node_say_fence(struct node *node, const char *name, const struct command_result *result)

@@ -61,6 +61,8 @@ static void connected(struct node *node, const struct zkh_session_report *report
 	if (!lease_fits_session(node, report->timeout_ms))
 		node_refuse(node, EX_CONFIG);
 	node->writes.session = node->session;
+	term_attached(&node->term, node->session);
+	witness_attached(&node->witness, node->session, event.session_us);
 	node->foreign_since_us = 0;
 	if (report->fresh)
 		writes_unpublish(&node->writes);
@@ -78,22 +80,19 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 
 	if (node->farewell)
 		return;
-	/* Back at once, as a rule; if not, the troubles are said. */
-	if (!node->reattaching ||
-	    (report->event != ZKH_DISCONNECTED && report->event != ZKH_CONNECTED))
-		node_say_session(node, report);
-	if (report->event == ZKH_CONNECTED)
-		node->reattaching = false;
+	node_say_session(node, report);
 	switch (report->event) {
 	case ZKH_CONNECTED:
 		connected(node, report);
 		break;
 	case ZKH_DISCONNECTED:
 		view_forget(&node->view);
+		witness_detached(&node->witness);
 		node_post_result(node, ELECTION_SESSION_DOWN, RESULT_OK, 0);
 		break;
 	case ZKH_EXPIRED:
 		view_forget(&node->view);
+		witness_detached(&node->witness);
 		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);
 		break;
 	case ZKH_AUTH_REFUSED:
@@ -152,6 +151,10 @@ void node_view_changed(void *userdata)
 	if (node->farewell || !view_complete(&node->view))
 		return;
 	view_election(&node->view, &event.view);
+	witness_set_primary(&node->witness,
+			    node->view.coordinator && strcmp(node->view.primary, node->name)
+				    ? node->view.primary
+				    : "");
 	node_say_view(node);
 	node_post(node, &event);
 	node_follow(node);
@@ -241,6 +244,8 @@ static void on_registration(void *userdata, const struct registration_report *re
 	switch (report->outcome) {
 	case REGISTRATION_OK:
 		node->foreign_since_us = 0;
+		if (!node->survivor.cluster_seen_us)
+			node->survivor.cluster_seen_us = time_boot_us();
 		result = RESULT_OK;
 		break;
 	case REGISTRATION_FOREIGN:
@@ -248,6 +253,10 @@ static void on_registration(void *userdata, const struct registration_report *re
 		break;
 	case REGISTRATION_UNKNOWN:
 		result = RESULT_UNKNOWN;
+		break;
+	case REGISTRATION_TRACE:
+		node_say_trace(node, report);
+		result = RESULT_CONFLICT;
 		break;
 	case REGISTRATION_REFUSED:
 		node_say_refused(node, OP_REGISTER, report->result, report->path);
@@ -408,6 +417,8 @@ void node_farewell(struct node *node)
 	recovery_cancel(&node->recovery);
 	history_finish(&node->history);
 	writes_finish(&node->writes);
+	term_finish(&node->term);
+	witness_finish(&node->witness);
 	publish_state(node, "stop");
 	close_session(node);
 }

@@ -67,10 +67,16 @@ void node_keep(struct node *node)
 	now.cluster = node_cluster(node->config);
 	if (!zkh_session_client_id(node->session, &now.session))
 		now.session = node->saved.session;
-	now.session_us = e->session_us ? e->session_us : node->saved.session_us;
+	/* That of the term, while there is one: its lease is made of it. */
+	now.session_us = e->term_us	 ? e->term_us
+			 : e->session_us ? e->session_us
+					 : node->saved.session_us;
 	now.takeover_group = node->work.group;
 	now.work = work_bits(node);
 	now.epoch = now.work ? e->epoch : 0;
+	now.nonce = node->term.nonce;
+	now.nonce_before = node->term.before[0];
+	now.epoch_version = node->term.epoch_version;
 	now.phase = now.work ? e->phase : (uint8_t)PHASE_FOLLOW;
 	if (!node->save_again && !memcmp(&now, &node->saved, sizeof(now)))
 		return;

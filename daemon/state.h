@@ -54,6 +54,9 @@ struct state {
 	struct zkh_client_id session; /* id 0: none */
 	int64_t session_us;	      /* granted session timeout; 0: none */
 	int64_t epoch;		      /* of the post held; 0: none */
+	uint64_t nonce;		      /* of the term, by this process */
+	uint64_t nonce_before;	      /* by the process before it; 0: none */
+	int32_t epoch_version;	      /* of /epoch since the own takeover */
 	pid_t takeover_group;	      /* process group of the takeover command; 0: none */
 	uint32_t work;		      /* bits of enum state_work */
 	uint8_t phase;		      /* enum election_phase */
