@@ -214,6 +214,7 @@ void zkh_link_init(struct zkh_session *session);
 void zkh_link_stop(struct zkh_session *session); /* stops watching; the handle stays */
 void zkh_link_kicked(struct zkh_session *session);
 void zkh_link_watch(struct zkh_session *session, int fd, int events); /* fd -1: none */
+void zkh_link_bound_path(const struct zkh_session *session, int32_t timeout_ms);
 
 /*
  * zkh_handle.c: libzookeeper's handle. Not to be called from within its callbacks, the last apart.
