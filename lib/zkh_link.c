@@ -165,7 +165,7 @@ static int64_t link_advance(struct zkh_session *session)
 		zkh_names_advance(session, now_ms);
 		if (session->destroyed)
 			return 0;
-		if (session->addresses.count == 0)
+		if (!zkh_names_ready(session, now_ms))
 			return zkh_resolve_running(&session->resolver) ? INT64_MAX
 								       : session->resolve_at_ms;
 		if (now_ms < session->hold_until_ms)
