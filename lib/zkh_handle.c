@@ -315,6 +315,7 @@ static void link_up(struct zkh_session *session)
 	session->id.id = id->client_id;
 	memcpy(session->id.password, id->passwd, sizeof(session->id.password));
 	session->granted_ms = zoo_recv_timeout(session->zh);
+	zkh_link_bound_path(session, session->granted_ms);
 	session->link = ZKH_LINK_UP;
 	session->link_since_ms = zkh_now_ms();
 	session->to_send =

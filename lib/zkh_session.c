@@ -132,8 +132,9 @@ int zkh_session_create(struct ev_loop *loop, const struct zkh_session_config *co
 	r = session_copy_config(session, config);
 	if (r == 0) {
 		r = zkh_resolve_numeric(session->servers, &session->addresses);
-		if (r ==
-		    -ENOENT) /* a name among them: a child looks it up as soon as the loop runs */
+		/* A child looks them up as soon as the loop runs. */
+		session->names = session->addresses.count == 0;
+		if (r == -ENOENT)
 			r = 0;
 	}
 	if (r < 0) {
