@@ -85,6 +85,37 @@ def test_commands_run_alone(cluster, keys, oracle, tmp_path):
     assert 'SECRET_OF_THE_DAEMON' not in text
 
 
+class Scored:
+    """Where what is started has a score of its own with the memory killer, as with OOMScoreAdjust= of the unit. (Not a
+    negative one: that takes a capability.)"""
+
+    SCORE = '/proc/self/oom_score_adj'
+
+    @classmethod
+    def wrap(cls, argv):
+        return ['/bin/sh', '-c', f'echo 100 >{cls.SCORE}; exec "$@"', 'sh', *argv]
+
+
+def test_oom_score(cluster, keys, oracle, tmp_path):
+    """What spares the daemon is not for its commands: these have the score of any other process, the guard's, too."""
+    [node] = cluster(1, start=False, hosts=[Scored], **MORTAL)
+    for event in ('takeover', 'relinquish', 'follow', 'health'):
+        note = f'{tmp_path}/{event}'
+        node.write_config(**{f'{event}.command': node.set_command(
+            event, before=f'cat {Scored.SCORE} >{note}.new; mv {note}.new {note}')})
+    node.start()
+    settle(keys, oracle, [node])
+    early = ('takeover', 'follow', 'health')
+    wait_until(lambda: all((tmp_path / event).exists() for event in early), 10, node.log_tail)
+    with open(f'/proc/{node.pid}/oom_score_adj', encoding='ascii') as file:
+        assert file.read() == '100\n'
+    assert [(tmp_path / event).read_text() for event in early] == ['0\n'] * 3
+    (tmp_path / 'relinquish').unlink()  # the cold start's
+    node.kill9()
+    wait_until((tmp_path / 'relinquish').exists, 10, node.log_tail)
+    assert (tmp_path / 'relinquish').read_text() == '0\n'
+
+
 @pytest.mark.parametrize('mode', ['client', 'coordinator'])
 def test_follow(cluster, keys, oracle, mode, event_log):
     nodes = cluster(2, **QUICK)
