@@ -135,6 +135,33 @@ def test_follow(cluster, keys, oracle, mode, event_log):
     assert len(epochs) == len(set(epochs)) == 4
 
 
+@pytest.mark.parametrize('event', ['follow', 'health'])
+@pytest.mark.parametrize('end', ['reload', 'crash'])
+def test_ended_with_the_process(cluster, keys, oracle, event, end):
+    """A command beside the work that runs when the daemon is replaced is ended with it, and never runs twice."""
+    [node] = cluster(1, start=False, **{**QUICK, 'health.timeout': '60s'})
+    node.write_config(**{f'{event}.command': node.set_command(event, '--hang --ignore-term', after='true')})
+
+    def live():
+        return {began.pid for began in oracle.events(event, 'begin', node.name)} & set(node.processes())
+    node.start()
+    settle(keys, oracle, [node])
+    for times in range(1, 5):
+        wait_until(lambda times=times: len(oracle.events(event, 'begin', node.name)) == times, 10, node.log_tail)
+        assert len(live()) == 1, 'one at a time'
+        mark = node.log_mark()
+        if end == 'reload':
+            node.reload()
+        else:
+            node.kill9()
+            node.start()
+        node.wait_log(' started: ', since=mark)
+    wait_until(lambda: len(oracle.events(event, 'begin', node.name)) == 5, 10, node.log_tail)
+    assert len(live()) == 1 and keys.acting().node == node.name
+    node.stop()
+    wait_until(lambda: not live(), 2, lambda: f'none is left: {live()}')
+
+
 def test_follow_that_cannot_be_started(cluster, keys, oracle):
     nodes = cluster(2, **QUICK, **{'follow.command': '/bin/true'})
     primary = settle(keys, oracle, nodes)
