@@ -169,7 +169,8 @@ const char *ctl_node_argument(struct ctl *ctl, int index)
 
 	if (zkh_name_valid(name) && strcmp(name, NAME_NONE) != 0)
 		return name;
-	ctl_error("'%s' is not a node's name (A-Z a-z 0-9 . _ - and at most %d of them)", name,
-		  ZKH_NAME_MAX);
+	ctl_error(
+		"'%s' is not a node's name (1 to %d of A-Z a-z 0-9 . _ -, a letter or digit first, and not none)",
+		name, ZKH_NAME_MAX);
 	return NULL;
 }

@@ -101,6 +101,19 @@ static void reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The unit protects the daemon from the memory killer, not its commands: they may be what uses up the memory. */
+static void reset_oom_score(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return;
+	n = write(fd, "0", 1); /* refused only where a lower one than ours may not be had */
+	(void)n;
+	(void)close(fd);
+}
+
 static _Noreturn void run_child(struct exec_plan *plan)
 {
 	int failure;
@@ -109,6 +122,7 @@ static _Noreturn void run_child(struct exec_plan *plan)
 	(void)setpgid(0, 0);
 	failure = -arrange_descriptors(plan);
 	reset_signals();
+	reset_oom_score();
 	if (failure == 0 && plan->not_after_us && time_boot_us() > plan->not_after_us)
 		failure = ETIME;
 	if (failure == 0) {

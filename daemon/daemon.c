@@ -62,7 +62,6 @@ struct daemon {
 	bool waiting;	    /* for another daemon to end: that was said */
 	bool patient;	    /* nothing is said of it yet */
 	ev_signal sigterm, sigint, sighup;
-	ev_timer summary; /* says what was left out of a silent log */
 	struct reload reload;
 	ev_timer execute; /* the reload itself, once what came before it is seen */
 	bool reload_wanted;
@@ -192,15 +191,6 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)
 		node_shutdown(d->node);
 	else
 		ev_break(d->loop, EVBREAK_ALL); /* the pause before the end */
-}
-
-static void on_summary(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	struct daemon *d = timer->data;
-
-	(void)loop;
-	(void)events;
-	log_summarize(d->log);
 }
 
 /* -- start -- */
@@ -377,10 +367,6 @@ static int run(struct daemon *d)
 				     .config_path = d->config_path,
 				     .on_accepted = on_accepted,
 				     .userdata = d };
-	ev_timer_init(&d->summary, on_summary, 30., 30.);
-	d->summary.data = d;
-	ev_timer_start(d->loop, &d->summary);
-	ev_unref(d->loop);
 	service_init(&d->service, d->loop, d->config, d->ready_before);
 	d->strays = d->executed_anew ? strays_create(d->loop) : NULL;
 	d->orphans = orphans_create(d->loop);

@@ -7,7 +7,8 @@
  *
  * X(NAME, "name", "MESSAGE_ID", PRIORITY, LIMIT, "what it means")
  *
- * PRIORITY: syslog's. LIMIT: REPEATS may come in floods and is rationed by the log; ALWAYS is not.
+ * PRIORITY: syslog's. LIMIT: REPEATS may come again and again with the same text, which the log then says once in a
+ * while (log.h). ALWAYS is said each time, as is everything that ends what another event began.
  */
 
 #include <syslog.h>
@@ -20,9 +21,9 @@
 	  "the configuration was refused") \
 	X(EVENT_CONFIG_WARNING, "config_warning", "c47bab7a1b365e54724218d0540841c6", LOG_WARNING, ALWAYS, \
 	  "the configuration works, but something about it is odd") \
-	X(EVENT_CONNECTED, "connected", "59a4b4fd405f524bccea41e7c6ddcfc4", LOG_INFO, REPEATS, \
+	X(EVENT_CONNECTED, "connected", "59a4b4fd405f524bccea41e7c6ddcfc4", LOG_INFO, ALWAYS, \
 	  "connected to a server of the ensemble") \
-	X(EVENT_DISCONNECTED, "disconnected", "16fba161eb61deba6d0b7dcd351acc9b", LOG_WARNING, REPEATS, \
+	X(EVENT_DISCONNECTED, "disconnected", "16fba161eb61deba6d0b7dcd351acc9b", LOG_WARNING, ALWAYS, \
 	  "the connection to the ensemble is lost; the session may live on") \
 	X(EVENT_SERVER_FAILED, "server_failed", "2eae520703193145179cfe9780d914a0", LOG_WARNING, REPEATS, \
 	  "a server of the ensemble could not be reached") \
@@ -136,9 +137,9 @@
 	  "a systemd unit was stopped") \
 	X(EVENT_UNIT_FAILED, "unit_failed", "727e4c48a722afd6fc413b18f9a7259b", LOG_ERR, ALWAYS, \
 	  "a systemd unit failed or went away") \
-	X(EVENT_BUS_LOST, "bus_lost", "0b9b4a6e7a0f4c1d8a8e5f3fd2c67b11", LOG_WARNING, REPEATS, \
+	X(EVENT_BUS_LOST, "bus_lost", "0b9b4a6e7a0f4c1d8a8e5f3fd2c67b11", LOG_WARNING, ALWAYS, \
 	  "the system bus is out of reach: units can be neither started nor stopped") \
-	X(EVENT_BUS_BACK, "bus_back", "3f8f1cb5e6f94e0bb0a6d1c2947a5e80", LOG_INFO, REPEATS, \
+	X(EVENT_BUS_BACK, "bus_back", "3f8f1cb5e6f94e0bb0a6d1c2947a5e80", LOG_INFO, ALWAYS, \
 	  "the system bus can be reached again") \
 	X(EVENT_GUARD_STARTED, "guard_started", "26b3ded86ea16a330a1010ccacf47dc5", LOG_INFO, ALWAYS, \
 	  "the guard watches over the lease") \
@@ -148,15 +149,15 @@
 	  "the guard stops the work: the daemon did not extend the lease") \
 	X(EVENT_GUARD_DONE, "guard_done", "95a659f997769ddbe2401665c2c4d7d5", LOG_WARNING, ALWAYS, \
 	  "the guard has stopped the work") \
-	X(EVENT_STATE_FILE_FAILED, "state_file_failed", "7416af594658b82fdbef7409e8207270", LOG_ERR, REPEATS, \
+	X(EVENT_STATE_FILE_FAILED, "state_file_failed", "7416af594658b82fdbef7409e8207270", LOG_ERR, ALWAYS, \
 	  "the state for a resume could not be written") \
-	X(EVENT_STATE_FILE_WRITTEN, "state_file_written", "dc6eebc654ed5f70158e5954c0cd3315", LOG_NOTICE, REPEATS, \
+	X(EVENT_STATE_FILE_WRITTEN, "state_file_written", "dc6eebc654ed5f70158e5954c0cd3315", LOG_NOTICE, ALWAYS, \
 	  "the state for a resume is written again") \
 	X(EVENT_RUNTIME_TAKEN, "runtime_taken", "c61e558f30ab4900973ac44b9032fce0", LOG_ERR, ALWAYS, \
 	  "another daemon uses the runtime directory") \
-	X(EVENT_RUNTIME_LOST, "runtime_lost", "05848525f32130bb047fe5023562b3d6", LOG_CRIT, REPEATS, \
+	X(EVENT_RUNTIME_LOST, "runtime_lost", "05848525f32130bb047fe5023562b3d6", LOG_CRIT, ALWAYS, \
 	  "the runtime directory is gone, or part of it, and cannot be made anew") \
-	X(EVENT_RUNTIME_REPAIRED, "runtime_repaired", "bd41787842d66565a4de9baa13fdecf6", LOG_WARNING, REPEATS, \
+	X(EVENT_RUNTIME_REPAIRED, "runtime_repaired", "bd41787842d66565a4de9baa13fdecf6", LOG_WARNING, ALWAYS, \
 	  "the runtime directory was gone, or part of it, and was made anew") \
 	X(EVENT_SHUTDOWN, "shutdown", "b2f3c90e902ab00b389b44cd5c983b11", LOG_NOTICE, ALWAYS, \
 	  "the daemon leaves the cluster") \
@@ -166,8 +167,6 @@
 	  "the configuration is fine; the daemon executes itself anew") \
 	X(EVENT_RELOAD_REFUSED, "reload_refused", "279525117b89422dc71a24b497e56117", LOG_ERR, ALWAYS, \
 	  "a reload was refused; the daemon goes on as it is") \
-	X(EVENT_REPEATED, "repeated", "2e505321a2717f95d7632017071a7115", LOG_WARNING, ALWAYS, \
-	  "events of one kind that were left out") \
 	X(EVENT_LINES_DROPPED, "lines_dropped", "5f4e6604d58b18f24766f5ce4f74f815", LOG_WARNING, ALWAYS, \
 	  "lines that nobody was there to take")
 /* clang-format on */

@@ -23,8 +23,6 @@
 static const char *const withheld[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
 					"LISTEN_FDS",	 "LISTEN_PID",	 "LISTEN_FDNAMES" };
 
-static char oom_before[16] = "0";
-
 static bool stderr_takes_a_line(void)
 {
 	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
@@ -69,32 +67,21 @@ void guard_say(int priority, const char *format, ...)
 	(void)written;
 }
 
-/* Returns whether it was written. */
-static bool write_oom(const char *value)
+static void write_oom(const char *value)
 {
 	int fd = open(OOM_FILE, O_WRONLY | O_CLOEXEC);
-	bool done;
+	ssize_t n;
 
 	if (fd < 0)
-		return false;
-	done = write(fd, value, strlen(value)) > 0;
+		return;
+	n = write(fd, value, strlen(value));
+	(void)n;
 	(void)close(fd);
-	return done;
 }
 
 void guard_harden(void)
 {
-	int fd = open(OOM_FILE, O_RDONLY | O_CLOEXEC);
-	ssize_t n = -1;
-
-	if (fd >= 0) {
-		n = read(fd, oom_before, sizeof(oom_before) - 1);
-		(void)close(fd);
-	}
-	if (n > 0) {
-		oom_before[n] = '\0';
-		(void)write_oom("-1000");
-	}
+	write_oom("-1000");
 	(void)mlockall(MCL_CURRENT);
 }
 
@@ -147,7 +134,7 @@ pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
 		return pid;
 	}
 	(void)setpgid(0, 0);
-	(void)write_oom(oom_before);
+	write_oom("0");
 	set_environment(node, epoch);
 	arrange_descriptors();
 	reset_signals();

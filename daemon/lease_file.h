@@ -34,12 +34,17 @@ enum lease_mark {
 #undef X
 };
 
-/* Process groups of this node's work, for whoever has to put an end to it. */
+/*
+ * Process groups of what this node runs, for whoever has to put an end to it: the guard, or the next daemon. The guard
+ * leaves those beside the work (fence, follow, health) alone.
+ */
 #define LEASE_GROUPS(X)                                                                            \
 	X(LEASE_GROUP_TAKEOVER, "takeover command") /* while it runs: it is starting the work */   \
 	X(LEASE_GROUP_WORK, "work")		    /* what a takeover command left running */     \
-	X(LEASE_GROUP_FENCE, "fence command")	    /* while it runs; the guard leaves it alone */ \
-	X(LEASE_GROUP_STOP, "relinquish command")   /* while it runs: the guard lets it finish */
+	X(LEASE_GROUP_FENCE, "fence command")	    /* while it runs */                            \
+	X(LEASE_GROUP_STOP, "relinquish command")   /* while it runs: the guard lets it finish */  \
+	X(LEASE_GROUP_FOLLOW, "follow command")	    /* while it runs */                            \
+	X(LEASE_GROUP_HEALTH, "health command")	    /* while it runs */
 
 enum lease_group {
 #define X(name, text) name,

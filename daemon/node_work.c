@@ -284,17 +284,23 @@ static void on_guard_died(struct guard *guard, bool acted, void *userdata)
  */
 static bool work_is_gone(struct node *node)
 {
+	static const enum lease_group groups[] = { LEASE_GROUP_TAKEOVER, LEASE_GROUP_WORK };
 	bool gone = true;
 
-	for (int i = 0; node->lease && i < LEASE_GROUP_COUNT; i++) {
-		enum lease_group which = (enum lease_group)i;
-
-		if (which == LEASE_GROUP_STOP || which == LEASE_GROUP_FENCE)
-			continue;
-		(void)lease_file_group_kill(node->lease, which);
-		gone = gone && !lease_file_group_runs(node->lease, which);
+	for (size_t i = 0; node->lease && i < sizeof(groups) / sizeof(groups[0]); i++) {
+		(void)lease_file_group_kill(node->lease, groups[i]);
+		gone = gone && !lease_file_group_runs(node->lease, groups[i]);
 	}
 	return gone;
+}
+
+static void forget_groups(struct node *node)
+{
+	if (!node->lease)
+		return;
+	lease_file_set_group(node->lease, LEASE_GROUP_TAKEOVER, 0);
+	lease_file_set_group(node->lease, LEASE_GROUP_WORK, 0);
+	lease_file_set_group(node->lease, LEASE_GROUP_STOP, 0);
 }
 
 static void on_stopped(void *userdata)
@@ -308,8 +314,7 @@ static void on_stopped(void *userdata)
 		return;
 	}
 	release_work_lock(node);
-	for (int i = 0; node->lease && i < LEASE_GROUP_COUNT; i++)
-		lease_file_set_group(node->lease, (enum lease_group)i, 0);
+	forget_groups(node);
 	node->unguarded_us = 0;
 	node->kill_wanted = false;
 	ev_timer_stop(node->loop, &node->guard_retry);
@@ -442,9 +447,6 @@ static int guard_init(struct node *node)
 	if (!node->lease || !node->election_config.coordinator)
 		return 0;
 	lease_file_set_timeout(node->lease, node->config->relinquish.lease_timeout_us);
-	/* Of a process before us: ours would run beside it. */
-	(void)lease_file_group_kill(node->lease, LEASE_GROUP_FENCE);
-	lease_file_set_group(node->lease, LEASE_GROUP_FENCE, 0);
 	if (*node->config->takeover.unit)
 		return 0;
 	r = guard_create(node->loop, &config, &node->guard);

@@ -48,7 +48,7 @@ enum state_work {
 
 /* Flat; may be copied and compared field by field. Forget it with explicit_bzero(): the password. */
 struct state {
-	char node[STATE_NODE_SIZE]; /* [A-Za-z0-9._-]{1,64} */
+	char node[STATE_NODE_SIZE]; /* zkh_name_valid() */
 	uint64_t cluster;	    /* state_cluster() */
 	char boot_id[BOOT_ID_SIZE];
 	struct zkh_client_id session; /* id 0: none */

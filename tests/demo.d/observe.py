@@ -10,7 +10,7 @@ import time
 from cluster import ROOT
 from meter import now_s
 
-NAME = re.compile(r'^[A-Za-z0-9._-]{1,64}$')
+NAME = re.compile(r'^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$')
 LEAVES = ('daemonmode', 'daemonstate', 'routerstate', 'alive', 'drain', 'health', 'keepalive')
 
 # TIME NODE [LEVEL] EVENT: SENTENCE FIELD=VALUE...

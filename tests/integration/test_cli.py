@@ -82,6 +82,7 @@ def test_sample_holds_every_key_and_its_default():
     ('[zookeeper]\nsession-timeout = 1ms\n', 2, 'zookeeper.session-timeout', 'out of range'),
     ('[node]\nname = a/b\n', 2, 'node.name', "cannot be a node's name"),
     ('[node]\nname = none\n', 2, 'node.name', "cannot be a node's name"),
+    ('[node]\nname = -rf\n', 2, 'node.name', "a letter or digit first"),
     ('[node]\nmode = cordinator\n', 2, 'node.mode', 'did you mean coordinator'),
     ('[node]\n\n\nnam = a\n', 4, 'node.nam', 'did you mean name'),
     ('[node]\nname = a\nname = b\n', 3, 'node.name', ''),

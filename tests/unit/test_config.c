@@ -313,6 +313,8 @@ static const struct {
 	{ "[node]\nname = a b\n", "f:2: node.name: 'a b' cannot be a node's name" },
 	{ "[node]\nname = a/b\n", "f:2: node.name: 'a/b' cannot be" },
 	{ "[node]\nname = ..\n", "f:2: node.name: '..' cannot be" },
+	{ "[node]\nname = -rf\n", "f:2: node.name: '-rf' cannot be" },
+	{ "[node]\nname = .n\n", "f:2: node.name: '.n' cannot be" },
 	{ "[node]\nname = n\xc3\xb6\n", "f:2: node.name: 'n\xc3\xb6' cannot be" },
 	{ "[node]\nname = " TEN("1234567") "\n", "f:2: node.name: '1234567" },
 	/* choices */
