@@ -88,12 +88,12 @@ static void apply_start(struct election_step *s, const struct election_event *ev
 	e->session_us = event->session_us;
 	e->work = WORK_UP;
 	/* What the state file tells is not ours to trust: without a lease nothing is resumed. */
-	if (event->resume != RESUME_COLD && event->lease_end_us > 0 && event->session_us > 0) {
+	if (event->resume != RESUME_COLD && event->lease_end_us > 0) {
 		e->lease_end_us = event->lease_end_us;
 		e->term_us = event->session_us;
 		e->epoch = event->epoch;
 	}
-	if (event->resume != RESUME_PRIMARY || !e->lease_end_us) {
+	if (event->resume != RESUME_PRIMARY || !e->lease_end_us || !e->term_us) {
 		election_unwind(s, REASON_COLD_START);
 		return;
 	}

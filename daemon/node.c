@@ -22,6 +22,8 @@ static void moved_to_await(struct node *node, const struct election *before)
 	if (before->phase == PHASE_ENTER)
 		return;
 	node->named_because = before->phase == PHASE_CLAIM ? before->reason : (uint8_t)REASON_NAMED;
+	/* If not, this node is not healthy, and hands the role back before the old primary has stopped. */
+	(void)node_can_be_resumed(node);
 	if (node->election.attached)
 		recovery_prepare(&node->recovery, node->session);
 }
@@ -289,6 +291,10 @@ static void do_op(struct node *node, const struct election_action *action)
 	}
 	strcpy(before, node->view.top_owner);
 	new_cluster = node->view.top_version < 0;
+	if (action->op == OP_ENTER && node_keep_enter(node) < 0) {
+		node_post_done(node, OP_ENTER, RESULT_FAILED, 0);
+		return;
+	}
 	writes_do(&node->writes, (enum election_op)action->op, action->version,
 		  node->election.epoch, node->election.term_us,
 		  node->lock ? zkh_lock_path(node->lock) : NULL,
@@ -395,33 +401,47 @@ static void resume_term(struct node *node, const struct state *resume)
 	term_resume(&node->term, before, resume->epoch_version, resume->session_us);
 }
 
-/* What the process before left decides how the election begins. */
+/* What the process before noted of its work, of its post and of its lease is one story. */
+static bool was_primary(const struct node *node, const struct state *resume)
+{
+	return resume && resume->session.id && resume->work && phase_runs_work(resume->phase) &&
+	       resume->epoch == lease_file_epoch(node->lease) &&
+	       lease_file_mark(node->lease) == LEASE_WATCHED;
+}
+
+/* When the lease of the process before ends; 0: it had none, or only that of a guard on standby, which nothing runs under. */
+static int64_t lease_before_us(const struct node *node)
+{
+	return node->lease && lease_file_epoch(node->lease) ? lease_file_end_us(node->lease) : 0;
+}
+
+/*
+ * What the process before left decides how the election begins. `resume` is believed only as far as the lease file agrees:
+ * whatever else may run is stopped first, by the end of the lease if there is one.
+ */
 static void begin(struct node *node, const struct state *resume)
 {
 	struct election_event event = { .type = ELECTION_START, .resume = RESUME_COLD };
-	int64_t lease_end_us = node->lease ? lease_file_end_us(node->lease) : 0;
+	int64_t lease_end_us = lease_before_us(node);
 
-	/* A guard on standby waits for a takeover that will not come: nothing runs. */
-	if (resume && !resume->work && lease_end_us > 0) {
-		node_stand_down(node);
-		lease_end_us = 0;
-	}
-	/* Without a state to resume the lease still says by when the work, if there is any, has to be down. */
-	if (lease_end_us > 0) {
-		bool runs = resume && resume->session.id && phase_runs_work(resume->phase);
-
-		event.lease_end_us = lease_end_us;
-		event.epoch = resume ? resume->epoch : lease_file_epoch(node->lease);
-		event.resume = runs && lease_file_mark(node->lease) == LEASE_WATCHED
-				       ? RESUME_PRIMARY
-				       : RESUME_OTHER;
-	}
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;
-	/* A former process of this boot that noted no work, and no lease: there is nothing to stop. */
+	if (resume && !node_state_agrees(node, resume)) {
+		node_say_older_state(node);
+		resume = NULL;
+	}
+	/* A former process of this boot that noted no work, and nothing could be started since: there is nothing to stop. */
 	node->work_known_down = resume && !resume->work && !lease_end_us;
 	if (resume && event.lease_end_us > 0 && event.session_us > 0)
 		resume_term(node, resume);
+	/* A guard on standby waits for a takeover that will not come. */
+	if (node->work_known_down)
+		node_stand_down(node);
+	if (lease_end_us > 0) {
+		event.lease_end_us = lease_end_us;
+		event.epoch = lease_file_epoch(node->lease);
+		event.resume = was_primary(node, resume) ? RESUME_PRIMARY : RESUME_OTHER;
+	}
 	if (event.resume == RESUME_PRIMARY)
 		work_resume(&node->work);
 	node_say_started(node, event.resume == RESUME_PRIMARY);
@@ -504,6 +524,7 @@ int node_create(const struct node_options *options, struct node **ret_node)
 		resume_id = &options->resume->session;
 	if (options->resume)
 		node->saved = *options->resume;
+	node_state_init(node);
 	if (r == 0)
 		r = timer_init(&node->timer, node->loop, EV_MAXPRI, on_timer, node);
 	if (r == 0)
@@ -524,6 +545,7 @@ struct node *node_destroy(struct node *node)
 	if (!node)
 		return NULL;
 	timer_finish(&node->timer);
+	node_state_finish(node);
 	recovery_finish(&node->recovery);
 	history_finish(&node->history);
 	registration_finish(&node->registration);

@@ -201,6 +201,62 @@ def test_guard_and_daemon_killed_and_late(trial):
     assert len(trial.lives()) == 2 and trial.keys.acting().epoch == epoch, 'it was named all the time'
 
 
+# the guard's relinquish command is run like the daemon's
+
+VARIABLES = ('EVENT', 'NODE', 'PRIMARY', 'PREVIOUS', 'EPOCH', 'REASON')
+
+
+def test_guard_tells_what_the_daemon_tells(trial):
+    """A strict script ends where a variable is missing; and nothing of the daemon's own environment is handed down."""
+    primary, _ = trial.add(2)
+    path = os.path.join(primary.directory, 'environment')
+    work.behave(primary, 'relinquish', 'set -eu\n' + ''.join(f': "$PRIMARYD_{name}"\n' for name in VARIABLES) +
+                f'env | sort > {path}.$(ps -o comm= -p $PPID | tr -d " ")-$PRIMARYD_EPOCH')
+    primary.start({'SECRET': 'of the daemon'})
+    trial.settle()
+    for node in trial.nodes[1:]:
+        node.start()
+    trial.settle(primary=primary.name)
+
+    def environments():
+        directory = os.path.dirname(path)
+        return sorted(name for name in os.listdir(directory) if name.startswith('environment'))
+    # The daemon's own stop at the end of a lease, then the guard's.
+    told = []
+    for how in ('daemon', 'guard'):
+        trial.ensure_primary(primary)
+        for name in environments():
+            os.unlink(os.path.join(primary.directory, name))
+        cut_ns = trial.now()
+        if how == 'daemon':
+            primary.links.set_mode('silent')
+        else:
+            primary.kill9()
+        trial.fail_over(primary, cut_ns)
+        [name] = environments()
+        with open(os.path.join(primary.directory, name), encoding='ascii') as file:
+            told.append([line for line in file.read().splitlines() if not line.startswith('PRIMARYD_EPOCH=')])
+        if how == 'daemon':
+            primary.links.set_mode('pass')
+            trial.settle()
+    assert told[0] == told[1]
+    assert not [line for line in told[1] if line.startswith('SECRET=')]
+
+
+def test_relinquish_fails_once_and_the_daemon_is_dead(trial):
+    """Tried again each second, as the daemon does; a lease that leaves the time for it."""
+    primary, _ = trial.start(2, **{'zookeeper.session-timeout': '8s', 'relinquish.lease-timeout': '2s'})
+    flag = os.path.join(primary.directory, 'failed')
+    work.behave(primary, 'relinquish', f'[ -e {flag} ] || {{ touch {flag}; exit 1; }}')
+    primary.kill9()
+    trial.wait_down(primary)
+    assert primary.log_lines('guard: the relinquish command failed: status 1; trying again')
+    wait_until(lambda: primary.log_lines('guard: the work is down'), 5, lambda: primary.log_tail())
+    trial.wait_successor(primary)
+    primary.start()
+    trial.settle()
+
+
 # commands that hang when the lease ends
 
 def test_relinquish_hangs_at_the_end_of_the_lease(trial):
