@@ -111,7 +111,8 @@ struct zkh_op {
 	/* Calls fn without a result's data. */
 	void (*fail)(struct zkh_op *op, int result);
 	void *userdata;
-	struct zkh_txn *txn; /* of a commit; owned */
+	struct zkh_txn *txn;	   /* of a commit; owned */
+	const struct zkh_acl *acl; /* to be set; borrowed until it was submitted */
 	char *missing_path; /* of a get that watches, with the root: where the key may appear; owned */
 	unsigned misses;
 };
