@@ -45,11 +45,6 @@ static int try_rows(struct rights *rights);
 static void end(struct rights *rights, int result)
 {
 	rights_cancel(rights);
-	for (size_t i = 0; i < ROWS; i++) {
-		rights->missing = rights->missing || (rights->results[i] != ZKH_OK &&
-						      rights->results[i] != ZKH_NO_NODE);
-		rights->wide = rights->wide || rights->open[i];
-	}
 	rights->on_done(rights->userdata, result);
 }
 

@@ -7,8 +7,6 @@
  */
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include "keys.h"
 #include "zkh_acl.h"
@@ -60,7 +58,6 @@ struct rights {
 	unsigned owner[2 * RIGHTS_MAX + 1]; /* the row of each operation under way */
 	int results[RIGHTS_MAX];   /* ZKH_OK, ZKH_NO_NODE: no such key, or why it is refused */
 	unsigned open[RIGHTS_MAX]; /* ZKH_MAY_*, that anybody has to the key */
-	bool missing, wide;	   /* any of them */
 };
 
 /*

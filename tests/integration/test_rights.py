@@ -6,6 +6,7 @@ import uuid
 import pytest
 from kazoo.security import make_digest_acl
 
+from ctl_shell import REFUSED, Ctl
 from lab import view
 from lab.steps import QUICK, forbidden, settle
 from lab.wait import stays, wait_until
@@ -34,6 +35,13 @@ def make_keys(keys):
     for key, text in (('primary_node', 'none'), ('epoch', '1 n1'), ('history', ''), ('nodes', ''), ('nodes/n1', ''),
                       ('nodes/n1/keepalive', '0')):
         keys.set(key, text)
+
+
+def findings(node, code=0):
+    """What `primaryctl check` says of the rights on that node."""
+    rows = Ctl(node.config['zookeeper.servers'], node.config['zookeeper.root'], '--config',
+               node.config_path).json('check', code=code)['findings']
+    return [row for row in rows if row['subject'] == 'rights']
 
 
 @pytest.mark.parametrize('key, right, says', LACKS, ids=[f'{key or "root"}-{right}' for key, right, _ in LACKS])
@@ -66,11 +74,15 @@ def test_several(cluster, keys, oracle):
     with forbidden(keys, 'primary_node', 'write', 'create'), forbidden(keys, 'epoch', 'write'):
         node.start()
         node.wait_log('rights are missing: /primary_node .write., /primary_node .create or delete below it., /epoch .write.; ')
+        found = findings(node, code=REFUSED)
+        assert [row['result'] for row in found] == ['error', 'note'], found
+        assert '/primary_node (write), /primary_node (create or delete below it), /epoch (write)' in found[0]['finding']
         # One of them is mended: what is left is said.
         mark = node.log_mark()
         keys.client.set_acls(keys.path('epoch'), keys.client.get_acls(keys.path('history'))[0])
         node.wait_log('rights are missing: /primary_node .write., /primary_node .create or delete below it.; ', since=mark)
     settle(keys, oracle, [node])
+    assert [row['result'] for row in findings(node)] == ['ok', 'note']
 
 
 def test_own_keys(cluster, keys, oracle):
@@ -115,6 +127,8 @@ def test_wide(ensemble, secret_keys, make_cluster, oracle, tmp_path):
     node.wait_log('rights_wide: .*: / .write, create below it, delete below it, change its list.; .*zookeeper.root')
     settle(keys, oracle, [node])
     assert len(node.log_lines('rights_wide: ')) == 1
+    found = findings(node)
+    assert [row['result'] for row in found] == ['ok', 'warning'] and 'delete below it' in found[1]['finding'], found
     # The other keys are the credential's alone: once the root is, too, nothing is left to say.
     node.stop()
     mark = node.log_mark()
@@ -122,6 +136,7 @@ def test_wide(ensemble, secret_keys, make_cluster, oracle, tmp_path):
     node.start()
     settle(keys, oracle, [node])
     assert 'rights_wide' not in node.log_text()[mark:]
+    assert [row['result'] for row in findings(node)] == ['ok', 'ok']
 
 
 def test_not_wide(ensemble, secret_keys, make_cluster, oracle, tmp_path):
