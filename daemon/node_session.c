@@ -114,18 +114,17 @@ static void on_view_retry(struct ev_loop *loop, ev_timer *timer, int events);
 int node_session_start(struct node *node, const struct config_auth *auth,
 		       const struct zkh_client_id *resume)
 {
-	const struct zkh_session_config config = {
+	struct zkh_session_config config = {
 		.servers = node->config->zookeeper.servers,
 		.root = node->config->zookeeper.root,
 		.timeout_ms = (int32_t)(node->config->zookeeper.session_timeout_us / 1000),
-		.auth_scheme = auth ? auth->scheme : NULL,
-		.auth_credential = auth ? auth->credential : NULL,
 		.resume = resume,
 		.seed = (uint32_t)fnv_text(node->name), /* another one for each node of a cluster */
 		.on_event = on_session,
 		.userdata = node,
 	};
 
+	config_auth_put(auth, config.auth);
 	ev_init(&node->repair_look, on_repair_look);
 	node->repair_look.data = node;
 	ev_init(&node->rights_look, on_rights_look);

@@ -136,7 +136,7 @@ struct zkh_session {
 	char *root; /* "" for "/" */
 	size_t root_length;
 	int root_result; /* of zkh_make_root's last create */
-	char *auth_scheme, *auth_credential;
+	char *auth_schemes[ZKH_AUTH_MAX], *auth_credentials[ZKH_AUTH_MAX];
 	int32_t timeout_ms, connect_timeout_ms;
 	zkh_session_fn on_event;
 	void *userdata;
