@@ -21,6 +21,12 @@
 	  "the configuration was refused") \
 	X(EVENT_CONFIG_WARNING, "config_warning", "c47bab7a1b365e54724218d0540841c6", LOG_WARNING, ALWAYS, \
 	  "the configuration works, but something about it is odd") \
+	X(EVENT_RIGHTS_MISSING, "rights_missing", "653a37363e734ff098d37f54b683f2fb", LOG_ERR, ALWAYS, \
+	  "the servers refuse this node what a primary has to do") \
+	X(EVENT_RIGHTS_BACK, "rights_back", "9a205202faa2461e97073c03d464ea62", LOG_NOTICE, ALWAYS, \
+	  "this node has the rights again that it needs") \
+	X(EVENT_RIGHTS_WIDE, "rights_wide", "34167306e913463b83c65409a151e186", LOG_WARNING, ALWAYS, \
+	  "others than the nodes may change their keys") \
 	X(EVENT_CONNECTED, "connected", "59a4b4fd405f524bccea41e7c6ddcfc4", LOG_INFO, ALWAYS, \
 	  "connected to a server of the ensemble") \
 	X(EVENT_DISCONNECTED, "disconnected", "16fba161eb61deba6d0b7dcd351acc9b", LOG_WARNING, ALWAYS, \

@@ -12,6 +12,7 @@
 
 #define PATH_PRIMARY "/primary_node" /* the desired primary: a name or `none` */
 #define PATH_POST "/primary_active"  /* ephemeral: NAME EPOCH of the acting primary */
+#define PATH_EPOCH "/epoch"	     /* E NAME: the highest epoch handed out, and to whom */
 #define PATH_MAINTENANCE "/maintenance"
 #define PATH_NODES "/nodes"
 #define PATH_EPOCH "/epoch" /* the highest epoch handed out, and to whom: E NAME */

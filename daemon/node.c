@@ -155,6 +155,8 @@ static void on_done(void *userdata, enum election_op op, enum election_result re
 		node->lock = zkh_lock_consumed(node->lock);
 	if (op == OP_ENTER && result != RESULT_OK)
 		recovery_cancel(&node->recovery);
+	if (result == RESULT_OK)
+		node->said_refused[op] = 0;
 	node_post_done(node, op, result, zxid);
 }
 
@@ -163,8 +165,11 @@ static void on_renewed(void *userdata, enum election_result result, int64_t sent
 	const struct election_event event = { .type = ELECTION_RENEWED,
 					      .result = (uint8_t)result,
 					      .time_us = sent_us };
+	struct node *node = userdata;
 
-	node_post(userdata, &event);
+	if (result == RESULT_OK)
+		node->said_refused[NODE_OP_RENEWAL] = 0;
+	node_post(node, &event);
 }
 
 /* Two processes on one session, as with a copied runtime directory: this one leaves it to the other. */
@@ -178,7 +183,7 @@ static void on_superseded(void *userdata)
 
 static void on_renewal_refused(void *userdata, int result, const char *path)
 {
-	node_say_refused(userdata, OP_NONE, result, path);
+	node_say_refused(userdata, NODE_OP_RENEWAL, result, path);
 }
 
 /* The server does not answer the reads that this node watches the primary with. */
@@ -190,17 +195,33 @@ static void on_silent(void *userdata)
 	zkh_session_cut(node->session);
 }
 
+static enum election_result lock_outcome(int result)
+{
+	switch (result) {
+	case ZKH_OK:
+		return RESULT_OK;
+	case ZKH_TIMEOUT:
+		return RESULT_CONFLICT;
+	case ZKH_LOST:
+	case ZKH_UNKNOWN:
+	case ZKH_NOT_CONNECTED:
+		return RESULT_UNKNOWN;
+	default:
+		return RESULT_FAILED;
+	}
+}
+
 static void on_lock(void *userdata, int result)
 {
 	struct node *node = userdata;
-	enum election_result outcome = RESULT_FAILED;
+	enum election_result outcome = lock_outcome(result);
 
 	if (result != ZKH_OK)
 		node->lock = NULL;
-	if (result == ZKH_OK)
-		outcome = RESULT_OK;
-	else if (result == ZKH_TIMEOUT)
-		outcome = RESULT_CONFLICT;
+	if (outcome == RESULT_FAILED)
+		node_say_refused(node, NODE_OP_LOCK, result, PATH_PRIMARY);
+	else if (outcome == RESULT_OK)
+		node->said_refused[NODE_OP_LOCK] = 0;
 	/* Between the loss and this callback the election may have given the lock up by itself. */
 	if (node->election.lock != LOCK_FREE)
 		node_post_result(node, ELECTION_LOCK, outcome, 0);
@@ -307,12 +328,11 @@ static void do_op(struct node *node, const struct election_action *action)
 static void do_lock(struct node *node)
 {
 	int timeout_ms = (int)(node->config->election.lock_timeout_us / 1000);
+	int r = zkh_lock_acquire(node->session, ZKH_LOCK_EXCLUSIVE, PATH_PRIMARY, node->name,
+				 timeout_ms, on_lock, node, &node->lock);
 
-	if (zkh_lock_acquire(node->session, ZKH_LOCK_EXCLUSIVE, PATH_PRIMARY, node->name,
-			     timeout_ms, on_lock, node, &node->lock) != 0) {
-		node->lock = NULL;
-		node_post_result(node, ELECTION_LOCK, RESULT_FAILED, 0);
-	}
+	if (r != 0)
+		on_lock(node, r > 0 ? r : ZKH_FAILED);
 }
 
 static void carry_out(struct node *node, const struct election_action *action)

@@ -26,6 +26,10 @@
 /* Events waiting for the step under way: more than one answer an action cannot come at once. */
 #define NODE_QUEUE_MAX 64
 
+/* Requests that the servers may refuse, beside the election's operations. */
+#define NODE_OP_RENEWAL OP_NONE
+#define NODE_OP_LOCK OP_COUNT
+
 struct node {
 	struct ev_loop *loop;
 	const struct config *config;
@@ -63,12 +67,16 @@ struct node {
 	struct script fence, follow;
 
 	/* node_session.c */
-	bool registering;	  /* the election's REGISTER is under way, else a repair */
-	bool repair_wanted;	  /* once what is under way has ended */
-	unsigned repair_looks;	  /* that found nothing missing since the last repair */
-	bool repair_refused;	  /* nothing is tried before the next look */
-	ev_timer repair_look;	  /* the next look */
-	ev_timer view_retry;	  /* of reads that were refused */
+	bool registering;      /* the election's REGISTER is under way, else a repair */
+	bool repair_wanted;    /* once what is under way has ended */
+	unsigned repair_looks; /* that found nothing missing since the last repair */
+	bool repair_refused;   /* nothing is tried before the next look */
+	ev_timer repair_look;  /* the next look */
+	ev_timer view_retry;   /* of reads that were refused */
+	ev_timer rights_look;  /* while some are missing: the next trial */
+	unsigned rights_looks;
+	struct rights rights;		       /* of that trial */
+	char rights_missing[RIGHTS_TEXT_SIZE]; /* "": none */
 	bool swept;		  /* lock nodes of the process before were looked for */
 	int64_t foreign_since_us; /* another session holds our name since; 0: no */
 	bool farewell;
@@ -104,6 +112,8 @@ struct node {
 	ev_timer keep_retry; /* the next one */
 
 	/* node_say.c: what was last said */
+	uint64_t said_wide;		     /* the text's hash */
+	uint64_t said_refused[OP_COUNT + 1]; /* since it last succeeded; 0: nothing */
 	char said_primary[NAME_SIZE];
 	bool said_drained, said_maintenance, said_trace;
 	int64_t claimed_us, takeover_us, relinquish_us;
@@ -185,7 +195,10 @@ void node_say_view(struct node *node);
 void node_say_session(struct node *node, const struct zkh_session_report *report);
 void node_say_started(struct node *node, bool resumed);
 void node_say_foreign(struct node *node, const struct registration_report *report, bool final);
+/* Once for each text, until the operation succeeds. path: "" when unknown. */
 void node_say_refused(struct node *node, enum election_op op, int result, const char *path);
+/* What is missing (it is in the node), and what is too wide. */
+void node_say_rights(struct node *node, const struct rights *rights);
 void node_say_junk(struct node *node, const char *path, const char *what);
 void node_say_missing(struct node *node, const char *path);
 void node_say_corpse(struct node *node, enum recovery_news news, const char *name,

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "duration.h"
+#include "fnv.h"
+#include "rights.h"
 
 /*
  * All that a node says, so that `journalctl` tells the story: what happened, why, and how long it took. The other
@@ -99,18 +101,55 @@ void node_say_foreign(struct node *node, const struct registration_report *repor
 		  final ? "; stop it, or give this node another node.name" : "");
 }
 
+static const char *op_text(enum election_op op)
+{
+	switch (op) {
+	case NODE_OP_RENEWAL:
+		return "lease renewal";
+	case NODE_OP_LOCK:
+		return "lock";
+	default:
+		return election_op_text((uint8_t)op);
+	}
+}
+
 void node_say_refused(struct node *node, enum election_op op, int result, const char *path)
 {
 	struct log_fields f = node_say_fields(node);
+	uint64_t said = fnv_text(path) + (uint64_t)result;
+	const char *remedy = rights_remedy(result);
 
+	if (node->said_refused[op] == said)
+		return;
+	node->said_refused[op] = said;
 	f.target = path;
 	f.reason = zkh_result_text(result);
-	log_event(node->log, EVENT_REQUEST_FAILED, &f, "%s refused: %s%s",
-		  op == OP_NONE ? "lease renewal" : election_op_text((uint8_t)op),
-		  zkh_result_text(result),
-		  result == ZKH_DENIED
-			  ? "; are all nodes given the same credential (zookeeper.auth-file)?"
-			  : "");
+	log_event(node->log, EVENT_REQUEST_FAILED, &f, "%s refused: %s%s%s%s%s", op_text(op), path,
+		  *path ? ": " : "", f.reason, *remedy ? "; " : "", remedy);
+}
+
+void node_say_rights(struct node *node, const struct rights *rights)
+{
+	struct log_fields f = node_say_fields(node);
+	const char *remedy = rights_remedy(rights_first_refusal(rights));
+	char missing[RIGHTS_TEXT_SIZE], wide[RIGHTS_TEXT_SIZE];
+
+	rights_format_missing(rights, missing);
+	rights_format_wide(rights, wide);
+	f.reason = zkh_result_text(rights_first_refusal(rights));
+	if (strcmp(missing, node->rights_missing) != 0 && *missing)
+		log_event(node->log, EVENT_RIGHTS_MISSING, &f,
+			  "this node is no candidate: " RIGHTS_MISSING "%s%s%s", missing,
+			  *remedy ? "; " : "", remedy);
+	else if (strcmp(missing, node->rights_missing) != 0)
+		log_event(node->log, EVENT_RIGHTS_BACK, NULL,
+			  "this node is a candidate again: it has all rights that it needs");
+	if (*wide && node->said_wide != fnv_text(wide))
+		log_event(
+			node->log, EVENT_RIGHTS_WIDE, NULL,
+			"anybody who reaches ZooKeeper may change what the credential is to protect: %s; %s",
+			wide, RIGHTS_WIDE_REMEDY);
+	node->said_wide = fnv_text(wide);
 }
 
 void node_say_junk(struct node *node, const char *path, const char *what)

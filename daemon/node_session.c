@@ -19,6 +19,10 @@
 /* Until the next attempt when the servers refused to make them. */
 #define REPAIR_REFUSED_S 1.
 
+/* Between two trials of rights that are missing: doubled so often. */
+#define RIGHTS_LOOK_S 1.
+#define RIGHTS_DOUBLINGS 6
+
 /* Between two attempts to read what may not be read. */
 #define VIEW_RETRY_S 1.
 
@@ -103,25 +107,27 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 }
 
 static void on_repair_look(struct ev_loop *loop, ev_timer *timer, int events);
+static void on_rights_look(struct ev_loop *loop, ev_timer *timer, int events);
 static void on_view_retry(struct ev_loop *loop, ev_timer *timer, int events);
 
 int node_session_start(struct node *node, const struct config_auth *auth,
 		       const struct zkh_client_id *resume)
 {
-	const struct zkh_session_config config = {
+	struct zkh_session_config config = {
 		.servers = node->config->zookeeper.servers,
 		.root = node->config->zookeeper.root,
 		.timeout_ms = (int32_t)(node->config->zookeeper.session_timeout_us / 1000),
-		.auth_scheme = auth ? auth->scheme : NULL,
-		.auth_credential = auth ? auth->credential : NULL,
 		.resume = resume,
 		.seed = (uint32_t)fnv_text(node->name), /* another one for each node of a cluster */
 		.on_event = on_session,
 		.userdata = node,
 	};
 
+	config_auth_put(auth, config.auth);
 	ev_init(&node->repair_look, on_repair_look);
 	node->repair_look.data = node;
+	ev_init(&node->rights_look, on_rights_look);
+	node->rights_look.data = node;
 	ev_init(&node->view_retry, on_view_retry);
 	node->view_retry.data = node;
 	return zkh_session_create(node->loop, &config, &node->session);
@@ -134,8 +140,11 @@ void node_session_stop(struct node *node)
 	zkh_op_cancel(node->health_op);
 	if (node->repair_look.data)
 		ev_timer_stop(node->loop, &node->repair_look);
+	if (node->rights_look.data)
+		ev_timer_stop(node->loop, &node->rights_look);
 	if (node->view_retry.data)
 		ev_timer_stop(node->loop, &node->view_retry);
+	rights_cancel(&node->rights);
 	sweep_finish(&node->sweep);
 	node->lock = zkh_lock_release(node->lock);
 	node->session = zkh_session_destroy(node->session);
@@ -233,6 +242,53 @@ void node_repair_later(void *userdata)
 	ev_timer_start(node->loop, &node->repair_look);
 }
 
+/* Told before the election hears that this node is registered: it shall not contend. */
+static void take_rights(struct node *node, const struct rights *rights)
+{
+	char missing[RIGHTS_TEXT_SIZE];
+	bool changed;
+
+	rights_format_missing(rights, missing);
+	changed = strcmp(missing, node->rights_missing) != 0;
+	node_say_rights(node, rights);
+	strcpy(node->rights_missing, missing);
+	if (changed)
+		node_tell_health(node, "");
+	ev_timer_stop(node->loop, &node->rights_look);
+	if (!*missing) {
+		node->rights_looks = 0;
+		return;
+	}
+	ev_timer_set(&node->rights_look, RIGHTS_LOOK_S * (1 << node->rights_looks), 0.);
+	ev_timer_start(node->loop, &node->rights_look);
+	if (node->rights_looks < RIGHTS_DOUBLINGS)
+		node->rights_looks++;
+}
+
+static void on_rights(void *userdata, int result)
+{
+	struct node *node = userdata;
+
+	if (result == ZKH_OK && !node->farewell)
+		take_rights(node, &node->rights);
+}
+
+/* Nobody tells of a list that was mended. */
+static void on_rights_look(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct node *node = timer->data;
+
+	(void)events;
+	/* A registration tries them itself. */
+	if (node->farewell || !node->election.registered)
+		return;
+	ev_timer_set(timer, RIGHTS_LOOK_S * (1 << node->rights_looks), 0.);
+	ev_timer_start(loop, timer);
+	if (zkh_session_connected(node->session))
+		(void)rights_try(&node->rights, node->session, node->name,
+				 node->registration.with_lists, on_rights, node);
+}
+
 static void on_registration(void *userdata, const struct registration_report *report)
 {
 	struct node *node = userdata;
@@ -241,6 +297,9 @@ static void on_registration(void *userdata, const struct registration_report *re
 
 	fault_point("register", "after");
 	node->registering = false;
+	if (registering && node->registration.coordinator &&
+	    (report->outcome == REGISTRATION_OK || report->outcome == REGISTRATION_REFUSED))
+		take_rights(node, &node->registration.rights);
 	switch (report->outcome) {
 	case REGISTRATION_OK:
 		node->foreign_since_us = 0;
@@ -288,6 +347,7 @@ void node_register(struct node *node)
 	node->registering = true;
 	node->repair_wanted = false;
 	node->registration.on_done = on_registration;
+	node->registration.with_lists = *node->config->zookeeper.auth_file != '\0';
 	registration_run(&node->registration, node->session, node->election.healthy);
 }
 

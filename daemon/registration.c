@@ -29,6 +29,7 @@ void registration_cancel(struct registration *reg)
 	zkh_op_cancel(reg->keepalive_op);
 	zkh_op_cancel(reg->alive_op);
 	zkh_op_cancel(reg->write_op);
+	rights_cancel(&reg->rights);
 	reg->root_op = reg->history_op = reg->nodes_op = reg->names_op = NULL;
 	reg->epoch_op = reg->router_op = reg->keepalive_op = NULL;
 	reg->alive_op = reg->write_op = NULL;
@@ -149,6 +150,16 @@ static void write_epoch(struct registration *reg, struct zkh_txn *txn)
 		zkh_txn_set_text(txn, PATH_EPOCH, text, reg->epoch_version);
 }
 
+/* The reason stands in the key before the others see the sign of life. */
+static void write_health(struct registration *reg, struct zkh_txn *txn)
+{
+	char missing[RIGHTS_TEXT_SIZE], text[KEY_VALUE_MAX];
+
+	rights_format_missing(&reg->rights, missing);
+	snprintf(text, sizeof(text), "failed: " RIGHTS_MISSING "%s", missing);
+	write_key(reg, txn, NODE_KEY_HEALTH, *missing ? text : reg->healthy ? "ok" : "failed");
+}
+
 static bool is_complete(const struct registration *reg)
 {
 	static const enum node_key keys[] = { NODE_KEY_MODE, NODE_KEY_STATE, NODE_KEY_ROUTER,
@@ -179,7 +190,7 @@ static void write_keys(struct registration *reg)
 		write_key(reg, txn, NODE_KEY_MODE, reg->coordinator ? "coordinator" : "client");
 		write_key(reg, txn, NODE_KEY_STATE, "run");
 		write_key(reg, txn, NODE_KEY_ROUTER, reg->router);
-		write_key(reg, txn, NODE_KEY_HEALTH, reg->healthy ? "ok" : "failed");
+		write_health(reg, txn);
 		if (!reg->there[NODE_KEY_KEEPALIVE])
 			write_key(reg, txn, NODE_KEY_KEEPALIVE, "0");
 		write_epoch(reg, txn);
@@ -191,13 +202,38 @@ static void write_keys(struct registration *reg)
 		report_result(reg, r > 0 ? r : ZKH_FAILED, node);
 }
 
+static void on_rights(void *userdata, int result)
+{
+	struct registration *reg = userdata;
+
+	reg->try_rights = false;
+	if (result == ZKH_OK)
+		write_keys(reg);
+	else
+		report_result(reg, result, "");
+}
+
+/* The root is there. */
+static void enter_keys(struct registration *reg)
+{
+	int r;
+
+	if (!reg->try_rights) {
+		write_keys(reg);
+		return;
+	}
+	r = rights_try(&reg->rights, reg->session, reg->name, reg->with_lists, on_rights, reg);
+	if (r != 0)
+		report_result(reg, r > 0 ? r : ZKH_FAILED, "");
+}
+
 static void on_root_made(void *userdata, int result)
 {
 	struct registration *reg = userdata;
 
 	reg->root_op = NULL;
 	if (result == ZKH_OK)
-		write_keys(reg);
+		enter_keys(reg);
 	else
 		report_result(reg, result, "/");
 }
@@ -232,7 +268,7 @@ static void on_alive(void *userdata, int result, const char *data, size_t length
 	if (reg->only_missing && is_complete(reg))
 		report_result(reg, ZKH_OK, "");
 	else if (reg->root_there)
-		write_keys(reg);
+		enter_keys(reg);
 	else if (zkh_make_root(reg->session, on_root_made, reg, &reg->root_op) != 0)
 		report_result(reg, ZKH_FAILED, "/");
 }
@@ -376,6 +412,7 @@ void registration_run(struct registration *reg, struct zkh_session *session, boo
 {
 	strcpy(reg->router, reg->coordinator ? "secondary" : "client");
 	reg->only_missing = reg->repairs = false;
+	reg->try_rights = reg->coordinator;
 	run(reg, session, healthy);
 }
 
@@ -386,6 +423,9 @@ static void repair(struct registration *reg, struct zkh_session *session, bool h
 		 *router_state ? router_state : "secondary");
 	reg->only_missing = only_missing;
 	reg->repairs = true;
+	reg->try_rights = false;
+	rights_cancel(&reg->rights);
+	reg->rights = (struct rights){ 0 }; /* known to the owner, who says whether it is healthy */
 	run(reg, session, healthy);
 }
 

@@ -3,13 +3,15 @@
 
 /*
  * Entering this node's keys: makes root, /nodes/NAME/..., /history, and the ephemeral `alive` of this session.
- * A name that another live session holds is reported, never taken.
+ * A name that another live session holds is reported, never taken. A coordinator's rights are tried first: without them
+ * it registers as not healthy, if it can register at all.
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "keys.h"
+#include "rights.h"
 #include "survivor.h"
 #include "view.h"
 #include "zkh_op.h"
@@ -66,6 +68,9 @@ struct registration {
 	bool wrote;		    /* it was not only looked */
 	bool healthy;
 	char router[16];
+	bool with_lists;      /* set by the owner: access lists that are too wide are looked for */
+	bool try_rights;      /* not yet, in this registration */
+	struct rights rights; /* as tried by the last registration_run() */
 };
 
 /* `self` describes this process; name must outlive the registration. */

@@ -164,9 +164,10 @@ void zkh_link_open(struct zkh_session *session, int64_t now_ms)
 	}
 	session->addresses_changed = false;
 	(void)zoo_set_servers_resolution_delay(session->zh, -1);
-	if (session->auth_scheme != NULL)
-		(void)zoo_add_auth(session->zh, session->auth_scheme, session->auth_credential,
-				   (int)strlen(session->auth_credential), NULL, NULL);
+	for (size_t i = 0; i < ZKH_AUTH_MAX && session->auth_schemes[i] != NULL; i++)
+		(void)zoo_add_auth(session->zh, session->auth_schemes[i],
+				   session->auth_credentials[i],
+				   (int)strlen(session->auth_credentials[i]), NULL, NULL);
 }
 
 void zkh_link_close_handle(struct zkh_session *session)

@@ -111,7 +111,8 @@ struct zkh_op {
 	/* Calls fn without a result's data. */
 	void (*fail)(struct zkh_op *op, int result);
 	void *userdata;
-	struct zkh_txn *txn; /* of a commit; owned */
+	struct zkh_txn *txn;	   /* of a commit; owned */
+	const struct zkh_acl *acl; /* to be set; borrowed until it was submitted */
 	char *missing_path; /* of a get that watches, with the root: where the key may appear; owned */
 	unsigned misses;
 };
@@ -135,7 +136,7 @@ struct zkh_session {
 	char *root; /* "" for "/" */
 	size_t root_length;
 	int root_result; /* of zkh_make_root's last create */
-	char *auth_scheme, *auth_credential;
+	char *auth_schemes[ZKH_AUTH_MAX], *auth_credentials[ZKH_AUTH_MAX];
 	int32_t timeout_ms, connect_timeout_ms;
 	zkh_session_fn on_event;
 	void *userdata;

@@ -63,12 +63,16 @@ static int config_check(const struct zkh_session_config *config)
 	if (config->timeout_ms < TIMEOUT_MIN_MS || config->timeout_ms > TIMEOUT_MAX_MS ||
 	    config->connect_timeout_ms < 0 || config->connect_timeout_ms > TIMEOUT_MAX_MS)
 		return ZKH_INVALID;
-	if ((config->auth_scheme == NULL) != (config->auth_credential == NULL))
-		return ZKH_INVALID;
-	if (config->auth_scheme != NULL &&
-	    (strnlen(config->auth_scheme, CREDENTIAL_MAX) == CREDENTIAL_MAX ||
-	     strnlen(config->auth_credential, CREDENTIAL_MAX) == CREDENTIAL_MAX))
-		return ZKH_INVALID;
+	for (size_t i = 0; i < ZKH_AUTH_MAX; i++) {
+		const struct zkh_credential *auth = &config->auth[i];
+
+		if ((auth->scheme == NULL) != (auth->credential == NULL))
+			return ZKH_INVALID;
+		if (auth->scheme != NULL &&
+		    (strnlen(auth->scheme, CREDENTIAL_MAX) == CREDENTIAL_MAX ||
+		     strnlen(auth->credential, CREDENTIAL_MAX) == CREDENTIAL_MAX))
+			return ZKH_INVALID;
+	}
 	while ((r = zkh_server_next(&list, &server)) == 0)
 		if (++count > ZKH_SERVERS_MAX)
 			return ZKH_INVALID;
@@ -81,10 +85,14 @@ static void session_free(struct zkh_session *session)
 	free(session->watches);
 	free(session->servers);
 	free(session->root);
-	free(session->auth_scheme);
-	if (session->auth_credential != NULL)
-		explicit_bzero(session->auth_credential, strlen(session->auth_credential));
-	free(session->auth_credential);
+	for (size_t i = 0; i < ZKH_AUTH_MAX; i++) {
+		char *credential = session->auth_credentials[i];
+
+		free(session->auth_schemes[i]);
+		if (credential != NULL)
+			explicit_bzero(credential, strlen(credential));
+		free(credential);
+	}
 	free(session);
 }
 
@@ -94,10 +102,10 @@ static int session_copy_config(struct zkh_session *session, const struct zkh_ses
 	session->root = strdup(config->root[1] == '\0' ? "" : config->root);
 	if (session->servers == NULL || session->root == NULL)
 		return -ENOMEM;
-	if (config->auth_scheme != NULL) {
-		session->auth_scheme = strdup(config->auth_scheme);
-		session->auth_credential = strdup(config->auth_credential);
-		if (session->auth_scheme == NULL || session->auth_credential == NULL)
+	for (size_t i = 0; i < ZKH_AUTH_MAX && config->auth[i].scheme != NULL; i++) {
+		session->auth_schemes[i] = strdup(config->auth[i].scheme);
+		session->auth_credentials[i] = strdup(config->auth[i].credential);
+		if (session->auth_schemes[i] == NULL || session->auth_credentials[i] == NULL)
 			return -ENOMEM;
 	}
 	session->root_length = strlen(session->root);

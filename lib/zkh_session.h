@@ -61,13 +61,19 @@ struct zkh_session_report {
 
 typedef void (*zkh_session_fn)(void *userdata, const struct zkh_session_report *report);
 
+#define ZKH_AUTH_MAX 2
+
+struct zkh_credential {
+	const char *scheme, *credential;
+};
+
 struct zkh_session_config {
 	const char *servers; /* HOST:PORT[,HOST:PORT...]; names, IPv4, [IPv6]; 1 to 32 of them */
 	const char *root;    /* valid path; "/" for none */
 	int32_t timeout_ms;  /* session timeout asked for, 100 ms to 10 min */
 	int32_t connect_timeout_ms; /* one server's connect + handshake; 0: timeout_ms / 8 */
-	const char *auth_scheme;    /* NULL for none; else every created key gets CREATOR_ALL */
-	const char *auth_credential;
+	/* Scheme NULL: no more. With any, every created key is made for all of them, and nobody else. */
+	struct zkh_credential auth[ZKH_AUTH_MAX];
 	const struct zkh_client_id *resume; /* NULL: a new session */
 	uint32_t seed; /* spreads reconnects: delays and the first server are drawn from it */
 	zkh_session_fn on_event;

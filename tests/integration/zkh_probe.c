@@ -281,8 +281,8 @@ int main(int argc, char **argv)
 	if (argc > 5 && strcmp(argv[5], "-") != 0 && parse_id(argv[5], &resume))
 		config.resume = &resume;
 	if (argc > 7) {
-		config.auth_scheme = argv[6];
-		config.auth_credential = argv[7];
+		config.auth[0].scheme = argv[6];
+		config.auth[0].credential = argv[7];
 	}
 	started = now_us();
 	r = zkh_session_create(loop, &config, &session);

@@ -525,8 +525,8 @@ static void test_destroy_on_event(void **state)
 
 		world_init(&world, "/");
 		config = world_config(&world);
-		config.auth_scheme = "digest";
-		config.auth_credential = "user:wrong";
+		config.auth[0].scheme = "digest";
+		config.auth[0].credential = "user:wrong";
 		if (events[i] == ZKH_AUTH_REFUSED)
 			fake_zk_accept_credential("user:right");
 		if (events[i] == ZKH_SERVER_FAILED)
@@ -736,8 +736,8 @@ static void test_credential(void **state)
 	world_init(&world, "/");
 	fake_zk_accept_credential("user:secret");
 	config = world_config(&world);
-	config.auth_scheme = "digest";
-	config.auth_credential = "user:secret";
+	config.auth[0].scheme = "digest";
+	config.auth[0].credential = "user:secret";
 	assert_int_equal(zkh_session_create(world.loop, &config, &world.session), 0);
 	assert_true(world_wait_connected(&world));
 	assert_int_equal(commit_ephemeral(&world, "/mine", &created), 0);
@@ -768,8 +768,8 @@ static void test_credential_refused(void **state)
 	world_init(&world, "/");
 	fake_zk_accept_credential("user:secret");
 	config = world_config(&world);
-	config.auth_scheme = "digest";
-	config.auth_credential = "user:wrong";
+	config.auth[0].scheme = "digest";
+	config.auth[0].credential = "user:wrong";
 	assert_int_equal(zkh_session_create(world.loop, &config, &world.session), 0);
 	assert_true(world_wait_event(&world, ZKH_AUTH_REFUSED, 1));
 	world_steps(&world, 30);
