@@ -14,6 +14,7 @@
 #define PATH_POST "/primary_active"  /* ephemeral: NAME EPOCH of the acting primary */
 #define PATH_MAINTENANCE "/maintenance"
 #define PATH_NODES "/nodes"
+#define PATH_CLUSTER "/cluster" /* which ensemble this is: see identity.h */
 #define PATH_HISTORY "/history"
 #define HISTORY_PREFIX PATH_HISTORY "/claim-"
 
