@@ -45,6 +45,14 @@
 	  "the state of the process before could not be taken up") \
 	X(EVENT_REGISTERED, "registered", "7f8008309db7386786cd152f4354fa48", LOG_INFO, ALWAYS, \
 	  "this node is known to the cluster") \
+	X(EVENT_CLUSTER_MADE, "cluster_made", "4d1f0c5b8b3f4b7e9a6d2c81f5e07a36", LOG_NOTICE, ALWAYS, \
+	  "the key that tells this cluster from others was made, or made again") \
+	X(EVENT_CLUSTER_KNOWN, "cluster_known", "b02c7e14d95a4e6c8f31a7d06be4925f", LOG_NOTICE, ALWAYS, \
+	  "the ensemble is the one that this node belongs to from now on") \
+	X(EVENT_CLUSTER_FOREIGN, "cluster_foreign", "e7953a0d61c84f2bb41e08f7c2d63b19", LOG_ERR, ALWAYS, \
+	  "the ensemble is not the one that this node belongs to; nothing is claimed or written there") \
+	X(EVENT_CLUSTER_FILE_FAILED, "cluster_file_failed", "58ba6f21c7e04d9db3902d5f8e14c6a7", LOG_WARNING, ALWAYS, \
+	  "what this node remembers of its cluster could not be kept or read") \
 	X(EVENT_DUPLICATE_NAME, "duplicate_name", "a3ae223f4dc8fcd6b877ad3c8ed191d6", LOG_ERR, ALWAYS, \
 	  "another live daemon uses this node's name") \
 	X(EVENT_STATE_CHANGED, "state_changed", "daf039b361e01018a3b1c3a10ad5266c", LOG_INFO, ALWAYS, \

@@ -15,7 +15,7 @@
 #define PATH_EPOCH "/epoch"	     /* E NAME: the highest epoch handed out, and to whom */
 #define PATH_MAINTENANCE "/maintenance"
 #define PATH_NODES "/nodes"
-#define PATH_EPOCH "/epoch" /* the highest epoch handed out, and to whom: E NAME */
+#define PATH_CLUSTER "/cluster" /* which ensemble this is: see identity.h */
 #define PATH_HISTORY "/history"
 #define HISTORY_PREFIX PATH_HISTORY "/claim-"
 

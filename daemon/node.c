@@ -593,6 +593,11 @@ const char *node_trouble(const struct node *node)
 	return node->work.trouble;
 }
 
+const char *node_foreign(const struct node *node)
+{
+	return ensemble_trouble(&node->ensemble);
+}
+
 bool node_in_order(const struct node *node)
 {
 	return election_in_order(&node->election_config, &node->election, time_boot_us());

@@ -69,6 +69,9 @@ bool node_can_be_resumed(struct node *node);
 /* What stands in the way of the work's stop, which is tried again and again; "": nothing that is known. */
 const char *node_trouble(const struct node *node);
 
+/* Why this node does nothing with the ensemble that answers; "": it is the known one. */
+const char *node_foreign(const struct node *node);
+
 /* The lease logic is in order (see election_in_order()): a watchdog may be fed. */
 bool node_in_order(const struct node *node);
 

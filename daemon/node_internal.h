@@ -4,6 +4,7 @@
 /* Shared by the node's files only. */
 
 #include "election.h"
+#include "ensemble.h"
 #include "guard.h"
 #include "health.h"
 #include "history.h"
@@ -52,6 +53,7 @@ struct node {
 	struct timer timer;
 
 	struct zkh_session *session;
+	struct ensemble ensemble;
 	struct zkh_op *sync_op, *state_op, *health_op;
 	struct view view;
 	struct term term;
@@ -193,6 +195,7 @@ struct log_fields node_say_fields(const struct node *node);
 int64_t node_say_since(const struct node *node, int64_t then_us);
 void node_say_view(struct node *node);
 void node_say_session(struct node *node, const struct zkh_session_report *report);
+void node_say_ensemble(struct node *node, enum ensemble_news news, const char *text);
 void node_say_started(struct node *node, bool resumed);
 void node_say_foreign(struct node *node, const struct registration_report *report, bool final);
 /* Once for each text, until the operation succeeds. path: "" when unknown. */

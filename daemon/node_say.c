@@ -82,6 +82,25 @@ void node_say_session(struct node *node, const struct zkh_session_report *report
 		  *report->detail ? report->detail : zkh_session_event_text(report->event));
 }
 
+void node_say_ensemble(struct node *node, enum ensemble_news news, const char *text)
+{
+	static const enum event events[] = {
+		[ENSEMBLE_IS_KNOWN] = EVENT_CLUSTER_KNOWN,
+		[ENSEMBLE_IS_FOREIGN] = EVENT_CLUSTER_FOREIGN,
+		[ENSEMBLE_WAS_MADE] = EVENT_CLUSTER_MADE,
+		[ENSEMBLE_WAS_REFUSED] = EVENT_REQUEST_FAILED,
+		[ENSEMBLE_NOT_KEPT] = EVENT_CLUSTER_FILE_FAILED,
+	};
+	struct log_fields f = node_say_fields(node);
+
+	f.target = PATH_CLUSTER;
+	if (news == ENSEMBLE_WAS_MADE)
+		log_event(node->log, EVENT_CLUSTER_MADE, &f, "%s is made: this is cluster %s",
+			  PATH_CLUSTER, text);
+	else
+		log_event(node->log, events[news], &f, "%s", text);
+}
+
 void node_say_foreign(struct node *node, const struct registration_report *report, bool final)
 {
 	struct log_fields f = node_say_fields(node);

@@ -37,12 +37,11 @@ static void on_synced(void *userdata, int result)
 }
 
 /* The connected server may lag behind what we saw on another: it catches up before we read. */
-static void read_all(struct node *node)
+static void catch_up(struct node *node)
 {
 	zkh_op_cancel(node->sync_op);
 	node->sync_op = NULL;
 	zkh_sync(node->session, on_synced, node, &node->sync_op);
-	view_start(&node->view, node->session);
 }
 
 static bool lease_fits_session(struct node *node, int32_t timeout_ms)
@@ -56,26 +55,79 @@ static bool lease_fits_session(struct node *node, int32_t timeout_ms)
 	return false;
 }
 
-static void connected(struct node *node, const struct zkh_session_report *report)
+/* The ensemble is the known one: the election may read and write there. */
+static void attach(struct node *node, bool fresh)
 {
-	struct election_event event = { .type = ELECTION_SESSION_UP, .fresh = report->fresh };
+	struct election_event event = { .type = ELECTION_SESSION_UP, .fresh = fresh };
+	int32_t timeout_ms = zkh_session_timeout_ms(node->session);
+	const char *owner;
+	int64_t epoch;
 
 	/* A server may say anything; of no time at all the lease makes nothing. */
-	event.session_us = (report->timeout_ms > 0 ? report->timeout_ms : 1) * INT64_C(1000);
-	if (!lease_fits_session(node, report->timeout_ms))
+	event.session_us = (timeout_ms > 0 ? timeout_ms : 1) * INT64_C(1000);
+	if (!lease_fits_session(node, timeout_ms))
 		node_refuse(node, EX_CONFIG);
+	if (!node->survivor.cluster_seen_us)
+		node->survivor.cluster_seen_us = time_boot_us();
+	epoch = ensemble_epoch(&node->ensemble, &owner);
+	view_remember_epoch(&node->view, epoch, owner);
 	node->writes.session = node->session;
 	term_attached(&node->term, node->session);
 	witness_attached(&node->witness, node->session, event.session_us);
 	node->foreign_since_us = 0;
-	if (report->fresh)
+	if (fresh)
 		writes_unpublish(&node->writes);
-	read_all(node);
+	view_start(&node->view, node->session);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
-	if (!report->fresh && !node->swept)
+	if (!fresh && !node->swept)
 		sweep_run(&node->sweep, node->session);
 	node->swept = true;
 	node_post(node, &event);
+}
+
+static void connected(struct node *node, const struct zkh_session_report *report)
+{
+	catch_up(node);
+	if (ensemble_attached(&node->ensemble, report->fresh))
+		attach(node, report->fresh);
+}
+
+static void disconnected(struct node *node, enum election_event_type type)
+{
+	ensemble_detached(&node->ensemble, type == ELECTION_SESSION_LOST);
+	witness_detached(&node->witness);
+	view_forget(&node->view);
+	node_post_result(node, type, RESULT_OK, 0);
+}
+
+static void on_ensemble(void *userdata, enum ensemble_news news, const char *text)
+{
+	struct node *node = userdata;
+
+	if (*text)
+		node_say_ensemble(node, news, text);
+	if (node->farewell)
+		return;
+	if (news == ENSEMBLE_IS_KNOWN && !node->election.attached) {
+		attach(node, true);
+	} else if (news == ENSEMBLE_IS_FOREIGN) {
+		/* Nothing that this session holds there is worth anything: the work stops, and nothing is written. */
+		witness_detached(&node->witness);
+		view_forget(&node->view);
+		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);
+	} else if (node->on_status) {
+		node->on_status(node->userdata, node);
+	}
+}
+
+/* Who leaves a server only to look at it anew, or at the next one, comes back at once; troubles on the way are said. */
+static bool is_worth_a_line(const struct node *node, enum zkh_session_event event)
+{
+	bool looking = ensemble_is_looking(&node->ensemble);
+
+	if (event == ZKH_CONNECTED || event == ZKH_DISCONNECTED)
+		return !looking;
+	return !looking || event != ZKH_EXPIRED;
 }
 
 static void on_session(void *userdata, const struct zkh_session_report *report)
@@ -84,20 +136,17 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 
 	if (node->farewell)
 		return;
-	node_say_session(node, report);
+	if (is_worth_a_line(node, report->event))
+		node_say_session(node, report);
 	switch (report->event) {
 	case ZKH_CONNECTED:
 		connected(node, report);
 		break;
 	case ZKH_DISCONNECTED:
-		view_forget(&node->view);
-		witness_detached(&node->witness);
-		node_post_result(node, ELECTION_SESSION_DOWN, RESULT_OK, 0);
+		disconnected(node, ELECTION_SESSION_DOWN);
 		break;
 	case ZKH_EXPIRED:
-		view_forget(&node->view);
-		witness_detached(&node->witness);
-		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);
+		disconnected(node, ELECTION_SESSION_LOST);
 		break;
 	case ZKH_AUTH_REFUSED:
 	case ZKH_NAMES_FAILED:
@@ -123,6 +172,18 @@ int node_session_start(struct node *node, const struct config_auth *auth,
 		.userdata = node,
 	};
 
+	const struct ensemble_options ensemble = {
+		.loop = node->loop,
+		.servers = config.servers,
+		.root = config.root,
+		.name = node->name,
+		.directory = node->keep_state ? node->config->node.state_directory : NULL,
+		.runtime_directory = node->config->node.runtime_directory,
+		.on_news = on_ensemble,
+		.userdata = node,
+	};
+	int r;
+
 	config_auth_put(auth, config.auth);
 	ev_init(&node->repair_look, on_repair_look);
 	node->repair_look.data = node;
@@ -130,7 +191,8 @@ int node_session_start(struct node *node, const struct config_auth *auth,
 	node->rights_look.data = node;
 	ev_init(&node->view_retry, on_view_retry);
 	node->view_retry.data = node;
-	return zkh_session_create(node->loop, &config, &node->session);
+	r = zkh_session_create(node->loop, &config, &node->session);
+	return r == 0 ? ensemble_start(&node->ensemble, &ensemble, node->session) : r;
 }
 
 void node_session_stop(struct node *node)
@@ -146,6 +208,7 @@ void node_session_stop(struct node *node)
 		ev_timer_stop(node->loop, &node->view_retry);
 	rights_cancel(&node->rights);
 	sweep_finish(&node->sweep);
+	ensemble_finish(&node->ensemble);
 	node->lock = zkh_lock_release(node->lock);
 	node->session = zkh_session_destroy(node->session);
 }
@@ -157,8 +220,9 @@ void node_view_changed(void *userdata)
 	struct node *node = userdata;
 	struct election_event event = { .type = ELECTION_VIEW };
 
-	if (node->farewell || !view_complete(&node->view))
+	if (node->farewell || !ensemble_is_open(&node->ensemble) || !view_complete(&node->view))
 		return;
+	ensemble_note_epoch(&node->ensemble, node->view.memory_owner, node->view.memory_epoch);
 	view_election(&node->view, &event.view);
 	witness_set_primary(&node->witness,
 			    node->view.coordinator && strcmp(node->view.primary, node->name)
@@ -303,8 +367,6 @@ static void on_registration(void *userdata, const struct registration_report *re
 	switch (report->outcome) {
 	case REGISTRATION_OK:
 		node->foreign_since_us = 0;
-		if (!node->survivor.cluster_seen_us)
-			node->survivor.cluster_seen_us = time_boot_us();
 		result = RESULT_OK;
 		break;
 	case REGISTRATION_FOREIGN:
