@@ -452,8 +452,6 @@ static void begin(struct node *node, const struct state *resume)
 	}
 	/* A former process of this boot that noted no work, and nothing could be started since: there is nothing to stop. */
 	node->work_known_down = resume && !resume->work && !lease_end_us;
-	if (resume && event.lease_end_us > 0 && event.session_us > 0)
-		resume_term(node, resume);
 	/* A guard on standby waits for a takeover that will not come. */
 	if (node->work_known_down)
 		node_stand_down(node);
@@ -462,8 +460,10 @@ static void begin(struct node *node, const struct state *resume)
 		event.epoch = lease_file_epoch(node->lease);
 		event.resume = was_primary(node, resume) ? RESUME_PRIMARY : RESUME_OTHER;
 	}
-	if (event.resume == RESUME_PRIMARY)
+	if (event.resume == RESUME_PRIMARY) {
+		resume_term(node, resume);
 		work_resume(&node->work);
+	}
 	node_say_started(node, event.resume == RESUME_PRIMARY);
 	node_post(node, &event);
 }
