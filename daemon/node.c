@@ -379,7 +379,12 @@ static void begin(struct node *node, const struct state *resume)
 	if (event.resume == RESUME_PRIMARY)
 		work_resume(&node->work);
 	node_say_started(node, event.resume == RESUME_PRIMARY);
-	node_post(node, &event);
+	if (node->lease && !resume && !lease_end_us) {
+		node_cold_hold(node);
+		settle(node);
+	} else {
+		node_post(node, &event);
+	}
 }
 
 static void describe(const struct node *node, struct alive *ret_self)
@@ -458,6 +463,7 @@ struct node *node_destroy(struct node *node)
 {
 	if (!node)
 		return NULL;
+	node_cold_finish(node);
 	timer_finish(&node->timer);
 	recovery_finish(&node->recovery);
 	history_finish(&node->history);

@@ -52,21 +52,20 @@ static bool lease_fits_session(struct node *node, int32_t timeout_ms)
 	return false;
 }
 
-static void connected(struct node *node, const struct zkh_session_report *report)
+void node_attached(struct node *node, bool fresh, int32_t timeout_ms)
 {
-	struct election_event event = { .type = ELECTION_SESSION_UP, .fresh = report->fresh };
+	struct election_event event = { .type = ELECTION_SESSION_UP, .fresh = fresh };
 
 	/* A server may say anything; of no time at all the lease makes nothing. */
-	event.session_us = (report->timeout_ms > 0 ? report->timeout_ms : 1) * INT64_C(1000);
-	if (!lease_fits_session(node, report->timeout_ms))
+	event.session_us = (timeout_ms > 0 ? timeout_ms : 1) * INT64_C(1000);
+	if (!lease_fits_session(node, timeout_ms))
 		node_refuse(node, EX_CONFIG);
 	node->writes.session = node->session;
-	node->foreign_since_us = 0;
-	if (report->fresh)
+	if (fresh)
 		writes_unpublish(&node->writes);
 	read_all(node);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
-	if (!report->fresh && !node->swept)
+	if (!fresh && !node->swept)
 		sweep_run(&node->sweep, node->session);
 	node->swept = true;
 	node_post(node, &event);
@@ -82,11 +81,17 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 	if (!node->reattaching ||
 	    (report->event != ZKH_DISCONNECTED && report->event != ZKH_CONNECTED))
 		node_say_session(node, report);
-	if (report->event == ZKH_CONNECTED)
+	if (report->event == ZKH_CONNECTED) {
 		node->reattaching = false;
+		node->foreign_since_us = 0;
+	}
+	if (node->cold) {
+		node_cold_look(node);
+		return;
+	}
 	switch (report->event) {
 	case ZKH_CONNECTED:
-		connected(node, report);
+		node_attached(node, report->fresh, report->timeout_ms);
 		break;
 	case ZKH_DISCONNECTED:
 		view_forget(&node->view);
@@ -193,10 +198,10 @@ static bool is_own_past(const struct node *node, const struct registration_repor
  * The time of one connection counts: while there was none, a new leader may have given the other session a whole timeout
  * again. A session that this very process has left behind expires for sure.
  */
-static void foreign(struct node *node, const struct registration_report *report)
+void node_foreign(struct node *node, const struct registration_report *report, int64_t session_us)
 {
 	int64_t now_us = time_boot_us();
-	int64_t patience_us = node->election.session_us + node->election.session_us / 2;
+	int64_t patience_us = session_us + session_us / 2;
 
 	if (!node->foreign_since_us) {
 		node->foreign_since_us = now_us;
@@ -244,7 +249,7 @@ static void on_registration(void *userdata, const struct registration_report *re
 		result = RESULT_OK;
 		break;
 	case REGISTRATION_FOREIGN:
-		foreign(node, report);
+		node_foreign(node, report, node->election.session_us);
 		break;
 	case REGISTRATION_UNKNOWN:
 		result = RESULT_UNKNOWN;
@@ -403,6 +408,7 @@ static void publish_state(struct node *node, const char *state)
 void node_farewell(struct node *node)
 {
 	node->farewell = true;
+	node_cold_finish(node);
 	timer_clear(&node->timer);
 	registration_cancel(&node->registration);
 	recovery_cancel(&node->recovery);
@@ -414,6 +420,10 @@ void node_farewell(struct node *node)
 
 void node_shutdown(struct node *node)
 {
+	if (node->cold) {
+		node_farewell(node); /* nothing has begun */
+		return;
+	}
 	publish_state(node, "shutdown");
 	node_post_result(node, ELECTION_SHUTDOWN, RESULT_OK, 0);
 }
