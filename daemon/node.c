@@ -465,7 +465,12 @@ static void begin(struct node *node, const struct state *resume)
 		work_resume(&node->work);
 	}
 	node_say_started(node, event.resume == RESUME_PRIMARY);
-	node_post(node, &event);
+	if (node->lease && !resume && !lease_end_us) {
+		node_cold_hold(node);
+		settle(node);
+	} else {
+		node_post(node, &event);
+	}
 }
 
 static void describe(const struct node *node, struct alive *ret_self)
@@ -564,6 +569,7 @@ struct node *node_destroy(struct node *node)
 {
 	if (!node)
 		return NULL;
+	node_cold_finish(node);
 	timer_finish(&node->timer);
 	node_state_finish(node);
 	recovery_finish(&node->recovery);

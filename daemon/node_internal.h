@@ -85,6 +85,12 @@ struct node {
 	int exit_code;
 	struct sweep sweep;
 
+	/* node_cold.c */
+	bool cold;	       /* the start is held back */
+	int64_t cold_until_us; /* at the most, as long as nobody is seen */
+	struct zkh_op *cold_op;
+	ev_timer cold_look;
+
 	/* node_work.c */
 	int work_lock;	       /* fd, -1: not held */
 	ev_timer work_retry;   /* while the guard holds it */
@@ -132,7 +138,11 @@ void node_post_done(struct node *node, enum election_op op, enum election_result
 int node_session_start(struct node *node, const struct config_auth *auth,
 		       const struct zkh_client_id *resume);
 void node_session_stop(struct node *node);
+/* The session is there: its events begin for the election. */
+void node_attached(struct node *node, bool fresh);
 void node_register(struct node *node);
+/* Another session holds our name: waits a while from the first report on, then refuses to go on. */
+void node_meet_foreign(struct node *node, const struct registration_report *report, int64_t session_us);
 void node_repair(struct node *node);
 /* The servers refused something of this node's keys: all are written anew after a while. */
 void node_repair_later(void *userdata);
@@ -142,6 +152,12 @@ void node_view_refused(void *userdata);
 void node_publish_health(struct node *node, bool ok, const char *reason);
 /* Ends with `code`, handing over first if need be. */
 void node_refuse(struct node *node, int code);
+
+/* node_cold.c */
+void node_cold_hold(struct node *node);
+/* While `cold`: instead of telling the election what happened to the session. */
+void node_cold_look(struct node *node);
+void node_cold_finish(struct node *node);
 
 /* node_scripts.c */
 int node_scripts_init(struct node *node);

@@ -74,7 +74,6 @@ static void attach(struct node *node, bool fresh)
 	node->writes.session = node->session;
 	term_attached(&node->term, node->session);
 	witness_attached(&node->witness, node->session, event.session_us);
-	node->foreign_since_us = 0;
 	if (fresh)
 		writes_unpublish(&node->writes);
 	view_start(&node->view, node->session);
@@ -85,11 +84,11 @@ static void attach(struct node *node, bool fresh)
 	node_post(node, &event);
 }
 
-static void connected(struct node *node, const struct zkh_session_report *report)
+void node_attached(struct node *node, bool fresh)
 {
 	catch_up(node);
-	if (ensemble_attached(&node->ensemble, report->fresh))
-		attach(node, report->fresh);
+	if (ensemble_attached(&node->ensemble, fresh))
+		attach(node, fresh);
 }
 
 static void disconnected(struct node *node, enum election_event_type type)
@@ -138,9 +137,15 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 		return;
 	if (is_worth_a_line(node, report->event))
 		node_say_session(node, report);
+	if (report->event == ZKH_CONNECTED)
+		node->foreign_since_us = 0;
+	if (node->cold) {
+		node_cold_look(node);
+		return;
+	}
 	switch (report->event) {
 	case ZKH_CONNECTED:
-		connected(node, report);
+		node_attached(node, report->fresh);
 		break;
 	case ZKH_DISCONNECTED:
 		disconnected(node, ELECTION_SESSION_DOWN);
@@ -269,10 +274,10 @@ static bool is_own_past(const struct node *node, const struct registration_repor
  * The time of one connection counts: while there was none, a new leader may have given the other session a whole timeout
  * again. A session that this very process has left behind expires for sure.
  */
-static void foreign(struct node *node, const struct registration_report *report)
+void node_meet_foreign(struct node *node, const struct registration_report *report, int64_t session_us)
 {
 	int64_t now_us = time_boot_us();
-	int64_t patience_us = node->election.session_us + node->election.session_us / 2;
+	int64_t patience_us = session_us + session_us / 2;
 
 	if (!node->foreign_since_us) {
 		node->foreign_since_us = now_us;
@@ -370,7 +375,7 @@ static void on_registration(void *userdata, const struct registration_report *re
 		result = RESULT_OK;
 		break;
 	case REGISTRATION_FOREIGN:
-		foreign(node, report);
+		node_meet_foreign(node, report, node->election.session_us);
 		break;
 	case REGISTRATION_UNKNOWN:
 		result = RESULT_UNKNOWN;
@@ -534,6 +539,7 @@ static void publish_state(struct node *node, const char *state)
 void node_farewell(struct node *node)
 {
 	node->farewell = true;
+	node_cold_finish(node);
 	timer_clear(&node->timer);
 	registration_cancel(&node->registration);
 	recovery_cancel(&node->recovery);
@@ -547,6 +553,10 @@ void node_farewell(struct node *node)
 
 void node_shutdown(struct node *node)
 {
+	if (node->cold) {
+		node_farewell(node); /* nothing has begun */
+		return;
+	}
 	publish_state(node, "shutdown");
 	node_post_result(node, ELECTION_SHUTDOWN, RESULT_OK, 0);
 }
