@@ -277,8 +277,6 @@ static int start_node(struct daemon *d)
 
 static int begin(struct daemon *d)
 {
-	int r;
-
 	signal(SIGPIPE, SIG_IGN);
 	/* Ignored, as it may have been handed down, nobody could be waited for. */
 	signal(SIGCHLD, SIG_DFL);
@@ -298,10 +296,7 @@ static int begin(struct daemon *d)
 				     .userdata = d };
 	service_init(&d->service, d->loop, d->config, d->ready_before);
 	d->orphans = orphans_create(d->loop);
-	r = start_node(d);
-	if (r != 0)
-		return r;
-	return 0;
+	return start_node(d);
 }
 
 /* Another daemon has the runtime directory. Returns how long to wait for it, 0: not at all. */

@@ -262,6 +262,8 @@ static void on_key(void *userdata, int result, const char *data, size_t length,
 		return;
 	e->version = result == ZKH_OK ? stat->version : -1;
 	if (result == ZKH_OK)
+		e->czxid = stat->czxid;
+	if (result == ZKH_OK)
 		identity_parse_value(data, length, &e->seen);
 	else if (result == ZKH_NO_NODE)
 		e->seen.key = IDENTITY_MISSING;

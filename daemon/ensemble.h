@@ -53,6 +53,7 @@ struct ensemble {
 	enum ensemble_state state;
 	struct identity known, kept; /* kept: in the file */
 	struct identity_seen seen;
+	int64_t czxid;		     /* of the key as it was read last */
 	enum identity_reason reason; /* of CLOSED, also while the next server is looked for */
 	char made
 		[IDENTITY_ID_SIZE]; /* the id that a key is made with, while nothing is remembered */

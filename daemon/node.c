@@ -172,6 +172,11 @@ static void on_renewed(void *userdata, enum election_result result, int64_t sent
 	node_post(node, &event);
 }
 
+static void on_claim(void *userdata)
+{
+	node_keep(userdata);
+}
+
 /* Two processes on one session, as with a copied runtime directory: this one leaves it to the other. */
 static void on_superseded(void *userdata)
 {
@@ -297,7 +302,7 @@ static void describe_detail(const struct node *node, char *ret_text)
 static void do_op(struct node *node, const struct election_action *action)
 {
 	char before[NAME_SIZE];
-	bool new_cluster;
+	bool epoch_missing;
 
 	describe_detail(node, node->registration.detail);
 	strcpy(node->writes.detail, node->registration.detail);
@@ -310,8 +315,8 @@ static void do_op(struct node *node, const struct election_action *action)
 		node_post_done(node, OP_ENTER, RESULT_CONFLICT, 0);
 		return;
 	}
-	strcpy(before, node->view.top_owner);
-	new_cluster = node->view.top_version < 0;
+	strcpy(before, node->view.memory_owner);
+	epoch_missing = node->view.top_version < 0;
 	if (action->op == OP_ENTER && node_keep_enter(node) < 0) {
 		node_post_done(node, OP_ENTER, RESULT_FAILED, 0);
 		return;
@@ -321,7 +326,7 @@ static void do_op(struct node *node, const struct election_action *action)
 		  node->lock ? zkh_lock_path(node->lock) : NULL,
 		  election_reason_text(action->reason));
 	if (action->op == OP_ENTER)
-		recovery_scan_early(&node->recovery, node->session, new_cluster ? NULL : before,
+		recovery_scan_early(&node->recovery, node->session, before, epoch_missing,
 				    node->election.term_us);
 }
 
@@ -516,6 +521,7 @@ static int init_term(struct node *node)
 	if (r == 0)
 		r = term_init(&node->term, node->name, node->machine_id, node->boot_id);
 	node->term.on_renewed = on_renewed;
+	node->term.on_claim = on_claim;
 	node->term.on_superseded = on_superseded;
 	node->term.on_refused = on_renewal_refused;
 	node->term.userdata = node;

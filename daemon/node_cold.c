@@ -49,7 +49,8 @@ static void on_alive(void *userdata, int result, const char *data, size_t length
 		report.other_session = stat->ephemeral_owner;
 	}
 	if (lives_here(node, &report.other))
-		node_meet_foreign(node, &report, zkh_session_timeout_ms(node->session) * INT64_C(1000));
+		node_meet_foreign(node, &report,
+				  zkh_session_timeout_ms(node->session) * INT64_C(1000));
 	else
 		release(node);
 }

@@ -142,7 +142,8 @@ void node_session_stop(struct node *node);
 void node_attached(struct node *node, bool fresh);
 void node_register(struct node *node);
 /* Another session holds our name: waits a while from the first report on, then refuses to go on. */
-void node_meet_foreign(struct node *node, const struct registration_report *report, int64_t session_us);
+void node_meet_foreign(struct node *node, const struct registration_report *report,
+		       int64_t session_us);
 void node_repair(struct node *node);
 /* The servers refused something of this node's keys: all are written anew after a while. */
 void node_repair_later(void *userdata);

@@ -67,8 +67,8 @@ static void attach(struct node *node, bool fresh)
 	event.session_us = (timeout_ms > 0 ? timeout_ms : 1) * INT64_C(1000);
 	if (!lease_fits_session(node, timeout_ms))
 		node_refuse(node, EX_CONFIG);
-	if (!node->survivor.cluster_seen_us)
-		node->survivor.cluster_seen_us = time_boot_us();
+	if (node->ensemble.czxid)
+		survivor_see_cluster(&node->survivor, node->ensemble.czxid, time_boot_us());
 	epoch = ensemble_epoch(&node->ensemble, &owner);
 	view_remember_epoch(&node->view, epoch, owner);
 	node->writes.session = node->session;
@@ -274,7 +274,8 @@ static bool is_own_past(const struct node *node, const struct registration_repor
  * The time of one connection counts: while there was none, a new leader may have given the other session a whole timeout
  * again. A session that this very process has left behind expires for sure.
  */
-void node_meet_foreign(struct node *node, const struct registration_report *report, int64_t session_us)
+void node_meet_foreign(struct node *node, const struct registration_report *report,
+		       int64_t session_us)
 {
 	int64_t now_us = time_boot_us();
 	int64_t patience_us = session_us + session_us / 2;

@@ -63,6 +63,7 @@ static bool may_hold_post(uint8_t phase)
 static void describe(const struct node *node, struct state *ret)
 {
 	const struct election *e = &node->election;
+	uint64_t nonces[2];
 	bool idle;
 
 	memset(ret, 0, sizeof(*ret));
@@ -81,8 +82,9 @@ static void describe(const struct node *node, struct state *ret)
 	idle = !ret->work && !may_hold_post(e->phase);
 	ret->epoch = idle ? 0 : e->epoch;
 	ret->phase = idle ? (uint8_t)PHASE_FOLLOW : e->phase;
-	ret->nonce = node->term.nonce;
-	ret->nonce_before = node->term.before[0];
+	term_nonces(&node->term, nonces);
+	ret->nonce = nonces[0];
+	ret->nonce_before = nonces[1];
 	ret->epoch_version = node->term.epoch_version;
 	ret->generation = node->lease ? lease_file_generation(node->lease) : 0;
 }
@@ -132,11 +134,24 @@ static bool is_kept_elsewhere(const struct node *node)
 	       node->election.phase == PHASE_ENTER;
 }
 
+/*
+ * Half-stopped work is nothing to resume: should the state not be saved, the one that says that the work is up is void all
+ * the same.
+ */
+static void void_before_stop(struct node *node)
+{
+	if (node->lease && node->election.phase == PHASE_STOP && node->saved.work &&
+	    node->saved.phase != PHASE_STOP)
+		(void)lease_file_raise(node->lease, node->config->node.runtime_directory,
+				       node->saved.generation);
+}
+
 void node_keep(struct node *node)
 {
 	struct state now;
 
 	keep_lease(node);
+	void_before_stop(node);
 	if (is_kept_elsewhere(node))
 		return;
 	describe(node, &now);

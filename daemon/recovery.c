@@ -43,7 +43,8 @@ static void drop_survey(struct recovery *recovery)
 	struct survey_node *node;
 
 	zkh_op_cancel(recovery->list_op);
-	recovery->list_op = NULL;
+	zkh_op_cancel(recovery->cluster_op);
+	recovery->list_op = recovery->cluster_op = NULL;
 	while ((node = recovery->nodes)) {
 		recovery->nodes = node->next;
 		zkh_op_cancel(node->op);
@@ -132,16 +133,14 @@ static bool others_act(struct recovery *recovery)
 }
 
 /* Nobody was primary as far as the store knows; but who deleted its keys may have left one at work. */
-static void wait_for_strangers(struct recovery *recovery)
+static void wait_for_untold(struct recovery *recovery)
 {
-	int64_t until_us = survivor_new_cluster_us(recovery->survivor, recovery->session_us,
-						   time_boot_us());
-
-	if (!recovery->new_cluster)
+	if (!recovery->untold_us)
 		return;
-	recovery->note(recovery->userdata, RECOVERY_NEW, PATH_EPOCH, "", left_us(until_us));
-	if (until_us > recovery->until_us)
-		recovery->until_us = until_us;
+	recovery->note(recovery->userdata, RECOVERY_NEW, PATH_EPOCH, "",
+		       left_us(recovery->untold_us));
+	if (recovery->untold_us > recovery->until_us)
+		recovery->until_us = recovery->untold_us;
 }
 
 static int32_t count_peers(const struct recovery *recovery)
@@ -169,7 +168,7 @@ static void survey_over(struct recovery *recovery)
 		if (others_act(recovery)) {
 			result = RESULT_CONFLICT;
 		} else {
-			wait_for_strangers(recovery);
+			wait_for_untold(recovery);
 			count = collect_corpses(recovery);
 		}
 	}
@@ -381,6 +380,24 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 	answered(recovery, result);
 }
 
+/* Another /cluster than the one that was known: the keys were deleted and made again, whatever they tell now. */
+static void on_cluster(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct recovery *recovery = userdata;
+	int64_t now_us = time_boot_us();
+	int64_t untold_us;
+
+	recovery->cluster_op = NULL;
+	if (result == ZKH_OK)
+		survivor_see_cluster(recovery->survivor, stat->czxid, now_us);
+	untold_us = survivor_untold_us(recovery->survivor, recovery->epoch_missing,
+				       *recovery->before, recovery->session_us, now_us);
+	/* A later look at the same takeover does not begin it anew. */
+	if (!recovery->untold_us)
+		recovery->untold_us = untold_us;
+	answered(recovery, result == ZKH_DENIED ? ZKH_OK : result);
+}
+
 /* The list and the nodes known by name are asked for in one flush; the list tells of those that are new. */
 static void survey(struct recovery *recovery, struct zkh_session *session, bool for_peers,
 		   bool early)
@@ -395,6 +412,12 @@ static void survey(struct recovery *recovery, struct zkh_session *session, bool 
 	if (zkh_children(session, PATH_NODES, false, on_list, recovery, &recovery->list_op) != 0) {
 		answered(recovery, ZKH_UNKNOWN);
 		return;
+	}
+	if (!for_peers) {
+		recovery->n_waiting++;
+		if (zkh_exists(session, PATH_CLUSTER, false, on_cluster, recovery,
+			       &recovery->cluster_op) != 0)
+			answered(recovery, ZKH_UNKNOWN);
 	}
 	for (size_t i = 0; i < recovery->n_names; i++)
 		add_node(recovery, recovery->names[i]);
@@ -416,10 +439,11 @@ void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 }
 
 void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
-			 int64_t session_us)
+			 bool epoch_missing, int64_t session_us)
 {
-	recovery->new_cluster = !before;
-	strcpy(recovery->before, before ? before : "");
+	recovery->epoch_missing = epoch_missing;
+	recovery->untold_us = 0;
+	strcpy(recovery->before, before);
 	recovery->session_us = session_us;
 	survivor_begin(recovery->survivor);
 	survey(recovery, session, false, true);

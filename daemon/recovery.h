@@ -68,7 +68,9 @@ struct recovery {
 	int64_t told_of_others_us; /* that still act; 0: not in this takeover */
 	int64_t session_us;	   /* the own T */
 	char before[NAME_SIZE];	   /* to whom /epoch belonged before this takeover; "": unknown */
-	bool new_cluster;	   /* /epoch was missing */
+	bool epoch_missing;	   /* before this takeover */
+	int64_t untold_us; /* the terms of which the keys do not tell are over; 0: they tell of all */
+	struct zkh_op *cluster_op;
 	int64_t until_us; /* the terms that the last scan found are over; 0: there were none */
 	recovery_count_fn on_count;
 
@@ -104,11 +106,11 @@ void recovery_prepare(struct recovery *recovery, struct zkh_session *session);
 
 /*
  * Begins the scan before it is asked for, right behind the takeover transaction: what the server answers after that is as
- * of after that. recovery_scan() then takes its result; recovery_cancel() drops it. before: whom /epoch named until then;
- * NULL: it is missing, nobody was ever primary as far as the store knows. session_us: the own T.
+ * of after that. recovery_scan() then takes its result; recovery_cancel() drops it. before: who had the highest epoch that
+ * this node knows of, "": nobody; epoch_missing: /epoch was, before the takeover. session_us: the own T.
  */
 void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
-			 int64_t session_us);
+			 bool epoch_missing, int64_t session_us);
 
 /* How many other coordinators could take over: alive, running, not drained? */
 void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,

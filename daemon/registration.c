@@ -336,11 +336,14 @@ static void on_keepalive(void *userdata, int result, const char *data, size_t le
 
 	reg->keepalive_op = NULL;
 	reg->trace_until_us = 0;
-	if (!reg->trace || reg->repairs || result != ZKH_OK ||
-	    !value_keepalive(data, length, &term) || !strcmp(term.machine, reg->self.machine))
+	if (!reg->trace || reg->repairs || result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
 		return;
-	reg->trace_until_us = survivor_until_us(reg->survivor, reg->name, stat->mzxid,
-						term.lease_us, 0, time_boot_us());
+	if (result != ZKH_OK || !value_keepalive(data, length, &term))
+		reg->trace_until_us = survivor_until_us(reg->survivor, reg->name,
+							SURVIVOR_UNREADABLE, 0, 0, time_boot_us());
+	else if (strcmp(term.machine, reg->self.machine) != 0)
+		reg->trace_until_us = survivor_until_us(reg->survivor, reg->name, stat->mzxid,
+							term.lease_us, 0, time_boot_us());
 }
 
 static void on_names(void *userdata, int result, const char *const *names, size_t count,

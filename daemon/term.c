@@ -11,6 +11,9 @@
 #include "lease.h"
 #include "timer.h"
 
+/* See makes. */
+#define MAKES_MAX 3
+
 /* The operations of a renewal, in their order. */
 enum { RENEWAL_POST, RENEWAL_EPOCH, RENEWAL_KEEPALIVE };
 
@@ -77,7 +80,7 @@ void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32
 
 	forget_renewals(term);
 	term->before[0] = term->before[1] = 0;
-	term->counter = 0;
+	term->claimed = true;
 	term->promise_us = lease_promise_us(session_us);
 	term->epoch_version = epoch_version;
 	keepalive_path(term, path);
@@ -90,7 +93,13 @@ void term_opened(struct term *term, int32_t epoch_version, int32_t version)
 	term->epoch_version = epoch_version;
 	term->version = version;
 	term->known = true;
-	term->missing = false;
+	term->makes = 0;
+}
+
+void term_nonces(const struct term *term, uint64_t ret_nonces[2])
+{
+	ret_nonces[0] = term->claimed ? term->nonce : term->before[0];
+	ret_nonces[1] = term->claimed ? term->before[0] : term->before[1];
 }
 
 void term_resume(struct term *term, const uint64_t before[2], int32_t epoch_version,
@@ -99,7 +108,7 @@ void term_resume(struct term *term, const uint64_t before[2], int32_t epoch_vers
 	forget_renewals(term);
 	term->before[0] = before[0];
 	term->before[1] = before[1];
-	term->counter = 0;
+	term->claimed = false;
 	term->promise_us = lease_promise_us(session_us);
 	term->epoch_version = epoch_version;
 }
@@ -129,7 +138,12 @@ static void take(struct term *term, const struct keepalive *value, int32_t versi
 	}
 	term->version = version;
 	term->known = true;
-	term->missing = false;
+	term->makes = 0;
+	/* That is the one which is committed; the other's renewal may still be on its way. */
+	if (value->nonce == term->before[1]) {
+		term->before[1] = term->before[0];
+		term->before[0] = value->nonce;
+	}
 	if (!sent)
 		return;
 	term->before[0] = term->before[1] = 0;
@@ -150,7 +164,8 @@ static void on_read(void *userdata, int result, const char *data, size_t length,
 		/* Somebody wrote junk over it: what stood there before, nobody knows. */
 		term->on_renewed(term->userdata, RESULT_CONFLICT, 0);
 	} else if (result == ZKH_NO_NODE) {
-		term->known = term->missing = true;
+		term->known = true;
+		term->makes = term->made % MAKES_MAX + 1;
 	} else if (result != ZKH_UNKNOWN && result != ZKH_NOT_CONNECTED) {
 		keepalive_path(term, path);
 		term->on_refused(term->userdata, result, path);
@@ -187,7 +202,8 @@ static void failed(struct term *term, int result, const struct zkh_txn_reply *re
 		term->on_renewed(term->userdata, RESULT_CONFLICT, 0);
 		return;
 	}
-	if (!refused)
+	/* What is missing is made at once, one step after the other; then at the next renewal again. */
+	if (!refused && (result != ZKH_NO_NODE || term->made < MAKES_MAX))
 		term->wanted = true;
 	look(term);
 }
@@ -203,8 +219,29 @@ static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *r
 		failed(term, result, reply);
 		return;
 	}
+	term->made = 0;
 	term->before[0] = term->before[1] = 0;
 	term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us);
+}
+
+static void write_keepalive(struct term *term, struct zkh_txn *txn, const char *path,
+			    const char *text)
+{
+	char node[KEY_PATH_SIZE];
+
+	term->version = term->makes ? 0 : term->version + 1;
+	term->made = term->makes;
+	term->makes = 0;
+	if (!term->made) {
+		zkh_txn_set_text(txn, path, text, term->version - 1);
+		return;
+	}
+	snprintf(node, sizeof(node), PATH_NODES "/%s", term->name);
+	if (term->made > 2)
+		zkh_txn_create_text(txn, PATH_NODES, "", ZKH_PERSISTENT);
+	if (term->made > 1)
+		zkh_txn_create_text(txn, node, "", ZKH_PERSISTENT);
+	zkh_txn_create_text(txn, path, text, ZKH_PERSISTENT);
 }
 
 static void send_renewal(struct term *term, int64_t now_us)
@@ -224,12 +261,11 @@ static void send_renewal(struct term *term, int64_t now_us)
 	keepalive_path(term, path);
 	zkh_txn_check(txn, PATH_POST, ZKH_ANY_VERSION);
 	zkh_txn_check(txn, PATH_EPOCH, term->epoch_version);
-	if (term->missing)
-		zkh_txn_create_text(txn, path, text, ZKH_PERSISTENT);
-	else
-		zkh_txn_set_text(txn, path, text, term->version);
-	term->version = term->missing ? 0 : term->version + 1;
-	term->missing = false;
+	write_keepalive(term, txn, path, text);
+	if (!term->claimed) {
+		term->claimed = true;
+		term->on_claim(term->userdata);
+	}
 	if (zkh_commit(txn, on_renewal, renewal, &renewal->op) != 0)
 		term->known = false;
 }

@@ -22,6 +22,8 @@
 
 /* sent_us: with RESULT_OK, when the renewal that is known to be committed was sent. May come more than once a renewal. */
 typedef void (*term_renewed_fn)(void *userdata, enum election_result result, int64_t sent_us);
+/* The first renewal of a term that another process began is about to be sent: term_nonces() is to be kept before that. */
+typedef void (*term_claim_fn)(void *userdata);
 /* Another process lives on this session, and renewed the term. */
 typedef void (*term_superseded_fn)(void *userdata);
 typedef void (*term_refused_fn)(void *userdata, int result, const char *path);
@@ -43,6 +45,7 @@ struct term {
 	uint64_t before
 		[2]; /* of the processes that are resumed; 0: none, or the term is ours by now */
 	term_renewed_fn on_renewed;
+	term_claim_fn on_claim;
 	term_superseded_fn on_superseded;
 	term_refused_fn on_refused;
 	void *userdata;
@@ -52,8 +55,10 @@ struct term {
 	int32_t epoch_version;
 	int32_t version; /* of the keepalive, as the next renewal expects it */
 	bool known;	 /* the version is */
-	bool missing;	 /* the keepalive: the next renewal makes it */
-	bool wanted;	 /* a renewal, once it is read */
+	bool claimed;	 /* a renewal of this process was sent, or the takeover is its own */
+	int made;	 /* by the one before: what was not enough is made more of */
+	int makes; /* what the next renewal makes: 0 nothing, 1 the keepalive, 2 its parent too, 3 and that one's */
+	bool wanted; /* a renewal, once it is read */
 	struct zkh_op *read_op;
 	struct term_renewal renewals[TERM_RENEWALS_MAX]; /* by counter */
 };
@@ -68,7 +73,13 @@ void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32
 /* That transaction committed. */
 void term_opened(struct term *term, int32_t epoch_version, int32_t version);
 
-/* A process before this one opened it. */
+/*
+ * What the process after this one may find in the keepalive: the nonce that is to be committed next, and the one that is.
+ * 0: none.
+ */
+void term_nonces(const struct term *term, uint64_t ret_nonces[2]);
+
+/* A process before this one opened it; before: what it left of term_nonces(). */
 void term_resume(struct term *term, const uint64_t before[2], int32_t epoch_version,
 		 int64_t session_us);
 
