@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const inherited[COMMAND_INHERITED_MAX] = {
-	"PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"
-};
+static const char *const inherited[COMMAND_INHERITED_MAX] = { "PATH",	 "HOME",  "LANG",
+							      "LC_ALL",	 "TZ",	  "USER",
+							      "LOGNAME", "SHELL", "TMPDIR" };
 
 static const char *find_entry(const char *const *environment, const char *name)
 {

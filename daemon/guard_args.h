@@ -16,10 +16,10 @@ struct guard_args {
 	const char *runtime_directory;
 	const char *node; /* when not given, what $PRIMARYD_NODE says; or "" */
 	int64_t lease_timeout_us;
-	int ready_fd;	       /* -1: none */
-	bool self_fence;       /* reboots the host when the work is not down in time */
-	char **command;	       /* NULL: none */
-	uint64_t fingerprint;  /* guard_fingerprint() of argv */
+	int ready_fd;	      /* -1: none */
+	bool self_fence;      /* reboots the host when the work is not down in time */
+	char **command;	      /* NULL: none */
+	uint64_t fingerprint; /* guard_fingerprint() of argv */
 };
 
 /* Returns 0, or -EINVAL after having said on stderr what is wrong. */

@@ -309,11 +309,12 @@ void node_say_state(struct node *node, int error)
 		log_event(node->log, EVENT_STATE_FILE_WRITTEN, &f,
 			  "the state for a restart is kept in %s again", f.target);
 	else
-		log_event(node->log, EVENT_STATE_FILE_FAILED, &f,
-			  "cannot keep the state for a restart in %s: %s; until it can, this node "
-			  "takes no role over, and a restart stops its work first; make room there, "
-			  "or, if files were deleted there, move the role and restart the daemon",
-			  f.target, strerror(-error));
+		log_event(
+			node->log, EVENT_STATE_FILE_FAILED, &f,
+			"cannot keep the state for a restart in %s: %s; until it can, this node "
+			"takes no role over, and a restart stops its work first; make room there, "
+			"or, if files were deleted there, move the role and restart the daemon",
+			f.target, strerror(-error));
 }
 
 void node_say_older_state(struct node *node)

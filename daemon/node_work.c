@@ -255,9 +255,10 @@ void node_stand_down(struct node *node)
 void node_guard_acted(struct node *node, bool is_damaged)
 {
 	if (is_damaged && !node->guard_acted)
-		node_say_guard(node, EVENT_GUARD_FAILED,
-			       "the lease file was cut or overwritten by somebody, so the guard cannot be "
-			       "told that the lease goes on: the work is stopped");
+		node_say_guard(
+			node, EVENT_GUARD_FAILED,
+			"the lease file was cut or overwritten by somebody, so the guard cannot be "
+			"told that the lease goes on: the work is stopped");
 	node->guard_acted = true;
 	node_tell_health(node, "the guard stopped the work");
 }
@@ -328,8 +329,6 @@ static void on_stopped(void *userdata)
 	}
 	node_stand_down(node);
 	node_post_result(node, ELECTION_STOPPED, RESULT_OK, 0);
-	if (node->state_error)
-		node_tell_health(node, "");
 }
 
 /* Those of a process before us would go on starting what is stopped here, or run beside our own. */

@@ -57,10 +57,10 @@ struct state {
 	pid_t takeover_group;	      /* process group of the takeover command; 0: none */
 	uint32_t work;		      /* bits of enum state_work */
 	uint8_t phase;		      /* enum election_phase */
-	uint64_t generation;	      /* of the lease file that belongs to it: with another one it is void */
-	uint64_t nonce;		      /* of this process's term; 0: none */
-	uint64_t nonce_before;	      /* of the process before; 0: none */
-	int32_t epoch_version;	      /* of /epoch, as the own takeover set it */
+	uint64_t generation; /* of the lease file that belongs to it: with another one it is void */
+	uint64_t nonce;	     /* of this process's term; 0: none */
+	uint64_t nonce_before; /* of the process before; 0: none */
+	int32_t epoch_version; /* of /epoch, as the own takeover set it */
 };
 
 enum state_result {

@@ -97,9 +97,9 @@ def test_full_before_a_takeover(trial, tiny):
     wait_until(lambda: trial.keys.get('primary_node') == first.name or second.name in trial.working(), 10,
                lambda: second.log_tail())
     # What was saved last says that it follows; with the work up that would be believed.
+    fill()
     restart_elsewhere(trial, second, first)
     assert len([life for life in trial.lives() if life.node == second.name]) == count, second.log_tail()
-    assert len(second.log_lines(NOT_KEPT)) <= 2, 'said once by each process'
     clear()
     wait_until(lambda: health(trial, second) == 'ok', 10, lambda: second.log_tail())
     trial.ensure_primary(second)
