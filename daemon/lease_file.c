@@ -22,7 +22,7 @@
 
 #define MARK_BITS 2
 
-/* Two reads in a row that agree were not made while somebody wrote. More are never needed, unless the file is a game. */
+/* Two reads in a row that agree are whole: the other side writes a word a few times a second. */
 #define READS_MAX 8
 
 /*
@@ -37,8 +37,7 @@ struct lease_record {
 	int64_t epoch;
 	uint64_t generation;
 	uint64_t watch;
-	uint64_t
-		mark; /* watch << MARK_BITS | enum lease_mark: of an earlier watch it says nothing */
+	uint64_t mark; /* watch << MARK_BITS | enum lease_mark; void when of an earlier watch */
 	int64_t groups[LEASE_GROUP_COUNT]; /* session << 32 | group */
 };
 

@@ -117,6 +117,7 @@ struct node {
 	/* node_state.c */
 	struct state saved;
 	int state_error;     /* of the last attempt to keep it */
+	bool unkept;	     /* for that reason this node must not take over */
 	ev_timer keep_retry; /* the next one */
 
 	/* node_say.c: what was last said */

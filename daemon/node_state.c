@@ -97,16 +97,23 @@ static bool files_are_there(const struct node *node)
 	       (!node->lease || lease_file_is_there(node->lease, directory));
 }
 
-/* Said when it changes. A node at work goes on; another one could not take over, and says so to all. */
+/* A node at work goes on; another one could not take over, and says so to all. */
+static void judge(struct node *node)
+{
+	bool unkept = node->state_error && node->election.work == WORK_DOWN;
+
+	if (unkept == node->unkept)
+		return;
+	node->unkept = unkept;
+	node_tell_health(node, "");
+}
+
 static void note_error(struct node *node, int error)
 {
-	int before = node->state_error;
-
-	node->state_error = error;
-	if (error != before)
+	if (error != node->state_error)
 		node_say_state(node, error);
-	if ((error == 0) != (before == 0))
-		node_tell_health(node, "");
+	node->state_error = error;
+	judge(node);
 	if (error == 0)
 		ev_timer_stop(node->loop, &node->keep_retry);
 	else if (!ev_is_active(&node->keep_retry))
@@ -152,6 +159,7 @@ void node_keep(struct node *node)
 
 	keep_lease(node);
 	void_before_stop(node);
+	judge(node);
 	if (is_kept_elsewhere(node))
 		return;
 	describe(node, &now);

@@ -334,8 +334,6 @@ static void on_stopped(void *userdata)
 	}
 	node_stand_down(node);
 	node_post_result(node, ELECTION_STOPPED, RESULT_OK, 0);
-	if (node->state_error)
-		node_tell_health(node, "");
 }
 
 /* Those of a process before us would go on starting what is stopped here, or run beside our own. */
@@ -443,6 +441,7 @@ static int guard_init(struct node *node)
 		.node = node->name,
 		.relinquish = node->config->relinquish.command.argv,
 		.lease_timeout_us = node->config->relinquish.lease_timeout_us,
+		.self_fence = node->config->relinquish.self_fence == CONFIG_SELF_FENCE_REBOOT,
 		.lease = node->lease,
 		.on_died = on_guard_died,
 		.userdata = node,
