@@ -170,7 +170,13 @@ struct zkh_session {
 	bool fresh;
 	int32_t granted_ms;
 	char server[80];
-	int trouble; /* errno of the failure that ends the link, 0: not known */
+	int trouble;	 /* errno of the failure that ends the link, 0: not known */
+	char fault[80];	 /* what the server did that nothing may be read from it any more, or "" */
+	bool mid_packet; /* the library has read a part of a packet */
+	bool head_awaited;
+	unsigned outstanding; /* requests that the library has and the server did not answer */
+	int64_t zxid;	      /* the highest that the present connection told */
+	int64_t last_zxid;    /* that any has told */
 
 	struct zkh_op_list sent;    /* given to libzookeeper, in order */
 	struct zkh_op_list refused; /* to be called back with ZKH_NOT_CONNECTED */
@@ -231,6 +237,12 @@ void zkh_link_close_handle(struct zkh_session *session);
 void zkh_link_update(struct zkh_session *session);
 /* Whether the socket in session->fd still is libzookeeper's. */
 bool zkh_link_has_socket(const struct zkh_session *session);
+
+/*
+ * zkh_packet.c: whether the library may be told that the socket is readable. Also for a packet that it must not see:
+ * then `fault` says why, and it finds the connection at its end.
+ */
+bool zkh_packet_may_be_read(struct zkh_session *session);
 
 /* zkh_names.c */
 /* Looks names up: before each new session, and again while no server can be reached. */

@@ -77,6 +77,9 @@ static void link_begin(struct zkh_session *session, int fd, int events, int64_t 
 		 zoo_get_current_server(session->zh));
 	session->trouble = 0;
 	session->cut = NULL;
+	session->fault[0] = '\0';
+	session->mid_packet = session->head_awaited = false;
+	session->zxid = 0;
 	session->link = ZKH_LINK_TRYING;
 	session->link_since_ms = now_ms;
 	session->attempt_end_ms = now_ms + attempt_ms(session);

@@ -279,6 +279,16 @@ int32_t zkh_session_timeout_ms(const struct zkh_session *session)
 	return session->granted_ms;
 }
 
+int64_t zkh_session_zxid(const struct zkh_session *session)
+{
+	return session->zxid;
+}
+
+int64_t zkh_session_last_zxid(const struct zkh_session *session)
+{
+	return session->last_zxid;
+}
+
 const char *zkh_session_server(const struct zkh_session *session)
 {
 	return session->link == ZKH_LINK_UP ? session->server : "";

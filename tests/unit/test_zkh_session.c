@@ -802,6 +802,51 @@ static void test_names(void **state)
 	world_finish(&world);
 }
 
+/* A server that nobody can believe: told apart from one that is not there, and left at leisure. */
+static void test_absurd_timeouts(void **state)
+{
+	static const int absurd_ms[] = { -1, 0, INT32_MIN, 3600001, INT32_MAX };
+	struct zkh_session_config config;
+	struct world world;
+
+	for (size_t i = 0; i < sizeof(absurd_ms) / sizeof(absurd_ms[0]); i++) {
+		world_init(&world, "/");
+		config = world_config(&world);
+		fake_zk_limit_timeouts(absurd_ms[i], absurd_ms[i]);
+		assert_int_equal(zkh_session_create(world.loop, &config, &world.session), 0);
+		assert_true(world_wait_event(&world, ZKH_SERVER_FAILED, 3));
+		assert_non_null(strstr(world.events[0].detail, "granted a session timeout of"));
+		assert_int_equal(world_count(&world, ZKH_CONNECTED), 0);
+		world_steps(&world, 100);
+		assert_in_range(fake_zk_counts().connects, 3, 12);
+		fake_zk_limit_timeouts(100, 600000);
+		assert_true(world_wait_connected(&world));
+		world_finish(&world);
+	}
+}
+
+static void test_zxid(void **state)
+{
+	struct outcome created = { 0 };
+	struct world world;
+	struct Stat stat;
+	int64_t zxid;
+
+	world_init(&world, "/");
+	world_open(&world);
+	assert_int_equal(zkh_session_zxid(world.session), 0);
+	assert_int_equal(commit_ephemeral(&world, "/mine", &created), 0);
+	assert_true(world_wait(&world, &created.done, SOON_MS));
+	assert_true(fake_zk_stat("/mine", &stat));
+	zxid = stat.czxid;
+	assert_int_equal(zkh_session_zxid(world.session), zxid);
+	fake_zk_expire(zkh_session_id(world.session));
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
+	assert_int_equal(zkh_session_zxid(world.session), 0);
+	assert_int_equal(zkh_session_last_zxid(world.session), zxid);
+	world_finish(&world);
+}
+
 /* The name server of these tests: where "moving" is, as the child that looks it up sees it. */
 static const char *moving;
 
@@ -884,6 +929,8 @@ int main(void)
 		cmocka_unit_test(test_destroy_in_watch),
 		cmocka_unit_test(test_credential),
 		cmocka_unit_test(test_credential_refused),
+		cmocka_unit_test(test_absurd_timeouts),
+		cmocka_unit_test(test_zxid),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_names_before_a_new_session),
 		cmocka_unit_test(test_event_texts),
