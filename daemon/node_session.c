@@ -96,6 +96,7 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 		view_forget(&node->view);
 		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);
 		break;
+	case ZKH_SET_BACK: /* ZKH_EXPIRED follows */
 	case ZKH_AUTH_REFUSED:
 	case ZKH_NAMES_FAILED:
 	case ZKH_SERVER_FAILED:
