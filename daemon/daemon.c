@@ -375,6 +375,7 @@ static int run(struct daemon *d)
 				     .log = d->log,
 				     .binary = d->binary,
 				     .config_path = d->config_path,
+				     .auth_hash = config_auth_hash(d->auth),
 				     .on_accepted = on_accepted,
 				     .userdata = d };
 	ev_timer_init(&d->summary, on_summary, 30., 30.);

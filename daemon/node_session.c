@@ -283,7 +283,7 @@ static void on_rights_look(struct ev_loop *loop, ev_timer *timer, int events)
 	ev_timer_start(loop, timer);
 	if (zkh_session_connected(node->session))
 		(void)rights_try(&node->rights, node->session, node->name,
-				 node->registration.with_lists, on_rights, node);
+				 node->registration.rights_flags, on_rights, node);
 }
 
 static void on_registration(void *userdata, const struct registration_report *report)
@@ -338,7 +338,8 @@ void node_register(struct node *node)
 	node->registering = true;
 	node->repair_wanted = false;
 	node->registration.on_done = on_registration;
-	node->registration.with_lists = *node->config->zookeeper.auth_file != '\0';
+	node->registration.rights_flags = *node->config->zookeeper.auth_file ? RIGHTS_WITH_LISTS
+									     : 0;
 	registration_run(&node->registration, node->session, node->election.healthy);
 }
 

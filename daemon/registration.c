@@ -194,7 +194,7 @@ static void enter_keys(struct registration *reg)
 		write_keys(reg);
 		return;
 	}
-	r = rights_try(&reg->rights, reg->session, reg->name, reg->with_lists, on_rights, reg);
+	r = rights_try(&reg->rights, reg->session, reg->name, reg->rights_flags, on_rights, reg);
 	if (r != 0)
 		report_result(reg, r > 0 ? r : ZKH_FAILED, "");
 }
