@@ -16,8 +16,9 @@
 #define REPAIR_LOOKS 6
 #define REPAIR_LOOK_S 0.05
 
-/* Until the next attempt when the servers refused to make them. */
+/* Until the next attempt when the servers refused to make them: doubled so often. */
 #define REPAIR_REFUSED_S 1.
+#define REPAIR_DOUBLINGS 4
 
 /* Between two trials of rights that are missing: doubled so often. */
 #define RIGHTS_LOOK_S 1.
@@ -74,6 +75,8 @@ static void connected(struct node *node, const struct zkh_session_report *report
 		sweep_run(&node->sweep, node->session);
 	node->swept = true;
 	node_post(node, &event);
+	if (node->repair_wanted)
+		node_repair(node);
 }
 
 static void on_session(void *userdata, const struct zkh_session_report *report)
@@ -235,8 +238,10 @@ void node_repair_later(void *userdata)
 	node->repair_refused = true;
 	node->repair_looks = 0;
 	ev_timer_stop(node->loop, &node->repair_look);
-	ev_timer_set(&node->repair_look, REPAIR_REFUSED_S, 0.);
+	ev_timer_set(&node->repair_look, REPAIR_REFUSED_S * (1 << node->repair_refusals), 0.);
 	ev_timer_start(node->loop, &node->repair_look);
+	if (node->repair_refusals < REPAIR_DOUBLINGS)
+		node->repair_refusals++;
 }
 
 /* Told before the election hears that this node is registered: it shall not contend. */
@@ -286,6 +291,21 @@ static void on_rights_look(struct ev_loop *loop, ev_timer *timer, int events)
 				 node->registration.rights_flags, on_rights, node);
 }
 
+static void repaired(struct node *node, enum election_result result)
+{
+	if (result != RESULT_OK) {
+		node_repair_later(node);
+		return;
+	}
+	node->said_refused[OP_REGISTER] = 0;
+	if (node->registration.made)
+		node_say_repaired(node);
+	look_again(node, node->registration.wrote);
+	if (node->election.attached)
+		writes_publish(&node->writes,
+			       election_router_state(&node->election_config, &node->election));
+}
+
 static void on_registration(void *userdata, const struct registration_report *report)
 {
 	struct node *node = userdata;
@@ -317,17 +337,12 @@ static void on_registration(void *userdata, const struct registration_report *re
 		writes_unpublish(&node->writes);
 	else if (node->registration.wrote)
 		writes_registered(&node->writes, node->registration.router);
-	if (result == RESULT_OK && !registering)
-		look_again(node, node->registration.wrote);
-	if (!registering && report->outcome == REGISTRATION_REFUSED) {
-		node_repair_later(node);
-		return;
-	}
+	if (result == RESULT_OK)
+		node->repair_refusals = 0;
 	if (registering)
 		node_post_done(node, OP_REGISTER, result, 0);
-	else if (node->election.attached)
-		writes_publish(&node->writes,
-			       election_router_state(&node->election_config, &node->election));
+	else
+		repaired(node, result);
 	if (node->repair_wanted)
 		node_repair(node);
 }
@@ -350,11 +365,11 @@ static void repair(struct node *node, bool check)
 
 	if (node->repair_refused)
 		return;
-	if (later || !node->election.registered || !zkh_session_connected(node->session)) {
-		node->repair_wanted = later;
+	/* A registration that is due makes them all. */
+	node->repair_wanted = node->election.registered &&
+			      (later || !zkh_session_connected(node->session));
+	if (!node->election.registered || node->repair_wanted)
 		return;
-	}
-	node->repair_wanted = false;
 	node->registration.on_done = on_registration;
 	(check ? registration_check
 	       : registration_repair)(&node->registration, node->session, node->election.healthy,

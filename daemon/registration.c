@@ -152,6 +152,7 @@ static void write_keys(struct registration *reg)
 	int r = ZKH_FAILED;
 
 	reg->wrote = true;
+	reg->made = !is_complete(reg);
 	node_path(reg, node);
 	if (txn) {
 		if (!reg->history_there)
@@ -316,7 +317,7 @@ static void run(struct registration *reg, struct zkh_session *session, bool heal
 	registration_cancel(reg);
 	reg->session = session;
 	reg->healthy = healthy;
-	reg->wrote = false;
+	reg->wrote = reg->made = false;
 	reg->tries = 0;
 	start(reg);
 }

@@ -53,6 +53,7 @@ struct registration {
 	bool there[NODE_KEY_COUNT]; /* below /nodes/NAME */
 	bool only_missing;	    /* a check */
 	bool wrote;		    /* it was not only looked */
+	bool made;		    /* and some were missing */
 	bool healthy;
 	char router[16];
 	unsigned rights_flags; /* set by the owner */
