@@ -158,8 +158,8 @@ static void check_rights(struct check *check)
 {
 	struct ctl *ctl = check->ctl;
 	struct trial trial = { 0 };
-	int r = rights_try(&trial.rights, ctl->session, ctl->config.node.name, ctl->has_auth,
-			   on_rights, &trial);
+	int r = rights_try(&trial.rights, ctl->session, ctl->config.node.name,
+			   ctl->has_auth ? RIGHTS_WITH_LISTS : 0, on_rights, &trial);
 
 	if (r == 0 && ctl_wait(ctl, trial_over, &trial) == CTL_DONE)
 		r = trial.result;

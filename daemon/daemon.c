@@ -292,6 +292,7 @@ static int begin(struct daemon *d)
 				     .log = d->log,
 				     .binary = d->binary,
 				     .config_path = d->config_path,
+				     .auth_hash = config_auth_hash(d->auth),
 				     .on_accepted = on_accepted,
 				     .userdata = d };
 	service_init(&d->service, d->loop, d->config, d->ready_before);

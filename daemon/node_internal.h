@@ -69,13 +69,14 @@ struct node {
 	struct script fence, follow;
 
 	/* node_session.c */
-	bool registering;      /* the election's REGISTER is under way, else a repair */
-	bool repair_wanted;    /* once what is under way has ended */
-	unsigned repair_looks; /* that found nothing missing since the last repair */
-	bool repair_refused;   /* nothing is tried before the next look */
-	ev_timer repair_look;  /* the next look */
-	ev_timer view_retry;   /* of reads that were refused */
-	ev_timer rights_look;  /* while some are missing: the next trial */
+	bool registering;	  /* the election's REGISTER is under way, else a repair */
+	bool repair_wanted;	  /* once what is under way has ended */
+	unsigned repair_looks;	  /* that found nothing missing since the last repair */
+	bool repair_refused;	  /* nothing is tried before the next look */
+	unsigned repair_refusals; /* in a row */
+	ev_timer repair_look;	  /* the next look */
+	ev_timer view_retry;	  /* of reads that were refused */
+	ev_timer rights_look;	  /* while some are missing: the next trial */
 	unsigned rights_looks;
 	struct rights rights;		       /* of that trial */
 	char rights_missing[RIGHTS_TEXT_SIZE]; /* "": none */
@@ -121,6 +122,7 @@ struct node {
 	ev_timer keep_retry; /* the next one */
 
 	/* node_say.c: what was last said */
+	bool said_missing;		     /* and the keys were not made again since */
 	uint64_t said_wide;		     /* the text's hash */
 	uint64_t said_refused[OP_COUNT + 1]; /* since it last succeeded; 0: nothing */
 	char said_primary[NAME_SIZE];
@@ -221,7 +223,9 @@ void node_say_refused(struct node *node, enum election_op op, int result, const 
 /* What is missing (it is in the node), and what is too wide. */
 void node_say_rights(struct node *node, const struct rights *rights);
 void node_say_junk(struct node *node, const char *path, const char *what);
+/* The first key that is found missing, until all are made again. */
 void node_say_missing(struct node *node, const char *path);
+void node_say_repaired(struct node *node);
 void node_say_corpse(struct node *node, enum recovery_news news, const char *name,
 		     const char *router_state, int64_t wait_us);
 void node_say_superseded(struct node *node);

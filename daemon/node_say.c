@@ -185,7 +185,20 @@ void node_say_missing(struct node *node, const char *path)
 	struct log_fields f = node_say_fields(node);
 
 	f.target = path;
-	log_event(node->log, EVENT_CONFLICT, &f, "%s was deleted by somebody: made again", path);
+	if (node->said_missing)
+		return;
+	node->said_missing = true;
+	log_event(node->log, EVENT_CONFLICT, &f,
+		  "%s was deleted by somebody: the keys of this node are to be made again", path);
+}
+
+void node_say_repaired(struct node *node)
+{
+	struct log_fields f = node_say_fields(node);
+
+	node->said_missing = false;
+	log_event(node->log, EVENT_CONFLICT, &f,
+		  "keys of this node that somebody had deleted are made again");
 }
 
 /* Where nothing has to be waited for, nothing is said of it. */

@@ -16,8 +16,9 @@
 #define REPAIR_LOOKS 6
 #define REPAIR_LOOK_S 0.05
 
-/* Until the next attempt when the servers refused to make them. */
+/* Until the next attempt when the servers refused to make them: doubled so often. */
 #define REPAIR_REFUSED_S 1.
+#define REPAIR_DOUBLINGS 4
 
 /* Between two trials of rights that are missing: doubled so often. */
 #define RIGHTS_LOOK_S 1.
@@ -82,6 +83,8 @@ static void attach(struct node *node, bool fresh)
 		sweep_run(&node->sweep, node->session);
 	node->swept = true;
 	node_post(node, &event);
+	if (node->repair_wanted)
+		node_repair(node);
 }
 
 void node_attached(struct node *node, bool fresh)
@@ -309,8 +312,10 @@ void node_repair_later(void *userdata)
 	node->repair_refused = true;
 	node->repair_looks = 0;
 	ev_timer_stop(node->loop, &node->repair_look);
-	ev_timer_set(&node->repair_look, REPAIR_REFUSED_S, 0.);
+	ev_timer_set(&node->repair_look, REPAIR_REFUSED_S * (1 << node->repair_refusals), 0.);
 	ev_timer_start(node->loop, &node->repair_look);
+	if (node->repair_refusals < REPAIR_DOUBLINGS)
+		node->repair_refusals++;
 }
 
 /* Told before the election hears that this node is registered: it shall not contend. */
@@ -357,7 +362,22 @@ static void on_rights_look(struct ev_loop *loop, ev_timer *timer, int events)
 	ev_timer_start(loop, timer);
 	if (zkh_session_connected(node->session))
 		(void)rights_try(&node->rights, node->session, node->name,
-				 node->registration.with_lists, on_rights, node);
+				 node->registration.rights_flags, on_rights, node);
+}
+
+static void repaired(struct node *node, enum election_result result)
+{
+	if (result != RESULT_OK) {
+		node_repair_later(node);
+		return;
+	}
+	node->said_refused[OP_REGISTER] = 0;
+	if (node->registration.made)
+		node_say_repaired(node);
+	look_again(node, node->registration.wrote);
+	if (node->election.attached)
+		writes_publish(&node->writes,
+			       election_router_state(&node->election_config, &node->election));
 }
 
 static void on_registration(void *userdata, const struct registration_report *report)
@@ -395,17 +415,12 @@ static void on_registration(void *userdata, const struct registration_report *re
 		writes_unpublish(&node->writes);
 	else if (node->registration.wrote)
 		writes_registered(&node->writes, node->registration.router);
-	if (result == RESULT_OK && !registering)
-		look_again(node, node->registration.wrote);
-	if (!registering && report->outcome == REGISTRATION_REFUSED) {
-		node_repair_later(node);
-		return;
-	}
+	if (result == RESULT_OK)
+		node->repair_refusals = 0;
 	if (registering)
 		node_post_done(node, OP_REGISTER, result, 0);
-	else if (node->election.attached)
-		writes_publish(&node->writes,
-			       election_router_state(&node->election_config, &node->election));
+	else
+		repaired(node, result);
 	if (node->repair_wanted)
 		node_repair(node);
 }
@@ -416,7 +431,8 @@ void node_register(struct node *node)
 	node->registering = true;
 	node->repair_wanted = false;
 	node->registration.on_done = on_registration;
-	node->registration.with_lists = *node->config->zookeeper.auth_file != '\0';
+	node->registration.rights_flags = *node->config->zookeeper.auth_file ? RIGHTS_WITH_LISTS
+									     : 0;
 	registration_run(&node->registration, node->session, node->election.healthy);
 }
 
@@ -427,11 +443,11 @@ static void repair(struct node *node, bool check)
 
 	if (node->repair_refused)
 		return;
-	if (later || !node->election.registered || !zkh_session_connected(node->session)) {
-		node->repair_wanted = later;
+	/* A registration that is due makes them all. */
+	node->repair_wanted = node->election.registered &&
+			      (later || !zkh_session_connected(node->session));
+	if (!node->election.registered || node->repair_wanted)
 		return;
-	}
-	node->repair_wanted = false;
 	node->registration.on_done = on_registration;
 	(check ? registration_check
 	       : registration_repair)(&node->registration, node->session, node->election.healthy,

@@ -179,6 +179,7 @@ static void write_keys(struct registration *reg)
 	int r = ZKH_FAILED;
 
 	reg->wrote = true;
+	reg->made = !is_complete(reg);
 	node_path(reg, node);
 	if (txn) {
 		if (!reg->history_there)
@@ -222,7 +223,7 @@ static void enter_keys(struct registration *reg)
 		write_keys(reg);
 		return;
 	}
-	r = rights_try(&reg->rights, reg->session, reg->name, reg->with_lists, on_rights, reg);
+	r = rights_try(&reg->rights, reg->session, reg->name, reg->rights_flags, on_rights, reg);
 	if (r != 0)
 		report_result(reg, r > 0 ? r : ZKH_FAILED, "");
 }
@@ -406,7 +407,7 @@ static void run(struct registration *reg, struct zkh_session *session, bool heal
 	registration_cancel(reg);
 	reg->session = session;
 	reg->healthy = healthy;
-	reg->wrote = false;
+	reg->wrote = reg->made = false;
 	reg->tries = 0;
 	start(reg);
 }

@@ -66,11 +66,12 @@ struct registration {
 	bool only_missing;	    /* a check */
 	bool repairs;		    /* of a node that is registered */
 	bool wrote;		    /* it was not only looked */
+	bool made;		    /* and some were missing */
 	bool healthy;
 	char router[16];
-	bool with_lists;      /* set by the owner: access lists that are too wide are looked for */
-	bool try_rights;      /* not yet, in this registration */
-	struct rights rights; /* as tried by the last registration_run() */
+	unsigned rights_flags; /* set by the owner */
+	bool try_rights;       /* not yet, in this registration */
+	struct rights rights;  /* as tried by the last registration_run() */
 };
 
 /* `self` describes this process; name must outlive the registration. */

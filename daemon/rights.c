@@ -171,8 +171,8 @@ static int look_at_lists(struct rights *rights)
 	return r;
 }
 
-int rights_try(struct rights *rights, struct zkh_session *session, const char *name,
-	       bool with_lists, rights_fn on_done, void *userdata)
+int rights_try(struct rights *rights, struct zkh_session *session, const char *name, unsigned flags,
+	       rights_fn on_done, void *userdata)
 {
 	int r;
 
@@ -180,7 +180,10 @@ int rights_try(struct rights *rights, struct zkh_session *session, const char *n
 	*rights = (struct rights){
 		.session = session, .name = name, .on_done = on_done, .userdata = userdata
 	};
-	r = with_lists ? look_at_lists(rights) : 0;
+	for (size_t i = 0; flags & RIGHTS_OF_CLIENT && i < ROWS; i++)
+		if (!strstr(rows[i].path, "%s"))
+			rights->results[i] = ZKH_NO_NODE;
+	r = flags & RIGHTS_WITH_LISTS ? look_at_lists(rights) : 0;
 	if (r == 0)
 		r = try_rows(rights);
 	if (r != 0)

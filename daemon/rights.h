@@ -6,8 +6,6 @@
  * ended by a check that cannot hold. Used by the daemon and by primaryctl.
  */
 
-#include <stdbool.h>
-
 #include "keys.h"
 #include "zkh_acl.h"
 #include "zkh_op.h"
@@ -60,12 +58,12 @@ struct rights {
 	unsigned open[RIGHTS_MAX]; /* ZKH_MAY_*, that anybody has to the key */
 };
 
-/*
- * with_lists: looks for lists that are too wide, too. 0, and on_done follows once from the loop; or -errno, or an enum
- * zkh_result. name must outlive it.
- */
-int rights_try(struct rights *rights, struct zkh_session *session, const char *name,
-	       bool with_lists, rights_fn on_done, void *userdata);
+#define RIGHTS_WITH_LISTS 1u /* looks for lists that are too wide, too */
+#define RIGHTS_OF_CLIENT 2u  /* of the own keys alone */
+
+/* 0, and on_done follows once from the loop; or -errno, or an enum zkh_result. name must outlive it. */
+int rights_try(struct rights *rights, struct zkh_session *session, const char *name, unsigned flags,
+	       rights_fn on_done, void *userdata);
 void rights_cancel(struct rights *rights); /* also fine when zeroed */
 
 /* "/epoch (write), / (create or delete: quota exceeded)" into ret_text[RIGHTS_TEXT_SIZE]; "": nothing is missing. */

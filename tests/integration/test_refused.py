@@ -279,3 +279,46 @@ def test_quota(strict_ensemble, strict_keys, make_cluster, oracle):
     other.wait_log('quota exceeded')
     set_quota(keys, 'count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=100000')
     settle(keys, oracle, nodes)
+
+
+# keys that are deleted, and may not be made again
+
+def test_all_keys_deleted_while_none_may_be_made(cluster, keys, oracle):
+    """What is said is what happened: refused, once, and then, tried again ever later, that they are made again."""
+    nodes = cluster(2, **SHORT)
+    primary = settle(keys, oracle, nodes)
+    marks = {node: node.log_mark() for node in nodes}
+    said = {node: lambda node=node: node.log_text()[marks[node]:] for node in nodes}
+    with forbidden(keys, '', 'create'):
+        keys.delete('nodes')
+        by_name(nodes, primary).wait_log('conflict: .*deleted by somebody', since=marks[by_name(nodes, primary)])
+        for key in ('history', 'epoch', 'primary_node', 'primary_active'):
+            keys.delete(key)
+        for node in nodes:
+            node.wait_log('request_failed: register refused: /', since=marks[node])
+        lines = sum(len(node.log_lines()) for node in nodes)
+        stays(lambda: not any(' are made again' in said[node]() for node in nodes), 4)
+        assert sum(len(node.log_lines()) for node in nodes) - lines < 60, nodes[0].log_tail(60)
+        # Once for each key that is met first.
+        assert all(said[node]().count('register refused') <= 3 for node in nodes)
+    settle(keys, oracle, nodes, timeout=30)
+    assert all(keys.get(f'nodes/{node.name}/{key}') is not None for node in nodes
+               for key in ('daemonmode', 'daemonstate', 'routerstate', 'health', 'keepalive', 'alive')), primary
+
+
+@pytest.mark.parametrize('key, right', [('nodes/{}/routerstate', 'write'), ('nodes', 'create'),
+                                        ('nodes/{}/keepalive', 'write')], ids=['router-state', 'nodes', 'keepalive'])
+def test_root_deleted_while_own_writes_are_refused(cluster, keys, oracle, key, right):
+    """The lists go with the keys: these are made again."""
+    nodes = cluster(2, **SHORT)
+    primary = settle(keys, oracle, nodes)
+    node = by_name(nodes, primary)
+    with forbidden(keys, key.format(primary), right):
+        mark = node.log_mark()
+        if right == 'create':
+            keys.delete(f'nodes/{primary}')
+            node.wait_log('request_failed: register refused', since=mark)
+        keys.delete('')
+        settle(keys, oracle, nodes, timeout=30)
+    assert keys.get(f'nodes/{primary}/keepalive') is not None
+    node.wait_log('keys of this node .* are made again', since=mark)
