@@ -76,6 +76,8 @@ void election_move(struct election_step *s, enum election_phase to, enum electio
 	e->phase = (uint8_t)to;
 	e->reason = (uint8_t)reason;
 	e->phase_since_us = e->now_us;
+	if (!election_acting(e) && to != PHASE_ENTER)
+		e->term_us = 0;
 	/* Answers to questions of the phase before are not waited for. */
 	e->scanning = e->fencing = e->counting = 0;
 	e->peers = PEERS_UNKNOWN;

@@ -341,6 +341,7 @@ static void apply_corpses(struct election_step *s, const struct election_event *
 	}
 	e->corpses = event->count;
 	e->survey_until_us = event->time_us > e->now_us ? event->time_us : e->now_us;
+	e->retry_us = e->now_us + lease_patience_us(e->term_us);
 	e->deadline_us = event->count ? e->survey_until_us + s->config->acquire_delay_us : 0;
 }
 

@@ -79,6 +79,8 @@ static void step(struct node *node, struct election_event *event)
 
 	event->now_us = time_boot_us();
 	election_step(&node->election_config, &node->election, event, &actions);
+	if (before.term_us && !node->election.term_us)
+		term_close(&node->term);
 	node_keep(node);
 	node_note_primary(node);
 	sent = send_requests(node, &actions);
@@ -271,9 +273,9 @@ static void on_junk(void *userdata, const char *path, const char *what)
 static void on_refused(void *userdata, enum election_op op, int result, const char *path)
 {
 	node_say_refused(userdata, op, result, path);
-	/* A post that may not be deleted goes with its session. */
-	if (op == OP_LEAVE && !strcmp(path, PATH_POST))
-		node_refuse(userdata, EX_NOPERM);
+	/* A post that cannot be released goes with its session: the work is down. */
+	if (op == OP_LEAVE)
+		zkh_session_renew(((struct node *)userdata)->session);
 }
 
 static void on_missing(void *userdata, const char *path)

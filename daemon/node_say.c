@@ -225,10 +225,11 @@ void node_say_corpse(struct node *node, enum recovery_news news, const char *nam
 	switch (news) {
 	case RECOVERY_UNREADABLE:
 		f.reason = zkh_result_text(ZKH_DENIED);
-		log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
-			  "%s cannot be read (%s): another node may act, so nothing is started for "
-			  "%s; do all nodes have the same credential (zookeeper.auth-file)?",
-			  name, f.reason, duration);
+		log_event(
+			node->log, EVENT_TAKEOVER_WAITING, &f,
+			"%s may not be read (%s): another node may act, so nothing is started for "
+			"%s; do all nodes have the same credential (zookeeper.auth-file)?",
+			name, f.reason, duration);
 		break;
 	case RECOVERY_STILL_ACTS:
 		log_event(node->log, EVENT_TAKEOVER_WAITING, &f,

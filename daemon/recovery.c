@@ -96,6 +96,8 @@ static int64_t left_us(int64_t until_us)
 
 static int32_t collect_corpses(struct recovery *recovery)
 {
+	size_t told_of = recovery->told_of;
+
 	recovery->n_corpses = 0;
 	for (const struct survey_node *node = recovery->nodes; node; node = node->next) {
 		struct corpse *corpse = &recovery->corpses[recovery->n_corpses];
@@ -106,11 +108,13 @@ static int32_t collect_corpses(struct recovery *recovery)
 		strcpy(corpse->router, node->text);
 		corpse->router_version = node->version;
 		corpse->alive = node->alive;
-		recovery->note(recovery->userdata, RECOVERY_FOUND, corpse->name, corpse->router,
-			       left_us(node->until_us));
+		if (recovery->n_corpses >= told_of)
+			recovery->note(recovery->userdata, RECOVERY_FOUND, corpse->name,
+				       corpse->router, left_us(node->until_us));
 		if (++recovery->n_corpses == CORPSES_MAX)
 			break;
 	}
+	recovery->told_of = recovery->n_corpses;
 	return (int32_t)recovery->n_corpses;
 }
 
@@ -137,8 +141,10 @@ static void wait_for_untold(struct recovery *recovery)
 {
 	if (!recovery->untold_us)
 		return;
-	recovery->note(recovery->userdata, RECOVERY_NEW, PATH_EPOCH, "",
-		       left_us(recovery->untold_us));
+	if (!recovery->told_of_untold)
+		recovery->note(recovery->userdata, RECOVERY_NEW, PATH_EPOCH, "",
+			       left_us(recovery->untold_us));
+	recovery->told_of_untold = true;
 	if (recovery->untold_us > recovery->until_us)
 		recovery->until_us = recovery->untold_us;
 }
@@ -370,8 +376,10 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 	if (result == ZKH_DENIED && !recovery->for_peers) {
 		int64_t until_us = wait_for(recovery, ANYBODY, SURVIVOR_UNREADABLE, 0);
 
-		recovery->note(recovery->userdata, RECOVERY_UNREADABLE, PATH_NODES, "",
-			       left_us(until_us));
+		if (!recovery->told_of_list)
+			recovery->note(recovery->userdata, RECOVERY_UNREADABLE, PATH_NODES, "",
+				       left_us(until_us));
+		recovery->told_of_list = true;
 		result = ZKH_OK;
 	}
 	for (size_t i = 0; result == ZKH_OK && names && i < count; i++)
@@ -443,6 +451,8 @@ void recovery_scan_early(struct recovery *recovery, struct zkh_session *session,
 {
 	recovery->epoch_missing = epoch_missing;
 	recovery->untold_us = 0;
+	recovery->told_of_untold = recovery->told_of_list = false;
+	recovery->told_of = 0;
 	strcpy(recovery->before, before);
 	recovery->session_us = session_us;
 	survivor_begin(recovery->survivor);

@@ -65,6 +65,8 @@ struct recovery {
 	bool for_peers, survey_lost;
 	bool early; /* a scan that was not asked for yet */
 	bool early_done;
+	bool told_of_untold, told_of_list;
+	size_t told_of; /* so many corpses in this takeover, and of what was waited for */
 	int64_t told_of_others_us; /* that still act; 0: not in this takeover */
 	int64_t session_us;	   /* the own T */
 	char before[NAME_SIZE];	   /* to whom /epoch belonged before this takeover; "": unknown */

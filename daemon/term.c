@@ -9,10 +9,8 @@
 
 #include "fault.h"
 #include "lease.h"
+#include "own_key.h"
 #include "timer.h"
-
-/* See makes. */
-#define MAKES_MAX 3
 
 /* The operations of a renewal, in their order. */
 enum { RENEWAL_POST, RENEWAL_EPOCH, RENEWAL_KEEPALIVE };
@@ -96,6 +94,12 @@ void term_opened(struct term *term, int32_t epoch_version, int32_t version)
 	term->makes = 0;
 }
 
+void term_close(struct term *term)
+{
+	forget_renewals(term);
+	term->promise_us = 0;
+}
+
 void term_nonces(const struct term *term, uint64_t ret_nonces[2])
 {
 	ret_nonces[0] = term->claimed ? term->nonce : term->before[0];
@@ -113,10 +117,15 @@ void term_resume(struct term *term, const uint64_t before[2], int32_t epoch_vers
 	term->epoch_version = epoch_version;
 }
 
+static void look(struct term *term);
+
 void term_attached(struct term *term, struct zkh_session *session)
 {
 	cancel(term);
 	term->session = session;
+	/* The term of another process is looked at before it is known whether the post is still there. */
+	if (term->promise_us && !term->claimed)
+		look(term);
 }
 
 /* -- reading it back -- */
@@ -165,7 +174,7 @@ static void on_read(void *userdata, int result, const char *data, size_t length,
 		term->on_renewed(term->userdata, RESULT_CONFLICT, 0);
 	} else if (result == ZKH_NO_NODE) {
 		term->known = true;
-		term->makes = term->made % MAKES_MAX + 1;
+		term->makes = term->made % OWN_KEY_MAKES_MAX + 1;
 	} else if (result != ZKH_UNKNOWN && result != ZKH_NOT_CONNECTED) {
 		keepalive_path(term, path);
 		term->on_refused(term->userdata, result, path);
@@ -203,7 +212,7 @@ static void failed(struct term *term, int result, const struct zkh_txn_reply *re
 		return;
 	}
 	/* What is missing is made at once, one step after the other; then at the next renewal again. */
-	if (!refused && (result != ZKH_NO_NODE || term->made < MAKES_MAX))
+	if (!refused && (result != ZKH_NO_NODE || term->made < OWN_KEY_MAKES_MAX))
 		term->wanted = true;
 	look(term);
 }
@@ -224,29 +233,9 @@ static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *r
 	term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us);
 }
 
-static void write_keepalive(struct term *term, struct zkh_txn *txn, const char *path,
-			    const char *text)
-{
-	char node[KEY_PATH_SIZE];
-
-	term->version = term->makes ? 0 : term->version + 1;
-	term->made = term->makes;
-	term->makes = 0;
-	if (!term->made) {
-		zkh_txn_set_text(txn, path, text, term->version - 1);
-		return;
-	}
-	snprintf(node, sizeof(node), PATH_NODES "/%s", term->name);
-	if (term->made > 2)
-		zkh_txn_create_text(txn, PATH_NODES, "", ZKH_PERSISTENT);
-	if (term->made > 1)
-		zkh_txn_create_text(txn, node, "", ZKH_PERSISTENT);
-	zkh_txn_create_text(txn, path, text, ZKH_PERSISTENT);
-}
-
 static void send_renewal(struct term *term, int64_t now_us)
 {
-	char path[KEY_PATH_SIZE], text[KEEPALIVE_SIZE];
+	char text[KEEPALIVE_SIZE];
 	struct term_renewal *renewal = &term->renewals[(term->counter + 1) % TERM_RENEWALS_MAX];
 	struct zkh_txn *txn;
 
@@ -258,10 +247,12 @@ static void send_renewal(struct term *term, int64_t now_us)
 		return;
 	term->wanted = false;
 	renewal = next_renewal(term, now_us, text);
-	keepalive_path(term, path);
 	zkh_txn_check(txn, PATH_POST, ZKH_ANY_VERSION);
 	zkh_txn_check(txn, PATH_EPOCH, term->epoch_version);
-	write_keepalive(term, txn, path, text);
+	own_key_write(txn, term->name, NODE_KEY_KEEPALIVE, text, term->version, term->makes);
+	term->version = term->makes ? 0 : term->version + 1;
+	term->made = term->makes;
+	term->makes = 0;
 	if (!term->claimed) {
 		term->claimed = true;
 		term->on_claim(term->userdata);

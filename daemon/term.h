@@ -70,6 +70,8 @@ void term_finish(struct term *term);
 /* Adds the term of a takeover to its transaction. epoch_version: what /epoch will have. */
 void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32_t epoch_version,
 	       int64_t now_us);
+/* The post is released, or lost for good. */
+void term_close(struct term *term);
 /* That transaction committed. */
 void term_opened(struct term *term, int32_t epoch_version, int32_t version);
 

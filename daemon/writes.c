@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "fault.h"
+#include "own_key.h"
 #include "timer.h"
 
 void writes_init(struct writes *writes, struct view *view, struct term *term, const char *name)
@@ -130,12 +131,13 @@ static void build_leave(struct writes *writes, struct zkh_txn *txn)
 	char path[KEY_PATH_SIZE];
 
 	view_election(writes->view, &now);
-	router_path(writes, path);
 	writes->deletes_post = now.post == POST_MINE;
 	if (writes->deletes_post)
 		delete_post(writes, txn);
-	zkh_txn_set_text(txn, path, "secondary", ZKH_ANY_VERSION);
-	if (!*writes->detail)
+	own_key_write(txn, writes->name, NODE_KEY_ROUTER, "secondary", ZKH_ANY_VERSION,
+		      writes->makes);
+	/* Good to know, no more: what failed once is tried without it. */
+	if (!*writes->detail || writes->leave_failed)
 		return;
 	node_detail_path(writes->name, path);
 	zkh_txn_set_text(txn, path, writes->detail, ZKH_ANY_VERSION);
@@ -220,6 +222,14 @@ static bool is_own_key(const struct writes *writes, const char *path)
 	return zkh_path_is_below(path, own);
 }
 
+static void note_leave(struct writes *writes, int result, const char *path)
+{
+	bool missing = result == ZKH_NO_NODE && is_own_key(writes, path);
+
+	writes->leave_failed = result != ZKH_OK;
+	writes->makes = missing ? writes->makes % OWN_KEY_MAKES_MAX + 1 : 0;
+}
+
 static void on_commit(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct writes *writes = userdata;
@@ -231,6 +241,8 @@ static void on_commit(void *userdata, int result, const struct zkh_txn_reply *re
 	fault_point(election_op_text((uint8_t)op), "after");
 	writes->op = NULL;
 	outcome = translate(result);
+	if (op == OP_LEAVE)
+		note_leave(writes, result, path);
 	if (outcome == RESULT_UNKNOWN)
 		writes_unpublish(writes); /* it may have written the router state, too */
 	if (outcome == RESULT_OK)

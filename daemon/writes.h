@@ -49,6 +49,8 @@ struct writes {
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
 	char history[512];
 	char published[16]; /* router state written last, "": unknown */
+	int makes;	    /* LEAVE: see own_key.h */
+	bool leave_failed;  /* the last one */
 	bool deletes_post;  /* LEAVE: not when another node has it */
 };
 

@@ -199,7 +199,7 @@ def test_guard_and_daemon_killed_and_late(trial):
     assert trial.working() == [node.name]
     node.start()
     trial.settle()
-    assert len(trial.lives()) == 2 and trial.keys.acting().epoch == epoch, 'it was named all the time'
+    assert len(trial.lives()) == 2 and trial.keys.acting().epoch > epoch, 'it was named all the time'
 
 
 # the guard's relinquish command is run like the daemon's

@@ -95,7 +95,7 @@ def test_too_late_alone(trial):
     wait_until(lambda: trial.keys.acting() is None, 10)
     node.start()
     trial.settle()
-    assert len(trial.lives()) == 2 and trial.keys.acting().epoch == epoch, 'it was named all the time'
+    assert len(trial.lives()) == 2 and trial.keys.acting().epoch > epoch, 'it was named all the time'
 
 
 # what it finds in its runtime directory
