@@ -349,8 +349,10 @@ static _Noreturn void race_guard(int64_t first_end_us, int go, int out)
 	if (lease_file_attach(directory, boot, &guard) != 0)
 		_exit(1);
 	while (read(go, &byte, 1) == 1) {
-		int64_t end_us;
+		int64_t end_us = 0; /* awake */
 
+		if (write(out, &end_us, sizeof(end_us)) != (ssize_t)sizeof(end_us))
+			_exit(2);
 		while (lease_file_end_us(guard) < first_end_us)
 			;
 		(void)lease_file_set_mark(guard, lease_file_watch(guard), LEASE_STOPPING);
@@ -383,8 +385,9 @@ static void test_race(void **unused)
 
 		lease_file_disarm(file);
 		assert_int_equal(write(go[1], "", 1), 1);
+		assert_int_equal(read(out[0], &seen_us, sizeof(seen_us)), sizeof(seen_us));
 		assert_true(lease_file_set(file, 1000) || lease_file_end_us(file) == 1000);
-		for (volatile int spin = 0; spin < i % 8000; spin++)
+		for (volatile int spin = 0; spin < i % 20000; spin++)
 			;
 		extended = lease_file_set(file, 2000);
 		assert_int_equal(read(out[0], &seen_us, sizeof(seen_us)), sizeof(seen_us));
