@@ -433,6 +433,7 @@ static int guard_init(struct node *node)
 		.node = node->name,
 		.relinquish = node->config->relinquish.command.argv,
 		.lease_timeout_us = node->config->relinquish.lease_timeout_us,
+		.self_fence = node->config->relinquish.self_fence == CONFIG_SELF_FENCE_REBOOT,
 		.lease = node->lease,
 		.on_died = on_guard_died,
 		.userdata = node,
