@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "facts.h"
+#include "rights.h"
 
 enum { LEVEL, SUBJECT, WHAT, REMEDY };
 static const struct table_column columns[] = {
@@ -109,58 +110,72 @@ static bool connect_session(struct check *check)
 
 /* -- rights -- */
 
-/*
- * A write that cannot succeed, over a version that no key has: the server looks at the rights first.
- * ZKH_CONFLICT: may be written. ZKH_NO_NODE: there is no such key.
- */
-static int try_write(struct check *check)
-{
-	struct zkh_txn *txn = zkh_txn_create(check->ctl->session);
-	struct ctl_commit commit;
+struct trial {
+	struct rights rights;
+	int result;
+	bool over;
+};
 
-	if (txn)
-		zkh_txn_set_text(txn, PATH_PRIMARY, NAME_NONE, INT32_MAX);
-	if (ctl_commit(check->ctl, txn, &commit) != CTL_DONE)
-		return ZKH_TIMEOUT;
-	return commit.result;
+static void on_rights(void *userdata, int result)
+{
+	struct trial *trial = userdata;
+
+	trial->result = result;
+	trial->over = true;
 }
 
-static void check_rights(struct check *check)
+static bool trial_over(void *userdata)
 {
-	struct ctl *ctl = check->ctl;
-	int own = try_write(check), others;
+	return ((struct trial *)userdata)->over;
+}
 
-	if (own == ZKH_NO_NODE) {
-		check_say(check, CHECK_NOTE, "rights", "",
-			  "%s does not exist yet: it is made when the first node registers",
-			  PATH_PRIMARY);
-		return;
-	}
-	if (own != ZKH_CONFLICT) {
-		check_say(check, CHECK_ERROR, "rights",
-			  "name the credential that the keys were made with: zookeeper.auth-file",
-			  "%s may not be written: %s", PATH_PRIMARY, zkh_result_text(own));
-		return;
-	}
-	if (!ctl->has_auth) {
+static void tell_rights(struct check *check, const struct rights *rights)
+{
+	char missing[RIGHTS_TEXT_SIZE], wide[RIGHTS_TEXT_SIZE];
+
+	rights_format_missing(rights, missing);
+	rights_format_wide(rights, wide);
+	if (*missing)
+		check_say(check, CHECK_ERROR, "rights", rights_remedy(rights_first_refusal(rights)),
+			  "a primary on this node could not do all that it has to: %s", missing);
+	else
+		check_say(check, CHECK_OK, "rights", "", "%s may do all that a primary has to",
+			  rights->name);
+	if (*wide)
+		check_say(check, CHECK_WARNING, "rights", RIGHTS_WIDE_REMEDY,
+			  "anybody, without the credential, may do this: %s", wide);
+	else if (check->ctl->has_auth)
+		check_say(check, CHECK_OK, "rights", "",
+			  "nobody may write the keys without the credential");
+	else
 		check_say(check, CHECK_NOTE, "rights",
 			  "zookeeper.auth-file gives every key an access list",
 			  "whoever reaches ZooKeeper may write the keys");
-		return;
-	}
-	/* The same without the credential. */
-	ctl->session = zkh_session_destroy(ctl->session);
-	ctl->has_auth = false;
-	others = connect_session(check) ? try_write(check) : ZKH_TIMEOUT;
-	if (others == ZKH_DENIED)
-		check_say(check, CHECK_OK, "rights", "",
-			  "the keys are written with the credential, and not without it");
+}
+
+/* As the daemon tries them when it registers. */
+static void check_rights(struct check *check)
+{
+	struct ctl *ctl = check->ctl;
+	struct trial trial = { 0 };
+	int r = rights_try(&trial.rights, ctl->session, ctl->config.node.name,
+			   ctl->has_auth ? RIGHTS_WITH_LISTS : 0, on_rights, &trial);
+
+	if (r == 0 && ctl_wait(ctl, trial_over, &trial) == CTL_DONE)
+		r = trial.result;
+	else if (r == 0)
+		r = ZKH_TIMEOUT;
+	rights_cancel(&trial.rights);
+	if (r != ZKH_OK)
+		check_say(check, CHECK_ERROR, "rights", "see the servers",
+			  "the rights cannot be tried: %s",
+			  r < 0 ? strerror(-r) : zkh_result_text(r));
+	else if (trial.rights.results[0] == ZKH_NO_NODE)
+		check_say(check, CHECK_NOTE, "rights", "",
+			  "%s does not exist yet: it is made when the first node registers",
+			  ctl->config.zookeeper.root);
 	else
-		check_say(
-			check, CHECK_WARNING, "rights",
-			"stop all nodes, delete the keys, and start them with the auth-file",
-			"%s may be written without the credential: it was made before there was one",
-			PATH_PRIMARY);
+		tell_rights(check, &trial.rights);
 }
 
 /* -- other nodes -- */

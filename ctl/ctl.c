@@ -191,18 +191,17 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 
 int ctl_session_start(struct ctl *ctl)
 {
-	const struct zkh_session_config config = {
+	struct zkh_session_config config = {
 		.servers = ctl->config.zookeeper.servers,
 		.root = ctl->config.zookeeper.root,
 		.timeout_ms = (int32_t)(ctl->config.zookeeper.session_timeout_us / 1000),
-		.auth_scheme = ctl->has_auth ? ctl->auth.scheme : NULL,
-		.auth_credential = ctl->has_auth ? ctl->auth.credential : NULL,
 		.seed = (uint32_t)ctl_now_us(),
 		.on_event = on_session,
 		.userdata = ctl,
 	};
 	int r;
 
+	config_auth_put(ctl->has_auth ? &ctl->auth : NULL, config.auth);
 	ctl->started_us = time_boot_us();
 	r = zkh_session_create(ctl->loop, &config, &ctl->session);
 	if (r == 0)

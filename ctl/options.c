@@ -50,7 +50,7 @@ void options_usage(FILE *file)
 	      "  --timeout T       give up after T, such as 30s (lock: wait no longer for the lock)\n"
 	      "  --json            for programs; see primaryctl(1)\n"
 	      "  --force           switchover, release, drain, remove, rename: although it is warned against\n"
-	      "  --dry-run         switchover, release: what would happen\n"
+	      "  --dry-run         switchover, release, auth: what would happen\n"
 	      "  --recursive       key list, key delete: with everything below\n"
 	      "  --epoch           lock: hand COMMAND a fencing token, PRIMARYD_LOCK_EPOCH\n"
 	      "  --all             explain: every predicate, also those that hold\n"

@@ -46,6 +46,8 @@ enum verb_option {
 	X(remove, "remove", "NODE", 1, 1, TAKES_FORCE, "forget a node that is dead")               \
 	X(rename, "rename", "OLD NEW", 2, 2, TAKES_FORCE,                                          \
 	  "give a node that does not run another name")                                            \
+	X(auth, "auth", "rotate|revoke FILE", 1, 2, TAKES_DRY_RUN,                                 \
+	  "let both credentials of the auth-file do the same; take an old one out of all lists")   \
 	X(key, "key", "list|get|set|delete|rename ...", 1, ANY_NUMBER, TAKES_RECURSIVE,            \
 	  "keys below the root, see below")                                                        \
 	X(lock, "lock", "exclusive|read|write PATH", 2, 2, TAKES_EPOCH | TAKES_COMMAND,            \

@@ -11,51 +11,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "command_environment.h"
 #include "timer.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static const char *const inherited[] = { "PATH", "HOME",    "LANG",  "LC_ALL", "TZ",
-					 "USER", "LOGNAME", "SHELL", "TMPDIR" };
 
 struct exec_plan {
 	char *const *argv;
-	const char *environment[COMMAND_ENVIRONMENT_MAX + COUNT(inherited) + 1];
+	struct command_environment environment;
 	int output;
 	int failure;
 	int64_t not_after_us;
 	sigset_t all_signals;
 };
-
-static const char *find_entry(const char *const *environment, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (; *environment != NULL; environment++) {
-		if (strncmp(*environment, name, n) == 0 && (*environment)[n] == '=')
-			return *environment;
-	}
-	return NULL;
-}
-
-static void build_environment(const char *const *given, const char **ret_environment)
-{
-	size_t n = 0;
-
-	for (; given != NULL && given[n] != NULL; n++) {
-		assert(n < COMMAND_ENVIRONMENT_MAX);
-		ret_environment[n] = given[n];
-	}
-	ret_environment[n] = NULL;
-	for (size_t i = 0; i < COUNT(inherited); i++) {
-		const char *entry = find_entry((const char *const *)environ, inherited[i]);
-
-		if (entry == NULL || find_entry(ret_environment, inherited[i]) != NULL)
-			continue;
-		ret_environment[n++] = entry;
-		ret_environment[n] = NULL;
-	}
-}
 
 /* From here to the exec: async-signal-safe calls only. */
 
@@ -126,7 +92,7 @@ static _Noreturn void run_child(struct exec_plan *plan)
 	if (failure == 0 && plan->not_after_us && time_boot_us() > plan->not_after_us)
 		failure = ETIME;
 	if (failure == 0) {
-		(void)execve(plan->argv[0], plan->argv, (char *const *)plan->environment);
+		(void)execve(plan->argv[0], plan->argv, (char *const *)plan->environment.list);
 		failure = errno;
 	}
 	n = write(plan->failure, &failure, sizeof(failure));
@@ -188,7 +154,7 @@ int command_exec(char *const *argv, const char *const *environment, int64_t not_
 	int r;
 
 	assert(argv != NULL && argv[0] != NULL);
-	build_environment(environment, plan.environment);
+	command_environment(environment, &plan.environment);
 	if (pipe2(output, O_CLOEXEC) < 0)
 		return -errno;
 	if (pipe2(failure, O_CLOEXEC) < 0) {

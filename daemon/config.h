@@ -76,6 +76,7 @@ struct config {
 		enum config_mode mode;
 		int64_t contend_delay_us;
 		char runtime_directory[CONFIG_PATH_SIZE];
+		char state_directory[CONFIG_PATH_SIZE];
 	} node;
 	struct {
 		int64_t lock_timeout_us;
@@ -127,7 +128,7 @@ enum config_result {
 enum config_flags {
 	/* The commands must exist and be executable here: for the daemon, not for primaryctl. */
 	CONFIG_CHECK_COMMANDS = 1 << 0,
-	/* $RUNTIME_DIRECTORY (its first directory) replaces node.runtime-directory. */
+	/* $RUNTIME_DIRECTORY and $STATE_DIRECTORY (their first directories) replace the keys of [node]. */
 	CONFIG_USE_ENVIRONMENT = 1 << 1,
 };
 
@@ -166,13 +167,21 @@ int64_t config_lease_margin_us(int64_t session_timeout_us);
 #define CONFIG_AUTH_SCHEME_SIZE 32
 #define CONFIG_AUTH_CREDENTIAL_SIZE 256
 
-struct config_auth {
+/* The second one is there while the credential is changed: a node proves both, and its keys accept both. */
+#define CONFIG_AUTH_MAX 2
+
+struct config_credential {
 	char scheme[CONFIG_AUTH_SCHEME_SIZE];
 	char credential[CONFIG_AUTH_CREDENTIAL_SIZE];
 };
 
+struct config_auth {
+	struct config_credential list[CONFIG_AUTH_MAX]; /* different ones */
+	unsigned count;
+};
+
 /*
- * Reads the one line SCHEME CREDENTIAL from a regular file that neither group nor others can read.
+ * Reads one or two lines SCHEME CREDENTIAL from a regular file that neither group nor others can read.
  * (Group is not looked at below $CREDENTIALS_DIRECTORY: systemd grants access by an ACL there, which
  * shows as group access.) Returns 0; CONFIG_INVALID or -errno with what is wrong and its remedy in msg.
  */
@@ -191,5 +200,12 @@ struct config_key config_key(enum config_key_id id);
 
 /* All sections and keys with type, default and description. */
 void config_print_keys(FILE *file);
+
+/* For a session: points into auth, which may be NULL: none. */
+struct zkh_credential;
+void config_auth_put(const struct config_auth *auth, struct zkh_credential *ret_list);
+
+/* A fingerprint, to see that the credential is another one. NULL: none. */
+uint64_t config_auth_hash(const struct config_auth *auth);
 
 const char *config_mode_text(enum config_mode mode);

@@ -116,7 +116,7 @@ static void on_execute(struct ev_loop *loop, ev_timer *timer, int events)
 /* Else the new image would find nothing to resume, and stop the work. */
 static bool is_kept(struct daemon *d)
 {
-	if (node_is_kept(d->node) && runtime_is_whole(&d->runtime))
+	if (node_can_be_resumed(d->node))
 		return true;
 	log_event(
 		d->log, EVENT_RELOAD_REFUSED, NULL,
@@ -162,20 +162,11 @@ static void on_status(void *userdata, const struct node *node)
 		ev_feed_event(d->loop, &d->sighup, EV_SIGNAL);
 }
 
-static void on_runtime(void *userdata, enum runtime_news news, const char *what, const char *why)
-{
-	struct daemon *d = userdata;
-
-	if (d->node)
-		node_runtime_news(d->node, news, what, why);
-}
-
 static void on_exit_node(void *userdata, int code)
 {
 	struct daemon *d = userdata;
 
 	d->exit_code = code;
-	runtime_unwatch(&d->runtime); /* what goes from now on, goes on purpose */
 	ev_break(d->loop, EVBREAK_ALL);
 }
 
@@ -286,8 +277,6 @@ static int start_node(struct daemon *d)
 
 static int begin(struct daemon *d)
 {
-	int r;
-
 	signal(SIGPIPE, SIG_IGN);
 	/* Ignored, as it may have been handed down, nobody could be waited for. */
 	signal(SIGCHLD, SIG_DFL);
@@ -303,19 +292,12 @@ static int begin(struct daemon *d)
 				     .log = d->log,
 				     .binary = d->binary,
 				     .config_path = d->config_path,
+				     .auth_hash = config_auth_hash(d->auth),
 				     .on_accepted = on_accepted,
 				     .userdata = d };
 	service_init(&d->service, d->loop, d->config, d->ready_before);
 	d->orphans = orphans_create(d->loop);
-	r = start_node(d);
-	if (r != 0)
-		return r;
-	r = runtime_watch(&d->runtime, d->loop, on_runtime, d);
-	if (r < 0)
-		log_event(d->log, EVENT_CONFIG_WARNING, NULL,
-			  "cannot watch %s: %s; if somebody deletes it, that is not seen",
-			  d->runtime.directory, strerror(-r));
-	return 0;
+	return start_node(d);
 }
 
 /* Another daemon has the runtime directory. Returns how long to wait for it, 0: not at all. */
@@ -387,7 +369,7 @@ static void turn_loop(struct daemon *d, double bound_s, bool keeps)
 /* It could not be resumed by this process, and its lease runs out: the next one tries at once. */
 static bool work_may_run(const struct daemon *d)
 {
-	const struct lease_file *lease = d->runtime.lease;
+	struct lease_file *lease = d->runtime.lease;
 
 	return lease && lease_file_epoch(lease) && lease_file_end_us(lease) > time_boot_us();
 }

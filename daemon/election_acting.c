@@ -68,6 +68,8 @@ bool election_in_recover(struct election_step *s)
 		}
 		return false;
 	}
+	if (e->now_us < e->survey_until_us)
+		return false;
 	if (e->corpses > 0) {
 		if (e->attached && !e->fencing && e->now_us >= e->deadline_us) {
 			e->fencing = 1;

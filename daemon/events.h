@@ -21,6 +21,12 @@
 	  "the configuration was refused") \
 	X(EVENT_CONFIG_WARNING, "config_warning", "c47bab7a1b365e54724218d0540841c6", LOG_WARNING, ALWAYS, \
 	  "the configuration works, but something about it is odd") \
+	X(EVENT_RIGHTS_MISSING, "rights_missing", "653a37363e734ff098d37f54b683f2fb", LOG_ERR, ALWAYS, \
+	  "the servers refuse this node what a primary has to do") \
+	X(EVENT_RIGHTS_BACK, "rights_back", "9a205202faa2461e97073c03d464ea62", LOG_NOTICE, ALWAYS, \
+	  "this node has the rights again that it needs") \
+	X(EVENT_RIGHTS_WIDE, "rights_wide", "34167306e913463b83c65409a151e186", LOG_WARNING, ALWAYS, \
+	  "others than the nodes may change their keys") \
 	X(EVENT_CONNECTED, "connected", "59a4b4fd405f524bccea41e7c6ddcfc4", LOG_INFO, ALWAYS, \
 	  "connected to a server of the ensemble") \
 	X(EVENT_DISCONNECTED, "disconnected", "16fba161eb61deba6d0b7dcd351acc9b", LOG_WARNING, ALWAYS, \
@@ -31,6 +37,8 @@
 	  "the servers' names could not be resolved") \
 	X(EVENT_AUTH_REFUSED, "auth_refused", "fa752f819867ad26548cd01322610d85", LOG_ERR, REPEATS, \
 	  "the ensemble refused the credential") \
+	X(EVENT_ENSEMBLE_SET_BACK, "ensemble_set_back", "f6bfb0b6253944ee8490b238e0c8f126", LOG_ERR, ALWAYS, \
+	  "the servers know less than this node has seen: restored from a backup, or emptied") \
 	X(EVENT_SESSION_LOST, "session_lost", "6696d3c9e519839f8f33367519590296", LOG_WARNING, ALWAYS, \
 	  "the session is gone, and with it everything it held") \
 	X(EVENT_SESSION_RESUMED, "session_resumed", "8011982f63712373365d18e72957bfb4", LOG_NOTICE, ALWAYS, \
@@ -39,6 +47,14 @@
 	  "the state of the process before could not be taken up") \
 	X(EVENT_REGISTERED, "registered", "7f8008309db7386786cd152f4354fa48", LOG_INFO, ALWAYS, \
 	  "this node is known to the cluster") \
+	X(EVENT_CLUSTER_MADE, "cluster_made", "4d1f0c5b8b3f4b7e9a6d2c81f5e07a36", LOG_NOTICE, ALWAYS, \
+	  "the key that tells this cluster from others was made, or made again") \
+	X(EVENT_CLUSTER_KNOWN, "cluster_known", "b02c7e14d95a4e6c8f31a7d06be4925f", LOG_NOTICE, ALWAYS, \
+	  "the ensemble is the one that this node belongs to from now on") \
+	X(EVENT_CLUSTER_FOREIGN, "cluster_foreign", "e7953a0d61c84f2bb41e08f7c2d63b19", LOG_ERR, ALWAYS, \
+	  "the ensemble is not the one that this node belongs to; nothing is claimed or written there") \
+	X(EVENT_CLUSTER_FILE_FAILED, "cluster_file_failed", "58ba6f21c7e04d9db3902d5f8e14c6a7", LOG_WARNING, ALWAYS, \
+	  "what this node remembers of its cluster could not be kept or read") \
 	X(EVENT_DUPLICATE_NAME, "duplicate_name", "a3ae223f4dc8fcd6b877ad3c8ed191d6", LOG_ERR, ALWAYS, \
 	  "another live daemon uses this node's name") \
 	X(EVENT_STATE_CHANGED, "state_changed", "daf039b361e01018a3b1c3a10ad5266c", LOG_INFO, ALWAYS, \
@@ -155,10 +171,6 @@
 	  "the state for a resume is written again") \
 	X(EVENT_RUNTIME_TAKEN, "runtime_taken", "c61e558f30ab4900973ac44b9032fce0", LOG_ERR, ALWAYS, \
 	  "another daemon uses the runtime directory") \
-	X(EVENT_RUNTIME_LOST, "runtime_lost", "05848525f32130bb047fe5023562b3d6", LOG_CRIT, ALWAYS, \
-	  "the runtime directory is gone, or part of it, and cannot be made anew") \
-	X(EVENT_RUNTIME_REPAIRED, "runtime_repaired", "bd41787842d66565a4de9baa13fdecf6", LOG_WARNING, ALWAYS, \
-	  "the runtime directory was gone, or part of it, and was made anew") \
 	X(EVENT_SHUTDOWN, "shutdown", "b2f3c90e902ab00b389b44cd5c983b11", LOG_NOTICE, ALWAYS, \
 	  "the daemon leaves the cluster") \
 	X(EVENT_STOPPED, "stopped", "bbb62cb5d2330504fdf7dd4ba50a9543", LOG_INFO, ALWAYS, \

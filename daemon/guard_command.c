@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,12 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "command_environment.h"
+#include "script_facts.h"
+
 #define LINE_SIZE 512
 #define OOM_FILE "/proc/self/oom_score_adj"
 
-/* What the daemon's commands do not get either. */
-static const char *const withheld[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
-					"LISTEN_FDS",	 "LISTEN_PID",	 "LISTEN_FDNAMES" };
+/* As the election says it of the daemon's own stop at that time. */
+#define REASON "the lease runs out"
 
 static bool stderr_takes_a_line(void)
 {
@@ -85,19 +86,6 @@ void guard_harden(void)
 	(void)mlockall(MCL_CURRENT);
 }
 
-static void set_environment(const char *node, int64_t epoch)
-{
-	char number[24];
-
-	for (size_t i = 0; i < sizeof(withheld) / sizeof(withheld[0]); i++)
-		(void)unsetenv(withheld[i]);
-	(void)snprintf(number, sizeof(number), "%" PRId64, epoch);
-	(void)setenv("PRIMARYD_EVENT", "relinquish", 1);
-	(void)setenv("PRIMARYD_NODE", node, 1);
-	(void)setenv("PRIMARYD_EPOCH", number, 1);
-	(void)setenv("PRIMARYD_REASON", "lease", 1);
-}
-
 static void arrange_descriptors(void)
 {
 	int null = open("/dev/null", O_RDWR);
@@ -125,8 +113,20 @@ static void reset_signals(void)
 
 pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
 {
-	pid_t pid = fork();
+	/* This node was named, and acted, when the guard was armed. */
+	const struct script_facts facts = { .event = "relinquish",
+					    .node = node,
+					    .primary = node,
+					    .previous = node,
+					    .reason = REASON,
+					    .epoch = epoch };
+	struct script_environment told;
+	struct command_environment environment;
+	pid_t pid;
 
+	script_environment(&facts, &told);
+	command_environment(told.list, &environment);
+	pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (pid > 0) {
@@ -134,11 +134,10 @@ pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
 		return pid;
 	}
 	(void)setpgid(0, 0);
-	write_oom("0");
-	set_environment(node, epoch);
+	(void)write_oom("0");
 	arrange_descriptors();
 	reset_signals();
-	(void)execv(argv[0], argv);
+	(void)execve(argv[0], argv, (char *const *)environment.list);
 	guard_say(LOG_ERR, "%s: %s", argv[0], strerror(errno));
 	_exit(127);
 }

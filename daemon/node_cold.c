@@ -23,7 +23,7 @@ static void release(struct node *node)
 	node->foreign_since_us = 0;
 	node_post(node, &event);
 	if (zkh_session_connected(node->session))
-		node_attached(node, true, zkh_session_timeout_ms(node->session));
+		node_attached(node, true);
 }
 
 /* The process itself, not only the session that it may have left behind. */
@@ -49,7 +49,8 @@ static void on_alive(void *userdata, int result, const char *data, size_t length
 		report.other_session = stat->ephemeral_owner;
 	}
 	if (lives_here(node, &report.other))
-		node_foreign(node, &report, zkh_session_timeout_ms(node->session) * INT64_C(1000));
+		node_meet_foreign(node, &report,
+				  zkh_session_timeout_ms(node->session) * INT64_C(1000));
 	else
 		release(node);
 }

@@ -203,6 +203,8 @@ static const char *why_unwilling(const struct node *node)
 	for (size_t i = 0; i < sizeof(obstacles) / sizeof(obstacles[0]); i++)
 		if (bits & obstacles[i])
 			return election_obstacle_text(obstacles[i]);
+	if (node->said_refused[OP_ENTER])
+		return "the servers refused its takeover";
 	return election_reason_text(e->stop_reason);
 }
 

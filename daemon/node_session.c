@@ -16,8 +16,13 @@
 #define REPAIR_LOOKS 6
 #define REPAIR_LOOK_S 0.05
 
-/* Until the next attempt when the servers refused to make them. */
+/* Until the next attempt when the servers refused to make them: doubled so often. */
 #define REPAIR_REFUSED_S 1.
+#define REPAIR_DOUBLINGS 4
+
+/* Between two trials of rights that are missing: doubled so often. */
+#define RIGHTS_LOOK_S 1.
+#define RIGHTS_DOUBLINGS 6
 
 /* Between two attempts to read what may not be read. */
 #define VIEW_RETRY_S 1.
@@ -33,12 +38,11 @@ static void on_synced(void *userdata, int result)
 }
 
 /* The connected server may lag behind what we saw on another: it catches up before we read. */
-static void read_all(struct node *node)
+static void catch_up(struct node *node)
 {
 	zkh_op_cancel(node->sync_op);
 	node->sync_op = NULL;
 	zkh_sync(node->session, on_synced, node, &node->sync_op);
-	view_start(&node->view, node->session);
 }
 
 static bool lease_fits_session(struct node *node, int32_t timeout_ms)
@@ -52,23 +56,80 @@ static bool lease_fits_session(struct node *node, int32_t timeout_ms)
 	return false;
 }
 
-void node_attached(struct node *node, bool fresh, int32_t timeout_ms)
+/* The ensemble is the known one: the election may read and write there. */
+static void attach(struct node *node, bool fresh)
 {
 	struct election_event event = { .type = ELECTION_SESSION_UP, .fresh = fresh };
+	int32_t timeout_ms = zkh_session_timeout_ms(node->session);
+	const char *owner;
+	int64_t epoch;
 
 	/* A server may say anything; of no time at all the lease makes nothing. */
 	event.session_us = (timeout_ms > 0 ? timeout_ms : 1) * INT64_C(1000);
 	if (!lease_fits_session(node, timeout_ms))
 		node_refuse(node, EX_CONFIG);
+	if (node->ensemble.czxid)
+		survivor_see_cluster(&node->survivor, node->ensemble.czxid, time_boot_us());
+	epoch = ensemble_epoch(&node->ensemble, &owner);
+	view_remember_epoch(&node->view, epoch, owner);
 	node->writes.session = node->session;
+	term_attached(&node->term, node->session);
+	witness_attached(&node->witness, node->session, event.session_us);
 	if (fresh)
 		writes_unpublish(&node->writes);
-	read_all(node);
+	view_start(&node->view, node->session);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
 	if (!fresh && !node->swept)
 		sweep_run(&node->sweep, node->session);
 	node->swept = true;
 	node_post(node, &event);
+	if (node->repair_wanted)
+		node_repair(node);
+}
+
+void node_attached(struct node *node, bool fresh)
+{
+	catch_up(node);
+	if (ensemble_attached(&node->ensemble, fresh))
+		attach(node, fresh);
+}
+
+static void disconnected(struct node *node, enum election_event_type type)
+{
+	ensemble_detached(&node->ensemble, type == ELECTION_SESSION_LOST);
+	witness_detached(&node->witness);
+	view_forget(&node->view);
+	node_post_result(node, type, RESULT_OK, 0);
+}
+
+static void on_ensemble(void *userdata, enum ensemble_news news, const char *text)
+{
+	struct node *node = userdata;
+
+	if (*text)
+		node_say_ensemble(node, news, text);
+	if (node->farewell)
+		return;
+	if (news == ENSEMBLE_IS_KNOWN && !node->election.attached) {
+		attach(node, true);
+	} else if (news == ENSEMBLE_IS_FOREIGN) {
+		/* Nothing that this session holds there is worth anything: the work stops, and nothing is written. */
+		witness_detached(&node->witness);
+		view_forget(&node->view);
+		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);
+	} else if (node->on_status) {
+		node->on_status(node->userdata, node);
+	}
+}
+
+/* Who leaves a server only to look at it anew, or at the next one, comes back at once; troubles on the way are said. */
+static bool is_worth_a_line(const struct node *node, enum zkh_session_event event)
+{
+	bool looking = ensemble_is_looking(&node->ensemble);
+
+	if (event == ZKH_CONNECTED || event == ZKH_DISCONNECTED)
+		return !looking;
+	return !looking || event != ZKH_EXPIRED;
 }
 
 static void on_session(void *userdata, const struct zkh_session_report *report)
@@ -77,30 +138,25 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 
 	if (node->farewell)
 		return;
-	/* Back at once, as a rule; if not, the troubles are said. */
-	if (!node->reattaching ||
-	    (report->event != ZKH_DISCONNECTED && report->event != ZKH_CONNECTED))
+	if (is_worth_a_line(node, report->event))
 		node_say_session(node, report);
-	if (report->event == ZKH_CONNECTED) {
-		node->reattaching = false;
+	if (report->event == ZKH_CONNECTED)
 		node->foreign_since_us = 0;
-	}
 	if (node->cold) {
 		node_cold_look(node);
 		return;
 	}
 	switch (report->event) {
 	case ZKH_CONNECTED:
-		node_attached(node, report->fresh, report->timeout_ms);
+		node_attached(node, report->fresh);
 		break;
 	case ZKH_DISCONNECTED:
-		view_forget(&node->view);
-		node_post_result(node, ELECTION_SESSION_DOWN, RESULT_OK, 0);
+		disconnected(node, ELECTION_SESSION_DOWN);
 		break;
 	case ZKH_EXPIRED:
-		view_forget(&node->view);
-		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);
+		disconnected(node, ELECTION_SESSION_LOST);
 		break;
+	case ZKH_SET_BACK: /* ZKH_EXPIRED follows */
 	case ZKH_AUTH_REFUSED:
 	case ZKH_NAMES_FAILED:
 	case ZKH_SERVER_FAILED:
@@ -109,28 +165,43 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 }
 
 static void on_repair_look(struct ev_loop *loop, ev_timer *timer, int events);
+static void on_rights_look(struct ev_loop *loop, ev_timer *timer, int events);
 static void on_view_retry(struct ev_loop *loop, ev_timer *timer, int events);
 
 int node_session_start(struct node *node, const struct config_auth *auth,
 		       const struct zkh_client_id *resume)
 {
-	const struct zkh_session_config config = {
+	struct zkh_session_config config = {
 		.servers = node->config->zookeeper.servers,
 		.root = node->config->zookeeper.root,
 		.timeout_ms = (int32_t)(node->config->zookeeper.session_timeout_us / 1000),
-		.auth_scheme = auth ? auth->scheme : NULL,
-		.auth_credential = auth ? auth->credential : NULL,
 		.resume = resume,
 		.seed = (uint32_t)fnv_text(node->name), /* another one for each node of a cluster */
 		.on_event = on_session,
 		.userdata = node,
 	};
 
+	const struct ensemble_options ensemble = {
+		.loop = node->loop,
+		.servers = config.servers,
+		.root = config.root,
+		.name = node->name,
+		.directory = node->keep_state ? node->config->node.state_directory : NULL,
+		.runtime_directory = node->config->node.runtime_directory,
+		.on_news = on_ensemble,
+		.userdata = node,
+	};
+	int r;
+
+	config_auth_put(auth, config.auth);
 	ev_init(&node->repair_look, on_repair_look);
 	node->repair_look.data = node;
+	ev_init(&node->rights_look, on_rights_look);
+	node->rights_look.data = node;
 	ev_init(&node->view_retry, on_view_retry);
 	node->view_retry.data = node;
-	return zkh_session_create(node->loop, &config, &node->session);
+	r = zkh_session_create(node->loop, &config, &node->session);
+	return r == 0 ? ensemble_start(&node->ensemble, &ensemble, node->session) : r;
 }
 
 void node_session_stop(struct node *node)
@@ -140,9 +211,13 @@ void node_session_stop(struct node *node)
 	zkh_op_cancel(node->health_op);
 	if (node->repair_look.data)
 		ev_timer_stop(node->loop, &node->repair_look);
+	if (node->rights_look.data)
+		ev_timer_stop(node->loop, &node->rights_look);
 	if (node->view_retry.data)
 		ev_timer_stop(node->loop, &node->view_retry);
+	rights_cancel(&node->rights);
 	sweep_finish(&node->sweep);
+	ensemble_finish(&node->ensemble);
 	node->lock = zkh_lock_release(node->lock);
 	node->session = zkh_session_destroy(node->session);
 }
@@ -154,9 +229,14 @@ void node_view_changed(void *userdata)
 	struct node *node = userdata;
 	struct election_event event = { .type = ELECTION_VIEW };
 
-	if (node->farewell || !view_complete(&node->view))
+	if (node->farewell || !ensemble_is_open(&node->ensemble) || !view_complete(&node->view))
 		return;
+	ensemble_note_epoch(&node->ensemble, node->view.memory_owner, node->view.memory_epoch);
 	view_election(&node->view, &event.view);
+	witness_set_primary(&node->witness,
+			    node->view.coordinator && strcmp(node->view.primary, node->name)
+				    ? node->view.primary
+				    : "");
 	node_say_view(node);
 	node_post(node, &event);
 	node_follow(node);
@@ -198,7 +278,8 @@ static bool is_own_past(const struct node *node, const struct registration_repor
  * The time of one connection counts: while there was none, a new leader may have given the other session a whole timeout
  * again. A session that this very process has left behind expires for sure.
  */
-void node_foreign(struct node *node, const struct registration_report *report, int64_t session_us)
+void node_meet_foreign(struct node *node, const struct registration_report *report,
+		       int64_t session_us)
 {
 	int64_t now_us = time_boot_us();
 	int64_t patience_us = session_us + session_us / 2;
@@ -231,8 +312,72 @@ void node_repair_later(void *userdata)
 	node->repair_refused = true;
 	node->repair_looks = 0;
 	ev_timer_stop(node->loop, &node->repair_look);
-	ev_timer_set(&node->repair_look, REPAIR_REFUSED_S, 0.);
+	ev_timer_set(&node->repair_look, REPAIR_REFUSED_S * (1 << node->repair_refusals), 0.);
 	ev_timer_start(node->loop, &node->repair_look);
+	if (node->repair_refusals < REPAIR_DOUBLINGS)
+		node->repair_refusals++;
+}
+
+/* Told before the election hears that this node is registered: it shall not contend. */
+static void take_rights(struct node *node, const struct rights *rights)
+{
+	char missing[RIGHTS_TEXT_SIZE];
+	bool changed;
+
+	rights_format_missing(rights, missing);
+	changed = strcmp(missing, node->rights_missing) != 0;
+	node_say_rights(node, rights);
+	strcpy(node->rights_missing, missing);
+	if (changed)
+		node_tell_health(node, "");
+	ev_timer_stop(node->loop, &node->rights_look);
+	if (!*missing) {
+		node->rights_looks = 0;
+		return;
+	}
+	ev_timer_set(&node->rights_look, RIGHTS_LOOK_S * (1 << node->rights_looks), 0.);
+	ev_timer_start(node->loop, &node->rights_look);
+	if (node->rights_looks < RIGHTS_DOUBLINGS)
+		node->rights_looks++;
+}
+
+static void on_rights(void *userdata, int result)
+{
+	struct node *node = userdata;
+
+	if (result == ZKH_OK && !node->farewell)
+		take_rights(node, &node->rights);
+}
+
+/* Nobody tells of a list that was mended. */
+static void on_rights_look(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct node *node = timer->data;
+
+	(void)events;
+	/* A registration tries them itself. */
+	if (node->farewell || !node->election.registered)
+		return;
+	ev_timer_set(timer, RIGHTS_LOOK_S * (1 << node->rights_looks), 0.);
+	ev_timer_start(loop, timer);
+	if (zkh_session_connected(node->session))
+		(void)rights_try(&node->rights, node->session, node->name,
+				 node->registration.rights_flags, on_rights, node);
+}
+
+static void repaired(struct node *node, enum election_result result)
+{
+	if (result != RESULT_OK) {
+		node_repair_later(node);
+		return;
+	}
+	node->said_refused[OP_REGISTER] = 0;
+	if (node->registration.made)
+		node_say_repaired(node);
+	look_again(node, node->registration.wrote);
+	if (node->election.attached)
+		writes_publish(&node->writes,
+			       election_router_state(&node->election_config, &node->election));
 }
 
 static void on_registration(void *userdata, const struct registration_report *report)
@@ -243,16 +388,23 @@ static void on_registration(void *userdata, const struct registration_report *re
 
 	fault_point("register", "after");
 	node->registering = false;
+	if (registering && node->registration.coordinator &&
+	    (report->outcome == REGISTRATION_OK || report->outcome == REGISTRATION_REFUSED))
+		take_rights(node, &node->registration.rights);
 	switch (report->outcome) {
 	case REGISTRATION_OK:
 		node->foreign_since_us = 0;
 		result = RESULT_OK;
 		break;
 	case REGISTRATION_FOREIGN:
-		node_foreign(node, report, node->election.session_us);
+		node_meet_foreign(node, report, node->election.session_us);
 		break;
 	case REGISTRATION_UNKNOWN:
 		result = RESULT_UNKNOWN;
+		break;
+	case REGISTRATION_TRACE:
+		node_say_trace(node, report);
+		result = RESULT_CONFLICT;
 		break;
 	case REGISTRATION_REFUSED:
 		node_say_refused(node, OP_REGISTER, report->result, report->path);
@@ -263,17 +415,12 @@ static void on_registration(void *userdata, const struct registration_report *re
 		writes_unpublish(&node->writes);
 	else if (node->registration.wrote)
 		writes_registered(&node->writes, node->registration.router);
-	if (result == RESULT_OK && !registering)
-		look_again(node, node->registration.wrote);
-	if (!registering && report->outcome == REGISTRATION_REFUSED) {
-		node_repair_later(node);
-		return;
-	}
+	if (result == RESULT_OK)
+		node->repair_refusals = 0;
 	if (registering)
 		node_post_done(node, OP_REGISTER, result, 0);
-	else if (node->election.attached)
-		writes_publish(&node->writes,
-			       election_router_state(&node->election_config, &node->election));
+	else
+		repaired(node, result);
 	if (node->repair_wanted)
 		node_repair(node);
 }
@@ -284,6 +431,8 @@ void node_register(struct node *node)
 	node->registering = true;
 	node->repair_wanted = false;
 	node->registration.on_done = on_registration;
+	node->registration.rights_flags = *node->config->zookeeper.auth_file ? RIGHTS_WITH_LISTS
+									     : 0;
 	registration_run(&node->registration, node->session, node->election.healthy);
 }
 
@@ -294,11 +443,11 @@ static void repair(struct node *node, bool check)
 
 	if (node->repair_refused)
 		return;
-	if (later || !node->election.registered || !zkh_session_connected(node->session)) {
-		node->repair_wanted = later;
+	/* A registration that is due makes them all. */
+	node->repair_wanted = node->election.registered &&
+			      (later || !zkh_session_connected(node->session));
+	if (!node->election.registered || node->repair_wanted)
 		return;
-	}
-	node->repair_wanted = false;
 	node->registration.on_done = on_registration;
 	(check ? registration_check
 	       : registration_repair)(&node->registration, node->session, node->election.healthy,
@@ -414,6 +563,8 @@ void node_farewell(struct node *node)
 	recovery_cancel(&node->recovery);
 	history_finish(&node->history);
 	writes_finish(&node->writes);
+	term_finish(&node->term);
+	witness_finish(&node->witness);
 	publish_state(node, "stop");
 	close_session(node);
 }

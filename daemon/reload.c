@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reload.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,46 @@ static void refuse(const struct reload *reload, const char *how)
 		  *reload->line ? reload->line : "it said nothing");
 }
 
+static void on_tried(void *userdata, const char *problem)
+{
+	struct reload *reload = userdata;
+
+	if (*problem)
+		log_event(
+			reload->log, EVENT_RELOAD_REFUSED, NULL,
+			"the credential in zookeeper.auth-file is another one, and this process goes on with "
+			"the one it has: %s",
+			problem);
+	else
+		reload->on_accepted(reload->userdata);
+}
+
+/* Same credential: accepted. The binary found the file valid; what it says by now is what a new image would read. */
+static void try_credential(struct reload *reload)
+{
+	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct config config = { 0 };
+	struct config_auth auth = { .count = 0 };
+	char message[CONFIG_ERROR_SIZE] = "out of memory";
+	int r = -ENOMEM;
+
+	if (errors)
+		r = config_load(reload->config_path, CONFIG_USE_ENVIRONMENT, &config, errors);
+	if (r == 0 && *config.zookeeper.auth_file)
+		r = config_load_auth(config.zookeeper.auth_file, &auth, message, sizeof(message));
+	else if (r != 0 && errors && errors->n)
+		snprintf(message, sizeof(message), "%s", errors->texts[0]);
+	if (r != 0)
+		on_tried(reload, message);
+	else if (config_auth_hash(&auth) == reload->auth_hash)
+		reload->on_accepted(reload->userdata);
+	else
+		trial_start(&reload->trial, reload->loop, &config, &auth, on_tried, reload);
+	explicit_bzero(&auth, sizeof(auth));
+	config_finish(&config);
+	free(errors);
+}
+
 static void on_end(void *userdata, const struct command_result *result)
 {
 	struct reload *reload = userdata;
@@ -69,7 +110,7 @@ static void on_end(void *userdata, const struct command_result *result)
 
 	reload->command = command_destroy(reload->command);
 	if (command_succeeded(result))
-		reload->on_accepted(reload->userdata);
+		try_credential(reload);
 	else
 		refuse(reload, command_result_format(result, text));
 }
@@ -92,7 +133,7 @@ void reload_ask_binary(struct reload *reload)
 	};
 	int r;
 
-	reload->command = command_destroy(reload->command);
+	reload_finish(reload);
 	reload->line[0] = '\0';
 	if (directory) {
 		snprintf(variable, sizeof(variable), "RUNTIME_DIRECTORY=%s", directory);
@@ -106,4 +147,5 @@ void reload_ask_binary(struct reload *reload)
 void reload_finish(struct reload *reload)
 {
 	reload->command = command_destroy(reload->command);
+	trial_finish(&reload->trial);
 }

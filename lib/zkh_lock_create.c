@@ -8,7 +8,9 @@
 
 /* ---- Creating the node ---- */
 
-static void on_parents_created(void *userdata, int result, const struct zkh_txn_reply *reply)
+static void lock_create_parent(struct zkh_lock *lock);
+
+static void on_parent_created(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct zkh_lock *lock = userdata;
 	int r;
@@ -19,54 +21,43 @@ static void on_parents_created(void *userdata, int result, const struct zkh_txn_
 		zkh_lock_trouble(lock, result);
 		return;
 	}
+	if (lock->parent[lock->parent_length] != '\0') {
+		lock_create_parent(lock);
+		return;
+	}
 	r = zkh_lock_create(lock);
 	if (r != 0)
 		zkh_lock_end(lock, r);
 }
 
-/* The result of an upper one does not matter: the lowest one's says whether it worked. */
-static void on_upper_created(void *userdata, int result, const struct zkh_txn_reply *reply)
-{
-	(void)userdata;
-	(void)result;
-	(void)reply;
-}
-
-static int create_persistent(struct zkh_lock *lock, const char *path, zkh_commit_fn fn,
-			     struct zkh_op **ret_op)
+/* The next key on the way to the lock's, from the top: the one that is refused tells why. */
+static void lock_create_parent(struct zkh_lock *lock)
 {
 	struct zkh_txn *txn = zkh_txn_create(lock->session);
+	char path[ZKH_PATH_MAX];
+	int r = -ENOMEM;
 
-	if (txn == NULL)
-		return -ENOMEM;
-	zkh_txn_create_key(txn, path, NULL, 0, ZKH_PERSISTENT);
-	return zkh_commit(txn, fn, lock, ret_op);
+	lock->parent_length++;
+	lock->parent_length += strcspn(lock->parent + lock->parent_length, "/");
+	memcpy(path, lock->parent, lock->parent_length);
+	path[lock->parent_length] = '\0';
+	if (txn != NULL) {
+		zkh_txn_create_key(txn, path, NULL, 0, ZKH_PERSISTENT);
+		r = zkh_commit(txn, on_parent_created, lock, &lock->write_op);
+	}
+	if (r != 0)
+		zkh_lock_end(lock, r);
 }
 
-/* The key and everything above it, from the top, in one flush. */
 static void lock_create_parents(struct zkh_lock *lock)
 {
-	struct zkh_op *upper;
-	char path[ZKH_PATH_MAX];
-	size_t i;
-	int r = 0;
-
 	if (strcmp(lock->parent, "/") == 0) {
 		zkh_lock_end(lock, ZKH_NO_NODE);
 		return;
 	}
 	lock->state = ZKH_LOCK_PARENTS;
-	for (i = 1; lock->parent[i] != '\0' && r == 0; i++) {
-		if (lock->parent[i] != '/')
-			continue;
-		memcpy(path, lock->parent, i);
-		path[i] = '\0';
-		r = create_persistent(lock, path, on_upper_created, &upper);
-	}
-	if (r == 0)
-		r = create_persistent(lock, lock->parent, on_parents_created, &lock->write_op);
-	if (r != 0)
-		zkh_lock_end(lock, r);
+	lock->parent_length = 0;
+	lock_create_parent(lock);
 }
 
 static void on_created(void *userdata, int result, const struct zkh_txn_reply *reply)

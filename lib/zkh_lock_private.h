@@ -66,6 +66,7 @@ struct zkh_lock {
 	char *identifier;
 	char prefix[ZKH_LOCK_PREFIX_SIZE];
 	char parent[ZKH_PATH_MAX];
+	size_t parent_length; /* ZKH_LOCK_PARENTS: of the part of it that is being created */
 	char path[ZKH_PATH_MAX];
 };
 

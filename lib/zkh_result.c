@@ -5,6 +5,9 @@
 
 #include "zkh_internal.h"
 
+/* Servers since 3.7 send it; the header does not name it. */
+#define QUOTA_EXCEEDED (-125)
+
 const char *zkh_result_text(int result)
 {
 	switch (result) {
@@ -40,6 +43,12 @@ int zkh_result_translate(int code)
 	case ZAUTHFAILED:
 	case ZINVALIDACL: /* "creator" in an ACL, but nobody is authenticated */
 		return ZKH_AUTH_FAILED;
+	case QUOTA_EXCEEDED:
+		return ZKH_QUOTA;
+	case ZNOTREADONLY:
+		return ZKH_READ_ONLY;
+	case ZTHROTTLEDOP:
+		return ZKH_THROTTLED;
 	case ZCONNECTIONLOSS:
 	case ZOPERATIONTIMEOUT:
 	case ZRUNTIMEINCONSISTENCY:

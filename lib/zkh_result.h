@@ -25,6 +25,9 @@
 	X(ZKH_TIMEOUT, 11, "timed out")                                                            \
 	X(ZKH_FAILED, 12, "refused by the server")                                                 \
 	X(ZKH_ACL_REFUSED, 15, "access list refused by the server")                                \
+	X(ZKH_QUOTA, 16, "quota exceeded")                                                         \
+	X(ZKH_READ_ONLY, 17, "server is read-only")                                                \
+	X(ZKH_THROTTLED, 18, "throttled by the server")                                            \
 	/* A lock that was held, or waited for, is lost. */                                        \
 	X(ZKH_LOST, 13, "lock lost")                                                               \
 	/* The connection went away under way: it may or may not have happened. */                 \

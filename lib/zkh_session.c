@@ -63,12 +63,16 @@ static int config_check(const struct zkh_session_config *config)
 	if (config->timeout_ms < TIMEOUT_MIN_MS || config->timeout_ms > TIMEOUT_MAX_MS ||
 	    config->connect_timeout_ms < 0 || config->connect_timeout_ms > TIMEOUT_MAX_MS)
 		return ZKH_INVALID;
-	if ((config->auth_scheme == NULL) != (config->auth_credential == NULL))
-		return ZKH_INVALID;
-	if (config->auth_scheme != NULL &&
-	    (strnlen(config->auth_scheme, CREDENTIAL_MAX) == CREDENTIAL_MAX ||
-	     strnlen(config->auth_credential, CREDENTIAL_MAX) == CREDENTIAL_MAX))
-		return ZKH_INVALID;
+	for (size_t i = 0; i < ZKH_AUTH_MAX; i++) {
+		const struct zkh_credential *auth = &config->auth[i];
+
+		if ((auth->scheme == NULL) != (auth->credential == NULL))
+			return ZKH_INVALID;
+		if (auth->scheme != NULL &&
+		    (strnlen(auth->scheme, CREDENTIAL_MAX) == CREDENTIAL_MAX ||
+		     strnlen(auth->credential, CREDENTIAL_MAX) == CREDENTIAL_MAX))
+			return ZKH_INVALID;
+	}
 	while ((r = zkh_server_next(&list, &server)) == 0)
 		if (++count > ZKH_SERVERS_MAX)
 			return ZKH_INVALID;
@@ -81,10 +85,14 @@ static void session_free(struct zkh_session *session)
 	free(session->watches);
 	free(session->servers);
 	free(session->root);
-	free(session->auth_scheme);
-	if (session->auth_credential != NULL)
-		explicit_bzero(session->auth_credential, strlen(session->auth_credential));
-	free(session->auth_credential);
+	for (size_t i = 0; i < ZKH_AUTH_MAX; i++) {
+		char *credential = session->auth_credentials[i];
+
+		free(session->auth_schemes[i]);
+		if (credential != NULL)
+			explicit_bzero(credential, strlen(credential));
+		free(credential);
+	}
 	free(session);
 }
 
@@ -94,10 +102,10 @@ static int session_copy_config(struct zkh_session *session, const struct zkh_ses
 	session->root = strdup(config->root[1] == '\0' ? "" : config->root);
 	if (session->servers == NULL || session->root == NULL)
 		return -ENOMEM;
-	if (config->auth_scheme != NULL) {
-		session->auth_scheme = strdup(config->auth_scheme);
-		session->auth_credential = strdup(config->auth_credential);
-		if (session->auth_scheme == NULL || session->auth_credential == NULL)
+	for (size_t i = 0; i < ZKH_AUTH_MAX && config->auth[i].scheme != NULL; i++) {
+		session->auth_schemes[i] = strdup(config->auth[i].scheme);
+		session->auth_credentials[i] = strdup(config->auth[i].credential);
+		if (session->auth_schemes[i] == NULL || session->auth_credentials[i] == NULL)
 			return -ENOMEM;
 	}
 	session->root_length = strlen(session->root);
@@ -132,8 +140,9 @@ int zkh_session_create(struct ev_loop *loop, const struct zkh_session_config *co
 	r = session_copy_config(session, config);
 	if (r == 0) {
 		r = zkh_resolve_numeric(session->servers, &session->addresses);
-		if (r ==
-		    -ENOENT) /* a name among them: a child looks it up as soon as the loop runs */
+		/* A child looks them up as soon as the loop runs. */
+		session->names = session->addresses.count == 0;
+		if (r == -ENOENT)
 			r = 0;
 	}
 	if (r < 0) {
@@ -208,6 +217,7 @@ struct zkh_session *zkh_session_destroy(struct zkh_session *session)
 	zkh_session_enter(session);
 	zkh_link_stop(session);
 	zkh_resolve_stop(&session->resolver);
+	zkh_doubt_end(session);
 	while ((listener = session->listeners) != NULL) {
 		zkh_listener_remove(listener);
 		listener->fn(listener, ZKH_HOOK_DESTROY);
@@ -276,6 +286,16 @@ bool zkh_session_client_id(const struct zkh_session *session, struct zkh_client_
 int32_t zkh_session_timeout_ms(const struct zkh_session *session)
 {
 	return session->granted_ms;
+}
+
+int64_t zkh_session_zxid(const struct zkh_session *session)
+{
+	return session->zxid;
+}
+
+int64_t zkh_session_last_zxid(const struct zkh_session *session)
+{
+	return session->last_zxid;
 }
 
 const char *zkh_session_server(const struct zkh_session *session)

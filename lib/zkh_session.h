@@ -37,6 +37,9 @@ struct zkh_client_id {
 	/* being opened; watches are forgotten. Also for a resume id that is not known, and */     \
 	/* when requests go out but no server has answered for a session timeout. */               \
 	X(ZKH_EXPIRED, "expired")                                                                  \
+	/* The servers know less than this session has seen (detail says which): a backup was */   \
+	/* restored, or they were emptied. ZKH_EXPIRED follows. */                                 \
+	X(ZKH_SET_BACK, "ensemble set back")                                                       \
 	/* The credential was refused. The session stays down and tries again slowly. */           \
 	X(ZKH_AUTH_REFUSED, "credential refused")                                                  \
 	/* Names could not be resolved (detail says which); tried again. */                        \
@@ -61,13 +64,19 @@ struct zkh_session_report {
 
 typedef void (*zkh_session_fn)(void *userdata, const struct zkh_session_report *report);
 
+#define ZKH_AUTH_MAX 2
+
+struct zkh_credential {
+	const char *scheme, *credential;
+};
+
 struct zkh_session_config {
 	const char *servers; /* HOST:PORT[,HOST:PORT...]; names, IPv4, [IPv6]; 1 to 32 of them */
 	const char *root;    /* valid path; "/" for none */
 	int32_t timeout_ms;  /* session timeout asked for, 100 ms to 10 min */
 	int32_t connect_timeout_ms; /* one server's connect + handshake; 0: timeout_ms / 8 */
-	const char *auth_scheme;    /* NULL for none; else every created key gets CREATOR_ALL */
-	const char *auth_credential;
+	/* Scheme NULL: no more. With any, every created key is made for all of them, and nobody else. */
+	struct zkh_credential auth[ZKH_AUTH_MAX];
 	const struct zkh_client_id *resume; /* NULL: a new session */
 	uint32_t seed; /* spreads reconnects: delays and the first server are drawn from it */
 	zkh_session_fn on_event;
@@ -129,6 +138,15 @@ bool zkh_session_client_id(const struct zkh_session *session, struct zkh_client_
 
 /* The granted session timeout; 0 before the first connection. */
 int32_t zkh_session_timeout_ms(const struct zkh_session *session);
+
+/*
+ * The highest zxid that replies of the present (or last) connection told: 0 before the first one. After a zkh_sync() it is not
+ * below what had been committed before.
+ */
+int64_t zkh_session_zxid(const struct zkh_session *session);
+
+/* The highest that any connection told, over reconnects and new sessions. */
+int64_t zkh_session_last_zxid(const struct zkh_session *session);
 
 /* Address of the server of the present connection ("" when not connected), for people. */
 const char *zkh_session_server(const struct zkh_session *session);

@@ -238,8 +238,9 @@ static int txn_create_mode(unsigned flags)
  */
 static void txn_describe(struct zkh_txn *txn, zoo_op_t *descriptions)
 {
-	const struct ACL_vector *usual = txn->session->auth_scheme != NULL ? &ZOO_CREATOR_ALL_ACL
-									   : &ZOO_OPEN_ACL_UNSAFE;
+	const struct ACL_vector *usual = txn->session->auth_schemes[0] != NULL
+						 ? &ZOO_CREATOR_ALL_ACL
+						 : &ZOO_OPEN_ACL_UNSAFE;
 
 	for (size_t i = 0; i < txn->count; i++) {
 		struct txn_op *op = &txn->ops[i];

@@ -15,7 +15,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	PROMISE(r == CONFIG_OK || r == CONFIG_INVALID);
 	PROMISE((r == CONFIG_OK) == (*message == '\0'));
 	if (r == CONFIG_OK)
-		PROMISE(*auth.scheme && *auth.credential && !strpbrk(auth.scheme, " \n") &&
-			!strpbrk(auth.credential, "\n"));
+		PROMISE(auth.count > 0 && auth.count <= CONFIG_AUTH_MAX);
+	for (unsigned i = 0; r == CONFIG_OK && i < auth.count; i++)
+		PROMISE(*auth.list[i].scheme && *auth.list[i].credential &&
+			!strpbrk(auth.list[i].scheme, " \n") &&
+			!strpbrk(auth.list[i].credential, "\n"));
 	return 0;
 }

@@ -3,6 +3,8 @@
 import pytest
 
 from lab.steps import MORTAL, QUICK, by_name, forbidden, history, others, settle, vacate
+from lab import zk
+from lab.view import View, connect
 from lab.wait import stays, wait_until
 
 
@@ -140,7 +142,7 @@ def test_router_state_refuses_a_takeover(cluster, keys, oracle):
     [other] = others(nodes, primary)
     with forbidden(keys, f'nodes/{other.name}/routerstate', 'write'):
         keys.set('primary_node', other.name)
-        other.wait_log('handed_back: ')
+        other.wait_log('handed_back: .*the servers refused its takeover')
         wait_until(lambda: keys.primary() == primary and oracle.working() == [primary], 10, other.log_tail)
     settle(keys, oracle, nodes)
 
@@ -166,10 +168,9 @@ def test_own_keys_cannot_be_made_again(cluster, keys, oracle):
         lost = by_name(nodes, primary)
         lost.wait_log('request_failed: register refused')
         lines, busy_s = len(lost.log_lines()), lost.cpu_seconds()
-        stays(lambda: oracle.working() == [primary], 2.5)
-        assert len(lost.log_lines('request_failed: register refused')) == 1, lost.log_tail(60)
+        stays(lambda: oracle.working() == [primary], 3)
+        assert len(lost.log_lines('request_failed: register refused')) == 1
         assert len(lost.log_lines()) - lines < 50 and lost.cpu_seconds() - busy_s < 0.2, lost.log_tail(60)
-        assert oracle.working() == [primary]
         keys.set('primary_node', other.name)
         wait_until(lambda: keys.primary() == other.name and oracle.working() == [other.name], 15, other.log_tail)
     settle(keys, oracle, nodes)
@@ -203,3 +204,121 @@ def test_root_refuses_a_release(cluster, keys, oracle):
         by_name(nodes, primary).wait_log('request_failed: leave refused')
         by_name(nodes, primary).wait_exit()
     settle(keys, oracle, [other], primary=other.name)
+
+
+# why the servers refuse it
+
+def test_lock_below_an_ephemeral_key(cluster, keys, oracle):
+    """No lock node can be made: the server's own reason is told, once, with the remedy; then all goes on."""
+    nodes = cluster(2, **QUICK)
+    settle(keys, oracle, nodes)
+    marks = [node.log_mark() for node in nodes]
+    path = keys.path('primary_node')
+    swap = keys.client.transaction()
+    swap.delete(path)
+    swap.create(path, b'none', ephemeral=True)
+    # A lock node may be there for a moment.
+    wait_until(lambda: not isinstance(swap.commit()[0], Exception), 5)
+    for node, mark in zip(nodes, marks):
+        if keys.acting_name() != node.name:
+            node.wait_log('request_failed: lock refused: /primary_node: key is ephemeral; .*delete it', since=mark)
+    stays(lambda: sum(len(node.log_lines('request_failed: lock refused')) for node in nodes) <= 2, 2)
+    keys.client.delete(path)
+    settle(keys, oracle, nodes)
+
+
+@pytest.fixture(scope='module')
+def strict_ensemble():
+    """One that keeps to its quotas."""
+    with zk.Ensemble(1, jvm=['-Dzookeeper.enforceQuota=true']) as ensemble:
+        yield ensemble
+
+
+@pytest.fixture
+def strict_keys(strict_ensemble):
+    client = connect(strict_ensemble.connect)
+    client.ensure_path('/cluster')
+    yield View(client, '/cluster')
+    client.delete('/zookeeper/quota/cluster', recursive=True)
+    client.delete('/cluster', recursive=True)
+    client.stop()
+    client.close()
+
+
+def set_quota(keys, text):
+    """As setquota does it; takes effect at once."""
+    client, path = keys.client, '/zookeeper/quota' + keys.root
+    client.ensure_path(path)
+    count = len(list(below(client, keys.root)))
+    for name, value in (('zookeeper_stats', f'count={count},bytes=0'), ('zookeeper_limits', text)):
+        if client.exists(f'{path}/{name}'):
+            client.set(f'{path}/{name}', value.encode())
+        else:
+            client.create(f'{path}/{name}', value.encode())
+
+
+def below(client, path):
+    yield path
+    for child in client.get_children(path):
+        yield from below(client, f'{path}/{child}')
+
+
+def test_quota(strict_ensemble, strict_keys, make_cluster, oracle):
+    """A full quota is told as such, of a node that comes and of one that is there; the primary goes on."""
+    keys = strict_keys
+    nodes = make_cluster(strict_ensemble, keys, 2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    [other] = others(nodes, primary)
+    set_quota(keys, 'count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=1')
+    vacate(keys)
+    other.wait_log('request_failed: lock refused: /primary_node: quota exceeded; raise the quota')
+    wait_until(lambda: keys.primary() == primary, 10, keys.summary)
+    assert oracle.working() == [primary]
+    other.kill9()
+    other.start()
+    other.wait_log('quota exceeded')
+    set_quota(keys, 'count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=100000')
+    settle(keys, oracle, nodes)
+
+
+# keys that are deleted, and may not be made again
+
+def test_all_keys_deleted_while_none_may_be_made(cluster, keys, oracle):
+    """What is said is what happened: refused, once, and then, tried again ever later, that they are made again."""
+    nodes = cluster(2, **SHORT)
+    primary = settle(keys, oracle, nodes)
+    marks = {node: node.log_mark() for node in nodes}
+    said = {node: lambda node=node: node.log_text()[marks[node]:] for node in nodes}
+    with forbidden(keys, '', 'create'):
+        keys.delete('nodes')
+        by_name(nodes, primary).wait_log('conflict: .*deleted by somebody', since=marks[by_name(nodes, primary)])
+        for key in ('history', 'epoch', 'primary_node', 'primary_active'):
+            keys.delete(key)
+        for node in nodes:
+            node.wait_log('request_failed: register refused: /', since=marks[node])
+        lines = sum(len(node.log_lines()) for node in nodes)
+        stays(lambda: not any(' are made again' in said[node]() for node in nodes), 4)
+        assert sum(len(node.log_lines()) for node in nodes) - lines < 60, nodes[0].log_tail(60)
+        # Once for each key that is met first.
+        assert all(said[node]().count('register refused') <= 3 for node in nodes)
+    settle(keys, oracle, nodes, timeout=30)
+    assert all(keys.get(f'nodes/{node.name}/{key}') is not None for node in nodes
+               for key in ('daemonmode', 'daemonstate', 'routerstate', 'health', 'keepalive', 'alive')), primary
+
+
+@pytest.mark.parametrize('key, right', [('nodes/{}/routerstate', 'write'), ('nodes', 'create'),
+                                        ('nodes/{}/keepalive', 'write')], ids=['router-state', 'nodes', 'keepalive'])
+def test_root_deleted_while_own_writes_are_refused(cluster, keys, oracle, key, right):
+    """The lists go with the keys: these are made again."""
+    nodes = cluster(2, **SHORT)
+    primary = settle(keys, oracle, nodes)
+    node = by_name(nodes, primary)
+    with forbidden(keys, key.format(primary), right):
+        mark = node.log_mark()
+        if right == 'create':
+            keys.delete(f'nodes/{primary}')
+            node.wait_log('request_failed: register refused', since=mark)
+        keys.delete('')
+        settle(keys, oracle, nodes, timeout=30)
+    assert keys.get(f'nodes/{primary}/keepalive') is not None
+    node.wait_log('keys of this node .* are made again', since=mark)

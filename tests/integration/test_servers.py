@@ -1,12 +1,14 @@
 """Servers and daemons that come and go, in every order; and a cluster that keeps strangers out."""
 
+import os
+import shutil
 import signal
 import uuid
 
 import pytest
 from kazoo.exceptions import NoAuthError
 
-from lab import process, view
+from lab import process, view, zk
 from lab.steps import QUICK, by_name, check_epoch, history, moves, others, settle, vacate, wait_members
 from lab.wait import stays, wait_until
 
@@ -99,6 +101,35 @@ def test_stop_without_any_server(ensemble, cluster, keys, oracle):
     for node in nodes:
         node.start()
     settle(keys, oracle, nodes, timeout=40)
+
+
+@pytest.fixture
+def own_ensemble():
+    with zk.Ensemble(3) as ensemble:
+        ensemble.raise_epoch()
+        yield ensemble
+
+
+def own_keys(ensemble, root):
+    return view.View(view.connect(ensemble.connect), root)
+
+
+def test_ensemble_emptied(own_ensemble, make_cluster, oracle):
+    """The reason is told once, and the nodes open new sessions by themselves."""
+    ensemble, keys = own_ensemble, own_keys(own_ensemble, '/t')
+    nodes = make_cluster(ensemble, keys, 2, **PATIENT)
+    settle(keys, oracle, nodes)
+    keys.client.stop()
+    marks = {node: node.log_mark() for node in nodes}
+    for server in ensemble.servers:
+        server.kill9()
+        shutil.rmtree(os.path.join(server.directory, 'data', 'version-2'))
+    ensemble.repair()
+    for node in nodes:
+        node.wait_log('ensemble_set_back: .*knows less than this session has seen', 30, since=marks[node])
+        node.wait_log('connected: new session', 30, since=marks[node])
+        assert len(node.log_lines('ensemble_set_back: ')) == 1
+    keys.client = own_keys(ensemble, '/t').client
 
 
 # kinds of nodes

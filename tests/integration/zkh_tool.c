@@ -370,7 +370,7 @@ static int parse(int argc, char **argv, struct zkh_session_config *config)
 		else if (option == 't')
 			config->timeout_ms = atoi(optarg);
 		else if (option == 'a')
-			config->auth_credential = optarg;
+			config->auth[0].credential = optarg;
 		else if (option == 'd')
 			destroy_in_callback = true;
 		else
@@ -378,8 +378,8 @@ static int parse(int argc, char **argv, struct zkh_session_config *config)
 	}
 	if (config->servers == NULL || optind == argc)
 		return -1;
-	if (config->auth_credential != NULL)
-		config->auth_scheme = "digest";
+	if (config->auth[0].credential != NULL)
+		config->auth[0].scheme = "digest";
 	shell = strcmp(argv[optind], "shell") == 0;
 	single = shell ? NULL : argv + optind;
 	single_count = argc - optind;

@@ -180,6 +180,19 @@ int zoo_aget_acl(zhandle_t *zh, const char *path, acl_completion_t completion, c
 			 (struct fz_completion){ .acl_fn = completion, .data = data });
 }
 
+/* No test edits lists here: real servers are asked. */
+int zoo_aset_acl(zhandle_t *zh, const char *path, int version, struct ACL_vector *acl,
+		 void_completion_t completion, const void *data)
+{
+	(void)zh;
+	(void)path;
+	(void)version;
+	(void)acl;
+	(void)completion;
+	(void)data;
+	return ZUNIMPLEMENTED;
+}
+
 int zoo_async(zhandle_t *zh, const char *path, string_completion_t completion, const void *data)
 {
 	fz_counts.syncs++;

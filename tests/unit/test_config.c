@@ -636,6 +636,8 @@ static void test_auth(void **state)
 		"Digest u:p\n",
 		"digest u:\tp\n",
 		"digest\nu:p\n",
+		"digest u:p\n\n",
+		"digest u:p\ndigest v:q\ndigest w:r\n",
 	};
 	struct config_auth auth;
 	char msg[512];
@@ -643,18 +645,26 @@ static void test_auth(void **state)
 
 	make_file(file, "digest me:secret pass\n", 0600);
 	assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), 0);
-	assert_string_equal(auth.scheme, "digest");
-	assert_string_equal(auth.credential, "me:secret pass");
+	assert_string_equal(auth.list[0].scheme, "digest");
+	assert_string_equal(auth.list[0].credential, "me:secret pass");
 	make_file(file, "ip  10.0.0.1\r\n", 0400);
 	assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), 0);
-	assert_string_equal(auth.scheme, "ip");
-	assert_string_equal(auth.credential, "10.0.0.1");
+	assert_string_equal(auth.list[0].scheme, "ip");
+	assert_string_equal(auth.list[0].credential, "10.0.0.1");
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		make_file(file, bad[i], 0600);
 		assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), CONFIG_INVALID);
 		assert_non_null(strstr(msg, "does not hold one line SCHEME CREDENTIAL"));
-		assert_string_equal(auth.scheme, "ip"); /* untouched */
+		assert_string_equal(auth.list[0].scheme, "ip"); /* untouched */
 	}
+	make_file(file, "digest u:p\ndigest v:q", 0600);
+	assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), 0);
+	assert_int_equal(auth.count, 2);
+	assert_string_equal(auth.list[0].credential, "u:p");
+	assert_string_equal(auth.list[1].credential, "v:q");
+	make_file(file, "digest u:p\ndigest u:p\n", 0600);
+	assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), 0);
+	assert_int_equal(auth.count, 1);
 	memset(long_text, 'x', sizeof(long_text));
 	memcpy(long_text, "digest u:", 9);
 	long_text[sizeof(long_text) - 1] = '\0';
@@ -663,7 +673,7 @@ static void test_auth(void **state)
 	long_text[7 + CONFIG_AUTH_CREDENTIAL_SIZE - 1] = '\0';
 	make_file(file, long_text, 0600);
 	assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), 0);
-	assert_int_equal(strlen(auth.credential), CONFIG_AUTH_CREDENTIAL_SIZE - 1);
+	assert_int_equal(strlen(auth.list[0].credential), CONFIG_AUTH_CREDENTIAL_SIZE - 1);
 }
 
 static void test_auth_file_of_others(void **state)

@@ -549,8 +549,8 @@ static void open_with(struct world *world, const char *credential)
 {
 	struct zkh_session_config config = world_config(world);
 
-	config.auth_scheme = "digest";
-	config.auth_credential = credential;
+	config.auth[0].scheme = "digest";
+	config.auth[0].credential = credential;
 	assert_int_equal(zkh_session_create(world->loop, &config, &world->session), 0);
 	assert_true(world_wait_event(world, ZKH_CONNECTED, 1));
 }

@@ -198,6 +198,9 @@ static void test_result_translate(void **state)
 		{ ZNOAUTH, ZKH_DENIED },
 		{ ZAUTHFAILED, ZKH_AUTH_FAILED },
 		{ ZBADARGUMENTS, ZKH_INVALID },
+		{ -125, ZKH_QUOTA },
+		{ ZNOTREADONLY, ZKH_READ_ONLY },
+		{ ZTHROTTLEDOP, ZKH_THROTTLED },
 		/* May or may not have happened. */
 		{ ZCONNECTIONLOSS, ZKH_UNKNOWN },
 		{ ZOPERATIONTIMEOUT, ZKH_UNKNOWN },
