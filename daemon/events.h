@@ -133,7 +133,7 @@
 	  "only operators move the role") \
 	X(EVENT_MAINTENANCE_OFF, "maintenance_off", "0a694c1d8cd6f9eafec444b4db1b29e7", LOG_NOTICE, ALWAYS, \
 	  "vacancies are filled again") \
-	X(EVENT_JUNK_IGNORED, "junk_ignored", "f8d66d5a38c6b671191912aec921aa7b", LOG_WARNING, REPEATS, \
+	X(EVENT_JUNK_IGNORED, "junk_ignored", "f8d66d5a38c6b671191912aec921aa7b", LOG_WARNING, ALWAYS, \
 	  "something in ZooKeeper makes no sense and is treated as absent") \
 	X(EVENT_REQUEST_FAILED, "request_failed", "fba837a7ff5c975999277680b8535f2c", LOG_WARNING, REPEATS, \
 	  "a request to ZooKeeper failed") \

@@ -247,11 +247,11 @@ static void test_many_texts(void **state)
 	create(probe, LOG_TARGET_LINES, NULL);
 	for (int i = 0; i < 3 * LOG_SAID_MAX; i++) {
 		now_us += 1;
-		log_event(probe->log, EVENT_JUNK_IGNORED, NULL, "key %d", i);
+		log_event(probe->log, EVENT_REQUEST_FAILED, NULL, "key %d", i);
 	}
 	assert_int_equal(count(output(probe), "\n"), 3 * LOG_SAID_MAX);
 	for (int i = 2 * LOG_SAID_MAX; i < 3 * LOG_SAID_MAX; i++)
-		log_event(probe->log, EVENT_JUNK_IGNORED, NULL, "key %d", i);
+		log_event(probe->log, EVENT_REQUEST_FAILED, NULL, "key %d", i);
 	assert_string_equal(output(probe), "");
 }
 
