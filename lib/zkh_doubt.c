@@ -48,9 +48,6 @@ static void on_probe(void *userdata, const struct zkh_session_report *report)
 static void probe_start(struct zkh_session *session)
 {
 	char server[sizeof(session->server) + 2];
-	const char *colon = strrchr(session->server, ':');
-	bool bare = colon != NULL && session->server[0] != '[' &&
-		    memchr(session->server, ':', (size_t)(colon - session->server)) != NULL;
 	struct zkh_session_config config = {
 		.servers = server,
 		.root = "/",
@@ -61,11 +58,7 @@ static void probe_start(struct zkh_session *session)
 		.userdata = session,
 	};
 
-	if (bare)
-		snprintf(server, sizeof(server), "[%.*s]%s", (int)(colon - session->server),
-			 session->server, colon);
-	else
-		snprintf(server, sizeof(server), "%s", session->server);
+	zkh_server_format(session->server, server, sizeof(server));
 	(void)zkh_session_create(session->loop, &config, &session->doubt.probe);
 }
 

@@ -8,6 +8,7 @@ import uuid
 import pytest
 from kazoo.exceptions import NoAuthError
 
+from ctl_shell import DONE, REFUSED, UNREACHABLE, Ctl, built
 from lab import process, view, zk
 from lab.steps import QUICK, by_name, check_epoch, history, moves, others, settle, vacate, wait_members
 from lab.wait import stays, wait_until
@@ -324,3 +325,52 @@ def test_node_with_another_credential(ensemble, secret_keys, make_cluster, oracl
     stranger.write_config(**{'zookeeper.auth-file': credential})
     stranger.start()
     settle(keys, oracle, [*nodes, stranger], primary=primary)
+
+
+# what check says of servers that are no ensemble
+
+def findings_of(servers, root, code=REFUSED):
+    findings = Ctl(servers, root).json('check', code=code)['findings']
+    return [(row['result'], row['finding']) for row in findings if row['subject'] in ('server', 'servers')]
+
+
+@pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
+def test_check_of_servers_that_stand_alone():
+    with zk.Ensemble(1) as one, zk.Ensemble(1) as two, zk.Ensemble(1) as three:
+        alone = [one.connect, two.connect, three.connect]
+        findings = findings_of(','.join(alone), '/t')
+        assert sum(result == 'error' and 'stands alone, but 3 servers are listed' in text for result, text in findings) == 3
+        # One that is listed by itself, or twice, is one.
+        for servers in (one.connect, f'{one.connect},{one.connect}'):
+            assert [result for result, _ in findings_of(servers, '/t', code=DONE)] == ['ok']
+
+
+@pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
+def test_check_of_a_server_that_is_read_only():
+    with zk.Ensemble(3, jvm=('-Dreadonlymode.enabled=true',)) as ensemble:
+        for server in ensemble.servers[1:]:
+            server.kill9()
+        wait_until(lambda: ensemble.servers[0].mode() == 'read-only', 20, lambda: ensemble.servers[0].four('srvr'))
+        findings = findings_of(ensemble.connect, '/t', code=UNREACHABLE)
+        assert any(result == 'error' and 'serves reads only' in text for result, text in findings), findings
+
+
+@pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
+def test_check_of_two_ensembles():
+    with zk.Ensemble(3) as one, zk.Ensemble(3) as two:
+        assert {result for result, _ in findings_of(one.connect, '/t', code=DONE)} == {'ok'}
+        findings = findings_of(f'{one.connect},{two.connect}', '/t')
+        assert any(result == 'error' and 'two leaders' in text for result, text in findings), findings
+        # A follower of the other one is told by the keys.
+        client = view.connect(one.connect)
+        client.ensure_path('/t/nodes')
+        servers = f'{one.connect},{two.followers()[0].connect}'
+        findings = findings_of(servers, '/t')
+        assert any('only one of them has the cluster' in text for _, text in findings), findings
+        other = view.connect(two.connect)
+        other.ensure_path('/t/nodes')
+        findings = findings_of(servers, '/t')
+        assert any("the cluster's keys differ" in text for _, text in findings), findings
+        assert {result for result, _ in findings_of(one.connect, '/t', code=DONE)} == {'ok'}
+        for one_client in (client, other):
+            one_client.stop()
