@@ -32,10 +32,11 @@ static void on_kept(void *userdata, int error)
 	e->said_error = error;
 	if (error == 0)
 		return;
-	(void)snprintf(text, sizeof(text),
-		       "%s cannot be written: %s; until it can, a restart forgets which ensemble is "
-		       "the known one: see node.state-directory",
-		       e->writer.path, strerror(-error));
+	(void)snprintf(
+		text, sizeof(text),
+		"%s cannot be written: %s; until it can, a restart forgets which ensemble is "
+		"the known one: see node.state-directory",
+		e->writer.path, strerror(-error));
 	tell(e, ENSEMBLE_NOT_KEPT, text);
 }
 
@@ -57,9 +58,10 @@ static void load(struct ensemble *e)
 		what = "it holds junk";
 	else if (r == -EXDEV)
 		what = "it is of another root or node";
-	(void)snprintf(text, sizeof(text),
-		       "%s cannot be used: %s; whatever ensemble answers is taken for the known one",
-		       e->writer.path, what);
+	(void)snprintf(
+		text, sizeof(text),
+		"%s cannot be used: %s; whatever ensemble answers is taken for the known one",
+		e->writer.path, what);
 	tell(e, ENSEMBLE_NOT_KEPT, text);
 }
 
@@ -74,6 +76,13 @@ static void look_later(struct ensemble *e)
 	e->pause_s = 2 * e->pause_s < LOOK_MAX_S ? 2 * e->pause_s : LOOK_MAX_S;
 }
 
+/* The next server, in a new session. */
+static void leave(struct ensemble *e)
+{
+	e->leaving = true;
+	zkh_session_renew(e->session);
+}
+
 static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct ensemble *e = timer->data;
@@ -86,8 +95,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 		ask(e);
 		return;
 	}
-	e->leaving = true;
-	zkh_session_renew(e->session);
+	leave(e);
 }
 
 /* -- verdicts -- */
@@ -299,7 +307,10 @@ int ensemble_start(struct ensemble *ensemble, const struct ensemble_options *opt
 	struct ensemble *e = ensemble;
 	char path[PATH_MAX] = "";
 
-	*e = (struct ensemble){ .options = *options, .session = session, .pause_s = LOOK_MIN_S };
+	*e = (struct ensemble){ .options = *options,
+				.session = session,
+				.state = options->resumed ? ENSEMBLE_OPEN : ENSEMBLE_UNKNOWN,
+				.pause_s = LOOK_MIN_S };
 	(void)snprintf(e->known.root, sizeof(e->known.root), "%s", options->root);
 	(void)snprintf(e->known.name, sizeof(e->known.name), "%s", options->name);
 	ev_init(&e->look, on_look);
@@ -338,8 +349,8 @@ void ensemble_finish(struct ensemble *ensemble)
 bool ensemble_attached(struct ensemble *ensemble, bool fresh)
 {
 	ensemble->leaving = false;
-	if (!fresh && ensemble->state == ENSEMBLE_UNKNOWN)
-		ensemble->state = ENSEMBLE_OPEN;
+	if (fresh)
+		ensemble->state = ENSEMBLE_UNKNOWN;
 	ask(ensemble);
 	return ensemble->state == ENSEMBLE_OPEN;
 }
@@ -348,6 +359,9 @@ void ensemble_detached(struct ensemble *ensemble, bool expired)
 {
 	cancel(ensemble);
 	ev_timer_stop(ensemble->options.loop, &ensemble->look);
+	/* Nothing is held by a session in a foreign one, and the known one would take its zxid for one of the future. */
+	if (!expired && ensemble->state == ENSEMBLE_CLOSED)
+		leave(ensemble);
 	if (expired)
 		ensemble->state = ENSEMBLE_UNKNOWN;
 }
@@ -369,7 +383,12 @@ const char *ensemble_trouble(const struct ensemble *ensemble)
 
 void ensemble_note_epoch(struct ensemble *ensemble, const char *owner, int64_t epoch)
 {
-	if (identity_note_epoch(&ensemble->known, owner, epoch) && *ensemble->known.id)
+	if (!identity_note_epoch(&ensemble->known, owner, epoch) || !*ensemble->known.id)
+		return;
+	/* Kept along with the zxid of that moment. */
+	if (ensemble->state == ENSEMBLE_OPEN && zkh_session_connected(ensemble->session))
+		ask(ensemble);
+	else
 		keep(ensemble);
 }
 

@@ -19,8 +19,8 @@
 
 /* X(NAME, text) */
 #define ENSEMBLE_STATES(X)                                                                         \
-	X(ENSEMBLE_UNKNOWN, "unknown") /* a new session, nothing was read in it */                 \
-	X(ENSEMBLE_OPEN, "open")       /* the known one, as far as anybody can tell */             \
+	X(ENSEMBLE_UNKNOWN, "unknown") /* the session is new, and nothing was read in it */        \
+	X(ENSEMBLE_OPEN, "open")       /* it was the known one in this session */                  \
 	X(ENSEMBLE_CLOSED, "closed")   /* foreign */
 
 enum ensemble_state {
@@ -30,20 +30,21 @@ enum ensemble_state {
 };
 
 enum ensemble_news {
-	ENSEMBLE_IS_KNOWN,	/* it was UNKNOWN or CLOSED, and is OPEN now; said if text is not "" */
-	ENSEMBLE_IS_FOREIGN,	/* CLOSED now, or for another reason; text "": said already */
-	ENSEMBLE_WAS_MADE,	/* the key was */
-	ENSEMBLE_WAS_REFUSED,	/* the key may be neither read nor made, and the session goes on all the same */
-	ENSEMBLE_NOT_KEPT,	/* the file cannot be written, or holds junk */
+	ENSEMBLE_IS_KNOWN,   /* it was UNKNOWN or CLOSED, and is OPEN now; said if text is not "" */
+	ENSEMBLE_IS_FOREIGN, /* CLOSED now, or for another reason; text "": said already */
+	ENSEMBLE_WAS_MADE,   /* the key was */
+	ENSEMBLE_WAS_REFUSED, /* the key may be neither read nor made, and the session goes on all the same */
+	ENSEMBLE_NOT_KEPT, /* the file cannot be written, or holds junk */
 };
 
 typedef void (*ensemble_fn)(void *userdata, enum ensemble_news news, const char *text);
 
 struct ensemble_options {
 	struct ev_loop *loop;
-	const char *servers, *root, *name;	  /* must outlive it */
+	const char *servers, *root, *name;	   /* must outlive it */
 	const char *directory, *runtime_directory; /* where the memory is kept; NULL: nowhere */
-	ensemble_fn on_news;			  /* from the loop, and from ensemble_start() */
+	bool resumed; /* the session is one in which a process before this knew the ensemble */
+	ensemble_fn on_news; /* from the loop, and from ensemble_start() */
 	void *userdata;
 };
 
@@ -54,8 +55,9 @@ struct ensemble {
 	struct identity known, kept; /* kept: in the file */
 	struct identity_seen seen;
 	enum identity_reason reason; /* of CLOSED, also while the next server is looked for */
-	char made[IDENTITY_ID_SIZE]; /* the id that a key is made with, while nothing is remembered */
-	int32_t version;	     /* of a key that holds junk; -1: there is none */
+	char made
+		[IDENTITY_ID_SIZE]; /* the id that a key is made with, while nothing is remembered */
+	int32_t version;	    /* of a key that holds junk; -1: there is none */
 	struct zkh_op *root_op, *key_op, *make_op;
 	struct zkh_watch watch;
 	struct identity_writer writer;
@@ -72,8 +74,8 @@ int ensemble_start(struct ensemble *ensemble, const struct ensemble_options *opt
 void ensemble_finish(struct ensemble *ensemble); /* also of one that is zeroed */
 
 /*
- * The session is attached, and a sync is on its way. True: it goes on at once, a server that knows the session is one of
- * the known ensemble; if the key says something else, news follow. False: news follow in any case.
+ * The session is attached, and a sync is on its way. True: it goes on at once, a server that knows a session of the known
+ * ensemble is one of it; if the key says something else, news follow. False: news follow in any case.
  */
 bool ensemble_attached(struct ensemble *ensemble, bool fresh);
 void ensemble_detached(struct ensemble *ensemble, bool expired);

@@ -11,8 +11,8 @@
 #include "fnv.h"
 
 #define FILE_VERSION "primaryd cluster 1"
-#define REMEDY                                                                                     \
-	"nothing is claimed or written there; see zookeeper.servers, or, with the old servers off, "  \
+#define REMEDY                                                                                       \
+	"nothing is claimed or written there; see zookeeper.servers, or, with the old servers off, " \
 	"run `primaryctl cluster accept`"
 
 const char *identity_reason_text(enum identity_reason reason)
@@ -159,10 +159,11 @@ char *identity_explain(enum identity_reason reason, const struct identity *known
 			       at);
 		break;
 	case IDENTITY_NO_ACCESS:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s cannot be told from others: /cluster may not be read or made; are "
-			       "all nodes given the same credential (zookeeper.auth-file)?",
-			       at);
+		(void)snprintf(
+			ret_text, IDENTITY_TEXT_SIZE,
+			"%s cannot be told from others: /cluster may not be read or made; are "
+			"all nodes given the same credential (zookeeper.auth-file)?",
+			at);
 		break;
 	case IDENTITY_NEW_FORMAT:
 		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
@@ -303,8 +304,7 @@ bool identity_parse_file(const char *text, size_t length, struct identity *ret_k
 	if (length <= n_sum || length >= sizeof(copy) || memchr(text, '\0', length))
 		return false;
 	length -= n_sum;
-	(void)snprintf(sum, sizeof(sum), "sum=%016" PRIx64 "\n",
-		       fnv_add(FNV_START, text, length));
+	(void)snprintf(sum, sizeof(sum), "sum=%016" PRIx64 "\n", fnv_add(FNV_START, text, length));
 	if (memcmp(text + length, sum, n_sum) != 0)
 		return false;
 	memcpy(copy, text, length);

@@ -54,9 +54,9 @@ struct identity_seen {
 };
 
 enum identity_verdict {
-	IDENTITY_KNOWN,	 /* the one that is remembered */
-	IDENTITY_ADOPT,	 /* nothing is remembered, or the operator accepted another store: identity_take() */
-	IDENTITY_MAKE,	 /* the key is to be made, with the remembered id if there is one */
+	IDENTITY_KNOWN, /* the one that is remembered */
+	IDENTITY_ADOPT, /* nothing is remembered, or the operator accepted another store: identity_take() */
+	IDENTITY_MAKE,	  /* the key is to be made, with the remembered id if there is one */
 	IDENTITY_FOREIGN, /* no contention, no write: see the reason */
 };
 

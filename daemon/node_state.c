@@ -65,7 +65,9 @@ void node_keep(struct node *node)
 	strcpy(now.node, node->name);
 	strcpy(now.boot_id, node->boot_id);
 	now.cluster = node_cluster(node->config);
-	if (!zkh_session_client_id(node->session, &now.session))
+	/* Whoever resumes it takes the ensemble for the known one. */
+	if (!ensemble_is_open(&node->ensemble) ||
+	    !zkh_session_client_id(node->session, &now.session))
 		now.session = node->saved.session;
 	now.session_us = e->session_us ? e->session_us : node->saved.session_us;
 	now.takeover_group = node->work.group;

@@ -76,10 +76,9 @@ static const struct judge_case cases[] = {
 static void judge(const struct judge_case *c, bool lives)
 {
 	struct identity known = { .generation = c->known_generation, .zxid = c->known_zxid };
-	struct identity_seen seen = { .key = c->key,
-				      .generation = c->generation,
-				      .format = c->format,
-				      .zxid = c->zxid };
+	struct identity_seen seen = {
+		.key = c->key, .generation = c->generation, .format = c->format, .zxid = c->zxid
+	};
 	enum identity_reason reason;
 	enum identity_verdict verdict;
 
@@ -87,7 +86,8 @@ static void judge(const struct judge_case *c, bool lives)
 	strcpy(seen.id, c->id);
 	verdict = identity_judge(&known, &seen, lives, &reason);
 	if (verdict != c->verdict || reason != c->reason)
-		fail_msg("line %d, lives %d: verdict %d, reason %d", c->line, lives, verdict, reason);
+		fail_msg("line %d, lives %d: verdict %d, reason %d", c->line, lives, verdict,
+			 reason);
 	if (verdict == IDENTITY_KNOWN || verdict == IDENTITY_ADOPT) {
 		identity_take(&known, &seen);
 		/* What was taken is known from then on. */
