@@ -77,12 +77,20 @@ static const char *trouble_text(int trouble)
 
 int zkh_link_process(struct zkh_session *session, int events)
 {
+	bool read = (events & ZOOKEEPER_READ) != 0,
+	     unseen = read && !zkh_packet_may_be_read(session);
 	int r;
 
+	if (unseen)
+		events &= ~ZOOKEEPER_READ;
+	if (unseen && events == 0)
+		return ZNOTHING;
 	errno = 0;
 	r = zookeeper_process(session->zh, events);
 	link_note_trouble(session, r);
-	return r;
+	if (read && !unseen)
+		session->mid_packet = r == ZNOTHING;
+	return r == ZOK && unseen ? ZNOTHING : r;
 }
 
 int zkh_link_interest(struct zkh_session *session, int *ret_fd, int *ret_events,
@@ -269,7 +277,8 @@ static void link_lost(struct zkh_session *session, int state)
 	enum zkh_link was = session->link;
 	bool cut = was == ZKH_LINK_UP && session->cut != NULL; /* asked for: the next one at once */
 	int64_t now_ms = zkh_now_ms();
-	const char *why = session->cut != NULL		   ? session->cut
+	const char *why = session->fault[0] != '\0'	   ? session->fault
+			  : session->cut != NULL	   ? session->cut
 			  : state == ZOO_AUTH_FAILED_STATE ? "credential refused"
 							   : trouble_text(session->trouble);
 	bool silent = was == ZKH_LINK_TRYING && session->cut == zkh_link_silent;
@@ -315,6 +324,7 @@ static void link_up(struct zkh_session *session)
 	session->id.id = id->client_id;
 	memcpy(session->id.password, id->passwd, sizeof(session->id.password));
 	session->granted_ms = zoo_recv_timeout(session->zh);
+	zkh_link_bound_path(session, session->granted_ms);
 	session->link = ZKH_LINK_UP;
 	session->link_since_ms = zkh_now_ms();
 	session->to_send =

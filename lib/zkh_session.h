@@ -130,5 +130,14 @@ bool zkh_session_client_id(const struct zkh_session *session, struct zkh_client_
 /* The granted session timeout; 0 before the first connection. */
 int32_t zkh_session_timeout_ms(const struct zkh_session *session);
 
+/*
+ * The highest zxid that replies of the present (or last) connection told: 0 before the first one. After a zkh_sync() it is not
+ * below what had been committed before.
+ */
+int64_t zkh_session_zxid(const struct zkh_session *session);
+
+/* The highest that any connection told, over reconnects and new sessions. */
+int64_t zkh_session_last_zxid(const struct zkh_session *session);
+
 /* Address of the server of the present connection ("" when not connected), for people. */
 const char *zkh_session_server(const struct zkh_session *session);

@@ -101,7 +101,7 @@ struct fz_connection {
 	zhandle_t *handle; /* to name the sender only */
 	int fd;
 	bool silent;
-	bool token; /* a byte lies in the socket */
+	bool token; /* the head of its first packet lies in the socket */
 	bool turn;  /* when paced: a packet may come through */
 	bool ended; /* its session was closed: nothing more may be read */
 	char *credential;

@@ -95,13 +95,35 @@ static bool shut_by_client(const struct fz_connection *connection)
 	return poll(&poll_fd, 1, 0) > 0 && poll_fd.revents & (POLLHUP | POLLERR);
 }
 
+/* As on the wire: length, xid, zxid, error; or length, protocol, session timeout, session. */
+static void fill_head(const struct fz_packet *packet, uint32_t head[5])
+{
+	static const int xids[] = { [FZ_EVENT] = -1, [FZ_PING] = -2, [FZ_AUTH] = -4 };
+	int64_t number = packet->kind == FZ_CONNECTED ? packet->id.client_id : packet->zxid;
+
+	if (packet->kind == FZ_CONNECTED) {
+		head[0] = htonl(37);
+		head[2] = htonl((uint32_t)packet->timeout_ms);
+	} else {
+		head[0] = htonl(16);
+		head[1] = htonl(
+			(uint32_t)(packet->kind == FZ_REPLY ? packet->xid : xids[packet->kind]));
+		head[4] = htonl((uint32_t)packet->err);
+	}
+	head[packet->kind == FZ_CONNECTED ? 3 : 2] = htonl((uint32_t)((uint64_t)number >> 32));
+	head[packet->kind == FZ_CONNECTED ? 4 : 3] = htonl((uint32_t)number);
+}
+
 static void send_token(struct fz_connection *connection)
 {
+	uint32_t head[5] = { 0 };
+
 	if (connection->token || !connection->head || connection->fd < 0 ||
 	    (paced && !connection->turn))
 		return;
 	connection->turn = false;
-	connection->token = send(connection->fd, "", 1, MSG_NOSIGNAL) == 1;
+	fill_head(connection->head, head);
+	connection->token = send(connection->fd, head, sizeof(head), MSG_NOSIGNAL) == sizeof(head);
 }
 
 static void send_packet(struct fz_connection *connection, struct fz_packet *packet)

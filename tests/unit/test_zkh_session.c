@@ -2,7 +2,9 @@
 
 /* The session: its events and their order, reconnecting, expiry, resuming, closing, destroying anywhere. */
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -800,6 +802,99 @@ static void test_names(void **state)
 	world_finish(&world);
 }
 
+/* A server that nobody can believe: told apart from one that is not there, and left at leisure. */
+static void test_absurd_timeouts(void **state)
+{
+	static const int absurd_ms[] = { -1, 0, INT32_MIN, 3600001, INT32_MAX };
+	struct zkh_session_config config;
+	struct world world;
+
+	for (size_t i = 0; i < sizeof(absurd_ms) / sizeof(absurd_ms[0]); i++) {
+		world_init(&world, "/");
+		config = world_config(&world);
+		fake_zk_limit_timeouts(absurd_ms[i], absurd_ms[i]);
+		assert_int_equal(zkh_session_create(world.loop, &config, &world.session), 0);
+		assert_true(world_wait_event(&world, ZKH_SERVER_FAILED, 3));
+		assert_non_null(strstr(world.events[0].detail, "granted a session timeout of"));
+		assert_int_equal(world_count(&world, ZKH_CONNECTED), 0);
+		world_steps(&world, 100);
+		assert_in_range(fake_zk_counts().connects, 3, 12);
+		fake_zk_limit_timeouts(100, 600000);
+		assert_true(world_wait_connected(&world));
+		world_finish(&world);
+	}
+}
+
+static void test_zxid(void **state)
+{
+	struct outcome created = { 0 };
+	struct world world;
+	struct Stat stat;
+	int64_t zxid;
+
+	world_init(&world, "/");
+	world_open(&world);
+	assert_int_equal(zkh_session_zxid(world.session), 0);
+	assert_int_equal(commit_ephemeral(&world, "/mine", &created), 0);
+	assert_true(world_wait(&world, &created.done, SOON_MS));
+	assert_true(fake_zk_stat("/mine", &stat));
+	zxid = stat.czxid;
+	assert_int_equal(zkh_session_zxid(world.session), zxid);
+	fake_zk_expire(zkh_session_id(world.session));
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
+	assert_int_equal(zkh_session_zxid(world.session), 0);
+	assert_int_equal(zkh_session_last_zxid(world.session), zxid);
+	world_finish(&world);
+}
+
+/* The name server of these tests: where "moving" is, as the child that looks it up sees it. */
+static const char *moving;
+
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+		struct addrinfo **list)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+
+	memcpy(&real, &symbol, sizeof(real));
+	if (strcmp(host, "moving") != 0 || (hints->ai_flags & AI_NUMERICHOST) != 0)
+		return real(host, port, hints, list);
+	return moving != NULL ? real(moving, port, hints, list) : EAI_AGAIN;
+}
+
+/* Addresses get reused: a new session may be opened only where the name leads now. */
+static void test_names_before_a_new_session(void **state)
+{
+	struct zkh_session_config config;
+	struct world world;
+
+	world_init(&world, "/");
+	config = world_config(&world);
+	config.servers = "moving:2181";
+	moving = "127.0.0.1";
+	assert_int_equal(zkh_session_create(world.loop, &config, &world.session), 0);
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 1));
+	assert_string_equal(world.events[0].detail, "127.0.0.1:2181");
+	for (int64_t end = world_now_ms() + 1100; world_now_ms() < end;)
+		world_step(&world);
+	moving = "127.0.0.2";
+	fake_zk_expire(zkh_session_id(world.session));
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
+	assert_string_equal(world.events[3].detail, "127.0.0.2:2181");
+	/* The same session goes where it was; and a name that cannot be looked up is where it was last. */
+	for (int64_t end = world_now_ms() + 1600; world_now_ms() < end;)
+		world_step(&world);
+	moving = NULL;
+	fake_zk_disconnect(zkh_session_id(world.session));
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 3));
+	assert_int_equal(world_count(&world, ZKH_NAMES_FAILED), 0);
+	zkh_session_renew(world.session);
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 4));
+	assert_int_equal(world_count(&world, ZKH_NAMES_FAILED), 1);
+	assert_string_equal(zkh_session_server(world.session), "127.0.0.2:2181");
+	world_finish(&world);
+}
+
 static void test_event_texts(void **state)
 {
 #define X(name, text) assert_string_equal(zkh_session_event_text(name), text);
@@ -834,7 +929,10 @@ int main(void)
 		cmocka_unit_test(test_destroy_in_watch),
 		cmocka_unit_test(test_credential),
 		cmocka_unit_test(test_credential_refused),
+		cmocka_unit_test(test_absurd_timeouts),
+		cmocka_unit_test(test_zxid),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_names_before_a_new_session),
 		cmocka_unit_test(test_event_texts),
 	};
 
