@@ -280,8 +280,10 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whole)
 {
 	static const char *const paths[CLUSTER_KEYS] = {
-		[CLUSTER_PRIMARY] = PATH_PRIMARY,	  [CLUSTER_POST] = PATH_POST,
-		[CLUSTER_MAINTENANCE] = PATH_MAINTENANCE, [CLUSTER_IDENTITY] = PATH_CLUSTER,
+		[CLUSTER_PRIMARY] = PATH_PRIMARY,
+		[CLUSTER_POST] = PATH_POST,
+		[CLUSTER_MAINTENANCE] = PATH_MAINTENANCE,
+		[CLUSTER_IDENTITY] = PATH_CLUSTER,
 		[CLUSTER_ROOT] = "/",
 	};
 

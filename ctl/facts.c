@@ -232,7 +232,8 @@ static void gather_identity(const struct cluster *cluster, struct facts *facts)
 	const struct cluster_slot *root = &cluster->keys[CLUSTER_ROOT];
 	struct identity_seen *seen = &facts->identity;
 
-	seen->zxid = root->there ? root->stat.pzxid : 0;
+	seen->zxid = zkh_session_zxid(cluster->ctl->session);
+	seen->change = root->there ? root->stat.pzxid : 0;
 	if (!slot->there)
 		seen->key = IDENTITY_MISSING;
 	else if (denied(facts, slot, DENIED ": no node can tell which ensemble this is"))

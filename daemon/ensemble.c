@@ -131,7 +131,7 @@ static void close_gate(struct ensemble *e, enum identity_reason reason)
 	look_later(e);
 	identity_explain(reason, &e->known, &e->seen, e->options.servers, text);
 	/* With the zxid, so that primaryctl sees what this node saw. */
-	if (*e->known.id && e->known.zxid != e->kept.zxid)
+	if (*e->known.id && (e->known.zxid != e->kept.zxid || e->known.change != e->kept.change))
 		keep(e);
 	if (strcmp(text, e->said) != 0) {
 		strcpy(e->said, text);
@@ -249,13 +249,12 @@ static void judge(struct ensemble *e)
 	}
 }
 
-/* Its children come and go with every takeover: what moves their list is as new as what the node knows. */
 static void on_root(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct ensemble *e = userdata;
 
 	e->root_op = NULL;
-	e->seen.zxid = result == ZKH_OK ? stat->pzxid : 0;
+	e->seen.change = result == ZKH_OK ? stat->pzxid : 0;
 }
 
 static void on_key(void *userdata, int result, const char *data, size_t length,
@@ -266,6 +265,7 @@ static void on_key(void *userdata, int result, const char *data, size_t length,
 	e->key_op = NULL;
 	if (connection_is_lost(result))
 		return;
+	e->seen.zxid = zkh_session_zxid(e->session);
 	e->version = result == ZKH_OK ? stat->version : -1;
 	if (result == ZKH_OK)
 		identity_parse_value(data, length, &e->seen);
@@ -359,6 +359,8 @@ void ensemble_detached(struct ensemble *ensemble, bool expired)
 {
 	cancel(ensemble);
 	ev_timer_stop(ensemble->options.loop, &ensemble->look);
+	if (ensemble->state == ENSEMBLE_OPEN)
+		identity_note_zxid(&ensemble->known, zkh_session_zxid(ensemble->session));
 	/* Nothing is held by a session in a foreign one, and the known one would take its zxid for one of the future. */
 	if (!expired && ensemble->state == ENSEMBLE_CLOSED)
 		leave(ensemble);

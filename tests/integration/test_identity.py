@@ -202,34 +202,38 @@ def test_wiped(home, home_keys, make_cluster, oracle, restart):
         assert len(node.log_lines('cluster_foreign: ')) == 1, node.log_tail(40)
 
 
-def test_restored_from_a_copy(home, home_keys, make_cluster, oracle):
-    """An older copy of the data comes back: it is known by its zxid, although its id is the right one."""
-    nodes = make_cluster(home, home_keys, 2, **MORTAL)
-    settle(home_keys, oracle, nodes)
+@pytest.mark.parametrize('caught_up', [False, True], ids=['behind', 'caught up'])
+def test_restored_from_a_copy(make_ensemble, home, make_cluster, oracle, caught_up):
+    """An older copy of the data comes back: it is known by its zxids, although its id is the right one."""
+    keys = make_ensemble.keys(home)
+    nodes = make_cluster(home, keys, 2, **MORTAL)
+    settle(keys, oracle, nodes)
     [server] = home.servers
     data, copy = os.path.join(server.directory, 'data'), os.path.join(server.directory, 'copy')
     server.kill9()
     shutil.copytree(data, copy)
     server.restart()
-    for _ in range(2):  # the role moves: the children of the root change
-        primary = settle(home_keys, oracle, nodes, timeout=30)
-        home_keys.set('primary_node', others(nodes, primary)[0].name)
-        settle(home_keys, oracle, nodes, primary=others(nodes, primary)[0].name)
+    primary = settle(keys, oracle, nodes, timeout=30)
+    keys.set('primary_node', others(nodes, primary)[0].name)
+    settle(keys, oracle, nodes, primary=others(nodes, primary)[0].name)
     for node in nodes:
         node.stop()
     server.kill9()
     shutil.rmtree(data)
     shutil.copytree(copy, data)
     server.restart()
+    if caught_up:
+        raise_zxid(keys)
     for node in nodes:
         node.start()
         node.wait_log(r'cluster_foreign: .*older data.*zxid 0x[0-9a-f]+, seen 0x[0-9a-f]+', 20)
     stays(lambda: not oracle.working(), 1, oracle.dump)
     assert 'older data' in ctl_of(nodes[0]).run('check', code=REFUSED).stdout
-    home_keys.set('primary_node', 'none')
-    raise_zxid(home_keys)
+    raise_zxid(keys)
+    keys.set('primary_node', 'none')
+    stays(lambda: not oracle.working(), 6, oracle.dump)  # having caught up makes no difference
     ctl_of(nodes[1]).run('cluster', 'accept', code=DONE)
-    settle(home_keys, oracle, nodes, timeout=30)
+    settle(keys, oracle, nodes, timeout=30)
 
 
 def test_deleted_while_sessions_live(home, home_keys, make_cluster, oracle):
