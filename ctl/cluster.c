@@ -284,7 +284,6 @@ void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whol
 		[CLUSTER_POST] = PATH_POST,
 		[CLUSTER_MAINTENANCE] = PATH_MAINTENANCE,
 		[CLUSTER_IDENTITY] = PATH_CLUSTER,
-		[CLUSTER_ROOT] = "/",
 	};
 
 	*cluster = (struct cluster){ .ctl = ctl, .live = live, .whole = whole };

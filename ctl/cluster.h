@@ -49,7 +49,6 @@ enum cluster_key {
 	CLUSTER_POST,
 	CLUSTER_MAINTENANCE,
 	CLUSTER_IDENTITY,
-	CLUSTER_ROOT, /* its stat: when its list of children changed last */
 	CLUSTER_KEYS
 };
 

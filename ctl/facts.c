@@ -229,11 +229,11 @@ static void gather_maintenance(const struct cluster *cluster, struct facts *fact
 static void gather_identity(const struct cluster *cluster, struct facts *facts)
 {
 	const struct cluster_slot *slot = &cluster->keys[CLUSTER_IDENTITY];
-	const struct cluster_slot *root = &cluster->keys[CLUSTER_ROOT];
+	const struct cluster_slot *primary = &cluster->keys[CLUSTER_PRIMARY];
 	struct identity_seen *seen = &facts->identity;
 
 	seen->zxid = zkh_session_zxid(cluster->ctl->session);
-	seen->change = root->there ? root->stat.pzxid : 0;
+	seen->change = primary->there ? primary->stat.mzxid : 0;
 	if (!slot->there)
 		seen->key = IDENTITY_MISSING;
 	else if (denied(facts, slot, DENIED ": no node can tell which ensemble this is"))

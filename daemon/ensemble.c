@@ -249,12 +249,12 @@ static void judge(struct ensemble *e)
 	}
 }
 
-static void on_root(void *userdata, int result, const struct zkh_stat *stat)
+static void on_primary(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct ensemble *e = userdata;
 
-	e->root_op = NULL;
-	e->seen.change = result == ZKH_OK ? stat->pzxid : 0;
+	e->primary_op = NULL;
+	e->seen.change = result == ZKH_OK ? stat->mzxid : 0;
 }
 
 static void on_key(void *userdata, int result, const char *data, size_t length,
@@ -281,11 +281,11 @@ static void on_key(void *userdata, int result, const char *data, size_t length,
 
 static void ask(struct ensemble *e)
 {
-	zkh_op_cancel(e->root_op);
+	zkh_op_cancel(e->primary_op);
 	zkh_op_cancel(e->key_op);
-	e->root_op = e->key_op = NULL;
+	e->primary_op = e->key_op = NULL;
 	memset(&e->seen, 0, sizeof(e->seen));
-	if (zkh_exists(e->session, "/", false, on_root, e, &e->root_op) != 0 ||
+	if (zkh_exists(e->session, PATH_PRIMARY, false, on_primary, e, &e->primary_op) != 0 ||
 	    zkh_get(e->session, PATH_CLUSTER, true, on_key, e, &e->key_op) != 0)
 		look_later(e);
 }
@@ -329,10 +329,10 @@ int ensemble_start(struct ensemble *ensemble, const struct ensemble_options *opt
 
 static void cancel(struct ensemble *e)
 {
-	zkh_op_cancel(e->root_op);
+	zkh_op_cancel(e->primary_op);
 	zkh_op_cancel(e->key_op);
 	zkh_op_cancel(e->make_op);
-	e->root_op = e->key_op = e->make_op = NULL;
+	e->primary_op = e->key_op = e->make_op = NULL;
 }
 
 void ensemble_finish(struct ensemble *ensemble)

@@ -58,7 +58,7 @@ struct ensemble {
 	char made
 		[IDENTITY_ID_SIZE]; /* the id that a key is made with, while nothing is remembered */
 	int32_t version;	    /* of a key that holds junk; -1: there is none */
-	struct zkh_op *root_op, *key_op, *make_op;
+	struct zkh_op *primary_op, *key_op, *make_op;
 	struct zkh_watch watch;
 	struct identity_writer writer;
 	ev_timer look;	/* when something is tried again */

@@ -26,8 +26,8 @@ struct identity {
 	char id[IDENTITY_ID_SIZE]; /* "": nothing */
 	int64_t generation;	   /* raised by each `primaryctl cluster accept` */
 	int64_t zxid;		   /* the highest that was seen in this generation; 0: none */
-	int64_t change; /* the same of the root's list of children: see struct identity_seen */
-	int64_t epoch;	/* the highest that was seen; 0: none */
+	int64_t change;		   /* the same of the last change of the primary key */
+	int64_t epoch;		   /* the highest that was seen; 0: none */
 	char epoch_owner[IDENTITY_NAME_SIZE];
 	char root[IDENTITY_ROOT_SIZE]; /* whose memory it is */
 	char name[IDENTITY_NAME_SIZE];
@@ -53,8 +53,8 @@ struct identity_seen {
 	int64_t format;
 	int64_t zxid; /* of the ensemble, as of the read; 0: not known */
 	/*
-	 * Of the last change of the list of the root's children, as each takeover makes one; 0: not known. The zxid of a
-	 * restored ensemble grows with every session until it is no lower than that of the lost one; this does not.
+	 * The mzxid of the primary key; 0: not known. The zxid of a restored ensemble grows with every session until it is no
+	 * lower than that of the lost one; this one stays what it is for as long as nobody claims the role there.
 	 */
 	int64_t change;
 };

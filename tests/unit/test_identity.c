@@ -123,7 +123,7 @@ static void test_raised_generation_begins_the_zxid_anew(void **state)
 }
 
 /* Of a restored ensemble whose zxid has caught up meanwhile. */
-static void test_change_of_the_root(void **state)
+static void test_change_of_the_primary_key(void **state)
 {
 	const struct identity known = { .id = A, .generation = 2, .zxid = 1000, .change = 900 };
 	struct identity_seen seen = { .key = IDENTITY_READ,
@@ -366,7 +366,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_judge),
 		cmocka_unit_test(test_raised_generation_begins_the_zxid_anew),
-		cmocka_unit_test(test_change_of_the_root),
+		cmocka_unit_test(test_change_of_the_primary_key),
 		cmocka_unit_test(test_epoch),
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_value),
