@@ -116,29 +116,28 @@ static void open_gate(struct ensemble *e)
 		keep(e);
 	e->state = ENSEMBLE_OPEN;
 	e->reason = IDENTITY_FINE;
-	e->said[0] = '\0';
+	e->trouble[0] = '\0';
 	if (!was_open || *text)
 		tell(e, ENSEMBLE_IS_KNOWN, text);
 }
 
 static void close_gate(struct ensemble *e, enum identity_reason reason)
 {
-	char text[IDENTITY_TEXT_SIZE];
 	bool was_closed = e->state == ENSEMBLE_CLOSED;
+	/* Its zxid grows with each look at it: that is no news. */
+	bool is_news = reason != e->reason || strcmp(e->seen.id, e->told.id) != 0 ||
+		       e->seen.generation != e->told.generation;
 
 	e->state = ENSEMBLE_CLOSED;
 	e->reason = reason;
+	e->told = e->seen;
 	look_later(e);
-	identity_explain(reason, &e->known, &e->seen, e->options.servers, text);
+	identity_explain(reason, &e->known, &e->seen, e->options.servers, e->trouble);
 	/* With the zxid, so that primaryctl sees what this node saw. */
 	if (*e->known.id && (e->known.zxid != e->kept.zxid || e->known.change != e->kept.change))
 		keep(e);
-	if (strcmp(text, e->said) != 0) {
-		strcpy(e->said, text);
-		tell(e, ENSEMBLE_IS_FOREIGN, text);
-	} else if (!was_closed) {
-		tell(e, ENSEMBLE_IS_FOREIGN, "");
-	}
+	if (is_news || !was_closed)
+		tell(e, ENSEMBLE_IS_FOREIGN, is_news ? e->trouble : "");
 }
 
 /* -- making the key -- */
@@ -152,8 +151,11 @@ static void refused(struct ensemble *e, int result)
 		return;
 	}
 	look_later(e);
-	(void)snprintf(text, sizeof(text), PATH_CLUSTER " may not be read or made: %s",
-		       zkh_result_text(result));
+	(void)snprintf(text, sizeof(text), PATH_CLUSTER " may not be read or made: %s%s",
+		       zkh_result_text(result),
+		       result == ZKH_DENIED ? "; are all nodes given the same credential "
+					      "(zookeeper.auth-file)?"
+					    : "");
 	tell(e, ENSEMBLE_WAS_REFUSED, text);
 }
 
@@ -380,7 +382,7 @@ bool ensemble_is_looking(const struct ensemble *ensemble)
 
 const char *ensemble_trouble(const struct ensemble *ensemble)
 {
-	return ensemble->said;
+	return ensemble->trouble;
 }
 
 void ensemble_note_epoch(struct ensemble *ensemble, const char *owner, int64_t epoch)

@@ -61,10 +61,11 @@ struct ensemble {
 	struct zkh_op *primary_op, *key_op, *make_op;
 	struct zkh_watch watch;
 	struct identity_writer writer;
-	ev_timer look;	/* when something is tried again */
-	double pause_s; /* before that */
-	bool leaving;	/* this session is given up for the next: not worth a line */
-	char said[IDENTITY_TEXT_SIZE];
+	ev_timer look;		   /* when something is tried again */
+	double pause_s;		   /* before that */
+	bool leaving;		   /* this session is given up for the next: not worth a line */
+	struct identity_seen told; /* what was foreign when that was said last */
+	char trouble[IDENTITY_TEXT_SIZE];
 	int said_error;
 };
 

@@ -9,6 +9,7 @@ from ctl_shell import DONE, REFUSED, Ctl, built
 
 from lab import view, zk
 from lab.node import stop_all
+from lab.notify import Manager
 from lab.steps import MORTAL, others, settle
 from lab.wait import stays, wait_until
 
@@ -125,6 +126,9 @@ def test_first_start_makes_the_key_and_remembers(home, home_keys, make_cluster, 
     assert (shown['id'], shown['remembered_id'], shown['generation'], shown['known']) == (ident, ident, 1, True)
     refused = ctl_of(nodes[0]).run('cluster', 'accept', code=REFUSED)
     assert 'the known one already' in refused.stderr
+    refused = Ctl(home.connect, ROOT, '--config', '/dev/null').run('cluster', 'accept', code=REFUSED)
+    assert 'nothing is remembered here' in refused.stderr
+    assert identity(home_keys) == (ident, 1, 1)
 
 
 @pytest.mark.parametrize('empty', [True, False], ids=['empty', 'another cluster'])
@@ -144,10 +148,14 @@ def test_old_address_answers_for_another_ensemble(home, home_keys, other, other_
     lost.links.set_mode('pass')
     lost.wait_log(f'cluster_foreign: .*{"/cluster is missing" if empty else "f" * 32}.*{ident}.*cluster accept', 15)
     stays(lambda: other_keys.client.get_children('/') == before, 3, lost.log_tail)
+    ctl = ctl_of(lost)
     if not empty:
         assert other_keys.children(ROOT) == ['cluster']
+        other_keys.client.create(f'{ROOT}/nodes/stranger/alive', b'', ephemeral=True, makepath=True)
+        refused = ctl.run('cluster', 'accept', code=REFUSED).stderr
+        assert 'another cluster' in refused and 'stranger is alive there' in refused
+        assert other_keys.get(f'{ROOT}/cluster') == f'{"f" * 32} 7 1'
     assert len(lost.log_lines('cluster_foreign: ')) == 1, lost.log_tail(40)
-    ctl = ctl_of(lost)
     for verb in ('status', 'check'):
         said = ctl.run(verb, code=REFUSED).stdout
         assert 'cluster accept' in said and ident in said, said
@@ -230,6 +238,8 @@ def test_restored_from_a_copy(make_ensemble, home, make_cluster, oracle, caught_
         node.wait_log(r'cluster_foreign: .*older data.*zxid 0x[0-9a-f]+, seen 0x[0-9a-f]+', 20)
     raise_zxid(keys)
     stays(lambda: not oracle.working(), 6, oracle.dump)  # having caught up makes no difference
+    for node in nodes:
+        assert len(node.log_lines('cluster_foreign: ')) == 1, node.log_tail(40)
     assert 'older data' in ctl_of(nodes[0]).run('check', code=REFUSED).stdout
     ctl_of(nodes[1]).run('cluster', 'accept', code=DONE)
     settle(keys, oracle, nodes, timeout=30)
@@ -255,17 +265,22 @@ def test_deleted_while_sessions_live(home, home_keys, make_cluster, oracle):
     assert primary
 
 
-def test_another_id_in_a_live_session(home, home_keys, make_cluster, oracle):
+def test_another_id_in_a_live_session(home, home_keys, make_cluster, oracle, tmp_path):
     """Written by hand, or by a stranger: a primary stops in order, and goes on when the known one is back."""
-    nodes = make_cluster(home, home_keys, 2, **MORTAL)
+    nodes = make_cluster(home, home_keys, 2, start=False, **MORTAL)
+    manager = Manager(str(tmp_path / 'notify'))
+    for node in nodes:
+        node.start({'NOTIFY_SOCKET': manager.path})
     settle(home_keys, oracle, nodes)
     known = home_keys.get('cluster')
     home_keys.set('cluster', f'{"e" * 32} 1 1')
     for node in nodes:
         node.wait_log(f'cluster_foreign: .*{"e" * 32}', 10)
     wait_until(lambda: not oracle.working(), 10, oracle.dump)
+    manager.wait(f'^STATUS=Kept out: .*{"e" * 32}.*cluster accept')
     home_keys.set('cluster', known)
     settle(home_keys, oracle, nodes)
+    manager.wait('^STATUS=Primary')
 
 
 def test_a_raised_generation_is_followed_without_a_stop(home, home_keys, make_cluster, oracle):
