@@ -336,7 +336,7 @@ static int acquire(struct lock_run *run, enum zkh_lock_kind kind, const char *pa
 
 	/* The lock's key is made as it is needed; the root is above it. */
 	if (code == CTL_DONE && run->result == ZKH_NO_NODE) {
-		code = ctl_make_root(ctl);
+		code = ctl_make_root(ctl, false);
 		if (code == CTL_DONE)
 			code = ask(run, kind, path);
 	}

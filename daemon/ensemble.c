@@ -76,6 +76,13 @@ static void look_later(struct ensemble *e)
 	e->pause_s = 2 * e->pause_s < LOOK_MAX_S ? 2 * e->pause_s : LOOK_MAX_S;
 }
 
+/* The next server, in a new session. */
+static void leave(struct ensemble *e)
+{
+	e->leaving = true;
+	zkh_session_renew(e->session);
+}
+
 static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct ensemble *e = timer->data;
@@ -88,8 +95,7 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 		ask(e);
 		return;
 	}
-	e->leaving = true;
-	zkh_session_renew(e->session);
+	leave(e);
 }
 
 /* -- verdicts -- */
@@ -110,29 +116,28 @@ static void open_gate(struct ensemble *e)
 		keep(e);
 	e->state = ENSEMBLE_OPEN;
 	e->reason = IDENTITY_FINE;
-	e->said[0] = '\0';
+	e->trouble[0] = '\0';
 	if (!was_open || *text)
 		tell(e, ENSEMBLE_IS_KNOWN, text);
 }
 
 static void close_gate(struct ensemble *e, enum identity_reason reason)
 {
-	char text[IDENTITY_TEXT_SIZE];
 	bool was_closed = e->state == ENSEMBLE_CLOSED;
+	/* Its zxid grows with each look at it: that is no news. */
+	bool is_news = reason != e->reason || strcmp(e->seen.id, e->told.id) != 0 ||
+		       e->seen.generation != e->told.generation;
 
 	e->state = ENSEMBLE_CLOSED;
 	e->reason = reason;
+	e->told = e->seen;
 	look_later(e);
-	identity_explain(reason, &e->known, &e->seen, e->options.servers, text);
+	identity_explain(reason, &e->known, &e->seen, e->options.servers, e->trouble);
 	/* With the zxid, so that primaryctl sees what this node saw. */
-	if (*e->known.id && e->known.zxid != e->kept.zxid)
+	if (*e->known.id && (e->known.zxid != e->kept.zxid || e->known.change != e->kept.change))
 		keep(e);
-	if (strcmp(text, e->said) != 0) {
-		strcpy(e->said, text);
-		tell(e, ENSEMBLE_IS_FOREIGN, text);
-	} else if (!was_closed) {
-		tell(e, ENSEMBLE_IS_FOREIGN, "");
-	}
+	if (is_news || !was_closed)
+		tell(e, ENSEMBLE_IS_FOREIGN, is_news ? e->trouble : "");
 }
 
 /* -- making the key -- */
@@ -146,8 +151,11 @@ static void refused(struct ensemble *e, int result)
 		return;
 	}
 	look_later(e);
-	(void)snprintf(text, sizeof(text), PATH_CLUSTER " may not be read or made: %s",
-		       zkh_result_text(result));
+	(void)snprintf(text, sizeof(text), PATH_CLUSTER " may not be read or made: %s%s",
+		       zkh_result_text(result),
+		       result == ZKH_DENIED ? "; are all nodes given the same credential "
+					      "(zookeeper.auth-file)?"
+					    : "");
 	tell(e, ENSEMBLE_WAS_REFUSED, text);
 }
 
@@ -243,13 +251,12 @@ static void judge(struct ensemble *e)
 	}
 }
 
-/* Its children come and go with every takeover: what moves their list is as new as what the node knows. */
-static void on_root(void *userdata, int result, const struct zkh_stat *stat)
+static void on_primary(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct ensemble *e = userdata;
 
-	e->root_op = NULL;
-	e->seen.zxid = result == ZKH_OK ? stat->pzxid : 0;
+	e->primary_op = NULL;
+	e->seen.change = result == ZKH_OK ? stat->mzxid : 0;
 }
 
 static void on_key(void *userdata, int result, const char *data, size_t length,
@@ -260,6 +267,7 @@ static void on_key(void *userdata, int result, const char *data, size_t length,
 	e->key_op = NULL;
 	if (connection_is_lost(result))
 		return;
+	e->seen.zxid = zkh_session_zxid(e->session);
 	e->version = result == ZKH_OK ? stat->version : -1;
 	if (result == ZKH_OK)
 		e->czxid = stat->czxid;
@@ -277,11 +285,11 @@ static void on_key(void *userdata, int result, const char *data, size_t length,
 
 static void ask(struct ensemble *e)
 {
-	zkh_op_cancel(e->root_op);
+	zkh_op_cancel(e->primary_op);
 	zkh_op_cancel(e->key_op);
-	e->root_op = e->key_op = NULL;
+	e->primary_op = e->key_op = NULL;
 	memset(&e->seen, 0, sizeof(e->seen));
-	if (zkh_exists(e->session, "/", false, on_root, e, &e->root_op) != 0 ||
+	if (zkh_exists(e->session, PATH_PRIMARY, false, on_primary, e, &e->primary_op) != 0 ||
 	    zkh_get(e->session, PATH_CLUSTER, true, on_key, e, &e->key_op) != 0)
 		look_later(e);
 }
@@ -303,7 +311,10 @@ int ensemble_start(struct ensemble *ensemble, const struct ensemble_options *opt
 	struct ensemble *e = ensemble;
 	char path[PATH_MAX] = "";
 
-	*e = (struct ensemble){ .options = *options, .session = session, .pause_s = LOOK_MIN_S };
+	*e = (struct ensemble){ .options = *options,
+				.session = session,
+				.state = options->resumed ? ENSEMBLE_OPEN : ENSEMBLE_UNKNOWN,
+				.pause_s = LOOK_MIN_S };
 	(void)snprintf(e->known.root, sizeof(e->known.root), "%s", options->root);
 	(void)snprintf(e->known.name, sizeof(e->known.name), "%s", options->name);
 	ev_init(&e->look, on_look);
@@ -322,10 +333,10 @@ int ensemble_start(struct ensemble *ensemble, const struct ensemble_options *opt
 
 static void cancel(struct ensemble *e)
 {
-	zkh_op_cancel(e->root_op);
+	zkh_op_cancel(e->primary_op);
 	zkh_op_cancel(e->key_op);
 	zkh_op_cancel(e->make_op);
-	e->root_op = e->key_op = e->make_op = NULL;
+	e->primary_op = e->key_op = e->make_op = NULL;
 }
 
 void ensemble_finish(struct ensemble *ensemble)
@@ -342,8 +353,8 @@ void ensemble_finish(struct ensemble *ensemble)
 bool ensemble_attached(struct ensemble *ensemble, bool fresh)
 {
 	ensemble->leaving = false;
-	if (!fresh && ensemble->state == ENSEMBLE_UNKNOWN)
-		ensemble->state = ENSEMBLE_OPEN;
+	if (fresh)
+		ensemble->state = ENSEMBLE_UNKNOWN;
 	ask(ensemble);
 	return ensemble->state == ENSEMBLE_OPEN;
 }
@@ -352,6 +363,11 @@ void ensemble_detached(struct ensemble *ensemble, bool expired)
 {
 	cancel(ensemble);
 	ev_timer_stop(ensemble->options.loop, &ensemble->look);
+	if (ensemble->state == ENSEMBLE_OPEN)
+		identity_note_zxid(&ensemble->known, zkh_session_zxid(ensemble->session));
+	/* Nothing is held by a session in a foreign one, and the known one would take its zxid for one of the future. */
+	if (!expired && ensemble->state == ENSEMBLE_CLOSED)
+		leave(ensemble);
 	if (expired)
 		ensemble->state = ENSEMBLE_UNKNOWN;
 }
@@ -368,12 +384,17 @@ bool ensemble_is_looking(const struct ensemble *ensemble)
 
 const char *ensemble_trouble(const struct ensemble *ensemble)
 {
-	return ensemble->said;
+	return ensemble->trouble;
 }
 
 void ensemble_note_epoch(struct ensemble *ensemble, const char *owner, int64_t epoch)
 {
-	if (identity_note_epoch(&ensemble->known, owner, epoch) && *ensemble->known.id)
+	if (!identity_note_epoch(&ensemble->known, owner, epoch) || !*ensemble->known.id)
+		return;
+	/* Kept along with the zxid of that moment. */
+	if (ensemble->state == ENSEMBLE_OPEN && zkh_session_connected(ensemble->session))
+		ask(ensemble);
+	else
 		keep(ensemble);
 }
 

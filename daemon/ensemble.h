@@ -19,8 +19,8 @@
 
 /* X(NAME, text) */
 #define ENSEMBLE_STATES(X)                                                                         \
-	X(ENSEMBLE_UNKNOWN, "unknown") /* a new session, nothing was read in it */                 \
-	X(ENSEMBLE_OPEN, "open")       /* the known one, as far as anybody can tell */             \
+	X(ENSEMBLE_UNKNOWN, "unknown") /* the session is new, and nothing was read in it */        \
+	X(ENSEMBLE_OPEN, "open")       /* it was the known one in this session */                  \
 	X(ENSEMBLE_CLOSED, "closed")   /* foreign */
 
 enum ensemble_state {
@@ -43,7 +43,8 @@ struct ensemble_options {
 	struct ev_loop *loop;
 	const char *servers, *root, *name;	   /* must outlive it */
 	const char *directory, *runtime_directory; /* where the memory is kept; NULL: nowhere */
-	ensemble_fn on_news;			   /* from the loop, and from ensemble_start() */
+	bool resumed; /* the session is one in which a process before this knew the ensemble */
+	ensemble_fn on_news; /* from the loop, and from ensemble_start() */
 	void *userdata;
 };
 
@@ -58,13 +59,14 @@ struct ensemble {
 	char made
 		[IDENTITY_ID_SIZE]; /* the id that a key is made with, while nothing is remembered */
 	int32_t version;	    /* of a key that holds junk; -1: there is none */
-	struct zkh_op *root_op, *key_op, *make_op;
+	struct zkh_op *primary_op, *key_op, *make_op;
 	struct zkh_watch watch;
 	struct identity_writer writer;
-	ev_timer look;	/* when something is tried again */
-	double pause_s; /* before that */
-	bool leaving;	/* this session is given up for the next: not worth a line */
-	char said[IDENTITY_TEXT_SIZE];
+	ev_timer look;		   /* when something is tried again */
+	double pause_s;		   /* before that */
+	bool leaving;		   /* this session is given up for the next: not worth a line */
+	struct identity_seen told; /* what was foreign when that was said last */
+	char trouble[IDENTITY_TEXT_SIZE];
 	int said_error;
 };
 
@@ -74,8 +76,8 @@ int ensemble_start(struct ensemble *ensemble, const struct ensemble_options *opt
 void ensemble_finish(struct ensemble *ensemble); /* also of one that is zeroed */
 
 /*
- * The session is attached, and a sync is on its way. True: it goes on at once, a server that knows the session is one of
- * the known ensemble; if the key says something else, news follow. False: news follow in any case.
+ * The session is attached, and a sync is on its way. True: it goes on at once, a server that knows a session of the known
+ * ensemble is one of it; if the key says something else, news follow. False: news follow in any case.
  */
 bool ensemble_attached(struct ensemble *ensemble, bool fresh);
 void ensemble_detached(struct ensemble *ensemble, bool expired);

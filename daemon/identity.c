@@ -28,6 +28,12 @@ const char *identity_reason_text(enum identity_reason reason)
 
 /* -- the comparison -- */
 
+static bool is_older(const struct identity *known, const struct identity_seen *seen)
+{
+	return (seen->zxid && seen->zxid < known->zxid) ||
+	       (seen->change && seen->change < known->change);
+}
+
 static enum identity_reason judge_read(const struct identity *known,
 				       const struct identity_seen *seen)
 {
@@ -39,8 +45,7 @@ static enum identity_reason judge_read(const struct identity *known,
 		return IDENTITY_OLD_GENERATION;
 	if (seen->format > IDENTITY_FORMAT)
 		return IDENTITY_NEW_FORMAT;
-	if (remembers && seen->generation == known->generation && seen->zxid &&
-	    seen->zxid < known->zxid)
+	if (remembers && seen->generation == known->generation && is_older(known, seen))
 		return IDENTITY_OLD_ZXID;
 	return IDENTITY_FINE;
 }
@@ -51,7 +56,7 @@ static enum identity_reason judge_absent(const struct identity *known,
 {
 	bool junk = seen->key == IDENTITY_JUNK;
 
-	if (lives && seen->zxid && seen->zxid < known->zxid)
+	if (lives && is_older(known, seen))
 		return IDENTITY_OLD_ZXID;
 	if (lives && *known->id)
 		return IDENTITY_FINE;
@@ -84,17 +89,28 @@ enum identity_verdict identity_judge(const struct identity *known, const struct 
 								   : IDENTITY_ADOPT;
 }
 
+static void raise(int64_t *known, int64_t seen)
+{
+	if (seen > *known && seen <= IDENTITY_NUMBER_MAX)
+		*known = seen;
+}
+
+void identity_note_zxid(struct identity *known, int64_t zxid)
+{
+	raise(&known->zxid, zxid);
+}
+
 void identity_take(struct identity *known, const struct identity_seen *seen)
 {
 	if (seen->key == IDENTITY_READ) {
 		assert(!*known->id || !strcmp(known->id, seen->id));
 		if (seen->generation != known->generation)
-			known->zxid = 0;
+			known->zxid = known->change = 0;
 		memcpy(known->id, seen->id, sizeof(known->id));
 		known->generation = seen->generation;
 	}
-	if (seen->zxid > known->zxid)
-		known->zxid = seen->zxid;
+	raise(&known->zxid, seen->zxid);
+	raise(&known->change, seen->change);
 }
 
 bool identity_note_epoch(struct identity *known, const char *owner, int64_t epoch)
@@ -149,7 +165,8 @@ char *identity_explain(enum identity_reason reason, const struct identity *known
 		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
 			       "%s holds older data than this node has seen (a restored backup?): "
 			       "zxid 0x%" PRIx64 ", seen 0x%" PRIx64 "; " REMEDY,
-			       at, (uint64_t)seen->zxid, (uint64_t)known->zxid);
+			       at, (uint64_t)(seen->zxid < known->zxid ? seen->zxid : seen->change),
+			       (uint64_t)(seen->zxid < known->zxid ? known->zxid : known->change));
 		break;
 	case IDENTITY_BAD_KEY:
 		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
@@ -249,9 +266,10 @@ size_t identity_format_file(const struct identity *known, char *ret_text)
 {
 	int n = snprintf(ret_text, IDENTITY_FILE_SIZE,
 			 FILE_VERSION "\nroot=%s\nname=%s\nid=%s\ngeneration=%" PRId64
-				      "\nzxid=%" PRId64 "\nepoch=%" PRId64 "\nepoch-owner=%s\n",
+				      "\nzxid=%" PRId64 "\nchange=%" PRId64 "\nepoch=%" PRId64
+				      "\nepoch-owner=%s\n",
 			 known->root, known->name, known->id, known->generation, known->zxid,
-			 known->epoch, known->epoch_owner);
+			 known->change, known->epoch, known->epoch_owner);
 
 	assert(n > 0 && n < IDENTITY_FILE_SIZE);
 	n += snprintf(ret_text + n, IDENTITY_FILE_SIZE - (size_t)n, "sum=%016" PRIx64 "\n",
@@ -289,6 +307,7 @@ static bool parse_lines(char *cursor, struct identity *k)
 	       parse_number(value_of(&cursor, "generation"), 1, IDENTITY_GENERATION_MAX,
 			    &k->generation) &&
 	       parse_number(value_of(&cursor, "zxid"), 0, IDENTITY_NUMBER_MAX, &k->zxid) &&
+	       parse_number(value_of(&cursor, "change"), 0, IDENTITY_NUMBER_MAX, &k->change) &&
 	       parse_number(value_of(&cursor, "epoch"), 0, IDENTITY_NUMBER_MAX, &k->epoch) &&
 	       copy_value(value_of(&cursor, "epoch-owner"), k->epoch_owner,
 			  sizeof(k->epoch_owner)) &&

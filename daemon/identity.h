@@ -26,6 +26,7 @@ struct identity {
 	char id[IDENTITY_ID_SIZE]; /* "": nothing */
 	int64_t generation;	   /* raised by each `primaryctl cluster accept` */
 	int64_t zxid;		   /* the highest that was seen in this generation; 0: none */
+	int64_t change;		   /* the same of the last change of the primary key */
 	int64_t epoch;		   /* the highest that was seen; 0: none */
 	char epoch_owner[IDENTITY_NAME_SIZE];
 	char root[IDENTITY_ROOT_SIZE]; /* whose memory it is */
@@ -51,6 +52,11 @@ struct identity_seen {
 	int64_t generation;
 	int64_t format;
 	int64_t zxid; /* of the ensemble, as of the read; 0: not known */
+	/*
+	 * The mzxid of the primary key; 0: not known. The zxid of a restored ensemble grows with every session until it is no
+	 * lower than that of the lost one; this one stays what it is for as long as nobody claims the role there.
+	 */
+	int64_t change;
 };
 
 enum identity_verdict {
@@ -86,6 +92,9 @@ const char *identity_reason_text(enum identity_reason reason);
  */
 enum identity_verdict identity_judge(const struct identity *known, const struct identity_seen *seen,
 				     bool lives, enum identity_reason *ret_reason);
+
+/* What the ensemble told beside; of that which is known alone. */
+void identity_note_zxid(struct identity *known, int64_t zxid);
 
 /* After KNOWN and ADOPT: remembers what was seen. A raised generation begins the zxid anew. */
 void identity_take(struct identity *known, const struct identity_seen *seen);

@@ -188,6 +188,7 @@ int node_session_start(struct node *node, const struct config_auth *auth,
 		.name = node->name,
 		.directory = node->keep_state ? node->config->node.state_directory : NULL,
 		.runtime_directory = node->config->node.runtime_directory,
+		.resumed = resume,
 		.on_news = on_ensemble,
 		.userdata = node,
 	};

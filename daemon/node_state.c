@@ -70,7 +70,9 @@ static void describe(const struct node *node, struct state *ret)
 	strcpy(ret->node, node->name);
 	strcpy(ret->boot_id, node->boot_id);
 	ret->cluster = node_cluster(node->config);
-	if (!zkh_session_client_id(node->session, &ret->session))
+	/* Whoever resumes it takes the ensemble for the known one. */
+	if (!ensemble_is_open(&node->ensemble) ||
+	    !zkh_session_client_id(node->session, &ret->session))
 		ret->session = node->saved.session;
 	/* That of the term, while there is one: its lease is made of it. */
 	ret->session_us = e->term_us ? e->term_us : e->session_us;

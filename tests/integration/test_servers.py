@@ -313,7 +313,7 @@ def test_node_with_another_credential(ensemble, secret_keys, make_cluster, oracl
     wrong.write_text('digest primaryd:guess\n')
     wrong.chmod(0o600)
     [stranger] = make_cluster(ensemble, keys, 1, **QUICK, **{'zookeeper.auth-file': str(wrong)})
-    stranger.wait_log('request_failed: register refused: .*credential')
+    stranger.wait_log('cluster_foreign: .*credential')
     # It goes on trying, at its leisure, and takes nothing.
     assert stranger.running() and keys.nodes() == ['n1', 'n2']
     assert settle(keys, oracle, nodes) == primary

@@ -645,7 +645,7 @@ def test_purge(site):
               '/etc/systemd/system/primary.target.d')
     one.run('dpkg', '--purge', 'primaryd')
     left = ''.join(f'{path}\n' for path in files if os.path.lexists(one.layer.root + path))
-    left += one.shell('ls -d /etc/primaryd /run/primaryd* /etc/systemd/system/*/*primaryd* /var/lib/systemd/*/*primaryd* '
+    left += one.shell('ls -d /etc/primaryd /run/primaryd* /var/lib/primaryd /etc/systemd/system/*/*primaryd* /var/lib/systemd/*/*primaryd* '
                       '2>/dev/null; getent passwd primaryd; '
                       'systemctl list-unit-files --no-legend "primary*" "floating-ip*"', check=False)
     assert not left.strip(), left

@@ -76,10 +76,9 @@ static const struct judge_case cases[] = {
 static void judge(const struct judge_case *c, bool lives)
 {
 	struct identity known = { .generation = c->known_generation, .zxid = c->known_zxid };
-	struct identity_seen seen = { .key = c->key,
-				      .generation = c->generation,
-				      .format = c->format,
-				      .zxid = c->zxid };
+	struct identity_seen seen = {
+		.key = c->key, .generation = c->generation, .format = c->format, .zxid = c->zxid
+	};
 	enum identity_reason reason;
 	enum identity_verdict verdict;
 
@@ -87,7 +86,8 @@ static void judge(const struct judge_case *c, bool lives)
 	strcpy(seen.id, c->id);
 	verdict = identity_judge(&known, &seen, lives, &reason);
 	if (verdict != c->verdict || reason != c->reason)
-		fail_msg("line %d, lives %d: verdict %d, reason %d", c->line, lives, verdict, reason);
+		fail_msg("line %d, lives %d: verdict %d, reason %d", c->line, lives, verdict,
+			 reason);
 	if (verdict == IDENTITY_KNOWN || verdict == IDENTITY_ADOPT) {
 		identity_take(&known, &seen);
 		/* What was taken is known from then on. */
@@ -120,6 +120,41 @@ static void test_raised_generation_begins_the_zxid_anew(void **state)
 	seen.zxid = 2;
 	identity_take(&known, &seen);
 	assert_int_equal(known.zxid, 3);
+}
+
+/* Of a restored ensemble whose zxid has caught up meanwhile. */
+static void test_change_of_the_primary_key(void **state)
+{
+	const struct identity known = { .id = A, .generation = 2, .zxid = 1000, .change = 900 };
+	struct identity_seen seen = { .key = IDENTITY_READ,
+				      .id = A,
+				      .generation = 2,
+				      .format = 1,
+				      .zxid = 1200,
+				      .change = 800 };
+	struct identity copy = known;
+	enum identity_reason reason;
+	char text[IDENTITY_TEXT_SIZE];
+
+	assert_int_equal(identity_judge(&known, &seen, true, &reason), IDENTITY_FOREIGN);
+	assert_int_equal(reason, IDENTITY_OLD_ZXID);
+	identity_explain(reason, &known, &seen, "s:1", text);
+	assert_non_null(strstr(text, "zxid 0x320, seen 0x384"));
+	seen.key = IDENTITY_MISSING;
+	assert_int_equal(identity_judge(&known, &seen, true, &reason), IDENTITY_FOREIGN);
+	seen.change = 0;
+	assert_int_equal(identity_judge(&known, &seen, true, &reason), IDENTITY_MAKE);
+	seen.key = IDENTITY_READ;
+	seen.change = 901;
+	assert_int_equal(identity_judge(&known, &seen, false, &reason), IDENTITY_KNOWN);
+	identity_take(&copy, &seen);
+	assert_int_equal(copy.zxid, 1200);
+	assert_int_equal(copy.change, 901);
+	/* What nobody can have seen is not remembered. */
+	identity_note_zxid(&copy, INT64_MAX);
+	assert_int_equal(copy.zxid, 1200);
+	identity_note_zxid(&copy, 1300);
+	assert_int_equal(copy.zxid, 1300);
 }
 
 static void test_epoch(void **state)
@@ -217,6 +252,7 @@ static const struct identity sample = {
 	.id = A,
 	.generation = 3,
 	.zxid = INT64_C(0x500000123),
+	.change = INT64_C(0x500000100),
 	.epoch = INT64_C(0x400000007),
 	.epoch_owner = "n2",
 	.root = "/a cluster",
@@ -330,6 +366,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_judge),
 		cmocka_unit_test(test_raised_generation_begins_the_zxid_anew),
+		cmocka_unit_test(test_change_of_the_primary_key),
 		cmocka_unit_test(test_epoch),
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_value),
