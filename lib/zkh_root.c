@@ -18,12 +18,13 @@ static void root_fail(struct zkh_op *op, int result)
 	op->fn.done(op->userdata, result);
 }
 
-/* The last one's result stays: the reason, should there be no root in the end. */
+/* The first refusal stays: the reason, should there be no root in the end; those below it only lack their parent. */
 static void root_created(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct zkh_session *session = userdata;
 
-	session->root_result = result;
+	if (session->root_result == ZKH_OK && result != ZKH_NODE_EXISTS)
+		session->root_result = result;
 }
 
 static void root_seen(int code, const struct Stat *stat, const void *data)

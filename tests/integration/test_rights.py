@@ -77,6 +77,8 @@ def test_several(cluster, keys, oracle):
         found = findings(node, code=REFUSED)
         assert [row['result'] for row in found] == ['error', 'note'], found
         assert '/primary_node (write), /primary_node (create or delete below it), /epoch (write)' in found[0]['finding']
+        why = Ctl(node.config['zookeeper.servers'], keys.root).run('explain', 'n1').stdout
+        assert 'rights are missing: /primary_node (write)' in ' '.join(why.split()), why
         # One of them is mended: what is left is said.
         mark = node.log_mark()
         keys.client.set_acls(keys.path('epoch'), keys.client.get_acls(keys.path('history'))[0])
@@ -95,6 +97,17 @@ def test_own_keys(cluster, keys, oracle):
         node.wait_log('request_failed: register refused: /nodes/n1/[a-z]+: permission denied')
         stays(lambda: not node.log_lines('registered: '), 1)
     settle(keys, oracle, [node])
+
+
+def test_root(cluster, keys, oracle):
+    """A root that may not be made, because the one above it is refused."""
+    keys.set('', '')
+    with forbidden(keys, '', 'create'):
+        [node] = cluster(1, **QUICK, **{'zookeeper.root': f'{keys.root}/above/root'})
+        node.wait_log('request_failed: register refused: /: permission denied')
+        stays(lambda: len(node.log_lines('register refused')) == 1, 1)
+    node.wait_log('registered: ', timeout=20)
+    node.stop()
 
 
 def test_of_a_client(cluster, keys, oracle):
