@@ -32,7 +32,7 @@ static void repair(struct sim *w, struct sim_node *n, bool check)
 	/* What the router state shall be is not known while the takeover transaction is under way. */
 	bool later = s->repairing || n->core.phase == PHASE_ENTER;
 
-	if (s->repair_refused || w->options->mutations & 1u << MUTATION_NO_REPAIR)
+	if (s->repair_refused || w->options->mutations & UINT64_C(1) << MUTATION_NO_REPAIR)
 		return;
 	if (later || !n->core.registered || n->client.link != LINK_ATTACHED) {
 		s->repair_wanted = later;
@@ -112,6 +112,8 @@ void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r
 		write = request_create(w, n, REQUEST_TXN, FOR_REPAIRED);
 		write->txn.type = TXN_REGISTER;
 		write->txn.router = s->repair_router;
+		write->txn.machine = n->machine;
+		write->txn.boot = n->boot;
 		write->lock_wait = (int32_t)s->repair_gen;
 		request_send(w, write);
 	}
