@@ -56,9 +56,21 @@ int64_t survivor_until_us(struct survivor *survivor, const char *name, int64_t m
 	return find(survivor, name)->seen_us + lease_us;
 }
 
-int64_t survivor_new_cluster_us(const struct survivor *survivor, int64_t session_us, int64_t now_us)
+void survivor_see_cluster(struct survivor *survivor, int64_t czxid, int64_t now_us)
 {
-	int64_t since_us = survivor->cluster_seen_us ? survivor->cluster_seen_us : now_us;
+	if (czxid == survivor->cluster_czxid)
+		return;
+	survivor->cluster_czxid = czxid;
+	survivor->cluster_seen_us = now_us;
+}
 
-	return since_us + lease_promise_us(session_us);
+int64_t survivor_new_cluster_us(const struct survivor *survivor, bool epoch_missing,
+				bool remembers, int64_t session_us, int64_t now_us)
+{
+	int64_t since_us = epoch_missing ? now_us : survivor->cluster_seen_us;
+
+	if (!since_us)
+		return 0;
+	return since_us + (remembers ? lease_unknown_promise_us(session_us)
+				     : lease_promise_us(session_us));
 }

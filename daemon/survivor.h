@@ -11,6 +11,7 @@
  * Pure; times in microseconds of CLOCK_BOOTTIME.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "keys.h"
@@ -29,7 +30,8 @@ struct survivor_note {
 struct survivor {
 	struct survivor_note notes[SURVIVOR_NOTES_MAX];
 	unsigned count;
-	int64_t cluster_seen_us; /* when this node first saw the cluster; 0: not yet */
+	int64_t cluster_czxid;	 /* of /cluster as it was seen last; kept on disk */
+	int64_t cluster_seen_us; /* when it was first seen; 0: by a process before this one */
 };
 
 /* Notes what was read of NAME's keepalive; a version that was seen before keeps its first moment. */
@@ -49,6 +51,13 @@ void survivor_begin(struct survivor *survivor);
 int64_t survivor_until_us(struct survivor *survivor, const char *name, int64_t mzxid,
 			  int64_t lease_us, int64_t session_us, int64_t now_us);
 
-/* While no epoch was ever handed out, nobody knows who may be acting: L after the cluster was first seen. */
-int64_t survivor_new_cluster_us(const struct survivor *survivor, int64_t session_us,
-				int64_t now_us);
+/* Notes which /cluster there is: one that was made again has another czxid, and nothing that stood in it before tells of terms. */
+void survivor_see_cluster(struct survivor *survivor, int64_t czxid, int64_t now_us);
+
+/*
+ * When the term of anybody is over of whom the keys do not tell: 0 if they tell of all. They do not if /epoch was missing
+ * before the takeover, or if /cluster is a new one. remembers: this node knows of an epoch, so keys were deleted, and the
+ * longest term is believed.
+ */
+int64_t survivor_new_cluster_us(const struct survivor *survivor, bool epoch_missing,
+				bool remembers, int64_t session_us, int64_t now_us);
