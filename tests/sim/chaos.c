@@ -299,6 +299,17 @@ static void delete_post(struct sim *w, int node)
 	operator_txn(w, TXN_DELETE_POST, node, 0, 0);
 }
 
+static const char *fault_text(enum sim_fault what)
+{
+	static const char *const texts[] = {
+#define X(name, text) text,
+		SIM_FAULTS(X)
+#undef X
+	};
+
+	return texts[what];
+}
+
 static void delete_keys(struct sim *w, enum sim_fault what, int node)
 {
 	static const uint8_t types[] = {
@@ -309,6 +320,7 @@ static void delete_keys(struct sim *w, enum sim_fault what, int node)
 		[FAULT_DELETE_KEEPALIVE] = TXN_DELETE_KEEPALIVE,
 	};
 
+	SIM_TRACE(w, "fault of node %d: %s", node, fault_text(what));
 	operator_txn(w, types[what], node, 0, 0);
 }
 
@@ -327,7 +339,7 @@ void operator_do(struct sim *w, enum sim_fault what)
 {
 	int node = any_node(w)->id;
 
-	SIM_TRACE(w, "fault operator %d on node %d", (int)what, node);
+	SIM_TRACE(w, "fault operator: %s, node %d", fault_text(what), node);
 	if (what == FAULT_SWITCHOVER)
 		operator_txn(w, TXN_SET_KEY, node, draw_name(w), w->tree.key_version);
 	else if (what == FAULT_RELEASE)

@@ -372,7 +372,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->page_phase = PHASE_COUNT;
 	n->memory = n->memory_file;
 	memset(&n->survivor, 0, sizeof(n->survivor));
-	n->cluster_zxid = 0;
+	n->survivor.cluster_czxid = n->cluster_zxid;
 	term_begin(w, n, ev.resume != RESUME_COLD);
 	guard_adopt(w, n);
 	w->stats.resumes += ev.resume == RESUME_PRIMARY;

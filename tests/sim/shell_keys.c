@@ -10,17 +10,6 @@ static bool mutated(const struct sim *w, enum sim_mutation m)
 	return w->options->mutations & UINT64_C(1) << m;
 }
 
-/* /cluster as it is now: one that was made anew begins a new time. */
-static void see_cluster(struct sim *w, struct sim_node *n)
-{
-	const struct sim_tree *t = &w->servers[n->client.server].tree;
-
-	if (!t->cluster_zxid || t->cluster_zxid == n->cluster_zxid)
-		return;
-	n->cluster_zxid = t->cluster_zxid;
-	n->survivor.cluster_seen_us = clock_local(w, n);
-}
-
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 {
 	struct election_event ev = {
@@ -32,7 +21,6 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	n->shell.router = 0;
 	term_detached(n);
-	see_cluster(w, n);
 	shell_tell(w, n, &ev);
 	lock_attached(w, n, fresh);
 	shell_read(w, n, PARTS_ALL & ~PART_ALIVE, true);
@@ -122,6 +110,7 @@ static void reply_watch(struct sim *w, struct sim_node *n, const struct sim_requ
 		n->shell.watch_waits = 0;
 	if (r->seen.holder != r->holder)
 		return;
+	SIM_TRACE(w, "node  %d saw the keepalive of node %d: %d, mzxid %lld", n->id, r->holder, r->seen.keepalive.there, (long long)r->seen.keepalive.mzxid);
 	survivor_note(&n->survivor, name_of(r->holder),
 		      sight_zxid(&r->seen.keepalive, r->seen.router == '?'), clock_local(w, n));
 }
@@ -160,19 +149,32 @@ static bool still_acts(const struct sim_sight *sight)
 	       sight->router;
 }
 
+static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	int64_t now = clock_local(w, n);
+
+	if (mutated(w, MUTATION_NEW_CLUSTER))
+		return 0;
+	survivor_see_cluster(&n->survivor, r->seen.cluster_zxid, now);
+	n->cluster_zxid = r->seen.cluster_zxid;
+	return survivor_new_cluster_us(&n->survivor, n->shell.new_cluster, n->shell.remembers,
+				       n->client.timeout, now);
+}
+
 static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_request *r)
 {
 	struct sim_shell *s = &n->shell;
 	struct election_event ev = { .type = ELECTION_CORPSES, .time_us = clock_local(w, n) };
+	int64_t until;
 
 	s->scanning = 0;
 	s->corpses = 0;
 	for (int i = 0; i < w->node_count; i++) {
 		const struct sim_sight *sight = &r->sights[i];
-		int64_t until;
 
 		s->router_versions[i] = sight->router_version;
 		s->unmarkable[i] = !sight->router || sight->router == '?';
+		SIM_TRACE(w, "node  %d surveys node %d: %c %d %d, owner before %d", n->id, i, sight->router ? sight->router : '-', sight->alive, sight->keepalive.there, s->owner_before);
 		if (!is_x(w, n, r, i))
 			continue;
 		if (still_acts(sight)) {
@@ -185,13 +187,9 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 		s->corpses |= (uint16_t)(1u << i);
 		ev.count++;
 	}
-	if (s->new_cluster && !mutated(w, MUTATION_NEW_CLUSTER)) {
-		int64_t until = survivor_new_cluster_us(&n->survivor, n->client.timeout,
-							clock_local(w, n));
-
-		if (until > ev.time_us)
-			ev.time_us = until;
-	}
+	until = after_deletion_us(w, n, r);
+	if (until > ev.time_us)
+		ev.time_us = until;
 	shell_tell(w, n, &ev);
 }
 
@@ -270,6 +268,12 @@ static void reply_raise(struct sim *w, struct sim_node *n, const struct sim_requ
 	send_register(w, n);
 }
 
+/* As /epoch or this node's memory names it. */
+static int8_t owner_known(const struct sim_node *n)
+{
+	return n->mirror.seen.epoch >= n->memory.epoch ? n->mirror.seen.epoch_owner : n->memory.owner;
+}
+
 static void fill_op(struct sim *w, struct sim_node *n, const struct election_action *a,
 		    struct sim_txn *t)
 {
@@ -288,7 +292,8 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		t->epoch = n->core.epoch;
 		t->epoch_version = n->mirror.seen.epoch_version;
 		n->shell.enter_epoch_version = t->epoch_version + 1;
-		n->shell.owner_before = n->mirror.seen.epoch_owner;
+		n->shell.owner_before = owner_known(n);
+		n->shell.remembers = n->memory.epoch != 0;
 		n->shell.new_cluster = t->epoch_version == ANY_VERSION;
 		survivor_begin(&n->survivor);
 		term_open(w, n, t);

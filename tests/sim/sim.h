@@ -229,6 +229,7 @@ struct sim_shell {
 	int32_t enter_epoch_version;
 	int8_t owner_before; /* whom /epoch named before the own takeover */
 	uint8_t new_cluster; /* it was missing */
+	uint8_t remembers;   /* this node knew of an epoch */
 	uint8_t op, scanning, counting;
 	uint8_t unmarkable[NODES_MAX];
 	uint8_t marked_badly;
@@ -299,7 +300,7 @@ struct sim_node {
 	struct sim_term term;
 	struct survivor survivor;
 	struct sim_memory memory, memory_file;
-	int64_t cluster_zxid;	 /* of /cluster, as it was seen first */
+	int64_t cluster_zxid;	 /* of /cluster, as it was seen last; on disk */
 	int64_t state_fails_until;
 	int64_t wants_us;    /* session timeout it asks for */
 	int64_t ghost_until; /* the machine that bore this name before works until then */

@@ -168,6 +168,7 @@ static void read_keepalive(const struct sim_tree *t, struct sim_request *r)
 static void scan(const struct sim *w, const struct sim_tree *t, struct sim_request *r)
 {
 	r->peers = 0;
+	r->seen.cluster_zxid = t->cluster_zxid;
 	for (int i = 0; i < w->node_count; i++) {
 		struct sim_sight *s = &r->sights[i];
 		const struct tree_keepalive *k = &t->keepalive[i];
