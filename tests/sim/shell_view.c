@@ -82,12 +82,11 @@ uint8_t shell_post_seen(const struct sim_node *n)
 	return m->seen.post_session == n->client.session ? POST_MINE : POST_OTHER;
 }
 
-/* Nothing is told before all of it has been read. */
+/* Of the key nothing is told before all that goes with it has been read; of the post always, and at once. */
 static bool view_complete(const struct sim_node *n)
 {
 	const struct sim_mirror *m = &n->mirror;
-	uint16_t need = n->config.coordinator ? PART_POST | PART_DRAIN | PART_MAINT | PART_SELF
-					     : PART_POST;
+	uint16_t need = n->config.coordinator ? PART_DRAIN | PART_MAINT | PART_SELF : 0;
 
 	if ((m->known & need) != need)
 		return false;
@@ -99,9 +98,9 @@ static void tell_view(struct sim *w, struct sim_node *n)
 {
 	struct election_event ev = { .type = ELECTION_VIEW };
 
-	if (n->client.link != LINK_ATTACHED || !view_complete(n))
+	if (n->client.link != LINK_ATTACHED)
 		return;
-	ev.view.key = view_key(w, n);
+	ev.view.key = view_complete(n) ? view_key(w, n) : KEY_UNKNOWN;
 	if (ev.view.key != KEY_UNKNOWN && ev.view.key != KEY_MISSING) {
 		ev.view.key_version = n->mirror.seen.key_version;
 		ev.view.key_mzxid = n->mirror.seen.key_mzxid;
@@ -136,7 +135,7 @@ void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts)
 		n->mirror.seen.holder = -1;
 		n->mirror.known |= PART_POST;
 		tell_view(w, n);
-	} else if (!w->params.quiet && (parts & (PART_KEY | PART_POST | PART_ALIVE | PART_EPOCH))) {
+	} else if (parts & PART_POST || (!w->params.quiet && (parts & (PART_KEY | PART_POST | PART_ALIVE | PART_EPOCH)))) {
 		tell_view(w, n);
 	}
 }
