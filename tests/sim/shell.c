@@ -116,6 +116,7 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		shell_fence(w, n);
 		break;
 	case ACTION_START:
+		n->cluster_zxid = n->survivor.cluster_czxid;
 		work_start(w, n);
 		break;
 	case ACTION_STOP:
@@ -370,6 +371,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 		ev.session_us = n->file.term_us;
 	}
 	n->page_phase = PHASE_COUNT;
+	n->floor_epoch = 0;
 	n->memory = n->memory_file;
 	memset(&n->survivor, 0, sizeof(n->survivor));
 	n->survivor.cluster_czxid = n->cluster_zxid;

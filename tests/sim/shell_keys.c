@@ -156,7 +156,6 @@ static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct
 	if (mutated(w, MUTATION_NEW_CLUSTER))
 		return 0;
 	survivor_see_cluster(&n->survivor, r->seen.cluster_zxid, now);
-	n->cluster_zxid = r->seen.cluster_zxid;
 	return survivor_new_cluster_us(&n->survivor, n->shell.new_cluster, n->shell.remembers,
 				       n->client.timeout, now);
 }
@@ -416,6 +415,7 @@ static void committed(struct sim *w, struct sim_node *n, const struct sim_reques
 			post_written(n, -1);
 	} else if (r->op == OP_REGISTER) {
 		s->router = n->config.coordinator ? 's' : 'c';
+		n->floor_epoch = r->zxid;
 	} else if (r->op == OP_CLAIM) {
 		s->lock = SHELL_LOCK_NONE;
 		s->lock_gen++;

@@ -108,6 +108,8 @@ static void tell_view(struct sim *w, struct sim_node *n)
 	ev.view.post = shell_post_seen(n);
 	ev.view.epoch_known = (n->mirror.known & PART_EPOCH) != 0;
 	ev.view.epoch = n->mirror.seen.epoch > n->memory.epoch ? n->mirror.seen.epoch : n->memory.epoch;
+	if (n->floor_epoch > ev.view.epoch)
+		ev.view.epoch = n->floor_epoch;
 	ev.view.drained = n->mirror.seen.drained;
 	ev.view.maintenance = n->mirror.seen.maintenance;
 	ev.view.absent = n->config.coordinator && !n->mirror.seen.self;

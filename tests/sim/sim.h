@@ -301,6 +301,7 @@ struct sim_node {
 	struct survivor survivor;
 	struct sim_memory memory, memory_file;
 	int64_t cluster_zxid;	 /* of /cluster, as it was seen last; on disk */
+	int64_t floor_epoch; /* zxid of the registration: no epoch handed out before is larger */
 	int64_t state_fails_until;
 	int64_t wants_us;    /* session timeout it asks for */
 	int64_t ghost_until; /* the machine that bore this name before works until then */
