@@ -117,6 +117,7 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		break;
 	case ACTION_START:
 		n->cluster_zxid = n->survivor.cluster_czxid;
+		n->owed = 0;
 		work_start(w, n);
 		break;
 	case ACTION_STOP:

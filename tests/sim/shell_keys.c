@@ -270,7 +270,10 @@ static void reply_raise(struct sim *w, struct sim_node *n, const struct sim_requ
 /* As /epoch or this node's memory names it. */
 static int8_t owner_known(const struct sim_node *n)
 {
-	return n->mirror.seen.epoch >= n->memory.epoch ? n->mirror.seen.epoch_owner : n->memory.owner;
+	int8_t owner = n->mirror.seen.epoch >= n->memory.epoch ? n->mirror.seen.epoch_owner
+								: n->memory.owner;
+
+	return owner == (int8_t)n->id && n->owed ? (int8_t)(n->owed - 1) : owner;
 }
 
 static void fill_op(struct sim *w, struct sim_node *n, const struct election_action *a,
@@ -293,6 +296,7 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		n->shell.enter_epoch_version = t->epoch_version + 1;
 		n->shell.owner_before = owner_known(n);
 		n->shell.remembers = n->memory.epoch != 0;
+		n->owed = (uint8_t)(n->shell.owner_before + 1);
 		n->shell.new_cluster = t->epoch_version == ANY_VERSION;
 		survivor_begin(&n->survivor);
 		term_open(w, n, t);
@@ -300,6 +304,7 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 	case OP_LEAVE:
 		t->type = TXN_LEAVE;
 		t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
+		t->uid = n->owed;
 		t->epoch_version = mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED
 								     : n->mirror.seen.epoch_version;
 		break;

@@ -30,7 +30,8 @@ static void repair(struct sim *w, struct sim_node *n, bool check)
 {
 	struct sim_shell *s = &n->shell;
 	/* What the router state shall be is not known while the takeover transaction is under way. */
-	bool later = s->repairing || n->core.phase == PHASE_ENTER;
+	bool entering = n->core.phase == PHASE_ENTER;
+	bool later = s->repairing || (entering && (s->op == OP_ENTER || shell_post_seen(n) != POST_MINE));
 
 	if (s->repair_refused || w->options->mutations & UINT64_C(1) << MUTATION_NO_REPAIR)
 		return;
@@ -43,7 +44,7 @@ static void repair(struct sim *w, struct sim_node *n, bool check)
 	s->repair_gen++;
 	s->repair_router = election_router_state(&n->config, &n->core)[0];
 	if (!s->repair_router)
-		s->repair_router = 's';
+		s->repair_router = entering ? 't' : 's';
 	send_look(w, n, check ? FOR_LOOK : FOR_REPAIR);
 }
 

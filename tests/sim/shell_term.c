@@ -185,8 +185,11 @@ static void reply_renewal(struct sim *w, struct sim_node *n, const struct sim_re
 		tell(w, n, RESULT_CONFLICT, 0);
 		return;
 	}
-	if (r->result == TXN_MISSING)
+	if (r->result == TXN_MISSING) {
+		t->known = 0;
 		repair_begin(w, n);
+		return;
+	}
 	if (r->result != TXN_REFUSED_OWN)
 		t->wanted = 1;
 	look(w, n);

@@ -308,6 +308,7 @@ struct sim_node {
 	int32_t machine, boot;
 	int32_t history; /* restores of the ensemble that it knows of */
 	int32_t page_generation; /* of the file that belongs to the page of the lease */
+	uint8_t owed; /* whose term is to be waited for, plus one; on disk */
 	uint8_t page_phase;
 	uint8_t state_failed; /* the last save did */
 	struct election_actions held; /* the daemon was stopped before it carried these out */
