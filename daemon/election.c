@@ -7,7 +7,7 @@
 #include "election_internal.h"
 
 /* Flat and without padding: states are compared and hashed as bytes. */
-static_assert(sizeof(struct election) == 18 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
+static_assert(sizeof(struct election) == 19 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
 	      "padding");
 static_assert(sizeof(struct election_view) == 32, "padding");
 static_assert(sizeof(struct election_event) == 6 * 8 + 32 + 4 + 12, "padding");
@@ -240,6 +240,7 @@ static bool in_await(struct election_step *s)
 	e->claim_mzxid = e->view.key_mzxid;
 	e->epoch = next_epoch(e);
 	e->term_us = e->session_us;
+	e->proof_us = 0;
 	election_do(s, OP_ENTER, e->view.key_version);
 	election_move(s, PHASE_ENTER, REASON_POST_FREE);
 	return true;
@@ -271,7 +272,7 @@ static bool in_stop(struct election_step *s)
 		stop_drive(s);
 		return false;
 	}
-	e->lease_end_us = e->term_us = 0;
+	e->lease_end_us = e->term_us = e->proof_us = 0;
 	e->epoch = 0;
 	if (e->registered)
 		election_move(s, PHASE_LEAVE, REASON_WORK_STOPPED);

@@ -142,6 +142,29 @@ static void session_down(struct election_step *s)
 	}
 }
 
+/*
+ * A renewal checks that there is a post, and the version of /epoch; not whose the post is, and versions begin anew when a key
+ * is deleted. It counts once the post is known to be ours: then nobody else had it since the takeover.
+ */
+static void count_proof(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (!e->proof_us || e->view.post == POST_UNKNOWN)
+		return;
+	if (e->view.post == POST_MINE && (e->phase != PHASE_STOP || e->lease_end_us)) {
+		lease_open(e, e->proof_us);
+		if (e->phase == PHASE_ENTER) {
+			election_move(s, PHASE_RECOVER, REASON_ENTERED);
+		} else if (e->phase == PHASE_RESUME) {
+			e->registered = 1;
+			election_move(s, PHASE_PRIMARY, REASON_RESUMED);
+		}
+	}
+	e->proof_us = 0;
+	lease_judge(s);
+}
+
 static void apply_view(struct election_step *s, const struct election_event *event)
 {
 	struct election *e = s->state;
@@ -149,6 +172,7 @@ static void apply_view(struct election_step *s, const struct election_event *eve
 	if (!e->attached)
 		return;
 	e->view = event->view;
+	count_proof(s);
 	if (e->view.post != POST_NONE && e->view.post != POST_OTHER)
 		return;
 	if (holds_post(e))
@@ -403,18 +427,14 @@ static void apply_renewed(struct election_step *s, const struct election_event *
 		return;
 	if (!holds_post(e) && e->phase != PHASE_STOP && e->phase != PHASE_ENTER)
 		return;
-	if (e->phase != PHASE_STOP || e->lease_end_us)
-		lease_open(e, event->time_us);
+	e->progress_us = e->now_us;
+	e->cut = 0;
+	if (event->time_us > e->proof_us)
+		e->proof_us = event->time_us;
 	/* Peers come and go, and may all be leaving: from time to time it is worth another look. */
 	if (e->phase == PHASE_HANDOVER && e->peers == PEERS_SOME)
 		e->peers = PEERS_UNKNOWN;
-	if (e->phase == PHASE_ENTER) {
-		election_move(s, PHASE_RECOVER, REASON_ENTERED);
-	} else if (e->phase == PHASE_RESUME) {
-		e->registered = 1;
-		election_move(s, PHASE_PRIMARY, REASON_RESUMED);
-	}
-	lease_judge(s);
+	count_proof(s);
 }
 
 void election_apply(struct election_step *s, const struct election_event *event)
