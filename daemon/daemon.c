@@ -119,7 +119,7 @@ static void on_execute(struct ev_loop *loop, ev_timer *timer, int events)
 /* Else the new image would find nothing to resume, and stop the work. */
 static bool is_kept(struct daemon *d)
 {
-	if (node_is_kept(d->node) && runtime_is_whole(&d->runtime))
+	if (node_can_be_resumed(d->node))
 		return true;
 	log_event(
 		d->log, EVENT_RELOAD_REFUSED, NULL,
@@ -165,20 +165,11 @@ static void on_status(void *userdata, const struct node *node)
 		ev_feed_event(d->loop, &d->sighup, EV_SIGNAL);
 }
 
-static void on_runtime(void *userdata, enum runtime_news news, const char *what, const char *why)
-{
-	struct daemon *d = userdata;
-
-	if (d->node)
-		node_runtime_news(d->node, news, what, why);
-}
-
 static void on_exit_node(void *userdata, int code)
 {
 	struct daemon *d = userdata;
 
 	d->exit_code = code;
-	runtime_unwatch(&d->runtime); /* what goes from now on, goes on purpose */
 	ev_break(d->loop, EVBREAK_ALL);
 }
 
@@ -387,11 +378,6 @@ static int run(struct daemon *d)
 	r = start_node(d);
 	if (r != 0)
 		return r;
-	r = runtime_watch(&d->runtime, d->loop, on_runtime, d);
-	if (r < 0)
-		log_event(d->log, EVENT_CONFIG_WARNING, NULL,
-			  "cannot watch %s: %s; if somebody deletes it, that is not seen",
-			  d->runtime.directory, strerror(-r));
 	ev_run(d->loop, 0);
 	return d->exit_code;
 }
@@ -422,7 +408,7 @@ static void turn_loop(struct daemon *d, double bound_s, bool keeps)
 /* It could not be resumed by this process, and its lease runs out: the next one tries at once. */
 static bool work_may_run(const struct daemon *d)
 {
-	const struct lease_file *lease = d->runtime.lease;
+	struct lease_file *lease = d->runtime.lease;
 
 	return lease && lease_file_epoch(lease) && lease_file_end_us(lease) > time_boot_us();
 }

@@ -154,10 +154,6 @@
 	  "the state for a resume is written again") \
 	X(EVENT_RUNTIME_TAKEN, "runtime_taken", "c61e558f30ab4900973ac44b9032fce0", LOG_ERR, ALWAYS, \
 	  "another daemon uses the runtime directory") \
-	X(EVENT_RUNTIME_LOST, "runtime_lost", "05848525f32130bb047fe5023562b3d6", LOG_CRIT, REPEATS, \
-	  "the runtime directory is gone, or part of it, and cannot be made anew") \
-	X(EVENT_RUNTIME_REPAIRED, "runtime_repaired", "bd41787842d66565a4de9baa13fdecf6", LOG_WARNING, REPEATS, \
-	  "the runtime directory was gone, or part of it, and was made anew") \
 	X(EVENT_SHUTDOWN, "shutdown", "b2f3c90e902ab00b389b44cd5c983b11", LOG_NOTICE, ALWAYS, \
 	  "the daemon leaves the cluster") \
 	X(EVENT_STOPPED, "stopped", "bbb62cb5d2330504fdf7dd4ba50a9543", LOG_INFO, ALWAYS, \

@@ -293,35 +293,6 @@ static int write_identity(struct guard *g, int fd)
 	return lock_file_write(fd, guard_identity_format(&self, text));
 }
 
-/*
- * Somebody deleted the directory or files in it, and the daemon made them anew: the post is taken there, and the lease
- * looked at there. Until then the daemon writes to both, so that it does not matter when.
- */
-static void follow_files(struct guard *g)
-{
-	const char *directory = g->args.runtime_directory;
-	struct lease_file *fresh;
-	int fd;
-
-	if (!lock_file_is_there(directory, GUARD_LOCK_FILE, g->lock_fd) &&
-	    lock_file_take(directory, GUARD_LOCK_FILE, &fd) == 0) {
-		(void)close(g->lock_fd);
-		g->lock_fd = fd;
-		(void)write_identity(g, fd);
-	}
-	if (lease_file_is_there(g->lease, directory) ||
-	    lease_file_attach(directory, g->boot_id, &fresh) != 0)
-		return;
-	if (lease_file_watch(fresh) != g->watch || lease_file_end_us(fresh) == 0) {
-		(void)lease_file_close(fresh);
-		return;
-	}
-	(void)lease_file_close(g->lease);
-	g->lease = fresh;
-	lease_file_set_seen(g->lease);
-	guard_say(LOG_NOTICE, "the lease file in %s was made anew: watching that", directory);
-}
-
 static void report_ready(struct guard *g)
 {
 	int fd = g->args.ready_fd;
@@ -356,12 +327,8 @@ static bool stands_by(struct guard *g)
 static int keep_watch(struct guard *g)
 {
 	for (;;) {
-		enum look found;
-		bool standby;
-
-		follow_files(g);
-		found = look(g);
-		standby = stands_by(g);
+		enum look found = look(g);
+		bool standby = stands_by(g);
 
 		/* A standby that is not extended: nothing runs, and nobody is there who would start it. */
 		if (found == LOOK_DONE || (standby && found == LOOK_OVER))
@@ -448,8 +415,6 @@ static int prepare(struct guard *g)
 		r = -EBADMSG;
 	if (r == 0)
 		g->watch = lease_file_watch(g->lease);
-	if (r == 0)
-		lease_file_set_seen(g->lease);
 	return r;
 }
 

@@ -22,7 +22,8 @@
  * file marked must start nothing.
  *
  * The relinquish command gets the environment that the daemon would give it (command_environment.h, script_facts.h).
- * --node not given: $PRIMARYD_NODE. Without a command it exits at once, and the
+ * --node not given: $PRIMARYD_NODE. A lease file that was cut or overwritten is acted on as if its lease was not extended
+ * any more. Without a command it exits at once, and the
  * mark stays LEASE_STOPPING: units bound to its service stop.
  *
  * SIGTERM and SIGINT end it only when the lease is disarmed or of another watch; else it stays. SIGHUP is

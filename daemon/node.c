@@ -22,6 +22,8 @@ static void moved_to_await(struct node *node, const struct election *before)
 	if (before->phase == PHASE_ENTER)
 		return;
 	node->named_because = before->phase == PHASE_CLAIM ? before->reason : (uint8_t)REASON_NAMED;
+	/* If not, this node is not healthy, and hands the role back before the old primary has stopped. */
+	node_try_to_keep(node);
 	if (node->election.attached)
 		recovery_prepare(&node->recovery, node->session);
 }
@@ -45,6 +47,10 @@ static void moved(struct node *node, const struct election *before)
 		history_trim(&node->history, node->session);
 	if (before->phase == PHASE_ENTER && node->repair_wanted)
 		node_repair(node);
+	/* The registration wrote the health of when it began, and no reason. */
+	if (phase == PHASE_FOLLOW && before->phase == PHASE_OFFLINE &&
+	    (node->unkept || node->registration.healthy != node->election.healthy))
+		node_tell_health(node, "");
 	/* `alive` still tells of the process before. */
 	if (phase == PHASE_PRIMARY && before->phase == PHASE_RESUME)
 		node_repair(node);
@@ -246,6 +252,10 @@ static void do_op(struct node *node, const struct election_action *action)
 		node_register(node);
 		return;
 	}
+	if (action->op == OP_ENTER && node_keep_enter(node) < 0) {
+		node_post_done(node, OP_ENTER, RESULT_FAILED, 0);
+		return;
+	}
 	writes_do(&node->writes, (enum election_op)action->op, action->version,
 		  node->election.epoch, node->lock ? zkh_lock_path(node->lock) : NULL,
 		  election_reason_text(action->reason));
@@ -351,31 +361,45 @@ static bool phase_runs_work(uint8_t phase)
 	       phase == PHASE_HANDOVER || phase == PHASE_RESUME;
 }
 
-/* What the process before left decides how the election begins. */
+/* What the process before noted of its work, of its post and of its lease is one story. */
+static bool was_primary(const struct node *node, const struct state *resume)
+{
+	return resume && resume->session.id && resume->work && phase_runs_work(resume->phase) &&
+	       resume->epoch == lease_file_epoch(node->lease) &&
+	       lease_file_mark(node->lease) == LEASE_WATCHED;
+}
+
+/* When the lease of the process before ends; 0: it had none, or only that of a guard on standby, which nothing runs under. */
+static int64_t lease_before_us(const struct node *node)
+{
+	return node->lease && lease_file_epoch(node->lease) ? lease_file_end_us(node->lease) : 0;
+}
+
+/*
+ * What the process before left decides how the election begins. `resume` is believed only as far as the lease file agrees:
+ * whatever else may run is stopped first, by the end of the lease if there is one.
+ */
 static void begin(struct node *node, const struct state *resume)
 {
 	struct election_event event = { .type = ELECTION_START, .resume = RESUME_COLD };
-	int64_t lease_end_us = node->lease ? lease_file_end_us(node->lease) : 0;
+	int64_t lease_end_us = lease_before_us(node);
 
-	/* A guard on standby waits for a takeover that will not come: nothing runs. */
-	if (resume && !resume->work && lease_end_us > 0) {
-		node_stand_down(node);
-		lease_end_us = 0;
-	}
-	/* Without a state to resume the lease still says by when the work, if there is any, has to be down. */
-	if (lease_end_us > 0) {
-		bool runs = resume && resume->session.id && phase_runs_work(resume->phase);
-
-		event.lease_end_us = lease_end_us;
-		event.epoch = resume ? resume->epoch : lease_file_epoch(node->lease);
-		event.resume = runs && lease_file_mark(node->lease) == LEASE_WATCHED
-				       ? RESUME_PRIMARY
-				       : RESUME_OTHER;
-	}
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;
-	/* A former process of this boot that noted no work, and no lease: there is nothing to stop. */
+	if (resume && !node_state_agrees(node, resume)) {
+		node_say_older_state(node);
+		resume = NULL;
+	}
+	/* A former process of this boot that noted no work, and nothing could be started since: there is nothing to stop. */
 	node->work_known_down = resume && !resume->work && !lease_end_us;
+	/* A guard on standby waits for a takeover that will not come. */
+	if (node->work_known_down)
+		node_stand_down(node);
+	if (lease_end_us > 0) {
+		event.lease_end_us = lease_end_us;
+		event.epoch = lease_file_epoch(node->lease);
+		event.resume = was_primary(node, resume) ? RESUME_PRIMARY : RESUME_OTHER;
+	}
 	if (event.resume == RESUME_PRIMARY)
 		work_resume(&node->work);
 	node_say_started(node, event.resume == RESUME_PRIMARY);
@@ -440,6 +464,7 @@ int node_create(const struct node_options *options, struct node **ret_node)
 		resume_id = &options->resume->session;
 	if (options->resume)
 		node->saved = *options->resume;
+	node_state_init(node);
 	r = timer_init(&node->timer, node->loop, EV_MAXPRI, on_timer, node);
 	if (r == 0)
 		r = node_work_init(node);
@@ -459,6 +484,7 @@ struct node *node_destroy(struct node *node)
 	if (!node)
 		return NULL;
 	timer_finish(&node->timer);
+	node_state_finish(node);
 	recovery_finish(&node->recovery);
 	history_finish(&node->history);
 	registration_finish(&node->registration);

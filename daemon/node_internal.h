@@ -23,9 +23,6 @@
 /* Events waiting for the step under way: more than one answer an action cannot come at once. */
 #define NODE_QUEUE_MAX 64
 
-/* Why a node is not healthy that could not take over. */
-#define NODE_RUNTIME_LOST "the runtime directory is gone"
-
 struct node {
 	struct ev_loop *loop;
 	const struct config *config;
@@ -97,9 +94,9 @@ struct node {
 
 	/* node_state.c */
 	struct state saved;
-	bool save_again;   /* the file is gone */
-	int state_error;   /* of the last attempt to write it */
-	bool runtime_lost; /* the directory, or part of it */
+	int state_error;     /* of the last attempt to keep it */
+	bool unkept;	     /* for that reason this node must not take over */
+	ev_timer keep_retry; /* the next one */
 
 	/* node_say.c: what was last said */
 	char said_primary[NAME_SIZE];
@@ -155,12 +152,24 @@ void node_get_ready(struct node *node);
 void node_stand_down(struct node *node);
 /* The lease ends sooner than the guard has seen. */
 void node_wake_guard(struct node *node);
-void node_guard_acted(struct node *node);
+/* Or will, since it cannot be told any more that the lease goes on: the lease file is damaged. */
+void node_guard_acted(struct node *node, bool is_damaged);
 void node_self_fence(struct node *node);
 
 /* node_state.c */
 /* Everything that a process after us needs, before the actions of this step are carried out. */
 void node_keep(struct node *node);
+/* Writes the state though nothing has changed: whether that is possible. */
+void node_try_to_keep(struct node *node);
+/*
+ * Before a takeover is sent: raises the generation and saves the state that belongs to it, so that an older one is never
+ * believed. Returns 0, or -errno: then it must not be sent; that was said.
+ */
+int node_keep_enter(struct node *node);
+/* Whether a state that was loaded belongs to the lease file. */
+bool node_state_agrees(const struct node *node, const struct state *state);
+void node_state_init(struct node *node);
+void node_state_finish(struct node *node);
 
 /* node_say_move.c */
 void node_say_step(struct node *node, const struct election *before);
@@ -193,5 +202,6 @@ void node_say_health(struct node *node, bool ok, const char *reason);
 void node_say_misfit(struct node *node, const char *text);
 /* error 0: it works again. */
 void node_say_state(struct node *node, int error);
-void node_say_runtime(struct node *node, enum runtime_news news, const char *what, const char *why);
+/* The state is of another generation than the lease file. */
+void node_say_older_state(struct node *node);
 void node_say_stopped(struct node *node);

@@ -309,26 +309,23 @@ void node_say_state(struct node *node, int error)
 		log_event(node->log, EVENT_STATE_FILE_WRITTEN, &f,
 			  "the state for a restart is kept in %s again", f.target);
 	else
-		log_event(node->log, EVENT_STATE_FILE_FAILED, &f,
-			  "cannot keep the state for a restart in %s: %s; until it can, a restart "
-			  "stops the work",
-			  f.target, strerror(-error));
+		log_event(
+			node->log, EVENT_STATE_FILE_FAILED, &f,
+			"cannot keep the state for a restart in %s: %s; until it can, this node "
+			"takes no role over, and a restart stops its work first; make room there, "
+			"or, if files were deleted there, move the role and restart the daemon",
+			f.target, strerror(-error));
 }
 
-void node_say_runtime(struct node *node, enum runtime_news news, const char *what, const char *why)
+void node_say_older_state(struct node *node)
 {
 	struct log_fields f = node_say_fields(node);
 
 	f.target = node->config->node.runtime_directory;
-	f.reason = why;
-	if (news == RUNTIME_REPAIRED)
-		log_event(node->log, EVENT_RUNTIME_REPAIRED, &f,
-			  "%s: somebody deleted %s: made anew", f.target, what);
-	else
-		log_event(node->log, EVENT_RUNTIME_LOST, &f,
-			  "%s: somebody deleted %s, and it cannot be made anew: %s; until it is, a "
-			  "restart stops the work: move the role, then restart the daemon",
-			  f.target, what, why);
+	log_event(node->log, EVENT_RESUME_REFUSED, &f,
+		  "starting cold: %s/" STATE_FILE " is older than %s/" LEASE_FILE
+		  ": a takeover began after it was written",
+		  f.target, f.target);
 }
 
 void node_say_started(struct node *node, bool resumed)

@@ -127,12 +127,14 @@ void node_follow(struct node *node)
 /* Health is what the command says, what the unit shows, and whether a takeover could succeed. */
 void node_tell_health(struct node *node, const char *reason)
 {
-	bool could_start = !node->runtime_lost || node->election.work != WORK_DOWN;
-	bool ok = !node->unit_failed && !node->guard_acted && !node->guard_lost && could_start &&
+	bool ok = !node->unit_failed && !node->guard_acted && !node->guard_lost && !node->unkept &&
 		  (!node->health || health_is_ok(node->health));
 	char text[BUS_UNIT_SIZE + LOG_TEXT_MAX];
 
-	if (node->unit_failed)
+	if (node->unkept && !*reason)
+		snprintf(text, sizeof(text), "the state for a restart cannot be kept: %s",
+			 strerror(-node->state_error));
+	else if (node->unit_failed)
 		snprintf(text, sizeof(text), "unit %s is %s", node->config->takeover.unit, reason);
 	else
 		snprintf(text, sizeof(text), "%s", reason);

@@ -252,8 +252,13 @@ void node_stand_down(struct node *node)
 }
 
 /* It stops the work, or did: as far as this node is concerned the work has failed. */
-void node_guard_acted(struct node *node)
+void node_guard_acted(struct node *node, bool is_damaged)
 {
+	if (is_damaged && !node->guard_acted)
+		node_say_guard(
+			node, EVENT_GUARD_FAILED,
+			"the lease file was cut or overwritten by somebody, so the guard cannot be "
+			"told that the lease goes on: the work is stopped");
 	node->guard_acted = true;
 	node_tell_health(node, "the guard stopped the work");
 }
@@ -266,7 +271,7 @@ static void on_guard_died(struct guard *guard, bool acted, void *userdata)
 		/* The lease was over for it; the election will see the same, or hears it here. */
 		node_say_guard(node, EVENT_GUARD_DONE, "");
 		if (node->election.work == WORK_UP)
-			node_guard_acted(node);
+			node_guard_acted(node, false);
 		return;
 	}
 	node_say_guard(node, EVENT_GUARD_FAILED, "it died; another one is to be started");
@@ -324,8 +329,6 @@ static void on_stopped(void *userdata)
 	}
 	node_stand_down(node);
 	node_post_result(node, ELECTION_STOPPED, RESULT_OK, 0);
-	if (node->runtime_lost)
-		node_tell_health(node, NODE_RUNTIME_LOST);
 }
 
 /* Those of a process before us would go on starting what is stopped here, or run beside our own. */

@@ -57,6 +57,10 @@ struct state {
 	pid_t takeover_group;	      /* process group of the takeover command; 0: none */
 	uint32_t work;		      /* bits of enum state_work */
 	uint8_t phase;		      /* enum election_phase */
+	uint64_t generation; /* of the lease file that belongs to it: with another one it is void */
+	uint64_t nonce;	     /* of this process's term; 0: none */
+	uint64_t nonce_before; /* of the process before; 0: none */
+	int32_t epoch_version; /* of /epoch, as the own takeover set it */
 };
 
 enum state_result {
@@ -89,6 +93,9 @@ int state_save(const char *directory, const struct state *state);
  */
 int state_load(const char *directory, const struct state *expected, struct state *ret_state,
 	       char *message, size_t n_message);
+
+/* Whether there is such a file: false when somebody deleted it. */
+bool state_is_there(const char *directory);
 
 /* Removes the file. Returns 0, also when there is none, or -errno. */
 int state_remove(const char *directory);

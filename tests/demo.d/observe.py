@@ -129,7 +129,7 @@ class Observer:
         except OSError:
             return None
         # daemon/lease_file.c: magic[16], boot_id[40], end_us
-        if len(head) < 64 or not head.startswith(b'primaryd lease 1'):
+        if len(head) < 64 or not head.startswith(b'primaryd lease 2'):
             return None
         end_us, = struct.unpack_from('=q', head, 56)
         return end_us / 1e6 - now_s() if end_us > 0 else None

@@ -321,6 +321,41 @@ static void test_command_fails(void **unused)
 	}
 }
 
+static void cut_lease_file(void)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/lease", lab.directory);
+	assert_int_equal(truncate(path, 0), 0);
+}
+
+/* It acts at the last end that it knew: nobody can tell it a later one. */
+static void test_lease_file_cut(void **unused)
+{
+	int64_t end_us;
+
+	lab_guard(lab_command(0), NULL);
+	lab_start(2 * LEASE_TIMEOUT_US);
+	end_us = lease_file_end_us(lab.lease);
+	cut_lease_file();
+	assert_false(lease_file_set(lab.lease, time_boot_us() + 100 * LEASE_TIMEOUT_US));
+	lab_until(lab_has_died);
+	assert_true(lab.acted);
+	assert_one_stop(first_act_us(end_us), end_us);
+}
+
+/* Cut, and the work taken down by the daemon: the guard is told by the file that is whole again. */
+static void test_lease_file_cut_and_disarmed(void **unused)
+{
+	lab_guard(lab_command(0), NULL);
+	lab_start(2 * LEASE_TIMEOUT_US);
+	lab_pid = guard_pid(lab.guard);
+	cut_lease_file();
+	guard_disarm(lab.guard);
+	lab_until(lab_is_gone);
+	assert_int_equal(lab_runs(runs), 0);
+}
+
 static bool takeover_is_down(void)
 {
 	return !lease_file_command_runs(lab.lease, LEASE_GROUP_TAKEOVER);
@@ -604,6 +639,8 @@ int main(int argc, char *argv[])
 		LAB_TEST(test_environment),
 		LAB_TEST(test_command_fails_once),
 		LAB_TEST(test_command_fails),
+		LAB_TEST(test_lease_file_cut),
+		LAB_TEST(test_lease_file_cut_and_disarmed),
 		LAB_TEST(test_takeover_is_killed_first),
 		LAB_TEST(test_without_command),
 		LAB_TEST(test_disarmed),

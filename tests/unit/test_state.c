@@ -59,6 +59,10 @@ static struct state example(void)
 		.takeover_group = 4711,
 		.work = STATE_WORK_UP | STATE_WORK_COMMAND,
 		.phase = PHASE_VACATED,
+		.generation = UINT64_C(0xfedcba9876543210),
+		.nonce = UINT64_C(0x8877665544332211),
+		.nonce_before = 1,
+		.epoch_version = 12,
 	};
 
 	for (int i = 0; i < 16; i++)
@@ -80,6 +84,9 @@ static void assert_same(const struct state *a, const struct state *b)
 	assert_int_equal(a->takeover_group, b->takeover_group);
 	assert_int_equal(a->work, b->work);
 	assert_int_equal(a->phase, b->phase);
+	assert_true(a->generation == b->generation);
+	assert_true(a->nonce == b->nonce && a->nonce_before == b->nonce_before);
+	assert_int_equal(a->epoch_version, b->epoch_version);
 }
 
 static int load(const struct state *expected, struct state *ret)
@@ -234,6 +241,8 @@ static void test_whole_but_wrong(void **unused)
 		for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 			if (!strcmp(name, "work") && *wrong[i] == '\0')
 				continue; /* none is one of its values */
+			if (!strcmp(name, "epoch-version") && !strcmp(wrong[i], "-1"))
+				continue; /* a version that nobody has */
 			if ((!strcmp(name, "node") || !strcmp(name, "boot")) &&
 			    strspn(wrong[i], "-0123456789") != 0)
 				continue; /* a name, or a boot, like others */
@@ -253,7 +262,7 @@ static void test_whole_but_wrong(void **unused)
 	write_whole(changed, (int)strlen(changed));
 	assert_int_equal(load(&state, &back), STATE_DAMAGED);
 	assert_non_null(strstr(message, "end"));
-	write_whole("primaryd-state 2\n", (int)strlen("primaryd-state 2\n"));
+	write_whole("primaryd-state 3\n", (int)strlen("primaryd-state 3\n"));
 	assert_int_equal(load(&state, &back), STATE_DAMAGED);
 	assert_non_null(strstr(message, "another version"));
 	assert_memory_equal(&back, &before, sizeof(back));
