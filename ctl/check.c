@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,10 +219,16 @@ static void check_nodes(struct check *check, const struct facts *facts)
 		check_say(check, CHECK_NOTE, "agreement",
 			  "see that lock-timeout and transition-delay are the same everywhere",
 			  "%zu nodes do not publish their times", alive - told);
+	if (facts->identity.key == IDENTITY_READ && facts->foreign == IDENTITY_FINE)
+		check_say(check, CHECK_OK, "ensemble", "", "cluster %s, generation %" PRId64,
+			  facts->identity.id, facts->identity.generation);
 	facts_trouble(facts, text, sizeof(text));
-	check_say(check, *text ? CHECK_WARNING : CHECK_OK, "cluster",
-		  *text ? "primaryctl explain" : "", "%s",
-		  *text ? text : "there is one acting, healthy primary");
+	if (facts->foreign != IDENTITY_FINE)
+		check_say(check, CHECK_ERROR, "ensemble", "primaryctl cluster", "%s", text);
+	else
+		check_say(check, *text ? CHECK_WARNING : CHECK_OK, "cluster",
+			  *text ? "primaryctl explain" : "", "%s",
+			  *text ? text : "there is one acting, healthy primary");
 	for (size_t i = 0; i < facts->junk_count && i < FACTS_JUNK_MAX; i++)
 		check_say(
 			check, CHECK_WARNING, "keys",

@@ -36,35 +36,12 @@ static void check_clock(struct check *check)
 	check_say(check, CHECK_OK, "clock", "", "the clock source is %s", name);
 }
 
-/*
- * Of the daemon with this configuration. In the directory of the default file it is that of a service, primaryd or
- * primaryd@NAME, whose unit says where: in $RUNTIME_DIRECTORY, which wins.
- */
-static void own_directory(const struct ctl *ctl, char ret_directory[CONFIG_PATH_SIZE])
-{
-	const size_t n = sizeof(CONFIG_DEFAULT_FILE) - sizeof("primaryd.conf");
-	const char *name, *end;
-
-	snprintf(ret_directory, CONFIG_PATH_SIZE, "%s", ctl->config.node.runtime_directory);
-	if (strncmp(ctl->config_path, CONFIG_DEFAULT_FILE, n) != 0)
-		return;
-	name = ctl->config_path + n;
-	end = strrchr(name, '.');
-	if (!end || strcmp(end, ".conf") != 0 || strchr(name, '/'))
-		return;
-	if (strcmp(name, "primaryd.conf") == 0)
-		snprintf(ret_directory, CONFIG_PATH_SIZE, "/run/primaryd");
-	else
-		snprintf(ret_directory, CONFIG_PATH_SIZE, "/run/primaryd-%.*s", (int)(end - name),
-			 name);
-}
-
 static void check_unit(struct check *check, const char *name)
 {
 	struct check_unit unit = { 0 };
 	char directory[CONFIG_PATH_SIZE];
 
-	own_directory(check->ctl, directory);
+	ctl_runtime_directory(check->ctl, directory);
 	if (!check_unit_look(name, &unit))
 		check_say(check, CHECK_ERROR, "unit",
 			  "run this where primaryd is to run, under systemd",

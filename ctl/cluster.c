@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cluster_slot.h"
+#include "remember.h"
 
 /* Between two looks at keys that may not be read: the servers tell nobody what becomes of those. */
 #define RETRY_S 1.
@@ -278,10 +279,15 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 
 void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whole)
 {
-	static const char *const paths[CLUSTER_KEYS] = { PATH_PRIMARY, PATH_POST,
-							 PATH_MAINTENANCE };
+	static const char *const paths[CLUSTER_KEYS] = {
+		[CLUSTER_PRIMARY] = PATH_PRIMARY,
+		[CLUSTER_POST] = PATH_POST,
+		[CLUSTER_MAINTENANCE] = PATH_MAINTENANCE,
+		[CLUSTER_IDENTITY] = PATH_CLUSTER,
+	};
 
 	*cluster = (struct cluster){ .ctl = ctl, .live = live, .whole = whole };
+	cluster->known_error = remember(ctl, &cluster->known, cluster->known_path);
 	ctl->on_session = on_session;
 	ctl->on_session_userdata = cluster;
 	ev_timer_init(&cluster->retry, on_retry, RETRY_S, RETRY_S);

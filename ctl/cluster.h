@@ -6,10 +6,12 @@
  * many nodes there are. What the values mean: facts.h.
  */
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "ctl.h"
+#include "identity.h"
 #include "keys.h"
 
 /* Nodes that are read; more are left out, and said. */
@@ -42,12 +44,21 @@ struct cluster_node {
 	struct cluster_slot detail;
 };
 
-enum cluster_key { CLUSTER_PRIMARY, CLUSTER_POST, CLUSTER_MAINTENANCE, CLUSTER_KEYS };
+enum cluster_key {
+	CLUSTER_PRIMARY,
+	CLUSTER_POST,
+	CLUSTER_MAINTENANCE,
+	CLUSTER_IDENTITY,
+	CLUSTER_KEYS
+};
 
 struct cluster {
 	struct ctl *ctl;
 	bool live, whole;
 	struct cluster_slot keys[CLUSTER_KEYS];
+	struct identity known;	   /* what the daemon here remembers, as of cluster_open() */
+	int known_error;	   /* why that is nothing; 0: it is something */
+	char known_path[PATH_MAX]; /* its file */
 	struct cluster_node *nodes;
 	size_t node_count, strangers; /* strangers: children that are no node's name */
 	struct zkh_watch list_watch;

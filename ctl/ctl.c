@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "keys.h"
+#include "remember.h"
 #include "timer.h"
 #include "zkh_resolve.h"
 
@@ -418,12 +420,65 @@ static void on_root(void *userdata, int result)
 	commit->result = result;
 }
 
-int ctl_make_root(struct ctl *ctl)
+struct look {
+	struct identity_seen seen;
+	bool over;
+	int result;
+};
+
+static void on_identity(void *userdata, int result, const char *data, size_t length,
+			const struct zkh_stat *stat)
+{
+	struct look *look = userdata;
+
+	(void)stat;
+	look->over = true;
+	look->result = result;
+	if (result == ZKH_OK)
+		identity_parse_value(data, length, &look->seen);
+}
+
+static bool look_over(void *userdata)
+{
+	return ((struct look *)userdata)->over;
+}
+
+/* Nothing is made in an ensemble that has lost its data, or is another one. */
+static int look_for_cluster(struct ctl *ctl)
+{
+	struct look look = { .seen.key = IDENTITY_MISSING };
+	struct identity known;
+	enum identity_reason reason;
+	char path[PATH_MAX], text[IDENTITY_TEXT_SIZE];
+	struct zkh_op *op = NULL;
+	int code, r;
+
+	if (remember(ctl, &known, path) != 0)
+		return CTL_DONE;
+	r = zkh_get(ctl->session, PATH_CLUSTER, false, on_identity, &look, &op);
+	code = r == 0 ? ctl_wait(ctl, look_over, &look) : CTL_DONE;
+	if (code != CTL_DONE) {
+		zkh_op_cancel(op);
+		return ctl_explain_wait(ctl, code, "reading " PATH_CLUSTER);
+	}
+	if (r != 0 || (look.result != ZKH_OK && look.result != ZKH_NO_NODE))
+		return ctl_explain_result(ctl, r != 0 ? r : look.result, PATH_CLUSTER);
+	if (identity_judge(&known, &look.seen, false, &reason) != IDENTITY_FOREIGN)
+		return CTL_DONE;
+	ctl_error("%s", identity_explain(reason, &known, &look.seen, ctl->config.zookeeper.servers,
+					 text));
+	return CTL_REFUSED;
+}
+
+int ctl_make_root(struct ctl *ctl, bool anyway)
 {
 	struct ctl_commit made = { 0 };
 	struct zkh_op *op = NULL;
-	int code, r = zkh_make_root(ctl->session, on_root, &made, &op);
+	int code = anyway ? CTL_DONE : look_for_cluster(ctl), r;
 
+	if (code != CTL_DONE)
+		return code;
+	r = zkh_make_root(ctl->session, on_root, &made, &op);
 	if (r != 0)
 		return ctl_explain_result(ctl, r, ctl->config.zookeeper.root);
 	code = ctl_wait(ctl, commit_over, &made);

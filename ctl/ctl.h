@@ -61,6 +61,12 @@ int64_t ctl_now_us(void); /* CLOCK_MONOTONIC */
 /* Loads configuration and credential. CTL_DONE, or CTL_REFUSED or CTL_USAGE, which was said. */
 int ctl_load(struct ctl *ctl);
 
+/*
+ * Of the daemon with this configuration. In the directory of the default file it is that of a service, primaryd or
+ * primaryd@NAME, whose unit says where: in $RUNTIME_DIRECTORY, which wins.
+ */
+void ctl_runtime_directory(const struct ctl *ctl, char ret_directory[CONFIG_PATH_SIZE]);
+
 /* Loop and signals. False: out of resources, said. */
 bool ctl_open(struct ctl *ctl);
 void ctl_close(
@@ -113,8 +119,11 @@ struct ctl_commit {
 };
 int ctl_commit(struct ctl *ctl, struct zkh_txn *txn, struct ctl_commit *ret_commit);
 
-/* Makes the root where it is missing. CTL_DONE, or what to end with, said. */
-int ctl_make_root(struct ctl *ctl);
+/*
+ * Makes the root where it is missing; unless anyway: not in an ensemble that lacks the cluster which this node remembers.
+ * CTL_DONE, or what to end with, said.
+ */
+int ctl_make_root(struct ctl *ctl, bool anyway);
 
 /* "USER@HOST", of what JSON and a key's value can hold without escapes. Static. */
 const char *ctl_who(void);

@@ -225,6 +225,28 @@ static void gather_maintenance(const struct cluster *cluster, struct facts *fact
 		junk(facts, slot->path, "is neither true nor false: taken as true");
 }
 
+/* For a new session, as a daemon that starts now would take it. */
+static void gather_identity(const struct cluster *cluster, struct facts *facts)
+{
+	const struct cluster_slot *slot = &cluster->keys[CLUSTER_IDENTITY];
+	const struct cluster_slot *primary = &cluster->keys[CLUSTER_PRIMARY];
+	struct identity_seen *seen = &facts->identity;
+
+	seen->zxid = zkh_session_zxid(cluster->ctl->session);
+	seen->change = primary->there ? primary->stat.mzxid : 0;
+	if (!slot->there)
+		seen->key = IDENTITY_MISSING;
+	else if (denied(facts, slot, DENIED ": no node can tell which ensemble this is"))
+		seen->key = IDENTITY_REFUSED;
+	else if (slot->data)
+		identity_parse_value(slot->data, slot->length, seen);
+	else
+		seen->key = IDENTITY_JUNK;
+	(void)identity_judge(&cluster->known, seen, false, &facts->foreign);
+	(void)identity_explain(facts->foreign, &cluster->known, seen,
+			       cluster->ctl->config.zookeeper.servers, facts->foreign_text);
+}
+
 static void gather_list(const struct cluster *cluster, struct facts *facts)
 {
 	facts->strangers = cluster->strangers;
@@ -247,6 +269,7 @@ bool facts_gather(const struct cluster *cluster, struct facts *ret_facts)
 	if (!facts->nodes)
 		return false;
 	gather_list(cluster, facts);
+	gather_identity(cluster, facts);
 	gather_key(cluster, facts);
 	gather_post(cluster, facts);
 	gather_maintenance(cluster, facts);
@@ -402,7 +425,9 @@ void facts_trouble(const struct facts *facts, char *text, size_t size)
 	const struct node_facts *primary = facts_primary(facts);
 
 	*text = '\0';
-	if (facts->post_junk)
+	if (facts->foreign != IDENTITY_FINE)
+		say(text, size, "%s", facts->foreign_text);
+	else if (facts->post_junk)
 		say(text, size, "%s holds junk, or may not be read: nobody can tell who acts",
 		    PATH_POST);
 	else if (!facts->post_there)

@@ -12,7 +12,7 @@
 
 #define FACTS_JUNK_MAX 32
 #define FACTS_TEXT_SIZE 160
-#define FACTS_TROUBLE_SIZE 400 /* of facts_trouble() */
+#define FACTS_TROUBLE_SIZE IDENTITY_TEXT_SIZE /* of facts_trouble() */
 
 /* What the daemon says of itself beyond its keys, as far as it does. 0 and "": not said. */
 struct node_detail {
@@ -39,6 +39,10 @@ struct node_facts {
 };
 
 struct facts {
+	struct identity_seen identity;
+	enum identity_reason
+		foreign; /* why it is not the cluster of the node here; IDENTITY_FINE: it is, or not known */
+	char foreign_text[IDENTITY_TEXT_SIZE]; /* the same for people */
 	bool key_there, key_junk;
 	char named[NAME_SIZE]; /* the desired primary; "": none */
 	int32_t key_version;

@@ -95,7 +95,7 @@ static int write_pairs(struct ctl *ctl, const struct zkh_pair *pairs, int count)
 {
 	struct key_task task = { 0 };
 	/* Parents are made as they are needed; the root is above them all. */
-	int code = ctl_make_root(ctl);
+	int code = ctl_make_root(ctl, false);
 
 	if (code != CTL_DONE)
 		return code;

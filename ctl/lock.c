@@ -3,8 +3,8 @@
 /*
  * lock: runs a command while a lock is held, and not a moment longer.
  *
- * The lock's node is ephemeral: it goes with our session, of which a cut-off client hears nothing. So the same lease is
- * kept as by a primary (lease.h): every T/12 a transaction that checks the lock's node; it changes nothing, but only a
+ * The lock's node is ephemeral: it goes with our session, of which a cut-off client hears nothing. So a lease is kept
+ * (lock_lease.h): every T/12 a transaction that checks the lock's node; it changes nothing, but only a
  * quorum can commit it. When it stays away, the command is down before the session can expire.
  */
 
@@ -17,8 +17,8 @@
 
 #include "child.h"
 #include "ctl.h"
-#include "election_internal.h"
 #include "lease.h"
+#include "lock_lease.h"
 #include "timer.h"
 #include "zkh_lock.h"
 
@@ -47,7 +47,7 @@ struct lock_run {
 	struct zkh_op *renewal;
 	int64_t sent_us, next_us;
 	bool cut, reattached;
-	struct election lease; /* only what election_lease.c keeps there */
+	struct lock_lease lease;
 	struct timer timer;
 	int64_t kill_us;
 	bool killed;
@@ -77,7 +77,7 @@ static void set_guard(struct lock_run *run, int64_t kill_us)
 
 static int64_t lease_kill_us(const struct lock_run *run)
 {
-	return run->lease.lease_end_us - stop_time_us(run) / KILL_SHARE;
+	return run->lease.end_us - stop_time_us(run) / KILL_SHARE;
 }
 
 static void end(struct lock_run *run, int64_t patience_us, const char *why)
@@ -139,12 +139,11 @@ static void on_renewed(void *userdata, int result, const struct zkh_txn_reply *r
 	(void)reply;
 	run->renewal = NULL;
 	if (result == ZKH_OK) {
-		run->lease.now_us = time_boot_us();
-		lease_open(&run->lease, run->sent_us);
+		lock_lease_open(&run->lease, run->sent_us, time_boot_us());
 		if (run->phase == LOCK_RUNNING)
 			set_guard(run, lease_kill_us(run));
 		if (run->phase == LOCK_PROVING &&
-		    time_boot_us() < run->lease.lease_end_us - stop_time_us(run))
+		    time_boot_us() < run->lease.end_us - stop_time_us(run))
 			start_command(run);
 	} else if (result == ZKH_NO_NODE) {
 		end_lost(run, "its key was deleted");
@@ -172,7 +171,8 @@ static void keep_lease(struct lock_run *run, int64_t now_us)
 	if (!zkh_session_connected(session))
 		return;
 	/* After a long wait the leader may not know of a recent touch: attaching anew is one. */
-	if (run->phase == LOCK_PROVING && !run->reattached && !lease_fresh(&run->lease, now_us)) {
+	if (run->phase == LOCK_PROVING && !run->reattached &&
+	    !lock_lease_fresh(&run->lease, now_us)) {
 		run->reattached = true;
 		zkh_session_reattach(session);
 		return;
@@ -180,7 +180,7 @@ static void keep_lease(struct lock_run *run, int64_t now_us)
 	if (!run->renewal && now_us >= run->next_us)
 		renew(run);
 	if (run->renewal && !run->cut &&
-	    now_us >= run->sent_us + lease_cut_us(run->lease.session_us)) {
+	    now_us >= run->sent_us + lease_patience_us(run->lease.session_us)) {
 		run->cut = true;
 		zkh_session_cut(session);
 	}
@@ -188,13 +188,13 @@ static void keep_lease(struct lock_run *run, int64_t now_us)
 
 static int64_t due_us(const struct lock_run *run)
 {
-	int64_t lease_us = run->lease.lease_end_us - stop_time_us(run);
+	int64_t lease_us = run->lease.end_us - stop_time_us(run);
 	int64_t next_us = run->next_us;
 
 	if (run->phase == LOCK_ENDING)
 		return run->killed ? 0 : run->kill_us;
 	if (run->renewal)
-		next_us = run->sent_us + lease_cut_us(run->lease.session_us);
+		next_us = run->sent_us + lease_patience_us(run->lease.session_us);
 	if (!zkh_session_connected(run->ctl->session) || (run->renewal && run->cut))
 		next_us = INT64_MAX;
 	if (run->phase == LOCK_RUNNING && lease_us < next_us)
@@ -207,7 +207,7 @@ static void drive(struct lock_run *run)
 	int64_t now_us = time_boot_us();
 
 	/* First the lease, then the network. */
-	if (run->phase == LOCK_RUNNING && now_us >= run->lease.lease_end_us - stop_time_us(run)) {
+	if (run->phase == LOCK_RUNNING && now_us >= run->lease.end_us - stop_time_us(run)) {
 		int64_t left_us = lease_kill_us(run) - now_us;
 
 		end(run, left_us > 0 ? left_us : 0, "ZooKeeper is out of reach");
@@ -243,7 +243,7 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 	} else if (report->event == ZKH_CONNECTED) {
 		run->cut = false;
 		run->next_us = 0;
-		lease_attached(&run->lease, report->timeout_ms * INT64_C(1000));
+		lock_lease_attach(&run->lease, report->timeout_ms * INT64_C(1000));
 	}
 	drive(run);
 }
@@ -336,7 +336,7 @@ static int acquire(struct lock_run *run, enum zkh_lock_kind kind, const char *pa
 
 	/* The lock's key is made as it is needed; the root is above it. */
 	if (code == CTL_DONE && run->result == ZKH_NO_NODE) {
-		code = ctl_make_root(ctl);
+		code = ctl_make_root(ctl, false);
 		if (code == CTL_DONE)
 			code = ask(run, kind, path);
 	}
@@ -399,7 +399,7 @@ int verb_lock(struct ctl *ctl)
 	run.ctl = ctl;
 	/* The session began after that: then its leader knew of it. */
 	run.lease.down_us = ctl->started_us;
-	lease_attached(&run.lease, zkh_session_timeout_ms(ctl->session) * INT64_C(1000));
+	lock_lease_attach(&run.lease, zkh_session_timeout_ms(ctl->session) * INT64_C(1000));
 	if (timer_init(&run.timer, ctl->loop, EV_MAXPRI, on_timer, &run) < 0) {
 		ctl_error("no timer: %s", strerror(errno));
 		return CTL_REFUSED;

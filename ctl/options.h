@@ -43,6 +43,8 @@ enum verb_option {
 	X(history, "history", "", 0, 0, 0, "every change of the role that is kept")                \
 	X(check, "check", "", 0, 0, NEEDS_NO_SESSION,                                              \
 	  "configuration, servers, times, rights: each finding with its remedy")                   \
+	X(cluster, "cluster", "[accept]", 0, 1, TAKES_FORCE,                                       \
+	  "which ensemble this is; accept: this one, or this store, from now on")                  \
 	X(remove, "remove", "NODE", 1, 1, TAKES_FORCE, "forget a node that is dead")               \
 	X(rename, "rename", "OLD NEW", 2, 2, TAKES_FORCE,                                          \
 	  "give a node that does not run another name")                                            \

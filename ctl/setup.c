@@ -112,6 +112,25 @@ int ctl_load(struct ctl *ctl)
 	return code == CTL_DONE ? load_credential(ctl) : code;
 }
 
+void ctl_runtime_directory(const struct ctl *ctl, char ret_directory[CONFIG_PATH_SIZE])
+{
+	const size_t n = sizeof(CONFIG_DEFAULT_FILE) - sizeof("primaryd.conf");
+	const char *name, *end;
+
+	snprintf(ret_directory, CONFIG_PATH_SIZE, "%s", ctl->config.node.runtime_directory);
+	if (strncmp(ctl->config_path, CONFIG_DEFAULT_FILE, n) != 0)
+		return;
+	name = ctl->config_path + n;
+	end = strrchr(name, '.');
+	if (!end || strcmp(end, ".conf") != 0 || strchr(name, '/'))
+		return;
+	if (strcmp(name, "primaryd.conf") == 0)
+		snprintf(ret_directory, CONFIG_PATH_SIZE, "/run/primaryd");
+	else
+		snprintf(ret_directory, CONFIG_PATH_SIZE, "/run/primaryd-%.*s", (int)(end - name),
+			 name);
+}
+
 static unsigned terminal_width(void)
 {
 	struct winsize size;
@@ -169,7 +188,8 @@ const char *ctl_node_argument(struct ctl *ctl, int index)
 
 	if (zkh_name_valid(name) && strcmp(name, NAME_NONE) != 0)
 		return name;
-	ctl_error("'%s' is not a node's name (A-Z a-z 0-9 . _ - and at most %d of them)", name,
-		  ZKH_NAME_MAX);
+	ctl_error(
+		"'%s' is not a node's name (1 to %d of A-Z a-z 0-9 . _ -, a letter or digit first, and not none)",
+		name, ZKH_NAME_MAX);
 	return NULL;
 }

@@ -242,7 +242,7 @@ int verb_maintenance(struct ctl *ctl)
 		ctl_set_timeout(ctl, MOVE_TIMEOUT_US);
 		progress_begin(&p);
 		if (s.wanted)
-			code = ctl_make_root(ctl);
+			code = ctl_make_root(ctl, false);
 		if (code == CTL_DONE && s.wanted && p.facts.maintenance_unreadable) {
 			ctl_error(
 				"%s may not be read, and the nodes take it for off: mend its access "

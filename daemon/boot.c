@@ -7,12 +7,14 @@
 #include <unistd.h>
 
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
+#define MACHINE_ID_FILE "/etc/machine-id"
 
-int boot_id_read(char ret_id[BOOT_ID_SIZE])
+/* A file of exactly so many of these characters, and a newline. */
+static int read_id(const char *path, const char *characters, char *ret_id, size_t size)
 {
-	char text[BOOT_ID_SIZE];
+	char text[BOOT_ID_SIZE + 1];
 	ssize_t n;
-	int fd = open(BOOT_ID_FILE, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
@@ -22,11 +24,21 @@ int boot_id_read(char ret_id[BOOT_ID_SIZE])
 	(void)close(fd);
 	if (n < 0)
 		return (int)n;
-	if (n != BOOT_ID_SIZE || text[BOOT_ID_SIZE - 1] != '\n')
+	if ((size_t)n != size || text[size - 1] != '\n')
 		return -EBADMSG;
-	text[BOOT_ID_SIZE - 1] = '\0';
-	if (strspn(text, "0123456789abcdef-") != BOOT_ID_SIZE - 1)
+	text[size - 1] = '\0';
+	if (strspn(text, characters) != size - 1)
 		return -EBADMSG;
-	memcpy(ret_id, text, sizeof(text));
+	memcpy(ret_id, text, size);
 	return 0;
+}
+
+int boot_id_read(char ret_id[BOOT_ID_SIZE])
+{
+	return read_id(BOOT_ID_FILE, "0123456789abcdef-", ret_id, BOOT_ID_SIZE);
+}
+
+int machine_id_read(char ret_id[MACHINE_ID_SIZE])
+{
+	return read_id(MACHINE_ID_FILE, "0123456789abcdef", ret_id, MACHINE_ID_SIZE);
 }

@@ -7,3 +7,8 @@
 
 /* Writes the id. Returns 0 or -errno (-EBADMSG: the kernel's file is not a UUID). */
 int boot_id_read(char ret_id[BOOT_ID_SIZE]);
+
+#define MACHINE_ID_SIZE 33 /* 32 hexadecimal digits with the NUL */
+
+/* /etc/machine-id: which machine this is, over its boots. Returns 0 or -errno (-EBADMSG: it is none). */
+int machine_id_read(char ret_id[MACHINE_ID_SIZE]);

@@ -7,7 +7,7 @@
  * process that will not die.
  *
  * The child gets /dev/null as input, one pipe as output and error, default signal dispositions, an
- * empty signal mask, no other descriptors, and as environment the caller's list plus, where set here
+ * empty signal mask, an oom_score_adj of 0, no other descriptors, and as environment the caller's list plus, where set here
  * and not in the list, PATH, HOME, LANG, LC_ALL, TZ, USER, LOGNAME, SHELL and TMPDIR.
  *
  * The kernel must know pidfd_open() and waitid(P_PIDFD): Linux 5.4. No SIGCHLD handler is used;

@@ -11,51 +11,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "command_environment.h"
 #include "timer.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-static const char *const inherited[] = { "PATH", "HOME",    "LANG",  "LC_ALL", "TZ",
-					 "USER", "LOGNAME", "SHELL", "TMPDIR" };
 
 struct exec_plan {
 	char *const *argv;
-	const char *environment[COMMAND_ENVIRONMENT_MAX + COUNT(inherited) + 1];
+	struct command_environment environment;
 	int output;
 	int failure;
 	int64_t not_after_us;
 	sigset_t all_signals;
 };
-
-static const char *find_entry(const char *const *environment, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (; *environment != NULL; environment++) {
-		if (strncmp(*environment, name, n) == 0 && (*environment)[n] == '=')
-			return *environment;
-	}
-	return NULL;
-}
-
-static void build_environment(const char *const *given, const char **ret_environment)
-{
-	size_t n = 0;
-
-	for (; given != NULL && given[n] != NULL; n++) {
-		assert(n < COMMAND_ENVIRONMENT_MAX);
-		ret_environment[n] = given[n];
-	}
-	ret_environment[n] = NULL;
-	for (size_t i = 0; i < COUNT(inherited); i++) {
-		const char *entry = find_entry((const char *const *)environ, inherited[i]);
-
-		if (entry == NULL || find_entry(ret_environment, inherited[i]) != NULL)
-			continue;
-		ret_environment[n++] = entry;
-		ret_environment[n] = NULL;
-	}
-}
 
 /* From here to the exec: async-signal-safe calls only. */
 
@@ -101,6 +67,19 @@ static void reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The unit protects the daemon from the memory killer, not its commands: they may be what uses up the memory. */
+static void reset_oom_score(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return;
+	n = write(fd, "0", 1); /* refused only where a lower one than ours may not be had */
+	(void)n;
+	(void)close(fd);
+}
+
 static _Noreturn void run_child(struct exec_plan *plan)
 {
 	int failure;
@@ -109,10 +88,11 @@ static _Noreturn void run_child(struct exec_plan *plan)
 	(void)setpgid(0, 0);
 	failure = -arrange_descriptors(plan);
 	reset_signals();
+	reset_oom_score();
 	if (failure == 0 && plan->not_after_us && time_boot_us() > plan->not_after_us)
 		failure = ETIME;
 	if (failure == 0) {
-		(void)execve(plan->argv[0], plan->argv, (char *const *)plan->environment);
+		(void)execve(plan->argv[0], plan->argv, (char *const *)plan->environment.list);
 		failure = errno;
 	}
 	n = write(plan->failure, &failure, sizeof(failure));
@@ -174,7 +154,7 @@ int command_exec(char *const *argv, const char *const *environment, int64_t not_
 	int r;
 
 	assert(argv != NULL && argv[0] != NULL);
-	build_environment(environment, plan.environment);
+	command_environment(environment, &plan.environment);
 	if (pipe2(output, O_CLOEXEC) < 0)
 		return -errno;
 	if (pipe2(failure, O_CLOEXEC) < 0) {

@@ -258,26 +258,32 @@ static void set_defaults(struct loader *loader)
 }
 
 /* systemd's may name several, separated by colons. */
-static void use_environment(struct loader *loader)
+static void use_variable(struct loader *loader, const char *variable, enum config_key_id id,
+			 char ret_path[CONFIG_PATH_SIZE])
 {
-	enum config_key_id id = CONFIG_KEY_node_runtime_directory;
-	const char *directories = getenv("RUNTIME_DIRECTORY");
-	char path[CONFIG_PATH_SIZE];
+	const char *directories = getenv(variable);
 	char msg[CONFIG_MSG_SIZE];
 	size_t n;
 
 	if (directories == NULL || directories[0] == '\0')
 		return;
 	n = strcspn(directories, ":");
-	if (n >= sizeof(path) || directories[0] != '/') {
-		(void)config_msg(msg, "$RUNTIME_DIRECTORY is no absolute path of at most %zu bytes",
-				 sizeof(path) - 1);
+	if (n >= CONFIG_PATH_SIZE || directories[0] != '/') {
+		(void)config_msg(msg, "$%s is no absolute path of at most %d bytes", variable,
+				 CONFIG_PATH_SIZE - 1);
 		add_key_error(loader, id, msg);
 		return;
 	}
-	memcpy(path, directories, n);
-	path[n] = '\0';
-	(void)strcpy(loader->config.node.runtime_directory, path);
+	memcpy(ret_path, directories, n);
+	ret_path[n] = '\0';
+}
+
+static void use_environment(struct loader *loader)
+{
+	use_variable(loader, "RUNTIME_DIRECTORY", CONFIG_KEY_node_runtime_directory,
+		     loader->config.node.runtime_directory);
+	use_variable(loader, "STATE_DIRECTORY", CONFIG_KEY_node_state_directory,
+		     loader->config.node.state_directory);
 }
 
 static void check_delays(struct loader *loader)

@@ -76,6 +76,7 @@ struct config {
 		enum config_mode mode;
 		int64_t contend_delay_us;
 		char runtime_directory[CONFIG_PATH_SIZE];
+		char state_directory[CONFIG_PATH_SIZE];
 	} node;
 	struct {
 		int64_t lock_timeout_us;
@@ -127,7 +128,7 @@ enum config_result {
 enum config_flags {
 	/* The commands must exist and be executable here: for the daemon, not for primaryctl. */
 	CONFIG_CHECK_COMMANDS = 1 << 0,
-	/* $RUNTIME_DIRECTORY (its first directory) replaces node.runtime-directory. */
+	/* $RUNTIME_DIRECTORY and $STATE_DIRECTORY (their first directories) replace the keys of [node]. */
 	CONFIG_USE_ENVIRONMENT = 1 << 1,
 };
 

@@ -42,6 +42,8 @@
 	  "head start given to the others when the role is vacant")                                \
 	X(node, runtime_directory, "runtime-directory", PATH, "/run/primaryd", 1, 0,               \
 	  "where the state for a resume is kept; $RUNTIME_DIRECTORY wins")                         \
+	X(node, state_directory, "state-directory", PATH, "/var/lib/primaryd", 1, 0,               \
+	  "where the node remembers its cluster; $STATE_DIRECTORY wins")                           \
 	X(election, lock_timeout_us, "lock-timeout", DURATION, "400ms", 10 * DURATION_MS,          \
 	  DURATION_MIN, "how long a contender waits for the lock")                                 \
 	X(election, transition_delay_us, "transition-delay", DURATION, "500ms", 10 * DURATION_MS,  \

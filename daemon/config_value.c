@@ -103,7 +103,7 @@ static int parse_name(const struct config_spec *spec, const char *value, void *r
 		return config_msg(
 			msg,
 			"%s'%.100s' cannot be a node's name (1 to 64 of A-Z a-z 0-9 . _ -, "
-			"and not none, . or ..)",
+			"a letter or digit first, and not none)",
 			whose, value);
 	(void)strcpy(ret, value);
 	return 0;

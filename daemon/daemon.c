@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <ev.h>
 #include <limits.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +14,6 @@
 #include "config.h"
 #include "lease_file.h"
 #include "log.h"
-#include "name_lock.h"
 #include "node.h"
 #include "notify.h"
 #include "orphans.h"
@@ -23,9 +21,7 @@
 #include "runtime.h"
 #include "service.h"
 #include "state.h"
-#include "strays.h"
 #include "timer.h"
-#include "turn.h"
 
 /* A reload carries the lock of the runtime directory over to the new image: its descriptor's number. */
 #define LOCK_FD_VARIABLE "PRIMARYD_LOCK_FD"
@@ -39,8 +35,12 @@
 /* Before an end that systemd answers with a start, when it is no crash: shorter than its watchdog's patience. */
 #define PAUSE_S 2.
 
-/* At the start, for a daemon that was killed a moment ago. */
-#define PATIENCE_S 0.3
+/* How often the runtime directory is asked for that a killed daemon holds until the kernel has torn it down: 300 ms. */
+#define START_TRIES 30
+#define START_PAUSE_S 0.01
+
+/* Then, under a service manager, for one that lives on. */
+#define TAKEN_PAUSE_S 5.
 
 struct daemon {
 	struct ev_loop *loop;
@@ -52,17 +52,14 @@ struct daemon {
 	struct log *log;
 	char boot_id[BOOT_ID_SIZE];
 	struct runtime runtime;
-	struct strays *strays;
 	struct orphans *orphans;
-	int name_fd;
 	struct node *node;
 	struct service service;
 	bool executed_anew; /* a reload brought us here */
 	bool ready_before;  /* and the service manager had been told so */
-	bool waiting;	    /* for another daemon to end: that was said */
-	bool patient;	    /* nothing is said of it yet */
+	ev_timer start;
+	unsigned tries; /* to start, while another daemon has the runtime directory */
 	ev_signal sigterm, sigint, sighup;
-	ev_timer summary; /* says what was left out of a silent log */
 	struct reload reload;
 	ev_timer execute; /* the reload itself, once what came before it is seen */
 	bool reload_wanted;
@@ -119,7 +116,7 @@ static void on_execute(struct ev_loop *loop, ev_timer *timer, int events)
 /* Else the new image would find nothing to resume, and stop the work. */
 static bool is_kept(struct daemon *d)
 {
-	if (node_is_kept(d->node) && runtime_is_whole(&d->runtime))
+	if (node_can_be_resumed(d->node))
 		return true;
 	log_event(
 		d->log, EVENT_RELOAD_REFUSED, NULL,
@@ -165,20 +162,11 @@ static void on_status(void *userdata, const struct node *node)
 		ev_feed_event(d->loop, &d->sighup, EV_SIGNAL);
 }
 
-static void on_runtime(void *userdata, enum runtime_news news, const char *what, const char *why)
-{
-	struct daemon *d = userdata;
-
-	if (d->node)
-		node_runtime_news(d->node, news, what, why);
-}
-
 static void on_exit_node(void *userdata, int code)
 {
 	struct daemon *d = userdata;
 
 	d->exit_code = code;
-	runtime_unwatch(&d->runtime); /* what goes from now on, goes on purpose */
 	ev_break(d->loop, EVBREAK_ALL);
 }
 
@@ -192,15 +180,6 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)
 		node_shutdown(d->node);
 	else
 		ev_break(d->loop, EVBREAK_ALL); /* the pause before the end */
-}
-
-static void on_summary(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	struct daemon *d = timer->data;
-
-	(void)loop;
-	(void)events;
-	log_summarize(d->log);
 }
 
 /* -- start -- */
@@ -241,50 +220,16 @@ static bool may_wait(const struct daemon *d)
 	return notify_wanted() && !d->executed_anew;
 }
 
-static int say_taken(struct daemon *d, enum event event, const char *text)
-{
-	if (d->patient)
-		return EX_UNAVAILABLE;
-	if (!d->waiting)
-		log_event(d->log, event, NULL, "%s: %s",
-			  may_wait(d) ? "waiting" : "refusing to start", text);
-	d->waiting = true;
-	(void)notify_send("STATUS=Waiting: %.400s", text);
-	return EX_UNAVAILABLE;
-}
-
-/* Before anything is stopped in the name of this node. */
-static int take_name(struct daemon *d)
-{
-	pid_t pid = 0;
-	int r = name_lock_take(node_cluster(d->config), &d->name_fd, &pid);
-
-	if (r == NAME_LOCK_TAKEN) {
-		char text[400];
-
-		snprintf(
-			text, sizeof(text),
-			"another daemon is alive as '%s' on this host, pid %d; stop it, or give this node another "
-			"node.name",
-			d->config->node.name, (int)pid);
-		return say_taken(d, EVENT_DUPLICATE_NAME, text);
-	}
-	if (r < 0)
-		log_event(d->log, EVENT_CONFIG_WARNING, NULL, "cannot lock the node's name: %s",
-			  strerror(-r));
-	return 0;
-}
-
-static int open_runtime(struct daemon *d)
+/* EX_UNAVAILABLE: another daemon has it, as message[STATE_MESSAGE_SIZE] says. */
+static int open_runtime(struct daemon *d, char *message)
 {
 	const char *inherited = getenv(LOCK_FD_VARIABLE);
-	char message[STATE_MESSAGE_SIZE] = "";
 	int r = boot_id_read(d->boot_id);
 
 	d->executed_anew = d->executed_anew || inherited;
 	if (r == 0)
 		r = runtime_open(&d->runtime, d->config->node.runtime_directory, d->boot_id,
-				 inherited ? atoi(inherited) : -1, message, sizeof(message));
+				 inherited ? atoi(inherited) : -1, message, STATE_MESSAGE_SIZE);
 	d->ready_before = d->ready_before || (inherited && !getenv(UNREADY_VARIABLE));
 	unsetenv(LOCK_FD_VARIABLE);
 	unsetenv(UNREADY_VARIABLE);
@@ -294,18 +239,9 @@ static int open_runtime(struct daemon *d)
 		return 0;
 	}
 	if (r == STATE_LOCKED)
-		return say_taken(d, EVENT_RUNTIME_TAKEN, message);
+		return EX_UNAVAILABLE;
 	log_event(d->log, EVENT_CONFIG_INVALID, NULL, "%s", *message ? message : strerror(-r));
 	return EX_CANTCREAT;
-}
-
-/* What only one daemon of this host may have. EX_UNAVAILABLE: another one has it. */
-static int take_host(void *userdata)
-{
-	struct daemon *d = userdata;
-	int r = d->runtime.lease ? 0 : open_runtime(d);
-
-	return r == 0 ? take_name(d) : r;
 }
 
 static int start_node(struct daemon *d)
@@ -339,27 +275,8 @@ static int start_node(struct daemon *d)
 	return EX_OSERR;
 }
 
-/* Who was killed holds what it had until the kernel has taken it down; a daemon started at once would be refused. */
-static int take_host_patiently(struct daemon *d)
+static int begin(struct daemon *d)
 {
-	int r;
-
-	d->patient = true;
-	r = take_host(d);
-	if (r == EX_UNAVAILABLE && !d->executed_anew)
-		r = turn_wait(d->loop, PATIENCE_S, take_host, d);
-	d->patient = false;
-	return r == EX_UNAVAILABLE ? take_host(d) : r;
-}
-
-static int run(struct daemon *d)
-{
-	int r = take_host_patiently(d);
-
-	if (r == EX_UNAVAILABLE && may_wait(d))
-		r = turn_wait(d->loop, HUGE_VAL, take_host, d);
-	if (r != 0)
-		return r;
 	signal(SIGPIPE, SIG_IGN);
 	/* Ignored, as it may have been handed down, nobody could be waited for. */
 	signal(SIGCHLD, SIG_DFL);
@@ -378,21 +295,50 @@ static int run(struct daemon *d)
 				     .auth_hash = config_auth_hash(d->auth),
 				     .on_accepted = on_accepted,
 				     .userdata = d };
-	ev_timer_init(&d->summary, on_summary, 30., 30.);
-	d->summary.data = d;
-	ev_timer_start(d->loop, &d->summary);
-	ev_unref(d->loop);
 	service_init(&d->service, d->loop, d->config, d->ready_before);
-	d->strays = d->executed_anew ? strays_create(d->loop) : NULL;
 	d->orphans = orphans_create(d->loop);
-	r = start_node(d);
-	if (r != 0)
-		return r;
-	r = runtime_watch(&d->runtime, d->loop, on_runtime, d);
-	if (r < 0)
-		log_event(d->log, EVENT_CONFIG_WARNING, NULL,
-			  "cannot watch %s: %s; if somebody deletes it, that is not seen",
-			  d->runtime.directory, strerror(-r));
+	return start_node(d);
+}
+
+/* Another daemon has the runtime directory. Returns how long to wait for it, 0: not at all. */
+static double wait_for_other(struct daemon *d, const char *text)
+{
+	if (d->tries++ < START_TRIES)
+		return START_PAUSE_S;
+	if (d->tries == START_TRIES + 1)
+		log_event(d->log, EVENT_RUNTIME_TAKEN, NULL, "%s: %s",
+			  may_wait(d) ? "waiting" : "refusing to start", text);
+	(void)notify_send("STATUS=Waiting: %.400s", text);
+	return may_wait(d) ? TAKEN_PAUSE_S : 0.;
+}
+
+/* Nothing has begun before it succeeds: until then a signal simply ends the process. */
+static void on_start(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct daemon *d = timer->data;
+	char message[STATE_MESSAGE_SIZE] = "";
+	int r = open_runtime(d, message);
+	double pause_s = r == EX_UNAVAILABLE ? wait_for_other(d, message) : 0.;
+
+	(void)events;
+	if (pause_s > 0.) {
+		ev_timer_set(timer, pause_s, 0.);
+		ev_timer_start(loop, timer);
+		return;
+	}
+	if (r == 0)
+		r = begin(d);
+	if (r == 0)
+		return;
+	d->exit_code = r;
+	ev_break(loop, EVBREAK_ALL);
+}
+
+static int run(struct daemon *d)
+{
+	ev_timer_init(&d->start, on_start, 0., 0.);
+	d->start.data = d;
+	ev_timer_start(d->loop, &d->start);
 	ev_run(d->loop, 0);
 	return d->exit_code;
 }
@@ -423,7 +369,7 @@ static void turn_loop(struct daemon *d, double bound_s, bool keeps)
 /* It could not be resumed by this process, and its lease runs out: the next one tries at once. */
 static bool work_may_run(const struct daemon *d)
 {
-	const struct lease_file *lease = d->runtime.lease;
+	struct lease_file *lease = d->runtime.lease;
 
 	return lease && lease_file_epoch(lease) && lease_file_end_us(lease) > time_boot_us();
 }
@@ -454,7 +400,6 @@ static void drop_reload(struct daemon *d)
 static void finish(struct daemon *d)
 {
 	if (d->loop) {
-		d->strays = strays_destroy(d->strays);
 		d->orphans = orphans_destroy(d->orphans);
 		/* Commands that were killed on the way out are dead in a moment, and then nothing keeps the loop going. */
 		turn_loop(d, REAP_TIMEOUT_S, false);
@@ -470,8 +415,7 @@ int daemon_run(const struct daemon_options *options)
 			    .config = options->config,
 			    .auth = options->auth,
 			    .log = options->log,
-			    .runtime.lock_fd = -1,
-			    .name_fd = -1 };
+			    .runtime.lock_fd = -1 };
 	ssize_t n = readlink("/proc/self/exe", d.binary, sizeof(d.binary) - 1);
 	int r = EX_OSERR;
 

@@ -7,10 +7,10 @@
 #include "election_internal.h"
 
 /* Flat and without padding: states are compared and hashed as bytes. */
-static_assert(sizeof(struct election) == 27 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
+static_assert(sizeof(struct election) == 19 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
 	      "padding");
-static_assert(sizeof(struct election_view) == 24, "padding");
-static_assert(sizeof(struct election_event) == 5 * 8 + 24 + 4 + 12, "padding");
+static_assert(sizeof(struct election_view) == 32, "padding");
+static_assert(sizeof(struct election_event) == 6 * 8 + 32 + 4 + 12, "padding");
 
 /* No event makes more moves than this: the longest way is STOP, LEAVE or OFFLINE, FOLLOW, AWAIT. */
 #define MOVES_MAX 8
@@ -76,11 +76,14 @@ void election_move(struct election_step *s, enum election_phase to, enum electio
 	e->phase = (uint8_t)to;
 	e->reason = (uint8_t)reason;
 	e->phase_since_us = e->now_us;
+	if (!election_acting(e) && to != PHASE_ENTER)
+		e->term_us = 0;
 	/* Answers to questions of the phase before are not waited for. */
 	e->scanning = e->fencing = e->counting = 0;
 	e->peers = PEERS_UNKNOWN;
 	if (to == PHASE_RECOVER) {
 		e->corpses = -1;
+		e->survey_until_us = 0;
 		e->fence_failed = 0;
 	}
 }
@@ -115,7 +118,7 @@ static bool in_offline(struct election_step *s)
 	if (e->attached && e->now_us >= e->retry_us)
 		election_do(s, OP_REGISTER, 0);
 	/* The keys may be refused for long: the post is not kept for that. */
-	else if (e->attached && e->view.post == POST_MINE)
+	else if (e->attached && e->view.post == POST_MINE && e->view.epoch_known)
 		election_do(s, OP_LEAVE, 0);
 	return false;
 }
@@ -213,23 +216,10 @@ static bool in_contest(struct election_step *s)
 	return false;
 }
 
-/*
- * A takeover opens a full lease only if the leader knows of a recent touch of the session. The surest way to that is to
- * attach anew, and the transition delay leaves the time.
- */
-static bool freshen(struct election_step *s)
+/* Larger than that of any takeover before, also after a restore has taken the zxids back. */
+static int64_t next_epoch(const struct election *e)
 {
-	struct election *e = s->state;
-	int64_t enter_us = e->now_us > e->deadline_us ? e->now_us : e->deadline_us;
-
-	if (lease_fresh(e, enter_us))
-		return true;
-	/* Not sooner than it helps, with a session timeout shorter than the delay. */
-	if (!e->cut && e->now_us >= lease_fresh_since_us(e, enter_us)) {
-		e->cut = 1;
-		election_say(s, ACTION_CUT, REASON_NAMED);
-	}
-	return false;
+	return e->view.key_mzxid > e->view.epoch ? e->view.key_mzxid : e->view.epoch + 1;
 }
 
 static bool in_await(struct election_step *s)
@@ -242,11 +232,15 @@ static bool in_await(struct election_step *s)
 			      election_unwilling(s) ? election_unwilling(s) : REASON_NOT_NAMED);
 		return true;
 	}
-	if (!e->attached || e->op != OP_NONE || !freshen(s) || e->now_us < e->deadline_us)
+	if (!e->attached || e->op != OP_NONE || e->now_us < e->deadline_us ||
+	    e->now_us < e->retry_us)
 		return false;
-	if (e->view.key != KEY_ME || e->view.post != POST_NONE || e->now_us < e->retry_us)
+	if (e->view.key != KEY_ME || e->view.post != POST_NONE || !e->view.epoch_known)
 		return false;
-	e->epoch = e->view.key_mzxid;
+	e->claim_mzxid = e->view.key_mzxid;
+	e->epoch = next_epoch(e);
+	e->term_us = e->session_us;
+	e->proof_us = 0;
 	election_do(s, OP_ENTER, e->view.key_version);
 	election_move(s, PHASE_ENTER, REASON_POST_FREE);
 	return true;
@@ -278,7 +272,7 @@ static bool in_stop(struct election_step *s)
 		stop_drive(s);
 		return false;
 	}
-	e->lease_end_us = 0;
+	e->lease_end_us = e->term_us = e->proof_us = 0;
 	e->epoch = 0;
 	if (e->registered)
 		election_move(s, PHASE_LEAVE, REASON_WORK_STOPPED);
@@ -295,8 +289,9 @@ static bool in_leave(struct election_step *s)
 		return false;
 	if (depart_overdue(e))
 		return depart(s);
-	/* Only a post that is known to be ours is deleted, so it must be known. */
-	if (e->attached && e->view.post != POST_UNKNOWN && e->now_us >= e->retry_us)
+	/* Only a post that is known to be ours is deleted, at the /epoch that was read before it: so both must be known. */
+	if (e->attached && e->view.post != POST_UNKNOWN && e->view.epoch_known &&
+	    e->now_us >= e->retry_us)
 		election_do(s, OP_LEAVE, 0);
 	return false;
 }
@@ -359,7 +354,7 @@ static void check(const struct election *e)
 
 	assert(runs == (e->work == WORK_STARTING || e->work == WORK_UP));
 	assert(e->work != WORK_STOPPING || e->phase == PHASE_STOP);
-	assert(!runs || e->lease_end_us);
+	assert(!runs || (e->lease_end_us && e->term_us));
 	assert((e->op != OP_NONE) == (e->op_sent_us != 0));
 	assert(e->lock == LOCK_FREE || e->phase == PHASE_LOCK || e->phase == PHASE_CLAIM);
 	assert(!e->registered || e->session_us);
@@ -410,8 +405,8 @@ int64_t election_next_us(const struct election_config *config, const struct elec
 
 	if (e->attached)
 		next_us = soonest(next_us, e->retry_us, now_us);
-	if (e->attached && e->phase == PHASE_AWAIT)
-		next_us = soonest(next_us, lease_fresh_since_us(e, e->deadline_us), now_us);
+	if (e->phase == PHASE_RECOVER)
+		next_us = soonest(next_us, e->survey_until_us, now_us);
 	if (e->phase == PHASE_FOLLOW && election_vacant(e))
 		next_us = soonest(next_us, e->penalty_until_us, now_us);
 	if (e->shutdown)

@@ -140,13 +140,15 @@ enum election_post { POST_UNKNOWN, POST_NONE, POST_MINE, POST_OTHER };
 /* What the shell sees in ZooKeeper: a consistent-enough snapshot; each field as of its last read. */
 struct election_view {
 	int64_t key_mzxid; /* with KEY_NONE, ME, OTHER, DEAD */
+	int64_t epoch;	   /* the highest epoch that /epoch or this node's memory knows; 0: none */
 	int32_t key_version;
 	uint8_t key;  /* enum election_key */
 	uint8_t post; /* enum election_post */
 	uint8_t drained;
 	uint8_t maintenance;
 	uint8_t absent; /* this node's own sign of life is missing: the others take it for dead */
-	uint8_t pad[7];
+	uint8_t epoch_known; /* /epoch is read, or is missing */
+	uint8_t pad[6];
 };
 
 /* Transactions; one at a time, each ends with exactly one ELECTION_DONE. */
@@ -155,8 +157,8 @@ struct election_view {
 	X(REGISTER, "register")	    /* this node's keys; routerstate secondary or client */        \
 	X(CREATE_KEY, "create key") /* create /primary_node as `none` */                           \
 	X(CLAIM, "claim") /* set /primary_node to this node, history, delete own lock node */      \
-	X(ENTER, "enter") /* check key, create /primary_active, routerstate takeover */            \
-	X(LEAVE, "leave") /* delete /primary_active if there, routerstate secondary */             \
+	X(ENTER, "enter") /* check key, set /epoch, create post, routerstate takeover, new term */ \
+	X(LEAVE, "leave") /* check /epoch, delete the post if it is ours; routerstate secondary */ \
 	X(HAND_BACK, "hand back") /* set /primary_node to `none` */                                \
 	X(RECLAIM, "reclaim")	  /* set /primary_node to this node, while acting */
 
@@ -171,27 +173,28 @@ enum election_result {
 	RESULT_OK,
 	RESULT_CONFLICT, /* nothing happened: a version moved, a key was there or missing */
 	RESULT_UNKNOWN,	 /* connection lost under way; a SESSION_DOWN or SESSION_LOST comes too */
-	RESULT_FAILED,	 /* definite failure: command failed, refused, timed out */
+	RESULT_FAILED, /* definite failure: command failed, refused, timed out; is tried again ever later */
 };
 
-#define ELECTION_EVENTS(X)                                                                         \
-	X(START, "start")		/* first: resume, lease_end_us, epoch */                   \
-	X(TIME, "time")			/* nothing but the time */                                 \
-	X(SESSION_UP, "session up")	/* attached; session_us; fresh: a new session */           \
-	X(SESSION_DOWN, "session down") /* connection lost */                                      \
-	X(SESSION_LOST, "session lost") /* session expired */                                      \
-	X(VIEW, "view")			/* view; only while attached */                            \
-	X(DONE, "done") /* op, result; zxid with RESULT_OK of CLAIM, HAND_BACK, RECLAIM */         \
-	X(LOCK, "lock") /* result: OK acquired, CONFLICT timed out, FAILED or UNKNOWN lost */      \
-	X(CORPSES,                                                                                 \
-	  "corpses") /* answer to SCAN: count with OK and CONFLICT (there are also nodes that \
-				 still act, alive and without the post), or UNKNOWN */    \
-	X(FENCED, "fenced")   /* result: OK, FAILED, or UNKNOWN: look again */                     \
-	X(STARTED, "started") /* result: OK or FAILED */                                           \
-	X(STOPPED, "stopped") /* the work is down */                                               \
-	X(RENEWED, "renewed") /* result: OK, CONFLICT (post not there), UNKNOWN */                 \
-	X(PEERS, "peers")     /* count of other coordinators that may take over; OK or UNKNOWN */  \
-	X(HEALTH, "health")   /* result: OK or FAILED (also: the unit failed) */                   \
+#define ELECTION_EVENTS(X)                                                                            \
+	X(START, "start")		/* first: resume, lease_end_us, epoch */                      \
+	X(TIME, "time")			/* nothing but the time */                                    \
+	X(SESSION_UP, "session up")	/* attached; session_us; fresh: a new session */              \
+	X(SESSION_DOWN, "session down") /* connection lost */                                         \
+	X(SESSION_LOST, "session lost") /* session expired */                                         \
+	X(VIEW, "view")			/* view; only while attached */                               \
+	X(DONE, "done") /* op, result; zxid with RESULT_OK of CLAIM, HAND_BACK, RECLAIM */            \
+	X(LOCK, "lock") /* result: OK acquired, CONFLICT timed out, FAILED or UNKNOWN lost */         \
+	X(CORPSES,                                                                                    \
+	  "corpses") /* answer to SCAN: OK with count (to be fenced and marked) and time_us (every \
+			lease of before is over), CONFLICT (a live node says it still acts), UNKNOWN */  \
+	X(FENCED, "fenced")   /* result: OK, FAILED, or UNKNOWN: look again */                        \
+	X(STARTED, "started") /* result: OK or FAILED */                                              \
+	X(STOPPED, "stopped") /* the work is down */                                                  \
+	X(RENEWED,                                                                                    \
+	  "renewed") /* OK: what was sent at time_us is committed; CONFLICT: not our term any more */ \
+	X(PEERS, "peers")   /* count of other coordinators that may take over; OK or UNKNOWN */       \
+	X(HEALTH, "health") /* result: OK or FAILED (also: the unit failed) */                        \
 	X(SHUTDOWN, "shutdown") /* hand over and leave */
 
 enum election_event_type {
@@ -209,8 +212,9 @@ enum election_resume {
 
 struct election_event {
 	int64_t now_us;
-	int64_t zxid; /* DONE */
-	int64_t session_us; /* SESSION_UP: granted timeout; START: the shortest so far of the session of before */
+	int64_t zxid;	      /* DONE */
+	int64_t session_us;   /* SESSION_UP: granted timeout; START: that of the term */
+	int64_t time_us;      /* RENEWED, CORPSES */
 	int64_t lease_end_us; /* START */
 	int64_t epoch;	      /* START */
 	struct election_view view;
@@ -233,11 +237,10 @@ struct election_event {
 	X(STOP, "stop")		    /* stop the work; answer: STOPPED */                           \
 	X(KILL, "kill")		    /* too late for an orderly stop; answer: STOPPED */            \
 	X(SELF_FENCE, "self-fence") /* the work is not down at the end of the lease */             \
-	X(TOUCH, "touch")	    /* any read: keeps the session fresh; answer: RENEWED */       \
-	X(RENEW, "renew") /* committed write with a check of the post; answer: RENEWED */          \
-	X(CUT,                                                                                     \
-	  "cut") /* leave this connection; REASON_NAMED: come back, best to the same server */     \
-	X(REFRESH, "refresh")	      /* read key and post again; answer: VIEW */                  \
+	X(RENEW,                                                                                   \
+	  "renew")    /* post, /epoch and keepalive as this term left them; answers: RENEWED */    \
+	X(CUT, "cut") /* leave this server */                                                      \
+	X(REFRESH, "refresh") /* read /epoch, key and post again, in this order; answer: VIEW */   \
 	X(COUNT_PEERS, "count peers") /* answer: PEERS */                                          \
 	X(DEPART, "depart")	      /* nothing is left to do: say farewell and go */
 
@@ -263,14 +266,6 @@ struct election_actions {
 	struct election_action list[ELECTION_ACTIONS_MAX];
 };
 
-/* A request that was answered: it touched the session at the server, and soon at the leader (lease.h). */
-struct election_touch {
-	int64_t sent_us, answered_us;
-};
-
-/* At least a fourth of the session timeout, in steps of a sixteenth or more. */
-#define ELECTION_TOUCHES 5
-
 enum election_lock { LOCK_FREE, LOCK_WAITING, LOCK_HELD };
 enum election_work { WORK_DOWN, WORK_STARTING, WORK_UP, WORK_STOPPING };
 enum election_peers { PEERS_UNKNOWN, PEERS_NONE, PEERS_SOME };
@@ -279,21 +274,21 @@ struct election {
 	int64_t now_us;		/* time of the last event */
 	int64_t phase_since_us; /* entry into the phase */
 	int64_t deadline_us;	/* of the phase; 0: none */
-	int64_t session_us;	/* T, the shortest of this session; 0: never attached */
-	int64_t lease_end_us;	/* until then this node may believe that it acts; 0: no lease */
-	int64_t renew_sent_us;	/* renewal under way; 0: none */
-	int64_t renew_next_us;	/* not before */
-	struct election_touch
-		touches[ELECTION_TOUCHES]; /* answered on this connection, newest first */
-	int64_t touched_us;    /* the leader is known to have been touched then or later */
-	int64_t down_us;       /* when the connection before this one was lost */
+	int64_t session_us;	/* T, as granted last; 0: never attached */
+	int64_t term_us; /* T at the takeover: the lease of this term is made of it; 0: no term */
+	int64_t lease_end_us;  /* until then this node may believe that it acts; 0: no lease */
+	int64_t renew_next_us; /* not before */
+	int64_t progress_us;   /* when a commit of this term was last heard of, or the attachment */
+	int64_t proof_us;      /* of a renewal that committed while the post was not known; 0: none */
 	int64_t op_sent_us;    /* transaction under way */
 	int64_t killed_us;     /* when KILL was said in this stop; 0: not */
 	int64_t stop_since_us; /* when the stop of the work began */
 	int64_t penalty_until_us;
-	int64_t retry_us;     /* no contention before */
-	int64_t depart_by_us; /* shutdown: leave without an orderly release after that */
-	int64_t epoch;	      /* of the post held; 0: none */
+	int64_t retry_us;	 /* nothing is tried again before */
+	int64_t depart_by_us;	 /* shutdown: leave without an orderly release after that */
+	int64_t survey_until_us; /* leases of before are over by then */
+	int64_t epoch;		 /* of the post held; 0: none */
+	int64_t claim_mzxid;	 /* of the claim that the takeover followed; 0: not known */
 	int64_t failed_mzxid; /* the claim that this node failed to follow: handed back; 0: none */
 	struct election_view view;
 	int32_t seen_version; /* of the key when the vacancy was seen */
@@ -314,11 +309,10 @@ struct election {
 	uint8_t fencing;      /* FENCE under way */
 	uint8_t counting;     /* COUNT_PEERS under way */
 	uint8_t self_fenced;  /* SELF_FENCE was said in this stop */
-	uint8_t cut;	      /* CUT was said on this connection */
-	uint8_t resume_ok;    /* RESUME: was primary, not in between */
+	uint8_t cut;	      /* CUT was said since the last progress */
 	uint8_t fence_failed; /* this takeover's fence failed */
-	uint8_t touch;	      /* what is under way in renew_sent_us is a TOUCH */
-	uint8_t pad[4];
+	uint8_t refusals;     /* in a row, capped */
+	uint8_t pad[5];
 };
 
 /* What keeps a node from contending: bits. The same function serves the election and `primaryctl explain`. */

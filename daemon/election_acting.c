@@ -60,7 +60,8 @@ bool election_in_recover(struct election_step *s)
 
 	if (takeover_broken(s))
 		return true;
-	if (e->corpses < 0) {
+	/* Who is waited for may say meanwhile that its work is down: it is looked again. */
+	if (e->corpses < 0 || e->now_us < e->survey_until_us) {
 		if (e->attached && !e->scanning && e->view.post == POST_MINE &&
 		    e->now_us >= e->retry_us) {
 			e->scanning = 1;

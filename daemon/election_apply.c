@@ -3,13 +3,17 @@
 
 #include <assert.h>
 
-/* A takeover that fails again and again waits at most 2^5 times the penalty. */
+#include "lease.h"
+
+/* A takeover that fails again and again waits at most 2^5 times the penalty; what is refused, 2^6 times lock-timeout. */
 #define PENALTY_DOUBLINGS 5
+#define REFUSAL_DOUBLINGS 6
 
 static void forget_view(struct election *e)
 {
 	e->view.key = KEY_UNKNOWN;
 	e->view.post = POST_UNKNOWN;
+	e->view.epoch_known = 0;
 }
 
 /* What was thought about the key was wrong: it must be read before anything else is decided on it. */
@@ -33,11 +37,21 @@ static void retry_later(struct election_step *s)
 	s->state->retry_us = s->state->now_us + s->config->lock_timeout_us;
 }
 
+/* What the servers refuse they will refuse again, as a rule: it is asked for ever less often. */
+static void retry_refused(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	e->retry_us = e->now_us + (s->config->lock_timeout_us << e->refusals);
+	if (e->refusals < REFUSAL_DOUBLINGS)
+		e->refusals++;
+}
+
 static void punish(struct election_step *s)
 {
 	struct election *e = s->state;
 
-	e->failed_mzxid = e->view.key == KEY_ME ? e->view.key_mzxid : e->epoch;
+	e->failed_mzxid = e->view.key == KEY_ME ? e->view.key_mzxid : e->claim_mzxid;
 	e->penalty_until_us = e->now_us + (s->config->penalty_us << e->failures);
 	if (e->failures < PENALTY_DOUBLINGS)
 		e->failures++;
@@ -71,31 +85,19 @@ static void apply_start(struct election_step *s, const struct election_event *ev
 	struct election *e = s->state;
 
 	assert(e->phase == PHASE_INIT);
-	e->down_us = e->now_us;
 	e->session_us = event->session_us;
 	e->work = WORK_UP;
 	/* What the state file tells is not ours to trust: without a lease nothing is resumed. */
 	if (event->resume != RESUME_COLD && event->lease_end_us > 0) {
 		e->lease_end_us = event->lease_end_us;
+		e->term_us = event->session_us;
 		e->epoch = event->epoch;
 	}
-	if (event->resume != RESUME_PRIMARY || !e->lease_end_us) {
+	if (event->resume != RESUME_PRIMARY || !e->lease_end_us || !e->term_us) {
 		election_unwind(s, REASON_COLD_START);
 		return;
 	}
 	election_move(s, PHASE_RESUME, REASON_CAME_BACK);
-}
-
-/* The post went away while the work is being stopped: others may take it, so time is short. */
-static void hurry(struct election_step *s, enum election_reason reason)
-{
-	struct election *e = s->state;
-	int64_t kill_us = stop_kill_us(s->config, e);
-
-	if (!kill_us || kill_us <= e->now_us + s->config->lease_timeout_us)
-		return;
-	e->stop_reason = (uint8_t)reason;
-	e->stop_since_us = e->now_us;
 }
 
 static void session_lost(struct election_step *s)
@@ -107,8 +109,6 @@ static void session_lost(struct election_step *s)
 	drop_lock(s);
 	if (holds_post(e))
 		election_unwind(s, REASON_SESSION_LOST);
-	else if (e->phase == PHASE_STOP)
-		hurry(s, REASON_SESSION_LOST);
 	else if (e->phase == PHASE_LEAVE || (e->phase >= PHASE_FOLLOW && e->phase <= PHASE_ENTER))
 		election_move(s, PHASE_OFFLINE, REASON_SESSION_LOST);
 }
@@ -121,11 +121,11 @@ static void session_up(struct election_step *s, const struct election_event *eve
 		session_lost(s);
 	assert(event->session_us > 0);
 	e->attached = 1;
-	e->cut = 0;
-	if (event->fresh)
-		e->session_us = 0;
-	lease_attached(e, event->session_us);
-	e->renew_next_us = e->now_us;
+	e->session_us = event->session_us;
+	e->progress_us = e->renew_next_us = e->now_us;
+	/* While a lease is kept only progress tells that a server is any better. */
+	if (!lease_kept(e))
+		e->cut = 0;
 	forget_view(e);
 	lease_judge(s);
 }
@@ -135,12 +135,34 @@ static void session_down(struct election_step *s)
 	struct election *e = s->state;
 
 	e->attached = 0;
-	e->down_us = e->now_us;
 	forget_view(e);
 	if (e->phase == PHASE_CONTEND || e->phase == PHASE_LOCK) {
 		drop_lock(s);
 		election_move(s, PHASE_FOLLOW, REASON_DISCONNECTED);
 	}
+}
+
+/*
+ * A renewal checks that there is a post, and the version of /epoch; not whose the post is, and versions begin anew when a key
+ * is deleted. It counts once the post is known to be ours: then nobody else had it since the takeover.
+ */
+static void count_proof(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (!e->proof_us || e->view.post == POST_UNKNOWN)
+		return;
+	if (e->view.post == POST_MINE && (e->phase != PHASE_STOP || e->lease_end_us)) {
+		lease_open(e, e->proof_us);
+		if (e->phase == PHASE_ENTER) {
+			election_move(s, PHASE_RECOVER, REASON_ENTERED);
+		} else if (e->phase == PHASE_RESUME) {
+			e->registered = 1;
+			election_move(s, PHASE_PRIMARY, REASON_RESUMED);
+		}
+	}
+	e->proof_us = 0;
+	lease_judge(s);
 }
 
 static void apply_view(struct election_step *s, const struct election_event *event)
@@ -150,12 +172,11 @@ static void apply_view(struct election_step *s, const struct election_event *eve
 	if (!e->attached)
 		return;
 	e->view = event->view;
+	count_proof(s);
 	if (e->view.post != POST_NONE && e->view.post != POST_OTHER)
 		return;
 	if (holds_post(e))
 		election_unwind(s, REASON_POST_LOST);
-	else if (e->phase == PHASE_STOP && e->registered)
-		hurry(s, REASON_POST_LOST);
 }
 
 /* Our own write moved the key: no need to wait for the watch to say so. */
@@ -184,7 +205,7 @@ static void done_claim(struct election_step *s, const struct election_event *eve
 	if (e->phase == PHASE_CLAIM)
 		election_move(s, PHASE_FOLLOW, REASON_KEY_MOVED);
 	if (event->result == RESULT_FAILED)
-		retry_later(s);
+		retry_refused(s);
 	read_again(s);
 }
 
@@ -196,15 +217,18 @@ static void done_enter(struct election_step *s, const struct election_event *eve
 		return;
 	if (event->result == RESULT_OK) {
 		e->view.post = POST_MINE;
+		e->view.epoch = e->epoch;
 		lease_open(e, sent_us);
-		e->renew_next_us = e->now_us;
+		e->renew_next_us = sent_us + lease_renew_us(e->term_us);
 		election_move(s, PHASE_RECOVER, REASON_ENTERED);
 		lease_judge(s);
 		return;
 	}
-	/* Refused for good: a takeover that failed, and others may have more luck. */
-	if (event->result == RESULT_FAILED)
+	/* Refused: a takeover that failed, and others may have more luck. */
+	if (event->result == RESULT_FAILED) {
 		punish(s);
+		retry_refused(s);
+	}
 	if (event->result != RESULT_UNKNOWN)
 		election_move(s, PHASE_AWAIT, REASON_POST_TAKEN);
 	read_again(s);
@@ -225,7 +249,9 @@ static void done_leave(struct election_step *s, const struct election_event *eve
 		election_move(s, PHASE_FOLLOW, REASON_LEFT);
 		return;
 	}
-	if (event->result != RESULT_UNKNOWN)
+	if (event->result == RESULT_FAILED)
+		retry_refused(s);
+	else if (event->result == RESULT_CONFLICT)
 		retry_later(s);
 	read_again(s);
 }
@@ -238,7 +264,22 @@ static void done_key(struct election_step *s, const struct election_event *event
 	else
 		read_again(s);
 	if (event->result == RESULT_FAILED)
+		retry_refused(s);
+}
+
+static void done_register(struct election_step *s, const struct election_event *event)
+{
+	struct election *e = s->state;
+
+	if (event->result == RESULT_OK && e->attached && e->phase == PHASE_OFFLINE) {
+		e->registered = 1;
+		e->view.absent = 0;
+		election_move(s, PHASE_FOLLOW, REASON_REGISTERED);
+	} else if (event->result == RESULT_FAILED) {
+		retry_refused(s);
+	} else {
 		retry_later(s);
+	}
 }
 
 static void apply_done(struct election_step *s, const struct election_event *event)
@@ -249,19 +290,13 @@ static void apply_done(struct election_step *s, const struct election_event *eve
 	assert(e->op == event->op && e->op != OP_NONE);
 	e->op = OP_NONE;
 	e->op_sent_us = 0;
-	/* A failure may be one of this process alone, which no server has heard of. */
-	if ((event->result == RESULT_OK || event->result == RESULT_CONFLICT) && e->session_us &&
-	    event->op != OP_ENTER)
-		lease_touched(e, sent_us);
+	if (event->result != RESULT_UNKNOWN && !lease_kept(e))
+		e->cut = 0;
+	if (event->result == RESULT_OK)
+		e->refusals = 0;
 	switch ((enum election_op)event->op) {
 	case OP_REGISTER:
-		if (event->result == RESULT_OK && e->attached && e->phase == PHASE_OFFLINE) {
-			e->registered = 1;
-			e->view.absent = 0;
-			election_move(s, PHASE_FOLLOW, REASON_REGISTERED);
-		} else {
-			retry_later(s);
-		}
+		done_register(s, event);
 		break;
 	case OP_CLAIM:
 		done_claim(s, event);
@@ -280,7 +315,7 @@ static void apply_done(struct election_step *s, const struct election_event *eve
 		break;
 	case OP_CREATE_KEY:
 		if (event->result == RESULT_FAILED)
-			retry_later(s);
+			retry_refused(s);
 		read_again(s);
 		break;
 	case OP_NONE:
@@ -300,20 +335,14 @@ static void apply_lock(struct election_step *s, const struct election_event *eve
 		return;
 	}
 	e->lock = LOCK_FREE;
-	retry_later(s);
+	if (event->result == RESULT_FAILED)
+		retry_refused(s);
+	else
+		retry_later(s);
 	if (e->phase == PHASE_LOCK)
 		election_move(s, PHASE_FOLLOW,
 			      event->result == RESULT_CONFLICT ? REASON_LOCK_TIMEOUT
 							       : REASON_LOCK_FAILED);
-}
-
-/*
- * Somebody deleted the post of a node at work. It hears of that at once, or finds out by its lease: in either case it is
- * through when the lease that it may have had is over.
- */
-static bool others_may_act(const struct election *e, const struct election_event *event)
-{
-	return event->result == RESULT_CONFLICT && e->now_us < e->phase_since_us + e->session_us;
 }
 
 static void apply_corpses(struct election_step *s, const struct election_event *event)
@@ -323,18 +352,21 @@ static void apply_corpses(struct election_step *s, const struct election_event *
 	if (!e->scanning)
 		return;
 	e->scanning = 0;
-	if (others_may_act(e, event)) {
+	/* A live node that says it acts is waited for without bound: it stops in order, and only it knows when. */
+	if (event->result == RESULT_CONFLICT) {
 		retry_later(s);
 		return;
 	}
-	if (event->result != RESULT_OK && event->result != RESULT_CONFLICT) {
+	if (event->result != RESULT_OK) {
 		/* Most likely the connection is gone; the post is looked at again first. */
 		retry_later(s);
 		read_again(s);
 		return;
 	}
 	e->corpses = event->count;
-	e->deadline_us = event->count ? e->now_us + s->config->acquire_delay_us : 0;
+	e->survey_until_us = event->time_us > e->now_us ? event->time_us : e->now_us;
+	e->retry_us = e->now_us + lease_patience_us(e->term_us);
+	e->deadline_us = event->count ? e->survey_until_us + s->config->acquire_delay_us : 0;
 }
 
 static void apply_peers(struct election_step *s, const struct election_event *event)
@@ -383,37 +415,26 @@ static void apply_started(struct election_step *s, const struct election_event *
 static void apply_renewed(struct election_step *s, const struct election_event *event)
 {
 	struct election *e = s->state;
-	int64_t sent_us = e->renew_sent_us;
 
-	e->renew_sent_us = 0;
-	if (!sent_us || event->result == RESULT_UNKNOWN)
-		return;
-	if (e->touch) {
-		lease_touched(e, sent_us);
-		return;
-	}
-	if (event->result != RESULT_OK) {
+	if (event->result == RESULT_CONFLICT) {
 		if (holds_post(e))
 			election_unwind(s, REASON_POST_LOST);
-		else if (e->phase == PHASE_STOP)
-			hurry(s, REASON_POST_LOST);
 		read_again(s);
 		return;
 	}
+	/* Neither says anything of the term: the lease does. */
+	if (event->result != RESULT_OK)
+		return;
 	if (!holds_post(e) && e->phase != PHASE_STOP && e->phase != PHASE_ENTER)
 		return;
-	if (e->phase != PHASE_STOP || e->lease_end_us)
-		lease_open(e, sent_us);
+	e->progress_us = e->now_us;
+	e->cut = 0;
+	if (event->time_us > e->proof_us)
+		e->proof_us = event->time_us;
 	/* Peers come and go, and may all be leaving: from time to time it is worth another look. */
 	if (e->phase == PHASE_HANDOVER && e->peers == PEERS_SOME)
 		e->peers = PEERS_UNKNOWN;
-	if (e->phase == PHASE_ENTER) {
-		election_move(s, PHASE_RECOVER, REASON_ENTERED);
-	} else if (e->phase == PHASE_RESUME) {
-		e->registered = 1;
-		election_move(s, PHASE_PRIMARY, REASON_RESUMED);
-	}
-	lease_judge(s);
+	count_proof(s);
 }
 
 void election_apply(struct election_step *s, const struct election_event *event)
@@ -434,7 +455,6 @@ void election_apply(struct election_step *s, const struct election_event *event)
 		session_down(s);
 		break;
 	case ELECTION_SESSION_LOST:
-		e->down_us = e->now_us;
 		session_lost(s);
 		break;
 	case ELECTION_VIEW:

@@ -17,18 +17,11 @@ void election_move(struct election_step *s, enum election_phase to, enum electio
 void election_do(struct election_step *s, enum election_op op, int32_t version);
 
 /* election_lease.c */
-/* A write that was sent then is acknowledged. */
+/* What was sent then is committed. */
 void lease_open(struct election *e, int64_t sent_us);
-/* Any request that was sent then is answered. */
-void lease_touched(struct election *e, int64_t sent_us);
-/* Nothing of the connection before counts any more, and the lease is cut to what granted_us allows. */
-void lease_attached(struct election *e, int64_t granted_us);
-/* A write sent then would open (nearly) the longest lease: there is a touch since lease_fresh_since_us(). */
-int64_t lease_fresh_since_us(const struct election *e, int64_t sent_us);
-bool lease_fresh(const struct election *e, int64_t sent_us);
 /* The first thing every event does: the clock is judged before the network is believed. */
 void lease_judge(struct election_step *s);
-/* Renewals, and the cut of a silent connection. */
+/* Renewals, and the change of a server that shows no progress. */
 void lease_drive(struct election_step *s);
 /* The bounds of a stop under way. */
 void stop_drive(struct election_step *s);

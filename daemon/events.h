@@ -7,7 +7,8 @@
  *
  * X(NAME, "name", "MESSAGE_ID", PRIORITY, LIMIT, "what it means")
  *
- * PRIORITY: syslog's. LIMIT: REPEATS may come in floods and is rationed by the log; ALWAYS is not.
+ * PRIORITY: syslog's. LIMIT: REPEATS may come again and again with the same text, which the log then says once in a
+ * while (log.h). ALWAYS is said each time, as is everything that ends what another event began.
  */
 
 #include <syslog.h>
@@ -26,9 +27,9 @@
 	  "this node has the rights again that it needs") \
 	X(EVENT_RIGHTS_WIDE, "rights_wide", "34167306e913463b83c65409a151e186", LOG_WARNING, ALWAYS, \
 	  "others than the nodes may change their keys") \
-	X(EVENT_CONNECTED, "connected", "59a4b4fd405f524bccea41e7c6ddcfc4", LOG_INFO, REPEATS, \
+	X(EVENT_CONNECTED, "connected", "59a4b4fd405f524bccea41e7c6ddcfc4", LOG_INFO, ALWAYS, \
 	  "connected to a server of the ensemble") \
-	X(EVENT_DISCONNECTED, "disconnected", "16fba161eb61deba6d0b7dcd351acc9b", LOG_WARNING, REPEATS, \
+	X(EVENT_DISCONNECTED, "disconnected", "16fba161eb61deba6d0b7dcd351acc9b", LOG_WARNING, ALWAYS, \
 	  "the connection to the ensemble is lost; the session may live on") \
 	X(EVENT_SERVER_FAILED, "server_failed", "2eae520703193145179cfe9780d914a0", LOG_WARNING, REPEATS, \
 	  "a server of the ensemble could not be reached") \
@@ -36,6 +37,8 @@
 	  "the servers' names could not be resolved") \
 	X(EVENT_AUTH_REFUSED, "auth_refused", "fa752f819867ad26548cd01322610d85", LOG_ERR, REPEATS, \
 	  "the ensemble refused the credential") \
+	X(EVENT_ENSEMBLE_SET_BACK, "ensemble_set_back", "f6bfb0b6253944ee8490b238e0c8f126", LOG_ERR, ALWAYS, \
+	  "the servers know less than this node has seen: restored from a backup, or emptied") \
 	X(EVENT_SESSION_LOST, "session_lost", "6696d3c9e519839f8f33367519590296", LOG_WARNING, ALWAYS, \
 	  "the session is gone, and with it everything it held") \
 	X(EVENT_SESSION_RESUMED, "session_resumed", "8011982f63712373365d18e72957bfb4", LOG_NOTICE, ALWAYS, \
@@ -44,6 +47,14 @@
 	  "the state of the process before could not be taken up") \
 	X(EVENT_REGISTERED, "registered", "7f8008309db7386786cd152f4354fa48", LOG_INFO, ALWAYS, \
 	  "this node is known to the cluster") \
+	X(EVENT_CLUSTER_MADE, "cluster_made", "4d1f0c5b8b3f4b7e9a6d2c81f5e07a36", LOG_NOTICE, ALWAYS, \
+	  "the key that tells this cluster from others was made, or made again") \
+	X(EVENT_CLUSTER_KNOWN, "cluster_known", "b02c7e14d95a4e6c8f31a7d06be4925f", LOG_NOTICE, ALWAYS, \
+	  "the ensemble is the one that this node belongs to from now on") \
+	X(EVENT_CLUSTER_FOREIGN, "cluster_foreign", "e7953a0d61c84f2bb41e08f7c2d63b19", LOG_ERR, ALWAYS, \
+	  "the ensemble is not the one that this node belongs to; nothing is claimed or written there") \
+	X(EVENT_CLUSTER_FILE_FAILED, "cluster_file_failed", "58ba6f21c7e04d9db3902d5f8e14c6a7", LOG_WARNING, ALWAYS, \
+	  "what this node remembers of its cluster could not be kept or read") \
 	X(EVENT_DUPLICATE_NAME, "duplicate_name", "a3ae223f4dc8fcd6b877ad3c8ed191d6", LOG_ERR, ALWAYS, \
 	  "another live daemon uses this node's name") \
 	X(EVENT_STATE_CHANGED, "state_changed", "daf039b361e01018a3b1c3a10ad5266c", LOG_INFO, ALWAYS, \
@@ -122,7 +133,7 @@
 	  "only operators move the role") \
 	X(EVENT_MAINTENANCE_OFF, "maintenance_off", "0a694c1d8cd6f9eafec444b4db1b29e7", LOG_NOTICE, ALWAYS, \
 	  "vacancies are filled again") \
-	X(EVENT_JUNK_IGNORED, "junk_ignored", "f8d66d5a38c6b671191912aec921aa7b", LOG_WARNING, REPEATS, \
+	X(EVENT_JUNK_IGNORED, "junk_ignored", "f8d66d5a38c6b671191912aec921aa7b", LOG_WARNING, ALWAYS, \
 	  "something in ZooKeeper makes no sense and is treated as absent") \
 	X(EVENT_REQUEST_FAILED, "request_failed", "fba837a7ff5c975999277680b8535f2c", LOG_WARNING, REPEATS, \
 	  "a request to ZooKeeper failed") \
@@ -142,9 +153,9 @@
 	  "a systemd unit was stopped") \
 	X(EVENT_UNIT_FAILED, "unit_failed", "727e4c48a722afd6fc413b18f9a7259b", LOG_ERR, ALWAYS, \
 	  "a systemd unit failed or went away") \
-	X(EVENT_BUS_LOST, "bus_lost", "0b9b4a6e7a0f4c1d8a8e5f3fd2c67b11", LOG_WARNING, REPEATS, \
+	X(EVENT_BUS_LOST, "bus_lost", "0b9b4a6e7a0f4c1d8a8e5f3fd2c67b11", LOG_WARNING, ALWAYS, \
 	  "the system bus is out of reach: units can be neither started nor stopped") \
-	X(EVENT_BUS_BACK, "bus_back", "3f8f1cb5e6f94e0bb0a6d1c2947a5e80", LOG_INFO, REPEATS, \
+	X(EVENT_BUS_BACK, "bus_back", "3f8f1cb5e6f94e0bb0a6d1c2947a5e80", LOG_INFO, ALWAYS, \
 	  "the system bus can be reached again") \
 	X(EVENT_GUARD_STARTED, "guard_started", "26b3ded86ea16a330a1010ccacf47dc5", LOG_INFO, ALWAYS, \
 	  "the guard watches over the lease") \
@@ -154,16 +165,12 @@
 	  "the guard stops the work: the daemon did not extend the lease") \
 	X(EVENT_GUARD_DONE, "guard_done", "95a659f997769ddbe2401665c2c4d7d5", LOG_WARNING, ALWAYS, \
 	  "the guard has stopped the work") \
-	X(EVENT_STATE_FILE_FAILED, "state_file_failed", "7416af594658b82fdbef7409e8207270", LOG_ERR, REPEATS, \
+	X(EVENT_STATE_FILE_FAILED, "state_file_failed", "7416af594658b82fdbef7409e8207270", LOG_ERR, ALWAYS, \
 	  "the state for a resume could not be written") \
-	X(EVENT_STATE_FILE_WRITTEN, "state_file_written", "dc6eebc654ed5f70158e5954c0cd3315", LOG_NOTICE, REPEATS, \
+	X(EVENT_STATE_FILE_WRITTEN, "state_file_written", "dc6eebc654ed5f70158e5954c0cd3315", LOG_NOTICE, ALWAYS, \
 	  "the state for a resume is written again") \
 	X(EVENT_RUNTIME_TAKEN, "runtime_taken", "c61e558f30ab4900973ac44b9032fce0", LOG_ERR, ALWAYS, \
 	  "another daemon uses the runtime directory") \
-	X(EVENT_RUNTIME_LOST, "runtime_lost", "05848525f32130bb047fe5023562b3d6", LOG_CRIT, REPEATS, \
-	  "the runtime directory is gone, or part of it, and cannot be made anew") \
-	X(EVENT_RUNTIME_REPAIRED, "runtime_repaired", "bd41787842d66565a4de9baa13fdecf6", LOG_WARNING, REPEATS, \
-	  "the runtime directory was gone, or part of it, and was made anew") \
 	X(EVENT_SHUTDOWN, "shutdown", "b2f3c90e902ab00b389b44cd5c983b11", LOG_NOTICE, ALWAYS, \
 	  "the daemon leaves the cluster") \
 	X(EVENT_STOPPED, "stopped", "bbb62cb5d2330504fdf7dd4ba50a9543", LOG_INFO, ALWAYS, \
@@ -172,8 +179,6 @@
 	  "the configuration is fine; the daemon executes itself anew") \
 	X(EVENT_RELOAD_REFUSED, "reload_refused", "279525117b89422dc71a24b497e56117", LOG_ERR, ALWAYS, \
 	  "a reload was refused; the daemon goes on as it is") \
-	X(EVENT_REPEATED, "repeated", "2e505321a2717f95d7632017071a7115", LOG_WARNING, ALWAYS, \
-	  "events of one kind that were left out") \
 	X(EVENT_LINES_DROPPED, "lines_dropped", "5f4e6604d58b18f24766f5ce4f74f815", LOG_WARNING, ALWAYS, \
 	  "lines that nobody was there to take")
 /* clang-format on */

@@ -47,7 +47,7 @@ struct guard_config {
 	const char *binary;	  /* NULL: /proc/self/exe */
 	char *const *relinquish;  /* NULL: none, the guard just exits and its exit stops units */
 	int64_t lease_timeout_us; /* > 0 */
-	int64_t kill_after_us;	  /* longest run of the relinquish command; 0: lease_timeout_us */
+	bool self_fence;	  /* the guard reboots the host when the work is not down in time */
 	struct lease_file *lease; /* must outlive the guard object */
 	guard_died_fn on_died;
 	void *userdata; /* of both callbacks */

@@ -41,6 +41,14 @@ static int parse_fd(const char *option, const char *value, int *ret_fd)
 	return 0;
 }
 
+static int parse_self_fence(const char *option, const char *value, bool *ret_reboot)
+{
+	if (strcmp(value, "none") != 0 && strcmp(value, "reboot") != 0)
+		return refuse(option, "must be none or reboot");
+	*ret_reboot = strcmp(value, "reboot") == 0;
+	return 0;
+}
+
 static int parse_option(const char *option, char *value, struct guard_args *args)
 {
 	if (strcmp(option, "--runtime-directory") == 0) {
@@ -53,8 +61,8 @@ static int parse_option(const char *option, char *value, struct guard_args *args
 	}
 	if (strcmp(option, "--lease-timeout") == 0)
 		return parse_duration(option, value, &args->lease_timeout_us);
-	if (strcmp(option, "--kill-after") == 0)
-		return parse_duration(option, value, &args->kill_after_us);
+	if (strcmp(option, "--self-fence") == 0)
+		return parse_self_fence(option, value, &args->self_fence);
 	if (strcmp(option, "--ready-fd") == 0)
 		return parse_fd(option, value, &args->ready_fd);
 	return refuse(option, "is unknown");
@@ -79,13 +87,13 @@ int guard_args_parse(int argc, char **argv, struct guard_args *ret_args)
 		return refuse("--runtime-directory", "is missing");
 	if (args.lease_timeout_us == 0)
 		return refuse("--lease-timeout", "is missing");
-	if (args.kill_after_us == 0)
-		args.kill_after_us = args.lease_timeout_us;
 	if (i < argc) {
 		if (i + 1 == argc || argv[i + 1][0] != '/')
 			return refuse("the relinquish command", "must be an absolute path");
 		args.command = argv + i + 1;
 	}
+	if (*args.node == '\0' && getenv("PRIMARYD_NODE") != NULL)
+		args.node = getenv("PRIMARYD_NODE");
 	*ret_args = args;
 	return 0;
 }

@@ -3,6 +3,7 @@
 
 /* The guard's command line, and the words in which guard and daemon know each other's. */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -10,15 +11,15 @@
 
 #define GUARD_LOCK_FILE "guard.lock"
 
-/* Everything points into argv. */
+/* Everything points into argv, or the environment. */
 struct guard_args {
 	const char *runtime_directory;
-	const char *node; /* "" when not given */
+	const char *node; /* when not given, what $PRIMARYD_NODE says; or "" */
 	int64_t lease_timeout_us;
-	int64_t kill_after_us; /* as lease_timeout_us when not given */
-	int ready_fd;	       /* -1: none */
-	char **command;	       /* NULL: none */
-	uint64_t fingerprint;  /* guard_fingerprint() of argv */
+	int ready_fd;	      /* -1: none */
+	bool self_fence;      /* reboots the host when the work is not down in time */
+	char **command;	      /* NULL: none */
+	uint64_t fingerprint; /* guard_fingerprint() of argv */
 };
 
 /* Returns 0, or -EINVAL after having said on stderr what is wrong. */

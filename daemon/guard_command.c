@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,14 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "command_environment.h"
+#include "script_facts.h"
+
 #define LINE_SIZE 512
 #define OOM_FILE "/proc/self/oom_score_adj"
 
-/* What the daemon's commands do not get either. */
-static const char *const withheld[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC",
-					"LISTEN_FDS",	 "LISTEN_PID",	 "LISTEN_FDNAMES" };
-
-static char oom_before[16] = "0";
+/* As the election says it of the daemon's own stop at that time. */
+#define REASON "the lease runs out"
 
 static bool stderr_takes_a_line(void)
 {
@@ -69,46 +68,22 @@ void guard_say(int priority, const char *format, ...)
 	(void)written;
 }
 
-/* Returns whether it was written. */
-static bool write_oom(const char *value)
+static void write_oom(const char *value)
 {
 	int fd = open(OOM_FILE, O_WRONLY | O_CLOEXEC);
-	bool done;
+	ssize_t n;
 
 	if (fd < 0)
-		return false;
-	done = write(fd, value, strlen(value)) > 0;
+		return;
+	n = write(fd, value, strlen(value));
+	(void)n;
 	(void)close(fd);
-	return done;
 }
 
 void guard_harden(void)
 {
-	int fd = open(OOM_FILE, O_RDONLY | O_CLOEXEC);
-	ssize_t n = -1;
-
-	if (fd >= 0) {
-		n = read(fd, oom_before, sizeof(oom_before) - 1);
-		(void)close(fd);
-	}
-	if (n > 0) {
-		oom_before[n] = '\0';
-		(void)write_oom("-1000");
-	}
+	write_oom("-1000");
 	(void)mlockall(MCL_CURRENT);
-}
-
-static void set_environment(const char *node, int64_t epoch)
-{
-	char number[24];
-
-	for (size_t i = 0; i < sizeof(withheld) / sizeof(withheld[0]); i++)
-		(void)unsetenv(withheld[i]);
-	(void)snprintf(number, sizeof(number), "%" PRId64, epoch);
-	(void)setenv("PRIMARYD_EVENT", "relinquish", 1);
-	(void)setenv("PRIMARYD_NODE", node, 1);
-	(void)setenv("PRIMARYD_EPOCH", number, 1);
-	(void)setenv("PRIMARYD_REASON", "lease", 1);
 }
 
 static void arrange_descriptors(void)
@@ -138,8 +113,20 @@ static void reset_signals(void)
 
 pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
 {
-	pid_t pid = fork();
+	/* This node was named, and acted, when the guard was armed. */
+	const struct script_facts facts = { .event = "relinquish",
+					    .node = node,
+					    .primary = node,
+					    .previous = node,
+					    .reason = REASON,
+					    .epoch = epoch };
+	struct script_environment told;
+	struct command_environment environment;
+	pid_t pid;
 
+	script_environment(&facts, &told);
+	command_environment(told.list, &environment);
+	pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (pid > 0) {
@@ -147,11 +134,10 @@ pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
 		return pid;
 	}
 	(void)setpgid(0, 0);
-	(void)write_oom(oom_before);
-	set_environment(node, epoch);
+	(void)write_oom("0");
 	arrange_descriptors();
 	reset_signals();
-	(void)execv(argv[0], argv);
+	(void)execve(argv[0], argv, (char *const *)environment.list);
 	guard_say(LOG_ERR, "%s: %s", argv[0], strerror(errno));
 	_exit(127);
 }

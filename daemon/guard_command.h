@@ -17,6 +17,6 @@ void guard_harden(void);
 
 /*
  * Starts argv in a process group of its own, input from /dev/null, output to our stderr if anybody reads
- * that. Returns the pid (its group, too) or -errno.
+ * that; in the environment that the daemon would give it. Returns the pid (its group, too) or -errno.
  */
 pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch);

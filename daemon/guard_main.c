@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -28,6 +29,7 @@
 #define SHARE 8		/* of the lease timeout: head start of the daemon, and time to kill */
 #define TICK_US 10000	/* between two looks while waiting for what tells nobody that it ended */
 #define EVICT_US 100000 /* between two calls to a former guard to go */
+#define TRY_US 1000000	/* between two tries of a relinquish command that fails: as the daemon's */
 
 /* The start of a service on standby may take as long as that lasts, and this. */
 #define STANDBY_SLACK_US 5000000
@@ -207,6 +209,32 @@ static bool kill_group(struct guard *g, enum lease_group which)
 	return true;
 }
 
+/* Ending with anything but 0 it says that the work is not down: run again and again, as the daemon does. */
+static bool run_until_it_succeeds(struct guard *g, int64_t kill_us)
+{
+	while (!run_command(g, kill_us)) {
+		int64_t next_us = time_boot_us() + TRY_US;
+		bool late = next_us >= kill_us;
+
+		if (late)
+			next_us = kill_us;
+		while (time_boot_us() < next_us)
+			nap_until(g, next_us);
+		if (late)
+			return false;
+	}
+	return true;
+}
+
+/* No sync(): the disk may be what hangs. */
+static void self_fence(struct guard *g)
+{
+	say(g, EVENT_SELF_FENCE, "the work is not down: this host reboots now");
+	if (reboot(RB_AUTOBOOT) < 0)
+		say(g, EVENT_SELF_FENCE, "cannot reboot: %s",
+		    errno == EPERM ? "CAP_SYS_BOOT is missing" : strerror(errno));
+}
+
 static void stop_work(struct guard *g)
 {
 	int64_t began_us = time_boot_us();
@@ -217,12 +245,10 @@ static void stop_work(struct guard *g)
 	/* Late, because the machine slept: the command gets the least that makes sense. */
 	if (kill_us < began_us + share_us)
 		kill_us = began_us + share_us;
-	if (kill_us > began_us + g->args.kill_after_us)
-		kill_us = began_us + g->args.kill_after_us;
 	/* It would go on starting what the relinquish command stops. */
 	if (lease_file_command_runs(g->lease, LEASE_GROUP_TAKEOVER))
 		(void)kill_group(g, LEASE_GROUP_TAKEOVER);
-	down = g->args.command != NULL && run_command(g, kill_us);
+	down = g->args.command != NULL && run_until_it_succeeds(g, kill_us);
 	down = kill_group(g, LEASE_GROUP_TAKEOVER) && down;
 	down = kill_group(g, LEASE_GROUP_WORK) && down;
 	if (down)
@@ -231,6 +257,8 @@ static void stop_work(struct guard *g)
 		say(g, EVENT_GUARD_DONE, "%s %lld ms before the end of the lease",
 		    down ? "the work is down" : "gave up",
 		    (long long)(g->end_us - time_boot_us()) / 1000);
+	if (!down && g->args.command != NULL && g->args.self_fence)
+		self_fence(g);
 }
 
 /* Not when its exit is all that is needed. */
@@ -263,35 +291,6 @@ static int write_identity(struct guard *g, int fd)
 	char text[LOCK_FILE_TEXT_SIZE];
 
 	return lock_file_write(fd, guard_identity_format(&self, text));
-}
-
-/*
- * Somebody deleted the directory or files in it, and the daemon made them anew: the post is taken there, and the lease
- * looked at there. Until then the daemon writes to both, so that it does not matter when.
- */
-static void follow_files(struct guard *g)
-{
-	const char *directory = g->args.runtime_directory;
-	struct lease_file *fresh;
-	int fd;
-
-	if (!lock_file_is_there(directory, GUARD_LOCK_FILE, g->lock_fd) &&
-	    lock_file_take(directory, GUARD_LOCK_FILE, &fd) == 0) {
-		(void)close(g->lock_fd);
-		g->lock_fd = fd;
-		(void)write_identity(g, fd);
-	}
-	if (lease_file_is_there(g->lease, directory) ||
-	    lease_file_attach(directory, g->boot_id, &fresh) != 0)
-		return;
-	if (lease_file_watch(fresh) != g->watch || lease_file_end_us(fresh) == 0) {
-		(void)lease_file_close(fresh);
-		return;
-	}
-	(void)lease_file_close(g->lease);
-	g->lease = fresh;
-	lease_file_set_seen(g->lease);
-	guard_say(LOG_NOTICE, "the lease file in %s was made anew: watching that", directory);
 }
 
 static void report_ready(struct guard *g)
@@ -328,12 +327,8 @@ static bool stands_by(struct guard *g)
 static int keep_watch(struct guard *g)
 {
 	for (;;) {
-		enum look found;
-		bool standby;
-
-		follow_files(g);
-		found = look(g);
-		standby = stands_by(g);
+		enum look found = look(g);
+		bool standby = stands_by(g);
 
 		/* A standby that is not extended: nothing runs, and nobody is there who would start it. */
 		if (found == LOOK_DONE || (standby && found == LOOK_OVER))
@@ -420,8 +415,6 @@ static int prepare(struct guard *g)
 		r = -EBADMSG;
 	if (r == 0)
 		g->watch = lease_file_watch(g->lease);
-	if (r == 0)
-		lease_file_set_seen(g->lease);
 	return r;
 }
 

@@ -6,22 +6,24 @@
  * knows no ZooKeeper and no configuration but its arguments:
  *
  *   primaryd --guard --runtime-directory DIR --lease-timeout DURATION
- *            [--kill-after DURATION] [--node NAME] [--ready-fd FD] [-- RELINQUISH COMMAND...]
+ *            [--self-fence none|reboot] [--node NAME] [--ready-fd FD] [-- RELINQUISH COMMAND...]
  *
  * With L the lease timeout (the lease file's, when the daemon has told one) it sleeps until
  * lease end - L + L/8: the daemon begins its own stop at lease end - L and so has precedence. Then it
  * reads the lease again. Extended: it sleeps on, so it wakes once a lease. Disarmed, or of a later
  * watch: it exits with 0. Over: it takes the work lock and looks once more, marks the lease file,
- * kills a takeover command that still runs, runs the relinquish command (killed at
- * lease end - L/8), kills what is left of the work's process group, and exits with GUARD_ACTED.
+ * kills a takeover command that still runs, runs the relinquish command (again each second until
+ * it ends with 0; killed at lease end - L/8), kills what is left of the work's process group, reboots the host if the
+ * command did not end with 0 or something of the group is left and --self-fence says so, and exits with GUARD_ACTED.
  *
  * A stop that is under way (the lock is held, or the noted relinquish command runs) is let finish, at most
  * until lease end - L/8, then killed. A lock that is held without any command running (a stopped daemon)
  * is waited for until lease end - L/2, then passed over. Whoever holds the lock but finds the lease
  * file marked must start nothing.
  *
- * The relinquish command gets PRIMARYD_EVENT=relinquish, PRIMARYD_NODE, PRIMARYD_EPOCH and
- * PRIMARYD_REASON=lease next to the guard's own environment. Without a command it exits at once, and the
+ * The relinquish command gets the environment that the daemon would give it (command_environment.h, script_facts.h).
+ * --node not given: $PRIMARYD_NODE. A lease file that was cut or overwritten is acted on as if its lease was not extended
+ * any more. Without a command it exits at once, and the
  * mark stays LEASE_STOPPING: units bound to its service stop.
  *
  * SIGTERM and SIGINT end it only when the lease is disarmed or of another watch; else it stays. SIGHUP is

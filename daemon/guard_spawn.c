@@ -23,8 +23,7 @@ static void add(const char **list, int *n, const char *text)
 	list[(*n)++] = text;
 }
 
-static int collect(const struct guard_config *config, const char *lease_timeout,
-		   const char *kill_after, const char **list)
+static int collect(const struct guard_config *config, const char *lease_timeout, const char **list)
 {
 	int n = 0;
 
@@ -34,10 +33,12 @@ static int collect(const struct guard_config *config, const char *lease_timeout,
 	add(list, &n, config->runtime_directory);
 	add(list, &n, "--lease-timeout");
 	add(list, &n, lease_timeout);
-	add(list, &n, "--kill-after");
-	add(list, &n, kill_after);
 	add(list, &n, "--node");
 	add(list, &n, config->node);
+	if (config->self_fence) {
+		add(list, &n, "--self-fence");
+		add(list, &n, "reboot");
+	}
 	if (config->relinquish == NULL)
 		return n;
 	add(list, &n, "--");
@@ -51,17 +52,15 @@ static int collect(const struct guard_config *config, const char *lease_timeout,
 
 int guard_argv_create(const struct guard_config *config, struct guard_argv **ret_argv)
 {
-	char lease_timeout[DURATION_TEXT_SIZE], kill_after[DURATION_TEXT_SIZE];
+	char lease_timeout[DURATION_TEXT_SIZE];
 	const char *list[GUARD_ARGS_MAX];
-	int64_t kill_after_us = config->kill_after_us;
 	struct guard_argv *argv;
 	size_t n_texts = 0;
 	char *p;
 	int n;
 
 	(void)duration_format(config->lease_timeout_us, lease_timeout);
-	(void)duration_format(kill_after_us ? kill_after_us : config->lease_timeout_us, kill_after);
-	n = collect(config, lease_timeout, kill_after, list);
+	n = collect(config, lease_timeout, list);
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n; i++)

@@ -55,11 +55,18 @@ static void on_line(void *userdata, const char *line)
 	health->options.on_line(health->options.userdata, line);
 }
 
+static void tell_group(struct health *health, pid_t group)
+{
+	if (health->options.on_group != NULL)
+		health->options.on_group(health->options.userdata, group);
+}
+
 static void on_end(void *userdata, const struct command_result *result)
 {
 	struct health *health = userdata;
 	char how[COMMAND_TEXT_SIZE];
 
+	tell_group(health, 0);
 	health->command = command_destroy(health->command);
 	end_run(health, command_succeeded(result), command_result_format(result, how));
 }
@@ -86,10 +93,12 @@ static void start_run(struct health *health)
 	assert(health->command == NULL);
 	health->line[0] = '\0';
 	r = command_start(health->loop, &options, &health->command);
-	if (r < 0) {
-		(void)snprintf(how, sizeof(how), "could not be started: %.80s", strerror(-r));
-		end_run(health, false, how);
+	if (r == 0) {
+		tell_group(health, command_group(health->command));
+		return;
 	}
+	(void)snprintf(how, sizeof(how), "could not be started: %.80s", strerror(-r));
+	end_run(health, false, how);
 }
 
 int health_create(struct ev_loop *loop, const struct health_options *options,

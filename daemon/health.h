@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct ev_loop;
 struct health;
@@ -35,6 +36,8 @@ struct health_options {
 	 * command that says the same each time would drown all else. May be NULL. Must not destroy the health.
 	 */
 	void (*on_line)(void *userdata, const char *line);
+	/* The process group of a run when it begins, and 0 at its end. May be NULL. Must not destroy the health. */
+	void (*on_group)(void *userdata, pid_t group);
 	void *userdata;
 };
 

@@ -89,6 +89,50 @@ bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64
 	return true;
 }
 
+bool value_epoch(const char *data, size_t length, int64_t *ret_epoch, char ret_name[NAME_SIZE])
+{
+	char text[NAME_SIZE + 24];
+	char *blank;
+	int64_t epoch;
+
+	if (!value_text(data, length, text, sizeof(text)))
+		return false;
+	blank = strchr(text, ' ');
+	if (!blank)
+		return false;
+	*blank = '\0';
+	if (!parse_number(text, &epoch) || epoch >= EPOCH_LIMIT ||
+	    !value_name(blank + 1, strlen(blank + 1), ret_name))
+		return false;
+	*ret_epoch = epoch;
+	return true;
+}
+
+#define KEEPALIVE_SCAN "%" SCNx64 " %" SCNd64 " %" SCNd64 " %39s %39s%n"
+
+bool value_keepalive(const char *data, size_t length, struct keepalive *ret)
+{
+	struct keepalive k = { .nonce = 0 };
+	char text[KEEPALIVE_SIZE];
+	int n = 0;
+
+	if (!value_text(data, length, text, sizeof(text)) ||
+	    sscanf(text, KEEPALIVE_SCAN, &k.nonce, &k.lease_us, &k.counter, k.machine, k.boot,
+		   &n) != 5 ||
+	    text[n] || !k.nonce || k.lease_us <= 0 || k.counter < 0)
+		return false;
+	*ret = k;
+	return true;
+}
+
+void keepalive_format(const struct keepalive *k, char ret_text[KEEPALIVE_SIZE])
+{
+	int n = snprintf(ret_text, KEEPALIVE_SIZE, "%016" PRIx64 " %" PRId64 " %" PRId64 " %s %s",
+			 k->nonce, k->lease_us, k->counter, k->machine, k->boot);
+
+	assert(n > 0 && n < KEEPALIVE_SIZE);
+}
+
 static bool is_among(const char *text, const char *const *words)
 {
 	while (*words && strcasecmp(text, *words))
@@ -127,6 +171,8 @@ static void alive_pair(struct alive *alive, const char *key, const char *value)
 		parse_number(value, &alive->pid);
 	else if (!strcmp(key, "started"))
 		parse_number(value, &alive->started_ms);
+	else if (!strcmp(key, "machine"))
+		copy_word(alive->machine, sizeof(alive->machine), value);
 	else if (!strcmp(key, "boot"))
 		copy_word(alive->boot, sizeof(alive->boot), value);
 	else if (!strcmp(key, "version"))
@@ -156,10 +202,10 @@ void value_alive(const char *data, size_t length, struct alive *ret_alive)
 size_t alive_format(const struct alive *alive, char *ret_text, size_t size)
 {
 	int n = snprintf(ret_text, size,
-			 "session=%016" PRIx64 " boot=%s version=%s host=%s pid=%" PRId64
+			 "session=%016" PRIx64 " machine=%s boot=%s version=%s host=%s pid=%" PRId64
 			 " started=%" PRId64,
-			 (uint64_t)alive->session, alive->boot, alive->version, alive->host,
-			 alive->pid, alive->started_ms);
+			 (uint64_t)alive->session, alive->machine, alive->boot, alive->version,
+			 alive->host, alive->pid, alive->started_ms);
 
 	assert(n > 0 && (size_t)n < size);
 	return (size_t)n;

@@ -15,8 +15,11 @@
 #define PATH_EPOCH "/epoch"	     /* E NAME: the highest epoch handed out, and to whom */
 #define PATH_MAINTENANCE "/maintenance"
 #define PATH_NODES "/nodes"
+#define PATH_CLUSTER "/cluster" /* which ensemble this is: see identity.h */
 #define PATH_HISTORY "/history"
 #define HISTORY_PREFIX PATH_HISTORY "/claim-"
+
+#define EPOCH_LIMIT (INT64_C(1) << 62) /* epochs from here on are junk */
 
 #define NAME_NONE "none"
 #define NAME_SIZE 65	   /* of a node name, the NUL included */
@@ -67,6 +70,24 @@ bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64
  */
 bool value_maintenance(const char *data, size_t length, bool *ret_clear);
 
+/* `E NAME`. False: junk. */
+bool value_epoch(const char *data, size_t length, int64_t *ret_epoch, char ret_name[NAME_SIZE]);
+
+/* The term of an acting primary, in its keepalive. */
+struct keepalive {
+	uint64_t nonce;	  /* of the process; not 0 */
+	int64_t lease_us; /* L: the longest lease of the term, > 0 */
+	int64_t counter;  /* of the renewals of this process */
+	char machine[40];
+	char boot[40];
+};
+
+#define KEEPALIVE_SIZE 192
+
+/* False: junk, or from before the first takeover. */
+bool value_keepalive(const char *data, size_t length, struct keepalive *ret);
+void keepalive_format(const struct keepalive *keepalive, char ret_text[KEEPALIVE_SIZE]);
+
 /* Router states that a node leaves behind only when it died with its work running. */
 bool router_state_is_acting(const char *text);
 
@@ -75,6 +96,7 @@ struct alive {
 	int64_t session;
 	int64_t pid;
 	int64_t started_ms; /* since 1970 */
+	char machine[40];
 	char boot[40];
 	char version[32];
 	char host[72];

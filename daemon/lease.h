@@ -2,17 +2,14 @@
 #pragma once
 
 /*
- * The arithmetic of the lease. Pure; all times in microseconds, T is the session timeout that the ensemble granted.
+ * The arithmetic of the lease. Pure; all times in microseconds, T is the session timeout that the ensemble granted when
+ * the post was taken.
  *
- * The leader expires a session between T and T + tick after the last touch that it knows of. It knows of three kinds
- * (ZooKeeper 3.8, LearnerHandler and LeaderZooKeeperServer; a committed write through a follower is not among them):
- * - what a follower reports, every tick/2, about the requests it answered;
- * - the re-attachment of a session to a server, which the leader itself confirms;
- * - requests of sessions that are attached to the leader itself.
- * So what was sent at t and answered at k is known to the leader at k + tick/2 if the follower is still in touch with it,
- * and a write that commits later than that proves that it was. With tick <= T/2 (ZooKeeper's default
- * minSessionTimeout is two ticks) tick/2 is at most T/4: an acknowledged write, sent at s, proves every touch that was
- * answered by s - T/4, and the post cannot vanish before t + T. Renewing every h = T/12 makes that s + 2T/3.
+ * Safety rests on two clocks alone. The primary stops at s + L - margin, where s is when it SENT the last renewal that it
+ * knows to be committed. A survivor starts nothing before r + L, where r is when it first saw the last renewal that is
+ * committed at all: no earlier than that commit, which is no earlier than s. L = 2T/3 is fixed for the term and published
+ * in the primary's keepalive. When the ensemble expires a session is only what makes somebody look; nothing is assumed of
+ * ticks, followers, or the timeouts that other nodes were granted.
  */
 
 #include <stdbool.h>
@@ -26,22 +23,26 @@ static inline int64_t lease_margin_us(int64_t session_us)
 	return hundredth > 50000 ? hundredth : 50000;
 }
 
-/* The longest lease: from the sending of an acknowledged write to its end. */
+/* From the sending of a renewal that committed to the end of the lease. */
 static inline int64_t lease_length_us(int64_t session_us)
 {
 	return session_us * 2 / 3 - lease_margin_us(session_us);
 }
 
-/* From a touch that the leader is known to know of to the end of the lease. */
-static inline int64_t lease_from_touch_us(int64_t session_us)
+/* L: what a survivor waits for, from the last renewal that it saw. */
+static inline int64_t lease_promise_us(int64_t session_us)
 {
-	return session_us - lease_margin_us(session_us);
+	return session_us * 2 / 3;
 }
 
-/* A touch answered at k is proven by a write sent at k + this or later. */
-static inline int64_t lease_proof_us(int64_t session_us)
+/* How long a term may be whose keepalive does not tell (cannot be read, is missing): that of this session timeout. */
+#define LEASE_UNKNOWN_SESSION_US (INT64_C(40) * 1000000)
+
+static inline int64_t lease_unknown_promise_us(int64_t own_session_us)
 {
-	return session_us / 4;
+	return lease_promise_us(own_session_us > LEASE_UNKNOWN_SESSION_US
+					? own_session_us
+					: LEASE_UNKNOWN_SESSION_US);
 }
 
 /* h: the time between two renewals. */
@@ -50,15 +51,33 @@ static inline int64_t lease_renew_us(int64_t session_us)
 	return session_us / 12;
 }
 
-/* A request unanswered for this long cuts the connection, so that the next server is tried in time. */
+/* A survivor reads the primary's keepalive this often. */
+static inline int64_t lease_watch_us(int64_t session_us)
+{
+	return session_us / 6;
+}
+
+/*
+ * A path whose bytes the peer's kernel does not acknowledge for this long is dead; so is, for a survivor, a server that
+ * does not answer its read of the keepalive.
+ */
 static inline int64_t lease_cut_us(int64_t session_us)
 {
 	return session_us / 8;
 }
 
 /*
- * Whether the stop of the work fits: after it has been taken off the lease there must remain one renewal period, one cut
- * and one more try on the next server: T/12 + T/8 + T/8 = T/3. That is lease_timeout + margin <= T/3.
+ * A server that is slow is not dead: commits may take T/4 from sending to acknowledgement. No progress for that long, and
+ * one other server is tried.
+ */
+static inline int64_t lease_patience_us(int64_t session_us)
+{
+	return session_us / 4;
+}
+
+/*
+ * Whether the stop of the work fits: T/3 is kept for renewals that are sent every T/12 and take T/4 to commit, or for one
+ * period, a dead path that is cut after T/8 and one more try on the next server. What is left of the lease is for the stop.
  */
 static inline bool lease_fits(int64_t session_us, int64_t lease_timeout_us)
 {

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "boot.h"
@@ -18,69 +18,90 @@
 #include "process_group.h"
 
 #define LEASE_FILE_NEW "lease.new"
-#define LEASE_MAGIC "primaryd lease 1"
+#define LEASE_MAGIC "primaryd lease 2"
 
 #define MARK_BITS 2
 
-/* In watch_mark: made in the place of one that was deleted, and no guard has looked at it yet. */
-#define UNSEEN (UINT64_C(1) << 63)
+/* Two reads in a row that agree are whole: the other side writes a word a few times a second. */
+#define READS_MAX 8
 
-/* In the file. Of one machine and one boot: native byte order. */
-struct lease_map {
+/*
+ * In the file. Of one machine and one boot: native byte order. Each word is written by itself, and has one writer: `mark`
+ * the guard, LEASE_GROUP_STOP whoever stops the work (under the work lock), all else the daemon.
+ */
+struct lease_record {
 	char magic[16];
 	char boot_id[40];
-	_Atomic int64_t end_us;
-	_Atomic int64_t timeout_us;
-	_Atomic int64_t epoch;
-	_Atomic uint64_t
-		watch_mark; /* in one word: a guard of a former watch must not mark this one */
-	_Atomic int64_t groups[LEASE_GROUP_COUNT]; /* session << 32 | group */
+	int64_t end_us;
+	int64_t timeout_us;
+	int64_t epoch;
+	uint64_t generation;
+	uint64_t watch;
+	uint64_t mark; /* watch << MARK_BITS | enum lease_mark; void when of an earlier watch */
+	int64_t groups[LEASE_GROUP_COUNT]; /* session << 32 | group */
 };
 
-static_assert(sizeof(LEASE_MAGIC) - 1 == sizeof(((struct lease_map *)NULL)->magic), "magic");
-static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "shared between processes");
+static_assert(sizeof(LEASE_MAGIC) - 1 == sizeof(((struct lease_record *)NULL)->magic), "magic");
+static_assert(sizeof(struct lease_record) == 16 + 40 + (6 + LEASE_GROUP_COUNT) * 8, "padding");
 
-/* The file in the directory first; then those that were deleted while a guard had them mapped. */
 struct lease_file {
-	struct lease_map *maps[LEASE_FILE_MAPS_MAX];
-	size_t n_maps;
-	dev_t device;
-	ino_t inode;
+	int fd;
+	bool damaged;		  /* as of the last read: cut, or overwritten; or a write failed */
+	bool unwritable;	  /* a write failed: what the file says is not what it should say */
+	struct lease_record last; /* as it was read or written last, when it was whole */
 };
 
-static const char *check(const struct lease_map *map, const char *boot_id)
+/* -- the file -- */
+
+static const char *check(const struct lease_record *record, const char *boot_id)
 {
-	if (memcmp(map->magic, LEASE_MAGIC, sizeof(map->magic)) != 0)
+	if (memcmp(record->magic, LEASE_MAGIC, sizeof(record->magic)) != 0 ||
+	    record->watch >> (64 - MARK_BITS) != 0)
 		return "not a lease file of this version";
-	if (strncmp(map->boot_id, boot_id, sizeof(map->boot_id)) != 0)
+	if (strncmp(record->boot_id, boot_id, sizeof(record->boot_id)) != 0)
 		return "from before the last boot";
 	return NULL;
 }
 
-/* Maps an open file if it is good. Returns 0, -errno, or LEASE_FILE_DAMAGED with the reason. */
-static int map_file(int fd, const char *boot_id, struct lease_file *file, const char **ret_why)
+static bool read_record(int fd, struct lease_record *ret)
 {
-	struct lease_map *map;
-	struct stat st;
+	struct lease_record again;
+	int n = 0;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	*ret_why = "not a regular file of the right size";
-	if (!S_ISREG(st.st_mode) || st.st_size != (off_t)sizeof(struct lease_map))
-		return LEASE_FILE_DAMAGED;
-	map = mmap(NULL, sizeof(*map), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return -errno;
-	*ret_why = check(map, boot_id);
-	if (*ret_why != NULL) {
-		(void)munmap(map, sizeof(*map));
-		return LEASE_FILE_DAMAGED;
-	}
-	file->maps[0] = map;
-	file->n_maps = 1;
-	file->device = st.st_dev;
-	file->inode = st.st_ino;
-	return 0;
+	do {
+		if (pread(fd, ret, sizeof(*ret), 0) != (ssize_t)sizeof(*ret) ||
+		    pread(fd, &again, sizeof(again), 0) != (ssize_t)sizeof(again))
+			return false;
+	} while (memcmp(ret, &again, sizeof(again)) != 0 && ++n < READS_MAX);
+	return n < READS_MAX;
+}
+
+/* Brings `last` up to date. A file that cannot be read leaves it as it is. */
+static const struct lease_record *load(struct lease_file *file)
+{
+	struct lease_record record;
+
+	file->damaged = file->unwritable || !read_record(file->fd, &record) ||
+			check(&record, file->last.boot_id) != NULL;
+	if (!file->damaged)
+		file->last = record;
+	return &file->last;
+}
+
+/* One word of `last`, by itself: others have their writers. */
+static void put(struct lease_file *file, const void *word)
+{
+	off_t at = (const char *)word - (const char *)&file->last;
+
+	if (pwrite(file->fd, word, sizeof(int64_t), at) != (ssize_t)sizeof(int64_t))
+		file->unwritable = true;
+}
+
+/* All words, where nobody reads them who must not miss anything: no lease, or that of a guard on standby. */
+static void put_all(struct lease_file *file)
+{
+	file->unwritable = pwrite(file->fd, &file->last, sizeof(file->last), 0) !=
+			   (ssize_t)sizeof(file->last);
 }
 
 static int open_file(const char *directory, const char *boot_id, struct lease_file *file,
@@ -88,19 +109,24 @@ static int open_file(const char *directory, const char *boot_id, struct lease_fi
 {
 	char path[PATH_MAX];
 	int r = lock_file_path(directory, LEASE_FILE, path);
-	int fd;
+	struct stat st;
 
 	if (r < 0)
 		return r;
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
+	file->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (file->fd < 0)
 		return -errno;
-	r = map_file(fd, boot_id, file, ret_why);
-	(void)close(fd);
-	return r;
+	*ret_why = "not a regular file of the right size";
+	if (fstat(file->fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_size == (off_t)sizeof(file->last) && read_record(file->fd, &file->last))
+		*ret_why = check(&file->last, boot_id);
+	if (*ret_why == NULL)
+		return 0;
+	(void)close(file->fd);
+	return LEASE_FILE_DAMAGED;
 }
 
-static int write_map(const char *path, const struct lease_map *map)
+static int write_file(const char *path, const struct lease_record *record)
 {
 	int fd, r = 0;
 
@@ -109,15 +135,15 @@ static int write_map(const char *path, const struct lease_map *map)
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	/* write(), not ftruncate(): the memory for it is taken here, or the mapping could fault later. */
-	if (write(fd, map, sizeof(*map)) != (ssize_t)sizeof(*map))
+	/* The memory for it is taken here: later writes need none. */
+	if (write(fd, record, sizeof(*record)) != (ssize_t)sizeof(*record))
 		r = -ENOSPC;
 	(void)close(fd);
 	return r;
 }
 
-/* Renamed into place: whoever has the old one mapped keeps that. */
-static int replace_file(const char *directory, const struct lease_map *map)
+/* Renamed into place: whoever has the old one open keeps that. */
+static int replace_file(const char *directory, const struct lease_record *record)
 {
 	char path[PATH_MAX], new_path[PATH_MAX];
 	int r = lock_file_path(directory, LEASE_FILE, path);
@@ -125,25 +151,29 @@ static int replace_file(const char *directory, const struct lease_map *map)
 	if (r == 0)
 		r = lock_file_path(directory, LEASE_FILE_NEW, new_path);
 	if (r == 0)
-		r = write_map(new_path, map);
+		r = write_file(new_path, record);
 	if (r == 0 && rename(new_path, path) < 0)
 		r = -errno;
 	return r;
 }
 
-static struct lease_map empty_map(const char *boot_id)
+/* Its generation is none that a state file of this boot may bear: what was written before this file was made is void. */
+static struct lease_record empty_record(const char *boot_id)
 {
-	struct lease_map map = { .magic = LEASE_MAGIC };
+	struct lease_record record = { .magic = LEASE_MAGIC };
+	struct timespec now;
 
-	(void)snprintf(map.boot_id, sizeof(map.boot_id), "%s", boot_id);
-	return map;
+	(void)clock_gettime(CLOCK_BOOTTIME, &now);
+	record.generation = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	(void)snprintf(record.boot_id, sizeof(record.boot_id), "%s", boot_id);
+	return record;
 }
 
 int lease_file_open(const char *directory, const char *boot_id, struct lease_file **ret_file,
 		    char *message, size_t n_message)
 {
 	struct lease_file *file = calloc(1, sizeof(*file));
-	const struct lease_map empty = empty_map(boot_id);
+	const struct lease_record empty = empty_record(boot_id);
 	const char *why = "";
 	int result, r;
 
@@ -190,183 +220,114 @@ struct lease_file *lease_file_close(struct lease_file *file)
 {
 	if (file == NULL)
 		return NULL;
-	for (size_t i = 0; i < file->n_maps; i++)
-		(void)munmap(file->maps[i], sizeof(*file->maps[i]));
+	(void)close(file->fd);
 	free(file);
 	return NULL;
 }
 
-/* A guard that still looks at it ends. */
-static void forget(struct lease_map *map)
-{
-	atomic_store(&map->end_us, 0);
-	(void)munmap(map, sizeof(*map));
-}
-
-/* All but the newest ones. */
-static void forget_before(struct lease_file *file, size_t kept)
-{
-	while (file->n_maps > kept)
-		forget(file->maps[--file->n_maps]);
-}
-
-static void forget_formers(struct lease_file *file)
-{
-	forget_before(file, 1);
-}
-
-/* The guard goes from one to a newer one, and says so: what is older than the newest it has seen is of no use. */
-static void forget_superseded(struct lease_file *file)
-{
-	for (size_t i = 0; i < file->n_maps; i++)
-		if (!(atomic_load(&file->maps[i]->watch_mark) & UNSEEN)) {
-			forget_before(file, i + 1);
-			return;
-		}
-}
-
-/* False: a guard has seen it by now. Else one that is about to will find that this is not its watch. */
-static bool abandon(struct lease_map *map)
-{
-	uint64_t mark = atomic_load(&map->watch_mark);
-
-	while (mark & UNSEEN)
-		if (atomic_compare_exchange_weak(&map->watch_mark, &mark, UNSEEN)) {
-			forget(map);
-			return true;
-		}
-	return false;
-}
-
-/*
- * Who deletes each one before the guard comes to see it must not use them all up: these are given up, and the guard goes
- * on with the one it has.
- */
-static void make_room(struct lease_file *file)
-{
-	size_t n = 0;
-
-	forget_superseded(file);
-	if (file->n_maps < LEASE_FILE_MAPS_MAX)
-		return;
-	while (n + 1 < file->n_maps && abandon(file->maps[n]))
-		n++;
-	file->n_maps -= n;
-	memmove(file->maps, file->maps + n, file->n_maps * sizeof(file->maps[0]));
-	forget_superseded(file);
-}
-
 bool lease_file_is_there(const struct lease_file *file, const char *directory)
 {
-	char path[PATH_MAX];
-	struct stat st;
-
-	return lock_file_path(directory, LEASE_FILE, path) == 0 && lstat(path, &st) == 0 &&
-	       st.st_dev == file->device && st.st_ino == file->inode;
+	return lock_file_is_there(directory, LEASE_FILE, file->fd);
 }
 
-int lease_file_move(struct lease_file *file, const char *directory)
+bool lease_file_is_damaged(struct lease_file *file)
 {
-	struct lease_file fresh = { .n_maps = 0 };
-	struct lease_map copy = *file->maps[0];
-	char boot_id[BOOT_ID_SIZE];
-	const char *why;
-	int r;
-
-	copy.watch_mark |= UNSEEN;
-	make_room(file);
-	r = replace_file(directory, &copy);
-	if (r < 0)
-		return r;
-	memcpy(boot_id, copy.boot_id, sizeof(boot_id));
-	r = open_file(directory, boot_id, &fresh, &why);
-	if (r != 0)
-		return r < 0 ? r : -EIO;
-	memmove(file->maps + 1, file->maps, file->n_maps * sizeof(file->maps[0]));
-	file->maps[0] = fresh.maps[0];
-	file->n_maps++;
-	file->device = fresh.device;
-	file->inode = fresh.inode;
-	if (lease_file_end_us(file) == 0)
-		forget_formers(file);
-	return 0;
+	(void)load(file);
+	return file->damaged;
 }
 
-void lease_file_set_seen(struct lease_file *file)
-{
-	atomic_fetch_and(&file->maps[0]->watch_mark, ~UNSEEN);
-}
-
-size_t lease_file_formers(const struct lease_file *file)
-{
-	return file->n_maps - 1;
-}
-
-/* One of them is what the guard looks at: all say the same. */
-#define STORE(file, member, value)                                                                 \
-	do {                                                                                       \
-		for (size_t store_i = 0; store_i < (file)->n_maps; store_i++)                      \
-			atomic_store(&(file)->maps[store_i]->member, (value));                     \
-	} while (0)
+/* -- the lease -- */
 
 /*
- * The end and the mark are accessed sequentially consistent (C11's default): the daemon writes the
- * end and reads the mark, the guard writes the mark and reads the end; one of them sees the other.
+ * The daemon writes the end and reads the mark, the guard writes the mark and reads the end: with this between the two,
+ * one of them sees the other.
  */
+static void fence(void)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+}
 
 bool lease_file_set(struct lease_file *file, int64_t end_us)
 {
 	assert(end_us > 0);
-	if (atomic_load(&file->maps[0]->end_us) == 0)
+	if (load(file)->end_us == 0)
 		lease_file_begin_watch(file);
-	STORE(file, end_us, end_us);
-	if (file->n_maps > 1 && !(atomic_load(&file->maps[0]->watch_mark) & UNSEEN))
-		forget_formers(file);
+	file->last.end_us = end_us;
+	put(file, &file->last.end_us);
+	fence();
 	return lease_file_mark(file) == LEASE_WATCHED;
 }
 
 void lease_file_disarm(struct lease_file *file)
 {
-	STORE(file, end_us, 0);
-	forget_formers(file);
+	(void)load(file);
+	file->last.end_us = 0;
+	if (file->damaged)
+		put_all(file);
+	else
+		put(file, &file->last.end_us);
 }
 
-int64_t lease_file_end_us(const struct lease_file *file)
+int64_t lease_file_end_us(struct lease_file *file)
 {
-	return atomic_load(&file->maps[0]->end_us);
+	return load(file)->end_us;
+}
+
+int lease_file_raise(struct lease_file *file, const char *directory, uint64_t above)
+{
+	uint64_t generation = load(file)->generation;
+
+	if (!lease_file_is_there(file, directory))
+		return -ENOENT;
+	file->last.generation = (generation > above ? generation : above) + 1;
+	if (file->damaged)
+		put_all(file);
+	else
+		put(file, &file->last.generation);
+	return lease_file_is_damaged(file) ? -EIO : 0;
+}
+
+uint64_t lease_file_generation(struct lease_file *file)
+{
+	return load(file)->generation;
 }
 
 void lease_file_set_epoch(struct lease_file *file, int64_t epoch)
 {
-	STORE(file, epoch, epoch);
+	file->last.epoch = epoch;
+	put(file, &file->last.epoch);
 }
 
-int64_t lease_file_epoch(const struct lease_file *file)
+int64_t lease_file_epoch(struct lease_file *file)
 {
-	return atomic_load(&file->maps[0]->epoch);
+	return load(file)->epoch;
 }
 
 void lease_file_set_timeout(struct lease_file *file, int64_t lease_timeout_us)
 {
 	assert(lease_timeout_us > 0);
-	STORE(file, timeout_us, lease_timeout_us);
+	file->last.timeout_us = lease_timeout_us;
+	put(file, &file->last.timeout_us);
 }
 
-int64_t lease_file_timeout_us(const struct lease_file *file)
+int64_t lease_file_timeout_us(struct lease_file *file)
 {
-	return atomic_load(&file->maps[0]->timeout_us);
+	return load(file)->timeout_us;
 }
+
+/* -- the groups -- */
 
 void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t group)
 {
 	struct process_group made = process_group_of(group);
 
-	STORE(file, groups[which], (int64_t)made.session << 32 | made.id);
+	file->last.groups[which] = (int64_t)made.session << 32 | made.id;
+	put(file, &file->last.groups[which]);
 }
 
-static struct process_group get_group(const struct lease_file *file, enum lease_group which)
+static struct process_group get_group(struct lease_file *file, enum lease_group which)
 {
-	int64_t both = atomic_load(&file->maps[0]->groups[which]);
+	int64_t both = load(file)->groups[which];
 
 	return (struct process_group){
 		.id = (pid_t)(both & INT32_MAX),
@@ -374,60 +335,58 @@ static struct process_group get_group(const struct lease_file *file, enum lease_
 	};
 }
 
-pid_t lease_file_group(const struct lease_file *file, enum lease_group which)
+pid_t lease_file_group(struct lease_file *file, enum lease_group which)
 {
 	return get_group(file, which).id;
 }
 
-bool lease_file_command_runs(const struct lease_file *file, enum lease_group which)
+bool lease_file_command_runs(struct lease_file *file, enum lease_group which)
 {
 	return process_group_leader_runs(get_group(file, which));
 }
 
-bool lease_file_group_runs(const struct lease_file *file, enum lease_group which)
+bool lease_file_group_runs(struct lease_file *file, enum lease_group which)
 {
 	return process_group_runs(get_group(file, which));
 }
 
-bool lease_file_group_kill(const struct lease_file *file, enum lease_group which)
+bool lease_file_group_kill(struct lease_file *file, enum lease_group which)
 {
 	return process_group_kill(get_group(file, which));
 }
 
+/* -- the watch -- */
+
 void lease_file_begin_watch(struct lease_file *file)
 {
-	STORE(file, watch_mark, (lease_file_watch(file) + 1) << MARK_BITS | LEASE_WATCHED);
+	file->last.watch = load(file)->watch + 1;
+	put(file, &file->last.watch);
 }
 
-uint64_t lease_file_watch(const struct lease_file *file)
+uint64_t lease_file_watch(struct lease_file *file)
 {
-	return (atomic_load(&file->maps[0]->watch_mark) & ~UNSEEN) >> MARK_BITS;
+	return load(file)->watch;
 }
 
-enum lease_mark lease_file_mark(const struct lease_file *file)
+enum lease_mark lease_file_mark(struct lease_file *file)
 {
-	enum lease_mark mark = LEASE_WATCHED;
+	const struct lease_record *record = load(file);
 
-	for (size_t i = 0; i < file->n_maps; i++) {
-		enum lease_mark one = atomic_load(&file->maps[i]->watch_mark) &
-				      ((1U << MARK_BITS) - 1);
-
-		mark = one > mark ? one : mark;
-	}
-	return mark;
+	if (file->damaged)
+		return LEASE_STOPPING;
+	if (record->mark >> MARK_BITS != record->watch)
+		return LEASE_WATCHED;
+	return (enum lease_mark)(record->mark & ((1U << MARK_BITS) - 1));
 }
 
 bool lease_file_set_mark(struct lease_file *file, uint64_t watch, enum lease_mark mark)
 {
-	uint64_t seen = atomic_load(&file->maps[0]->watch_mark);
-
-	do {
-		if ((seen & ~UNSEEN) >> MARK_BITS != watch)
-			return false;
-	} while (!atomic_compare_exchange_weak(&file->maps[0]->watch_mark, &seen,
-					       (seen & UNSEEN) | watch << MARK_BITS |
-						       (uint64_t)mark));
-	return true;
+	if (load(file)->watch != watch)
+		return false;
+	file->last.mark = watch << MARK_BITS | (uint64_t)mark;
+	put(file, &file->last.mark);
+	fence();
+	return load(file)->watch == watch;
 }
 
 const char *lease_mark_text(enum lease_mark mark)

@@ -3,7 +3,13 @@
 
 /*
  * The lease as the guard sees it: a small file in the runtime directory that daemon and guard have
- * mapped. It outlives both. Reading and writing it are plain atomic accesses, no system calls.
+ * open. It outlives both. It is read and written by pread() and pwrite(), a word at a time, and has its full size from
+ * the beginning: a full file system fails none of these writes, and nobody dies of a file that somebody cuts.
+ *
+ * A file that was cut or overwritten cannot tell the guard that the lease goes on: the guard acts at the last end that it
+ * knew, and to the daemon that is as if the guard had begun to act. All functions that ask then answer what was known
+ * last. lease_file_disarm() and lease_file_raise() make it whole again. One that was deleted goes on to serve those who
+ * have it open.
  *
  * Times are absolute, in microseconds of CLOCK_BOOTTIME (time_boot_us()).
  *
@@ -18,7 +24,6 @@
 
 #define LEASE_FILE "lease"
 #define LEASE_FILE_MESSAGE_SIZE 256
-#define LEASE_FILE_MAPS_MAX 4
 
 struct lease_file;
 
@@ -34,12 +39,17 @@ enum lease_mark {
 #undef X
 };
 
-/* Process groups of this node's work, for whoever has to put an end to it. */
+/*
+ * Process groups of what this node runs, for whoever has to put an end to it: the guard, or the next daemon. The guard
+ * leaves those beside the work (fence, follow, health) alone.
+ */
 #define LEASE_GROUPS(X)                                                                            \
 	X(LEASE_GROUP_TAKEOVER, "takeover command") /* while it runs: it is starting the work */   \
 	X(LEASE_GROUP_WORK, "work")		    /* what a takeover command left running */     \
-	X(LEASE_GROUP_FENCE, "fence command")	    /* while it runs; the guard leaves it alone */ \
-	X(LEASE_GROUP_STOP, "relinquish command")   /* while it runs: the guard lets it finish */
+	X(LEASE_GROUP_FENCE, "fence command")	    /* while it runs */                            \
+	X(LEASE_GROUP_STOP, "relinquish command")   /* while it runs: the guard lets it finish */  \
+	X(LEASE_GROUP_FOLLOW, "follow command")	    /* while it runs */                            \
+	X(LEASE_GROUP_HEALTH, "health command")	    /* while it runs */
 
 enum lease_group {
 #define X(name, text) name,
@@ -57,7 +67,7 @@ enum lease_file_result {
  * For the daemon: opens DIRECTORY/lease. One from a former daemon of this boot is taken over as it
  * is: its lease goes on. A damaged one, or one from another boot, is replaced by an empty one (then
  * LEASE_FILE_DAMAGED is returned, the object is fine, and message says what was wrong); a guard that
- * still has the old one mapped acts by that. boot_id: BOOT_ID_SIZE bytes. Returns 0,
+ * still has the old one open acts by that. boot_id: BOOT_ID_SIZE bytes. Returns 0,
  * LEASE_FILE_DAMAGED or -errno.
  */
 int lease_file_open(const char *directory, const char *boot_id, struct lease_file **ret_file,
@@ -66,24 +76,14 @@ int lease_file_open(const char *directory, const char *boot_id, struct lease_fil
 /* For the guard: opens what is there. Returns 0, LEASE_FILE_DAMAGED or -errno (-ENOENT). */
 int lease_file_attach(const char *directory, const char *boot_id, struct lease_file **ret_file);
 
-/* Unmaps it; the file stays. Takes NULL. Returns NULL. */
+/* The file stays. Takes NULL. Returns NULL. */
 struct lease_file *lease_file_close(struct lease_file *file);
 
 /* Whether DIRECTORY/lease is still the file that was opened: false when somebody deleted or replaced it. */
 bool lease_file_is_there(const struct lease_file *file, const char *directory);
 
-/*
- * For the daemon, when it is not: makes DIRECTORY/lease anew, with what the old one says. A guard that has the old one
- * mapped is told by that, too, until it has said lease_file_set_seen() of the new one: there is no moment in which it
- * would miss an extension. Where no lease is, the old one is forgotten at once. Returns 0 or -errno.
- */
-int lease_file_move(struct lease_file *file, const char *directory);
-
-/* For the guard: it looks at this one from now on, the daemon may forget the old one. */
-void lease_file_set_seen(struct lease_file *file);
-
-/* How many old ones are still written to. */
-size_t lease_file_formers(const struct lease_file *file);
+/* It was cut or overwritten, or could not be written. */
+bool lease_file_is_damaged(struct lease_file *file);
 
 /*
  * The lease now ends at end_us (> 0), later than before or earlier; where none was, a new watch begins.
@@ -96,31 +96,41 @@ bool lease_file_set(struct lease_file *file, int64_t end_us);
 void lease_file_disarm(struct lease_file *file);
 
 /* 0: disarmed. For a daemon that resumes: what the former one has written last. */
-int64_t lease_file_end_us(const struct lease_file *file);
+int64_t lease_file_end_us(struct lease_file *file);
 
-/* Handed to the guard's command; kept for a restart. */
+/*
+ * Before a takeover is sent, and before the state that belongs to it is saved: the generation becomes higher than it was
+ * and than `above`. A state file of another one is void from here on. Needs no memory. Returns 0 or -errno (-ENOENT: the
+ * file in DIRECTORY is not this one any more; -EIO: it cannot be written): then nothing may be taken over.
+ */
+int lease_file_raise(struct lease_file *file, const char *directory, uint64_t above);
+
+/* That of the state file which belongs to this lease file. */
+uint64_t lease_file_generation(struct lease_file *file);
+
+/* Handed to the guard's command; kept for a restart. 0: the lease of a guard on standby, nothing was started. */
 void lease_file_set_epoch(struct lease_file *file, int64_t epoch);
-int64_t lease_file_epoch(const struct lease_file *file);
+int64_t lease_file_epoch(struct lease_file *file);
 
 /* The part of the lease kept for stopping the work, as the daemon has it: > 0; 0: not told yet. */
 void lease_file_set_timeout(struct lease_file *file, int64_t lease_timeout_us);
-int64_t lease_file_timeout_us(const struct lease_file *file);
+int64_t lease_file_timeout_us(struct lease_file *file);
 
 /*
  * The process group, or 0 for none; say so at once when a command was started and when it ended. A
  * group must belong to the caller's session, or lead one of its own.
  */
 void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t group);
-pid_t lease_file_group(const struct lease_file *file, enum lease_group which);
+pid_t lease_file_group(struct lease_file *file, enum lease_group which);
 
 /* Whether the command itself runs: the leader of the group. */
-bool lease_file_command_runs(const struct lease_file *file, enum lease_group which);
+bool lease_file_command_runs(struct lease_file *file, enum lease_group which);
 
 /* Whether any process of the group is left (zombies do not count). Looks through /proc. */
-bool lease_file_group_runs(const struct lease_file *file, enum lease_group which);
+bool lease_file_group_runs(struct lease_file *file, enum lease_group which);
 
 /* SIGKILL to it, if it is still what was meant. False: nothing was left. */
-bool lease_file_group_kill(const struct lease_file *file, enum lease_group which);
+bool lease_file_group_kill(struct lease_file *file, enum lease_group which);
 
 /*
  * A new watch: guards of former ones end at their next look, the mark is wiped. guard_start() does
@@ -129,10 +139,10 @@ bool lease_file_group_kill(const struct lease_file *file, enum lease_group which
 void lease_file_begin_watch(struct lease_file *file);
 
 /* Its number; grows by one or more with each. */
-uint64_t lease_file_watch(const struct lease_file *file);
+uint64_t lease_file_watch(struct lease_file *file);
 
 /* What the guard did in this watch; kept until the next one begins. */
-enum lease_mark lease_file_mark(const struct lease_file *file);
+enum lease_mark lease_file_mark(struct lease_file *file);
 
 /* For the guard. False, nothing changed, when another watch has begun. */
 bool lease_file_set_mark(struct lease_file *file, uint64_t watch, enum lease_mark mark);

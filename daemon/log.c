@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fnv.h"
 #include "log_internal.h"
 #include "timer.h"
 
@@ -27,10 +28,10 @@ static const struct {
 #undef X
 };
 
-struct ration {
-	int64_t since_us; /* 0: no window */
-	unsigned n_said;
-	uint64_t n_left_out;
+/* What was said of an event that repeats itself, and when; 0: a free place. */
+struct said {
+	uint64_t hash;
+	int64_t said_us;
 };
 
 struct log {
@@ -40,7 +41,7 @@ struct log {
 	struct log_lines lines;
 	struct log_journal journal;
 	uint64_t n_dropped; /* taken by nobody, and not said yet */
-	struct ration rations[EVENT_COUNT];
+	struct said said[LOG_SAID_MAX];
 };
 
 const char *log_event_name(enum event event)
@@ -156,89 +157,57 @@ static bool say_dropped(struct log *log)
 	return true;
 }
 
-/* What goes on coming is only counted from then on; a window without any gives the whole ration back. */
-static void end_window(struct log *log, enum event event, int64_t now_us)
+static uint64_t hash_record(const struct log_record *record)
 {
-	struct ration *ration = &log->rations[event];
-	bool goes_on = ration->n_left_out > 0;
-	const struct log_fields fields = { .reason = events[event].name };
+	uint64_t hash = fnv_add(FNV_START, &record->event, sizeof(record->event));
 
-	if (ration->n_left_out > 0 && say_dropped(log)) {
-		if (say(log, EVENT_REPEATED, &fields,
-			"left out %" PRIu64 " more within %" PRId64 " s of: %s", ration->n_left_out,
-			(now_us - ration->since_us) / 1000000, events[event].text) != LOG_WRITTEN)
-			log->n_dropped++;
-	}
-	memset(ration, 0, sizeof(*ration));
-	if (goes_on) {
-		ration->since_us = now_us;
-		ration->n_said = LOG_BURST;
-	}
+	hash = fnv_add(hash, record->message, strlen(record->message) + 1);
+	hash = fnv_add(hash, record->target, strlen(record->target) + 1);
+	return fnv_add(hash, record->reason, strlen(record->reason) + 1);
 }
 
-int64_t log_summarize(struct log *log)
+/* The place of the same text if it was said before, else the oldest one. */
+static struct said *find_said(struct log *log, uint64_t hash)
 {
-	int64_t now_us;
-	int64_t next_us = 0;
+	struct said *oldest = &log->said[0];
 
-	if (log == NULL)
-		return 0;
-	now_us = log->clock_us();
-	for (unsigned event = 0; event < EVENT_COUNT; event++) {
-		const struct ration *ration = &log->rations[event];
-		int64_t end_us = ration->since_us + LOG_WINDOW_US;
-
-		if (ration->since_us == 0)
-			continue;
-		if (now_us >= end_us)
-			end_window(log, (enum event)event, now_us);
-		else if (ration->n_left_out > 0 && (next_us == 0 || end_us < next_us))
-			next_us = end_us;
+	for (size_t i = 0; i < LOG_SAID_MAX; i++) {
+		if (log->said[i].hash == hash)
+			return &log->said[i];
+		if (log->said[i].said_us < oldest->said_us)
+			oldest = &log->said[i];
 	}
-	return next_us;
-}
-
-static bool take_ration(struct log *log, enum event event)
-{
-	struct ration *ration = &log->rations[event];
-
-	if (events[event].limit == LIMIT_ALWAYS)
-		return true;
-	if (ration->since_us == 0)
-		ration->since_us = log->clock_us();
-	if (ration->n_said == LOG_BURST) {
-		ration->n_left_out++;
-		return false;
-	}
-	ration->n_said++;
-	return true;
+	return oldest;
 }
 
 void log_event(struct log *log, enum event event, const struct log_fields *fields, const char *fmt,
 	       ...)
 {
 	struct log_record record;
+	struct said now, *said;
 	va_list args;
 
 	assert(event < EVENT_COUNT);
 	if (log == NULL || log->target == LOG_TARGET_NONE)
 		return;
-	(void)log_summarize(log);
-	if (!take_ration(log, event))
-		return;
 	va_start(args, fmt);
 	fill(log, event, fields, fmt, args, &record);
 	va_end(args);
+	now = (struct said){ .hash = hash_record(&record), .said_us = log->clock_us() };
+	said = find_said(log, now.hash);
+	if (events[event].limit == LIMIT_REPEATS && said->hash == now.hash &&
+	    now.said_us - said->said_us < LOG_WINDOW_US)
+		return;
 	if (!say_dropped(log) || write_record(log, &record) != LOG_WRITTEN)
 		log->n_dropped++;
+	else if (events[event].limit == LIMIT_REPEATS)
+		*said = now;
 }
 
 struct log *log_destroy(struct log *log)
 {
 	if (log == NULL)
 		return NULL;
-	for (unsigned event = 0; event < EVENT_COUNT; event++)
-		end_window(log, (enum event)event, log->clock_us());
 	(void)say_dropped(log);
 	log_lines_finish(&log->lines);
 	log_journal_finish(&log->journal);

@@ -12,8 +12,8 @@
  * ignored by the process.
  *
  * Every text may come from strangers: control characters and broken UTF-8 are escaped (\n, \x1b), and
- * lengths bounded. Events marked REPEATS are rationed: the first LOG_BURST are said, the others summed up
- * at the end of the window, and as long as they go on there is nothing but that sum for each window.
+ * lengths bounded. Of events marked REPEATS the same text (sentence, target and reason) is said once in LOG_WINDOW_US; one
+ * that changed is said at once. Rates are left to the journal.
  */
 
 #include <stddef.h>
@@ -26,7 +26,7 @@ struct log;
 /* Bounds. */
 #define LOG_TEXT_MAX 200     /* bytes of a field after escaping, "..." included */
 #define LOG_MESSAGE_MAX 2000 /* bytes of the sentence after escaping, "..." included */
-#define LOG_BURST 5	     /* events of one kind within LOG_WINDOW_US, if marked REPEATS */
+#define LOG_SAID_MAX 32	     /* texts that are remembered, of all events marked REPEATS */
 #define LOG_WINDOW_US (30 * INT64_C(1000000))
 
 #define LOG_FIELDS(X)                                                                              \
@@ -61,7 +61,7 @@ struct log_options {
 	enum log_target target;
 	int fd;			    /* for the lines: STDERR_FILENO; not closed */
 	const char *journal_socket; /* NULL: journald's */
-	int64_t (*clock_us)(void);  /* NULL: time_boot_us(); for the ration */
+	int64_t (*clock_us)(void);  /* NULL: time_boot_us(); for LOG_WINDOW_US */
 };
 
 /* Returns 0 or -errno (ENOMEM, EMFILE...). Strings are copied. */
@@ -73,13 +73,6 @@ struct log *log_destroy(struct log *log);
 /* fields may be NULL. A NULL log takes everything and says nothing. */
 void log_event(struct log *log, enum event event, const struct log_fields *fields, const char *fmt,
 	       ...) __attribute__((format(printf, 4, 5)));
-
-/*
- * Sums up what was left out in windows that are over. log_event() does it, too: a timer is only
- * needed for a log that may stay silent. Returns when the next window with something left out ends,
- * in time_boot_us(); 0: none.
- */
-int64_t log_summarize(struct log *log);
 
 const char *log_event_name(enum event event);	    /* "session_lost" */
 const char *log_event_message_id(enum event event); /* 32 hex digits */

@@ -22,6 +22,8 @@ static void moved_to_await(struct node *node, const struct election *before)
 	if (before->phase == PHASE_ENTER)
 		return;
 	node->named_because = before->phase == PHASE_CLAIM ? before->reason : (uint8_t)REASON_NAMED;
+	/* If not, this node is not healthy, and hands the role back before the old primary has stopped. */
+	(void)node_can_be_resumed(node);
 	if (node->election.attached)
 		recovery_prepare(&node->recovery, node->session);
 }
@@ -45,6 +47,10 @@ static void moved(struct node *node, const struct election *before)
 		history_trim(&node->history, node->session);
 	if (before->phase == PHASE_ENTER && node->repair_wanted)
 		node_repair(node);
+	/* The registration wrote the health of when it began, and no reason. */
+	if (phase == PHASE_FOLLOW && before->phase == PHASE_OFFLINE &&
+	    (node->unkept || node->registration.healthy != node->election.healthy))
+		node_tell_health(node, "");
 	/* `alive` still tells of the process before. */
 	if (phase == PHASE_PRIMARY && before->phase == PHASE_RESUME)
 		node_repair(node);
@@ -73,6 +79,8 @@ static void step(struct node *node, struct election_event *event)
 
 	event->now_us = time_boot_us();
 	election_step(&node->election_config, &node->election, event, &actions);
+	if (before.term_us && !node->election.term_us)
+		term_close(&node->term);
 	node_keep(node);
 	node_note_primary(node);
 	sent = send_requests(node, &actions);
@@ -158,13 +166,44 @@ static void on_done(void *userdata, enum election_op op, enum election_result re
 	node_post_done(node, op, result, zxid);
 }
 
-static void on_renewed(void *userdata, enum election_result result)
+static void on_renewed(void *userdata, enum election_result result, int64_t sent_us)
 {
+	const struct election_event event = { .type = ELECTION_RENEWED,
+					      .result = (uint8_t)result,
+					      .time_us = sent_us };
 	struct node *node = userdata;
 
 	if (result == RESULT_OK)
 		node->said_refused[NODE_OP_RENEWAL] = 0;
-	node_post_result(node, ELECTION_RENEWED, result, 0);
+	node_post(node, &event);
+}
+
+static void on_claim(void *userdata)
+{
+	node_keep(userdata);
+}
+
+/* Two processes on one session, as with a copied runtime directory: this one leaves it to the other. */
+static void on_superseded(void *userdata)
+{
+	struct node *node = userdata;
+
+	node_say_superseded(node);
+	zkh_session_renew(node->session);
+}
+
+static void on_renewal_refused(void *userdata, int result, const char *path)
+{
+	node_say_refused(userdata, NODE_OP_RENEWAL, result, path);
+}
+
+/* The server does not answer the reads that this node watches the primary with. */
+static void on_silent(void *userdata)
+{
+	struct node *node = userdata;
+
+	node_say_cut(node);
+	zkh_session_cut(node->session);
 }
 
 static enum election_result lock_outcome(int result)
@@ -201,7 +240,13 @@ static void on_lock(void *userdata, int result)
 
 static void on_corpses(void *userdata, enum election_result result, int32_t count)
 {
-	node_post_result(userdata, ELECTION_CORPSES, result, count);
+	const struct node *node = userdata;
+	const struct election_event event = { .type = ELECTION_CORPSES,
+					      .result = (uint8_t)result,
+					      .count = count,
+					      .time_us = node->recovery.until_us };
+
+	node_post(userdata, &event);
 }
 
 static void on_peers(void *userdata, enum election_result result, int32_t count)
@@ -215,9 +260,9 @@ static void on_fenced(void *userdata, enum election_result result)
 }
 
 static void on_corpse(void *userdata, enum recovery_news news, const char *name,
-		      const char *router_state)
+		      const char *router_state, int64_t wait_us)
 {
-	node_say_corpse(userdata, news, name, router_state);
+	node_say_corpse(userdata, news, name, router_state, wait_us);
 }
 
 static void on_junk(void *userdata, const char *path, const char *what)
@@ -228,9 +273,9 @@ static void on_junk(void *userdata, const char *path, const char *what)
 static void on_refused(void *userdata, enum election_op op, int result, const char *path)
 {
 	node_say_refused(userdata, op, result, path);
-	/* A post that may not be deleted goes with its session. */
-	if (op == OP_LEAVE && !strcmp(path, PATH_POST))
-		node_refuse(userdata, EX_NOPERM);
+	/* A post that cannot be released goes with its session: the work is down. */
+	if (op == OP_LEAVE)
+		zkh_session_renew(((struct node *)userdata)->session);
 }
 
 static void on_missing(void *userdata, const char *path)
@@ -262,17 +307,33 @@ static void describe_detail(const struct node *node, char *ret_text)
 
 static void do_op(struct node *node, const struct election_action *action)
 {
+	char before[NAME_SIZE];
+	bool epoch_missing;
+
 	describe_detail(node, node->registration.detail);
 	strcpy(node->writes.detail, node->registration.detail);
 	if (action->op == OP_REGISTER) {
 		node_register(node);
 		return;
 	}
+	/* The mirror knows of a takeover that the election has not heard of yet: this epoch is not the highest any more. */
+	if (action->op == OP_ENTER && node->election.epoch <= node->view.top_epoch) {
+		node_post_done(node, OP_ENTER, RESULT_CONFLICT, 0);
+		return;
+	}
+	strcpy(before, node->view.memory_owner);
+	epoch_missing = node->view.top_version < 0;
+	if (action->op == OP_ENTER && node_keep_enter(node) < 0) {
+		node_post_done(node, OP_ENTER, RESULT_FAILED, 0);
+		return;
+	}
 	writes_do(&node->writes, (enum election_op)action->op, action->version,
-		  node->election.epoch, node->lock ? zkh_lock_path(node->lock) : NULL,
+		  node->election.epoch, node->election.term_us,
+		  node->lock ? zkh_lock_path(node->lock) : NULL,
 		  election_reason_text(action->reason));
 	if (action->op == OP_ENTER)
-		recovery_scan_early(&node->recovery, node->session);
+		recovery_scan_early(&node->recovery, node->session, before, epoch_missing,
+				    node->election.term_us);
 }
 
 static void do_lock(struct node *node)
@@ -318,20 +379,12 @@ static void carry_out(struct node *node, const struct election_action *action)
 	case ACTION_SELF_FENCE:
 		node_self_fence(node);
 		break;
-	case ACTION_TOUCH:
-		writes_touch(&node->writes);
-		break;
 	case ACTION_RENEW:
-		writes_renew(&node->writes);
+		term_renew(&node->term, node->election.now_us);
 		break;
 	case ACTION_CUT:
-		if (action->reason == REASON_NAMED) {
-			node->reattaching = true;
-			zkh_session_reattach(node->session);
-		} else {
-			node_say_cut(node);
-			zkh_session_cut(node->session);
-		}
+		node_say_cut(node);
+		zkh_session_cut(node->session);
 		break;
 	case ACTION_REFRESH:
 		view_refresh(&node->view);
@@ -372,35 +425,63 @@ static bool phase_runs_work(uint8_t phase)
 	       phase == PHASE_HANDOVER || phase == PHASE_RESUME;
 }
 
-/* What the process before left decides how the election begins. */
+static void resume_term(struct node *node, const struct state *resume)
+{
+	const uint64_t before[2] = { resume->nonce, resume->nonce_before };
+
+	term_resume(&node->term, before, resume->epoch_version, resume->session_us);
+}
+
+/* What the process before noted of its work, of its post and of its lease is one story. */
+static bool was_primary(const struct node *node, const struct state *resume)
+{
+	return resume && resume->session.id && resume->work && phase_runs_work(resume->phase) &&
+	       resume->epoch == lease_file_epoch(node->lease) &&
+	       lease_file_mark(node->lease) == LEASE_WATCHED;
+}
+
+/* When the lease of the process before ends; 0: it had none, or only that of a guard on standby, which nothing runs under. */
+static int64_t lease_before_us(const struct node *node)
+{
+	return node->lease && lease_file_epoch(node->lease) ? lease_file_end_us(node->lease) : 0;
+}
+
+/*
+ * What the process before left decides how the election begins. `resume` is believed only as far as the lease file agrees:
+ * whatever else may run is stopped first, by the end of the lease if there is one.
+ */
 static void begin(struct node *node, const struct state *resume)
 {
 	struct election_event event = { .type = ELECTION_START, .resume = RESUME_COLD };
-	int64_t lease_end_us = node->lease ? lease_file_end_us(node->lease) : 0;
+	int64_t lease_end_us = lease_before_us(node);
 
-	/* A guard on standby waits for a takeover that will not come: nothing runs. */
-	if (resume && !resume->work && lease_end_us > 0) {
-		node_stand_down(node);
-		lease_end_us = 0;
-	}
-	/* Without a state to resume the lease still says by when the work, if there is any, has to be down. */
-	if (lease_end_us > 0) {
-		bool runs = resume && resume->session.id && phase_runs_work(resume->phase);
-
-		event.lease_end_us = lease_end_us;
-		event.epoch = resume ? resume->epoch : lease_file_epoch(node->lease);
-		event.resume = runs && lease_file_mark(node->lease) == LEASE_WATCHED
-				       ? RESUME_PRIMARY
-				       : RESUME_OTHER;
-	}
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;
-	/* A former process of this boot that noted no work, and no lease: there is nothing to stop. */
+	if (resume && !node_state_agrees(node, resume)) {
+		node_say_older_state(node);
+		resume = NULL;
+	}
+	/* A former process of this boot that noted no work, and nothing could be started since: there is nothing to stop. */
 	node->work_known_down = resume && !resume->work && !lease_end_us;
-	if (event.resume == RESUME_PRIMARY)
+	/* A guard on standby waits for a takeover that will not come. */
+	if (node->work_known_down)
+		node_stand_down(node);
+	if (lease_end_us > 0) {
+		event.lease_end_us = lease_end_us;
+		event.epoch = lease_file_epoch(node->lease);
+		event.resume = was_primary(node, resume) ? RESUME_PRIMARY : RESUME_OTHER;
+	}
+	if (event.resume == RESUME_PRIMARY) {
+		resume_term(node, resume);
 		work_resume(&node->work);
+	}
 	node_say_started(node, event.resume == RESUME_PRIMARY);
-	node_post(node, &event);
+	if (node->lease && !resume && !lease_end_us) {
+		node_cold_hold(node);
+		settle(node);
+	} else {
+		node_post(node, &event);
+	}
 }
 
 static void describe(const struct node *node, struct alive *ret_self)
@@ -408,6 +489,7 @@ static void describe(const struct node *node, struct alive *ret_self)
 	char host[sizeof(ret_self->host)] = "";
 
 	memset(ret_self, 0, sizeof(*ret_self));
+	strcpy(ret_self->machine, node->machine_id);
 	strncpy(ret_self->boot, node->boot_id, sizeof(ret_self->boot) - 1);
 	strncpy(ret_self->version, PRIMARYD_VERSION, sizeof(ret_self->version) - 1);
 	if (gethostname(host, sizeof(host) - 1) == 0)
@@ -423,16 +505,33 @@ static void init_parts(struct node *node)
 
 	view_init(&node->view, node->name, coordinator, node_view_changed, on_junk,
 		  node_view_refused, node);
-	writes_init(&node->writes, &node->view, node->name);
+	writes_init(&node->writes, &node->view, &node->term, node->name);
 	node->writes.on_done = on_done;
-	node->writes.on_renewed = on_renewed;
 	node->writes.on_missing = on_missing;
 	node->writes.on_refused = on_refused;
 	node->writes.on_stale = node_repair_later;
 	node->writes.userdata = node;
 	describe(node, &self);
 	registration_init(&node->registration, node->name, coordinator, &self, NULL, node);
-	recovery_init(&node->recovery, node->name, node_fence, on_corpse, node);
+	node->registration.view = &node->view;
+	node->registration.survivor = &node->survivor;
+	witness_init(&node->witness, node->loop, &node->survivor, on_silent, node);
+	recovery_init(&node->recovery, &node->survivor, node->name, node_fence, on_corpse, node);
+}
+
+/* Who this process is: the machine that it runs on, and what tells it from every other process. */
+static int init_term(struct node *node)
+{
+	int r = machine_id_read(node->machine_id);
+
+	if (r == 0)
+		r = term_init(&node->term, node->name, node->machine_id, node->boot_id);
+	node->term.on_renewed = on_renewed;
+	node->term.on_claim = on_claim;
+	node->term.on_superseded = on_superseded;
+	node->term.on_refused = on_renewal_refused;
+	node->term.userdata = node;
+	return r;
 }
 
 int node_create(const struct node_options *options, struct node **ret_node)
@@ -456,12 +555,15 @@ int node_create(const struct node_options *options, struct node **ret_node)
 	node->work_lock = -1;
 	configure(node);
 	election_init(&node->election);
+	r = init_term(node);
 	init_parts(node);
 	if (options->resume && options->resume->session.id)
 		resume_id = &options->resume->session;
 	if (options->resume)
 		node->saved = *options->resume;
-	r = timer_init(&node->timer, node->loop, EV_MAXPRI, on_timer, node);
+	node_state_init(node);
+	if (r == 0)
+		r = timer_init(&node->timer, node->loop, EV_MAXPRI, on_timer, node);
 	if (r == 0)
 		r = node_work_init(node);
 	if (r == 0)
@@ -479,11 +581,15 @@ struct node *node_destroy(struct node *node)
 {
 	if (!node)
 		return NULL;
+	node_cold_finish(node);
 	timer_finish(&node->timer);
+	node_state_finish(node);
 	recovery_finish(&node->recovery);
 	history_finish(&node->history);
 	registration_finish(&node->registration);
 	writes_finish(&node->writes);
+	term_finish(&node->term);
+	witness_finish(&node->witness);
 	view_finish(&node->view);
 	node_session_stop(node);
 	node_work_finish(node);
@@ -503,6 +609,11 @@ bool node_is_settled(const struct node *node)
 const char *node_trouble(const struct node *node)
 {
 	return node->work.trouble;
+}
+
+const char *node_foreign(const struct node *node)
+{
+	return ensemble_trouble(&node->ensemble);
 }
 
 bool node_in_order(const struct node *node)

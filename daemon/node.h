@@ -15,7 +15,6 @@
 #include "election.h"
 #include "keys.h"
 #include "log.h"
-#include "runtime.h"
 #include "state.h"
 
 struct ev_loop;
@@ -61,15 +60,17 @@ void node_shutdown(struct node *node);
 /* Neither taking over nor giving up at the moment: a good time to execute the binary anew. */
 bool node_is_settled(const struct node *node);
 
-/* What happened to the runtime directory: as a runtime_fn. */
-void node_runtime_news(struct node *node, enum runtime_news news, const char *what,
-		       const char *why);
-
-/* A new process would find all it needs to go on where this one is. */
+/* A new process would find all it needs to go on where this one is, as of the last look. */
 bool node_is_kept(const struct node *node);
+
+/* The same, after another attempt to write it. */
+bool node_can_be_resumed(struct node *node);
 
 /* What stands in the way of the work's stop, which is tried again and again; "": nothing that is known. */
 const char *node_trouble(const struct node *node);
+
+/* Why this node does nothing with the ensemble that answers; "": it is the known one. */
+const char *node_foreign(const struct node *node);
 
 /* The lease logic is in order (see election_in_order()): a watchdog may be fed. */
 bool node_in_order(const struct node *node);

@@ -4,6 +4,7 @@
 /* Shared by the node's files only. */
 
 #include "election.h"
+#include "ensemble.h"
 #include "guard.h"
 #include "health.h"
 #include "history.h"
@@ -12,9 +13,12 @@
 #include "recovery.h"
 #include "registration.h"
 #include "script.h"
+#include "survivor.h"
 #include "sweep.h"
+#include "term.h"
 #include "timer.h"
 #include "view.h"
+#include "witness.h"
 #include "work.h"
 #include "writes.h"
 #include "zkh_lock.h"
@@ -27,15 +31,13 @@
 #define NODE_OP_RENEWAL OP_NONE
 #define NODE_OP_LOCK OP_COUNT
 
-/* Why a node is not healthy that could not take over. */
-#define NODE_RUNTIME_LOST "the runtime directory is gone"
-
 struct node {
 	struct ev_loop *loop;
 	const struct config *config;
 	struct log *log;
 	const char *name;
 	const char *boot_id;
+	char machine_id[MACHINE_ID_SIZE];
 	struct lease_file *lease;
 	struct guard *guard;
 	bool keep_state;
@@ -51,10 +53,14 @@ struct node {
 	struct timer timer;
 
 	struct zkh_session *session;
+	struct ensemble ensemble;
 	struct zkh_op *sync_op, *state_op, *health_op;
 	struct view view;
+	struct term term;
 	struct writes writes;
 	struct registration registration;
+	struct survivor survivor;
+	struct witness witness;
 	struct recovery recovery;
 	struct history history;
 	struct zkh_lock *lock;
@@ -77,9 +83,14 @@ struct node {
 	bool swept;		  /* lock nodes of the process before were looked for */
 	int64_t foreign_since_us; /* another session holds our name since; 0: no */
 	bool farewell;
-	bool reattaching; /* leaves the server only to come back: not worth a line */
 	int exit_code;
 	struct sweep sweep;
+
+	/* node_cold.c */
+	bool cold;	       /* the start is held back */
+	int64_t cold_until_us; /* at the most, as long as nobody is seen */
+	struct zkh_op *cold_op;
+	ev_timer cold_look;
 
 	/* node_work.c */
 	int work_lock;	       /* fd, -1: not held */
@@ -106,16 +117,16 @@ struct node {
 
 	/* node_state.c */
 	struct state saved;
-	bool save_again;   /* the file is gone */
-	int state_error;   /* of the last attempt to write it */
-	bool runtime_lost; /* the directory, or part of it */
+	int state_error;     /* of the last attempt to keep it */
+	bool unkept;	     /* for that reason this node must not take over */
+	ev_timer keep_retry; /* the next one */
 
 	/* node_say.c: what was last said */
 	bool said_missing;		     /* and the keys were not made again since */
 	uint64_t said_wide;		     /* the text's hash */
 	uint64_t said_refused[OP_COUNT + 1]; /* since it last succeeded; 0: nothing */
 	char said_primary[NAME_SIZE];
-	bool said_drained, said_maintenance;
+	bool said_drained, said_maintenance, said_trace;
 	int64_t claimed_us, takeover_us, relinquish_us;
 };
 
@@ -130,7 +141,12 @@ void node_post_done(struct node *node, enum election_op op, enum election_result
 int node_session_start(struct node *node, const struct config_auth *auth,
 		       const struct zkh_client_id *resume);
 void node_session_stop(struct node *node);
+/* The session is there: its events begin for the election. */
+void node_attached(struct node *node, bool fresh);
 void node_register(struct node *node);
+/* Another session holds our name: waits a while from the first report on, then refuses to go on. */
+void node_meet_foreign(struct node *node, const struct registration_report *report,
+		       int64_t session_us);
 void node_repair(struct node *node);
 /* The servers refused something of this node's keys: all are written anew after a while. */
 void node_repair_later(void *userdata);
@@ -140,6 +156,12 @@ void node_view_refused(void *userdata);
 void node_publish_health(struct node *node, bool ok, const char *reason);
 /* Ends with `code`, handing over first if need be. */
 void node_refuse(struct node *node, int code);
+
+/* node_cold.c */
+void node_cold_hold(struct node *node);
+/* While `cold`: instead of telling the election what happened to the session. */
+void node_cold_look(struct node *node);
+void node_cold_finish(struct node *node);
 
 /* node_scripts.c */
 int node_scripts_init(struct node *node);
@@ -167,12 +189,22 @@ void node_get_ready(struct node *node);
 void node_stand_down(struct node *node);
 /* The lease ends sooner than the guard has seen. */
 void node_wake_guard(struct node *node);
-void node_guard_acted(struct node *node);
+/* Or will, since it cannot be told any more that the lease goes on: the lease file is damaged. */
+void node_guard_acted(struct node *node, bool is_damaged);
 void node_self_fence(struct node *node);
 
 /* node_state.c */
 /* Everything that a process after us needs, before the actions of this step are carried out. */
 void node_keep(struct node *node);
+/*
+ * Before a takeover is sent: raises the generation and saves the state that belongs to it, so that an older one is never
+ * believed. Returns 0, or -errno: then it must not be sent; that was said.
+ */
+int node_keep_enter(struct node *node);
+/* Whether a state that was loaded belongs to the lease file. */
+bool node_state_agrees(const struct node *node, const struct state *state);
+void node_state_init(struct node *node);
+void node_state_finish(struct node *node);
 
 /* node_say_move.c */
 void node_say_step(struct node *node, const struct election *before);
@@ -183,6 +215,7 @@ struct log_fields node_say_fields(const struct node *node);
 int64_t node_say_since(const struct node *node, int64_t then_us);
 void node_say_view(struct node *node);
 void node_say_session(struct node *node, const struct zkh_session_report *report);
+void node_say_ensemble(struct node *node, enum ensemble_news news, const char *text);
 void node_say_started(struct node *node, bool resumed);
 void node_say_foreign(struct node *node, const struct registration_report *report, bool final);
 /* Once for each text, until the operation succeeds. path: "" when unknown. */
@@ -194,7 +227,9 @@ void node_say_junk(struct node *node, const char *path, const char *what);
 void node_say_missing(struct node *node, const char *path);
 void node_say_repaired(struct node *node);
 void node_say_corpse(struct node *node, enum recovery_news news, const char *name,
-		     const char *router_state);
+		     const char *router_state, int64_t wait_us);
+void node_say_superseded(struct node *node);
+void node_say_trace(struct node *node, const struct registration_report *report);
 /* result: NULL when it begins. */
 void node_say_fence(struct node *node, const char *name, const struct command_result *result);
 void node_say_line(struct node *node, const char *script, const char *line);
@@ -210,5 +245,6 @@ void node_say_health(struct node *node, bool ok, const char *reason);
 void node_say_misfit(struct node *node, const char *text);
 /* error 0: it works again. */
 void node_say_state(struct node *node, int error);
-void node_say_runtime(struct node *node, enum runtime_news news, const char *what, const char *why);
+/* The state is of another generation than the lease file. */
+void node_say_older_state(struct node *node);
 void node_say_stopped(struct node *node);

@@ -63,9 +63,10 @@ void node_say_view(struct node *node)
 void node_say_session(struct node *node, const struct zkh_session_report *report)
 {
 	static const enum event events[] = {
-		[ZKH_CONNECTED] = EVENT_CONNECTED,	 [ZKH_DISCONNECTED] = EVENT_DISCONNECTED,
-		[ZKH_EXPIRED] = EVENT_SESSION_LOST,	 [ZKH_AUTH_REFUSED] = EVENT_AUTH_REFUSED,
-		[ZKH_NAMES_FAILED] = EVENT_NAMES_FAILED, [ZKH_SERVER_FAILED] = EVENT_SERVER_FAILED,
+		[ZKH_CONNECTED] = EVENT_CONNECTED,	  [ZKH_DISCONNECTED] = EVENT_DISCONNECTED,
+		[ZKH_EXPIRED] = EVENT_SESSION_LOST,	  [ZKH_AUTH_REFUSED] = EVENT_AUTH_REFUSED,
+		[ZKH_NAMES_FAILED] = EVENT_NAMES_FAILED,  [ZKH_SERVER_FAILED] = EVENT_SERVER_FAILED,
+		[ZKH_SET_BACK] = EVENT_ENSEMBLE_SET_BACK,
 	};
 	struct log_fields f = node_say_fields(node);
 	char timeout[DURATION_TEXT_SIZE];
@@ -80,6 +81,25 @@ void node_say_session(struct node *node, const struct zkh_session_report *report
 	/* The event's name stands in front of it, or in the catalog: the detail tells the rest. */
 	log_event(node->log, events[report->event], &f, "%s",
 		  *report->detail ? report->detail : zkh_session_event_text(report->event));
+}
+
+void node_say_ensemble(struct node *node, enum ensemble_news news, const char *text)
+{
+	static const enum event events[] = {
+		[ENSEMBLE_IS_KNOWN] = EVENT_CLUSTER_KNOWN,
+		[ENSEMBLE_IS_FOREIGN] = EVENT_CLUSTER_FOREIGN,
+		[ENSEMBLE_WAS_MADE] = EVENT_CLUSTER_MADE,
+		[ENSEMBLE_WAS_REFUSED] = EVENT_REQUEST_FAILED,
+		[ENSEMBLE_NOT_KEPT] = EVENT_CLUSTER_FILE_FAILED,
+	};
+	struct log_fields f = node_say_fields(node);
+
+	f.target = PATH_CLUSTER;
+	if (news == ENSEMBLE_WAS_MADE)
+		log_event(node->log, EVENT_CLUSTER_MADE, &f, "%s is made: this is cluster %s",
+			  PATH_CLUSTER, text);
+	else
+		log_event(node->log, events[news], &f, "%s", text);
 }
 
 void node_say_foreign(struct node *node, const struct registration_report *report, bool final)
@@ -181,31 +201,53 @@ void node_say_repaired(struct node *node)
 		  "keys of this node that somebody had deleted are made again");
 }
 
+/* Where nothing has to be waited for, nothing is said of it. */
+static const char *wait_text(int64_t wait_us, char ret_text[64])
+{
+	char duration[DURATION_TEXT_SIZE];
+
+	ret_text[0] = '\0';
+	if (wait_us > 0)
+		snprintf(ret_text, 64, "; its lease is over in %s",
+			 duration_format(wait_us / 1000 * 1000, duration));
+	return ret_text;
+}
+
 void node_say_corpse(struct node *node, enum recovery_news news, const char *name,
-		     const char *router_state)
+		     const char *router_state, int64_t wait_us)
 {
 	struct log_fields f = node_say_fields(node);
+	char wait[64], duration[DURATION_TEXT_SIZE];
 
 	f.target = name;
 	f.reason = router_state;
+	duration_format(wait_us / 1000 * 1000, duration);
 	switch (news) {
 	case RECOVERY_UNREADABLE:
 		f.reason = zkh_result_text(ZKH_DENIED);
 		log_event(
 			node->log, EVENT_TAKEOVER_WAITING, &f,
-			"%s may not be read (%s): waiting until it is known that no other node acts; are all "
-			"nodes given the same credential (zookeeper.auth-file)?",
-			name, f.reason);
+			"%s may not be read (%s): another node may act, so nothing is started for "
+			"%s; do all nodes have the same credential (zookeeper.auth-file)?",
+			name, f.reason, duration);
 		break;
 	case RECOVERY_STILL_ACTS:
 		log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
-			  "%s still acts (router state '%s') although its post was deleted: "
-			  "waiting until it has stopped, or its lease is over",
+			  "%s is alive and says that it still acts (router state '%s'): waiting "
+			  "until it has stopped its work",
 			  name, router_state);
 		break;
+	case RECOVERY_NEW:
+		if (wait_us > 0)
+			log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
+				  "%s was missing: nobody knows whether another node acts, so "
+				  "nothing is started for %s",
+				  name, duration);
+		break;
 	case RECOVERY_FOUND:
-		log_event(node->log, EVENT_CORPSE_FOUND, &f, "%s died with router state '%s'", name,
-			  *router_state ? router_state : "(may not be read)");
+		log_event(node->log, EVENT_CORPSE_FOUND, &f, "%s died with router state '%s'%s",
+			  name, *router_state ? router_state : "(may not be read)",
+			  wait_text(wait_us, wait));
 		break;
 	case RECOVERY_REFUSED:
 		log_event(node->log, EVENT_FENCED, &f,
@@ -217,6 +259,30 @@ void node_say_corpse(struct node *node, enum recovery_news news, const char *nam
 							   : " (no fence command is configured)");
 		break;
 	}
+}
+
+void node_say_superseded(struct node *node)
+{
+	struct log_fields f = node_say_fields(node);
+
+	log_event(node->log, EVENT_SESSION_LOST, &f,
+		  "another process goes on with this node's session and term: is %s a copy of the "
+		  "runtime directory of another daemon? Stopping the work and leaving the session",
+		  node->config->node.runtime_directory);
+}
+
+void node_say_trace(struct node *node, const struct registration_report *report)
+{
+	struct log_fields f = node_say_fields(node);
+	char duration[DURATION_TEXT_SIZE];
+
+	if (node->said_trace)
+		return;
+	node->said_trace = true;
+	log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
+		  "another machine acted as %s and did not say that its work is down: this node "
+		  "registers in %s, when the lease of that machine is over",
+		  node->name, duration_format(report->wait_us / 1000 * 1000, duration));
 }
 
 void node_say_fence(struct node *node, const char *name, const struct command_result *result)
@@ -361,26 +427,23 @@ void node_say_state(struct node *node, int error)
 		log_event(node->log, EVENT_STATE_FILE_WRITTEN, &f,
 			  "the state for a restart is kept in %s again", f.target);
 	else
-		log_event(node->log, EVENT_STATE_FILE_FAILED, &f,
-			  "cannot keep the state for a restart in %s: %s; until it can, a restart "
-			  "stops the work",
-			  f.target, strerror(-error));
+		log_event(
+			node->log, EVENT_STATE_FILE_FAILED, &f,
+			"cannot keep the state for a restart in %s: %s; until it can, this node "
+			"takes no role over, and a restart stops its work first; make room there, "
+			"or, if files were deleted there, move the role and restart the daemon",
+			f.target, strerror(-error));
 }
 
-void node_say_runtime(struct node *node, enum runtime_news news, const char *what, const char *why)
+void node_say_older_state(struct node *node)
 {
 	struct log_fields f = node_say_fields(node);
 
 	f.target = node->config->node.runtime_directory;
-	f.reason = why;
-	if (news == RUNTIME_REPAIRED)
-		log_event(node->log, EVENT_RUNTIME_REPAIRED, &f,
-			  "%s: somebody deleted %s: made anew", f.target, what);
-	else
-		log_event(node->log, EVENT_RUNTIME_LOST, &f,
-			  "%s: somebody deleted %s, and it cannot be made anew: %s; until it is, a "
-			  "restart stops the work: move the role, then restart the daemon",
-			  f.target, what, why);
+	log_event(node->log, EVENT_RESUME_REFUSED, &f,
+		  "starting cold: %s/" STATE_FILE " is older than %s/" LEASE_FILE
+		  ": a takeover began after it was written",
+		  f.target, f.target);
 }
 
 void node_say_started(struct node *node, bool resumed)

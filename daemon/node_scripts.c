@@ -46,11 +46,30 @@ void node_write_environment(struct node *node, const struct script_facts *facts)
 		node_say_state(node, r);
 }
 
+/* Of a command beside the work: the daemon after this one ends it, or it would run beside that one's. */
+static void note_group(struct node *node, enum lease_group which, pid_t group)
+{
+	if (node->lease)
+		lease_file_set_group(node->lease, which, group);
+}
+
+static void end_former(struct node *node)
+{
+	static const enum lease_group beside[] = { LEASE_GROUP_FENCE, LEASE_GROUP_FOLLOW,
+						   LEASE_GROUP_HEALTH };
+
+	for (size_t i = 0; node->lease && i < sizeof(beside) / sizeof(beside[0]); i++) {
+		(void)lease_file_group_kill(node->lease, beside[i]);
+		note_group(node, beside[i], 0);
+	}
+}
+
 /* The takeover is called off: no fence of it may go on into the next one. */
 void node_recovery_cancel(struct node *node)
 {
 	recovery_cancel(&node->recovery);
 	script_cancel(&node->fence);
+	note_group(node, LEASE_GROUP_FENCE, 0);
 }
 
 void node_fence(void *userdata, const char *name)
@@ -67,16 +86,14 @@ void node_fence(void *userdata, const char *name)
 	node_say_fence(node, name, NULL);
 	script_run(&node->fence, node->config->fence.command.argv, node->config->fence.timeout_us,
 		   &facts);
-	if (node->lease)
-		lease_file_set_group(node->lease, LEASE_GROUP_FENCE, script_group(&node->fence));
+	note_group(node, LEASE_GROUP_FENCE, script_group(&node->fence));
 }
 
 static void on_fence_end(void *userdata, struct script *script, const struct command_result *result)
 {
 	struct node *node = userdata;
 
-	if (node->lease)
-		lease_file_set_group(node->lease, LEASE_GROUP_FENCE, 0);
+	note_group(node, LEASE_GROUP_FENCE, 0);
 	node_say_script(node, script->name, result);
 	node_say_fence(node, node->fence_target, result);
 	recovery_fenced(&node->recovery, command_succeeded(result));
@@ -97,6 +114,7 @@ static void on_follow_end(void *userdata, struct script *script,
 {
 	struct node *node = userdata;
 
+	note_group(node, LEASE_GROUP_FOLLOW, 0);
 	node_say_script(node, script->name, result);
 	node_follow(node); /* it may have changed again meanwhile */
 }
@@ -122,17 +140,20 @@ void node_follow(struct node *node)
 	node->followed_epoch = node->view.epoch;
 	script_run(&node->follow, node->config->follow.command.argv, SCRIPT_FOLLOW_TIMEOUT_US,
 		   &facts);
+	note_group(node, LEASE_GROUP_FOLLOW, script_group(&node->follow));
 }
 
 /* Health is what the command says, what the unit shows, and whether a takeover could succeed. */
 void node_tell_health(struct node *node, const char *reason)
 {
-	bool could_start = !node->runtime_lost || node->election.work != WORK_DOWN;
-	bool ok = !node->unit_failed && !node->guard_acted && !node->guard_lost && could_start &&
+	bool ok = !node->unit_failed && !node->guard_acted && !node->guard_lost && !node->unkept &&
 		  !*node->rights_missing && (!node->health || health_is_ok(node->health));
 	char text[BUS_UNIT_SIZE + LOG_TEXT_MAX + RIGHTS_TEXT_SIZE];
 
-	if (node->unit_failed)
+	if (node->unkept && !*reason)
+		snprintf(text, sizeof(text), "the state for a restart cannot be kept: %s",
+			 strerror(-node->state_error));
+	else if (node->unit_failed)
 		snprintf(text, sizeof(text), "unit %s is %s", node->config->takeover.unit, reason);
 	else if (!*reason && *node->rights_missing)
 		snprintf(text, sizeof(text), RIGHTS_MISSING "%s", node->rights_missing);
@@ -155,6 +176,11 @@ static void on_health_line(void *userdata, const char *line)
 	node_say_line(userdata, "health", line);
 }
 
+static void on_health_group(void *userdata, pid_t group)
+{
+	note_group(userdata, LEASE_GROUP_HEALTH, group);
+}
+
 static int health_init(struct node *node)
 {
 	const struct config *c = node->config;
@@ -169,6 +195,7 @@ static int health_init(struct node *node)
 		.failures = c->health.failures,
 		.on_change = on_health,
 		.on_line = on_health_line,
+		.on_group = on_health_group,
 		.userdata = node,
 	};
 
@@ -180,6 +207,7 @@ static int health_init(struct node *node)
 
 int node_scripts_init(struct node *node)
 {
+	end_former(node);
 	script_init(&node->fence, node->loop, "fence", on_fence_end, node_script_line, node);
 	script_init(&node->follow, node->loop, "follow", on_follow_end, node_script_line, node);
 	return health_init(node);
@@ -190,4 +218,5 @@ void node_scripts_finish(struct node *node)
 	node->health = health_destroy(node->health);
 	script_finish(&node->fence);
 	script_finish(&node->follow);
+	end_former(node);
 }

@@ -38,12 +38,11 @@ static void on_synced(void *userdata, int result)
 }
 
 /* The connected server may lag behind what we saw on another: it catches up before we read. */
-static void read_all(struct node *node)
+static void catch_up(struct node *node)
 {
 	zkh_op_cancel(node->sync_op);
 	node->sync_op = NULL;
 	zkh_sync(node->session, on_synced, node, &node->sync_op);
-	view_start(&node->view, node->session);
 }
 
 static bool lease_fits_session(struct node *node, int32_t timeout_ms)
@@ -57,26 +56,80 @@ static bool lease_fits_session(struct node *node, int32_t timeout_ms)
 	return false;
 }
 
-static void connected(struct node *node, const struct zkh_session_report *report)
+/* The ensemble is the known one: the election may read and write there. */
+static void attach(struct node *node, bool fresh)
 {
-	struct election_event event = { .type = ELECTION_SESSION_UP, .fresh = report->fresh };
+	struct election_event event = { .type = ELECTION_SESSION_UP, .fresh = fresh };
+	int32_t timeout_ms = zkh_session_timeout_ms(node->session);
+	const char *owner;
+	int64_t epoch;
 
 	/* A server may say anything; of no time at all the lease makes nothing. */
-	event.session_us = (report->timeout_ms > 0 ? report->timeout_ms : 1) * INT64_C(1000);
-	if (!lease_fits_session(node, report->timeout_ms))
+	event.session_us = (timeout_ms > 0 ? timeout_ms : 1) * INT64_C(1000);
+	if (!lease_fits_session(node, timeout_ms))
 		node_refuse(node, EX_CONFIG);
+	if (node->ensemble.czxid)
+		survivor_see_cluster(&node->survivor, node->ensemble.czxid, time_boot_us());
+	epoch = ensemble_epoch(&node->ensemble, &owner);
+	view_remember_epoch(&node->view, epoch, owner);
 	node->writes.session = node->session;
-	node->foreign_since_us = 0;
-	if (report->fresh)
+	term_attached(&node->term, node->session);
+	witness_attached(&node->witness, node->session, event.session_us);
+	if (fresh)
 		writes_unpublish(&node->writes);
-	read_all(node);
+	view_start(&node->view, node->session);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
-	if (!report->fresh && !node->swept)
+	if (!fresh && !node->swept)
 		sweep_run(&node->sweep, node->session);
 	node->swept = true;
 	node_post(node, &event);
 	if (node->repair_wanted)
 		node_repair(node);
+}
+
+void node_attached(struct node *node, bool fresh)
+{
+	catch_up(node);
+	if (ensemble_attached(&node->ensemble, fresh))
+		attach(node, fresh);
+}
+
+static void disconnected(struct node *node, enum election_event_type type)
+{
+	ensemble_detached(&node->ensemble, type == ELECTION_SESSION_LOST);
+	witness_detached(&node->witness);
+	view_forget(&node->view);
+	node_post_result(node, type, RESULT_OK, 0);
+}
+
+static void on_ensemble(void *userdata, enum ensemble_news news, const char *text)
+{
+	struct node *node = userdata;
+
+	if (*text)
+		node_say_ensemble(node, news, text);
+	if (node->farewell)
+		return;
+	if (news == ENSEMBLE_IS_KNOWN && !node->election.attached) {
+		attach(node, true);
+	} else if (news == ENSEMBLE_IS_FOREIGN) {
+		/* Nothing that this session holds there is worth anything: the work stops, and nothing is written. */
+		witness_detached(&node->witness);
+		view_forget(&node->view);
+		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);
+	} else if (node->on_status) {
+		node->on_status(node->userdata, node);
+	}
+}
+
+/* Who leaves a server only to look at it anew, or at the next one, comes back at once; troubles on the way are said. */
+static bool is_worth_a_line(const struct node *node, enum zkh_session_event event)
+{
+	bool looking = ensemble_is_looking(&node->ensemble);
+
+	if (event == ZKH_CONNECTED || event == ZKH_DISCONNECTED)
+		return !looking;
+	return !looking || event != ZKH_EXPIRED;
 }
 
 static void on_session(void *userdata, const struct zkh_session_report *report)
@@ -85,24 +138,25 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 
 	if (node->farewell)
 		return;
-	/* Back at once, as a rule; if not, the troubles are said. */
-	if (!node->reattaching ||
-	    (report->event != ZKH_DISCONNECTED && report->event != ZKH_CONNECTED))
+	if (is_worth_a_line(node, report->event))
 		node_say_session(node, report);
 	if (report->event == ZKH_CONNECTED)
-		node->reattaching = false;
+		node->foreign_since_us = 0;
+	if (node->cold) {
+		node_cold_look(node);
+		return;
+	}
 	switch (report->event) {
 	case ZKH_CONNECTED:
-		connected(node, report);
+		node_attached(node, report->fresh);
 		break;
 	case ZKH_DISCONNECTED:
-		view_forget(&node->view);
-		node_post_result(node, ELECTION_SESSION_DOWN, RESULT_OK, 0);
+		disconnected(node, ELECTION_SESSION_DOWN);
 		break;
 	case ZKH_EXPIRED:
-		view_forget(&node->view);
-		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);
+		disconnected(node, ELECTION_SESSION_LOST);
 		break;
+	case ZKH_SET_BACK: /* ZKH_EXPIRED follows */
 	case ZKH_AUTH_REFUSED:
 	case ZKH_NAMES_FAILED:
 	case ZKH_SERVER_FAILED:
@@ -127,6 +181,19 @@ int node_session_start(struct node *node, const struct config_auth *auth,
 		.userdata = node,
 	};
 
+	const struct ensemble_options ensemble = {
+		.loop = node->loop,
+		.servers = config.servers,
+		.root = config.root,
+		.name = node->name,
+		.directory = node->keep_state ? node->config->node.state_directory : NULL,
+		.runtime_directory = node->config->node.runtime_directory,
+		.resumed = resume,
+		.on_news = on_ensemble,
+		.userdata = node,
+	};
+	int r;
+
 	config_auth_put(auth, config.auth);
 	ev_init(&node->repair_look, on_repair_look);
 	node->repair_look.data = node;
@@ -134,7 +201,8 @@ int node_session_start(struct node *node, const struct config_auth *auth,
 	node->rights_look.data = node;
 	ev_init(&node->view_retry, on_view_retry);
 	node->view_retry.data = node;
-	return zkh_session_create(node->loop, &config, &node->session);
+	r = zkh_session_create(node->loop, &config, &node->session);
+	return r == 0 ? ensemble_start(&node->ensemble, &ensemble, node->session) : r;
 }
 
 void node_session_stop(struct node *node)
@@ -150,6 +218,7 @@ void node_session_stop(struct node *node)
 		ev_timer_stop(node->loop, &node->view_retry);
 	rights_cancel(&node->rights);
 	sweep_finish(&node->sweep);
+	ensemble_finish(&node->ensemble);
 	node->lock = zkh_lock_release(node->lock);
 	node->session = zkh_session_destroy(node->session);
 }
@@ -161,9 +230,14 @@ void node_view_changed(void *userdata)
 	struct node *node = userdata;
 	struct election_event event = { .type = ELECTION_VIEW };
 
-	if (node->farewell || !view_complete(&node->view))
+	if (node->farewell || !ensemble_is_open(&node->ensemble) || !view_complete(&node->view))
 		return;
+	ensemble_note_epoch(&node->ensemble, node->view.memory_owner, node->view.memory_epoch);
 	view_election(&node->view, &event.view);
+	witness_set_primary(&node->witness,
+			    node->view.coordinator && strcmp(node->view.primary, node->name)
+				    ? node->view.primary
+				    : "");
 	node_say_view(node);
 	node_post(node, &event);
 	node_follow(node);
@@ -205,10 +279,11 @@ static bool is_own_past(const struct node *node, const struct registration_repor
  * The time of one connection counts: while there was none, a new leader may have given the other session a whole timeout
  * again. A session that this very process has left behind expires for sure.
  */
-static void foreign(struct node *node, const struct registration_report *report)
+void node_meet_foreign(struct node *node, const struct registration_report *report,
+		       int64_t session_us)
 {
 	int64_t now_us = time_boot_us();
-	int64_t patience_us = node->election.session_us + node->election.session_us / 2;
+	int64_t patience_us = session_us + session_us / 2;
 
 	if (!node->foreign_since_us) {
 		node->foreign_since_us = now_us;
@@ -323,10 +398,14 @@ static void on_registration(void *userdata, const struct registration_report *re
 		result = RESULT_OK;
 		break;
 	case REGISTRATION_FOREIGN:
-		foreign(node, report);
+		node_meet_foreign(node, report, node->election.session_us);
 		break;
 	case REGISTRATION_UNKNOWN:
 		result = RESULT_UNKNOWN;
+		break;
+	case REGISTRATION_TRACE:
+		node_say_trace(node, report);
+		result = RESULT_CONFLICT;
 		break;
 	case REGISTRATION_REFUSED:
 		node_say_refused(node, OP_REGISTER, report->result, report->path);
@@ -479,17 +558,24 @@ static void publish_state(struct node *node, const char *state)
 void node_farewell(struct node *node)
 {
 	node->farewell = true;
+	node_cold_finish(node);
 	timer_clear(&node->timer);
 	registration_cancel(&node->registration);
 	recovery_cancel(&node->recovery);
 	history_finish(&node->history);
 	writes_finish(&node->writes);
+	term_finish(&node->term);
+	witness_finish(&node->witness);
 	publish_state(node, "stop");
 	close_session(node);
 }
 
 void node_shutdown(struct node *node)
 {
+	if (node->cold) {
+		node_farewell(node); /* nothing has begun */
+		return;
+	}
 	publish_state(node, "shutdown");
 	node_post_result(node, ELECTION_SHUTDOWN, RESULT_OK, 0);
 }

@@ -252,8 +252,13 @@ void node_stand_down(struct node *node)
 }
 
 /* It stops the work, or did: as far as this node is concerned the work has failed. */
-void node_guard_acted(struct node *node)
+void node_guard_acted(struct node *node, bool is_damaged)
 {
+	if (is_damaged && !node->guard_acted)
+		node_say_guard(
+			node, EVENT_GUARD_FAILED,
+			"the lease file was cut or overwritten by somebody, so the guard cannot be "
+			"told that the lease goes on: the work is stopped");
 	node->guard_acted = true;
 	node_tell_health(node, "the guard stopped the work");
 }
@@ -266,7 +271,7 @@ static void on_guard_died(struct guard *guard, bool acted, void *userdata)
 		/* The lease was over for it; the election will see the same, or hears it here. */
 		node_say_guard(node, EVENT_GUARD_DONE, "");
 		if (node->election.work == WORK_UP)
-			node_guard_acted(node);
+			node_guard_acted(node, false);
 		return;
 	}
 	node_say_guard(node, EVENT_GUARD_FAILED, "it died; another one is to be started");
@@ -284,17 +289,23 @@ static void on_guard_died(struct guard *guard, bool acted, void *userdata)
  */
 static bool work_is_gone(struct node *node)
 {
+	static const enum lease_group groups[] = { LEASE_GROUP_TAKEOVER, LEASE_GROUP_WORK };
 	bool gone = true;
 
-	for (int i = 0; node->lease && i < LEASE_GROUP_COUNT; i++) {
-		enum lease_group which = (enum lease_group)i;
-
-		if (which == LEASE_GROUP_STOP || which == LEASE_GROUP_FENCE)
-			continue;
-		(void)lease_file_group_kill(node->lease, which);
-		gone = gone && !lease_file_group_runs(node->lease, which);
+	for (size_t i = 0; node->lease && i < sizeof(groups) / sizeof(groups[0]); i++) {
+		(void)lease_file_group_kill(node->lease, groups[i]);
+		gone = gone && !lease_file_group_runs(node->lease, groups[i]);
 	}
 	return gone;
+}
+
+static void forget_groups(struct node *node)
+{
+	if (!node->lease)
+		return;
+	lease_file_set_group(node->lease, LEASE_GROUP_TAKEOVER, 0);
+	lease_file_set_group(node->lease, LEASE_GROUP_WORK, 0);
+	lease_file_set_group(node->lease, LEASE_GROUP_STOP, 0);
 }
 
 static void on_stopped(void *userdata)
@@ -308,8 +319,7 @@ static void on_stopped(void *userdata)
 		return;
 	}
 	release_work_lock(node);
-	for (int i = 0; node->lease && i < LEASE_GROUP_COUNT; i++)
-		lease_file_set_group(node->lease, (enum lease_group)i, 0);
+	forget_groups(node);
 	node->unguarded_us = 0;
 	node->kill_wanted = false;
 	ev_timer_stop(node->loop, &node->guard_retry);
@@ -324,8 +334,6 @@ static void on_stopped(void *userdata)
 	}
 	node_stand_down(node);
 	node_post_result(node, ELECTION_STOPPED, RESULT_OK, 0);
-	if (node->runtime_lost)
-		node_tell_health(node, NODE_RUNTIME_LOST);
 }
 
 /* Those of a process before us would go on starting what is stopped here, or run beside our own. */
@@ -433,6 +441,7 @@ static int guard_init(struct node *node)
 		.node = node->name,
 		.relinquish = node->config->relinquish.command.argv,
 		.lease_timeout_us = node->config->relinquish.lease_timeout_us,
+		.self_fence = node->config->relinquish.self_fence == CONFIG_SELF_FENCE_REBOOT,
 		.lease = node->lease,
 		.on_died = on_guard_died,
 		.userdata = node,
@@ -442,9 +451,6 @@ static int guard_init(struct node *node)
 	if (!node->lease || !node->election_config.coordinator)
 		return 0;
 	lease_file_set_timeout(node->lease, node->config->relinquish.lease_timeout_us);
-	/* Of a process before us: ours would run beside it. */
-	(void)lease_file_group_kill(node->lease, LEASE_GROUP_FENCE);
-	lease_file_set_group(node->lease, LEASE_GROUP_FENCE, 0);
 	if (*node->config->takeover.unit)
 		return 0;
 	r = guard_create(node->loop, &config, &node->guard);

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* Longer messages are not sent at all. */
-#define NOTIFY_SIZE 512
+#define NOTIFY_SIZE 1024
 
 /* Somebody wants to be told. */
 bool notify_wanted(void);

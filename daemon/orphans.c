@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,14 +28,6 @@ struct orphans {
 	struct zombie zombies[ZOMBIES_MAX];
 	unsigned count;
 };
-
-static bool inherits(void)
-{
-	int subreaper = 0;
-
-	(void)prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
-	return getpid() == 1 || subreaper;
-}
 
 static bool is_zombie(pid_t pid, unsigned long long *ret_start)
 {
@@ -114,13 +105,14 @@ static void on_ended(struct ev_loop *loop, ev_signal *watcher, int events)
 
 struct orphans *orphans_create(struct ev_loop *loop)
 {
-	struct orphans *orphans = inherits() ? calloc(1, sizeof(*orphans)) : NULL;
+	struct orphans *orphans = calloc(1, sizeof(*orphans));
 
 	if (!orphans)
 		return NULL;
 	orphans->loop = loop;
 	ev_signal_init(&orphans->ended, on_ended, SIGCHLD);
 	ev_timer_init(&orphans->look, on_look, LOOK_S, 0.);
+	ev_set_priority(&orphans->look, EV_MINPRI); /* after whoever waits for a child */
 	orphans->ended.data = orphans->look.data = orphans;
 	ev_signal_start(loop, &orphans->ended);
 	/* The first look is for those of the image before. */

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Processes that nobody here started, and that are this process's children all the same: as PID 1 of a container, or as a
- * subreaper, it inherits what commands and look-ups of names leave behind, and nobody but it can reap them.
+ * Children that nobody here started: commands that still ran when a reload replaced the image, and, as PID 1 of a container
+ * or as a subreaper, what commands and look-ups of names leave behind. Nobody but this process can reap them.
  *
  * An own child is reaped by whoever started it in the very turn of the loop in which it ended. What is still a zombie a
  * while later is an orphan.
@@ -12,7 +12,7 @@
 struct ev_loop;
 struct orphans;
 
-/* Keeps no loop alive. Returns NULL if this process inherits none, or if there is no memory. */
+/* Keeps no loop alive. Returns NULL if there is no memory. */
 struct orphans *orphans_create(struct ev_loop *loop);
 
 /* Takes NULL. Returns NULL. */

@@ -5,6 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "timer.h"
+
+/* A node that still acts is told of this often. */
+#define TELL_US (INT64_C(60) * 1000000)
+
+/* In the notes of the survivor, for nodes that nobody can name. */
+#define ANYBODY "*"
+
 /* One node of a survey; one request at a time is under way for it. */
 struct survey_node {
 	struct recovery *recovery;
@@ -13,16 +21,21 @@ struct survey_node {
 	char name[NAME_SIZE];
 	char text[16];
 	int32_t version;
-	bool suspect; /* a corpse if it is not alive; a peer if it is */
+	int64_t until_us;
+	bool suspect; /* its work may run; for peers: it may take over */
 	bool alive;
+	bool acts;	       /* alive, as the machine and in the boot of its term */
+	struct keepalive term; /* nonce 0: none that can be read */
 };
 
-void recovery_init(struct recovery *recovery, const char *name, recovery_fence_fn fence,
-		   recovery_note_fn note, void *userdata)
+void recovery_init(struct recovery *recovery, struct survivor *survivor, const char *name,
+		   recovery_fence_fn fence, recovery_note_fn note, void *userdata)
 {
-	*recovery = (struct recovery){
-		.name = name, .fence = fence, .note = note, .userdata = userdata
-	};
+	*recovery = (struct recovery){ .survivor = survivor,
+				       .name = name,
+				       .fence = fence,
+				       .note = note,
+				       .userdata = userdata };
 }
 
 static void drop_survey(struct recovery *recovery)
@@ -30,7 +43,8 @@ static void drop_survey(struct recovery *recovery)
 	struct survey_node *node;
 
 	zkh_op_cancel(recovery->list_op);
-	recovery->list_op = NULL;
+	zkh_op_cancel(recovery->cluster_op);
+	recovery->list_op = recovery->cluster_op = NULL;
 	while ((node = recovery->nodes)) {
 		recovery->nodes = node->next;
 		zkh_op_cancel(node->op);
@@ -46,7 +60,7 @@ void recovery_cancel(struct recovery *recovery)
 	zkh_op_cancel(recovery->mark_op);
 	recovery->mark_op = NULL;
 	recovery->in_fence = false;
-	recovery->told_of_others = false;
+	recovery->told_of_others_us = 0;
 }
 
 void recovery_finish(struct recovery *recovery)
@@ -61,38 +75,78 @@ void recovery_finish(struct recovery *recovery)
 
 /* -- surveys -- */
 
+/* The term of NAME, or of somebody who cannot be named, is waited for. */
+static int64_t wait_for(struct recovery *recovery, const char *name, int64_t mzxid,
+			int64_t lease_us)
+{
+	int64_t until_us = survivor_until_us(recovery->survivor, name, mzxid, lease_us,
+					     recovery->session_us, time_boot_us());
+
+	if (until_us > recovery->until_us)
+		recovery->until_us = until_us;
+	return until_us;
+}
+
+static int64_t left_us(int64_t until_us)
+{
+	int64_t left = until_us - time_boot_us();
+
+	return left > 0 ? left : 0;
+}
+
 static int32_t collect_corpses(struct recovery *recovery)
 {
+	size_t told_of = recovery->told_of;
+
 	recovery->n_corpses = 0;
 	for (const struct survey_node *node = recovery->nodes; node; node = node->next) {
 		struct corpse *corpse = &recovery->corpses[recovery->n_corpses];
 
-		if (!node->suspect || node->alive)
+		if (!node->suspect || node->acts)
 			continue;
 		strcpy(corpse->name, node->name);
 		strcpy(corpse->router, node->text);
 		corpse->router_version = node->version;
-		if (!recovery->told_of_others) /* else this is not the first look */
+		corpse->alive = node->alive;
+		if (recovery->n_corpses >= told_of)
 			recovery->note(recovery->userdata, RECOVERY_FOUND, corpse->name,
-				       corpse->router);
+				       corpse->router, left_us(node->until_us));
 		if (++recovery->n_corpses == CORPSES_MAX)
 			break;
 	}
+	recovery->told_of = recovery->n_corpses;
 	return (int32_t)recovery->n_corpses;
 }
 
 static bool others_act(struct recovery *recovery)
 {
+	int64_t now_us = time_boot_us();
+
 	for (const struct survey_node *node = recovery->nodes; node; node = node->next) {
-		if (!node->suspect || !node->alive || !*node->text)
+		if (!node->suspect || !node->acts)
 			continue;
-		if (!recovery->told_of_others)
+		if (!recovery->told_of_others_us ||
+		    now_us - recovery->told_of_others_us > TELL_US) {
 			recovery->note(recovery->userdata, RECOVERY_STILL_ACTS, node->name,
-				       node->text);
-		recovery->told_of_others = true;
+				       node->text, 0);
+			recovery->told_of_others_us = now_us;
+		}
 		return true;
 	}
 	return false;
+}
+
+/* Nobody was primary as far as the store knows; but who deleted its keys may have left one at work. */
+static void wait_for_untold(struct recovery *recovery)
+{
+	if (!recovery->untold_us)
+		return;
+	if (!recovery->told_of_untold)
+		recovery->note(recovery->userdata, RECOVERY_NEW, PATH_EPOCH, "",
+			       left_us(recovery->untold_us));
+	recovery->told_of_untold = true;
+	if (recovery->untold_us > recovery->until_us)
+		recovery->until_us = recovery->untold_us;
 }
 
 static int32_t count_peers(const struct recovery *recovery)
@@ -117,9 +171,12 @@ static void survey_over(struct recovery *recovery)
 	if (result == RESULT_OK && recovery->for_peers) {
 		count = count_peers(recovery);
 	} else if (result == RESULT_OK) {
-		count = collect_corpses(recovery);
-		if (others_act(recovery))
+		if (others_act(recovery)) {
 			result = RESULT_CONFLICT;
+		} else {
+			wait_for_untold(recovery);
+			count = collect_corpses(recovery);
+		}
 	}
 	drop_survey(recovery);
 	on_count(recovery->userdata, result, count);
@@ -171,37 +228,94 @@ static void on_node_alive(void *userdata, int result, const struct zkh_stat *sta
 	node->op = NULL;
 	node->alive = result == ZKH_OK && stat->ephemeral_owner;
 	node_key_path(node->name, NODE_KEY_STATE, path);
-	if (!node->recovery->for_peers || !node->alive ||
+	if (!node->alive ||
 	    zkh_get(node->recovery->session, path, false, on_node_state, node, &node->op) != 0)
 		answered(node->recovery, result);
+}
+
+/* Alive is not enough: another machine of that name, or the same one after a reboot, is no longer at work. */
+static void on_suspect_alive(void *userdata, int result, const char *data, size_t length,
+			     const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+	struct alive alive;
+
+	node->op = NULL;
+	node->alive = result == ZKH_DENIED || (result == ZKH_OK && stat->ephemeral_owner);
+	if (result == ZKH_OK && node->alive) {
+		value_alive(data, length, &alive);
+		node->acts = node->term.nonce && !strcmp(alive.machine, node->term.machine) &&
+			     !strcmp(alive.boot, node->term.boot);
+	}
+	answered(node->recovery, result == ZKH_DENIED ? ZKH_OK : result);
+}
+
+static void on_suspect_keepalive(void *userdata, int result, const char *data, size_t length,
+				 const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+	struct recovery *recovery = node->recovery;
+	bool read = result == ZKH_OK && value_keepalive(data, length, &node->term);
+	char path[KEY_PATH_SIZE];
+
+	node->op = NULL;
+	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED) {
+		answered(recovery, result);
+		return;
+	}
+	node->until_us = wait_for(recovery, node->name, read ? stat->mzxid : SURVIVOR_UNREADABLE,
+				  read ? node->term.lease_us : 0);
+	node_key_path(node->name, NODE_KEY_ALIVE, path);
+	if (zkh_get(recovery->session, path, false, on_suspect_alive, node, &node->op) != 0)
+		answered(recovery, ZKH_UNKNOWN);
+}
+
+/* The next question about a suspect; false: there is none. */
+static bool ask_further(struct survey_node *node)
+{
+	struct recovery *recovery = node->recovery;
+	char path[KEY_PATH_SIZE];
+
+	if (recovery->for_peers) {
+		node_key_path(node->name, NODE_KEY_ALIVE, path);
+		return zkh_exists(recovery->session, path, false, on_node_alive, node, &node->op) ==
+		       0;
+	}
+	node_key_path(node->name, NODE_KEY_KEEPALIVE, path);
+	return zkh_get(recovery->session, path, false, on_suspect_keepalive, node, &node->op) == 0;
+}
+
+/* Whose work may run? Who says so, who cannot be asked, and whoever was primary last and says nothing. */
+static bool is_suspect(const struct survey_node *node, int result)
+{
+	const struct recovery *recovery = node->recovery;
+
+	if (recovery->for_peers)
+		return !strcmp(node->text, "coordinator");
+	if (!strcmp(node->text, "secondary") || !strcmp(node->text, "client"))
+		return false;
+	return result != ZKH_NO_NODE || !strcmp(node->name, recovery->before);
 }
 
 static void on_node_text(void *userdata, int result, const char *data, size_t length,
 			 const struct zkh_stat *stat)
 {
 	struct survey_node *node = userdata;
-	char path[KEY_PATH_SIZE];
 
 	node->op = NULL;
-	if (result == ZKH_OK && value_text(data, length, node->text, sizeof(node->text))) {
+	node->text[0] = '\0';
+	node->version = ZKH_ANY_VERSION;
+	if (result == ZKH_OK && value_text(data, length, node->text, sizeof(node->text)))
 		node->version = stat->version;
-		node->suspect = node->recovery->for_peers ? !strcmp(node->text, "coordinator")
-							  : router_state_is_acting(node->text);
-	} else if (result == ZKH_DENIED && !node->recovery->for_peers) {
-		node->text[0] = '\0';
-		node->version = ZKH_ANY_VERSION;
-		node->suspect = true;
+	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED) {
+		answered(node->recovery, result);
+		return;
 	}
-	if (result == ZKH_DENIED)
-		result = ZKH_OK;
-	if (node->suspect) {
-		node_key_path(node->name, NODE_KEY_ALIVE, path);
-		if (zkh_exists(node->recovery->session, path, false, on_node_alive, node,
-			       &node->op) == 0)
-			return;
-		result = ZKH_UNKNOWN;
-	}
-	answered(node->recovery, result);
+	node->suspect = is_suspect(node, result);
+	if (!node->suspect)
+		answered(node->recovery, ZKH_OK);
+	else if (!ask_further(node))
+		answered(node->recovery, ZKH_UNKNOWN);
 }
 
 static void ask_node(struct survey_node *node)
@@ -247,6 +361,11 @@ static bool asked_already(const struct recovery *recovery, const char *name)
 	       bsearch(name, recovery->names, recovery->n_names, NAME_SIZE, compare_names);
 }
 
+static bool is_before(const struct recovery *recovery, const char *name)
+{
+	return !recovery->for_peers && !strcmp(name, recovery->before);
+}
+
 static void on_list(void *userdata, int result, const char *const *names, size_t count,
 		    const struct zkh_stat *stat)
 {
@@ -254,12 +373,37 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 
 	(void)stat;
 	recovery->list_op = NULL;
-	if (result == ZKH_DENIED && !recovery->for_peers)
-		recovery->note(recovery->userdata, RECOVERY_UNREADABLE, PATH_NODES, "");
-	for (size_t i = 0; result == ZKH_OK && i < count; i++)
-		if (!asked_already(recovery, names[i]))
+	if (result == ZKH_DENIED && !recovery->for_peers) {
+		int64_t until_us = wait_for(recovery, ANYBODY, SURVIVOR_UNREADABLE, 0);
+
+		if (!recovery->told_of_list)
+			recovery->note(recovery->userdata, RECOVERY_UNREADABLE, PATH_NODES, "",
+				       left_us(until_us));
+		recovery->told_of_list = true;
+		result = ZKH_OK;
+	}
+	for (size_t i = 0; result == ZKH_OK && names && i < count; i++)
+		if (!asked_already(recovery, names[i]) && !is_before(recovery, names[i]))
 			add_node(recovery, names[i]);
 	answered(recovery, result);
+}
+
+/* Another /cluster than the one that was known: the keys were deleted and made again, whatever they tell now. */
+static void on_cluster(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct recovery *recovery = userdata;
+	int64_t now_us = time_boot_us();
+	int64_t untold_us;
+
+	recovery->cluster_op = NULL;
+	if (result == ZKH_OK)
+		survivor_see_cluster(recovery->survivor, stat->czxid, now_us);
+	untold_us = survivor_untold_us(recovery->survivor, recovery->epoch_missing,
+				       *recovery->before, recovery->session_us, now_us);
+	/* A later look at the same takeover does not begin it anew. */
+	if (!recovery->untold_us)
+		recovery->untold_us = untold_us;
+	answered(recovery, result == ZKH_DENIED ? ZKH_OK : result);
 }
 
 /* The list and the nodes known by name are asked for in one flush; the list tells of those that are new. */
@@ -271,13 +415,22 @@ static void survey(struct recovery *recovery, struct zkh_session *session, bool 
 	recovery->session = session;
 	recovery->for_peers = for_peers;
 	recovery->survey_lost = false;
+	recovery->until_us = 0;
 	recovery->n_waiting = 1; /* the list */
 	if (zkh_children(session, PATH_NODES, false, on_list, recovery, &recovery->list_op) != 0) {
 		answered(recovery, ZKH_UNKNOWN);
 		return;
 	}
+	if (!for_peers) {
+		recovery->n_waiting++;
+		if (zkh_exists(session, PATH_CLUSTER, false, on_cluster, recovery,
+			       &recovery->cluster_op) != 0)
+			answered(recovery, ZKH_UNKNOWN);
+	}
 	for (size_t i = 0; i < recovery->n_names; i++)
 		add_node(recovery, recovery->names[i]);
+	if (!for_peers && *recovery->before && !asked_already(recovery, recovery->before))
+		add_node(recovery, recovery->before);
 }
 
 void recovery_scan(struct recovery *recovery, struct zkh_session *session,
@@ -293,8 +446,16 @@ void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 		survey_over(recovery);
 }
 
-void recovery_scan_early(struct recovery *recovery, struct zkh_session *session)
+void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
+			 bool epoch_missing, int64_t session_us)
 {
+	recovery->epoch_missing = epoch_missing;
+	recovery->untold_us = 0;
+	recovery->told_of_untold = recovery->told_of_list = false;
+	recovery->told_of = 0;
+	strcpy(recovery->before, before);
+	recovery->session_us = session_us;
+	survivor_begin(recovery->survivor);
 	survey(recovery, session, false, true);
 }
 
@@ -348,7 +509,10 @@ static void fence_next(struct recovery *recovery)
 			   recovery->n_corpses == CORPSES_MAX ? RESULT_UNKNOWN : RESULT_OK);
 		return;
 	}
-	recovery->fence(recovery->userdata, recovery->corpses[recovery->fencing].name);
+	if (recovery->corpses[recovery->fencing].alive)
+		mark(recovery, false);
+	else
+		recovery->fence(recovery->userdata, recovery->corpses[recovery->fencing].name);
 }
 
 static void on_marked(void *userdata, int result, const struct zkh_txn_reply *reply)
@@ -361,9 +525,14 @@ static void on_marked(void *userdata, int result, const struct zkh_txn_reply *re
 		mark(recovery, false); /* somebody deleted its daemonstate */
 		return;
 	}
-	if (result == ZKH_DENIED || result == ZKH_FAILED) {
+	/* Nothing is there to be marked: /epoch names this node by now, so nobody asks for the other one again. */
+	if (result == ZKH_NO_NODE)
+		result = ZKH_OK;
+	if (result != ZKH_OK && result != ZKH_CONFLICT && result != ZKH_UNKNOWN &&
+	    result != ZKH_NOT_CONNECTED) {
 		/* The mark is for the next takeover to know; this one has done what it could. */
-		recovery->note(recovery->userdata, RECOVERY_REFUSED, corpse->name, corpse->router);
+		recovery->note(recovery->userdata, RECOVERY_REFUSED, corpse->name, corpse->router,
+			       0);
 		recovery->fencing++;
 		fence_next(recovery);
 		return;
@@ -373,7 +542,7 @@ static void on_marked(void *userdata, int result, const struct zkh_txn_reply *re
 		fence_over(recovery, RESULT_UNKNOWN);
 		return;
 	}
-	recovery->note(recovery->userdata, RECOVERY_MARKED, corpse->name, corpse->router);
+	recovery->note(recovery->userdata, RECOVERY_MARKED, corpse->name, corpse->router, 0);
 	recovery->fencing++;
 	fence_next(recovery);
 }

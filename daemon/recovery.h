@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * What the nodes left behind: finds those that died while acting (not alive, router state takeover, primary or
- * relinquish), fences them and marks them dead. Those that are alive and act without the post (somebody deleted it) are
- * waited for. Also counts the other coordinators that could take over.
+ * What the nodes left behind, by the survivor's rule (survivor.h): finds those that did not say that their work is down
+ * (router state takeover, primary, relinquish, or one that cannot be read), tells when their terms are over, fences and
+ * marks those that are dead. One that is alive, and says that it acts, is waited for until it has stopped. Also counts the
+ * other coordinators that could take over.
  *
- * One that is not alive and whose router state may not be read is suspected; the mark of one that may not be written to is
- * done without.
+ * A mark that is refused is done without.
  */
 
 #include <stdbool.h>
@@ -16,6 +16,7 @@
 
 #include "election.h"
 #include "keys.h"
+#include "survivor.h"
 #include "zkh_op.h"
 
 #define CORPSES_MAX 64	       /* more are dealt with in the next look */
@@ -32,23 +33,26 @@ typedef void (*recovery_fence_fn)(void *userdata, const char *name);
 /* For the journal. */
 enum recovery_news {
 	RECOVERY_UNREADABLE, /* the list of nodes (name) may not be read: nobody can be ruled out */
-	RECOVERY_STILL_ACTS, /* alive, and without the post: said once in a takeover */
-	RECOVERY_FOUND,	     /* dead */
+	RECOVERY_STILL_ACTS, /* alive, and without the post: said once a minute */
+	RECOVERY_NEW,	     /* no epoch was handed out yet: the longest lease is waited for */
+	RECOVERY_FOUND,	     /* it does not act any more, or its term is waited for */
 	RECOVERY_MARKED,     /* as dead, after it was fenced */
 	RECOVERY_REFUSED,    /* it is fenced; marking it was refused */
 };
 
 typedef void (*recovery_note_fn)(void *userdata, enum recovery_news news, const char *name,
-				 const char *router_state);
+				 const char *router_state, int64_t wait_us);
 
 struct corpse {
 	char name[NAME_SIZE];
 	char router[16];
 	int32_t router_version; /* ZKH_ANY_VERSION: not readable */
+	bool alive;		/* as another machine, or after another boot: not to be fenced */
 };
 
 struct recovery {
 	struct zkh_session *session;
+	struct survivor *survivor;
 	const char *name;
 	recovery_fence_fn fence;
 	recovery_note_fn note;
@@ -61,7 +65,15 @@ struct recovery {
 	bool for_peers, survey_lost;
 	bool early; /* a scan that was not asked for yet */
 	bool early_done;
-	bool told_of_others; /* that still act */
+	bool told_of_untold, told_of_list;
+	size_t told_of; /* so many corpses in this takeover, and of what was waited for */
+	int64_t told_of_others_us; /* that still act; 0: not in this takeover */
+	int64_t session_us;	   /* the own T */
+	char before[NAME_SIZE];	   /* to whom /epoch belonged before this takeover; "": unknown */
+	bool epoch_missing;	   /* before this takeover */
+	int64_t untold_us; /* the terms of which the keys do not tell are over; 0: they tell of all */
+	struct zkh_op *cluster_op;
+	int64_t until_us; /* the terms that the last scan found are over; 0: there were none */
 	recovery_count_fn on_count;
 
 	/* The nodes that there were at the last look: they can be asked without waiting for a list. */
@@ -80,11 +92,14 @@ struct recovery {
 	void (*on_fenced)(void *userdata, enum election_result result);
 };
 
-void recovery_init(struct recovery *recovery, const char *name, recovery_fence_fn fence,
-		   recovery_note_fn note, void *userdata);
+void recovery_init(struct recovery *recovery, struct survivor *survivor, const char *name,
+		   recovery_fence_fn fence, recovery_note_fn note, void *userdata);
 void recovery_finish(struct recovery *recovery);
 
-/* Who died acting? on_count follows once from the loop, or at once; RESULT_CONFLICT: others still act. */
+/*
+ * Who did not say that its work is down? on_count follows once from the loop, or at once, with how many are to be fenced or
+ * marked, once until_us has passed; RESULT_CONFLICT: others still act.
+ */
 void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 		   recovery_count_fn on_count);
 
@@ -93,9 +108,11 @@ void recovery_prepare(struct recovery *recovery, struct zkh_session *session);
 
 /*
  * Begins the scan before it is asked for, right behind the takeover transaction: what the server answers after that is as
- * of after that. recovery_scan() then takes its result; recovery_cancel() drops it.
+ * of after that. recovery_scan() then takes its result; recovery_cancel() drops it. before: who had the highest epoch that
+ * this node knows of, "": nobody; epoch_missing: /epoch was, before the takeover. session_us: the own T.
  */
-void recovery_scan_early(struct recovery *recovery, struct zkh_session *session);
+void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
+			 bool epoch_missing, int64_t session_us);
 
 /* How many other coordinators could take over: alive, running, not drained? */
 void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,

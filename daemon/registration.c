@@ -2,8 +2,11 @@
 #include "registration.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "timer.h"
 
 void registration_init(struct registration *reg, const char *name, bool coordinator,
 		       const struct alive *self, registration_fn on_done, void *userdata)
@@ -21,10 +24,14 @@ void registration_cancel(struct registration *reg)
 	zkh_op_cancel(reg->history_op);
 	zkh_op_cancel(reg->nodes_op);
 	zkh_op_cancel(reg->names_op);
+	zkh_op_cancel(reg->epoch_op);
+	zkh_op_cancel(reg->router_op);
+	zkh_op_cancel(reg->keepalive_op);
 	zkh_op_cancel(reg->alive_op);
 	zkh_op_cancel(reg->write_op);
 	rights_cancel(&reg->rights);
 	reg->root_op = reg->history_op = reg->nodes_op = reg->names_op = NULL;
+	reg->epoch_op = reg->router_op = reg->keepalive_op = NULL;
 	reg->alive_op = reg->write_op = NULL;
 	reg->running = false;
 }
@@ -123,6 +130,26 @@ static void write_detail(struct registration *reg, struct zkh_txn *txn)
 		zkh_txn_create_text(txn, path, reg->detail, ZKH_PERSISTENT);
 }
 
+/* The store knows of fewer takeovers than this node does: it was restored, or the key was deleted. */
+static bool knows_more(const struct registration *reg)
+{
+	return reg->epoch_version >= -1 && reg->view->memory_epoch > reg->epoch;
+}
+
+static void write_epoch(struct registration *reg, struct zkh_txn *txn)
+{
+	char text[NAME_SIZE + 24];
+
+	if (!knows_more(reg))
+		return;
+	snprintf(text, sizeof(text), "%" PRId64 " %s", reg->view->memory_epoch,
+		 reg->view->memory_owner);
+	if (reg->epoch_version < 0)
+		zkh_txn_create_text(txn, PATH_EPOCH, text, ZKH_PERSISTENT);
+	else
+		zkh_txn_set_text(txn, PATH_EPOCH, text, reg->epoch_version);
+}
+
 /* The reason stands in the key before the others see the sign of life. */
 static void write_health(struct registration *reg, struct zkh_txn *txn)
 {
@@ -141,7 +168,7 @@ static bool is_complete(const struct registration *reg)
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (!reg->there[keys[i]])
 			return false;
-	return reg->history_there && reg->alive_there;
+	return reg->history_there && reg->alive_there && !knows_more(reg);
 }
 
 /* All or nothing, and one write for the ensemble: whoever sees this node alive sees the rest of it, too. */
@@ -167,6 +194,7 @@ static void write_keys(struct registration *reg)
 		write_health(reg, txn);
 		if (!reg->there[NODE_KEY_KEEPALIVE])
 			write_key(reg, txn, NODE_KEY_KEEPALIVE, "0");
+		write_epoch(reg, txn);
 		write_detail(reg, txn);
 		write_alive(reg, txn);
 		r = zkh_commit(txn, on_written, reg, &reg->write_op);
@@ -231,6 +259,13 @@ static void on_alive(void *userdata, int result, const char *data, size_t length
 		report(reg, &foreign);
 		return;
 	}
+	/* What is written here would wipe the only sign of it. */
+	if (reg->trace_until_us > time_boot_us()) {
+		foreign.outcome = REGISTRATION_TRACE;
+		foreign.wait_us = reg->trace_until_us - time_boot_us();
+		report(reg, &foreign);
+		return;
+	}
 	if (reg->only_missing && is_complete(reg))
 		report_result(reg, ZKH_OK, "");
 	else if (reg->root_there)
@@ -266,6 +301,52 @@ static void on_nodes(void *userdata, int result, const struct zkh_stat *stat)
 	reg->nodes_there = result == ZKH_OK;
 }
 
+static void on_epoch(void *userdata, int result, const char *data, size_t length,
+		     const struct zkh_stat *stat)
+{
+	struct registration *reg = userdata;
+	char owner[NAME_SIZE];
+
+	reg->epoch_op = NULL;
+	reg->epoch = 0;
+	reg->epoch_version = result == ZKH_NO_NODE ? -1 : -2;
+	if (result != ZKH_OK)
+		return;
+	reg->epoch_version = stat->version;
+	(void)value_epoch(data, length, &reg->epoch, owner);
+}
+
+static void on_router(void *userdata, int result, const char *data, size_t length,
+		      const struct zkh_stat *stat)
+{
+	struct registration *reg = userdata;
+	char text[16];
+
+	(void)stat;
+	reg->router_op = NULL;
+	reg->trace = result == ZKH_OK && value_text(data, length, text, sizeof(text)) &&
+		     router_state_is_acting(text);
+}
+
+/* The work of this machine is down by now, also that of another boot; the other machine may be at work yet. */
+static void on_keepalive(void *userdata, int result, const char *data, size_t length,
+			 const struct zkh_stat *stat)
+{
+	struct registration *reg = userdata;
+	struct keepalive term;
+
+	reg->keepalive_op = NULL;
+	reg->trace_until_us = 0;
+	if (!reg->trace || reg->repairs || result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
+		return;
+	if (result != ZKH_OK || !value_keepalive(data, length, &term))
+		reg->trace_until_us = survivor_until_us(reg->survivor, reg->name,
+							SURVIVOR_UNREADABLE, 0, 0, time_boot_us());
+	else if (strcmp(term.machine, reg->self.machine) != 0)
+		reg->trace_until_us = survivor_until_us(reg->survivor, reg->name, stat->mzxid,
+							term.lease_us, 0, time_boot_us());
+}
+
 static void on_names(void *userdata, int result, const char *const *names, size_t count,
 		     const struct zkh_stat *stat)
 {
@@ -292,12 +373,15 @@ static void on_names(void *userdata, int result, const char *const *names, size_
 static void start(struct registration *reg)
 {
 	struct zkh_session *session = reg->session;
-	char node[KEY_PATH_SIZE], alive[KEY_PATH_SIZE];
+	char node[KEY_PATH_SIZE], alive[KEY_PATH_SIZE], router[KEY_PATH_SIZE];
+	char keepalive[KEY_PATH_SIZE];
 	int r;
 
 	reg->running = true;
 	node_path(reg, node);
 	node_key_path(reg->name, NODE_KEY_ALIVE, alive);
+	node_key_path(reg->name, NODE_KEY_ROUTER, router);
+	node_key_path(reg->name, NODE_KEY_KEEPALIVE, keepalive);
 	/* Replies come in order: all the rest is known when alive is. */
 	r = zkh_exists(session, "/", false, on_root, reg, &reg->root_op);
 	if (r == 0)
@@ -306,6 +390,12 @@ static void start(struct registration *reg)
 		r = zkh_exists(session, PATH_NODES, false, on_nodes, reg, &reg->nodes_op);
 	if (r == 0)
 		r = zkh_children(session, node, false, on_names, reg, &reg->names_op);
+	if (r == 0)
+		r = zkh_get(session, PATH_EPOCH, false, on_epoch, reg, &reg->epoch_op);
+	if (r == 0)
+		r = zkh_get(session, router, false, on_router, reg, &reg->router_op);
+	if (r == 0)
+		r = zkh_get(session, keepalive, false, on_keepalive, reg, &reg->keepalive_op);
 	if (r == 0)
 		r = zkh_get(session, alive, false, on_alive, reg, &reg->alive_op);
 	if (r != 0)
@@ -325,8 +415,8 @@ static void run(struct registration *reg, struct zkh_session *session, bool heal
 void registration_run(struct registration *reg, struct zkh_session *session, bool healthy)
 {
 	strcpy(reg->router, reg->coordinator ? "secondary" : "client");
+	reg->only_missing = reg->repairs = false;
 	reg->try_rights = reg->coordinator;
-	reg->only_missing = false;
 	run(reg, session, healthy);
 }
 
@@ -336,6 +426,7 @@ static void repair(struct registration *reg, struct zkh_session *session, bool h
 	snprintf(reg->router, sizeof(reg->router), "%s",
 		 *router_state ? router_state : "secondary");
 	reg->only_missing = only_missing;
+	reg->repairs = true;
 	reg->try_rights = false;
 	rights_cancel(&reg->rights);
 	reg->rights = (struct rights){ 0 }; /* known to the owner, who says whether it is healthy */

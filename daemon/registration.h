@@ -12,6 +12,8 @@
 
 #include "keys.h"
 #include "rights.h"
+#include "survivor.h"
+#include "view.h"
 #include "zkh_op.h"
 
 /* Conflicts with others who register at the same moment are tried again at once, this often. */
@@ -21,6 +23,7 @@ enum registration_result {
 	REGISTRATION_OK,
 	REGISTRATION_FOREIGN, /* another session is alive under this name: see `other` */
 	REGISTRATION_UNKNOWN, /* connection lost under way */
+	REGISTRATION_TRACE, /* another machine of this name was at work: its term is waited for, see wait_us */
 	REGISTRATION_REFUSED, /* by the server: see result and path */
 };
 
@@ -28,6 +31,7 @@ struct registration_report {
 	enum registration_result outcome;
 	struct alive other;
 	int64_t other_session;
+	int64_t wait_us;
 	int result;	  /* enum zkh_result */
 	const char *path; /* never NULL */
 };
@@ -39,19 +43,28 @@ struct registration {
 	const char *name;
 	bool coordinator;
 	struct alive self; /* session is filled in */
+	const struct view
+		*view; /* what this node remembers of epochs; set by the owner, as the next */
+	struct survivor *survivor;
 	registration_fn on_done;
 	void *userdata;
 
-	struct zkh_op *root_op, *history_op, *nodes_op, *names_op, *alive_op, *write_op;
+	struct zkh_op *root_op, *history_op, *nodes_op, *names_op, *epoch_op, *router_op,
+		*keepalive_op, *alive_op, *write_op;
 	unsigned tries;
 	bool running;
-	bool alive_there; /* ours already */
-	bool alive_junk;  /* in the way, not ephemeral */
+	int64_t epoch;		/* in /epoch; 0: none */
+	int32_t epoch_version;	/* -1: it is missing; -2: it cannot be read */
+	bool trace;		/* a process of this name says that it acts */
+	int64_t trace_until_us; /* and is of another machine: until its term is over; 0: no */
+	bool alive_there;	/* ours already */
+	bool alive_junk;	/* in the way, not ephemeral */
 	bool root_there, history_there, nodes_there, node_there;
 	char detail[DETAIL_SIZE]; /* "": none */
 	bool detail_there;
 	bool there[NODE_KEY_COUNT]; /* below /nodes/NAME */
 	bool only_missing;	    /* a check */
+	bool repairs;		    /* of a node that is registered */
 	bool wrote;		    /* it was not only looked */
 	bool made;		    /* and some were missing */
 	bool healthy;

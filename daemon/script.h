@@ -12,6 +12,7 @@
 
 #include "command.h"
 #include "keys.h"
+#include "script_facts.h"
 
 /* How long a command that was told to end may take before it is killed. */
 #define SCRIPT_GRACE_US INT64_C(2000000)
@@ -20,28 +21,6 @@
 #define SCRIPT_FOLLOW_TIMEOUT_US INT64_C(60000000)
 
 struct script;
-
-/* What a command is told: PRIMARYD_EVENT and so on. Pointers are used during script_run() only. */
-struct script_facts {
-	const char *event;    /* takeover, relinquish, fence, follow */
-	const char *node;     /* this node */
-	const char *primary;  /* the acting (or coming) primary; "": none */
-	const char *previous; /* the one before; "": none known */
-	const char *reason;
-	const char *target; /* fence: the node to fence; else NULL */
-	int64_t epoch;	    /* 0: none */
-};
-
-#define SCRIPT_FACTS_MAX 8
-#define SCRIPT_FACT_SIZE 160
-
-/* The facts as an environment list, NULL-terminated. */
-struct script_environment {
-	char texts[SCRIPT_FACTS_MAX][SCRIPT_FACT_SIZE];
-	const char *list[SCRIPT_FACTS_MAX + 1];
-};
-
-void script_environment(const struct script_facts *facts, struct script_environment *ret);
 
 typedef void (*script_end_fn)(void *userdata, struct script *script,
 			      const struct command_result *result);

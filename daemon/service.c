@@ -54,9 +54,12 @@ char *service_status(const struct node *node, const struct config *config,
 	switch ((enum election_phase)e->phase) {
 	case PHASE_INIT:
 	case PHASE_OFFLINE:
-		snprintf(text, sizeof(text), "%s ZooKeeper at %.200s",
-			 e->attached ? "Registering with" : "Connecting to",
-			 config->zookeeper.servers);
+		if (*node_foreign(node))
+			snprintf(text, sizeof(text), "Kept out: %s", node_foreign(node));
+		else
+			snprintf(text, sizeof(text), "%s ZooKeeper at %.200s",
+				 e->attached ? "Registering with" : "Connecting to",
+				 config->zookeeper.servers);
 		suffix = "";
 		break;
 	case PHASE_FOLLOW:
@@ -202,13 +205,13 @@ void service_update(struct service *service, const struct node *node)
 	/* The lease in the sentence moves with every renewal; that is told with the watchdog. */
 	if (*head || e->phase != s->phase || e->epoch != s->epoch ||
 	    (bool)e->attached != s->attached || node_is_kept(node) != s->kept ||
-	    e->phase == PHASE_FOLLOW || *node_trouble(node) || s->troubled)
+	    e->phase == PHASE_FOLLOW || *node_trouble(node) || *node_foreign(node) || s->troubled)
 		tell(s, "");
 	s->phase = e->phase;
 	s->epoch = e->epoch;
 	s->attached = e->attached;
 	s->kept = node_is_kept(node);
-	s->troubled = *node_trouble(node);
+	s->troubled = *node_trouble(node) || *node_foreign(node);
 }
 
 void service_reload_begins(struct service *service)

@@ -14,7 +14,7 @@
 #include "config.h"
 #include "node.h"
 
-#define SERVICE_STATUS_SIZE 350
+#define SERVICE_STATUS_SIZE 600
 
 struct service {
 	struct ev_loop *loop;

@@ -2,6 +2,7 @@
 #include "state.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,8 +18,9 @@
 #include "lock_file.h"
 
 #define STATE_FILE_NEW "state.new"
-#define STATE_VERSION "primaryd-state 1"
+#define STATE_VERSION "primaryd-state 2"
 #define CHECKSUM "checksum="
+#define SERVERS_MAX 32 /* of one list; a session takes no more */
 
 #define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
@@ -28,9 +30,36 @@ static const char *const work_texts[STATE_WORK_COUNT] = {
 #undef X
 };
 
+/* The same for the same set: each server counts once, wherever it stands and however it is spaced. */
+static uint64_t servers_hash(const char *servers)
+{
+	uint64_t seen[SERVERS_MAX], sum = 0;
+	size_t n = 0, known;
+
+	for (const char *end; *servers != '\0'; servers = end + (*end == ',')) {
+		uint64_t hash = FNV_START;
+
+		end = servers + strcspn(servers, ",");
+		for (const char *at = servers; at < end; at++) {
+			char letter = (char)tolower((unsigned char)*at);
+
+			if (letter != ' ')
+				hash = fnv_add(hash, &letter, 1);
+		}
+		for (known = 0; known < n && seen[known] != hash; known++)
+			;
+		if (known < n)
+			continue;
+		sum += hash;
+		if (n < SERVERS_MAX)
+			seen[n++] = hash;
+	}
+	return sum;
+}
+
 uint64_t state_cluster(const char *servers, const char *root, const char *name)
 {
-	uint64_t hash = fnv_text(servers);
+	uint64_t set = servers_hash(servers), hash = fnv_add(FNV_START, &set, sizeof(set));
 
 	hash = fnv_add(hash, "|", 1);
 	hash = fnv_add(hash, root, strlen(root));
@@ -69,10 +98,13 @@ static size_t format(const struct state *state, char buf[STATE_FILE_MAX])
 	n = snprintf(buf, STATE_FILE_MAX,
 		     STATE_VERSION "\nnode=%s\ncluster=%016" PRIx64 "\nboot=%s\n"
 				   "session=%016" PRIx64 "\npassword=%s\nsession-us=%" PRId64
-				   "\nepoch=%" PRId64 "\nphase=%s\ntakeover-group=%d\nwork=%s\n",
+				   "\nepoch=%" PRId64 "\nphase=%s\ntakeover-group=%d\nwork=%s\n"
+				   "generation=%016" PRIx64 "\nnonce=%016" PRIx64
+				   "\nnonce-before=%016" PRIx64 "\nepoch-version=%" PRId32 "\n",
 		     state->node, state->cluster, state->boot_id, (uint64_t)state->session.id,
 		     password, state->session_us, state->epoch, election_phase_text(state->phase),
-		     (int)state->takeover_group, work);
+		     (int)state->takeover_group, work, state->generation, state->nonce,
+		     state->nonce_before, state->epoch_version);
 	assert(n > 0 && n < STATE_FILE_MAX);
 	n_sum = snprintf(buf + n, STATE_FILE_MAX - (size_t)n, CHECKSUM "%016" PRIx64 "\n",
 			 fnv_add(FNV_START, buf, (size_t)n));
@@ -117,6 +149,13 @@ int state_save(const char *directory, const struct state *state)
 	if (r == 0 && rename(new_path, path) < 0)
 		r = -errno;
 	return r;
+}
+
+bool state_is_there(const char *directory)
+{
+	char path[PATH_MAX];
+
+	return lock_file_path(directory, STATE_FILE, path) == 0 && access(path, F_OK) == 0;
 }
 
 int state_remove(const char *directory)
@@ -224,6 +263,22 @@ static bool parse_work(const char *text, uint32_t *ret_work)
 }
 
 /* NULL, or the name of what is wrong. */
+static const char *parse_term(char *cursor, struct state *s)
+{
+	int64_t version;
+
+	if (!parse_hex64(next_value(&cursor, "generation"), &s->generation))
+		return "generation";
+	if (!parse_hex64(next_value(&cursor, "nonce"), &s->nonce))
+		return "nonce";
+	if (!parse_hex64(next_value(&cursor, "nonce-before"), &s->nonce_before))
+		return "nonce-before";
+	if (!parse_i64(next_value(&cursor, "epoch-version"), INT32_MIN, INT32_MAX, &version))
+		return "epoch-version";
+	s->epoch_version = (int32_t)version;
+	return *cursor == '\0' ? NULL : "end";
+}
+
 static const char *parse_lines(char *cursor, struct state *s)
 {
 	uint64_t session;
@@ -252,7 +307,7 @@ static const char *parse_lines(char *cursor, struct state *s)
 	s->takeover_group = (pid_t)group;
 	if (!parse_work(next_value(&cursor, "work"), &s->work))
 		return "work";
-	return *cursor == '\0' ? NULL : "end";
+	return parse_term(cursor, s);
 }
 
 /* The checksum is the last line, of all that stands before; cuts it off. */

@@ -48,7 +48,7 @@ enum state_work {
 
 /* Flat; may be copied and compared field by field. Forget it with explicit_bzero(): the password. */
 struct state {
-	char node[STATE_NODE_SIZE]; /* [A-Za-z0-9._-]{1,64} */
+	char node[STATE_NODE_SIZE]; /* zkh_name_valid() */
 	uint64_t cluster;	    /* state_cluster() */
 	char boot_id[BOOT_ID_SIZE];
 	struct zkh_client_id session; /* id 0: none */
@@ -57,6 +57,10 @@ struct state {
 	pid_t takeover_group;	      /* process group of the takeover command; 0: none */
 	uint32_t work;		      /* bits of enum state_work */
 	uint8_t phase;		      /* enum election_phase */
+	uint64_t generation; /* of the lease file that belongs to it: with another one it is void */
+	uint64_t nonce;	     /* of this process's term; 0: none */
+	uint64_t nonce_before; /* of the process before; 0: none */
+	int32_t epoch_version; /* of /epoch, as the own takeover set it */
 };
 
 enum state_result {
@@ -69,7 +73,9 @@ enum state_result {
 	STATE_BAD_DIRECTORY,   /* not ours, or others may write to it */
 };
 
-/* FNV-1a of "servers|root|name": tells clusters apart. */
+/*
+ * Tells clusters, and nodes of one, apart: a hash of the set of servers (their order does not count), root and name.
+ */
 uint64_t state_cluster(const char *servers, const char *root, const char *name);
 
 /*
@@ -89,6 +95,9 @@ int state_save(const char *directory, const struct state *state);
  */
 int state_load(const char *directory, const struct state *expected, struct state *ret_state,
 	       char *message, size_t n_message);
+
+/* Whether there is such a file: false when somebody deleted it. */
+bool state_is_there(const char *directory);
 
 /* Removes the file. Returns 0, also when there is none, or -errno. */
 int state_remove(const char *directory);

@@ -90,6 +90,28 @@ static void take_post(struct view_slot *slot, const char *data, size_t length,
 		junk(slot, data, length, "does not say NAME EPOCH");
 }
 
+void view_remember_epoch(struct view *view, int64_t epoch, const char *owner)
+{
+	if (epoch <= view->memory_epoch)
+		return;
+	view->memory_epoch = epoch;
+	strcpy(view->memory_owner, owner);
+}
+
+/* Junk was never handed out: the next takeover writes over it, at its version. */
+static void take_epoch(struct view_slot *slot, const char *data, size_t length,
+		       const struct zkh_stat *stat)
+{
+	struct view *view = slot->view;
+
+	view->top_epoch = 0;
+	view->top_owner[0] = '\0';
+	view->top_version = data ? stat->version : -1;
+	if (data && !value_epoch(data, length, &view->top_epoch, view->top_owner))
+		junk(slot, data, length, "does not say EPOCH NAME: taken as 0");
+	view_remember_epoch(view, view->top_epoch, view->top_owner);
+}
+
 /* A sign of life that outlives its session is none. */
 static bool take_alive(struct view_slot *slot, const char *data, size_t length,
 		       const struct zkh_stat *stat)
@@ -164,7 +186,7 @@ static void read_refused(struct view_slot *slot, int result)
 	junk(slot, why, strlen(why), refusal_text(slot->part, result));
 	view->on_refused(view->userdata);
 	/* What the news of a deletion told is as of then, and no watch tells what came after it. */
-	if (result != ZKH_DENIED || slot->part == VIEW_KEY)
+	if (result != ZKH_DENIED || slot->part == VIEW_KEY || slot->part == VIEW_EPOCH)
 		slot->known = false;
 	else
 		zkh_exists(view->session, slot->watch.path, true, on_stat, slot, &slot->op);
@@ -197,6 +219,9 @@ static void on_data(void *userdata, int result, const char *data, size_t length,
 		break;
 	case VIEW_POST:
 		take_post(slot, data, length, stat);
+		break;
+	case VIEW_EPOCH:
+		take_epoch(slot, data, length, stat);
 		break;
 	case VIEW_HOLDER:
 		view->holder_alive = take_alive(slot, data, length, stat);
@@ -298,9 +323,9 @@ int view_start(struct view *view, struct zkh_session *session)
 {
 	char drain[KEY_PATH_SIZE], alive[KEY_PATH_SIZE];
 	const char *const paths[VIEW_PARTS] = {
-		[VIEW_KEY] = PATH_PRIMARY, [VIEW_POST] = PATH_POST,
-		[VIEW_DRAIN] = drain,	   [VIEW_MAINTENANCE] = PATH_MAINTENANCE,
-		[VIEW_ALIVE] = alive,
+		[VIEW_EPOCH] = PATH_EPOCH, [VIEW_KEY] = PATH_PRIMARY,
+		[VIEW_POST] = PATH_POST,   [VIEW_DRAIN] = drain,
+		[VIEW_ALIVE] = alive,	   [VIEW_MAINTENANCE] = PATH_MAINTENANCE,
 	};
 
 	node_key_path(view->name, NODE_KEY_DRAIN, drain);
@@ -334,8 +359,9 @@ void view_forget(struct view *view)
 
 void view_refresh(struct view *view)
 {
-	read_part(&view->slots[VIEW_KEY]);
-	read_part(&view->slots[VIEW_POST]);
+	for (int i = VIEW_EPOCH; i <= VIEW_POST; i++)
+		if (view->slots[i].used)
+			read_part(&view->slots[i]);
 }
 
 void view_retry(struct view *view)
@@ -367,6 +393,15 @@ void view_post_written(struct view *view, bool mine, int64_t epoch)
 	view->post_owner = mine ? zkh_session_id(view->session) : 0;
 	view->epoch = mine ? epoch : 0;
 	view->slots[VIEW_POST].known = true;
+}
+
+void view_epoch_written(struct view *view, int64_t epoch, int32_t version)
+{
+	view->top_epoch = epoch;
+	strcpy(view->top_owner, view->name);
+	view->top_version = version;
+	view->slots[VIEW_EPOCH].known = true;
+	view_remember_epoch(view, epoch, view->name);
 }
 
 bool view_complete(const struct view *view)
@@ -418,5 +453,7 @@ void view_election(const struct view *view, struct election_view *ret_view)
 		.drained = view->drained,
 		.maintenance = view->maintenance,
 		.absent = view->coordinator && !view->alive,
+		.epoch = view->memory_epoch,
+		.epoch_known = view->slots[VIEW_EPOCH].known,
 	};
 }

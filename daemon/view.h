@@ -22,6 +22,7 @@
 struct view;
 
 enum view_part {
+	VIEW_EPOCH, /* read before the post: see writes.c, release */
 	VIEW_KEY,
 	VIEW_HOLDER,
 	VIEW_POST,
@@ -69,6 +70,12 @@ struct view {
 	char primary[NAME_SIZE]; /* the acting primary; "": none */
 	int64_t post_owner;	 /* session; 0: no post */
 	int64_t epoch;
+	/* VIEW_EPOCH: the highest that was handed out, and to whom; 0 and "": to nobody, as far as it can be read */
+	int64_t top_epoch;
+	char top_owner[NAME_SIZE];
+	int32_t top_version;  /* of the key; -1: it is missing */
+	int64_t memory_epoch; /* the highest that this node ever saw there, and whose it was */
+	char memory_owner[NAME_SIZE];
 	/* others */
 	bool drained, maintenance, alive;
 	uint64_t junk_seen[VIEW_PARTS]; /* hash of the junk said last; 0: none */
@@ -85,7 +92,7 @@ int view_start(struct view *view, struct zkh_session *session);
 /* The connection is gone: nothing is known any more. Watches stay armed in the session unless it expired. */
 void view_forget(struct view *view);
 
-/* Reads key and post again. */
+/* Reads epoch, key and post again. */
 void view_refresh(struct view *view);
 
 /* Reads again what was refused. */
@@ -94,8 +101,11 @@ void view_retry(struct view *view);
 /* Our own transaction committed: what it wrote is known at once. */
 void view_key_written(struct view *view, const char *holder, const struct zkh_stat *stat);
 void view_post_written(struct view *view, bool mine, int64_t epoch);
+/* From before this process, or from another store of the same cluster. */
+void view_remember_epoch(struct view *view, int64_t epoch, const char *owner);
+void view_epoch_written(struct view *view, int64_t epoch, int32_t version);
 
-/* Everything but key and post has been read at least once since view_start(). */
+/* Everything but epoch, key and post has been read at least once since view_start(). */
 bool view_complete(const struct view *view);
 
 /* For the election. Parts that are being read again are UNKNOWN (or as they were, for the switches). */

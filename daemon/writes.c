@@ -8,25 +8,21 @@
 #include <time.h>
 
 #include "fault.h"
+#include "own_key.h"
 #include "timer.h"
 
-void writes_init(struct writes *writes, struct view *view, const char *name)
+void writes_init(struct writes *writes, struct view *view, struct term *term, const char *name)
 {
-	*writes = (struct writes){ .view = view, .name = name };
+	*writes = (struct writes){ .view = view, .term = term, .name = name };
 }
 
 void writes_finish(struct writes *writes)
 {
 	zkh_op_cancel(writes->op);
-	zkh_op_cancel(writes->renewal);
 	zkh_op_cancel(writes->publication);
 	zkh_op_cancel(writes->record);
-	writes->op = writes->renewal = writes->publication = writes->record = NULL;
+	writes->op = writes->publication = writes->record = NULL;
 }
-
-/* Missing keys are being made again; so often is that waited for. A release is urgent, and tried in long intervals. */
-#define MISSING_MAX 20
-#define MISSING_LEAVE_MAX 2
 
 static enum election_result translate(int result)
 {
@@ -80,10 +76,26 @@ static void build_claim(struct writes *writes, struct zkh_txn *txn)
 {
 	history_text(writes);
 	zkh_txn_set_text(txn, PATH_PRIMARY, writes->name, writes->version);
-	if (writes->history_refused < MISSING_MAX)
-		zkh_txn_create_text(txn, HISTORY_PREFIX, writes->history, ZKH_CREATE_SEQUENCE);
+	zkh_txn_create_text(txn, HISTORY_PREFIX, writes->history, ZKH_CREATE_SEQUENCE);
 	zkh_txn_delete(txn, writes->lock_path, ZKH_ANY_VERSION);
 }
+
+/* At the version that was read, or made where it was missing: one of two who do so at once fails. */
+static void set_epoch(struct writes *writes, struct zkh_txn *txn, int64_t epoch)
+{
+	const struct view *view = writes->view;
+	char text[NAME_SIZE + 24];
+
+	snprintf(text, sizeof(text), "%" PRId64 " %s", epoch, writes->name);
+	if (view->top_version < 0)
+		zkh_txn_create_text(txn, PATH_EPOCH, text, ZKH_PERSISTENT);
+	else
+		zkh_txn_set_text(txn, PATH_EPOCH, text, view->top_version);
+	writes->epoch_version = view->top_version + 1;
+}
+
+/* The operations of a takeover whose stats are of use, in their order. */
+enum { ENTER_EPOCH = 1, ENTER_KEEPALIVE = 4 };
 
 static void build_enter(struct writes *writes, struct zkh_txn *txn)
 {
@@ -92,28 +104,40 @@ static void build_enter(struct writes *writes, struct zkh_txn *txn)
 	snprintf(post, sizeof(post), "%s %" PRId64, writes->name, writes->epoch);
 	router_path(writes, path);
 	zkh_txn_check(txn, PATH_PRIMARY, writes->version);
+	set_epoch(writes, txn, writes->epoch);
 	zkh_txn_create_text(txn, PATH_POST, post, ZKH_CREATE_EPHEMERAL);
 	zkh_txn_set_text(txn, path, "takeover", ZKH_ANY_VERSION);
+	term_open(writes->term, txn, writes->session_us, writes->epoch_version, time_boot_us());
 }
 
-/* A post that another session owns is not ours to delete. */
+/*
+ * The post that is deleted must be ours still: nobody can have taken it without moving /epoch, which was read no later than
+ * the post. (Where it is missing it is made again, so that a takeover in between makes this fail, too.)
+ */
+static void delete_post(struct writes *writes, struct zkh_txn *txn)
+{
+	const struct view *view = writes->view;
+
+	if (view->top_version < 0)
+		set_epoch(writes, txn, view->epoch);
+	else
+		zkh_txn_check(txn, PATH_EPOCH, view->top_version);
+	zkh_txn_delete(txn, PATH_POST, ZKH_ANY_VERSION);
+}
+
 static void build_leave(struct writes *writes, struct zkh_txn *txn)
 {
 	struct election_view now;
 	char path[KEY_PATH_SIZE];
 
 	view_election(writes->view, &now);
-	router_path(writes, path);
 	writes->deletes_post = now.post == POST_MINE;
 	if (writes->deletes_post)
-		zkh_txn_delete(txn, PATH_POST, ZKH_ANY_VERSION);
-	if (writes->own_keys_refused >= MISSING_LEAVE_MAX) {
-		if (!writes->deletes_post) /* nothing is left to do: so that there is an answer */
-			zkh_txn_check(txn, PATH_NODES, ZKH_ANY_VERSION);
-		return;
-	}
-	zkh_txn_set_text(txn, path, "secondary", ZKH_ANY_VERSION);
-	if (!*writes->detail)
+		delete_post(writes, txn);
+	own_key_write(txn, writes->name, NODE_KEY_ROUTER, "secondary", ZKH_ANY_VERSION,
+		      writes->makes);
+	/* Good to know, no more: what failed once is tried without it. */
+	if (!*writes->detail || writes->leave_failed)
 		return;
 	node_detail_path(writes->name, path);
 	zkh_txn_set_text(txn, path, writes->detail, ZKH_ANY_VERSION);
@@ -171,11 +195,13 @@ static int64_t committed(struct writes *writes, const struct zkh_txn_reply *repl
 		return first->mzxid;
 	case OP_ENTER:
 		strcpy(writes->published, "takeover");
+		view_epoch_written(writes->view, writes->epoch, reply->stats[ENTER_EPOCH].version);
 		view_post_written(writes->view, true, writes->epoch);
+		term_opened(writes->term, reply->stats[ENTER_EPOCH].version,
+			    reply->stats[ENTER_KEEPALIVE].version);
 		return 0;
 	case OP_LEAVE:
-		strcpy(writes->published,
-		       writes->own_keys_refused < MISSING_LEAVE_MAX ? "secondary" : "");
+		strcpy(writes->published, "secondary");
 		if (writes->deletes_post)
 			view_post_written(writes->view, false, 0);
 		return 0;
@@ -196,29 +222,12 @@ static bool is_own_key(const struct writes *writes, const char *path)
 	return zkh_path_is_below(path, own);
 }
 
-/* Notes that it failed because of what goes along with it. Too often for a takeover's trace: then it is refused. */
-static enum election_result note_failure(struct writes *writes, enum election_op op, int result,
-					 const char *path)
+static void note_leave(struct writes *writes, int result, const char *path)
 {
-	enum election_result outcome = translate(result);
-	bool own = is_own_key(writes, path);
-	unsigned *count = own ? &writes->own_keys_refused : &writes->history_refused;
+	bool missing = result == ZKH_NO_NODE && is_own_key(writes, path);
 
-	if (!own && !zkh_path_is_below(path, PATH_HISTORY))
-		return outcome;
-	if (outcome == RESULT_FAILED)
-		*count = MISSING_MAX;
-	else if (result == ZKH_NO_NODE)
-		++*count;
-	return op == OP_ENTER && *count >= MISSING_MAX ? RESULT_FAILED : outcome;
-}
-
-static void note_success(struct writes *writes, enum election_op op)
-{
-	if (op == OP_CLAIM)
-		writes->history_refused = 0;
-	else if (op == OP_ENTER || op == OP_LEAVE)
-		writes->own_keys_refused = 0;
+	writes->leave_failed = result != ZKH_OK;
+	writes->makes = missing ? writes->makes % OWN_KEY_MAKES_MAX + 1 : 0;
 }
 
 static void on_commit(void *userdata, int result, const struct zkh_txn_reply *reply)
@@ -231,13 +240,13 @@ static void on_commit(void *userdata, int result, const struct zkh_txn_reply *re
 
 	fault_point(election_op_text((uint8_t)op), "after");
 	writes->op = NULL;
-	outcome = note_failure(writes, op, result, path);
+	outcome = translate(result);
+	if (op == OP_LEAVE)
+		note_leave(writes, result, path);
 	if (outcome == RESULT_UNKNOWN)
 		writes_unpublish(writes); /* it may have written the router state, too */
-	if (outcome == RESULT_OK) {
+	if (outcome == RESULT_OK)
 		zxid = committed(writes, reply);
-		note_success(writes, op);
-	}
 	writes->doing = OP_NONE;
 	if (result == ZKH_NO_NODE &&
 	    (is_own_key(writes, path) || zkh_path_is_below(path, PATH_HISTORY)))
@@ -248,7 +257,7 @@ static void on_commit(void *userdata, int result, const struct zkh_txn_reply *re
 }
 
 void writes_do(struct writes *writes, enum election_op op, int32_t version, int64_t epoch,
-	       const char *lock_path, const char *reason)
+	       int64_t session_us, const char *lock_path, const char *reason)
 {
 	struct zkh_txn *txn;
 	int r;
@@ -257,6 +266,7 @@ void writes_do(struct writes *writes, enum election_op op, int32_t version, int6
 	writes->doing = op;
 	writes->version = version;
 	writes->epoch = epoch;
+	writes->session_us = session_us;
 	snprintf(writes->lock_path, sizeof(writes->lock_path), "%s", lock_path ? lock_path : "");
 	snprintf(writes->reason, sizeof(writes->reason), "%s", reason);
 	fault_point(election_op_text((uint8_t)op), "before");
@@ -267,116 +277,6 @@ void writes_do(struct writes *writes, enum election_op op, int32_t version, int6
 	writes->doing = OP_NONE;
 	writes->on_refused(writes->userdata, op, r > 0 ? r : ZKH_FAILED, "");
 	writes->on_done(writes->userdata, op, RESULT_FAILED, 0);
-}
-
-/* -- renewals -- */
-
-static bool start_renewal(struct writes *writes, const char *keepalive);
-
-static void on_owner(void *userdata, int result, const struct zkh_stat *stat)
-{
-	struct writes *writes = userdata;
-	enum election_result outcome = RESULT_UNKNOWN;
-
-	writes->renewal = NULL;
-	if (result == ZKH_NO_NODE)
-		outcome = RESULT_CONFLICT;
-	else if (result == ZKH_OK)
-		outcome = stat->ephemeral_owner == zkh_session_id(writes->session)
-				  ? RESULT_OK
-				  : RESULT_CONFLICT;
-	writes->on_renewed(writes->userdata, outcome);
-}
-
-/*
- * The transaction says that the post is there, not whose it is. As long as the mirror has it as ours nothing is missing:
- * the news of its end would have come before the reply. Else it is looked at, and on_owner() tells.
- */
-static enum election_result judge_owner(struct writes *writes, bool *ret_later)
-{
-	struct election_view now;
-
-	view_election(writes->view, &now);
-	*ret_later = now.post != POST_MINE && zkh_exists(writes->session, PATH_POST, false,
-							 on_owner, writes, &writes->renewal) == 0;
-	return now.post == POST_MINE ? RESULT_OK : RESULT_UNKNOWN;
-}
-
-static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *reply)
-{
-	struct writes *writes = userdata;
-	enum election_result outcome = translate(result);
-	bool later = false;
-
-	fault_point("renew", "after");
-	writes->renewal = NULL;
-	if ((outcome == RESULT_CONFLICT || outcome == RESULT_FAILED) && reply &&
-	    reply->failed == 1) {
-		/* The post is fine, our own keepalive is not. The check alone is as good a proof. */
-		if (outcome == RESULT_CONFLICT)
-			writes->on_missing(writes->userdata, reply->failed_path);
-		else if (!writes->keepalive_refused)
-			writes->on_refused(writes->userdata, OP_NONE, result, reply->failed_path);
-		writes->keepalive_refused = outcome == RESULT_FAILED;
-		if (start_renewal(writes, NULL))
-			return;
-		outcome = RESULT_UNKNOWN;
-	} else if (outcome == RESULT_FAILED) {
-		writes->on_refused(writes->userdata, OP_NONE, result,
-				   reply ? reply->failed_path : "");
-		outcome = RESULT_UNKNOWN;
-	}
-	if (outcome == RESULT_OK)
-		outcome = judge_owner(writes, &later);
-	if (later)
-		return;
-	writes->on_renewed(writes->userdata, outcome);
-}
-
-/* keepalive: its text, or NULL for a transaction that changes nothing; only a quorum can commit that, too. */
-static bool start_renewal(struct writes *writes, const char *keepalive)
-{
-	struct zkh_txn *txn = zkh_txn_create(writes->session);
-	char path[KEY_PATH_SIZE];
-
-	if (!txn)
-		return false;
-	zkh_txn_check(txn, PATH_POST, ZKH_ANY_VERSION);
-	if (keepalive) {
-		node_key_path(writes->name, NODE_KEY_KEEPALIVE, path);
-		zkh_txn_set_text(txn, path, keepalive, ZKH_ANY_VERSION);
-	}
-	return zkh_commit(txn, on_renewal, writes, &writes->renewal) == 0;
-}
-
-void writes_renew(struct writes *writes)
-{
-	char text[80], now[40];
-
-	assert(!writes->renewal);
-	fault_point("renew", "before");
-	utc_now(now, sizeof(now));
-	snprintf(text, sizeof(text), "%" PRId64 " %s", ++writes->renewals, now);
-	if (!start_renewal(writes, text))
-		writes->on_renewed(writes->userdata, RESULT_UNKNOWN);
-}
-
-static void on_touched(void *userdata, int result, const struct zkh_stat *stat)
-{
-	struct writes *writes = userdata;
-
-	(void)stat;
-	writes->renewal = NULL;
-	writes->on_renewed(writes->userdata,
-			   result == ZKH_OK || result == ZKH_NO_NODE ? RESULT_OK : RESULT_UNKNOWN);
-}
-
-void writes_touch(struct writes *writes)
-{
-	assert(!writes->renewal);
-	if (zkh_exists(writes->session, PATH_POST, false, on_touched, writes, &writes->renewal) !=
-	    0)
-		writes->on_renewed(writes->userdata, RESULT_UNKNOWN);
 }
 
 /* -- for others to read -- */

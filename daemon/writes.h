@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Everything this node writes once it is registered: the transactions of the election, the renewals of the
- * lease, its router state. /primary_node is only ever set with the version that the election saw.
+ * Everything this node writes once it is registered, but for its renewals (term.h): the transactions of the election and
+ * its router state. /primary_node is only ever set with the version that the election saw.
  */
 
 #include <stdbool.h>
@@ -11,12 +11,12 @@
 
 #include "election.h"
 #include "keys.h"
+#include "term.h"
 #include "view.h"
 
 /* An election transaction ended. zxid: of what it wrote, with RESULT_OK. Runs from the loop. */
 typedef void (*writes_done_fn)(void *userdata, enum election_op op, enum election_result result,
 			       int64_t zxid);
-typedef void (*writes_renewed_fn)(void *userdata, enum election_result result);
 /* One of this node's own keys is missing (somebody deleted it): it must be made again. */
 typedef void (*writes_missing_fn)(void *userdata, const char *path);
 /* A write was refused by the server for good (access denied, ...). */
@@ -29,52 +29,40 @@ typedef void (*writes_stale_fn)(void *userdata);
 struct writes {
 	struct zkh_session *session;
 	struct view *view;
+	struct term *term;
 	const char *name;
 	writes_done_fn on_done;
-	writes_renewed_fn on_renewed;
 	writes_missing_fn on_missing;
 	writes_refused_fn on_refused;
 	writes_stale_fn on_stale;
 	void *userdata;
 
-	struct zkh_op *op, *renewal, *publication, *record;
+	struct zkh_op *op, *publication, *record;
 	enum election_op doing;
 	int32_t version;
 	int64_t epoch;				   /* ENTER */
-	int64_t renewals;			   /* counter, for people */
+	int64_t session_us;			   /* ENTER: T of the term */
+	int32_t epoch_version;			   /* of /epoch, once it is set */
 	char lock_path[KEY_PATH_SIZE + NAME_SIZE]; /* CLAIM: own lock node */
 	char detail[DETAIL_SIZE]; /* LEAVE: of this node, written along; "": as it is */
 	char reason[96];
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
 	char history[512];
 	char published[16]; /* router state written last, "": unknown */
-	/*
-	 * How often, in a row, the last transaction of this kind failed because of what goes along with it: the history
-	 * entry of a claim, this node's own keys.
-	 */
-	unsigned history_refused, own_keys_refused;
-	bool deletes_post;	/* LEAVE: not when another node has it */
-	bool keepalive_refused; /* and said */
+	int makes;	    /* LEAVE: see own_key.h */
+	bool leave_failed;  /* the last one */
+	bool deletes_post;  /* LEAVE: not when another node has it */
 };
 
-void writes_init(struct writes *writes, struct view *view, const char *name);
+void writes_init(struct writes *writes, struct view *view, struct term *term, const char *name);
 void writes_finish(struct writes *writes);
 
 /*
- * Runs a transaction other than REGISTER; on_done follows exactly once. version: of /primary_node. epoch: for
+ * Runs a transaction other than REGISTER; on_done follows exactly once. version: of /primary_node. epoch, session_us: for
  * ENTER. lock_path: for CLAIM. reason: kept in the history. One at a time.
- *
- * What goes along with a transaction does not keep it from its purpose for good: a claim is made without its history entry,
- * and the post released without telling so, when nothing else works. An ENTER without a trace is none, though: it fails.
  */
 void writes_do(struct writes *writes, enum election_op op, int32_t version, int64_t epoch,
-	       const char *lock_path, const char *reason);
-
-/* Commits a renewal: the post is there, this node's keepalive is set. on_renewed follows exactly once. */
-void writes_renew(struct writes *writes);
-
-/* Reads something, no matter what; on_renewed follows exactly once. Not while a renewal is under way. */
-void writes_touch(struct writes *writes);
+	       int64_t session_us, const char *lock_path, const char *reason);
 
 /* Writes this router state unless it was the last one written, or a transaction under way sets one. */
 void writes_publish(struct writes *writes, const char *router_state);

@@ -89,6 +89,14 @@ struct zkh_closing {
 	size_t tail_length;
 };
 
+/* Whether the servers were set back; see zkh_doubt.c. */
+struct zkh_doubt {
+	struct zkh_session *probe; /* NULL: none is under way */
+	char server[80];	   /* that was asked last */
+	bool granted;		   /* and granted the probe a session */
+	unsigned next_failures;	   /* no probe before so many failed attempts in a row */
+};
+
 /*
  * One request. It is on a list of the session until its callback ran, was cancelled or dropped.
  * What libzookeeper was given stays allocated until its completion comes, on a list or not.
@@ -142,6 +150,7 @@ struct zkh_session {
 	void *userdata;
 	uint64_t random;
 
+	bool names; /* not numeric all: to be looked up */
 	struct zkh_resolver resolver;
 	struct zkh_addresses addresses; /* as resolved last, none: not yet */
 	int64_t resolved_ms;		/* when; also of a failure */
@@ -170,7 +179,14 @@ struct zkh_session {
 	bool fresh;
 	int32_t granted_ms;
 	char server[80];
-	int trouble; /* errno of the failure that ends the link, 0: not known */
+	int trouble;	  /* errno of the failure that ends the link, 0: not known */
+	char fault[80];	  /* what the server did that nothing may be read from it any more, or "" */
+	bool turned_away; /* the server ended the connection instead of answering the handshake */
+	bool mid_packet;  /* the library has read a part of a packet */
+	bool head_awaited;
+	unsigned outstanding; /* requests that the library has and the server did not answer */
+	int64_t zxid;	      /* the highest that the present connection told */
+	int64_t last_zxid;    /* that any has told */
 
 	struct zkh_op_list sent;    /* given to libzookeeper, in order */
 	struct zkh_op_list refused; /* to be called back with ZKH_NOT_CONNECTED */
@@ -185,6 +201,7 @@ struct zkh_session {
 	void *slots[ZKH_SLOTS];
 
 	struct zkh_closing closing;
+	struct zkh_doubt doubt;
 };
 
 /* zkh_session.c */
@@ -215,6 +232,7 @@ void zkh_link_init(struct zkh_session *session);
 void zkh_link_stop(struct zkh_session *session); /* stops watching; the handle stays */
 void zkh_link_kicked(struct zkh_session *session);
 void zkh_link_watch(struct zkh_session *session, int fd, int events); /* fd -1: none */
+void zkh_link_bound_path(const struct zkh_session *session, int32_t timeout_ms);
 
 /*
  * zkh_handle.c: libzookeeper's handle. Not to be called from within its callbacks, the last apart.
@@ -224,6 +242,8 @@ void zkh_link_tell_addresses(struct zkh_session *session);
 int zkh_link_process(struct zkh_session *session, int events);
 int zkh_link_interest(struct zkh_session *session, int *ret_fd, int *ret_events,
 		      int64_t *ret_wait_ms);
+/* Makes the next attempt go to the server of the last one. */
+void zkh_link_stay(struct zkh_session *session);
 /* Frees the handle without telling the server, at once. */
 void zkh_link_close_handle(struct zkh_session *session);
 /* After libzookeeper was called: finds out what became of the connection, and reports it. */
@@ -231,9 +251,23 @@ void zkh_link_update(struct zkh_session *session);
 /* Whether the socket in session->fd still is libzookeeper's. */
 bool zkh_link_has_socket(const struct zkh_session *session);
 
+/*
+ * zkh_packet.c: whether the library may be told that the socket is readable. Also for a packet that it must not see:
+ * then `fault` says why, and it finds the connection at its end.
+ */
+bool zkh_packet_may_be_read(struct zkh_session *session);
+
+/* zkh_doubt.c */
+/* A server has refused the session. True: it is proven that it will never be taken again. May begin a probe. */
+bool zkh_doubt_refused(struct zkh_session *session);
+bool zkh_doubt_asks(const struct zkh_session *session); /* then nothing else is tried */
+void zkh_doubt_end(struct zkh_session *session);
+
 /* zkh_names.c */
-/* Looks names up: before the first attempt, and again while no server can be reached. */
+/* Looks names up: before each new session, and again while no server can be reached. */
 void zkh_names_advance(struct zkh_session *session, int64_t now_ms);
+/* Whether there are addresses, and no names to be looked up first. */
+bool zkh_names_ready(const struct zkh_session *session, int64_t now_ms);
 /* The addresses for libzookeeper, in a drawn order; to be freed. NULL: out of memory. */
 char *zkh_names_list(struct zkh_session *session);
 /* How many entries that list has: attempts until every server has had its turn. */

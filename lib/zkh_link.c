@@ -8,6 +8,8 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <zookeeper/zookeeper.h>
@@ -16,6 +18,13 @@
 
 /* Packets taken off the socket before other watchers get their turn. */
 #define PACKETS_MAX 32
+
+/*
+ * How long the kernel may wait for the acknowledgement of bytes that it sent: this part of the session timeout, but
+ * time for its first repetition. Longer: the path is dead. The library by itself would take two thirds.
+ */
+#define PATH_PART 8
+#define PATH_MIN_MS 100
 
 void zkh_link_watch(struct zkh_session *session, int fd, int events)
 {
@@ -48,6 +57,18 @@ static int64_t attempt_ms(const struct zkh_session *session)
 	return ms;
 }
 
+/*
+ * Only the path counts: the kernel of a server that hangs or is slow acknowledges all the same. The connection then
+ * ends as if the network had told (ETIMEDOUT).
+ */
+void zkh_link_bound_path(const struct zkh_session *session, int32_t timeout_ms)
+{
+	unsigned limit_ms = timeout_ms / PATH_PART < PATH_MIN_MS ? PATH_MIN_MS
+								 : (unsigned)timeout_ms / PATH_PART;
+
+	(void)setsockopt(session->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof(limit_ms));
+}
+
 /* A new socket: it becomes a connection in time, or is given up. */
 static void link_begin(struct zkh_session *session, int fd, int events, int64_t now_ms)
 {
@@ -56,12 +77,16 @@ static void link_begin(struct zkh_session *session, int fd, int events, int64_t 
 		 zoo_get_current_server(session->zh));
 	session->trouble = 0;
 	session->cut = NULL;
+	session->fault[0] = '\0';
+	session->turned_away = session->mid_packet = session->head_awaited = false;
+	session->zxid = 0;
 	session->link = ZKH_LINK_TRYING;
 	session->link_since_ms = now_ms;
 	session->attempt_end_ms = now_ms + attempt_ms(session);
 	/* Stopped since the last one went; a new socket often has the old one's number. */
 	assert(session->fd == -1);
 	zkh_link_watch(session, fd, events);
+	zkh_link_bound_path(session, session->timeout_ms);
 }
 
 /* Lets the library work and watch. Returns the ms until it wants to be asked again. */
@@ -143,9 +168,11 @@ static int64_t link_advance(struct zkh_session *session)
 		zkh_names_advance(session, now_ms);
 		if (session->destroyed)
 			return 0;
-		if (session->addresses.count == 0)
+		if (!zkh_names_ready(session, now_ms))
 			return zkh_resolve_running(&session->resolver) ? INT64_MAX
 								       : session->resolve_at_ms;
+		if (zkh_doubt_asks(session))
+			return INT64_MAX;
 		if (now_ms < session->hold_until_ms)
 			return session->hold_until_ms;
 		if (session->zh == NULL) {
@@ -229,6 +256,7 @@ static void link_renew(struct zkh_session *session)
 	bool was_up = session->link == ZKH_LINK_UP;
 
 	session->renew = false;
+	zkh_doubt_end(session);
 	zkh_link_close_handle(session);
 	zkh_op_fail_sent(session);
 	session->id = (struct zkh_client_id){ 0 };

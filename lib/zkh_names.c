@@ -19,6 +19,9 @@
 #define RESOLVE_PAUSE_MS 1000
 #define RESOLVE_AGAIN_MS 5000
 
+/* As old as this, an answer still says where the names lead now. */
+#define RESOLVE_FRESH_MS 1000
+
 size_t zkh_names_entries(const struct zkh_session *session)
 {
 	return session->addresses.count | 1;
@@ -71,21 +74,28 @@ static void names_on_resolved(void *userdata, struct zkh_addresses *addresses, c
 	zkh_session_leave(session);
 }
 
+/* A new session may only begin where the names lead now: their old addresses may be another ensemble's. */
+static bool names_outdated(const struct zkh_session *session, int64_t now_ms)
+{
+	return session->names && session->zh == NULL && session->id.id == 0 &&
+	       now_ms >= session->hold_until_ms &&
+	       now_ms - session->resolved_ms >= RESOLVE_FRESH_MS;
+}
+
+bool zkh_names_ready(const struct zkh_session *session, int64_t now_ms)
+{
+	return session->addresses.count > 0 && !names_outdated(session, now_ms);
+}
+
 void zkh_names_advance(struct zkh_session *session, int64_t now_ms)
 {
-	struct zkh_addresses numeric = { 0 };
+	bool in_vain = session->failures >= session->addresses.count &&
+		       now_ms - session->resolved_ms >= RESOLVE_AGAIN_MS;
 	int r;
 
-	if (zkh_resolve_running(&session->resolver) || now_ms < session->resolve_at_ms)
+	if (!session->names || zkh_resolve_running(&session->resolver) ||
+	    now_ms < session->resolve_at_ms || (!in_vain && zkh_names_ready(session, now_ms)))
 		return;
-	if (session->addresses.count > 0 && (session->failures < session->addresses.count ||
-					     now_ms - session->resolved_ms < RESOLVE_AGAIN_MS))
-		return;
-	if (session->addresses.count > 0 && zkh_resolve_numeric(session->servers, &numeric) == 0) {
-		zkh_addresses_finish(&numeric);
-		session->resolve_at_ms = INT64_MAX; /* there is nothing to look up */
-		return;
-	}
 	r = zkh_resolve_start(&session->resolver, session->loop, session->servers,
 			      RESOLVE_TIMEOUT_MS, names_on_resolved, session);
 	if (r < 0) {

@@ -113,6 +113,7 @@ int zkh_op_submitted(struct zkh_op *op, int code)
 		zkh_session_kick(session);
 	if (code == ZOK) {
 		op->in_library = true;
+		session->outstanding++;
 		list_append(&session->sent, op);
 		return 0;
 	}
@@ -148,6 +149,8 @@ bool zkh_op_begin(struct zkh_op *op)
 {
 	bool wanted = op->link != NULL && !op->unsure;
 
+	if (op->in_library)
+		op->session->outstanding--;
 	op->in_library = false;
 	if (op->unsure)
 		list_take_out(op);
@@ -298,6 +301,7 @@ static void get_continue(struct zkh_op *op, int code)
 		return;
 	list_take_out(op);
 	op->in_library = false;
+	session->outstanding--;
 	op->calling = true;
 	get_fail(op, ZKH_UNKNOWN);
 	op->calling = false;

@@ -73,11 +73,11 @@ bool zkh_path_valid(const char *path)
 bool zkh_name_valid(const char *name)
 {
 	static const char allowed[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+		"._-ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 	size_t length = strspn(name, allowed);
 
 	return length > 0 && length <= ZKH_NAME_MAX && name[length] == '\0' &&
-	       strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+	       strchr(allowed + 3, name[0]) != NULL;
 }
 
 int zkh_path_join(const char *parent, const char *rest, char *ret_path)

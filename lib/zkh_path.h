@@ -25,7 +25,10 @@
  */
 bool zkh_path_valid(const char *path);
 
-/* True for a name of 1 to ZKH_NAME_MAX characters out of [A-Za-z0-9._-], but not "." or "..". */
+/*
+ * True for a node's name: a letter or digit, then up to ZKH_NAME_MAX - 1 of [A-Za-z0-9._-]. Commands get names in their
+ * environment and pass them on as arguments: none may look like an option or a hidden file.
+ */
 bool zkh_name_valid(const char *name);
 
 /*

@@ -140,8 +140,9 @@ int zkh_session_create(struct ev_loop *loop, const struct zkh_session_config *co
 	r = session_copy_config(session, config);
 	if (r == 0) {
 		r = zkh_resolve_numeric(session->servers, &session->addresses);
-		if (r ==
-		    -ENOENT) /* a name among them: a child looks it up as soon as the loop runs */
+		/* A child looks them up as soon as the loop runs. */
+		session->names = session->addresses.count == 0;
+		if (r == -ENOENT)
 			r = 0;
 	}
 	if (r < 0) {
@@ -216,6 +217,7 @@ struct zkh_session *zkh_session_destroy(struct zkh_session *session)
 	zkh_session_enter(session);
 	zkh_link_stop(session);
 	zkh_resolve_stop(&session->resolver);
+	zkh_doubt_end(session);
 	while ((listener = session->listeners) != NULL) {
 		zkh_listener_remove(listener);
 		listener->fn(listener, ZKH_HOOK_DESTROY);
@@ -284,6 +286,16 @@ bool zkh_session_client_id(const struct zkh_session *session, struct zkh_client_
 int32_t zkh_session_timeout_ms(const struct zkh_session *session)
 {
 	return session->granted_ms;
+}
+
+int64_t zkh_session_zxid(const struct zkh_session *session)
+{
+	return session->zxid;
+}
+
+int64_t zkh_session_last_zxid(const struct zkh_session *session)
+{
+	return session->last_zxid;
 }
 
 const char *zkh_session_server(const struct zkh_session *session)

@@ -37,6 +37,9 @@ struct zkh_client_id {
 	/* being opened; watches are forgotten. Also for a resume id that is not known, and */     \
 	/* when requests go out but no server has answered for a session timeout. */               \
 	X(ZKH_EXPIRED, "expired")                                                                  \
+	/* The servers know less than this session has seen (detail says which): a backup was */   \
+	/* restored, or they were emptied. ZKH_EXPIRED follows. */                                 \
+	X(ZKH_SET_BACK, "ensemble set back")                                                       \
 	/* The credential was refused. The session stays down and tries again slowly. */           \
 	X(ZKH_AUTH_REFUSED, "credential refused")                                                  \
 	/* Names could not be resolved (detail says which); tried again. */                        \
@@ -135,6 +138,15 @@ bool zkh_session_client_id(const struct zkh_session *session, struct zkh_client_
 
 /* The granted session timeout; 0 before the first connection. */
 int32_t zkh_session_timeout_ms(const struct zkh_session *session);
+
+/*
+ * The highest zxid that replies of the present (or last) connection told: 0 before the first one. After a zkh_sync() it is not
+ * below what had been committed before.
+ */
+int64_t zkh_session_zxid(const struct zkh_session *session);
+
+/* The highest that any connection told, over reconnects and new sessions. */
+int64_t zkh_session_last_zxid(const struct zkh_session *session);
 
 /* Address of the server of the present connection ("" when not connected), for people. */
 const char *zkh_session_server(const struct zkh_session *session);

@@ -10,7 +10,7 @@ import time
 from cluster import ROOT
 from meter import now_s
 
-NAME = re.compile(r'^[A-Za-z0-9._-]{1,64}$')
+NAME = re.compile(r'^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$')
 LEAVES = ('daemonmode', 'daemonstate', 'routerstate', 'alive', 'drain', 'health', 'keepalive')
 
 # TIME NODE [LEVEL] EVENT: SENTENCE FIELD=VALUE...
@@ -129,7 +129,7 @@ class Observer:
         except OSError:
             return None
         # daemon/lease_file.c: magic[16], boot_id[40], end_us
-        if len(head) < 64 or not head.startswith(b'primaryd lease 1'):
+        if len(head) < 64 or not head.startswith(b'primaryd lease 2'):
             return None
         end_us, = struct.unpack_from('=q', head, 56)
         return end_us / 1e6 - now_s() if end_us > 0 else None

@@ -35,7 +35,7 @@ static void check_guard(int argc, char **argv)
 	if (guard_args_parse(argc, argv, &args) != 0)
 		return;
 	PROMISE(args.runtime_directory && args.node);
-	PROMISE(args.lease_timeout_us >= 0 && args.kill_after_us >= 0);
+	PROMISE(args.lease_timeout_us > 0);
 }
 
 static void check_ctl(int argc, char **argv)

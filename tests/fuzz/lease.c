@@ -4,20 +4,26 @@
 #include "boot.h"
 #include "lease_file.h"
 
+#include <unistd.h>
+
 #define BOOT "00000000-0000-4000-8000-000000000000"
 
 /* The lease file as the guard and the next daemon find it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *directory = fuzz_file("lease", data, size);
-	char boot_id[BOOT_ID_SIZE] = BOOT, message[256] = "";
+	char boot_id[BOOT_ID_SIZE] = BOOT, message[256] = "", path[160];
 	struct lease_file *file = NULL;
+	uint64_t before;
 	int r = lease_file_attach(directory, boot_id, &file);
 
+	snprintf(path, sizeof(path), "%s/lease", directory);
 	PROMISE(r == 0 || r == LEASE_FILE_DAMAGED);
 	if (r == 0) {
 		(void)lease_file_end_us(file);
 		(void)lease_file_epoch(file);
+		(void)lease_file_generation(file);
+		PROMISE(!lease_file_is_damaged(file));
 		PROMISE(lease_mark_text(lease_file_mark(file)));
 		for (int i = 0; i < LEASE_GROUP_COUNT; i++)
 			(void)lease_file_group(file, (enum lease_group)i);
@@ -26,6 +32,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	r = lease_file_open(directory, boot_id, &file, message, sizeof(message));
 	PROMISE(r == 0 || r == LEASE_FILE_DAMAGED);
 	PROMISE(file && (r == 0 || (*message && !lease_file_end_us(file))));
+	before = lease_file_generation(file);
+	r = lease_file_raise(file, directory, 7);
+	PROMISE(r == 0 && lease_file_generation(file) != before);
+	/* Cut, it says what was known last, and is as good as new once it is disarmed. */
+	PROMISE(lease_file_set(file, 1000) || lease_file_mark(file) != LEASE_WATCHED);
+	PROMISE(truncate(path, (off_t)(size % 100)) == 0);
+	PROMISE(lease_file_is_damaged(file) && lease_file_end_us(file) == 1000);
+	lease_file_disarm(file);
+	PROMISE(!lease_file_is_damaged(file) && !lease_file_end_us(file));
 	lease_file_close(file);
 	return 0;
 }

@@ -136,7 +136,9 @@ def make_cluster(request, tmp_path, event_log, oracle):
             pytest.skip(f'{name} is not built')
     made, views = [], []
 
-    def make(ensemble, keys, n, start=True, proxied=False, names=None, hosts=None, **config):
+    def make(ensemble, keys, n, start=True, proxied=False, names=None, hosts=None, new=False, **config):
+        if not new and not made:
+            keys.set('epoch', '0 lab')
         for index in range(n):
             links = zk.ClientLinks(ensemble) if proxied else None
             made.append(Node(names[index] if names else f'n{len(made) + 1}', (links or ensemble).connect,
@@ -165,7 +167,8 @@ def make_cluster(request, tmp_path, event_log, oracle):
 def cluster(ensemble, keys, make_cluster):
     """cluster(n, **{'section.key': value}): n nodes n1, n2, ... on the shared ensemble, started.
 
-    start=False leaves that to the test; proxied=True gives each node `links` to cut; names=[...].
+    Its store is that of an old cluster in which nobody was ever primary; new=True: it is empty, so the first takeover
+    waits for a lease. start=False leaves that to the test; proxied=True gives each node `links` to cut; names=[...].
     When the test is over all are stopped and nothing may be left of them.
     """
     def make(n, **options):

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from lab.node import TOP, is_built, program
+from lab.ports import free_port
 from lab.steps import QUICK, settle
 from lab.wait import wait_until
 
@@ -82,6 +83,7 @@ def test_sample_holds_every_key_and_its_default():
     ('[zookeeper]\nsession-timeout = 1ms\n', 2, 'zookeeper.session-timeout', 'out of range'),
     ('[node]\nname = a/b\n', 2, 'node.name', "cannot be a node's name"),
     ('[node]\nname = none\n', 2, 'node.name', "cannot be a node's name"),
+    ('[node]\nname = -rf\n', 2, 'node.name', "a letter or digit first"),
     ('[node]\nmode = cordinator\n', 2, 'node.mode', 'did you mean coordinator'),
     ('[node]\n\n\nnam = a\n', 4, 'node.nam', 'did you mean name'),
     ('[node]\nname = a\nname = b\n', 3, 'node.name', ''),
@@ -234,15 +236,12 @@ def text_of(path):
         return file.read()
 
 
-def other_host(text):
-    """A configuration text as it would be on another host, as far as this host can tell: the servers in another order."""
-    servers = re.search('^servers = (.*)$', text, re.M)[1]
-    return text.replace(servers, ','.join(reversed(servers.split(','))))
-
-
-def test_name_in_use_on_this_host(cluster, keys, oracle, tmp_path):
+def test_name_in_use(cluster, keys, oracle, tmp_path):
+    """Another daemon with this name and a runtime directory of its own: after a session timeout it is refused. It has not
+    begun until then, so it has not stopped the work, which is not its own."""
     [node] = cluster(1, **QUICK)
     settle(keys, oracle, [node])
+    stops = len(oracle.events('relinquish', 'begin'))
     text = open(node.config_path, encoding='utf-8').read()
     other = tmp_path / 'other'
     other.mkdir()
@@ -250,29 +249,34 @@ def test_name_in_use_on_this_host(cluster, keys, oracle, tmp_path):
     path.write_text(text.replace(node.runtime_directory, str(other)))
     done = run('--config', str(path), timeout=60)
     assert done.returncode == 69, done.stderr
-    [refused] = [line for line in done.stderr.splitlines() if 'refusing to start' in line]
-    assert f'on this host, pid {node.pid}' in refused
-    # At once: it has not stopped the work that is not its own.
-    assert keys.primary() == node.name and len(oracle.intervals()) == 1 and oracle.working() == [node.name]
-
-
-def test_name_in_use(cluster, keys, oracle, tmp_path):
-    [node] = cluster(1, **QUICK)
-    settle(keys, oracle, [node])
-    # The same name elsewhere: it waits for one session timeout, then it is refused.
-    text = other_host(open(node.config_path, encoding='utf-8').read())
-    other = tmp_path / 'other'
-    other.mkdir()
-    path = tmp_path / 'conf2'
-    # Not its command: that would stop the work of the first, which is on the same host after all.
-    path.write_text(re.sub('^.*/relinquish$', '', text.replace(node.runtime_directory, str(other)), flags=re.M))
-    done = run('--config', str(path), timeout=60)
-    assert done.returncode == 69, done.stderr
     assert 'waiting up to a session timeout' in done.stderr
     [refused] = [line for line in done.stderr.splitlines() if 'refusing to start' in line]
     assert f'pid {node.pid}' in refused and f'host {os.uname().nodename}' in refused and 'started ' in refused
     assert keys.primary() == node.name and node.running()
     assert len(oracle.intervals()) == 1 and oracle.working() == [node.name]
+    assert len(oracle.events('relinquish', 'begin')) == stops and not node.log_lines('duplicate')
+
+
+def test_name_in_use_and_stopped(cluster, keys, oracle, tmp_path):
+    """One that waits for the name ends at once when it is told to, and has stopped nothing."""
+    first, second = cluster(2, start=False, **QUICK)
+    second.write_config(**{'node.name': first.name})
+    first.start()
+    settle(keys, oracle, [first])
+    second.start()
+    second.wait_log('duplicate_name: waiting')
+    assert second.stop() == 0
+    assert not [event for event in oracle.events('relinquish', 'begin') if event.pid and event.node != first.name]
+    assert oracle.working() == [first.name] and len(oracle.events('relinquish', 'begin')) == 1
+
+
+def test_cold_start_without_servers(cluster, oracle, tmp_path):
+    """Nobody tells whose the name is: after a session timeout the work, which may run, is stopped all the same."""
+    [node] = cluster(1, start=False, **{**QUICK, 'zookeeper.session-timeout': '1500ms', 'relinquish.lease-timeout': '300ms'})
+    node.write_config(**{'zookeeper.servers': f'127.0.0.1:{free_port()}'})
+    node.start()
+    wait_until(lambda: oracle.events('relinquish', 'end'), 10, node.log_tail)
+    node.stop()
 
 
 def test_name_is_free_after_the_session_expired(cluster, keys, oracle, tmp_path):

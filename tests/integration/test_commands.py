@@ -85,6 +85,37 @@ def test_commands_run_alone(cluster, keys, oracle, tmp_path):
     assert 'SECRET_OF_THE_DAEMON' not in text
 
 
+class Scored:
+    """Where what is started has a score of its own with the memory killer, as with OOMScoreAdjust= of the unit. (Not a
+    negative one: that takes a capability.)"""
+
+    SCORE = '/proc/self/oom_score_adj'
+
+    @classmethod
+    def wrap(cls, argv):
+        return ['/bin/sh', '-c', f'echo 100 >{cls.SCORE}; exec "$@"', 'sh', *argv]
+
+
+def test_oom_score(cluster, keys, oracle, tmp_path):
+    """What spares the daemon is not for its commands: these have the score of any other process, the guard's, too."""
+    [node] = cluster(1, start=False, hosts=[Scored], **MORTAL)
+    for event in ('takeover', 'relinquish', 'follow', 'health'):
+        note = f'{tmp_path}/{event}'
+        node.write_config(**{f'{event}.command': node.set_command(
+            event, before=f'cat {Scored.SCORE} >{note}.new; mv {note}.new {note}')})
+    node.start()
+    settle(keys, oracle, [node])
+    early = ('takeover', 'follow', 'health')
+    wait_until(lambda: all((tmp_path / event).exists() for event in early), 10, node.log_tail)
+    with open(f'/proc/{node.pid}/oom_score_adj', encoding='ascii') as file:
+        assert file.read() == '100\n'
+    assert [(tmp_path / event).read_text() for event in early] == ['0\n'] * 3
+    (tmp_path / 'relinquish').unlink()  # the cold start's
+    node.kill9()
+    wait_until((tmp_path / 'relinquish').exists, 10, node.log_tail)
+    assert (tmp_path / 'relinquish').read_text() == '0\n'
+
+
 @pytest.mark.parametrize('mode', ['client', 'coordinator'])
 def test_follow(cluster, keys, oracle, mode, event_log):
     nodes = cluster(2, **QUICK)
@@ -102,6 +133,33 @@ def test_follow(cluster, keys, oracle, mode, event_log):
     # Told once each: the acting primary did not change more often.
     epochs = [event.epoch for event in oracle.events('follow', 'begin')]
     assert len(epochs) == len(set(epochs)) == 4
+
+
+@pytest.mark.parametrize('event', ['follow', 'health'])
+@pytest.mark.parametrize('end', ['reload', 'crash'])
+def test_ended_with_the_process(cluster, keys, oracle, event, end):
+    """A command beside the work that runs when the daemon is replaced is ended with it, and never runs twice."""
+    [node] = cluster(1, start=False, **{**QUICK, 'health.timeout': '60s'})
+    node.write_config(**{f'{event}.command': node.set_command(event, '--hang --ignore-term', after='true')})
+
+    def live():
+        return {began.pid for began in oracle.events(event, 'begin', node.name)} & set(node.processes())
+    node.start()
+    settle(keys, oracle, [node])
+    for times in range(1, 5):
+        wait_until(lambda times=times: len(oracle.events(event, 'begin', node.name)) == times, 10, node.log_tail)
+        assert len(live()) == 1, 'one at a time'
+        mark = node.log_mark()
+        if end == 'reload':
+            node.reload()
+        else:
+            node.kill9()
+            node.start()
+        node.wait_log(' started: ', since=mark)
+    wait_until(lambda: len(oracle.events(event, 'begin', node.name)) == 5, 10, node.log_tail)
+    assert len(live()) == 1 and keys.acting().node == node.name
+    node.stop()
+    wait_until(lambda: not live(), 2, lambda: f'none is left: {live()}')
 
 
 def test_follow_that_cannot_be_started(cluster, keys, oracle):

@@ -378,7 +378,7 @@ def test_usage(args):
 
 
 def test_bad_names(ctl):
-    for name in ('none', 'a b', '', '..', 'x' * 65, '/a'):
+    for name in ('none', 'a b', '', '..', '.a', '_a', 'x' * 65, '/a'):
         for command in (['remove', name], ['rename', name, 'b'], ['explain', name]):
             assert "is not a node's name" in ctl.run(*command, code=USAGE).stderr
         for command in (['switchover', name], ['drain', name], ['undrain', name]):

@@ -8,6 +8,7 @@ import pytest
 
 from lab.steps import MORTAL, QUICK, others, settle, vacate
 from lab.wait import wait_until
+from zkh_stranger import Stranger, greeting, receive
 
 
 class Launcher:
@@ -70,3 +71,13 @@ def test_frozen_in_the_middle_of_a_start(cluster, keys, oracle):
         tracer.wait()
     settle(keys, oracle, nodes, primary=primary)
     assert not oracle.events('takeover', node=other.name)
+
+
+def test_absurd_session_timeout(cluster):
+    """A server that grants -1 ms is refused and said; the daemon lives."""
+    with Stranger(lambda sock, *_: (sock.sendall(greeting(-1)), receive(sock))) as stranger:
+        [node] = cluster(1, **QUICK, **{'zookeeper.servers': stranger.connect})
+        node.wait_log('server_failed: .*granted a session timeout of -1 ms')
+        wait_until(lambda: stranger.connections >= 3, 10, node.log_tail)
+        assert node.running()
+        node.stop()

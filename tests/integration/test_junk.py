@@ -20,6 +20,7 @@ JUNK = {
     'two-names': b'n1 n2',
     'not-utf8': b'\xff\xfe\xfd',
     'format': b'%s%s%n%n',
+    'option': b'-rf',
 }
 
 

@@ -1,6 +1,7 @@
 """The lease is kept whatever happens to the daemon, its guard, its commands and the servers."""
 
 import os
+import re
 import resource
 import signal
 
@@ -198,7 +199,58 @@ def test_guard_and_daemon_killed_and_late(trial):
     assert trial.working() == [node.name]
     node.start()
     trial.settle()
-    assert len(trial.lives()) == 2 and trial.keys.acting().epoch == epoch, 'it was named all the time'
+    assert len(trial.lives()) == 2 and trial.keys.acting().epoch > epoch, 'it was named all the time'
+
+
+# the guard's relinquish command is run like the daemon's
+
+VARIABLES = ('EVENT', 'NODE', 'PRIMARY', 'PREVIOUS', 'EPOCH', 'REASON')
+
+
+def test_guard_tells_what_the_daemon_tells(trial):
+    """A strict script ends where a variable is missing; and nothing of the daemon's own environment is handed down."""
+    primary, other = trial.add(2)
+    path = os.path.join(primary.directory, 'environment')
+    work.behave(primary, 'relinquish', 'set -eu\n' + ''.join(f': "$PRIMARYD_{name}"\n' for name in VARIABLES) +
+                f'env >{path}.new\nmv {path}.new {path}')
+    primary.start({'SECRET': 'of the daemon'})
+    trial.settle()
+    other.start()
+    trial.settle(primary=primary.name)
+
+    def told():
+        with open(path, encoding='ascii') as file:
+            lines = file.read().splitlines()
+        # But for what the shell adds, and what is another one each time.
+        return sorted(line for line in lines if not re.match('PWD=|OLDPWD=|SHLVL=|_=|PRIMARYD_EPOCH=', line))
+
+    # The daemon's own stop at the end of a lease, then the guard's.
+    primary.links.set_mode('silent')
+    trial.wait_down(primary)
+    by_daemon = told()
+    primary.links.set_mode('pass')
+    trial.settle()
+    trial.ensure_primary(primary)
+    os.unlink(path)
+    cut_ns = trial.now()
+    primary.kill9()
+    trial.fail_over(primary, cut_ns)
+    assert told() == by_daemon
+    assert not [line for line in by_daemon if line.startswith('SECRET=')]
+
+
+def test_relinquish_fails_once_and_the_daemon_is_dead(trial):
+    """Tried again each second, as the daemon does; a lease that leaves the time for it."""
+    primary, _ = trial.start(2, **{'zookeeper.session-timeout': '8s', 'relinquish.lease-timeout': '2s'})
+    flag = os.path.join(primary.directory, 'failed')
+    work.behave(primary, 'relinquish', f'[ -e {flag} ] || {{ touch {flag}; exit 1; }}')
+    primary.kill9()
+    trial.wait_down(primary)
+    assert primary.log_lines('guard: the relinquish command failed: status 1')
+    wait_until(lambda: primary.log_lines('guard: the work is down'), 5, lambda: primary.log_tail())
+    trial.wait_successor(primary)
+    primary.start()
+    trial.settle()
 
 
 # commands that hang when the lease ends

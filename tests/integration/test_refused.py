@@ -8,6 +8,11 @@ from lab.view import View, connect
 from lab.wait import stays, wait_until
 
 
+def term(lease_us):
+    """What a primary on another machine would have left in its keepalive."""
+    return f'00000000000000ab {lease_us} 7 {"0" * 32} 00000000-0000-0000-0000-000000000000'
+
+
 # nodes that died acting, or seem to
 
 @pytest.mark.parametrize('right', ['read', 'write'])
@@ -15,6 +20,7 @@ def test_corpse(cluster, keys, oracle, right):
     """Found as far as can be, once, and not in the way of the takeover."""
     keys.set('nodes/ghost/routerstate', 'primary')
     keys.set('nodes/ghost/daemonstate', 'run')
+    keys.set('nodes/ghost/keepalive', term(lease_us=1000000))
     with forbidden(keys, 'nodes/ghost/routerstate', right):
         [node] = cluster(1, **QUICK)
         wait_until(lambda: keys.acting_name() == node.name and oracle.working(), 10, lambda: node.log_tail())
@@ -24,7 +30,7 @@ def test_corpse(cluster, keys, oracle, right):
 
 
 def test_list_of_nodes(cluster, keys, oracle):
-    """Whether somebody died acting cannot be told: the takeover waits and says for what, and goes on by itself."""
+    """Whether somebody acts cannot be told: the takeover waits and says for what, and goes on by itself."""
     [node] = cluster(1, start=False, **QUICK)
     keys.set('nodes', '')
     with forbidden(keys, 'nodes', 'read'):
@@ -37,7 +43,7 @@ def test_list_of_nodes(cluster, keys, oracle):
 # keys in use
 
 def test_router_state_that_somebody_else_wrote(cluster, keys, oracle):
-    """A node that only seems to act is not waited for for ever."""
+    """A live node that says it acts is waited for until it says something else."""
     nodes = cluster(2, **QUICK, **{'relinquish.timeout': '1s'})
     primary = settle(keys, oracle, nodes)
     [other] = others(nodes, primary)
@@ -47,6 +53,8 @@ def test_router_state_that_somebody_else_wrote(cluster, keys, oracle):
     mark = other.log_mark()
     keys.delete('primary_active')
     other.wait_log('takeover_waiting: .* still acts', since=mark)
+    stays(lambda: not oracle.working(), 2)
+    keys.set(f'nodes/{primary}/routerstate', 'secondary')
     wait_until(lambda: oracle.working() == [other.name] and keys.primary() == other.name, 10, other.log_tail)
 
 
@@ -117,22 +125,15 @@ SHORT = {**QUICK, 'relinquish.timeout': '1s', 'election.penalty': '500ms'}
 
 
 def test_history_refuses(cluster, keys, oracle):
-    """A claim is worth more than the note of it."""
+    """No claim without its entry: it is said, tried ever less often, and goes on once it may."""
     nodes = cluster(2, **QUICK)
     primary = settle(keys, oracle, nodes)
-    claims = len(history(keys))
+    [other] = others(nodes, primary)
     with forbidden(keys, 'history', 'create'):
         by_name(nodes, primary).stop()
-        [other] = others(nodes, primary)
-        settle(keys, oracle, [other])
-        other.wait_log('request_failed: claim refused')
-        assert len(history(keys)) == claims
-    vacate(keys)
-    by_name(nodes, primary).start()
-    settle(keys, oracle, nodes)
-    vacate(keys)
-    settle(keys, oracle, nodes)
-    assert len(history(keys)) > claims
+        other.wait_log('request_failed: claim refused: /history')
+        assert not oracle.working()
+    settle(keys, oracle, [other], timeout=40)
 
 
 def test_router_state_refuses_a_takeover(cluster, keys, oracle):
@@ -148,18 +149,18 @@ def test_router_state_refuses_a_takeover(cluster, keys, oracle):
 
 
 def test_router_state_refuses_a_release(cluster, keys, oracle):
-    """The post is released although nobody can be told that the work is down."""
+    """The post goes with the session although nobody can be told that the work is down."""
     nodes = cluster(2, **SHORT)
     primary = settle(keys, oracle, nodes)
     [other] = others(nodes, primary)
     with forbidden(keys, f'nodes/{primary}/routerstate', 'write'):
         keys.set('primary_node', other.name)
-        wait_until(lambda: keys.primary() == other.name and oracle.working() == [other.name], 10, other.log_tail)
-    settle(keys, oracle, nodes, primary=other.name)
+        wait_until(lambda: keys.primary() == other.name and oracle.working() == [other.name], 30, other.log_tail)
+    settle(keys, oracle, nodes, primary=other.name, timeout=40)
 
 
 def test_own_keys_cannot_be_made_again(cluster, keys, oracle):
-    """The role stays, and can be handed on; the servers are not asked as fast as they refuse."""
+    """Who cannot write its term stops in order, and another goes on; the servers are not asked as fast as they refuse."""
     nodes = cluster(2, **SHORT)
     primary = settle(keys, oracle, nodes)
     [other] = others(nodes, primary)
@@ -168,33 +169,27 @@ def test_own_keys_cannot_be_made_again(cluster, keys, oracle):
         lost = by_name(nodes, primary)
         lost.wait_log('request_failed: register refused')
         lines, busy_s = len(lost.log_lines()), lost.cpu_seconds()
-        stays(lambda: oracle.working() == [primary], 3)
-        assert len(lost.log_lines('request_failed: register refused')) == 1
-        assert len(lost.log_lines()) - lines < 50 and lost.cpu_seconds() - busy_s < 0.2, lost.log_tail(60)
-        keys.set('primary_node', other.name)
-        wait_until(lambda: keys.primary() == other.name and oracle.working() == [other.name], 15, other.log_tail)
-    settle(keys, oracle, nodes)
+        lost.wait_log('lease_running_out: ')
+        wait_until(lambda: keys.primary() == other.name and oracle.working() == [other.name], 60, other.log_tail)
+        assert len(lost.log_lines()) - lines < 100 and lost.cpu_seconds() - busy_s < 0.5, lost.log_tail(60)
+    settle(keys, oracle, nodes, timeout=40)
 
 
 def test_keepalive_refuses(cluster, keys, oracle):
-    """The lease is proven by the post; the note of it is for people."""
+    """The others judge by it: who cannot renew it stops in order, and another goes on."""
     nodes = cluster(2, **SHORT)
     primary = settle(keys, oracle, nodes)
-    epoch = keys.acting().epoch
+    [other] = others(nodes, primary)
     with forbidden(keys, f'nodes/{primary}/keepalive', 'write'):
         node = by_name(nodes, primary)
-        node.wait_log('request_failed: ')
-        [other] = others(nodes, primary)
-        other.kill9()
-        # A session lasts longer than a lease.
-        wait_until(lambda: keys.get(f'nodes/{other.name}/alive') is None, 10, other.log_tail)
-        assert not node.log_lines('state_changed: primary -> stop') and keys.acting().epoch == epoch
-        other.start()
-    settle(keys, oracle, nodes, primary=primary)
+        node.wait_log(f'request_failed: lease renewal refused: /nodes/{primary}/keepalive')
+        node.wait_log('lease_running_out: ')
+        wait_until(lambda: keys.primary() == other.name and oracle.working() == [other.name], 30, other.log_tail)
+    settle(keys, oracle, nodes, timeout=40)
 
 
 def test_root_refuses_a_release(cluster, keys, oracle):
-    """A post that may not be deleted goes with the session of a daemon that ends for that."""
+    """A post that may not be deleted goes with its session; the daemon goes on."""
     nodes = cluster(2, **SHORT)
     primary = settle(keys, oracle, nodes)
     [other] = others(nodes, primary)
@@ -202,8 +197,7 @@ def test_root_refuses_a_release(cluster, keys, oracle):
         keys.set('primary_node', other.name)
         wait_until(lambda: keys.acting_name() == other.name and oracle.working() == [other.name], 20, other.log_tail)
         by_name(nodes, primary).wait_log('request_failed: leave refused')
-        by_name(nodes, primary).wait_exit()
-    settle(keys, oracle, [other], primary=other.name)
+    settle(keys, oracle, nodes, primary=other.name, timeout=40)
 
 
 # why the servers refuse it

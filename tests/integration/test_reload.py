@@ -3,10 +3,11 @@
 import os
 import re
 import shutil
+import sys
 
 import pytest
 
-from lab import work
+from lab import process, work
 from lab.node import program
 from lab.trial import oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import wait_until
@@ -64,6 +65,42 @@ def test_commands_that_outlive_it(trial):
     ended = len(trial.oracle.events('health', 'end', node.name))
     wait_until(lambda: len(trial.oracle.events('health', 'end', node.name)) > ended + 2, 10, node.log_tail)
     wait_until(lambda: not children_in('Z', node), 5, lambda: f'no zombies: {children_in("Z", node)}')
+
+
+SQUATTER = r'''
+import re, socket
+taken = []
+while True:
+    with open('/proc/net/unix', encoding='ascii', errors='replace') as file:
+        names = set(re.findall('@(primaryd\S*)', file.read()))
+    for name in names - set(taken):
+        for _ in range(100000):
+            held = socket.socket(socket.AF_UNIX)
+            try:
+                held.bind('\0' + name)
+                taken += [name, held]
+                break
+            except OSError:
+                held.close()
+'''
+
+
+def test_nobody_takes_its_place(trial):
+    """Another user of the host takes each name that the daemon gives free for a moment: none matters."""
+    if os.geteuid():
+        pytest.skip('only root may be somebody else')
+    primary, _ = trial.start(2)
+    lives, acting = trial.lives(), trial.keys.acting()
+    squatter = process.spawn(['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', sys.executable, '-c',
+                              SQUATTER])
+    try:
+        for _ in range(3):
+            reload(primary)
+            renewed(trial, primary)
+    finally:
+        process.kill(squatter)
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives, acting.epoch)
 
 
 def test_again_and_again(trial):
@@ -289,6 +326,24 @@ def test_another_identity(trial, tmp_path, key):
     mark = primary.log_mark()
     primary.reload()
     primary.wait_log('reload_refused: .* cannot change in a reload', since=mark)
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives, epoch)
+
+
+def test_servers_in_another_order(trial):
+    primary, _ = trial.start(2)
+    lives, epoch = trial.lives(), trial.keys.acting().epoch
+    servers = primary.config['zookeeper.servers'].split(',')
+    primary.write_config(**{'zookeeper.servers': ', '.join(reversed(servers))})
+    mark = reload(primary)
+    primary.wait_log('session_resumed', since=mark)
+    trial.settle(primary=primary.name)
+    # A crash finds its way back, too.
+    primary.write_config(**{'zookeeper.servers': ','.join([*servers[1:], servers[0]])})
+    mark = primary.log_mark()
+    primary.kill9()
+    primary.start()
+    primary.wait_log('session_resumed', since=mark)
     trial.settle(primary=primary.name)
     trial.untouched(primary, lives, epoch)
 

@@ -1,20 +1,19 @@
-"""Somebody deletes the runtime directory of a running daemon, or files in it, or fills it up."""
+"""The runtime directory of a running daemon is full, or somebody deletes, cuts or replaces it or files in it."""
 
 import os
 import re
 import shutil
+import signal
+import subprocess
 
 import pytest
 
+from lab import work
 from lab.trial import oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import wait_until
 
-# What a restart needs; guard.lock is there where a guard runs.
-KEPT = {'lease', 'lock', 'state'}
-
-
-def whole(node):
-    return KEPT <= set(os.listdir(node.runtime_directory))
+NOT_KEPT = ' error state_file_failed: .*takes no role over.*a restart stops its work first'
+UNHEALTHY = 'failed: the state for a restart cannot be kept: '
 
 
 def restart_untouched(trial, primary, lives, epoch):
@@ -27,114 +26,238 @@ def restart_untouched(trial, primary, lives, epoch):
     trial.untouched(primary, lives, epoch)
 
 
-@pytest.mark.parametrize('take_away', [shutil.rmtree, lambda path: os.rename(path, path + '.old')],
-                         ids=['deleted', 'moved'])
-def test_gone_under_a_primary(trial, take_away):
-    # Directory and all. The guard is told by the file that it has open until it has found the new one.
-    primary, _ = trial.start(2)
-    lives, epoch = trial.lives(), trial.keys.acting().epoch
-    mark = primary.log_mark()
-    take_away(primary.runtime_directory)
-    primary.wait_log(' warning runtime_repaired: .*: somebody deleted the directory: made anew', since=mark)
-    primary.wait_log('the lease file in .* was made anew: watching that', since=mark)
-    wait_until(lambda: whole(primary), 5, 'the files are there again')
-    assert os.stat(primary.runtime_directory).st_mode & 0o777 == 0o700
-    restart_untouched(trial, primary, lives, epoch)
-    # And the guard that moved over stops the work when nobody extends the lease there.
+def restart_elsewhere(trial, primary, other):
+    """kill -9, the other node is named, and start: the work is stopped before the post is left to the other one."""
     primary.kill9()
-    trial.wait_down(primary)
+    trial.keys.set('primary_node', other.name)
+    primary.start()
+    trial.settle(primary=other.name)
+    trial.check()
 
 
-def test_deleted_again_and_again(trial):
-    primary, _ = trial.start(2)
-    lives, epoch = trial.lives(), trial.keys.acting().epoch
-    for number in range(4):
-        mark = primary.log_mark()
-        for name in os.listdir(primary.runtime_directory):
-            os.unlink(os.path.join(primary.runtime_directory, name))
-        primary.wait_log('runtime_repaired: ', since=mark)
-        if number % 2:
-            primary.wait_log('was made anew: watching that', since=mark)
-    wait_until(lambda: whole(primary), 5, 'the files are there again')
-    restart_untouched(trial, primary, lives, epoch)
+def state_path(node):
+    return os.path.join(node.runtime_directory, 'state')
 
 
-def test_dies_before_the_guard_has_moved_over(trial):
-    # The guard wakes up at the end of the lease it knows, and finds the new one, of which the new daemon knows.
-    primary, _ = trial.start(2)
-    lives, epoch = trial.lives(), trial.keys.acting().epoch
-    guard = int(open(os.path.join(primary.runtime_directory, 'guard.lock'), encoding='ascii').read().split()[0])
-    assert guard in primary.processes()
-    mark = primary.log_mark()
-    os.kill(guard, 19)
-    try:
-        shutil.rmtree(primary.runtime_directory)
-        primary.wait_log('runtime_repaired', since=mark)
-    finally:
-        os.kill(guard, 18)
-    restart_untouched(trial, primary, lives, epoch)
-    primary.kill9()
-    trial.wait_down(primary)
+def copy_state(node):
+    shutil.copy(state_path(node), state_path(node) + '.before')
 
 
-def test_deleted_under_a_secondary(trial):
+def restore_state(node):
+    os.rename(state_path(node) + '.before', state_path(node))
+
+
+def health(trial, node):
+    return trial.keys.get(f'nodes/{node.name}/health') or ''
+
+
+# full
+
+@pytest.fixture
+def tiny(request):
+    """Puts a node's runtime directory on a file system of its own; returns two functions that fill and clear it."""
+    if os.geteuid() != 0:
+        pytest.skip('needs root to mount a file system')
+    mounted = []
+
+    def mount(node):
+        directory = node.runtime_directory
+        command = ['mount', '-t', 'tmpfs', '-o', 'size=64k,mode=700', 'none', directory]
+        if subprocess.run(command, check=False).returncode != 0:
+            pytest.skip('file systems cannot be mounted here')
+        mounted.append(directory)
+        ballast = os.path.join(directory, 'ballast')
+
+        def fill():
+            with open(ballast, 'wb', buffering=0) as file:
+                try:
+                    while True:
+                        file.write(b'x' * 512)
+                except OSError:
+                    pass
+        return fill, lambda: os.unlink(ballast)
+
+    yield mount
+    for directory in mounted:
+        subprocess.run(['umount', '-l', directory], check=True)
+
+
+def test_full_before_a_takeover(trial, tiny):
+    nodes = trial.add(2)
+    fill, clear = tiny(nodes[1])
+    for node in nodes:
+        node.start()
+    trial.settle()
+    first, second = nodes
+    trial.ensure_primary(first)
+    count = len([life for life in trial.lives() if life.node == second.name])
+    fill()
+    trial.keys.set('primary_node', second.name)
+    wait_until(lambda: second.log_lines(NOT_KEPT) or second.name in trial.working(), 10, lambda: second.log_tail())
+    wait_until(lambda: trial.keys.get('primary_node') == first.name or second.name in trial.working(), 10,
+               lambda: second.log_tail())
+    # What was saved last says that it follows; with the work up that would be believed.
+    fill()
+    restart_elsewhere(trial, second, first)
+    assert len([life for life in trial.lives() if life.node == second.name]) == count, second.log_tail()
+    clear()
+    wait_until(lambda: health(trial, second) == 'ok', 10, lambda: second.log_tail())
+    trial.ensure_primary(second)
+    restart_untouched(trial, second, trial.lives(), trial.keys.acting().epoch)
+
+
+def test_full_in_a_takeover(trial, tiny):
+    """The takeover was noted, what came of it could not be."""
+    nodes = trial.add(2)
+    fill, _ = tiny(nodes[1])
+    for node in nodes:
+        node.start()
+    trial.settle()
+    first, second = nodes
+    trial.ensure_primary(first)
+    work.behave(second, 'takeover', 'sleep 0.5')
+    trial.keys.set('primary_node', second.name)
+    wait_until(lambda: trial.keys.state(second.name) == 'takeover', 10, lambda: second.log_tail())
+    fill()
+    wait_until(lambda: second.name in trial.working(), 10, lambda: second.log_tail())
+    restart_elsewhere(trial, second, first)
+
+
+def test_older_state(trial):
+    """As with a full file system: what the file says is from before the takeover."""
     primary, (secondary,) = trial.start(2)
-    mark = secondary.log_mark()
-    shutil.rmtree(secondary.runtime_directory)
-    secondary.wait_log('runtime_repaired', since=mark)
-    wait_until(lambda: whole(secondary), 5, 'the files are there again')
+    copy_state(secondary)
     trial.ensure_primary(secondary)
-    restart_untouched(trial, secondary, trial.lives(), trial.keys.acting().epoch)
-
-
-@pytest.mark.parametrize('name', ['state', 'lock', 'lease', 'guard.lock'])
-def test_one_file(trial, name):
-    primary, _ = trial.start(2)
-    lives, epoch = trial.lives(), trial.keys.acting().epoch
-    mark = primary.log_mark()
-    os.unlink(os.path.join(primary.runtime_directory, name))
-    primary.wait_log(f'runtime_repaired: .*: somebody deleted {name}: made anew', since=mark)
-    wait_until(lambda: os.path.exists(os.path.join(primary.runtime_directory, name)), 10, f'{name} is there again')
-    restart_untouched(trial, primary, lives, epoch)
-
-
-def test_cannot_be_made_anew(trial):
-    primary, (secondary,) = trial.start(2)
-    lives, epoch = trial.lives(), trial.keys.acting().epoch
-    for node in (primary, secondary):
-        mark = node.log_mark()
-        shutil.rmtree(node.runtime_directory)
-        with open(node.runtime_directory, 'w', encoding='ascii'):
-            pass
-        node.wait_log(' critical runtime_lost: .*cannot be made anew: .* is not a directory', since=mark)
-    # A reload would find nothing to resume; a takeover could not succeed.
-    mark = primary.log_mark()
-    primary.reload()
-    primary.wait_log(' reload_refused: ', since=mark)
-    wait_until(lambda: trial.keys.get(f'nodes/{secondary.name}/health') == 'failed: the runtime directory is gone', 5, 'unhealthy')
-    assert trial.keys.get(f'nodes/{primary.name}/health') == 'ok'
-    trial.untouched(primary, lives, epoch)
-    for node in (primary, secondary):
-        mark = node.log_mark()
-        os.unlink(node.runtime_directory)
-        node.wait_log('runtime_repaired', since=mark)
-        assert len(node.log_lines(' runtime_lost: ')) == 1
-    wait_until(lambda: trial.keys.get(f'nodes/{secondary.name}/health') == 'ok', 5, 'healthy again')
-    restart_untouched(trial, primary, lives, epoch)
+    secondary.kill9()
+    restore_state(secondary)
+    trial.keys.set('primary_node', primary.name)
+    mark = secondary.log_mark()
+    secondary.start()
+    secondary.wait_log('resume_refused: .*older than', since=mark)
+    trial.settle(primary=primary.name)
 
 
 def test_cannot_be_written(trial):
-    """As with a full file system: said once, and once when it is over."""
+    """Said once, and once when it is over."""
     primary, (secondary,) = trial.start(2)
     obstacle = os.path.join(secondary.runtime_directory, 'state.new')
     os.makedirs(os.path.join(obstacle, 'full'))
-    trial.ensure_primary(secondary)
-    secondary.wait_log(' error state_file_failed: .*until it can, a restart stops the work')
+    lives, epoch = trial.lives(), trial.keys.acting().epoch
+    trial.keys.set('primary_node', secondary.name)
+    secondary.wait_log(NOT_KEPT)
+    wait_until(lambda: health(trial, secondary).startswith(UNHEALTHY), 5, 'unhealthy')
     mark = secondary.log_mark()
     secondary.reload()
     secondary.wait_log(' reload_refused: ', since=mark)
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives)
     shutil.rmtree(obstacle)
     secondary.wait_log(' notice state_file_written: ')
     assert len(secondary.log_lines(' state_file_failed: ')) == 1
-    assert re.search('work=up', open(os.path.join(secondary.runtime_directory, 'state'), encoding='ascii').read())
+    trial.ensure_primary(secondary)
+    assert re.search('work=up', open(state_path(secondary), encoding='ascii').read())
     restart_untouched(trial, secondary, trial.lives(), trial.keys.acting().epoch)
+
+
+# deleted
+
+@pytest.mark.parametrize('take_away', [shutil.rmtree, lambda path: os.rename(path, path + '.old')],
+                         ids=['deleted', 'moved'])
+def test_gone_under_a_primary(trial, take_away):
+    """Nothing happens but that it is said, and a reload refused; a restart stops the work first."""
+    primary, (other,) = trial.start(2)
+    lives, epoch = trial.lives(), trial.keys.acting().epoch
+    take_away(primary.runtime_directory)
+    primary.wait_log(NOT_KEPT)
+    mark = primary.log_mark()
+    primary.reload()
+    primary.wait_log(' reload_refused: ', since=mark)
+    trial.untouched(primary, lives, epoch)
+    assert health(trial, primary) == 'ok', 'it works'
+    restart_elsewhere(trial, primary, other)
+
+
+def test_gone_and_guarded(trial):
+    """The guard needs nothing from the directory."""
+    primary, _ = trial.start(2)
+    shutil.rmtree(primary.runtime_directory)
+    primary.wait_log(NOT_KEPT)
+    cut_ns = trial.now()
+    primary.kill9()
+    successor = trial.fail_over(primary, cut_ns)
+    primary.start()
+    trial.settle(primary=successor.name)
+
+
+def test_gone_under_a_secondary(trial):
+    primary, (secondary,) = trial.start(2)
+    lives = trial.lives()
+    shutil.rmtree(secondary.runtime_directory)
+    trial.keys.set('primary_node', secondary.name)
+    wait_until(lambda: health(trial, secondary).startswith(UNHEALTHY), 10, lambda: secondary.log_tail())
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives)
+    assert len(secondary.log_lines(' state_file_failed: ')) == 1
+    secondary.stop()
+    secondary.start()
+    trial.settle(primary=primary.name)
+    trial.ensure_primary(secondary)
+
+
+@pytest.mark.parametrize('name', ['state', 'lock', 'guard.lock', 'work.lock'])
+def test_one_file(trial, name):
+    """The state is written again with the next renewal; locks are made by who takes them."""
+    primary, _ = trial.start(2)
+    lives, epoch = trial.lives(), trial.keys.acting().epoch
+    path = os.path.join(primary.runtime_directory, name)
+    os.unlink(path)
+    if name == 'state':
+        wait_until(lambda: os.path.exists(path), 5, 'it is written again')
+    restart_untouched(trial, primary, lives, epoch)
+
+
+def test_lease_file_gone(trial):
+    primary, (other,) = trial.start(2)
+    lives, epoch = trial.lives(), trial.keys.acting().epoch
+    os.unlink(os.path.join(primary.runtime_directory, 'lease'))
+    primary.wait_log(NOT_KEPT)
+    trial.untouched(primary, lives, epoch)
+    restart_elsewhere(trial, primary, other)
+
+
+# cut
+
+@pytest.mark.parametrize('size', [0, 50])
+def test_lease_file_cut(trial, size):
+    """The guard acts at the last end that it knew, and the daemon stops the work: nobody dies of it."""
+    primary, (other,) = trial.start(2)
+    guards = work.find_guards(primary)
+    os.truncate(os.path.join(primary.runtime_directory, 'lease'), size)
+    primary.wait_log('the lease file was cut')
+    trial.wait_down(primary)
+    wait_until(lambda: other.name in trial.working(), 10, lambda: f'{primary.log_tail()}\n{other.log_tail()}')
+    assert primary.running(), primary.log_tail()
+    trial.settle()
+    assert not set(guards) & set(work.find_guards(primary))
+    # The file is made whole before the next takeover.
+    trial.ensure_primary(primary)
+    restart_untouched(trial, primary, trial.lives(), trial.keys.acting().epoch)
+
+
+def test_lease_file_cut_under_the_guard_alone(trial):
+    primary, _ = trial.start(2)
+    cut_ns = trial.now()
+    primary.sigstop()
+    os.truncate(os.path.join(primary.runtime_directory, 'lease'), 0)
+    successor = trial.fail_over(primary, cut_ns)
+    primary.sigcont()
+    trial.settle(primary=successor.name)
+    assert primary.running() and primary.log_lines('guard: the work is down')
+
+
+def test_lease_file_cut_and_restarted(trial):
+    primary, (other,) = trial.start(2)
+    primary.sigstop()
+    os.truncate(os.path.join(primary.runtime_directory, 'lease'), 0)
+    primary.child.send_signal(signal.SIGKILL)
+    restart_elsewhere(trial, primary, other)

@@ -8,7 +8,7 @@
  *
  * Commands: get PATH, watch PATH, exists PATH, ls PATH, sync, root, set PATH TEXT, create PATH
  * TEXT [FLAGS], delete PATH, pair PATH PATH (creates both or none), burst N PATH, subscribe N, id,
- * cut, renew, close MS, quit (drops the session).
+ * zxid, cut, renew, close MS, quit (drops the session).
  */
 
 #include <ev.h>
@@ -207,6 +207,9 @@ static void run(char *line)
 		r = run_subscribe((unsigned)atoi(path));
 	else if (strcmp(verb, "id") == 0)
 		run_id();
+	else if (strcmp(verb, "zxid") == 0)
+		say("zxid %" PRIx64 " %" PRIx64, (uint64_t)zkh_session_zxid(session),
+		    (uint64_t)zkh_session_last_zxid(session));
 	else if (strcmp(verb, "cut") == 0)
 		zkh_session_cut(session);
 	else if (strcmp(verb, "renew") == 0)

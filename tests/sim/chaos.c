@@ -91,10 +91,10 @@ static void fail_health(struct sim *w, struct sim_node *n)
 
 static void make_blind(struct sim *w, struct sim_node *n)
 {
-	static const uint8_t parts[] = { PART_KEY,   PART_POST,	 PART_ALIVE,
-					 PART_DRAIN, PART_MAINT, PARTS_ALL };
+	static const uint16_t parts[] = { PART_KEY,   PART_POST,	 PART_ALIVE,
+					 PART_DRAIN, PART_MAINT, PART_EPOCH, PARTS_ALL };
 
-	n->blind = parts[rng_below(&w->rng, sizeof(parts))];
+	n->blind = parts[rng_below(&w->rng, sizeof(parts) / sizeof(parts[0]))];
 	n->blind_denied = rng_chance(&w->rng, 500);
 	n->blind_until = w->now + span(w);
 	SIM_TRACE(w, "fault node %d may not read parts %#x", n->id, n->blind);
@@ -129,6 +129,12 @@ static void fault_on_servers(struct sim *w, enum sim_fault what, struct sim_node
 		server_isolate(w, w->leader, w->now + for_us);
 	} else if (what == FAULT_FOLLOWER_ISOLATED) {
 		server_isolate(w, s == w->leader ? follower(w) : s, w->now + for_us);
+	} else if (what == FAULT_FSYNC) {
+		/* Up to T/4 from sending to acknowledgement, or beyond. */
+		w->fsync_us = rng_range(&w->rng, MS, w->params.session_us / (rng_chance(&w->rng, 700) ? 9 : 3));
+		w->fsync_until = w->now + 3 * for_us;
+	} else if (what == FAULT_CLOCK_STEP) {
+		session_step_clock(w, rng_chance(&w->rng, 500) ? for_us : -for_us);
 	} else if (what == FAULT_LAG) {
 		w->servers[follower(w)].lag_until = w->now + for_us;
 	}
@@ -162,6 +168,10 @@ static void fault_on_node(struct sim *w, enum sim_fault what, struct sim_node *n
 							   : span(w));
 	else if (what == FAULT_HOST_CRASH)
 		host_power_off(w, n, span(w));
+	else if (what == FAULT_REPLACED)
+		host_replace(w, n, span(w));
+	else if (what == FAULT_STATE_FAILS)
+		n->state_fails_until = w->now + 2 * span(w);
 	else if (what == FAULT_SHUTDOWN)
 		shell_post(w, n, 0, ELECTION_SHUTDOWN, 0, 0);
 	else if (what == FAULT_HEALTH)
@@ -184,8 +194,6 @@ static enum sim_fault draw_fault(struct sim *w)
 
 static void inflict(struct sim *w, enum sim_fault what, struct sim_node *n)
 {
-	if (w->now < w->mercy_until)
-		return;
 	w->stats.faults[what]++;
 	if (what >= FAULT_SWITCHOVER)
 		operator_do(w, what);
@@ -228,7 +236,7 @@ void chaos_ambush(struct sim *w, struct sim_node *n)
 	};
 	uint32_t kind;
 
-	if (w->calm || w->now < w->mercy_until || !w->params.ambush ||
+	if (w->calm || !w->params.ambush ||
 	    !rng_chance(&w->rng, w->params.ambush))
 		return;
 	kind = kinds[rng_below(&w->rng, sizeof(kinds) / sizeof(kinds[0]))];
@@ -245,7 +253,7 @@ void chaos_ambush(struct sim *w, struct sim_node *n)
 /* An ambush comes as an event of its own, so that nothing happens in the middle of anything. */
 void operator_on_event(struct sim *w, const struct queue_event *ev)
 {
-	if (w->calm || w->now < w->mercy_until)
+	if (w->calm)
 		return;
 	if (ev->arg < FAULT_SWITCHOVER)
 		inflict(w, (enum sim_fault)ev->arg, &w->nodes[ev->node]);
@@ -253,63 +261,15 @@ void operator_on_event(struct sim *w, const struct queue_event *ev)
 		operator_do(w, (enum sim_fault)ev->arg);
 }
 
-/* The work runs, or the next step of the daemon may start it. */
-static bool works_or_may(const struct sim_node *n)
-{
-	return n->work.truth != TRUTH_DOWN || n->core.phase == PHASE_ENTER ||
-	       election_acting(&n->core);
-}
-
-/*
- * Whoever works has to hear of it: keys and network gone at once are the stated impossible case.
- * Nothing else fails for as long as that may take.
- */
-static bool all_hear(struct sim *w)
-{
-	for (int i = 0; i < w->node_count; i++) {
-		const struct sim_node *n = &w->nodes[i];
-		const struct sim_conn *c = conn_get(w, i, n->client.conn);
-
-		if (!works_or_may(n))
-			continue;
-		if (!c || !c->open || c->lost || c->busy || c->arrival[0] > w->now + MS * 10 ||
-		    c->arrival[1] > w->now + MS * 10)
-			return false;
-		if (n->daemon != DAEMON_UP || n->client.link != LINK_ATTACHED || guard_missing(n) ||
-		    !n->core.registered || n->guard.acted || n->blind_until > w->now ||
-		    n->disturbed > w->now - w->params.session_us ||
-		    w->tree.post_session != n->client.session ||
-		    n->client.heard < w->now - w->params.session_us / 8 ||
-		    !server_linked(w, n->client.server) || w->slow_until > w->now ||
-		    w->servers[n->client.server].lag_until > w->now ||
-		    w->servers[n->client.server].apply_at > w->now + w->params.latency_us ||
-		    w->path_cut[i][n->client.server][0] > w->now ||
-		    w->path_cut[i][n->client.server][1] > w->now ||
-		    w->tree.refused[i] & (REFUSE_OWN | REFUSE_POST))
-			return false;
-	}
-	/* An older connection that lands late takes the session away from the one in use. */
-	for (int i = 0; i < w->node_count; i++)
-		for (int k = 0; k < CONNS_PER_NODE; k++)
-			if (w->conns[i][k].gen != w->nodes[i].client.conn && !w->conns[i][k].lost &&
-			    w->conns[i][k].arrival[0] > w->now - w->params.session_us &&
-			    w->conns[i][k].gen)
-				return false;
-	/* What was done to a server before may still cost somebody the connection. */
-	for (int s = 0; s < w->server_count; s++)
-		if (!server_linked(w, s))
-			return false;
-	return server_can_commit(w);
-}
-
 static void refuse(struct sim *w, int node)
 {
-	static const uint8_t kinds[] = { REFUSE_KEY,  REFUSE_POST, REFUSE_LEAVE, REFUSE_OWN,
-					 REFUSE_NOTE, REFUSE_LOCK, REFUSE_MARK,	 0x7f };
+	static const uint16_t kinds[] = { REFUSE_KEY,	REFUSE_POST,  REFUSE_LEAVE, REFUSE_OWN,
+					  REFUSE_NOTE,	REFUSE_LOCK,  REFUSE_MARK,  REFUSE_RENEW,
+					  REFUSE_LOOK,	REFUSE_WATCH, REFUSE_ALL };
 	struct sim_txn txn = { .type = TXN_REFUSE, .node = (int8_t)node };
 
 	if (rng_chance(&w->rng, 500))
-		txn.value = (int8_t)(kinds[rng_below(&w->rng, sizeof(kinds))] | txn.value);
+		txn.version = kinds[rng_below(&w->rng, sizeof(kinds) / sizeof(kinds[0]))];
 	if (server_can_commit(w))
 		commit_txn(w, &txn, -1, w->leader);
 }
@@ -327,35 +287,51 @@ static void operator_txn(struct sim *w, uint8_t type, int node, int8_t value, in
 static int8_t draw_name(struct sim *w)
 {
 	if (rng_chance(&w->rng, 100))
-		return NAME_STRANGER;
+		return NAMED_STRANGER;
 	return (int8_t)rng_below(&w->rng, (uint32_t)w->node_count);
 }
 
 /* As impatient operators do it: they name another node, and do not wait until the old one has stopped. */
 static void delete_post(struct sim *w, int node)
 {
-	/* Of a node that works, whose keys are deleted, and who may not be in touch. */
-	for (int i = 0; i < w->node_count; i++)
-		if (works_or_may(&w->nodes[i]) && (!w->tree.alive[i] || !w->tree.there[i]))
-			return;
 	if (rng_chance(&w->rng, 700))
 		operator_txn(w, TXN_SET_KEY, node, draw_name(w), w->tree.key_version);
 	operator_txn(w, TXN_DELETE_POST, node, 0, 0);
 }
 
+static const char *fault_text(enum sim_fault what)
+{
+	static const char *const texts[] = {
+#define X(name, text) text,
+		SIM_FAULTS(X)
+#undef X
+	};
+
+	return texts[what];
+}
+
 static void delete_keys(struct sim *w, enum sim_fault what, int node)
 {
-	/* Its post is gone and it works: so far its keys tell of it. */
-	if (what != FAULT_DELETE_ROOT && works_or_may(&w->nodes[node]) && w->tree.post != node)
-		return;
-	if (what == FAULT_DELETE_ALIVE) {
-		operator_txn(w, TXN_DELETE_ALIVE, node, 0, 0);
-	} else if (what == FAULT_DELETE_NODE) {
-		operator_txn(w, TXN_DELETE_NODE, node, 0, 0);
-	} else if (what == FAULT_DELETE_ROOT && all_hear(w)) {
-		w->mercy_until = w->now + 2 * w->params.session_us;
-		operator_txn(w, TXN_DELETE_ROOT, node, 0, 0);
-	}
+	static const uint8_t types[] = {
+		[FAULT_DELETE_ALIVE] = TXN_DELETE_ALIVE,
+		[FAULT_DELETE_NODE] = TXN_DELETE_NODE,
+		[FAULT_DELETE_ROOT] = TXN_DELETE_ROOT,
+		[FAULT_DELETE_EPOCH] = TXN_DELETE_EPOCH,
+		[FAULT_DELETE_KEEPALIVE] = TXN_DELETE_KEEPALIVE,
+	};
+
+	SIM_TRACE(w, "fault of node %d: %s", node, fault_text(what));
+	operator_txn(w, types[what], node, 0, 0);
+}
+
+static void close_session(struct sim *w, const struct sim_node *n)
+{
+	struct sim_txn txn = { .type = TXN_CLOSE,
+			       .node = (int8_t)n->id,
+			       .session = n->client.session };
+
+	if (n->client.session && session_get(w, n->client.session) && server_can_commit(w))
+		commit_txn(w, &txn, -1, w->leader);
 }
 
 /* Compare-and-set, as primaryctl does it; only the deletions ask nobody. */
@@ -363,13 +339,13 @@ void operator_do(struct sim *w, enum sim_fault what)
 {
 	int node = any_node(w)->id;
 
-	SIM_TRACE(w, "fault operator %d on node %d", (int)what, node);
+	SIM_TRACE(w, "fault operator: %s, node %d", fault_text(what), node);
 	if (what == FAULT_SWITCHOVER)
 		operator_txn(w, TXN_SET_KEY, node, draw_name(w), w->tree.key_version);
 	else if (what == FAULT_RELEASE)
-		operator_txn(w, TXN_SET_KEY, node, NAME_NONE, w->tree.key_version);
+		operator_txn(w, TXN_SET_KEY, node, NAMED_NONE, w->tree.key_version);
 	else if (what == FAULT_JUNK_KEY)
-		operator_txn(w, TXN_SET_KEY, node, NAME_JUNK, w->tree.key_version);
+		operator_txn(w, TXN_SET_KEY, node, NAMED_JUNK, w->tree.key_version);
 	else if (what == FAULT_DRAIN || what == FAULT_UNDRAIN)
 		operator_txn(w, TXN_DRAIN, node, what == FAULT_DRAIN, 0);
 	else if (what == FAULT_MAINT_ON || what == FAULT_MAINT_OFF)
@@ -378,6 +354,10 @@ void operator_do(struct sim *w, enum sim_fault what)
 		operator_txn(w, TXN_DELETE_KEY, node, 0, 0);
 	else if (what == FAULT_DELETE_POST)
 		delete_post(w, node);
+	else if (what == FAULT_CLOSE_SESSION)
+		close_session(w, victim(w));
+	else if (what == FAULT_RESTORE)
+		server_restore(w);
 	else if (what == FAULT_REFUSED)
 		refuse(w, node);
 	else
@@ -391,15 +371,16 @@ void chaos_off(struct sim *w)
 
 	SIM_TRACE(w, "calm  from here on nothing fails");
 	w->calm = true;
-	w->slow_until = 0;
+	w->slow_until = w->fsync_until = 0;
 	w->params.fence_fails = w->params.fence_hangs = w->params.ambush = 0;
 	w->params.stop_in_step = w->params.guard_fails = w->params.guard_late = 0;
+	w->params.memory_lost = 0;
 	memset(w->path_cut, 0, sizeof(w->path_cut));
 	server_heal_all(w);
 	for (int i = 0; i < w->node_count; i++) {
 		struct sim_node *n = &w->nodes[i];
 
-		n->blind_until = 0;
+		n->blind_until = n->state_fails_until = 0;
 		shell_post(w, n, MS, ELECTION_HEALTH, 0, RESULT_OK);
 		sim_schedule(w, w->now + 10 * MS, EV_BOOT, i, n->incarnation, 0);
 	}

@@ -32,7 +32,7 @@ static void wait_a_moment(struct sim *w, struct sim_node *n)
 void client_begin(struct sim *w, struct sim_node *n)
 {
 	n->client.last_zxid = 0;
-	n->client.timeout = w->params.session_us;
+	n->client.timeout = n->wants_us;
 	n->client.waiting = 0;
 	n->client.server = (int8_t)rng_below(&w->rng, (uint32_t)w->server_count);
 	wait_a_moment(w, n);
@@ -134,16 +134,26 @@ static bool held_up(struct sim *w, const struct queue_event *ev, struct sim_conn
 	return true;
 }
 
-/* See accept_session(): from here on it counts, at the leader too. */
-static void hear_shorter(struct sim *w, const struct sim_node *n, struct sim_conn *c)
+/* The kernel's word: what was sent is not acknowledged for T/8. Unless something gets through, it is the same path still. */
+void client_on_unacked(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
-	struct sim_session *s = session_get(w, n->client.session);
+	const struct sim_conn *c = conn_get(w, n->id, ev->gen);
+	const int64_t *cut;
 
-	if (c->timeout || !s || !s->alive)
+	if (!c || ev->gen != n->client.conn || n->client.link != LINK_ATTACHED)
 		return;
-	c->timeout = n->client.timeout;
-	if (c->open && server_linked(w, c->server))
-		session_moved(w, s, c->timeout);
+	cut = w->path_cut[n->id][c->server];
+	if (cut[0] > w->now || cut[1] > w->now || !c->open)
+		client_lose(w, n);
+}
+
+void client_give_up(struct sim *w, struct sim_node *n)
+{
+	SIM_TRACE(w, "node  %d leaves a session that is somebody else's, too", n->id);
+	n->client.session = 0;
+	n->client.last_zxid = 0;
+	client_lose(w, n);
+	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
 }
 
 void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev)
@@ -165,9 +175,9 @@ void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_ev
 	}
 	k->session = (int32_t)ev->arg;
 	k->link = LINK_ATTACHED;
-	w->stats.faults[FAULT_TIMEOUT] += !fresh && k->timeout != w->params.granted_us[c->server];
-	k->timeout = w->params.granted_us[c->server];
-	hear_shorter(w, n, c);
+	w->stats.faults[FAULT_TIMEOUT] +=
+		!fresh && k->timeout != session_granted(w, n->id, c->server);
+	k->timeout = session_granted(w, n->id, c->server);
 	k->heard = k->spoke = w->now;
 	k->waiting = 0;
 	set_timer(w, n, w->now + k->timeout / 3);

@@ -33,6 +33,16 @@ int64_t clock_true(const struct sim *w, const struct sim_node *n, int64_t local)
 	}
 }
 
+static void forget_epochs(struct sim *w, struct sim_node *n)
+{
+	if (!rng_chance(&w->rng, w->params.memory_lost))
+		return;
+	w->stats.faults[FAULT_MEMORY_LOST]++;
+	n->memory_file = (struct sim_memory){ .epoch = 0, .owner = -1 };
+	n->cluster_zxid = 0;
+	n->owed = 0;
+}
+
 void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64_t down_us)
 {
 	if (n->daemon != DAEMON_UP || guard_missing(n))
@@ -42,7 +52,29 @@ void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64
 	shell_kill(w, n);
 	if (state_lost)
 		n->file.there = 0;
+	forget_epochs(w, n);
 	sim_schedule(w, w->now + down_us, EV_BOOT, n->id, n->incarnation, 0);
+}
+
+/*
+ * Another machine takes its name, and knows nothing. That of before is off, or cut off and works until its guard stops it.
+ */
+void host_replace(struct sim *w, struct sim_node *n, int64_t down_us)
+{
+	bool works = n->work.truth != TRUTH_DOWN && n->guard.alive && rng_chance(&w->rng, 700);
+	int64_t until = clock_true(w, n, n->guard.end_local);
+
+	host_power_off(w, n, down_us);
+	if (works)
+		oracle_ghost(w, n, until);
+	SIM_TRACE(w, "fault node %d is another machine from now on", n->id);
+	n->machine = ++w->machines;
+	n->boot = 1;
+	n->memory = n->memory_file = (struct sim_memory){ .epoch = 0, .owner = -1 };
+	n->clock_offset = rng_range(&w->rng, SEC, 100000 * SEC);
+	n->lease_proof = n->cluster_zxid = 0;
+	n->owed = 0;
+	n->core = (struct election){ .now_us = 0 };
 }
 
 /* Everything on it goes at once; the boot that follows knows nothing. */
@@ -51,6 +83,10 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 	SIM_TRACE(w, "node  %d host goes down", n->id);
 	shell_kill(w, n);
 	n->file.there = 0;
+	n->page_generation = 0;
+	n->boot++;
+	n->term_started = 0;
+	forget_epochs(w, n);
 	n->guard = (struct sim_guard){ .gen = n->guard.gen + 1, .spawn = n->guard.spawn + 1 };
 	n->frozen_until = 0;
 	work_down(w, n);

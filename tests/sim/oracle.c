@@ -8,18 +8,44 @@
 
 /*
  * The work is to be down at the end of the lease; a pause of the host may have spent half of the
- * margin. (One that was shortened at once may be over at that moment.)
+ * margin.
  */
 static void check_late(struct sim *w, const struct sim_node *n)
 {
 	int64_t late = clock_local(w, n) - n->guard.end_local;
 
-	if (n->guard.cut_at && w->now < n->guard.cut_at + w->params.session_us)
-		return;
 	if (n->guard.end_local && late > lease_margin_us(w->params.least_us) * 6 / 10 + 5 * MS &&
 	    !w->options->frozen_hosts)
 		sim_fail(w, "the work of node %d went down %lld ms after the end of its lease",
 			 n->id, (long long)(late / MS));
+}
+
+static void check_ghosts(struct sim *w, const struct sim_node *n)
+{
+	for (int i = 0; i < w->node_count; i++)
+		if (w->nodes[i].ghost_until > w->now && !w->options->frozen_hosts)
+			sim_fail(w, "two primaries: work runs on node %d and on the machine that was node %d",
+				 n->id, i);
+}
+
+void oracle_ghost(struct sim *w, struct sim_node *n, int64_t until)
+{
+	if (until > n->ghost_until)
+		n->ghost_until = until;
+	for (int i = 0; i < w->node_count; i++)
+		if (w->nodes[i].work.truth != TRUTH_DOWN)
+			check_ghosts(w, &w->nodes[i]);
+}
+
+void oracle_term(struct sim *w, const struct sim_txn *txn)
+{
+	struct sim_node *n = &w->nodes[txn->node];
+	int64_t proof = txn->sent_local + lease_length_us(txn->session_us);
+
+	if (w->tree.post == txn->node && w->tree.post_session == txn->session &&
+	    txn->machine == n->machine &&
+	    proof > n->lease_proof)
+		n->lease_proof = proof;
 }
 
 void oracle_running(struct sim *w, struct sim_node *n, bool running)
@@ -27,6 +53,8 @@ void oracle_running(struct sim *w, struct sim_node *n, bool running)
 	if (!running)
 		check_late(w, n);
 	w->running += running ? 1 : -1;
+	if (running)
+		check_ghosts(w, n);
 	if (w->running <= 1)
 		return;
 	for (int i = 0; i < w->node_count; i++)
@@ -46,12 +74,25 @@ static void check_epoch(struct sim *w, const struct sim_node *n)
 	w->last_epoch_node = n->id;
 }
 
-/* (Of an operator's deletion it may not have heard yet.) */
+/* Terms of before are over, whoever held them. (A host that went down took its work along.) */
+static void check_terms(struct sim *w, const struct sim_node *n)
+{
+	for (int i = 0; i < w->node_count; i++) {
+		const struct sim_node *other = &w->nodes[i];
+
+		if (i != n->id && other->term_started && other->guard.end_local > clock_local(w, other))
+			sim_fail(w, "node %d starts its work %lld ms before the lease of node %d ends", n->id,
+				 (long long)((other->guard.end_local - clock_local(w, other)) / MS), i);
+	}
+}
+
+/* (It may have lost its post a moment ago: whoever gets it waits for this term.) */
 static void check_post(struct sim *w, const struct sim_node *n)
 {
-	if (w->post_deleted_at && w->now < w->post_deleted_at + w->params.session_us)
-		return;
 	check_epoch(w, n);
+	check_terms(w, n);
+	if (w->post_lost_at && w->now < w->post_lost_at + w->params.session_us)
+		return;
 	if (w->tree.post_epoch != n->core.epoch)
 		sim_fail(w, "node %d starts its work with epoch %lld, its post says %lld", n->id,
 			 (long long)n->core.epoch, (long long)w->tree.post_epoch);
@@ -67,7 +108,8 @@ static uint16_t corpses(const struct sim *w)
 	for (int i = 0; i < w->node_count; i++) {
 		char router = w->tree.router[i];
 
-		if (!w->tree.alive[i] && (router == 't' || router == 'p' || router == 'r'))
+		if (!w->tree.alive[i] && !(w->tree.refused[i] & REFUSE_LOOK) &&
+		    (router == 't' || router == 'p' || router == 'r'))
 			bits |= (uint16_t)(1u << i);
 	}
 	return bits;
@@ -125,29 +167,11 @@ void oracle_start(struct sim *w, struct sim_node *n)
 		sim_fail(w, "node %d starts its work without a guard", n->id);
 }
 
-/*
- * Even if its server were cut off from the leader at this very moment, the leader would not expire
- * the session before the lease ends; nor would one that is elected now.
- */
-void oracle_lease(struct sim *w, const struct sim_node *n)
-{
-	struct sim_session *s = session_get(w, n->client.session);
-	int64_t end = w->now + n->guard.end_local - clock_local(w, n), last;
-
-	if (w->leader < 0 || !s || !s->alive ||
-	    w->options->mutations & 1u << MUTATION_RENEW_BY_READ)
-		return;
-	last = session_may_end(w, s, n->client.server);
-	if (end > last)
-		sim_fail(w, "the lease of node %d ends %lld ms after its session may expire", n->id,
-			 (long long)((end - last) / MS));
-}
-
 /* After every step of a core. */
 void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 {
 	const struct election *e = &n->core;
-	bool blind = w->options->mutations & 1u << MUTATION_RENEW_BY_READ;
+	bool blind = w->options->mutations & UINT64_C(1) << MUTATION_RENEW_BY_READ;
 
 	if (e->work != WORK_DOWN && e->lease_end_us > n->lease_proof && !blind)
 		sim_fail(w, "node %d believes in a lease until %lld, only %lld is proven", n->id,
@@ -193,8 +217,10 @@ static void check_post_gone(struct sim *w, int node, uint8_t by)
 {
 	const struct sim_node *n = &w->nodes[node];
 
-	if (n->work.truth != TRUTH_DOWN)
-		sim_fail(w, "the post of node %d goes while its work runs", node);
+	if (by == TXN_LEAVE && n->work.truth != TRUTH_DOWN)
+		sim_fail(w, "the post of node %d is released while its work runs", node);
+	if (by != TXN_LEAVE)
+		w->post_lost_at = w->now;
 	if (by == TXN_CLOSE && n->term_started && w->tree.there[node] &&
 	    !(w->tree.router[node] == 't' || w->tree.router[node] == 'p' ||
 	      w->tree.router[node] == 'r'))
@@ -234,7 +260,7 @@ static void check_claim(struct sim *w, const struct sim_txn *txn, struct sim_bef
  */
 static void check_enter(struct sim *w, const struct sim_txn *txn)
 {
-	if (w->tree.key != txn->node && w->tree.key_czxid <= txn->epoch)
+	if (w->tree.key != txn->node && !w->key_created_at)
 		sim_fail(w, "node %d enters although the key says %d", txn->node, w->tree.key);
 }
 
@@ -248,13 +274,14 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 		w->corpses &= (uint16_t) ~(1u << txn->node);
 	if (result != TXN_OK)
 		return;
+	/* May not be looked at, or might not a moment ago. */
+	if (txn->type == TXN_REFUSE)
+		w->corpses &= (uint16_t) ~(1u << txn->node);
 	if (txn->type == TXN_ENTER)
 		w->post_since = w->now;
 	if (txn->type == TXN_DELETE_ALIVE || txn->type == TXN_DELETE_NODE)
 		w->alive_deleted[txn->node] = w->now;
-	if (txn->type == TXN_DELETE_POST || txn->type == TXN_DELETE_ROOT)
-		w->post_deleted_at = w->now;
-	else if (before.post >= 0 && w->tree.post != before.post)
+	if (before.post >= 0 && w->tree.post != before.post)
 		check_post_gone(w, before.post, txn->type);
 	if (w->tree.key_mzxid != before.key_mzxid && txn->type != TXN_CLAIM)
 		w->key_changed_at = w->now;
@@ -281,7 +308,7 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 static bool eligible(const struct sim *w, const struct sim_node *n)
 {
 	return n->config.coordinator && !w->tree.drained[n->id] &&
-	       !(w->tree.refused[n->id] & ~(REFUSE_NOTE | REFUSE_MARK));
+	       !(w->tree.refused[n->id] & ~(REFUSE_MARK | REFUSE_LOOK | REFUSE_WATCH));
 }
 
 static void check_resting(struct sim *w, const struct sim_node *n)

@@ -16,22 +16,30 @@ static int64_t draw_session_us(struct sim *w)
 	return choices[rng_below(&w->rng, sizeof(choices) / sizeof(choices[0]))];
 }
 
-/* Servers differ in the bounds of what they grant: least, what the lease leaves room for, or all. */
+/* Servers differ in the bounds of what they grant, nodes in what they ask for. */
 static void draw_grants(struct sim *w)
 {
 	struct sim_params *p = &w->params;
-	int64_t floor_us = p->session_us * 11 / 12 + 1;
-	bool differ = rng_chance(&w->rng, 300);
+	int64_t floor_us = p->session_us / 3;
+	bool differ = w->options->unequal_servers || rng_chance(&w->rng, 300);
+	bool nodes_differ = rng_chance(&w->rng, 300);
 
-	if (w->options->unequal_servers || rng_chance(&w->rng, 300))
-		floor_us = p->session_us / 3;
 	p->least_us = p->session_us;
 	for (int s = 0; s < w->server_count; s++) {
 		p->granted_us[s] = p->session_us;
-		if ((differ || w->options->unequal_servers) && rng_chance(&w->rng, 600))
+		if (differ && rng_chance(&w->rng, 600))
 			p->granted_us[s] = rng_range(&w->rng, floor_us, p->session_us);
 		if (p->granted_us[s] < p->least_us)
 			p->least_us = p->granted_us[s];
+	}
+	for (int i = 0; i < w->node_count; i++) {
+		int64_t *wants_us = &w->nodes[i].wants_us;
+
+		*wants_us = p->session_us;
+		if (nodes_differ && rng_chance(&w->rng, 500))
+			*wants_us = rng_range(&w->rng, floor_us, p->session_us);
+		if (*wants_us < p->least_us)
+			p->least_us = *wants_us;
 	}
 }
 
@@ -46,6 +54,21 @@ static void draw_weights(struct sim *w)
 		if (i >= FAULT_SWITCHOVER && p->weight[i])
 			p->weight[i] = (uint8_t)(p->weight[i] / 3 + 1);
 		p->weight_sum += p->weight[i];
+	}
+	/* These cost much time each. */
+	for (int i = FAULT_DELETE_EPOCH; i <= FAULT_RESTORE; i++)
+		if (p->weight[i] > 1 && rng_chance(&w->rng, 600)) {
+			p->weight_sum -= p->weight[i] - 1u;
+			p->weight[i] = 1;
+		}
+	if (p->weight[FAULT_RESTORE] && rng_chance(&w->rng, 500)) {
+		p->weight_sum -= p->weight[FAULT_RESTORE];
+		p->weight[FAULT_RESTORE] = 0;
+	}
+	p->restores = p->weight[FAULT_RESTORE] != 0;
+	if (p->restores) {
+		p->weight_sum -= p->weight[FAULT_MEMORY_LOST];
+		p->weight[FAULT_MEMORY_LOST] = 0;
 	}
 	if (w->options->refusals) {
 		p->weight[FAULT_REFUSED] += 20;
@@ -69,6 +92,8 @@ static void draw_config(struct sim *w, struct sim_node *n, const struct election
 	n->clock_offset = rng_range(&w->rng, SEC, 100000 * SEC);
 	n->clock_ppm = rng_range(&w->rng, -100, 100);
 	n->host_up = 1;
+	n->machine = ++w->machines;
+	n->boot = 1;
 }
 
 static void draw_configs(struct sim *w)
@@ -127,9 +152,11 @@ void params_draw(struct sim *w)
 	p->stop_in_step = p->weight[FAULT_STOP_IN_STEP] ? (uint32_t)rng_range(r, 1, 40) : 0;
 	p->guard_fails = p->weight[FAULT_GUARD_FAILS] ? (uint32_t)rng_range(r, 1, 500) : 0;
 	p->guard_late = p->weight[FAULT_GUARD_LATE] ? (uint32_t)rng_range(r, 1, 300) : 0;
+	p->memory_lost = p->weight[FAULT_MEMORY_LOST] ? (uint32_t)rng_range(r, 1, 600) : 0;
 	p->fence_exists = rng_chance(r, 500);
 	p->fence_continues = rng_chance(r, 300);
 	p->quiet = rng_chance(r, 500);
+	p->apart = rng_chance(r, 500);
 	p->for_ever = p->weight[FAULT_REFUSED] && rng_chance(r, 300);
 	draw_configs(w);
 	if (p->start_us > p->takeover_timeout_us)
@@ -174,9 +201,9 @@ static int64_t penalty_left_us(const struct sim *w)
 }
 
 /*
- * The bound of liveness: what is under way ends by its timeouts, sessions of before expire (T +
- * tick), the servers find a leader, penalties are served, and then one contention with one
- * takeover, all that twice.
+ * The bound of liveness: what is under way ends by its timeouts, sessions of before expire (T + tick), the servers find a
+ * leader, penalties and refusals are served, terms of before are waited for, and then one contention with one takeover, all
+ * that twice.
  */
 int64_t params_liveness_us(const struct sim *w)
 {
@@ -187,5 +214,8 @@ int64_t params_liveness_us(const struct sim *w)
 			c->handover_timeout_us + c->relinquish_timeout_us + p->takeover_timeout_us +
 			p->start_us + p->stop_us + p->fence_timeout_us * w->node_count;
 
-	return 2 * round + penalty_left_us(w) + 3 * p->session_us + 2 * OLD_SERVER_US;
+	int64_t refused = c->lock_timeout_us << 6;
+	int64_t terms = 3 * lease_unknown_promise_us(p->session_us);
+
+	return 2 * round + penalty_left_us(w) + 3 * p->session_us + 2 * OLD_SERVER_US + refused + terms;
 }

@@ -27,6 +27,9 @@
 	X(DAEMON_CRASH, "daemon killed")                                                           \
 	X(STATE_LOST, "daemon killed, state file lost")                                            \
 	X(HOST_CRASH, "host reset")                                                                \
+	X(REPLACED, "node replaced by another machine")                                            \
+	X(MEMORY_LOST, "highest epoch forgotten")                                                  \
+	X(STATE_FAILS, "state not saved")                                                          \
 	X(SHUTDOWN, "orderly shutdown")                                                            \
 	X(HEALTH, "health failed")                                                                 \
 	X(WORK_DIES, "work died")                                                                  \
@@ -40,6 +43,8 @@
 	X(FOLLOWER_ISOLATED, "follower isolated")                                                  \
 	X(SLOW, "slow network")                                                                    \
 	X(LAG, "lagging follower")                                                                 \
+	X(FSYNC, "slow commits")                                                                   \
+	X(CLOCK_STEP, "leader's clock stepped")                                                    \
 	X(TIMEOUT, "session timeout changed")                                                      \
 	X(AMBUSH, "fault at a transaction")                                                        \
 	X(SWITCHOVER, "switchover")                                                                \
@@ -54,6 +59,10 @@
 	X(DELETE_ALIVE, "sign of life deleted")                                                    \
 	X(DELETE_NODE, "node's keys deleted")                                                      \
 	X(DELETE_ROOT, "root deleted")                                                             \
+	X(DELETE_EPOCH, "epoch deleted")                                                           \
+	X(DELETE_KEEPALIVE, "keepalive deleted")                                                   \
+	X(CLOSE_SESSION, "session closed by somebody else")                                        \
+	X(RESTORE, "ensemble set back")                                                            \
 	X(REFUSED, "writes refused")
 
 enum sim_fault {
@@ -72,19 +81,26 @@ enum sim_fault {
 	X(RENEW_BY_READ, "renew-by-read")                                                          \
 	X(NO_GUARD, "no-guard")                                                                    \
 	X(LATE_GUARD, "guard-at-the-lease-end")                                                    \
-	X(SLEEPY_GUARD, "guard-not-woken")                                                         \
 	X(LONE_WORK, "guard-replaced-once-the-work-is-up")                                         \
-	X(ANY_POST, "renewal-by-the-post-of-anybody")                                              \
 	X(DEAD_SIGN, "who-has-no-sign-of-life-is-dead")                                            \
 	X(NO_REPAIR, "keys-are-not-made-again")                                                    \
 	X(NO_RETRY, "refused-reads-are-not-repeated")                                              \
-	X(NO_FALLBACK, "what-goes-along-is-insisted-on")                                           \
 	X(LATE_REPAIR, "repair-goes-on-beside-a-takeover")                                         \
 	X(KEEP_POST, "refused-release-is-tried-for-ever")                                          \
 	X(BLIND_START, "start-without-a-look-at-the-clock")                                        \
 	X(LOCK_ORPHANS, "resume-keeps-lock-nodes")                                                 \
-	X(BLIND_LEAVE, "leave-without-knowing-the-post")                                           \
-	X(KIND_LEADER, "commits-touch-the-session")
+	X(RENEW_EPOCH, "renewal-without-epoch")                                                   \
+	X(RENEW_VERSION, "renewal-at-any-version")                                                \
+	X(LEAVE_EPOCH, "release-without-epoch")                                                   \
+	X(OWN_LEASE, "survivor-waits-its-own-lease")                                              \
+	X(UNREADABLE, "unreadable-is-nobody")                                                     \
+	X(OWNER_BEFORE, "owner-before-is-nobody")                                                 \
+	X(NEW_CLUSTER, "new-cluster-is-not-waited-for")                                           \
+	X(OTHER_MACHINE, "trace-of-another-machine-is-overwritten")                               \
+	X(OLD_STATE, "old-state-is-believed")                                                     \
+	X(UNSAVED, "unsaved-takeover")                                                            \
+	X(ANY_NONCE, "foreign-nonce-goes-on")                                                     \
+	X(NO_RAISE, "remembered-epoch-is-not-raised")
 
 enum sim_mutation {
 #define X(name, text) MUTATION_##name,
@@ -97,21 +113,24 @@ struct sim_options {
 	uint64_t seed;
 	int64_t runs, steps;
 	int32_t nodes;	    /* 0: 3 to 5, drawn */
-	uint32_t mutations; /* bits of enum sim_mutation */
+	uint64_t mutations; /* bits of enum sim_mutation */
 	bool frozen_hosts, unequal_servers, refusals, trace, quick;
+	double minutes;
 };
 
 /* Drawn for each run. */
 struct sim_params {
 	int64_t session_us;    /* the longest that is granted */
 	int64_t least_us;      /* the shortest */
-	int64_t granted_us[5]; /* by each server */
+	int64_t granted_us[5]; /* by each server, at most */
 	int64_t tick_us, latency_us, lag_us, timer_late_us, chaos_us, fault_phase_us;
 	int64_t takeover_timeout_us, start_us, stop_us, fence_us, fence_timeout_us, restart_us;
 	uint32_t start_fails, stop_hangs, fence_fails, fence_hangs, ambush; /* permille */
-	uint32_t stop_in_step, guard_fails, guard_late;
+	uint32_t stop_in_step, guard_fails, guard_late, memory_lost;
 	uint8_t fence_exists, fence_continues;
 	uint8_t for_ever; /* one node is refused something also when all else is well again */
+	uint8_t apart; /* the parts of a view are read one after the other */
+	uint8_t restores; /* no memory is lost then: nothing else would tell of the epochs of before */
 	uint8_t quiet; /* the shell says nothing when a watch fires, only when it has read again */
 	uint8_t weight[FAULT_COUNT];
 	uint32_t weight_sum;

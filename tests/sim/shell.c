@@ -51,17 +51,40 @@ void shell_on_timer(struct sim *w, struct sim_node *n, const struct queue_event 
 		shell_tell_result(w, n, ELECTION_TIME, 0, 0, 0);
 }
 
-static void persist(struct sim *w, struct sim_node *n)
+/*
+ * The page in memory first tells that the file of before is void: a takeover, or a stop, that is not known of would be taken
+ * for work that runs, or for none.
+ */
+bool shell_persist(struct sim *w, struct sim_node *n)
 {
 	const struct election *e = &n->core;
 
+	if (n->page_phase != e->phase && (e->phase == PHASE_ENTER || e->phase == PHASE_STOP))
+		n->page_generation++;
+	n->page_phase = e->phase;
+	n->state_failed = w->now < n->state_fails_until;
+	if (n->state_failed)
+		return false;
 	n->file = (struct sim_state_file){
 		.there = 1,
 		.phase = e->phase,
 		.epoch = e->epoch,
 		.session = n->client.session,
 		.session_us = e->session_us,
+		.term_us = e->term_us,
+		.nonce = n->term.nonce,
+		.nonce_before = n->term.nonce_before,
+		.epoch_version = n->term.epoch_version,
+		.generation = n->page_generation,
 	};
+	return true;
+}
+
+static void persist(struct sim *w, struct sim_node *n)
+{
+	const struct election *e = &n->core;
+
+	(void)shell_persist(w, n);
 	/*
 	 * A state without a lease says nothing about work of before: the guard keeps what it knows.
 	 */
@@ -93,6 +116,8 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		shell_fence(w, n);
 		break;
 	case ACTION_START:
+		n->cluster_zxid = n->survivor.cluster_czxid;
+		n->owed = 0;
 		work_start(w, n);
 		break;
 	case ACTION_STOP:
@@ -104,21 +129,14 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 	case ACTION_SELF_FENCE:
 		break; /* not configured */
 	case ACTION_RENEW:
-		shell_renew(w, n, false);
-		break;
-	case ACTION_TOUCH:
-		shell_renew(w, n, true);
+		term_renew(w, n);
 		break;
 	case ACTION_CUT:
-		/* Back to the same server, most of the time, when that is all it is for. */
-		if (a->reason == REASON_NAMED && rng_chance(&w->rng, 700))
-			n->client.server = (int8_t)((n->client.server + w->server_count - 1) %
-						    w->server_count);
 		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, 1);
 		break;
 	case ACTION_REFRESH:
-		n->mirror.known &= (uint8_t) ~(PART_KEY | PART_POST);
-		shell_read(w, n, PART_KEY | PART_POST, false);
+		n->mirror.known &= (uint16_t) ~(PART_KEY | PART_POST | PART_EPOCH);
+		shell_read(w, n, PART_KEY | PART_POST | PART_EPOCH, false);
 		break;
 	case ACTION_COUNT_PEERS:
 		shell_scan(w, n, FOR_PEERS);
@@ -170,7 +188,7 @@ bool shell_stopped_here(struct sim *w, struct sim_node *n)
 {
 	int64_t longest = w->params.session_us * (rng_chance(&w->rng, 500) ? 2 : 1);
 
-	if (w->now < w->mercy_until || !w->params.stop_in_step || n->going_on ||
+	if (!w->params.stop_in_step || n->going_on ||
 	    !rng_chance(&w->rng, w->params.stop_in_step))
 		return false;
 	host_pause_daemon(w, n, rng_range(&w->rng, MS, longest));
@@ -244,7 +262,7 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 	persist(w, n);
 	oracle_step(w, n, before);
 	/* Killed between the state file and the first action. */
-	if (actions.count && w->params.ambush && w->now >= w->mercy_until &&
+	if (actions.count && w->params.ambush &&
 	    rng_chance(&w->rng, w->params.ambush / 16)) {
 		w->stats.faults[FAULT_AMBUSH]++;
 		host_crash_daemon(w, n, false, rng_range(&w->rng, MS, w->params.restart_us));
@@ -254,7 +272,7 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 	trace_actions(w, n, &actions);
 	/* Its router state is that of before: a repair that is sent behind the takeover would tell the wrong one. */
 	if (n->core.phase == PHASE_ENTER && before != PHASE_ENTER && n->shell.repairing &&
-	    !(w->options->mutations & 1u << MUTATION_LATE_REPAIR)) {
+	    !(w->options->mutations & UINT64_C(1) << MUTATION_LATE_REPAIR)) {
 		repair_cancel(n);
 		n->shell.repair_wanted = 1;
 	}
@@ -310,13 +328,16 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 }
 
 /* The lease itself is judged by the core. */
-static enum election_resume judge_state_file(const struct sim_node *n)
+static enum election_resume judge_state_file(const struct sim *w, const struct sim_node *n)
 {
 	const struct sim_state_file *f = &n->file;
 
 	if (!n->guard.end_local)
 		return RESUME_COLD;
-	if (!f->there || !f->session)
+	if (f->there && f->generation != n->page_generation &&
+	    !(w->options->mutations & UINT64_C(1) << MUTATION_OLD_STATE))
+		return RESUME_COLD;
+	if (!f->there || !f->session || !f->term_us)
 		return RESUME_OTHER;
 	if (f->phase != PHASE_PRIMARY && f->phase != PHASE_VACATED && f->phase != PHASE_YIELD &&
 	    f->phase != PHASE_HANDOVER && f->phase != PHASE_RESUME)
@@ -327,7 +348,7 @@ static enum election_resume judge_state_file(const struct sim_node *n)
 void shell_start(struct sim *w, struct sim_node *n)
 {
 	struct election_event ev = { .type = ELECTION_START,
-				     .resume = (uint8_t)judge_state_file(n) };
+				     .resume = (uint8_t)judge_state_file(w, n) };
 
 	uint32_t look_gen = n->shell.look_gen;
 
@@ -344,12 +365,18 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->shell.look_gen = look_gen + 1;
 	memset(&n->mirror, 0, sizeof(n->mirror));
 	election_init(&n->core);
-	n->client.session = n->file.there ? n->file.session : 0;
-	ev.session_us = n->client.session ? n->file.session_us : 0;
+	n->client.session = n->file.there && ev.resume != RESUME_COLD ? n->file.session : 0;
 	if (ev.resume != RESUME_COLD) {
 		ev.lease_end_us = n->guard.end_local;
 		ev.epoch = n->file.epoch;
+		ev.session_us = n->file.term_us;
 	}
+	n->page_phase = PHASE_COUNT;
+	n->floor_epoch = 0;
+	n->memory = n->memory_file;
+	memset(&n->survivor, 0, sizeof(n->survivor));
+	n->survivor.cluster_czxid = n->cluster_zxid;
+	term_begin(w, n, ev.resume != RESUME_COLD);
 	guard_adopt(w, n);
 	w->stats.resumes += ev.resume == RESUME_PRIMARY;
 	SIM_TRACE(w, "node  %d daemon starts, resume %d", n->id, ev.resume);

@@ -7,7 +7,7 @@
 
 static bool mutated(const struct sim *w, enum sim_mutation m)
 {
-	return w->options->mutations & 1u << m;
+	return w->options->mutations & UINT64_C(1) << m;
 }
 
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
@@ -20,11 +20,12 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	n->shell.router = 0;
+	term_detached(n);
 	shell_tell(w, n, &ev);
-	if (!fresh && n->core.work != WORK_DOWN && n->guard.end_local)
-		oracle_lease(w, n);
 	lock_attached(w, n, fresh);
 	shell_read(w, n, PARTS_ALL & ~PART_ALIVE, true);
+	n->shell.watch_waits = 0;
+	sim_schedule(w, w->now, EV_PRIMARY, n->id, ++n->shell.watch_gen, 0);
 }
 
 /*
@@ -35,11 +36,13 @@ void shell_detached(struct sim *w, struct sim_node *n)
 {
 	struct sim_shell *s = &n->shell;
 	bool first = rng_chance(&w->rng, 500);
-	uint8_t op = s->op, renewing = s->renewing, scanning = s->scanning, counting = s->counting;
+	uint8_t op = s->op, scanning = s->scanning, counting = s->counting;
 	bool marking = s->marks > 0;
 
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
-	s->op = s->renewing = s->scanning = s->counting = s->router = 0;
+	s->op = s->scanning = s->counting = s->router = 0;
+	s->watch_gen++;
+	term_detached(n);
 	repair_cancel(n);
 	s->marks = 0;
 	if (first)
@@ -47,8 +50,6 @@ void shell_detached(struct sim *w, struct sim_node *n)
 	w->stats.unknown += op != OP_NONE;
 	if (op != OP_NONE)
 		shell_tell_result(w, n, ELECTION_DONE, op, RESULT_UNKNOWN, 0);
-	if (renewing)
-		shell_tell_result(w, n, ELECTION_RENEWED, 0, RESULT_UNKNOWN, 0);
 	if (scanning)
 		shell_tell_result(w, n, ELECTION_CORPSES, 0, RESULT_UNKNOWN, 0);
 	if (counting)
@@ -59,45 +60,261 @@ void shell_detached(struct sim *w, struct sim_node *n)
 		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
 }
 
-/* As in writes.c. */
-#define MISSING_MAX 20
-#define MISSING_LEAVE_MAX 2
+/* -- the survivor -- */
+
+static const char *name_of(int node)
+{
+	static const char *const names[NODES_MAX] = { "a", "b", "c", "d", "e", "f", "g" };
+
+	return names[node];
+}
+
+/* Each T/6; arg: the serial of a read that should be answered by now, 0: time for the next. */
+void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	struct sim_shell *s = &n->shell;
+	int8_t holder = n->mirror.seen.holder;
+	struct sim_request *r;
+
+	if (ev->gen != s->watch_gen || n->daemon != DAEMON_UP || n->client.link != LINK_ATTACHED)
+		return;
+	if (ev->arg) {
+		if (ev->arg == s->watch_serial && s->watch_waits)
+			client_lose(w, n);
+		return;
+	}
+	sim_schedule(w, w->now + lease_watch_us(n->client.timeout), EV_PRIMARY, n->id,
+		     s->watch_gen, 0);
+	if (s->watch_waits || !n->config.coordinator || !(n->mirror.known & PART_POST) ||
+	    holder < 0 || holder >= NODES_MAX || holder == (int8_t)n->id || n->mirror.nameless)
+		return;
+	s->watch_waits = 1;
+	s->watch_serial++;
+	r = request_create(w, n, REQUEST_READ, FOR_WATCH);
+	r->parts = 0;
+	r->holder = holder;
+	r->lock_wait = (int32_t)s->watch_serial;
+	request_send(w, r);
+	sim_schedule(w, w->now + lease_cut_us(n->client.timeout), EV_PRIMARY, n->id, s->watch_gen,
+		     s->watch_serial);
+}
+
+static int64_t sight_zxid(const struct tree_keepalive *k, bool hidden)
+{
+	return hidden || !k->there ? SURVIVOR_UNREADABLE : k->mzxid;
+}
+
+static void reply_watch(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	if ((uint32_t)r->lock_wait == n->shell.watch_serial)
+		n->shell.watch_waits = 0;
+	if (r->seen.holder != r->holder)
+		return;
+	SIM_TRACE(w, "node  %d saw the keepalive of node %d: %d, mzxid %lld", n->id, r->holder, r->seen.keepalive.there, (long long)r->seen.keepalive.mzxid);
+	survivor_note(&n->survivor, name_of(r->holder),
+		      sight_zxid(&r->seen.keepalive, r->seen.router == '?'), clock_local(w, n));
+}
+
+static int64_t until_us(struct sim *w, struct sim_node *n, int node,
+			const struct tree_keepalive *k, bool hidden)
+{
+	int64_t lease_us = hidden || !k->there ? 0 : k->lease_us;
+
+	if (mutated(w, MUTATION_OWN_LEASE))
+		lease_us = lease_promise_us(n->client.timeout);
+	return survivor_until_us(&n->survivor, name_of(node), sight_zxid(k, hidden), lease_us,
+				 n->client.timeout, clock_local(w, n));
+}
+
+/*
+ * X: every other node whose router state tells that it acts, or cannot be read; and the owner of the epoch before, if its
+ * router state is missing.
+ */
+static bool is_x(const struct sim *w, const struct sim_node *n, const struct sim_request *r, int i)
+{
+	char router = r->sights[i].router;
+
+	if (i == n->id)
+		return false;
+	if (router == '?')
+		return !mutated(w, MUTATION_UNREADABLE);
+	if (router == 't' || router == 'p' || router == 'r')
+		return true;
+	return !router && n->shell.owner_before == i && !mutated(w, MUTATION_OWNER_BEFORE);
+}
+
+static bool still_acts(const struct sim_sight *sight)
+{
+	return sight->alive && sight->same && !sight->hidden && sight->router != '?' &&
+	       sight->router;
+}
+
+static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	int64_t now = clock_local(w, n);
+
+	if (mutated(w, MUTATION_NEW_CLUSTER))
+		return 0;
+	survivor_see_cluster(&n->survivor, r->seen.cluster_zxid, now);
+	return survivor_untold_us(&n->survivor, n->shell.new_cluster, n->shell.remembers,
+				       n->client.timeout, now);
+}
+
+static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	struct sim_shell *s = &n->shell;
+	struct election_event ev = { .type = ELECTION_CORPSES, .time_us = clock_local(w, n) };
+	int64_t until;
+
+	s->scanning = 0;
+	s->corpses = 0;
+	for (int i = 0; i < w->node_count; i++) {
+		const struct sim_sight *sight = &r->sights[i];
+
+		s->router_versions[i] = sight->router_version;
+		s->unmarkable[i] = !sight->router || sight->router == '?';
+		SIM_TRACE(w, "node  %d surveys node %d: %c %d %d, owner before %d", n->id, i, sight->router ? sight->router : '-', sight->alive, sight->keepalive.there, s->owner_before);
+		if (!is_x(w, n, r, i))
+			continue;
+		if (still_acts(sight)) {
+			ev.result = RESULT_CONFLICT;
+			continue;
+		}
+		until = until_us(w, n, i, &sight->keepalive, sight->hidden);
+		if (until > ev.time_us)
+			ev.time_us = until;
+		s->corpses |= (uint16_t)(1u << i);
+		ev.count++;
+	}
+	until = after_deletion_us(w, n, r);
+	if (until > ev.time_us)
+		ev.time_us = until;
+	shell_tell(w, n, &ev);
+}
+
+/* -- registration -- */
+
+/* A trace that another machine left under this name is not overwritten before its term is over. */
+static bool trace_of_another(const struct sim *w, const struct sim_node *n, const struct sim_request *r)
+{
+	char router = r->seen.router;
+	const struct tree_keepalive *k = &r->seen.keepalive;
+
+	if (mutated(w, MUTATION_OTHER_MACHINE))
+		return false;
+	if (router != 't' && router != 'p' && router != 'r')
+		return false;
+	return !k->there || k->machine != n->machine;
+}
+
+static void send_op(struct sim *w, struct sim_node *n, const struct sim_txn *txn, uint8_t op,
+		    uint8_t purpose)
+{
+	struct sim_request *r = request_create(w, n, REQUEST_TXN, purpose);
+
+	r->op = op;
+	r->txn.type = txn->type;
+	r->txn.version = txn->version;
+	r->txn.value = txn->value;
+	r->txn.epoch = txn->epoch;
+	r->txn.epoch_version = txn->epoch_version;
+	r->txn.router = txn->router;
+	r->txn.machine = n->machine;
+	r->txn.boot = n->boot;
+	request_send(w, r);
+}
+
+static void send_register(struct sim *w, struct sim_node *n)
+{
+	struct sim_txn txn = { .type = TXN_REGISTER,
+			       .router = n->config.coordinator ? 's' : 'c',
+			       .value = n->config.coordinator != 0 };
+
+	send_op(w, n, &txn, OP_REGISTER, FOR_OP);
+}
+
+static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	struct sim_txn raise = { .type = TXN_RAISE,
+				 .epoch = n->memory.epoch,
+				 .value = n->memory.owner,
+				 .epoch_version = r->seen.epoch_version };
+
+	if (n->shell.op != OP_REGISTER)
+		return;
+	if (trace_of_another(w, n, r) &&
+	    clock_local(w, n) < until_us(w, n, n->id, &r->seen.keepalive, false)) {
+		n->shell.op = OP_NONE;
+		shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, RESULT_CONFLICT, 0);
+		return;
+	}
+	if (n->memory.epoch > r->seen.epoch && !mutated(w, MUTATION_NO_RAISE))
+		send_op(w, n, &raise, OP_REGISTER, FOR_RAISE);
+	else
+		send_register(w, n);
+}
+
+static void reply_raise(struct sim *w, struct sim_node *n, const struct sim_request *r)
+{
+	if (n->shell.op != OP_REGISTER)
+		return;
+	/* Without a root: the registration makes it; the epoch is raised by the next one. */
+	if (r->result == TXN_CONFLICT) {
+		n->shell.op = OP_NONE;
+		shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, RESULT_CONFLICT, 0);
+		return;
+	}
+	send_register(w, n);
+}
+
+/* As /epoch or this node's memory names it. */
+static int8_t owner_known(const struct sim_node *n)
+{
+	int8_t owner = n->mirror.seen.epoch >= n->memory.epoch ? n->mirror.seen.epoch_owner
+								: n->memory.owner;
+
+	return owner == (int8_t)n->id && n->owed ? (int8_t)(n->owed - 1) : owner;
+}
 
 static void fill_op(struct sim *w, struct sim_node *n, const struct election_action *a,
 		    struct sim_txn *t)
 {
 	switch ((enum election_op)a->op) {
-	case OP_REGISTER:
-		t->type = TXN_REGISTER;
-		t->router = n->config.coordinator ? 's' : 'c';
-		break;
 	case OP_CREATE_KEY:
 		t->type = TXN_CREATE_KEY;
 		break;
 	case OP_CLAIM:
 		t->type = TXN_CLAIM;
-		t->version = mutated(w, MUTATION_CLAIM_VERSION) ? -1 : a->version;
+		t->version = mutated(w, MUTATION_CLAIM_VERSION) ? ANY_VERSION : a->version;
 		t->uid = n->shell.lock_uid;
-		t->bare = n->shell.note_refused >= MISSING_MAX;
 		break;
 	case OP_ENTER:
 		t->type = TXN_ENTER;
-		t->version = mutated(w, MUTATION_ENTER_VERSION) ? -1 : a->version;
+		t->version = mutated(w, MUTATION_ENTER_VERSION) ? ANY_VERSION : a->version;
 		t->epoch = n->core.epoch;
+		t->epoch_version = n->mirror.seen.epoch_version;
+		n->shell.enter_epoch_version = t->epoch_version + 1;
+		n->shell.owner_before = owner_known(n);
+		n->shell.remembers = n->memory.epoch != 0;
+		n->owed = (uint8_t)(n->shell.owner_before + 1);
+		n->shell.new_cluster = t->epoch_version == ANY_VERSION;
+		survivor_begin(&n->survivor);
+		term_open(w, n, t);
 		break;
 	case OP_LEAVE:
 		t->type = TXN_LEAVE;
 		t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
-		if (shell_post_seen(n) == POST_UNKNOWN && !mutated(w, MUTATION_BLIND_LEAVE))
-			t->value = LEAVE_IF_OWN;
-		t->bare = n->shell.own_refused >= MISSING_LEAVE_MAX;
+		t->uid = n->owed;
+		t->epoch_version = mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED
+								     : n->mirror.seen.epoch_version;
 		break;
 	case OP_HAND_BACK:
 	case OP_RECLAIM:
 		t->type = TXN_SET_KEY;
 		t->version = a->version;
-		t->value = a->op == OP_RECLAIM ? (int8_t)n->id : NAME_NONE;
+		t->value = a->op == OP_RECLAIM ? (int8_t)n->id : NAMED_NONE;
 		break;
+	case OP_REGISTER:
 	case OP_NONE:
 	case OP_COUNT:
 		break;
@@ -106,6 +323,7 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a)
 {
+	bool registers = a->op == OP_REGISTER;
 	struct sim_request *r;
 
 	if (n->shell.op != OP_NONE)
@@ -118,29 +336,20 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	oracle_do(w, n, a->op);
 	chaos_ambush(w, n);
 	n->shell.op = a->op;
-	r = request_create(w, n, REQUEST_TXN, FOR_OP);
+	r = request_create(w, n, registers ? REQUEST_READ : REQUEST_TXN,
+			   registers ? FOR_LOOK_FIRST : FOR_OP);
+	r->parts = 0;
+	r->holder = (int8_t)n->id;
 	r->op = a->op;
 	fill_op(w, n, a, &r->txn);
-	request_send(w, r);
-}
-
-/* A renewal, or a touch: any read will do for that. */
-void shell_renew(struct sim *w, struct sim_node *n, bool touch)
-{
-	bool read = touch || mutated(w, MUTATION_RENEW_BY_READ);
-	struct sim_request *r;
-
-	if (n->shell.renewing)
-		sim_fail(w, "node %d: a renewal while another is under way", n->id);
-	if (n->client.link != LINK_ATTACHED) {
-		shell_post(w, n, 0, ELECTION_RENEWED, 0, RESULT_UNKNOWN);
+	/* What a process that comes back would be told by the file of before is void already. */
+	if (a->op == OP_ENTER && !shell_persist(w, n) && !mutated(w, MUTATION_UNSAVED)) {
+		n->shell.op = OP_NONE;
+		n->refused_epoch = 0;
+		request_free(w, r);
+		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_FAILED);
 		return;
 	}
-	n->shell.renewing = 1;
-	r = request_create(w, n, read ? REQUEST_READ : REQUEST_TXN, touch ? FOR_TOUCH : FOR_RENEW);
-	r->parts = 0;
-	r->holder = -1;
-	r->txn.type = TXN_RENEW;
 	request_send(w, r);
 }
 
@@ -202,14 +411,16 @@ static void committed(struct sim *w, struct sim_node *n, const struct sim_reques
 
 	if (r->op == OP_ENTER) {
 		s->router = 't';
-		n->lease_proof = r->sent_local + lease_length_us(n->client.timeout);
+		term_opened(w, n, r);
+		shell_epoch(n, r->txn.epoch, (int8_t)n->id, s->enter_epoch_version);
 		post_written(n, (int8_t)n->id);
 	} else if (r->op == OP_LEAVE) {
-		s->router = r->txn.bare ? 0 : 's';
+		s->router = 's';
 		if (r->txn.value == LEAVE_DELETE)
 			post_written(n, -1);
 	} else if (r->op == OP_REGISTER) {
 		s->router = n->config.coordinator ? 's' : 'c';
+		n->floor_epoch = r->zxid;
 	} else if (r->op == OP_CLAIM) {
 		s->lock = SHELL_LOCK_NONE;
 		s->lock_gen++;
@@ -219,26 +430,17 @@ static void committed(struct sim *w, struct sim_node *n, const struct sim_reques
 	}
 }
 
-/* Notes that it failed because of what goes along with it. */
-static uint8_t note_failure(struct sim *w, struct sim_node *n, const struct sim_request *r)
+static uint8_t result_of(struct sim *w, struct sim_node *n, const struct sim_request *r)
 {
-	struct sim_shell *s = &n->shell;
-	bool insists = mutated(w, MUTATION_NO_FALLBACK);
-
 	if (r->result == TXN_OK || r->result == TXN_CONFLICT)
 		return r->result == TXN_OK ? RESULT_OK : RESULT_CONFLICT;
 	w->stats.faults[FAULT_REFUSED] += r->result != TXN_MISSING;
 	if (r->result == TXN_MISSING) {
-		s->own_refused += !insists;
 		repair_begin(w, n);
-		return r->op == OP_ENTER && s->own_refused >= MISSING_MAX ? RESULT_FAILED
-									  : RESULT_CONFLICT;
+		return RESULT_CONFLICT;
 	}
-	if (r->result == TXN_REFUSED_OWN && !insists)
-		s->own_refused = MISSING_MAX;
-	if (r->result == TXN_REFUSED_NOTE && !insists)
-		s->note_refused = MISSING_MAX;
-	if (r->result == TXN_REFUSED_POST && !mutated(w, MUTATION_KEEP_POST))
+	/* The work is down; the session ends with the daemon. */
+	if (r->op == OP_LEAVE && r->result == TXN_REFUSED_POST && !mutated(w, MUTATION_KEEP_POST))
 		shell_post(w, n, 0, ELECTION_SHUTDOWN, 0, 0);
 	return RESULT_FAILED;
 }
@@ -252,66 +454,13 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 	};
 
 	n->shell.op = OP_NONE;
-	ev.result = note_failure(w, n, r);
+	ev.result = result_of(w, n, r);
 	if (r->op == OP_ENTER && ev.result == RESULT_FAILED)
 		n->refused_epoch = r->txn.epoch;
 	if (r->result == TXN_OK)
 		committed(w, n, r);
-	if (r->result == TXN_OK && r->op == OP_CLAIM)
-		n->shell.note_refused = 0;
-	if (r->result == TXN_OK && (r->op == OP_ENTER || r->op == OP_LEAVE))
-		n->shell.own_refused = 0;
 	chaos_ambush(w, n);
 	shell_tell(w, n, &ev);
-}
-
-static void renewed(struct sim *w, struct sim_node *n, bool ours, int64_t sent_local)
-{
-	int64_t proof = sent_local + lease_length_us(n->client.timeout);
-
-	n->shell.renewing = 0;
-	if (ours && proof > n->lease_proof)
-		n->lease_proof = proof;
-	shell_tell_result(w, n, ELECTION_RENEWED, 0, ours ? RESULT_OK : RESULT_CONFLICT, 0);
-}
-
-/* That it is there says nothing of whose it is. */
-static void look_at_owner(struct sim *w, struct sim_node *n, int64_t sent_local)
-{
-	struct sim_request *r = request_create(w, n, REQUEST_READ, FOR_OWNER);
-
-	n->shell.renewing = 1;
-	n->shell.renewal_sent = sent_local;
-	r->parts = 0;
-	r->holder = -1;
-	request_send(w, r);
-}
-
-static void reply_renewal(struct sim *w, struct sim_node *n, const struct sim_request *r)
-{
-	n->shell.renewing = 0;
-	/* The check of the post alone is as good a proof. */
-	if (r->result == TXN_MISSING)
-		repair_begin(w, n);
-	if (r->result == TXN_MISSING ||
-	    (r->result == TXN_REFUSED_OWN && !mutated(w, MUTATION_NO_FALLBACK))) {
-		struct sim_request *again = request_create(w, n, REQUEST_TXN, FOR_RENEW);
-
-		again->txn.type = TXN_RENEW;
-		again->txn.bare = 1;
-		n->shell.renewing = 1;
-		request_send(w, again);
-		return;
-	}
-	if (r->result == TXN_REFUSED_OWN) {
-		shell_tell_result(w, n, ELECTION_RENEWED, 0, RESULT_UNKNOWN, 0);
-		return;
-	}
-	if (r->result == TXN_OK && shell_post_seen(n) != POST_MINE &&
-	    !mutated(w, MUTATION_ANY_POST))
-		look_at_owner(w, n, r->sent_local);
-	else
-		renewed(w, n, r->result == TXN_OK, r->sent_local);
 }
 
 static void reply_mark(struct sim *w, struct sim_node *n, const struct sim_request *r)
@@ -338,24 +487,24 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 		reply_op(w, n, r);
 		break;
 	case FOR_RENEW:
-		reply_renewal(w, n, r);
+	case FOR_KEEPALIVE:
+		term_reply(w, n, r);
 		break;
-	case FOR_TOUCH:
-		n->shell.renewing = 0;
-		shell_tell_result(w, n, ELECTION_RENEWED, 0, RESULT_OK, 0);
+	case FOR_WATCH:
+		reply_watch(w, n, r);
+		break;
+	case FOR_LOOK_FIRST:
+		reply_look_first(w, n, r);
+		break;
+	case FOR_RAISE:
+		reply_raise(w, n, r);
 		break;
 	case FOR_LOCK:
 	case FOR_REMOVAL:
 		lock_reply(w, n, r);
 		break;
 	case FOR_SCAN:
-		n->shell.scanning = 0;
-		n->shell.corpses = r->corpses;
-		for (int i = 0; i < w->node_count; i++)
-			n->shell.router_versions[i] = r->router_versions[i];
-		shell_tell_result(w, n, ELECTION_CORPSES, 0,
-				  r->others ? RESULT_CONFLICT : RESULT_OK,
-				  __builtin_popcount(r->corpses));
+		reply_scan(w, n, r);
 		break;
 	case FOR_PEERS:
 		n->shell.counting = 0;
@@ -363,10 +512,6 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 		break;
 	case FOR_MARK:
 		reply_mark(w, n, r);
-		break;
-	case FOR_OWNER:
-		renewed(w, n, r->seen.post_session == n->client.session && r->seen.holder >= 0,
-			n->shell.renewal_sent);
 		break;
 	case FOR_REPAIR:
 	case FOR_REPAIRED:
@@ -388,19 +533,22 @@ static void mark_corpses(struct sim *w, struct sim_node *n)
 		shell_post(w, n, 0, ELECTION_FENCED, 0, RESULT_UNKNOWN);
 		return;
 	}
-	s->marks = __builtin_popcount(s->corpses);
+	s->marks = 0;
 	s->marked_badly = 0;
 	for (int i = 0; i < w->node_count; i++) {
 		struct sim_request *r;
 
-		if (!(s->corpses & 1u << i))
+		if (!(s->corpses & 1u << i) || s->unmarkable[i])
 			continue;
 		r = request_create(w, n, REQUEST_TXN, FOR_MARK);
 		r->txn.type = TXN_MARK;
 		r->txn.node = (int8_t)i;
 		r->txn.version = s->router_versions[i];
+		s->marks++;
 		request_send(w, r);
 	}
+	if (!s->marks)
+		shell_post(w, n, 0, ELECTION_FENCED, 0, RESULT_OK);
 }
 
 /* The commands run one after the other; what the first failure leaves undone stays a corpse. */

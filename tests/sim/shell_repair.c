@@ -30,9 +30,10 @@ static void repair(struct sim *w, struct sim_node *n, bool check)
 {
 	struct sim_shell *s = &n->shell;
 	/* What the router state shall be is not known while the takeover transaction is under way. */
-	bool later = s->repairing || n->core.phase == PHASE_ENTER;
+	bool entering = n->core.phase == PHASE_ENTER;
+	bool later = s->repairing || (entering && (s->op == OP_ENTER || shell_post_seen(n) != POST_MINE));
 
-	if (s->repair_refused || w->options->mutations & 1u << MUTATION_NO_REPAIR)
+	if (s->repair_refused || w->options->mutations & UINT64_C(1) << MUTATION_NO_REPAIR)
 		return;
 	if (later || !n->core.registered || n->client.link != LINK_ATTACHED) {
 		s->repair_wanted = later;
@@ -43,7 +44,7 @@ static void repair(struct sim *w, struct sim_node *n, bool check)
 	s->repair_gen++;
 	s->repair_router = election_router_state(&n->config, &n->core)[0];
 	if (!s->repair_router)
-		s->repair_router = 's';
+		s->repair_router = entering ? 't' : 's';
 	send_look(w, n, check ? FOR_LOOK : FOR_REPAIR);
 }
 
@@ -112,6 +113,8 @@ void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r
 		write = request_create(w, n, REQUEST_TXN, FOR_REPAIRED);
 		write->txn.type = TXN_REGISTER;
 		write->txn.router = s->repair_router;
+		write->txn.machine = n->machine;
+		write->txn.boot = n->boot;
 		write->lock_wait = (int32_t)s->repair_gen;
 		request_send(w, write);
 	}

@@ -8,14 +8,14 @@
 
 static bool mutated(const struct sim *w, enum sim_mutation m)
 {
-	return w->options->mutations & 1u << m;
+	return w->options->mutations & UINT64_C(1) << m;
 }
 
-void shell_read(struct sim *w, struct sim_node *n, uint8_t parts, bool sync)
+static void read_parts(struct sim *w, struct sim_node *n, uint16_t parts, bool sync)
 {
 	struct sim_request *r;
 
-	if (n->client.link != LINK_ATTACHED)
+	if (!parts)
 		return;
 	r = request_create(w, n, sync ? REQUEST_SYNC : REQUEST_READ, FOR_VIEW);
 	r->parts = parts;
@@ -24,13 +24,40 @@ void shell_read(struct sim *w, struct sim_node *n, uint8_t parts, bool sync)
 	request_send(w, r);
 }
 
+/* /epoch, then the key, then the post: each may see a later state than the one before. */
+void shell_read(struct sim *w, struct sim_node *n, uint16_t parts, bool sync)
+{
+	if (n->client.link != LINK_ATTACHED)
+		return;
+	if (w->params.apart) {
+		read_parts(w, n, parts & PART_EPOCH, sync);
+		sync = sync && !(parts & PART_EPOCH);
+		read_parts(w, n, parts & PART_KEY, sync);
+		read_parts(w, n, parts & ~(PART_EPOCH | PART_KEY), false);
+		return;
+	}
+	read_parts(w, n, parts, sync);
+}
+
+void shell_epoch(struct sim_node *n, int64_t epoch, int8_t owner, int32_t version)
+{
+	n->mirror.seen.epoch = epoch;
+	n->mirror.seen.epoch_owner = owner;
+	n->mirror.seen.epoch_version = version;
+	n->mirror.known |= PART_EPOCH;
+	if (epoch <= n->memory.epoch)
+		return;
+	n->memory = (struct sim_memory){ .epoch = epoch, .owner = owner };
+	n->memory_file = n->memory;
+}
+
 static uint8_t view_key(const struct sim *w, const struct sim_node *n)
 {
 	const struct sim_mirror *m = &n->mirror;
 
 	if (!(m->known & PART_KEY))
 		return KEY_UNKNOWN;
-	if (m->seen.key == NAME_MISSING)
+	if (m->seen.key == NAMED_MISSING)
 		return KEY_MISSING;
 	if (m->seen.key < 0)
 		return KEY_NONE;
@@ -55,12 +82,11 @@ uint8_t shell_post_seen(const struct sim_node *n)
 	return m->seen.post_session == n->client.session ? POST_MINE : POST_OTHER;
 }
 
-/* Nothing is told before all of it has been read. */
+/* Of the key nothing is told before all that goes with it has been read; of the post always, and at once. */
 static bool view_complete(const struct sim_node *n)
 {
 	const struct sim_mirror *m = &n->mirror;
-	uint8_t need = n->config.coordinator ? PART_POST | PART_DRAIN | PART_MAINT | PART_SELF
-					     : PART_POST;
+	uint16_t need = n->config.coordinator ? PART_DRAIN | PART_MAINT | PART_SELF : 0;
 
 	if ((m->known & need) != need)
 		return false;
@@ -72,14 +98,18 @@ static void tell_view(struct sim *w, struct sim_node *n)
 {
 	struct election_event ev = { .type = ELECTION_VIEW };
 
-	if (n->client.link != LINK_ATTACHED || !view_complete(n))
+	if (n->client.link != LINK_ATTACHED)
 		return;
-	ev.view.key = view_key(w, n);
+	ev.view.key = view_complete(n) ? view_key(w, n) : KEY_UNKNOWN;
 	if (ev.view.key != KEY_UNKNOWN && ev.view.key != KEY_MISSING) {
 		ev.view.key_version = n->mirror.seen.key_version;
 		ev.view.key_mzxid = n->mirror.seen.key_mzxid;
 	}
 	ev.view.post = shell_post_seen(n);
+	ev.view.epoch_known = (n->mirror.known & PART_EPOCH) != 0;
+	ev.view.epoch = n->mirror.seen.epoch > n->memory.epoch ? n->mirror.seen.epoch : n->memory.epoch;
+	if (n->floor_epoch > ev.view.epoch)
+		ev.view.epoch = n->floor_epoch;
 	ev.view.drained = n->mirror.seen.drained;
 	ev.view.maintenance = n->mirror.seen.maintenance;
 	ev.view.absent = n->config.coordinator && !n->mirror.seen.self;
@@ -90,16 +120,16 @@ static void tell_view(struct sim *w, struct sim_node *n)
 		repair_begin(w, n);
 }
 
-void shell_watch(struct sim *w, struct sim_node *n, uint8_t parts)
+void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts)
 {
-	uint8_t again = parts & PARTS_ALL;
+	uint16_t again = parts & PARTS_ALL;
 
 	if (parts & PART_LOCK)
 		lock_watch(w, n);
 	if (!again)
 		return;
-	n->mirror.known &= (uint8_t)~again;
-	again &= (uint8_t)~n->mirror.reading;
+	n->mirror.known &= (uint16_t)~again;
+	again &= (uint16_t)~n->mirror.reading;
 	if (again)
 		shell_read(w, n, again, false);
 	if (parts & PART_POST_GONE) {
@@ -107,7 +137,7 @@ void shell_watch(struct sim *w, struct sim_node *n, uint8_t parts)
 		n->mirror.seen.holder = -1;
 		n->mirror.known |= PART_POST;
 		tell_view(w, n);
-	} else if (!w->params.quiet && (parts & (PART_KEY | PART_POST | PART_ALIVE))) {
+	} else if (parts & PART_POST || (!w->params.quiet && (parts & (PART_KEY | PART_POST | PART_ALIVE | PART_EPOCH)))) {
 		tell_view(w, n);
 	}
 }
@@ -118,10 +148,10 @@ void shell_watch(struct sim *w, struct sim_node *n, uint8_t parts)
  */
 static void read_refused(struct sim *w, struct sim_node *n, struct sim_request *r)
 {
-	uint8_t refused = w->now < n->blind_until ? r->parts & n->blind : 0;
+	uint16_t refused = w->now < n->blind_until ? r->parts & n->blind : 0;
 	struct sim_mirror *m = &n->mirror;
 
-	m->refused = (uint8_t)((m->refused & ~r->parts) | refused);
+	m->refused = (uint16_t)((m->refused & ~r->parts) | refused);
 	if (r->parts & PART_POST)
 		m->nameless = refused & PART_POST && n->blind_denied;
 	if (!refused)
@@ -131,11 +161,11 @@ static void read_refused(struct sim *w, struct sim_node *n, struct sim_request *
 		r->seen.drained |= refused & PART_DRAIN && r->seen.drained;
 		if (refused & PART_MAINT)
 			r->seen.maintenance = 0;
-		refused &= PART_KEY;
+		refused &= PART_KEY | PART_EPOCH;
 	}
-	m->known &= (uint8_t)~refused;
-	m->reading &= (uint8_t)~refused;
-	r->parts &= (uint8_t)~refused;
+	m->known &= (uint16_t)~refused;
+	m->reading &= (uint16_t)~refused;
+	r->parts &= (uint16_t)~refused;
 	if (!m->retrying && !mutated(w, MUTATION_NO_RETRY)) {
 		m->retrying = 1;
 		sim_schedule(w, w->now + SEC, EV_RETRY, n->id, n->incarnation, 0);
@@ -149,8 +179,8 @@ void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event 
 	if (ev->gen != n->incarnation || n->daemon != DAEMON_UP)
 		return;
 	m->retrying = 0;
-	if (m->refused & (uint8_t)~m->reading)
-		shell_read(w, n, m->refused & (uint8_t)~m->reading, false);
+	if (m->refused & (uint16_t)~m->reading)
+		shell_read(w, n, m->refused & (uint16_t)~m->reading, false);
 }
 
 void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r)
@@ -159,9 +189,11 @@ void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r)
 
 	read_refused(w, n, r);
 	m->known |= r->parts;
-	m->reading &= (uint8_t)~r->parts;
+	m->reading &= (uint16_t)~r->parts;
 	if (r->parts & PART_SELF)
 		m->seen.self = r->seen.self;
+	if (r->parts & PART_EPOCH)
+		shell_epoch(n, r->seen.epoch, r->seen.epoch_owner, r->seen.epoch_version);
 	if (r->parts & PART_KEY) {
 		m->seen.key = r->seen.key;
 		m->seen.key_version = r->seen.key_version;
@@ -181,7 +213,7 @@ void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r)
 		m->seen.maintenance = r->seen.maintenance;
 	if ((m->known & PART_KEY) && m->seen.key >= 0 && m->seen.key != (int8_t)n->id &&
 	    !((m->known & PART_ALIVE) && m->alive_of == m->seen.key)) {
-		m->known &= (uint8_t)~PART_ALIVE;
+		m->known &= (uint16_t)~PART_ALIVE;
 		shell_read(w, n, PART_ALIVE, false);
 	}
 	tell_view(w, n);

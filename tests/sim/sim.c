@@ -120,6 +120,12 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 	case EV_REPAIR:
 		repair_on_event(w, n, ev);
 		break;
+	case EV_PRIMARY:
+		shell_watch_primary(w, n, ev);
+		break;
+	case EV_UNACKED:
+		client_on_unacked(w, n, ev);
+		break;
 	case EV_RETRY:
 		shell_on_retry(w, n, ev);
 		break;
@@ -242,6 +248,8 @@ static void begin(struct sim *w, const struct sim_options *options, uint64_t see
 	w->now = 10 * SEC;
 	for (int i = 0; i < REQUESTS_MAX; i++)
 		w->requests[i].next_free = (uint16_t)(i + 1);
+	for (int i = 0; i < NODES_MAX; i++)
+		w->nodes[i].memory.owner = w->nodes[i].memory_file.owner = -1;
 	params_draw(w);
 	server_start(w);
 	for (int i = 0; i < w->node_count; i++)
@@ -299,7 +307,7 @@ static void report(struct sim *w, const struct sim_options *options, uint64_t se
 	if (options->unequal_servers)
 		printf(" --unequal-servers");
 	if (options->mutations)
-		printf(" --mutate %#x", options->mutations);
+		printf(" --mutate %#" PRIx64, options->mutations);
 	printf("\n");
 }
 
@@ -329,7 +337,7 @@ static void summary(const struct sim *w, double seconds, double cpu_seconds)
 	printf("\n");
 }
 
-static uint32_t parse_mutation(const char *text)
+static uint64_t parse_mutation(const char *text)
 {
 	static const char *const names[] = {
 #define X(name, text) text,
@@ -339,9 +347,9 @@ static uint32_t parse_mutation(const char *text)
 
 	for (int i = 0; i < MUTATION_COUNT; i++)
 		if (!strcmp(text, names[i]))
-			return 1u << i;
+			return UINT64_C(1) << i;
 	if (text[0] == '0')
-		return (uint32_t)strtoul(text, NULL, 16);
+		return strtoull(text, NULL, 16);
 	for (int i = 0; i < MUTATION_COUNT; i++)
 		printf("%s\n", names[i]);
 	exit(strcmp(text, "list") ? 2 : 0);

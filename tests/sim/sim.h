@@ -16,6 +16,7 @@
 #include "params.h"
 #include "queue.h"
 #include "rng.h"
+#include "survivor.h"
 #include "tree.h"
 
 #define MS INT64_C(1000)
@@ -69,6 +70,8 @@ struct sim_session {
 struct sim_conn {
 	uint64_t watch;	    /* CHANGED_ bits */
 	int64_t arrival[2]; /* last one planned: towards the server, towards the node */
+	int64_t commit_at;  /* last one planned */
+	int64_t proposed, committed; /* order of the last transaction */
 	int64_t timeout;    /* granted */
 	uint32_t gen;
 	int32_t session;
@@ -76,7 +79,9 @@ struct sim_conn {
 	int8_t server, node;
 	uint8_t open;
 	uint8_t lost; /* closed by the client, what was on its way is lost too */
-	uint8_t busy; /* a request waits for the leader */
+	uint8_t syncing;
+	uint8_t dropped; /* one of its transactions will never commit: no later one either */
+	uint16_t busy;	 /* transactions that wait for the leader */
 	uint8_t head, count;
 	uint16_t queue[CONN_QUEUE];
 };
@@ -103,7 +108,10 @@ enum request_purpose {
 	FOR_VIEW,
 	FOR_OP,
 	FOR_RENEW,
-	FOR_TOUCH,
+	FOR_KEEPALIVE, /* the own one, read back */
+	FOR_WATCH,     /* that of the acting primary */
+	FOR_LOOK_FIRST, /* at the own trace, before a registration */
+	FOR_RAISE,
 	FOR_LOCK,
 	FOR_REMOVAL,
 	FOR_SCAN,
@@ -112,7 +120,6 @@ enum request_purpose {
 	FOR_FAREWELL,
 	FOR_REPAIR, /* looks what is there, then writes */
 	FOR_REPAIRED,
-	FOR_OWNER, /* of the post, behind a renewal */
 	FOR_LOOK,  /* whether it stayed */
 	FOR_ROUTER,
 };
@@ -132,8 +139,21 @@ struct sim_snapshot {
 	int64_t key_mzxid;
 	int32_t key_version;
 	int32_t post_session;
-	int8_t key, holder;
+	int64_t epoch, cluster_zxid;
+	int32_t epoch_version;
+	int8_t key, holder, epoch_owner;
 	uint8_t alive, drained, maintenance, self, there;
+	char router; /* the own one */
+	struct tree_keepalive keepalive;
+};
+
+/* What a survey reads of one node. */
+struct sim_sight {
+	struct tree_keepalive keepalive;
+	int32_t router_version;
+	char router; /* 0: missing, '?': may not be read */
+	uint8_t alive, same; /* its sign of life bears the machine and boot of its keepalive */
+	uint8_t hidden;	     /* the keepalive may not be read */
 };
 
 struct sim_request {
@@ -142,12 +162,13 @@ struct sim_request {
 	int64_t order, zxid, sent_local;
 	uint32_t gen; /* of the connection */
 	int32_t lock_wait;
-	int32_t router_versions[NODES_MAX];
+	int32_t keep_version; /* ENTER: that of the keepalive */
+	int64_t previous; /* order of the transaction before it on its connection */
+	struct sim_sight sights[NODES_MAX]; /* SCAN */
 	int32_t epoch; /* of the leader it was proposed to */
 	uint16_t next_free;
-	uint16_t corpses; /* SCAN: bits */
-	uint8_t others;	  /* SCAN: some node without the post acts */
-	uint8_t type, purpose, stage, op, result, parts;
+	uint16_t parts;
+	uint8_t type, purpose, stage, op, result;
 	uint8_t proposed; /* other servers may have it */
 	uint8_t lock_found, peers;
 	int8_t node, holder;
@@ -164,9 +185,11 @@ enum part {
 	PART_LOCK = 32,
 	PART_POST_GONE = 64,
 	PART_SELF = 128, /* the own sign of life */
+	PART_EPOCH = 256,
 };
 
-#define PARTS_ALL (PART_KEY | PART_POST | PART_ALIVE | PART_DRAIN | PART_MAINT | PART_SELF)
+#define PARTS_ALL                                                                                  \
+	(PART_KEY | PART_POST | PART_ALIVE | PART_DRAIN | PART_MAINT | PART_SELF | PART_EPOCH)
 
 enum link { LINK_NONE, LINK_WAIT, LINK_CONNECTING, LINK_ATTACHED };
 enum daemon { DAEMON_DOWN, DAEMON_UP, DAEMON_GONE };
@@ -186,7 +209,7 @@ struct sim_client {
 
 struct sim_mirror {
 	struct sim_snapshot seen;
-	uint8_t known, reading, refused; /* enum part */
+	uint16_t known, reading, refused; /* enum part */
 	uint8_t retrying, nameless;
 	int8_t alive_of;
 };
@@ -202,14 +225,38 @@ struct sim_shell {
 	uint16_t corpses;
 	uint8_t lock; /* enum shell_lock */
 	uint8_t lock_sent;
-	int64_t renewal_sent;
-	uint8_t op, renewing, scanning, counting;
+	int64_t epoch_told; /* ENTER: the highest before it */
+	int32_t enter_epoch_version;
+	int8_t owner_before; /* whom /epoch named before the own takeover */
+	uint8_t new_cluster; /* it was missing */
+	uint8_t remembers;   /* this node knew of an epoch */
+	uint8_t op, scanning, counting;
+	uint8_t unmarkable[NODES_MAX];
 	uint8_t marked_badly;
-	uint32_t own_refused, note_refused; /* as in writes.c */
+	uint32_t watch_gen, watch_serial; /* of the reads of the primary's keepalive */
+	uint8_t watch_waits;
 	uint32_t repair_gen, look_gen;
 	uint8_t repair_wanted, repair_refused, repair_looks, repairing;
 	char repair_router;
 	char router; /* first letter of what was published last; 0: not known */
+};
+
+/* As in term.c. */
+#define TERM_RENEWALS 16
+
+struct sim_term {
+	int64_t nonce, nonce_before;
+	int64_t session_us; /* T; 0: no term */
+	int64_t counter, counters[TERM_RENEWALS], sent[TERM_RENEWALS];
+	int32_t epoch_version, version, serial;
+	uint8_t known, missing, wanted, reading;
+	uint8_t open[TERM_RENEWALS]; /* unanswered */
+};
+
+/* The highest epoch that this node knows of. */
+struct sim_memory {
+	int64_t epoch;
+	int8_t owner;
 };
 
 struct sim_work {
@@ -222,14 +269,13 @@ struct sim_work {
 
 /* What survives the daemon: the state file, and the page that the guard looks at. */
 struct sim_state_file {
-	int64_t epoch, session_us;
-	int32_t session;
+	int64_t epoch, session_us, term_us, nonce, nonce_before;
+	int32_t session, epoch_version, generation;
 	uint8_t phase, there;
 };
 
 struct sim_guard {
 	int64_t end_local; /* 0: not armed */
-	int64_t cut_at;	   /* the lease was shortened to less than a stop takes */
 	uint32_t gen;	   /* of the event under way */
 	int64_t armed;	   /* event under way, true time; 0: none */
 	int64_t gone_at;   /* the work runs without a guard since; 0: it does not */
@@ -251,6 +297,20 @@ struct sim_node {
 	struct sim_work work;
 	struct sim_state_file file;
 	struct sim_guard guard;
+	struct sim_term term;
+	struct survivor survivor;
+	struct sim_memory memory, memory_file;
+	int64_t cluster_zxid;	 /* of /cluster, as it was seen last; on disk */
+	int64_t floor_epoch; /* zxid of the registration: no epoch handed out before is larger */
+	int64_t state_fails_until;
+	int64_t wants_us;    /* session timeout it asks for */
+	int64_t ghost_until; /* the machine that bore this name before works until then */
+	int32_t machine, boot;
+	int32_t history; /* restores of the ensemble that it knows of */
+	int32_t page_generation; /* of the file that belongs to the page of the lease */
+	uint8_t owed; /* whose term is to be waited for, plus one; on disk */
+	uint8_t page_phase;
+	uint8_t state_failed; /* the last save did */
 	struct election_actions held; /* the daemon was stopped before it carried these out */
 	struct election_event behind[BEHIND_MAX]; /* what came in the same turn of its loop */
 	int32_t behind_count;
@@ -258,14 +318,15 @@ struct sim_node {
 	int64_t clock_offset, clock_ppm;
 	int64_t timer_armed;
 	int64_t paused_until, frozen_until, pause_credit_at;
-	int64_t lease_proof;   /* local: end of the longest lease that the truth grants */
+	int64_t lease_proof;   /* local: end of the longest lease that a commit has opened */
 	int64_t disturbed;     /* last fault that may delay what this node does */
 	int64_t await_at;      /* named, as it knows, since then */
 	int64_t up_since;      /* of the daemon */
 	int64_t penalty_end;   /* local */
 	int64_t refused_epoch; /* the takeover of that claim was refused; 0: none */
 	int64_t blind_until;
-	uint8_t blind, blind_denied; /* reads of these parts fail, for access denied */
+	uint16_t blind; /* reads of these parts fail */
+	uint8_t blind_denied; /* for access denied */
 	int64_t instant, instant_steps;
 	int64_t steps;
 	uint32_t incarnation;
@@ -301,6 +362,10 @@ struct sim {
 	int32_t epoch, session_count, lock_uid;
 	int64_t path_cut[NODES_MAX][SERVERS_MAX][2]; /* until then */
 	int64_t slow_until;
+	int64_t fsync_until, fsync_us; /* commits in groups, that slowly */
+	int64_t nonces;
+	struct sim_tree backup;
+	int32_t restores, machines;
 
 	struct sim_request requests[REQUESTS_MAX];
 	uint16_t request_free;
@@ -314,8 +379,7 @@ struct sim {
 	bool calm;    /* faults are off */
 	int64_t calm_steps[NODES_MAX];
 	uint16_t corpses;    /* when the post was taken */
-	int64_t mercy_until; /* a working node has to hear of deleted keys */
-	int64_t alive_deleted[NODES_MAX], post_since;
+	int64_t alive_deleted[NODES_MAX], post_since, post_lost_at;
 
 	struct sim_stats stats;
 	bool failed;
@@ -349,6 +413,8 @@ bool server_can_commit(const struct sim *w);
 void server_advance(struct sim *w, int s);
 void server_crash(struct sim *w, int s, int64_t down_us, bool dark);
 void server_isolate(struct sim *w, int s, int64_t until);
+/* Of a backup. */
+void server_restore(struct sim *w);
 void server_heal_all(struct sim *w);
 void server_on_event(struct sim *w, const struct queue_event *ev);
 
@@ -367,8 +433,9 @@ int64_t session_known(struct sim *w, struct sim_session *s);
 void session_touch(struct sim *w, struct sim_session *s, int server, int64_t timeout);
 /* The leader confirms that the session moved to another server, which grants that much. */
 void session_moved(struct sim *w, struct sim_session *s, int64_t timeout);
-/* The earliest end, if no touch that is made from now on becomes known. */
-int64_t session_may_end(struct sim *w, struct sim_session *s, int server);
+int64_t session_granted(const struct sim *w, int node, int server);
+/* The leader's clock jumps. */
+void session_step_clock(struct sim *w, int64_t by);
 void session_server_gone(struct sim *w, int server);
 void session_server_cut(struct sim *w, int server);
 void session_server_linked(struct sim *w, int server);
@@ -403,6 +470,9 @@ void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event
 void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_reply(struct sim *w, struct sim_node *n, uint32_t request);
+/* The session is somebody else's as well: it is left, not closed. */
+void client_give_up(struct sim *w, struct sim_node *n);
+void client_on_unacked(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
 /* shell.c */
@@ -414,6 +484,8 @@ void shell_post(struct sim *w, struct sim_node *n, int64_t delay, uint8_t type, 
 void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void shell_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void shell_start(struct sim *w, struct sim_node *n);
+/* False: the disk is full. */
+bool shell_persist(struct sim *w, struct sim_node *n);
 void shell_kill(struct sim *w, struct sim_node *n);
 /* Carries out what it was stopped before. */
 void shell_go_on(struct sim *w, struct sim_node *n);
@@ -425,7 +497,16 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh);
 void shell_detached(struct sim *w, struct sim_node *n);
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
-void shell_renew(struct sim *w, struct sim_node *n, bool touch);
+void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+
+/* shell_term.c: the keepalive of the own term */
+void term_begin(struct sim *w, struct sim_node *n, bool resumes);
+void term_open(struct sim *w, struct sim_node *n, struct sim_txn *txn);
+void term_opened(struct sim *w, struct sim_node *n, const struct sim_request *r);
+void term_detached(struct sim_node *n);
+void term_renew(struct sim *w, struct sim_node *n);
+void term_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
+
 void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose);
 void shell_publish(struct sim *w, struct sim_node *n);
 void shell_fence(struct sim *w, struct sim_node *n);
@@ -433,8 +514,10 @@ void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event 
 
 /* shell_view.c */
 void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-void shell_watch(struct sim *w, struct sim_node *n, uint8_t parts);
-void shell_read(struct sim *w, struct sim_node *n, uint8_t parts, bool sync);
+void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts);
+void shell_read(struct sim *w, struct sim_node *n, uint16_t parts, bool sync);
+/* What was read of /epoch, or set in it. */
+void shell_epoch(struct sim_node *n, int64_t epoch, int8_t owner, int32_t version);
 uint8_t shell_post_seen(const struct sim_node *n);
 void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r);
 
@@ -476,6 +559,7 @@ void work_go_on(struct sim *w, struct sim_node *n);
 int64_t clock_local(const struct sim *w, const struct sim_node *n);
 int64_t clock_true(const struct sim *w, const struct sim_node *n, int64_t local);
 void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64_t down_us);
+void host_replace(struct sim *w, struct sim_node *n, int64_t down_us);
 void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us);
 void host_pause_daemon(struct sim *w, struct sim_node *n, int64_t pause_us);
 void host_pause(struct sim *w, struct sim_node *n, int64_t pause_us, bool clock_stops);
@@ -504,6 +588,8 @@ struct sim_before {
 };
 void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,
 		   struct sim_before before);
-/* The lease has been prolonged. */
-void oracle_lease(struct sim *w, const struct sim_node *n);
+/* A term was opened or prolonged by a commit. */
+void oracle_term(struct sim *w, const struct sim_txn *txn);
+/* The machine of before works on without its name. */
+void oracle_ghost(struct sim *w, struct sim_node *n, int64_t until);
 void oracle_liveness(struct sim *w);

@@ -6,8 +6,11 @@
 void tree_init(struct sim_tree *t)
 {
 	memset(t, 0, sizeof(*t));
-	t->key = NAME_MISSING;
+	t->key = NAMED_MISSING;
 	t->post = -1;
+	t->epoch_version = ANY_VERSION;
+	t->epoch_owner = -1;
+	t->cluster_zxid = 1;
 }
 
 int tree_find_lock(const struct sim_tree *t, int32_t uid, int32_t *ret_before)
@@ -55,7 +58,7 @@ static enum txn_result remove_lock_uid(struct sim_tree *t, int32_t uid, uint64_t
 
 static enum txn_result set_key(struct sim_tree *t, int8_t value, int32_t version, uint64_t *changed)
 {
-	if (t->key == NAME_MISSING || (version >= 0 && version != t->key_version))
+	if (t->key == NAMED_MISSING || (version >= 0 && version != t->key_version))
 		return TXN_CONFLICT;
 	t->key = value;
 	t->key_version++;
@@ -66,9 +69,9 @@ static enum txn_result set_key(struct sim_tree *t, int8_t value, int32_t version
 
 static enum txn_result create_key(struct sim_tree *t, uint64_t *changed)
 {
-	if (t->key != NAME_MISSING || t->rootless)
+	if (t->key != NAMED_MISSING || t->rootless)
 		return TXN_CONFLICT;
-	t->key = NAME_NONE;
+	t->key = NAMED_NONE;
 	t->key_version = 0;
 	t->key_czxid = t->key_mzxid = t->zxid;
 	t->lock_sequence = 0;
@@ -78,15 +81,15 @@ static enum txn_result create_key(struct sim_tree *t, uint64_t *changed)
 
 static enum txn_result delete_key(struct sim_tree *t, uint64_t *changed)
 {
-	if (t->key == NAME_MISSING)
+	if (t->key == NAMED_MISSING)
 		return TXN_CONFLICT;
-	t->key = NAME_MISSING;
+	t->key = NAMED_MISSING;
 	t->lock_count = 0;
 	*changed |= CHANGED_KEY | CHANGED_LOCKS;
 	return TXN_OK;
 }
 
-static bool refuses(const struct sim_tree *t, const struct sim_txn *txn, enum refusal what)
+static bool refuses(const struct sim_tree *t, const struct sim_txn *txn, int what)
 {
 	return t->refused[txn->node] & what;
 }
@@ -102,6 +105,46 @@ static void delete_node(struct sim_tree *t, int node, uint64_t *changed)
 	t->router[node] = 0;
 	t->router_version[node] = 0;
 	t->there[node] = 0;
+	t->keepalive[node] = (struct tree_keepalive){ .there = 0 };
+}
+
+static enum txn_result delete_epoch(struct sim_tree *t, uint64_t *changed)
+{
+	if (t->epoch_version == ANY_VERSION)
+		return TXN_CONFLICT;
+	t->epoch = 0;
+	t->epoch_owner = -1;
+	t->epoch_version = ANY_VERSION;
+	*changed |= CHANGED_EPOCH;
+	return TXN_OK;
+}
+
+/* Its version as the view read it; ANY_VERSION: it was missing. */
+static bool epoch_holds(const struct sim_tree *t, const struct sim_txn *txn)
+{
+	return txn->epoch_version == UNCHECKED || txn->epoch_version == t->epoch_version;
+}
+
+static void set_epoch(struct sim_tree *t, int64_t epoch, int8_t owner, uint64_t *changed)
+{
+	t->epoch = epoch;
+	t->epoch_owner = owner;
+	t->epoch_version++;
+	*changed |= CHANGED_EPOCH;
+}
+
+static void set_keepalive(struct sim_tree *t, const struct sim_txn *txn)
+{
+	struct tree_keepalive *k = &t->keepalive[txn->node];
+
+	k->version = k->there ? k->version + 1 : 0;
+	k->there = 1;
+	k->nonce = txn->nonce;
+	k->counter = txn->counter;
+	k->lease_us = txn->lease_us;
+	k->machine = txn->machine;
+	k->boot = txn->boot;
+	k->mzxid = t->zxid;
 }
 
 static void delete_root(struct sim_tree *t, uint64_t *changed)
@@ -115,6 +158,8 @@ static void delete_root(struct sim_tree *t, uint64_t *changed)
 	if (t->maintenance)
 		*changed |= CHANGED_MAINT;
 	t->maintenance = 0;
+	(void)delete_epoch(t, changed);
+	t->cluster_zxid = 0;
 	t->rootless = 1;
 }
 
@@ -131,11 +176,11 @@ static enum txn_result claim(struct sim_tree *t, const struct sim_txn *txn, uint
 
 	if (refuses(t, txn, REFUSE_KEY))
 		return TXN_REFUSED;
-	if (at < 0 || t->key == NAME_MISSING)
+	if (at < 0 || t->key == NAMED_MISSING)
 		return TXN_CONFLICT;
 	if (txn->version >= 0 && txn->version != t->key_version)
 		return TXN_CONFLICT;
-	if (!txn->bare && refuses(t, txn, REFUSE_NOTE))
+	if (refuses(t, txn, REFUSE_NOTE))
 		return TXN_REFUSED_NOTE;
 	(void)set_key(t, txn->node, txn->version, changed);
 	remove_lock(t, at, changed);
@@ -144,9 +189,10 @@ static enum txn_result claim(struct sim_tree *t, const struct sim_txn *txn, uint
 
 static enum txn_result enter(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
 {
-	if (t->post >= 0 || t->key == NAME_MISSING)
+	if (t->post >= 0 || t->key == NAMED_MISSING)
 		return TXN_CONFLICT;
-	if (txn->version >= 0 && txn->version != t->key_version)
+	if ((txn->version >= 0 && txn->version != t->key_version) || !epoch_holds(t, txn) ||
+	    t->rootless)
 		return TXN_CONFLICT;
 	if (refuses(t, txn, REFUSE_POST))
 		return TXN_REFUSED;
@@ -157,6 +203,8 @@ static enum txn_result enter(struct sim_tree *t, const struct sim_txn *txn, uint
 	t->post = txn->node;
 	t->post_session = txn->session;
 	t->post_epoch = txn->epoch;
+	set_epoch(t, txn->epoch, txn->node, changed);
+	set_keepalive(t, txn);
 	set_router(t, txn->node, 't');
 	*changed |= CHANGED_POST;
 	return TXN_OK;
@@ -164,32 +212,54 @@ static enum txn_result enter(struct sim_tree *t, const struct sim_txn *txn, uint
 
 static enum txn_result leave(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
 {
-	bool own = t->post >= 0 && t->post_session == txn->session;
-
-	if (txn->value == LEAVE_DELETE && !own)
+	if (txn->value == LEAVE_DELETE && !epoch_holds(t, txn))
 		return TXN_CONFLICT;
-	if (txn->value != LEAVE_KEEP && own && refuses(t, txn, REFUSE_LEAVE))
+	if (txn->value == LEAVE_DELETE && t->post < 0)
+		return TXN_CONFLICT;
+	if (txn->value == LEAVE_DELETE && refuses(t, txn, REFUSE_LEAVE))
 		return TXN_REFUSED_POST;
-	if (!txn->bare && !t->there[txn->node])
+	if (!t->there[txn->node])
 		return TXN_MISSING;
-	if (!txn->bare && refuses(t, txn, REFUSE_OWN))
-		return TXN_REFUSED_OWN;
-	if (txn->value != LEAVE_KEEP && own) {
+	if (refuses(t, txn, REFUSE_OWN))
+		return txn->value == LEAVE_DELETE ? TXN_REFUSED_POST : TXN_REFUSED_OWN;
+	if (txn->value == LEAVE_DELETE) {
 		t->post = -1;
 		*changed |= CHANGED_POST;
+		/* Whose term is still to be waited for. */
+		if (txn->uid && t->epoch_version != ANY_VERSION)
+			set_epoch(t, t->epoch, (int8_t)(txn->uid - 1), changed);
 	}
-	if (!txn->bare)
-		set_router(t, txn->node, 's');
+	set_router(t, txn->node, 's');
 	return TXN_OK;
 }
 
-static enum txn_result renew(const struct sim_tree *t, const struct sim_txn *txn)
+/* Of anybody's post: the servers cannot check whose it is. */
+static enum txn_result renew(struct sim_tree *t, const struct sim_txn *txn)
 {
-	if (t->post < 0)
+	const struct tree_keepalive *k = &t->keepalive[txn->node];
+
+	if (t->post < 0 || !epoch_holds(t, txn))
 		return TXN_CONFLICT;
-	if (!txn->bare && !t->there[txn->node])
+	if (!t->there[txn->node])
 		return TXN_MISSING;
-	return !txn->bare && refuses(t, txn, REFUSE_OWN) ? TXN_REFUSED_OWN : TXN_OK;
+	if (txn->version == CREATE ? k->there : k->there && txn->version != ANY_VERSION && k->version != txn->version)
+		return TXN_KEEP_MOVED;
+	if (txn->version != CREATE && !k->there)
+		return TXN_KEEP_MISSING;
+	if (refuses(t, txn, REFUSE_OWN | REFUSE_RENEW))
+		return TXN_REFUSED_OWN;
+	set_keepalive(t, txn);
+	return TXN_OK;
+}
+
+static enum txn_result raise_epoch(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
+{
+	if (!epoch_holds(t, txn))
+		return TXN_CONFLICT;
+	if (t->rootless)
+		return TXN_MISSING;
+	set_epoch(t, txn->epoch, txn->value, changed);
+	return TXN_OK;
 }
 
 static enum txn_result publish(struct sim_tree *t, const struct sim_txn *txn)
@@ -206,7 +276,7 @@ static enum txn_result add_lock(struct sim_tree *t, const struct sim_txn *txn)
 {
 	if (refuses(t, txn, REFUSE_LOCK))
 		return TXN_REFUSED;
-	if (t->key == NAME_MISSING || t->lock_count == LOCKS_MAX)
+	if (t->key == NAMED_MISSING || t->lock_count == LOCKS_MAX)
 		return TXN_CONFLICT;
 	t->locks[t->lock_count++] = (struct tree_lock){
 		.uid = txn->uid,
@@ -223,13 +293,20 @@ static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *t
 		return TXN_CONFLICT;
 	if (refuses(t, txn, REFUSE_OWN))
 		return TXN_REFUSED_OWN;
+	/* The probe of all rights. */
+	if (txn->value && refuses(t, txn, REFUSE_ALL & ~(REFUSE_MARK | REFUSE_LOOK | REFUSE_WATCH)))
+		return TXN_REFUSED;
 	t->there[txn->node] = 1;
+	if (t->rootless)
+		t->cluster_zxid = t->zxid;
 	t->rootless = 0;
 	if (!t->alive[txn->node]) {
 		t->alive_zxid[txn->node] = t->zxid;
 		*changed |= CHANGED_ALIVE(txn->node);
 	}
 	t->alive[txn->node] = txn->session;
+	t->alive_machine[txn->node] = txn->machine;
+	t->alive_boot[txn->node] = txn->boot;
 	set_router(t, txn->node, txn->router);
 	return TXN_OK;
 }
@@ -285,7 +362,13 @@ static enum txn_result operate(struct sim_tree *t, const struct sim_txn *txn, ui
 		delete_root(t, changed);
 		break;
 	case TXN_REFUSE:
-		t->refused[txn->node] = (uint8_t)txn->value;
+		t->refused[txn->node] = (uint16_t)txn->version;
+		break;
+	case TXN_DELETE_KEEPALIVE:
+		t->keepalive[txn->node] = (struct tree_keepalive){ .there = 0 };
+		break;
+	case TXN_ACCEPT:
+		t->generation++;
 		break;
 	default:
 		return TXN_CONFLICT;
@@ -316,6 +399,10 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 		return leave(t, txn, changed);
 	case TXN_RENEW:
 		return renew(t, txn);
+	case TXN_RAISE:
+		return raise_epoch(t, txn, changed);
+	case TXN_DELETE_EPOCH:
+		return delete_epoch(t, changed);
 	case TXN_ROUTER:
 		return publish(t, txn);
 	case TXN_LOCK:
@@ -346,6 +433,8 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 	case TXN_DELETE_ALIVE:
 	case TXN_DELETE_NODE:
 	case TXN_DELETE_ROOT:
+	case TXN_DELETE_KEEPALIVE:
+	case TXN_ACCEPT:
 	case TXN_REFUSE:
 		return operate(t, txn, changed);
 	}

@@ -13,7 +13,7 @@
 #define LOCKS_MAX 64
 
 /* Values of /primary_node besides a node's number. */
-enum { NAME_STRANGER = 100, NAME_NONE = -1, NAME_JUNK = -2, NAME_MISSING = -3 };
+enum { NAMED_STRANGER = 100, NAMED_NONE = -1, NAMED_JUNK = -2, NAMED_MISSING = -3 };
 
 enum txn_type {
 	TXN_NOP,
@@ -21,9 +21,9 @@ enum txn_type {
 	TXN_CREATE_KEY,
 	TXN_SET_KEY,	/* value, version; -1: any */
 	TXN_CLAIM,	/* node, version, uid */
-	TXN_ENTER,	/* node, session, version, epoch */
-	TXN_LEAVE,	/* node, session, value: enum leave */
-	TXN_RENEW,	/* node */
+	TXN_ENTER,	/* node, session, version, epoch, epoch_version, keep */
+	TXN_LEAVE,	/* node, session, value: enum leave, epoch_version */
+	TXN_RENEW,	/* node, version: of the keepalive, epoch_version, keep */
 	TXN_ROUTER,	/* node, router */
 	TXN_LOCK,	/* node, session, uid */
 	TXN_UNLOCK,	/* uid */
@@ -37,10 +37,14 @@ enum txn_type {
 	TXN_DELETE_ALIVE, /* node */
 	TXN_DELETE_NODE,  /* node: all its keys */
 	TXN_DELETE_ROOT,
-	TXN_REFUSE, /* node, value: what its writes, or those on it, are refused */
+	TXN_REFUSE,	  /* node, version: what its writes, or those on it, are refused */
+	TXN_RAISE,	  /* value: owner, epoch, epoch_version: a node remembers a higher one */
+	TXN_DELETE_EPOCH,
+	TXN_DELETE_KEEPALIVE, /* node */
+	TXN_ACCEPT,	      /* the cluster's generation is raised */
 };
 
-enum leave { LEAVE_KEEP, LEAVE_DELETE, LEAVE_IF_OWN };
+enum leave { LEAVE_KEEP, LEAVE_DELETE };
 enum txn_result {
 	TXN_OK,
 	TXN_CONFLICT,
@@ -48,8 +52,14 @@ enum txn_result {
 	TXN_REFUSED_OWN,
 	TXN_REFUSED_NOTE,
 	TXN_REFUSED_POST,
-	TXN_REFUSED
+	TXN_REFUSED,
+	TXN_KEEP_MISSING, /* a renewal: the keepalive is gone */
+	TXN_KEEP_MOVED	  /* a renewal: it has another version */
 };
+
+#define ANY_VERSION (-1)
+#define CREATE (-2)
+#define UNCHECKED (-2)
 
 /* Access lists and quotas, as one node meets them. */
 enum refusal {
@@ -60,15 +70,26 @@ enum refusal {
 	REFUSE_NOTE = 16, /* the history */
 	REFUSE_LOCK = 32,
 	REFUSE_MARK = 64, /* its router state, to others */
+	REFUSE_RENEW = 128,  /* its keepalive, to itself: the takeover was still allowed */
+	REFUSE_LOOK = 256,   /* to read its router state, to others */
+	REFUSE_WATCH = 512,  /* to read its keepalive, to others */
+	REFUSE_ALL = 1023,
+};
+
+struct tree_keepalive {
+	int64_t nonce, counter, lease_us, mzxid;
+	int32_t version, machine, boot;
+	uint8_t there;
 };
 
 struct sim_txn {
 	int64_t epoch;
-	int32_t session, version, uid;
+	int64_t sent_local, session_us; /* ENTER, RENEW: for the oracle */
+	int64_t lease_us, nonce, counter;
+	int32_t session, version, uid, epoch_version, machine, boot;
 	uint8_t type;
 	int8_t node, value;
 	char router;
-	uint8_t bare; /* without what only goes along */
 };
 
 struct tree_lock {
@@ -79,11 +100,16 @@ struct sim_tree {
 	int64_t zxid, key_czxid, key_mzxid, post_epoch;
 	int64_t alive_zxid[NODES_MAX]; /* when it came */
 	int32_t key_version, post_session, lock_sequence, lock_count;
+	int64_t epoch, cluster_zxid, generation;
+	struct tree_keepalive keepalive[NODES_MAX];
+	int32_t epoch_version; /* ANY_VERSION: it is missing */
 	int32_t alive[NODES_MAX]; /* session, 0: none */
+	int32_t alive_machine[NODES_MAX], alive_boot[NODES_MAX];
 	int32_t router_version[NODES_MAX];
 	char router[NODES_MAX];
 	uint8_t there[NODES_MAX];   /* /nodes/NAME */
-	uint8_t refused[NODES_MAX]; /* enum refusal */
+	uint16_t refused[NODES_MAX]; /* enum refusal */
+	int8_t epoch_owner;
 	uint8_t drained[NODES_MAX];
 	int8_t key, post; /* post: node, -1 none */
 	uint8_t maintenance, rootless;
@@ -95,6 +121,7 @@ struct sim_tree {
 #define CHANGED_POST (UINT64_C(1) << 1)
 #define CHANGED_MAINT (UINT64_C(1) << 2)
 #define CHANGED_LOCKS (UINT64_C(1) << 3)
+#define CHANGED_EPOCH (UINT64_C(1) << 4)
 #define CHANGED_ALIVE(node) (UINT64_C(1) << (8 + (node)))
 #define CHANGED_DRAIN(node) (UINT64_C(1) << (24 + (node)))
 #define CHANGED_ANY_ALIVE (UINT64_C(0xffff) << 8)

@@ -48,7 +48,7 @@ static void plan(struct sim *w, struct sim_node *n, int64_t delay, enum work_end
  */
 static int64_t guard_due_local(const struct sim *w, const struct sim_node *n)
 {
-	if (w->options->mutations & 1u << MUTATION_LATE_GUARD)
+	if (w->options->mutations & UINT64_C(1) << MUTATION_LATE_GUARD)
 		return n->guard.end_local;
 	return n->guard.end_local - n->config.lease_timeout_us + kill_share_us(n);
 }
@@ -58,7 +58,7 @@ static void guard_arm(struct sim *w, struct sim_node *n)
 	int64_t due;
 
 	if (!n->guard.running || !n->guard.alive || n->guard.armed ||
-	    w->options->mutations & 1u << MUTATION_NO_GUARD)
+	    w->options->mutations & UINT64_C(1) << MUTATION_NO_GUARD)
 		return;
 	due = clock_true(w, n, guard_due_local(w, n));
 	if (due < w->now)
@@ -82,7 +82,7 @@ static void fork_work(struct sim *w, struct sim_node *n)
 	int64_t took = rng_range(&w->rng, MS, w->params.start_us);
 	bool fails = !w->calm && rng_chance(&w->rng, w->params.start_fails);
 
-	if (!(w->options->mutations & 1u << MUTATION_BLIND_START) &&
+	if (!(w->options->mutations & UINT64_C(1) << MUTATION_BLIND_START) &&
 	    clock_local(w, n) > n->core.lease_end_us - n->config.lease_timeout_us) {
 		start_failed(w, n);
 		return;
@@ -171,7 +171,7 @@ static void guard_again_later(struct sim *w, struct sim_node *n)
 
 static bool to_be_guarded(const struct sim *w, const struct sim_node *n, uint32_t news)
 {
-	if (news == GUARD_NEWS_RETRY && w->options->mutations & 1u << MUTATION_LONE_WORK)
+	if (news == GUARD_NEWS_RETRY && w->options->mutations & UINT64_C(1) << MUTATION_LONE_WORK)
 		return n->core.work == WORK_UP;
 	return n->core.work == WORK_UP || n->core.work == WORK_STARTING;
 }
@@ -337,17 +337,7 @@ void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *
 
 bool guard_extend(struct sim *w, struct sim_node *n, int64_t end_local)
 {
-	/* It sleeps until the end that it saw last, unless it is woken. */
-	if (end_local < n->guard.end_local) {
-		if (end_local < clock_local(w, n) + n->config.lease_timeout_us)
-			n->guard.cut_at = w->now;
-		if (!(w->options->mutations & 1u << MUTATION_SLEEPY_GUARD)) {
-			n->guard.armed = 0;
-			n->guard.gen++;
-		}
-	}
 	n->guard.end_local = end_local;
-	oracle_lease(w, n);
 	guard_arm(w, n);
 	return !n->guard.acted;
 }

@@ -86,6 +86,8 @@ enum txn_result commit_txn(struct sim *w, const struct sim_txn *txn, int32_t req
 		plan_entry(w, e, s, changed);
 	if (txn->type == TXN_CLOSE)
 		session_closed(w, txn->session);
+	if (result == TXN_OK && (txn->type == TXN_ENTER || txn->type == TXN_RENEW))
+		oracle_term(w, txn);
 	oracle_commit(w, txn, result, before);
 	if (w->leader >= 0)
 		server_advance(w, w->leader);
@@ -106,8 +108,10 @@ static void trace_commit(struct sim *w, const struct sim_request *r, enum txn_re
 					     "leave",	    "renew",	   "router",
 					     "lock",	    "unlock",	   "unlock own",
 					     "mark",	    "close",	   "delete key",
-					     "drain",	    "maintenance", "delete alive",
-					     "delete node", "delete root", "refuse" };
+					     "delete post", "drain",	    "maintenance", "delete alive",
+					     "delete node", "delete root", "refuse",
+					     "raise",	    "delete epoch", "delete keepalive",
+					     "accept" };
 
 	SIM_TRACE(w, "zk    node %d: %s %s, zxid %lld", r->node, texts[r->txn.type],
 		  result == TXN_OK ? "committed" : "refused", (long long)w->zxid);
@@ -119,8 +123,6 @@ static void commit_request(struct sim *w, struct sim_request *r, int origin)
 	enum txn_result result;
 
 	r->stage = STAGE_APPLYING;
-	if (w->options->mutations & 1u << MUTATION_KIND_LEADER && session_get(w, r->txn.session))
-		session_get(w, r->txn.session)->base = w->now;
 	if (r->purpose == FOR_OP)
 		chaos_ambush(w, n);
 	result = commit_txn(w, &r->txn, (int32_t)(r - w->requests), origin);
@@ -139,16 +141,30 @@ static bool came_through(struct sim *w, const struct sim_request *r, int server)
 	return r->proposed && rng_chance(&w->rng, 500);
 }
 
+/* None that comes after it on its connection commits either. */
+static void drop(struct sim *w, struct sim_request *r, struct sim_conn *c)
+{
+	if (c)
+		c->dropped = 1;
+	request_free(w, r);
+}
+
 void commit_on_event(struct sim *w, uint32_t request)
 {
 	struct sim_request *r = &w->requests[request];
 	struct sim_conn *c = conn_get(w, r->node, r->gen);
 	bool here;
 
-	if (r->epoch != w->epoch || !c || (r->type == REQUEST_TXN && !may_commit(w, r))) {
-		request_free(w, r);
+	if (r->epoch != w->epoch || !c || c->dropped ||
+	    (r->type == REQUEST_TXN && !may_commit(w, r))) {
+		drop(w, r, c);
 		if (c)
 			conn_close_by_server(w, c, false);
+		return;
+	}
+	/* Behind one that waits for the link. */
+	if (r->previous > c->committed) {
+		sim_schedule(w, w->now + 20 * MS, EV_COMMIT, 0, 0, request);
 		return;
 	}
 	here = w->servers[c->server].epoch == w->epoch &&
@@ -157,11 +173,12 @@ void commit_on_event(struct sim *w, uint32_t request)
 		r->proposed = 0;
 	if (!server_can_commit(w) || !r->proposed) {
 		if (!c->open || !here)
-			request_free(w, r);
+			drop(w, r, c);
 		else
 			r->stage = STAGE_STALLED;
 		return;
 	}
+	c->committed = r->order;
 	if (!c->open || !here) {
 		/* Nobody is left who could be answered. */
 		if (r->type == REQUEST_TXN) {
@@ -209,7 +226,7 @@ void commit_resume_stalled(struct sim *w)
 		struct sim_conn *c = conn_get(w, r->node, r->gen);
 
 		if (r->epoch != w->epoch || !c || !c->open) {
-			request_free(w, r);
+			drop(w, r, c);
 		} else if (server_linked(w, c->server) && server_can_commit(w)) {
 			r->stage = STAGE_PROPOSED;
 			r->proposed = 1;
@@ -228,16 +245,21 @@ void commit_inherited(struct sim *w)
 	for (int i = 0; i < count; i++) {
 		struct sim_request *r = &w->requests[list[i]];
 		const struct sim_session *s = session_get(w, r->txn.session);
+		struct sim_conn *c = conn_get(w, r->node, r->gen);
 		/*
 		 * What had not reached the old leader yet is subject to its check of the session.
 		 */
 		bool valid = r->stage == STAGE_PROPOSED ? may_commit(w, r) : s && s->alive;
 
 		if (more && valid && r->proposed && r->epoch == w->epoch - 1 &&
-		    r->type == REQUEST_TXN) {
+		    !(c && (c->dropped || r->previous > c->committed)) && r->type == REQUEST_TXN) {
+			if (c)
+				c->committed = r->order;
 			w->stats.late_commits++;
 			trace_commit(w, r, commit_txn(w, &r->txn, -1, w->leader));
 			more = rng_chance(&w->rng, 700);
+		} else if (c) {
+			c->dropped = 1;
 		}
 		r->epoch = -1;
 		if (r->stage == STAGE_STALLED)

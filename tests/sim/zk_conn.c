@@ -75,6 +75,10 @@ void request_send(struct sim *w, struct sim_request *r)
 	r->sent_local = clock_local(w, &w->nodes[r->node]);
 	w->nodes[r->node].client.spoke = w->now;
 	w->nodes[r->node].client.waiting++;
+	if (w->path_cut[r->node][c->server][UP] > w->now ||
+	    w->path_cut[r->node][c->server][DOWN] > w->now || !c->open)
+		sim_schedule(w, w->now + lease_cut_us(w->nodes[r->node].client.timeout), EV_UNACKED,
+			     r->node, r->gen, 0);
 	sim_schedule(w, conn_arrival(w, c, UP), EV_ARRIVE, r->node, 0, (uint32_t)(r - w->requests));
 }
 
@@ -95,7 +99,8 @@ void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r)
 		c->watch |= r->lock_found ? CHANGED_LOCKS : 0;
 	}
 	if (r->type == REQUEST_SYNC || r->type == REQUEST_TXN) {
-		c->busy = 0;
+		c->busy--;
+		c->syncing = 0;
 		if (r->type == REQUEST_SYNC) {
 			r->type = REQUEST_READ;
 			c->queue[--c->head % CONN_QUEUE] = (uint16_t)(r - w->requests);
@@ -119,6 +124,8 @@ static uint64_t watches_of(const struct sim_request *r)
 		watch |= CHANGED_KEY;
 	if (r->parts & PART_POST)
 		watch |= CHANGED_POST;
+	if (r->parts & PART_EPOCH)
+		watch |= CHANGED_EPOCH;
 	if (r->parts & PART_MAINT)
 		watch |= CHANGED_MAINT;
 	if (r->parts & PART_SELF)
@@ -137,6 +144,9 @@ static void read_parts(const struct sim_tree *t, struct sim_request *r)
 	r->seen.key_mzxid = t->key_mzxid;
 	r->seen.holder = t->post;
 	r->seen.post_session = t->post_session;
+	r->seen.epoch = t->epoch;
+	r->seen.epoch_owner = t->epoch_owner;
+	r->seen.epoch_version = t->epoch_version;
 	r->seen.drained = t->drained[r->node];
 	r->seen.maintenance = t->maintenance;
 	r->seen.self = t->alive[r->node] != 0;
@@ -144,19 +154,36 @@ static void read_parts(const struct sim_tree *t, struct sim_request *r)
 	r->seen.alive = r->holder >= 0 && r->holder < NODES_MAX && t->alive[r->holder];
 }
 
+/* Of the own term, or of the primary's. */
+static void read_keepalive(const struct sim_tree *t, struct sim_request *r)
+{
+	int node = r->purpose == FOR_WATCH ? r->holder : r->node;
+
+	r->seen.keepalive = t->keepalive[node];
+	r->seen.router = t->router[node];
+	if (node != r->node && t->refused[node] & REFUSE_WATCH)
+		r->seen.router = '?';
+}
+
 static void scan(const struct sim *w, const struct sim_tree *t, struct sim_request *r)
 {
-	r->corpses = 0;
 	r->peers = 0;
-	r->others = 0;
+	r->seen.cluster_zxid = t->cluster_zxid;
 	for (int i = 0; i < w->node_count; i++) {
-		char router = t->router[i];
+		struct sim_sight *s = &r->sights[i];
+		const struct tree_keepalive *k = &t->keepalive[i];
 
-		r->router_versions[i] = t->router_version[i];
-		if (router == 't' || router == 'p' || router == 'r') {
-			r->others |= t->alive[i] && i != r->node;
-			r->corpses |= (uint16_t)((!t->alive[i] && i != r->node) << i);
-		}
+		*s = (struct sim_sight){
+			.keepalive = *k,
+			.router = t->router[i],
+			.router_version = t->router_version[i],
+			.alive = t->alive[i] != 0,
+			.same = k->there && t->alive_machine[i] == k->machine &&
+				t->alive_boot[i] == k->boot,
+			.hidden = (t->refused[i] & REFUSE_WATCH) != 0,
+		};
+		if (t->refused[i] & REFUSE_LOOK)
+			s->router = '?';
 		if (t->alive[i] && i != r->node && w->nodes[i].config.coordinator && !t->drained[i])
 			r->peers++;
 	}
@@ -168,6 +195,7 @@ static void answer(struct sim *w, struct sim_conn *c, struct sim_request *r)
 
 	if (r->type == REQUEST_READ) {
 		read_parts(t, r);
+		read_keepalive(t, r);
 		c->watch |= watches_of(r);
 	} else if (r->type == REQUEST_SCAN) {
 		scan(w, t, r);
@@ -177,6 +205,19 @@ static void answer(struct sim *w, struct sim_conn *c, struct sim_request *r)
 	if (r->purpose == FOR_RENEW)
 		r->result = t->post >= 0 ? TXN_OK : TXN_CONFLICT;
 	request_reply(w, c, r);
+}
+
+/* A log that is slow to be written is written in groups. */
+static int64_t commit_at(struct sim *w, struct sim_conn *c, int64_t latency)
+{
+	int64_t at = w->now + latency;
+
+	if (w->now < w->fsync_until)
+		at = (at / w->fsync_us + 2) * w->fsync_us;
+	if (at < c->commit_at)
+		at = c->commit_at;
+	c->commit_at = at;
+	return at;
 }
 
 static void propose(struct sim *w, struct sim_conn *c, struct sim_request *r)
@@ -189,6 +230,8 @@ static void propose(struct sim *w, struct sim_conn *c, struct sim_request *r)
 		request_reply(w, c, r);
 		return;
 	}
+	r->previous = c->proposed;
+	c->proposed = r->order;
 	if (!server_linked(w, c->server)) {
 		r->stage = STAGE_STALLED;
 		return;
@@ -197,13 +240,24 @@ static void propose(struct sim *w, struct sim_conn *c, struct sim_request *r)
 		latency += path_latency(w);
 	r->stage = STAGE_PROPOSED;
 	r->proposed = c->server != w->leader || !w->servers[c->server].cut;
-	sim_schedule(w, w->now + latency, EV_COMMIT, 0, 0, (uint32_t)(r - w->requests));
+	sim_schedule(w, commit_at(w, c, latency), EV_COMMIT, 0, 0, (uint32_t)(r - w->requests));
 }
 
-/* One after the other; reads behind a write that hangs wait with it. */
+static bool may_go(const struct sim *w, const struct sim_conn *c)
+{
+	uint8_t type;
+
+	if (!c->open || !c->count)
+		return false;
+	type = w->requests[c->queue[c->head % CONN_QUEUE]].type;
+	/* Transactions follow each other; reads wait for them, and they for a sync. */
+	return !c->busy || (type == REQUEST_TXN && !c->syncing);
+}
+
+/* Reads behind a write that hangs wait with it. */
 void conn_pump(struct sim *w, struct sim_conn *c)
 {
-	while (c->open && !c->busy && c->count) {
+	while (may_go(w, c)) {
 		struct sim_request *r = &w->requests[c->queue[c->head % CONN_QUEUE]];
 		struct sim_session *s = session_get(w, c->session);
 
@@ -213,7 +267,8 @@ void conn_pump(struct sim *w, struct sim_conn *c)
 			session_touch(w, s, c->server, c->timeout);
 		server_advance(w, c->server);
 		if (r->type == REQUEST_TXN || r->type == REQUEST_SYNC) {
-			c->busy = 1;
+			c->busy++;
+			c->syncing = r->type == REQUEST_SYNC;
 			propose(w, c, r);
 		} else {
 			answer(w, c, r);
@@ -274,14 +329,16 @@ void conn_close_session(struct sim *w, int server, int node, int32_t session)
 	}
 }
 
-static uint8_t parts_of(const struct sim_tree *t, int node, uint64_t changed)
+static uint16_t parts_of(const struct sim_tree *t, int node, uint64_t changed)
 {
-	uint8_t parts = 0;
+	uint16_t parts = 0;
 
 	if (changed & CHANGED_KEY)
 		parts |= PART_KEY;
 	if (changed & CHANGED_POST)
 		parts |= t->post < 0 ? PART_POST | PART_POST_GONE : PART_POST;
+	if (changed & CHANGED_EPOCH)
+		parts |= PART_EPOCH;
 	if (changed & CHANGED_MAINT)
 		parts |= PART_MAINT;
 	if (changed & CHANGED_LOCKS)
@@ -352,22 +409,13 @@ void conn_on_connect(struct sim *w, const struct queue_event *ev)
 
 static void accept_session(struct sim *w, struct sim_conn *c, struct sim_session *s)
 {
-	int64_t granted = w->params.granted_us[c->server];
+	int64_t granted = session_granted(w, c->node, c->server);
 
 	s->owner = c->gen;
 	c->timeout = granted;
-	/*
-	 * An answer that gets lost leaves the client with a timeout that does not hold any more, and
-	 * with a late report of this server. Up to a twelfth less is within what the lease leaves;
-	 * more than that is the stated impossible case.
-	 */
-	if (granted * 12 < s->timeout * 11 && !w->options->unequal_servers) {
-		c->timeout = 0;
-	} else {
-		session_touch(w, s, c->server, granted);
-		if (server_linked(w, c->server))
-			session_moved(w, s, granted);
-	}
+	session_touch(w, s, c->server, granted);
+	if (server_linked(w, c->server))
+		session_moved(w, s, granted);
 	c->session = s->id;
 	c->open = 1;
 	sim_schedule(w, conn_arrival(w, c, DOWN), EV_ATTACHED, c->node, c->gen, (uint32_t)s->id);
@@ -389,7 +437,7 @@ void conn_on_revalidate(struct sim *w, const struct queue_event *ev)
 		return; /* silence */
 	if (!ev->arg) {
 		int32_t id = linked && server_can_commit(w)
-				     ? session_create(w, ev->node, w->params.granted_us[c->server])
+				     ? session_create(w, ev->node, session_granted(w, ev->node, c->server))
 				     : 0;
 
 		if (id)

@@ -64,6 +64,7 @@ void server_advance(struct sim *w, int s)
 			e->request = -1;
 			r->result = (uint8_t)result;
 			r->zxid = sv->tree.zxid;
+			r->keep_version = sv->tree.keepalive[r->node].version;
 			request_reply(w, conn_get(w, r->node, r->gen), r);
 		}
 		if (e->txn.type == TXN_CLOSE)
@@ -299,6 +300,12 @@ void server_heal_all(struct sim *w)
 		heal(w, s);
 		on_server_up(w, s);
 	}
+}
+
+/* (To come.) */
+void server_restore(struct sim *w)
+{
+	(void)w;
 }
 
 void server_start(struct sim *w)

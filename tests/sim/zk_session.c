@@ -69,17 +69,24 @@ void session_moved(struct sim *w, struct sim_session *s, int64_t timeout)
 	look_at(w, s, deadline(w, s));
 }
 
-int64_t session_may_end(struct sim *w, struct sim_session *s, int server)
+int64_t session_granted(const struct sim *w, int node, int server)
 {
-	int64_t end = session_known(w, s) + s->timeout;
+	int64_t wants = w->nodes[node].wants_us, grants = w->params.granted_us[server];
 
-	/* What other servers still have to tell comes with the timeout that they had granted. */
-	for (int i = 0; i < w->server_count; i++)
-		if (i != server && s->pending[i] && s->pending[i] != NEVER &&
-		    s->pending[i] + s->pending_timeout[i] < end)
-			end = s->pending[i] + s->pending_timeout[i];
-	/* A new leader begins anew with what the session was created with. */
-	return w->now + s->created_timeout < end ? w->now + s->created_timeout : end;
+	return wants < grants ? wants : grants;
+}
+
+void session_step_clock(struct sim *w, int64_t by)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct sim_session *s = &w->sessions[i];
+
+		if (!s->alive || s->closing)
+			continue;
+		settle(w, s);
+		s->base -= by;
+		plan_expiry(w, s, deadline(w, s) > w->now ? deadline(w, s) : w->now);
+	}
 }
 
 void session_touch(struct sim *w, struct sim_session *s, int server, int64_t timeout)

@@ -156,7 +156,7 @@ static void open_socket(zhandle_t *zh)
 	zh->connection = fz_server_accept(zh, ends[1]);
 	zh->refused = !zh->connection;
 	if (!zh->refused)
-		fz_server_greet(zh->connection, &zh->id, zh->seen, zh->recv_timeout);
+		fz_server_greet(zh->connection, &zh->id, zh->seen, zh->recv_timeout, zh->last_zxid);
 	else if (fz_counts.connects % 2)
 		handle_error(zh, ZCONNECTIONLOSS, ECONNREFUSED, "connect() call failed");
 }
@@ -297,14 +297,14 @@ static int process_packet(zhandle_t *zh, struct fz_packet *packet)
 static int check_events(zhandle_t *zh, int events)
 {
 	struct fz_packet *packet;
-	char byte;
+	char head[20];
 	ssize_t got;
 	int rc;
 
 	if (zh->fd < 0)
 		return ZINVALIDSTATE;
 	if (events & ZOOKEEPER_WRITE && zh->state == ZOO_CONNECTING_STATE) {
-		if (zh->refused || fz_is_shut(zh))
+		if (zh->refused || (fz_is_shut(zh) && !zh->connection->turned_away))
 			return handle_error(zh, ZCONNECTIONLOSS, ECONNREFUSED,
 					    "server refused to accept the client");
 		zh->state = ZOO_ASSOCIATING_STATE;
@@ -314,7 +314,7 @@ static int check_events(zhandle_t *zh, int events)
 		return handle_error(zh, ZCONNECTIONLOSS, EPIPE, "failed while flushing send queue");
 	if (!(events & ZOOKEEPER_READ))
 		return ZOK;
-	got = recv(zh->fd, &byte, 1, 0);
+	got = recv(zh->fd, head, sizeof(head), 0);
 	if (got < 0 && errno == EAGAIN)
 		return ZNOTHING;
 	if (!zh->connection)
@@ -322,7 +322,10 @@ static int check_events(zhandle_t *zh, int events)
 				    "failed while receiving a server response");
 	if (got > 0 && zh->connection->ended && !zh->connection->head)
 		abort(); /* as the real one: the reply to a request that it does not know */
-	packet = got <= 0 && zh->connection->ended ? NULL : fz_server_next(zh->connection);
+	/* Without its head: somebody else has read it, so that this one does not. */
+	packet = got <= 0 && (zh->connection->ended || zh->connection->token)
+			 ? NULL
+			 : fz_server_next(zh->connection);
 	if (!packet)
 		return handle_error(zh, ZCONNECTIONLOSS, EHOSTDOWN,
 				    "failed while receiving a server response");

@@ -65,6 +65,12 @@ static void hang_up(struct fz_connection *connection)
 	clear_watches(connection);
 }
 
+static void turn_away(struct fz_connection *connection)
+{
+	connection->turned_away = true;
+	hang_up(connection);
+}
+
 static void free_session(struct fz_session *session)
 {
 	struct fz_session **link = &sessions;
@@ -95,13 +101,35 @@ static bool shut_by_client(const struct fz_connection *connection)
 	return poll(&poll_fd, 1, 0) > 0 && poll_fd.revents & (POLLHUP | POLLERR);
 }
 
+/* As on the wire: length, xid, zxid, error; or length, protocol, session timeout, session. */
+static void fill_head(const struct fz_packet *packet, uint32_t head[5])
+{
+	static const int xids[] = { [FZ_EVENT] = -1, [FZ_PING] = -2, [FZ_AUTH] = -4 };
+	int64_t number = packet->kind == FZ_CONNECTED ? packet->id.client_id : packet->zxid;
+
+	if (packet->kind == FZ_CONNECTED) {
+		head[0] = htonl(37);
+		head[2] = htonl((uint32_t)packet->timeout_ms);
+	} else {
+		head[0] = htonl(16);
+		head[1] = htonl(
+			(uint32_t)(packet->kind == FZ_REPLY ? packet->xid : xids[packet->kind]));
+		head[4] = htonl((uint32_t)packet->err);
+	}
+	head[packet->kind == FZ_CONNECTED ? 3 : 2] = htonl((uint32_t)((uint64_t)number >> 32));
+	head[packet->kind == FZ_CONNECTED ? 4 : 3] = htonl((uint32_t)number);
+}
+
 static void send_token(struct fz_connection *connection)
 {
+	uint32_t head[5] = { 0 };
+
 	if (connection->token || !connection->head || connection->fd < 0 ||
 	    (paced && !connection->turn))
 		return;
 	connection->turn = false;
-	connection->token = send(connection->fd, "", 1, MSG_NOSIGNAL) == 1;
+	fill_head(connection->head, head);
+	connection->token = send(connection->fd, head, sizeof(head), MSG_NOSIGNAL) == sizeof(head);
 }
 
 static void send_packet(struct fz_connection *connection, struct fz_packet *packet)
@@ -365,7 +393,10 @@ struct fz_connection *fz_server_accept(zhandle_t *handle, int fd)
 	connections = connection;
 	if (failing_connects) {
 		failing_connects--;
-		connection->silent = true;
+		if (failing_way == FAKE_ZK_SILENT)
+			connection->silent = true;
+		else
+			turn_away(connection);
 	}
 	return connection;
 }
@@ -382,13 +413,17 @@ static struct fz_session *new_session(void)
 }
 
 void fz_server_greet(struct fz_connection *connection, const clientid_t *id, bool seen,
-		     int timeout_ms)
+		     int timeout_ms, int64_t last_zxid)
 {
 	struct fz_packet *packet;
 	struct fz_session *session;
 
 	if (connection->silent || connection->fd < 0)
 		return;
+	if (last_zxid > fz_tree_zxid()) {
+		turn_away(connection);
+		return;
+	}
 	packet = new_packet(FZ_CONNECTED);
 	session = seen ? find_session(id->client_id) : new_session();
 	if (session && seen && memcmp(session->id.passwd, id->passwd, sizeof(id->passwd)) != 0)
@@ -543,6 +578,13 @@ void fake_zk_disconnect(int64_t id)
 
 	if (session && session->connection)
 		hang_up(session->connection);
+}
+
+void fake_zk_set_back(void)
+{
+	while (sessions)
+		fake_zk_expire(sessions->id.client_id);
+	fz_tree_set_back();
 }
 
 bool fake_zk_session_alive(int64_t session)

@@ -313,6 +313,8 @@ static const struct {
 	{ "[node]\nname = a b\n", "f:2: node.name: 'a b' cannot be a node's name" },
 	{ "[node]\nname = a/b\n", "f:2: node.name: 'a/b' cannot be" },
 	{ "[node]\nname = ..\n", "f:2: node.name: '..' cannot be" },
+	{ "[node]\nname = -rf\n", "f:2: node.name: '-rf' cannot be" },
+	{ "[node]\nname = .n\n", "f:2: node.name: '.n' cannot be" },
 	{ "[node]\nname = n\xc3\xb6\n", "f:2: node.name: 'n\xc3\xb6' cannot be" },
 	{ "[node]\nname = " TEN("1234567") "\n", "f:2: node.name: '1234567" },
 	/* choices */
@@ -551,6 +553,23 @@ static void test_runtime_directory(void **state)
 	assert_string_equal(config.node.runtime_directory, "/from/file");
 }
 
+static void test_state_directory(void **state)
+{
+	static const char text[] = "[node]\nstate-directory = /from/file\n";
+	struct config config;
+
+	setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two", 1);
+	assert_int_equal(load("", &config), 0);
+	assert_string_equal(config.node.state_directory, "/var/lib/primaryd");
+	assert_int_equal(load(text, &config), 0);
+	assert_string_equal(config.node.state_directory, "/from/file");
+	assert_int_equal(config_load_string("f", text, strlen(text), CONFIG_USE_ENVIRONMENT,
+					    &config, &errors),
+			 0);
+	assert_string_equal(config.node.state_directory, "/var/lib/one");
+	unsetenv("STATE_DIRECTORY");
+}
+
 static void test_files(void **state)
 {
 	struct config config;
@@ -785,6 +804,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_commands_must_be_executable, setup_file,
 						teardown_file),
 		cmocka_unit_test_setup_teardown(test_runtime_directory, setup_file, teardown_file),
+		cmocka_unit_test_setup_teardown(test_state_directory, setup_file, teardown_file),
 		cmocka_unit_test_setup_teardown(test_files, setup_file, teardown_file),
 		cmocka_unit_test(test_lease_sum),
 		cmocka_unit_test_setup_teardown(test_auth, setup_file, teardown_file),

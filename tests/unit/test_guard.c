@@ -36,7 +36,9 @@ static void assert_one_stop(int64_t from_us, int64_t until_us)
 	assert_string_equal(runs[0].event, "relinquish");
 	assert_string_equal(runs[0].node, "hv1");
 	assert_string_equal(runs[0].epoch, "77");
-	assert_string_equal(runs[0].reason, "lease");
+	assert_string_equal(runs[0].primary, "hv1");
+	assert_string_equal(runs[0].previous, "hv1");
+	assert_string_equal(runs[0].reason, "the_lease_runs_out");
 	assert_true(runs[0].begin_us >= from_us);
 	assert_true(runs[0].end_us >= runs[0].begin_us);
 	assert_true(runs[0].end_us <= until_us);
@@ -263,6 +265,95 @@ static void test_hanging_command(void **unused)
 	/* Nobody knows how far the command came. */
 	assert_int_equal(lease_file_mark(lab.lease), LEASE_STOPPING);
 	assert_true(lab.acted);
+}
+
+/* Told what the daemon would tell, in an environment that is as small. */
+static void test_environment(void **unused)
+{
+	assert_int_equal(setenv("SECRET", "of-the-daemon", 1), 0);
+	lab_guard(lab_command(0), NULL);
+	lab_start(LEASE_TIMEOUT_US);
+	lab_until(lab_has_died);
+	assert_int_equal(lab_runs(runs), 1);
+	assert_string_equal(runs[0].secret, "-");
+	assert_int_equal(unsetenv("SECRET"), 0);
+}
+
+/* As the daemon does: again after a second. */
+static void test_command_fails_once(void **unused)
+{
+	int64_t end_us;
+
+	lab.self_fence = true;
+	lab_guard(lab_command(LAB_FAILS_ONCE), NULL);
+	lease_file_set_timeout(lab.lease, LONG_TIMEOUT_US);
+	lab_start(LONG_TIMEOUT_US + LEASE_TIMEOUT_US);
+	end_us = lease_file_end_us(lab.lease);
+	lab_until(lab_has_died);
+	assert_int_equal(lab_runs(runs), 2);
+	assert_true(runs[1].begin_us - runs[0].begin_us >= 1000 * MS);
+	assert_true(runs[1].end_us != 0 && runs[1].end_us <= end_us);
+	assert_int_equal(lease_file_mark(lab.lease), LEASE_STOPPED);
+	assert_int_equal(lab_reboots(), 0);
+}
+
+/* Until the time to kill; then what is left of the work is killed, and where that is configured the host reboots. */
+static void test_command_fails(void **unused)
+{
+	pid_t work;
+	int64_t end_us;
+
+	for (int self_fence = 0; self_fence < 2; self_fence++) {
+		lab.self_fence = self_fence != 0;
+		lab.n_died = 0;
+		lab_guard(lab_command(LAB_FAILS), NULL);
+		work = lab_spawn(LAB_HANG);
+		lease_file_set_group(lab.lease, LEASE_GROUP_WORK, work);
+		lab_start(LEASE_TIMEOUT_US);
+		end_us = lease_file_end_us(lab.lease);
+		lab_until(lab_has_died);
+		assert_int_equal(WTERMSIG(lab_reap(work)), SIGKILL);
+		assert_true(time_boot_us() >= end_us - SHARE_US);
+		assert_int_equal(lease_file_mark(lab.lease), LEASE_STOPPING);
+		assert_int_equal(lab_reboots(), self_fence);
+		lab.guard = guard_destroy(lab.guard);
+		lease_file_disarm(lab.lease);
+	}
+}
+
+static void cut_lease_file(void)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/lease", lab.directory);
+	assert_int_equal(truncate(path, 0), 0);
+}
+
+/* It acts at the last end that it knew: nobody can tell it a later one. */
+static void test_lease_file_cut(void **unused)
+{
+	int64_t end_us;
+
+	lab_guard(lab_command(0), NULL);
+	lab_start(2 * LEASE_TIMEOUT_US);
+	end_us = lease_file_end_us(lab.lease);
+	cut_lease_file();
+	assert_false(lease_file_set(lab.lease, time_boot_us() + 100 * LEASE_TIMEOUT_US));
+	lab_until(lab_has_died);
+	assert_true(lab.acted);
+	assert_one_stop(first_act_us(end_us), end_us);
+}
+
+/* Cut, and the work taken down by the daemon: the guard is told by the file that is whole again. */
+static void test_lease_file_cut_and_disarmed(void **unused)
+{
+	lab_guard(lab_command(0), NULL);
+	lab_start(2 * LEASE_TIMEOUT_US);
+	lab_pid = guard_pid(lab.guard);
+	cut_lease_file();
+	guard_disarm(lab.guard);
+	lab_until(lab_is_gone);
+	assert_int_equal(lab_runs(runs), 0);
 }
 
 static bool takeover_is_down(void)
@@ -492,7 +583,7 @@ static void test_arguments(void **unused)
 	static const char *const all[] = { "primaryd", "--guard",      "--runtime-directory",
 					   "/run/x",   "--ready-fd",   "9",
 					   "--node",   "hv1",	       "--lease-timeout",
-					   "3s",       "--kill-after", "500ms",
+					   "3s",       "--self-fence", "reboot",
 					   "--",       "/bin/false",   "--node" };
 	static const char *const bad[][5] = {
 		{ "--runtime-directory", "relative", "--lease-timeout", "3s" },
@@ -503,6 +594,7 @@ static void test_arguments(void **unused)
 		{ "--lease-timeout", "3s", NULL },
 		{ "--lease-timeout", "3s", "--unknown", "3s" },
 		{ "--lease-timeout", "3s", "--ready-fd", "2" },
+		{ "--lease-timeout", "3s", "--self-fence", "yes" },
 	};
 	struct guard_args args, other;
 
@@ -511,7 +603,7 @@ static void test_arguments(void **unused)
 	assert_string_equal(args.node, "hv1");
 	assert_int_equal(args.ready_fd, 9);
 	assert_int_equal(args.lease_timeout_us, 3000000);
-	assert_int_equal(args.kill_after_us, 500000);
+	assert_true(args.self_fence);
 	assert_string_equal(args.command[0], "/bin/false");
 	assert_string_equal(args.command[1], "--node");
 	assert_null(args.command[2]);
@@ -544,6 +636,11 @@ int main(int argc, char *argv[])
 		LAB_TEST(test_idle_lock_is_passed_over),
 		LAB_TEST(test_extended_at_the_last_moment),
 		LAB_TEST(test_hanging_command),
+		LAB_TEST(test_environment),
+		LAB_TEST(test_command_fails_once),
+		LAB_TEST(test_command_fails),
+		LAB_TEST(test_lease_file_cut),
+		LAB_TEST(test_lease_file_cut_and_disarmed),
 		LAB_TEST(test_takeover_is_killed_first),
 		LAB_TEST(test_without_command),
 		LAB_TEST(test_disarmed),

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -136,6 +137,7 @@ void lab_guard(char *const *command, const char *binary)
 		.binary = binary,
 		.relinquish = command,
 		.lease_timeout_us = LEASE_TIMEOUT_US,
+		.self_fence = lab.self_fence,
 		.lease = lab.lease,
 		.on_died = on_died,
 		.userdata = &lab,
@@ -188,8 +190,11 @@ int lab_runs(struct lab_run runs[LAB_RUNS_MAX])
 	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
 		struct lab_run run = { .pid = 0 };
 
-		if (sscanf(line, "begin %" SCNd64 " %d %31s %31s %31s %31s", &run.begin_us,
-			   &run.pid, run.event, run.node, run.epoch, run.reason) == 6) {
+		if (strncmp(line, "reboot", 6) == 0)
+			continue;
+		if (sscanf(line, "begin %" SCNd64 " %d %31s %31s %31s %31s %31s %31s %31s",
+			   &run.begin_us, &run.pid, run.event, run.node, run.epoch, run.primary,
+			   run.previous, run.secret, run.reason) == 9) {
 			assert_true(n < LAB_RUNS_MAX);
 			runs[n++] = run;
 			continue;
@@ -200,6 +205,19 @@ int lab_runs(struct lab_run runs[LAB_RUNS_MAX])
 				runs[i].end_us = run.end_us;
 		}
 	}
+	if (file != NULL)
+		(void)fclose(file);
+	return n;
+}
+
+int lab_reboots(void)
+{
+	FILE *file = fopen(lab.log, "re");
+	char line[256];
+	int n = 0;
+
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+		n += strncmp(line, "reboot", 6) == 0;
 	if (file != NULL)
 		(void)fclose(file);
 	return n;
@@ -283,18 +301,54 @@ static const char *value_of(const char *name)
 	return value != NULL && *value != '\0' ? value : "-";
 }
 
+/* Words without blanks, for sscanf(). */
+static char *one_word(const char *text)
+{
+	static char word[32];
+
+	(void)snprintf(word, sizeof(word), "%s", text);
+	for (char *c = word; *c != '\0'; c++)
+		*c = *c == ' ' ? '_' : *c;
+	return word;
+}
+
 /* One write() a line: whole lines, whoever else logs. */
 static int log_main(const char *log, int run_ms)
 {
 	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	bool first = lseek(fd, 0, SEEK_END) == 0;
 
-	(void)dprintf(fd, "begin %" PRId64 " %d %s %s %s %s\n", time_boot_us(), (int)getpid(),
-		      value_of("PRIMARYD_EVENT"), value_of("PRIMARYD_NODE"),
-		      value_of("PRIMARYD_EPOCH"), value_of("PRIMARYD_REASON"));
+	(void)dprintf(fd, "begin %" PRId64 " %d %s %s %s %s %s %s %s\n", time_boot_us(),
+		      (int)getpid(), value_of("PRIMARYD_EVENT"), value_of("PRIMARYD_NODE"),
+		      value_of("PRIMARYD_EPOCH"), value_of("PRIMARYD_PRIMARY"),
+		      value_of("PRIMARYD_PREVIOUS"), value_of("SECRET"),
+		      one_word(value_of("PRIMARYD_REASON")));
+	if (run_ms == LAB_FAILS || (run_ms == LAB_FAILS_ONCE && first))
+		return 1;
+	if (run_ms == LAB_FAILS_ONCE)
+		run_ms = 0;
 	(void)signal(SIGTERM, SIG_IGN);
 	(void)poll(NULL, 0, run_ms == LAB_HANG ? HANG_MS : run_ms);
 	(void)dprintf(fd, "end %" PRId64 " %d\n", time_boot_us(), (int)getpid());
 	return 0;
+}
+
+/* The guard's, in the place of the C library's. */
+int reboot(int how)
+{
+	int fd = open(lab.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	(void)dprintf(fd, "reboot %d\n", how == RB_AUTOBOOT);
+	return close(fd);
+}
+
+static int lab_guard_main(int argc, char *argv[])
+{
+	for (int i = 2; i + 1 < argc; i++) {
+		if (strcmp(argv[i], "--runtime-directory") == 0)
+			(void)snprintf(lab.log, sizeof(lab.log), "%.80s/log", argv[i + 1]);
+	}
+	return guard_main(argc, argv);
 }
 
 void lab_main(int argc, char *argv[])
@@ -305,7 +359,7 @@ void lab_main(int argc, char *argv[])
 		abort();
 	self[n] = '\0';
 	if (argc > 1 && strcmp(argv[1], "--guard") == 0)
-		exit(guard_main(argc, argv));
+		exit(lab_guard_main(argc, argv));
 	if (argc == 4 && strcmp(argv[1], "--log") == 0)
 		exit(log_main(argv[2], atoi(argv[3])));
 	if (argc == 4 && strcmp(argv[1], "--daemon") == 0)

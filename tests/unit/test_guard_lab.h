@@ -27,7 +27,8 @@
 struct lab_run {
 	int64_t begin_us, end_us; /* end 0: none */
 	pid_t pid;
-	char event[32], node[32], epoch[32], reason[32];
+	char event[32], node[32], epoch[32], reason[32], primary[32], previous[32];
+	char secret[32]; /* of the guard's own environment */
 };
 
 struct lab {
@@ -37,6 +38,7 @@ struct lab {
 	ev_timer tick;
 	struct lease_file *lease;
 	struct guard *guard;
+	bool self_fence;
 	int n_fds; /* open before */
 	int n_done, done_result;
 	int n_died;
@@ -54,9 +56,17 @@ extern struct lab lab;
 int lab_setup(void **state);
 int lab_teardown(void **state);
 
-/* The relinquish command: takes that long; LAB_HANG: longer than any lease. Only SIGKILL ends it. */
+/*
+ * The relinquish command: takes that long; LAB_HANG: longer than any lease. Only SIGKILL ends it. Or it fails: always, or
+ * when it is the first to run.
+ */
 #define LAB_HANG (-1)
+#define LAB_FAILS (-2)
+#define LAB_FAILS_ONCE (-3)
 char *const *lab_command(int run_ms);
+
+/* How often the host would have been rebooted. */
+int lab_reboots(void);
 
 /* Makes lab.guard with that command (NULL: none); binary NULL: this one. */
 void lab_guard(char *const *command, const char *binary);

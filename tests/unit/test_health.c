@@ -23,6 +23,8 @@ struct probe {
 	bool is_healthy;
 	char reason[HEALTH_REASON_SIZE];
 	int n_lines;
+	int n_groups;
+	pid_t group;
 	int stop_after_lines;
 	bool destroy_in_change;
 	char directory[32];
@@ -56,6 +58,17 @@ static void on_line(void *userdata, const char *line)
 
 	if (++probe->n_lines == probe->stop_after_lines)
 		ev_break(probe->loop, EVBREAK_ALL);
+}
+
+/* One at a time: each group is told when it begins, and 0 before the next. */
+static void on_group(void *userdata, pid_t group)
+{
+	struct probe *probe = userdata;
+
+	assert_true((group > 0) == (probe->group == 0));
+	assert_true(group == 0 || getpgid(group) == group);
+	probe->group = group;
+	probe->n_groups++;
 }
 
 static int setup(void **state)
@@ -131,6 +144,7 @@ static void create(struct probe *probe, const char *script, int64_t timeout_us, 
 		.failures = failures,
 		.on_change = on_change,
 		.on_line = on_line,
+		.on_group = on_group,
 		.userdata = probe,
 	};
 
@@ -153,6 +167,7 @@ static void test_good_says_nothing(void **state)
 	create(probe, "echo run $$", 30000 * MS, 1);
 	ev_run(probe->loop, 0);
 	assert_int_equal(probe->n_changes, 0);
+	assert_true(probe->n_groups >= 8);
 	assert_true(health_is_ok(probe->health));
 	assert_int_equal(health_failures(probe->health), 0);
 }

@@ -29,6 +29,9 @@ static void test_names(void **state)
 		{ "\n", 1, NULL },
 		{ ".", 1, NULL },
 		{ "..", 2, NULL },
+		{ "-rf", 3, NULL },
+		{ ".hv1", 4, NULL },
+		{ "_hv1", 4, NULL },
 		{ "a b", 3, NULL },
 		{ "a/b", 3, NULL },
 		{ "h\0v", 3, NULL },
@@ -66,6 +69,7 @@ static void test_posts(void **state)
 		{ "hv1 ", NULL, 0 },
 		{ "none 1", NULL, 0 },
 		{ "a/b 1", NULL, 0 },
+		{ "-rf 1", NULL, 0 },
 		{ "", NULL, 0 },
 	};
 

@@ -130,7 +130,7 @@ static void test_other_boot(void **unused)
 	(void)lease_file_close(file);
 }
 
-/* Replaced, while who has the old one mapped keeps it. */
+/* Replaced, while who has the old one open keeps it: damaged, it says what was known last. */
 static void test_damaged(void **unused)
 {
 	static const off_t sizes[] = { 0, 1, 40, 4096, 100000 };
@@ -253,97 +253,153 @@ static void test_foreign_group(void **unused)
 	reap(leader, SIGKILL);
 }
 
-/* Deleted, and made anew: a guard is told by the old one until it has seen the new one. */
-static void test_moves(void **unused)
+/* Cut or overwritten: nobody dies, all stays as it was known last, and the daemon takes the work for going down. */
+static void test_cut(void **unused)
 {
-	struct lease_file *file, *guard, *fresh;
+	static const off_t sizes[] = { 0, 1, 60, 135 };
+	struct lease_file *file, *guard;
+	uint64_t watch;
 
 	assert_int_equal(open_file(boot, &file), 0);
-	assert_true(lease_file_set(file, 1000));
-	lease_file_set_epoch(file, 7);
-	assert_int_equal(lease_file_attach(directory, boot, &guard), 0);
-	assert_true(lease_file_is_there(file, directory));
-	assert_int_equal(unlink(path_of("lease")), 0);
-	assert_false(lease_file_is_there(guard, directory));
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		assert_true(lease_file_set(file, 1000));
+		assert_int_equal(lease_file_attach(directory, boot, &guard), 0);
+		watch = lease_file_watch(guard);
+		assert_int_equal(lease_file_end_us(guard), 1000);
+		assert_int_equal(truncate(path_of("lease"), sizes[i]), 0);
+		assert_true(lease_file_is_damaged(file));
+		assert_int_equal(lease_file_mark(file), LEASE_STOPPING);
+		assert_false(lease_file_set(file, 2000));
+		assert_int_equal(lease_file_end_us(file), 2000);
+		assert_int_equal(lease_file_end_us(guard), 1000);
+		assert_true(lease_file_watch(guard) == watch);
+		assert_true(lease_file_set_mark(guard, watch, LEASE_STOPPING));
+		assert_int_equal(lease_file_end_us(guard), 1000);
 
-	assert_int_equal(lease_file_move(file, directory), 0);
-	assert_true(lease_file_is_there(file, directory));
-	assert_false(lease_file_is_there(guard, directory));
-	assert_true(lease_file_set(file, 2000));
-	assert_true(lease_file_end_us(guard) == 2000);
-	assert_int_equal(lease_file_attach(directory, boot, &fresh), 0);
-	assert_true(lease_file_end_us(fresh) == 2000 && lease_file_epoch(fresh) == 7);
-	assert_true(lease_file_watch(fresh) == lease_file_watch(guard));
-
-	/* What the guard does is seen whichever it looks at. */
-	assert_true(lease_file_set_mark(guard, lease_file_watch(guard), LEASE_STOPPING));
-	assert_false(lease_file_set(file, 3000));
-	assert_true(lease_file_set_mark(guard, lease_file_watch(guard), LEASE_WATCHED));
-	assert_true(lease_file_set_mark(fresh, lease_file_watch(fresh), LEASE_STOPPING));
-	assert_false(lease_file_set(file, 3000));
-	assert_true(lease_file_set_mark(fresh, lease_file_watch(fresh), LEASE_WATCHED));
-	assert_int_equal(lease_file_formers(file), 1);
-
-	/* It moved over: whoever still looks at the old one is to end. */
-	lease_file_set_seen(fresh);
-	assert_true(lease_file_set(file, 4000));
-	assert_int_equal(lease_file_formers(file), 0);
-	assert_true(lease_file_end_us(fresh) == 4000);
-	assert_int_equal(lease_file_end_us(guard), 0);
-	(void)lease_file_close(guard);
-	(void)lease_file_close(fresh);
+		/* The work is down: whole again, and the guard is told so. */
+		lease_file_disarm(file);
+		assert_false(lease_file_is_damaged(file));
+		assert_int_equal(lease_file_end_us(guard), 0);
+		(void)lease_file_close(guard);
+	}
 	(void)lease_file_close(file);
 }
 
-/* Deleted again and again before the guard has seen the new one: the one it looks at is still written to. */
-static void test_moves_are_bounded(void **unused)
+static void test_overwritten(void **unused)
 {
-	struct lease_file *file, *guard, *late, *fresh;
+	struct lease_file *file;
+	uint64_t generation;
+	int fd;
 
 	assert_int_equal(open_file(boot, &file), 0);
 	assert_true(lease_file_set(file, 1000));
-	assert_int_equal(lease_file_attach(directory, boot, &guard), 0);
-	assert_int_equal(lease_file_move(file, directory), 0);
-	assert_int_equal(lease_file_attach(directory, boot, &late), 0);
-	for (int i = 0; i < 5 * LEASE_FILE_MAPS_MAX; i++) {
-		assert_int_equal(lease_file_move(file, directory), 0);
-		assert_true(lease_file_formers(file) < LEASE_FILE_MAPS_MAX);
-		assert_true(lease_file_set(file, 2000 + i));
-		assert_true(lease_file_end_us(guard) == 2000 + i);
-	}
-
-	/* Who was about to look at one of those that were given up finds no lease, and a watch that is not its own. */
-	lease_file_set_seen(late);
-	assert_int_equal(lease_file_end_us(late), 0);
-	assert_false(lease_file_set_mark(late, lease_file_watch(guard), LEASE_STOPPING));
-	assert_int_equal(lease_file_mark(file), LEASE_WATCHED);
-
-	/* What is older than the newest that was seen is given up first. */
-	assert_int_equal(lease_file_attach(directory, boot, &fresh), 0);
-	lease_file_set_seen(fresh);
-	for (int i = 0; i < 5 * LEASE_FILE_MAPS_MAX; i++) {
-		assert_int_equal(lease_file_move(file, directory), 0);
-		assert_true(lease_file_set(file, 3000 + i));
-		assert_true(lease_file_end_us(fresh) == 3000 + i);
-		assert_int_equal(lease_file_end_us(guard), 0);
-	}
-	(void)lease_file_close(fresh);
-	(void)lease_file_close(late);
-	(void)lease_file_close(guard);
-	assert_int_equal(lease_file_attach(directory, boot, &guard), 0);
-	assert_int_equal(lease_file_move(file, directory), 0);
-
-	/* A new watch: its guard has the new one from the beginning. */
-	lease_file_begin_watch(file);
+	generation = lease_file_generation(file);
+	fd = open(path_of("lease"), O_RDWR | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "X", 1, 3), 1);
+	assert_int_equal(close(fd), 0);
+	assert_false(lease_file_set(file, 2000));
+	assert_int_equal(lease_file_raise(file, directory, 0), 0);
+	assert_true(lease_file_generation(file) == generation + 1);
 	assert_true(lease_file_set(file, 3000));
-	assert_int_equal(lease_file_formers(file), 0);
-	assert_int_equal(lease_file_end_us(guard), 0);
+	(void)lease_file_close(file);
+}
 
-	/* No lease: nobody looks at the old one. */
-	lease_file_disarm(file);
-	assert_int_equal(lease_file_move(file, directory), 0);
-	assert_int_equal(lease_file_formers(file), 0);
+/* Of each file, and of each takeover, another one. */
+static void test_generation(void **unused)
+{
+	struct lease_file *file, *guard;
+	uint64_t first, raised;
+
+	assert_int_equal(open_file(boot, &file), 0);
+	first = lease_file_generation(file);
+	assert_true(first > 0);
+	assert_int_equal(lease_file_raise(file, directory, 0), 0);
+	raised = lease_file_generation(file);
+	assert_true(raised > first);
+	assert_int_equal(lease_file_raise(file, directory, raised + 10), 0);
+	assert_true(lease_file_generation(file) == raised + 11);
+	assert_int_equal(lease_file_attach(directory, boot, &guard), 0);
+	assert_true(lease_file_generation(guard) == raised + 11);
 	(void)lease_file_close(guard);
+
+	/* Deleted, or replaced: what is raised there would be found by nobody. */
+	assert_true(lease_file_is_there(file, directory));
+	assert_int_equal(unlink(path_of("lease")), 0);
+	assert_false(lease_file_is_there(file, directory));
+	assert_int_equal(lease_file_raise(file, directory, 0), -ENOENT);
+	assert_true(lease_file_set(file, 1000));
+	assert_int_equal(lease_file_end_us(file), 1000);
+	(void)usleep(1000);
+	assert_int_equal(open_file(boot, &guard), 0);
+	assert_true(lease_file_generation(guard) > first);
+	assert_int_equal(lease_file_end_us(guard), 0);
+	assert_int_equal(lease_file_raise(file, directory, 0), -ENOENT);
+	(void)lease_file_close(guard);
+	(void)lease_file_close(file);
+}
+
+#define RACE_ROUNDS 20000
+
+/* The guard's side of a race: whatever end it sees after it has marked its watch goes into the pipe. */
+static _Noreturn void race_guard(int64_t first_end_us, int go, int out)
+{
+	struct lease_file *guard;
+	char byte;
+
+	if (lease_file_attach(directory, boot, &guard) != 0)
+		_exit(1);
+	while (read(go, &byte, 1) == 1) {
+		int64_t end_us = 0; /* awake */
+
+		if (write(out, &end_us, sizeof(end_us)) != (ssize_t)sizeof(end_us))
+			_exit(2);
+		while (lease_file_end_us(guard) < first_end_us)
+			;
+		(void)lease_file_set_mark(guard, lease_file_watch(guard), LEASE_STOPPING);
+		end_us = lease_file_end_us(guard);
+		if (write(out, &end_us, sizeof(end_us)) != (ssize_t)sizeof(end_us))
+			_exit(2);
+	}
+	_exit(0);
+}
+
+/* Either the daemon sees the mark, or the guard sees the new end: never neither. */
+static void test_race(void **unused)
+{
+	struct lease_file *file;
+	int go[2], out[2], status, n_guard = 0;
+	pid_t pid;
+
+	assert_int_equal(open_file(boot, &file), 0);
+	assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)close(go[1]);
+		race_guard(1000, go[0], out[1]);
+	}
+	(void)close(go[0]);
+	for (int i = 0; i < RACE_ROUNDS; i++) {
+		int64_t seen_us;
+		bool extended;
+
+		lease_file_disarm(file);
+		assert_int_equal(write(go[1], "", 1), 1);
+		assert_int_equal(read(out[0], &seen_us, sizeof(seen_us)), sizeof(seen_us));
+		assert_true(lease_file_set(file, 1000) || lease_file_end_us(file) == 1000);
+		for (volatile int spin = 0; spin < i % 20000; spin++)
+			;
+		extended = lease_file_set(file, 2000);
+		assert_int_equal(read(out[0], &seen_us, sizeof(seen_us)), sizeof(seen_us));
+		assert_true(!extended || seen_us == 2000);
+		n_guard += seen_us == 2000;
+	}
+	(void)close(go[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	print_message("the guard saw the new end in %d of %d rounds\n", n_guard, RACE_ROUNDS);
+	(void)close(out[0]);
+	(void)close(out[1]);
 	(void)lease_file_close(file);
 }
 
@@ -375,8 +431,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_group, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_moves, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_moves_are_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_overwritten, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_generation, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_race, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_work_lock, setup, teardown),
 	};
 

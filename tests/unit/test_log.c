@@ -132,7 +132,6 @@ static void test_lines(void **state)
 	log_event(probe->log, EVENT_LEASE_LOST, &some, "stop");
 	check_line(probe, "hv1 error lease_lost: stop epoch=7 reason=x\n");
 	log_event(NULL, EVENT_STARTED, NULL, "nothing");
-	assert_int_equal(log_summarize(NULL), 0);
 	assert_string_equal(output(probe), "");
 }
 
@@ -206,71 +205,54 @@ static void test_escape(void **state)
 	}
 }
 
-static void test_ration(void **state)
+/* The same text is said once a window; a text that changed is news, whatever was said before it. */
+static void test_repetitions(void **state)
 {
 	struct probe *probe = *state;
 	const char *text;
 
 	create(probe, LOG_TARGET_LINES, NULL);
 	for (int i = 0; i < 100; i++) {
-		log_event(probe->log, EVENT_DISCONNECTED, NULL, "server %d", i);
-		log_event(probe->log, EVENT_STATE_CHANGED, NULL, "state %d", i);
+		log_event(probe->log, EVENT_SERVER_FAILED, NULL, "zk%d: Connection refused", i % 3);
+		log_event(probe->log, EVENT_NAMES_FAILED, NULL, "zk%d: Connection refused", i % 3);
+		log_event(probe->log, EVENT_STATE_CHANGED, NULL, "state");
 	}
 	text = output(probe);
-	assert_int_equal(count(text, " disconnected: "), LOG_BURST);
+	assert_int_equal(count(text, " server_failed: "), 3);
+	assert_int_equal(count(text, " names_failed: "), 3);
 	assert_int_equal(count(text, " state_changed: "), 100);
-	assert_int_equal(log_summarize(probe->log), now_us + LOG_WINDOW_US);
-	assert_string_equal(output(probe), "");
 
-	/* Its own kind only. */
-	log_event(probe->log, EVENT_CONNECTED, NULL, "x");
-	assert_int_equal(count(output(probe), "\n"), 1);
+	/* A changed reason is said at once, wherever it stands. */
+	log_event(probe->log, EVENT_SERVER_FAILED, NULL, "zk1: Connection timed out");
+	check_line(probe, "hv1 warning server_failed: zk1: Connection timed out\n");
+	log_event(probe->log, EVENT_SERVER_FAILED, &(struct log_fields){ .reason = "other" },
+		  "zk1: Connection timed out");
+	check_line(probe, "hv1 warning server_failed: zk1: Connection timed out reason=other\n");
 
+	/* One a window, counted from when it was said. */
 	now_us += LOG_WINDOW_US - 1;
-	log_event(probe->log, EVENT_STARTED, NULL, "still within");
-	assert_int_equal(count(output(probe), "\n"), 1);
+	log_event(probe->log, EVENT_SERVER_FAILED, NULL, "zk1: Connection refused");
+	assert_string_equal(output(probe), "");
 	now_us += 1;
-	assert_int_equal(log_summarize(probe->log), 0);
-	check_line(probe,
-		   "hv1 warning repeated: left out 95 more within 30 s of: the connection to the "
-		   "ensemble is lost; the session may live on reason=disconnected\n");
-	assert_int_equal(log_summarize(probe->log), 0);
+	for (int i = 0; i < 10; i++)
+		log_event(probe->log, EVENT_SERVER_FAILED, NULL, "zk1: Connection refused");
+	check_line(probe, "hv1 warning server_failed: zk1: Connection refused\n");
+}
 
-	/* It goes on: nothing but the sum, window by window. */
-	for (int window = 0; window < 3; window++) {
-		for (int i = 0; i < 6; i++)
-			log_event(probe->log, EVENT_DISCONNECTED, NULL, "on and on");
-		assert_string_equal(output(probe), "");
-		assert_int_equal(log_summarize(probe->log), now_us + LOG_WINDOW_US);
-		now_us += LOG_WINDOW_US;
-		(void)log_summarize(probe->log);
-		check_line(
-			probe,
-			"hv1 warning repeated: left out 6 more within 30 s of: the connection to "
-			"the ensemble is lost; the session may live on reason=disconnected\n");
+/* Bounded: more texts than are remembered are all said, and the latest are known. */
+static void test_many_texts(void **state)
+{
+	struct probe *probe = *state;
+
+	create(probe, LOG_TARGET_LINES, NULL);
+	for (int i = 0; i < 3 * LOG_SAID_MAX; i++) {
+		now_us += 1;
+		log_event(probe->log, EVENT_REQUEST_FAILED, NULL, "key %d", i);
 	}
-
-	/* A window without any ends that; this time the next event, whatever it is, brings the sum. */
-	now_us += LOG_WINDOW_US;
-	for (int i = 0; i < LOG_BURST + 1; i++)
-		log_event(probe->log, EVENT_DISCONNECTED, NULL, "again");
-	assert_int_equal(count(output(probe), "again"), LOG_BURST);
-	now_us += 2 * LOG_WINDOW_US;
-	log_event(probe->log, EVENT_STARTED, NULL, "x");
-	text = output(probe);
-	assert_non_null(strstr(text, "repeated: left out 1 more within 60 s of: the connection"));
-	assert_true(strstr(text, "repeated") < strstr(text, "started"));
-
-	/* And the end says it, too. */
-	now_us += LOG_WINDOW_US;
-	for (int i = 0; i < LOG_BURST + 3; i++)
-		log_event(probe->log, EVENT_DISCONNECTED, NULL, "again");
-	(void)output(probe);
-	now_us += 4 * S;
-	probe->log = log_destroy(probe->log);
-	check_line(probe,
-		   "hv1 warning repeated: left out 3 more within 4 s of: the connection to the "
-		   "ensemble is lost; the session may live on reason=disconnected\n");
+	assert_int_equal(count(output(probe), "\n"), 3 * LOG_SAID_MAX);
+	for (int i = 2 * LOG_SAID_MAX; i < 3 * LOG_SAID_MAX; i++)
+		log_event(probe->log, EVENT_REQUEST_FAILED, NULL, "key %d", i);
+	assert_string_equal(output(probe), "");
 }
 
 /* A pipe that nobody reads: never blocks, never changes its flags, and says later what is missing. */
@@ -501,9 +483,16 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_lines),   TEST(test_strangers_texts),	  TEST(test_escape),
-		TEST(test_ration),  TEST(test_full_pipe),	  TEST(test_other_descriptors),
-		TEST(test_journal), TEST(test_finds_the_journal), TEST(test_target_none),
+		TEST(test_lines),
+		TEST(test_strangers_texts),
+		TEST(test_escape),
+		TEST(test_repetitions),
+		TEST(test_many_texts),
+		TEST(test_full_pipe),
+		TEST(test_other_descriptors),
+		TEST(test_journal),
+		TEST(test_finds_the_journal),
+		TEST(test_target_none),
 		TEST(test_table),
 	};
 

@@ -59,6 +59,10 @@ static struct state example(void)
 		.takeover_group = 4711,
 		.work = STATE_WORK_UP | STATE_WORK_COMMAND,
 		.phase = PHASE_VACATED,
+		.generation = UINT64_C(0xfedcba9876543210),
+		.nonce = UINT64_C(0x8877665544332211),
+		.nonce_before = 1,
+		.epoch_version = 12,
 	};
 
 	for (int i = 0; i < 16; i++)
@@ -80,6 +84,9 @@ static void assert_same(const struct state *a, const struct state *b)
 	assert_int_equal(a->takeover_group, b->takeover_group);
 	assert_int_equal(a->work, b->work);
 	assert_int_equal(a->phase, b->phase);
+	assert_true(a->generation == b->generation);
+	assert_true(a->nonce == b->nonce && a->nonce_before == b->nonce_before);
+	assert_int_equal(a->epoch_version, b->epoch_version);
 }
 
 static int load(const struct state *expected, struct state *ret)
@@ -143,6 +150,24 @@ static void test_foreign(void **unused)
 	other.boot_id[0] = other.boot_id[0] == 'a' ? 'b' : 'a';
 	assert_int_equal(load(&other, &back), STATE_FOREIGN_BOOT);
 	assert_non_null(strstr(message, "boot"));
+}
+
+/* Who is the same node: root, name and the set of servers, in whatever order and however spaced. */
+static void test_cluster(void **unused)
+{
+	static const char *const same[] = {
+		"a:1,b:2,c:3", "c:3,a:1,b:2", "a:1, b:2 ,c:3", "b:2,a:1,c:3,b:2", "A:1,b:2,C:3",
+	};
+	static const char *const others[] = { "a:1,b:2", "a:1,b:2,c:4", "a:1,b:2,c:3,d:4", "a:1",
+					      "a:2,b:1,c:3" };
+	uint64_t cluster = state_cluster(same[0], "/", "n");
+
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
+		assert_true(state_cluster(same[i], "/", "n") == cluster);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_false(state_cluster(others[i], "/", "n") == cluster);
+	assert_false(state_cluster(same[0], "/x", "n") == cluster);
+	assert_false(state_cluster(same[0], "/", "m") == cluster);
 }
 
 static size_t read_state(char *buf, size_t n_buf)
@@ -234,6 +259,8 @@ static void test_whole_but_wrong(void **unused)
 		for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
 			if (!strcmp(name, "work") && *wrong[i] == '\0')
 				continue; /* none is one of its values */
+			if (!strcmp(name, "epoch-version") && !strcmp(wrong[i], "-1"))
+				continue; /* a version that nobody has */
 			if ((!strcmp(name, "node") || !strcmp(name, "boot")) &&
 			    strspn(wrong[i], "-0123456789") != 0)
 				continue; /* a name, or a boot, like others */
@@ -253,7 +280,7 @@ static void test_whole_but_wrong(void **unused)
 	write_whole(changed, (int)strlen(changed));
 	assert_int_equal(load(&state, &back), STATE_DAMAGED);
 	assert_non_null(strstr(message, "end"));
-	write_whole("primaryd-state 2\n", (int)strlen("primaryd-state 2\n"));
+	write_whole("primaryd-state 3\n", (int)strlen("primaryd-state 3\n"));
 	assert_int_equal(load(&state, &back), STATE_DAMAGED);
 	assert_non_null(strstr(message, "another version"));
 	assert_memory_equal(&back, &before, sizeof(back));
@@ -379,6 +406,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
+		cmocka_unit_test(test_cluster),
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_whole_but_wrong, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_a_regular_file, setup, teardown),

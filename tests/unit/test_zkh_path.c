@@ -88,9 +88,9 @@ static void test_path_length(void **state)
 
 static void test_name_valid(void **state)
 {
-	static const char *const valid[] = { "a", "node-1", "A.b_C-9", "...", ".a", "0" };
-	static const char *const invalid[] = { "",    ".",	  "..", "a/b", "a b",
-					       "a\n", "\xc3\xa9", "/",	"a:b" };
+	static const char *const valid[] = { "a", "node-1", "A.b_C-9", "0", "9-._", "Z" };
+	static const char *const invalid[] = { "",	   ".", "..",  "a/b", "a b", "-rf", "a\n",
+					       "\xc3\xa9", "/", "a:b", ".a",  "...", "_a",  "-" };
 	char name[ZKH_NAME_MAX + 2];
 
 	for (size_t i = 0; i < COUNT(valid); i++)

@@ -2,7 +2,9 @@
 
 /* The session: its events and their order, reconnecting, expiry, resuming, closing, destroying anywhere. */
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -800,6 +802,178 @@ static void test_names(void **state)
 	world_finish(&world);
 }
 
+/* A server that nobody can believe: told apart from one that is not there, and left at leisure. */
+static void test_absurd_timeouts(void **state)
+{
+	static const int absurd_ms[] = { -1, 0, INT32_MIN, 3600001, INT32_MAX };
+	struct zkh_session_config config;
+	struct world world;
+
+	for (size_t i = 0; i < sizeof(absurd_ms) / sizeof(absurd_ms[0]); i++) {
+		world_init(&world, "/");
+		config = world_config(&world);
+		fake_zk_limit_timeouts(absurd_ms[i], absurd_ms[i]);
+		assert_int_equal(zkh_session_create(world.loop, &config, &world.session), 0);
+		assert_true(world_wait_event(&world, ZKH_SERVER_FAILED, 3));
+		assert_non_null(strstr(world.events[0].detail, "granted a session timeout of"));
+		assert_int_equal(world_count(&world, ZKH_CONNECTED), 0);
+		world_steps(&world, 100);
+		assert_in_range(fake_zk_counts().connects, 3, 12);
+		fake_zk_limit_timeouts(100, 600000);
+		assert_true(world_wait_connected(&world));
+		world_finish(&world);
+	}
+}
+
+/* Connected, and has seen something: a server that knows less turns it away. */
+static void open_with_zxid(struct world *world, struct outcome *created)
+{
+	world_init(world, "/");
+	world_open(world);
+	assert_int_equal(commit_ephemeral(world, "/mine", created), 0);
+	assert_true(world_wait(world, &created->done, SOON_MS));
+}
+
+/* Restored from a backup: told once, the session is given up, and a new one begins by itself. */
+static void test_set_back(void **state)
+{
+	struct outcome created = { 0 };
+	struct world world;
+	unsigned at;
+
+	open_with_zxid(&world, &created);
+	fake_zk_set_back();
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
+	assert_int_equal(world_count(&world, ZKH_SET_BACK), 1);
+	assert_int_equal(world_count(&world, ZKH_EXPIRED), 1);
+	at = world.event_count - 1;
+	assert_true(world.events[at].fresh);
+	assert_int_equal(world.events[at - 1].event, ZKH_EXPIRED);
+	assert_int_equal(world.events[at - 2].event, ZKH_SET_BACK);
+	assert_non_null(strstr(world.events[at - 2].detail, "knows less than this session"));
+	/* Each server once (the one that was lost has had its turn), the probe, the server again, the new session. */
+	assert_int_equal(fake_zk_counts().connects, 1 + 2 + 1 + 1 + 1);
+	assert_int_equal(fake_zk_counts().closed_sessions, 1);
+	assert_int_equal(fake_zk_sessions(), 1);
+	world_finish(&world);
+}
+
+/* Servers without a quorum turn everybody away, the probe, too: the session is kept. */
+static void test_outage_is_no_set_back(void **state)
+{
+	struct outcome created = { 0 };
+	struct world world;
+	int64_t id;
+
+	open_with_zxid(&world, &created);
+	id = zkh_session_id(world.session);
+	fake_zk_fail_connects(25, FAKE_ZK_TURNED_AWAY);
+	fake_zk_disconnect(id);
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
+	assert_int_equal(world_count(&world, ZKH_SET_BACK) + world_count(&world, ZKH_EXPIRED), 0);
+	assert_int_equal(zkh_session_id(world.session), id);
+	assert_int_equal(fake_zk_sessions(), 1);
+	world_finish(&world);
+
+	/* A server that lags: the probe's session makes it catch up, and the session is taken. */
+	open_with_zxid(&world, &created);
+	id = zkh_session_id(world.session);
+	fake_zk_fail_connects(2, FAKE_ZK_TURNED_AWAY);
+	fake_zk_disconnect(id);
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
+	assert_int_equal(world_count(&world, ZKH_SET_BACK) + world_count(&world, ZKH_EXPIRED), 0);
+	assert_int_equal(zkh_session_id(world.session), id);
+	assert_int_equal(fake_zk_counts().closed_sessions, 1);
+	world_finish(&world);
+}
+
+/* The probe may be anywhere when the session ends. */
+static void test_destroy_in_doubt(void **state)
+{
+	for (unsigned steps = 0; steps < 40; steps++) {
+		struct outcome created = { 0 };
+		struct world world;
+
+		open_with_zxid(&world, &created);
+		fake_zk_set_back();
+		world_steps(&world, steps);
+		if (steps % 2)
+			zkh_session_renew(world.session);
+		world_steps(&world, steps % 4);
+		world_finish(&world);
+	}
+}
+
+static void test_zxid(void **state)
+{
+	struct outcome created = { 0 };
+	struct world world;
+	struct Stat stat;
+	int64_t zxid;
+
+	world_init(&world, "/");
+	world_open(&world);
+	assert_int_equal(zkh_session_zxid(world.session), 0);
+	assert_int_equal(commit_ephemeral(&world, "/mine", &created), 0);
+	assert_true(world_wait(&world, &created.done, SOON_MS));
+	assert_true(fake_zk_stat("/mine", &stat));
+	zxid = stat.czxid;
+	assert_int_equal(zkh_session_zxid(world.session), zxid);
+	fake_zk_expire(zkh_session_id(world.session));
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
+	assert_int_equal(zkh_session_zxid(world.session), 0);
+	assert_int_equal(zkh_session_last_zxid(world.session), zxid);
+	world_finish(&world);
+}
+
+/* The name server of these tests: where "moving" is, as the child that looks it up sees it. */
+static const char *moving;
+
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+		struct addrinfo **list)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+
+	memcpy(&real, &symbol, sizeof(real));
+	if (strcmp(host, "moving") != 0 || (hints->ai_flags & AI_NUMERICHOST) != 0)
+		return real(host, port, hints, list);
+	return moving != NULL ? real(moving, port, hints, list) : EAI_AGAIN;
+}
+
+/* Addresses get reused: a new session may be opened only where the name leads now. */
+static void test_names_before_a_new_session(void **state)
+{
+	struct zkh_session_config config;
+	struct world world;
+
+	world_init(&world, "/");
+	config = world_config(&world);
+	config.servers = "moving:2181";
+	moving = "127.0.0.1";
+	assert_int_equal(zkh_session_create(world.loop, &config, &world.session), 0);
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 1));
+	assert_string_equal(world.events[0].detail, "127.0.0.1:2181");
+	for (int64_t end = world_now_ms() + 1100; world_now_ms() < end;)
+		world_step(&world);
+	moving = "127.0.0.2";
+	fake_zk_expire(zkh_session_id(world.session));
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
+	assert_string_equal(world.events[3].detail, "127.0.0.2:2181");
+	/* The same session goes where it was; and a name that cannot be looked up is where it was last. */
+	for (int64_t end = world_now_ms() + 1600; world_now_ms() < end;)
+		world_step(&world);
+	moving = NULL;
+	fake_zk_disconnect(zkh_session_id(world.session));
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 3));
+	assert_int_equal(world_count(&world, ZKH_NAMES_FAILED), 0);
+	zkh_session_renew(world.session);
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 4));
+	assert_int_equal(world_count(&world, ZKH_NAMES_FAILED), 1);
+	assert_string_equal(zkh_session_server(world.session), "127.0.0.2:2181");
+	world_finish(&world);
+}
+
 static void test_event_texts(void **state)
 {
 #define X(name, text) assert_string_equal(zkh_session_event_text(name), text);
@@ -834,7 +1008,13 @@ int main(void)
 		cmocka_unit_test(test_destroy_in_watch),
 		cmocka_unit_test(test_credential),
 		cmocka_unit_test(test_credential_refused),
+		cmocka_unit_test(test_absurd_timeouts),
+		cmocka_unit_test(test_zxid),
+		cmocka_unit_test(test_set_back),
+		cmocka_unit_test(test_outage_is_no_set_back),
+		cmocka_unit_test(test_destroy_in_doubt),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_names_before_a_new_session),
 		cmocka_unit_test(test_event_texts),
 	};
 

@@ -21,7 +21,7 @@ TEST_CONFIG = {
 }
 
 # Variables of our own environment that would make a daemon believe that systemd started it.
-SYSTEMD_VARIABLES = ('NOTIFY_SOCKET', 'JOURNAL_STREAM', 'RUNTIME_DIRECTORY', 'CREDENTIALS_DIRECTORY',
+SYSTEMD_VARIABLES = ('NOTIFY_SOCKET', 'JOURNAL_STREAM', 'RUNTIME_DIRECTORY', 'STATE_DIRECTORY', 'CREDENTIALS_DIRECTORY',
                      'WATCHDOG_USEC', 'WATCHDOG_PID', 'INVOCATION_ID')
 
 LINE_MAX = 150  # primaryd takes 197 bytes; longer commands go on in lines that begin with a blank
@@ -60,15 +60,18 @@ class Node:
         self.log_path = os.path.join(self.directory, 'log')
         self.config_path = os.path.join(self.directory, 'conf')
         self.runtime_directory = os.path.join(self.directory, 'run')
+        self.state_directory = os.path.join(self.directory, 'state')
         self.child = None
         self.families = {}  # session ids of all the processes that were started, and when their leaders began
         os.makedirs(self.runtime_directory, mode=0o700)
+        os.makedirs(self.state_directory, mode=0o700)
         self.config = {
             **TEST_CONFIG,
             'zookeeper.servers': connect,
             'zookeeper.root': root,
             'node.name': name,
             'node.runtime-directory': self.runtime_directory,
+            'node.state-directory': self.state_directory,
             'takeover.command': self.set_command('takeover'),
             'relinquish.command': self.set_command('relinquish'),
             **(config or {}),

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* cluster: which ensemble this is, and what this node remembers; cluster accept: another one, or another store, is it now. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "facts.h"
+#include "remember.h"
+
+enum {
+	ID,
+	GENERATION,
+	FORMAT,
+	R_ID,
+	R_GENERATION,
+	R_ZXID,
+	R_EPOCH,
+	R_OWNER,
+	R_FILE,
+	KNOWN,
+	TROUBLE
+};
+static const struct table_column columns[] = {
+	[ID] = { "cluster", "id", TABLE_TEXT, 0 },
+	[GENERATION] = { "generation", "generation", TABLE_NUMBER, 0 },
+	[FORMAT] = { "format", "format", TABLE_NUMBER, 0 },
+	[R_ID] = { "remembered", "remembered_id", TABLE_TEXT, 0 },
+	[R_GENERATION] = { "its generation", "remembered_generation", TABLE_NUMBER, 0 },
+	[R_ZXID] = { "its zxid", "remembered_zxid", TABLE_TEXT, 0 },
+	[R_EPOCH] = { "highest epoch", "remembered_epoch", TABLE_NUMBER, 0 },
+	[R_OWNER] = { "of", "remembered_epoch_owner", TABLE_TEXT, 0 },
+	[R_FILE] = { "in", "file", TABLE_TEXT, 0 },
+	[KNOWN] = { "known", "known", TABLE_BOOLEAN, 0 },
+	[TROUBLE] = { "trouble", "trouble", TABLE_TEXT, 0 },
+};
+
+static const char *why_nothing(int error)
+{
+	if (error == -EBADMSG)
+		return "it holds junk";
+	if (error == -EXDEV)
+		return "it is of another root or node";
+	if (error == -EACCES)
+		return "it may not be read (try it as root)";
+	return strerror(-error);
+}
+
+static void put_remembered(struct table *t, const struct cluster *cluster)
+{
+	const struct identity *known = &cluster->known;
+
+	if (!*known->id) {
+		table_putf(t, R_FILE, "%s: %s", cluster->known_path,
+			   why_nothing(cluster->known_error));
+		return;
+	}
+	table_put(t, R_ID, known->id);
+	table_put_number(t, R_GENERATION, known->generation);
+	table_putf(t, R_ZXID, "0x%llx", (unsigned long long)known->zxid);
+	if (known->epoch) {
+		table_put_number(t, R_EPOCH, known->epoch);
+		table_put(t, R_OWNER, known->epoch_owner);
+	}
+	table_put(t, R_FILE, cluster->known_path);
+}
+
+static int show(struct ctl *ctl, const struct cluster *cluster, const struct facts *facts)
+{
+	struct table *t = table_create("cluster", columns, sizeof(columns) / sizeof(*columns),
+				       true);
+	const struct identity_seen *seen = &facts->identity;
+	char text[IDENTITY_TEXT_SIZE];
+	int code;
+
+	table_row(t);
+	if (seen->key == IDENTITY_READ) {
+		table_put(t, ID, seen->id);
+		table_put_number(t, GENERATION, seen->generation);
+		table_put_number(t, FORMAT, seen->format);
+	}
+	put_remembered(t, cluster);
+	if (*cluster->known.id)
+		table_put_boolean(t, KNOWN, facts->foreign == IDENTITY_FINE);
+	if (facts->foreign != IDENTITY_FINE) {
+		table_put(t, TROUBLE,
+			  identity_explain(facts->foreign, &cluster->known, seen,
+					   ctl->config.zookeeper.servers, text));
+		table_color(t, TROUBLE, TABLE_BAD);
+	}
+	code = ctl_print(ctl, &t, 1);
+	table_destroy(t);
+	return code == CTL_DONE && facts->foreign != IDENTITY_FINE ? CTL_REFUSED : code;
+}
+
+/* -- accept -- */
+
+static const char *lives_there(const struct facts *facts)
+{
+	for (size_t i = 0; i < facts->node_count; i++)
+		if (facts->nodes[i].alive)
+			return facts->nodes[i].name;
+	return NULL;
+}
+
+static int may_accept(struct ctl *ctl, const struct cluster *cluster, const struct facts *facts)
+{
+	const struct identity *known = &cluster->known;
+	const char *servers = ctl->config.zookeeper.servers;
+
+	if (!*known->id)
+		ctl_error(
+			"nothing is remembered here that %s could be accepted for: %s: %s (run it on a node of the cluster, "
+			"as root)",
+			servers, cluster->known_path, why_nothing(cluster->known_error));
+	else if (facts->foreign == IDENTITY_FINE)
+		ctl_error(
+			"the ensemble at %s is the known one already: cluster %s, generation %lld; there is nothing to accept",
+			servers, known->id, (long long)facts->identity.generation);
+	else if (facts->foreign == IDENTITY_NEW_FORMAT)
+		ctl_error("the format %lld of the keys at %s is not known here (upgrade primaryd)",
+			  (long long)facts->identity.format, servers);
+	else if (facts->foreign == IDENTITY_NO_ACCESS)
+		return ctl_explain_result(ctl, ZKH_DENIED, PATH_CLUSTER);
+	else if (facts->foreign == IDENTITY_OTHER_ID && lives_there(facts) && !ctl->options.force)
+		ctl_error(
+			"%s is the home of another cluster, %s, and its node %s is alive there: see zookeeper.servers and "
+			"zookeeper.root (--force takes it over)",
+			servers, facts->identity.id, lives_there(facts));
+	else
+		return CTL_DONE;
+	return CTL_REFUSED;
+}
+
+/* On a terminal it is asked; a script knows what it does. */
+static bool is_confirmed(const struct ctl *ctl, const struct identity *known)
+{
+	char answer[16] = "";
+
+	if (ctl->options.force || !isatty(STDIN_FILENO))
+		return true;
+	fprintf(stderr,
+		"The nodes of cluster %s will go on with the ensemble at %s.\n"
+		"Are the old servers off? Two clusters would be at work otherwise. [y/N] ",
+		known->id, ctl->config.zookeeper.servers);
+	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
+}
+
+static int write_identity(struct ctl *ctl, const struct cluster *cluster, int64_t generation)
+{
+	const struct cluster_slot *slot = &cluster->keys[CLUSTER_IDENTITY];
+	char text[IDENTITY_VALUE_SIZE];
+	struct ctl_commit commit;
+	struct zkh_txn *txn;
+	int code = CTL_DONE;
+
+	if (!slot->there)
+		code = ctl_make_root(ctl, true);
+	if (code != CTL_DONE)
+		return code;
+	identity_format_value(cluster->known.id, generation, IDENTITY_FORMAT, text);
+	txn = zkh_txn_create(ctl->session);
+	if (txn && slot->there)
+		zkh_txn_set_text(txn, PATH_CLUSTER, text, slot->stat.version);
+	else if (txn)
+		zkh_txn_create_text(txn, PATH_CLUSTER, text, ZKH_PERSISTENT);
+	code = ctl_commit(ctl, txn, &commit);
+	if (code != CTL_DONE)
+		return ctl_explain_wait(ctl, code, "writing " PATH_CLUSTER);
+	return ctl_explain_result(ctl, commit.result, PATH_CLUSTER);
+}
+
+static int accept_ensemble(struct ctl *ctl, const struct cluster *cluster,
+			   const struct facts *facts)
+{
+	const struct identity *known = &cluster->known;
+	int64_t generation = known->generation + 1;
+	int code = may_accept(ctl, cluster, facts);
+
+	if (code != CTL_DONE)
+		return code;
+	if (!strcmp(facts->identity.id, known->id) && facts->identity.generation >= generation)
+		generation = facts->identity.generation + 1;
+	if (generation > IDENTITY_GENERATION_MAX) {
+		ctl_error("the generation cannot be raised beyond %d", IDENTITY_GENERATION_MAX);
+		return CTL_REFUSED;
+	}
+	if (!is_confirmed(ctl, known)) {
+		ctl_error("nothing was done");
+		return CTL_REFUSED;
+	}
+	code = write_identity(ctl, cluster, generation);
+	if (code == CTL_DONE && !ctl->options.json)
+		printf("accepted: cluster %s, generation %lld; its nodes go on by themselves\n",
+		       known->id, (long long)generation);
+	return code == CTL_DONE ? ctl_flush() : code;
+}
+
+int verb_cluster(struct ctl *ctl)
+{
+	bool accept = ctl->options.argument_count > 0;
+	struct cluster cluster = { 0 };
+	struct facts facts = { 0 };
+	int code;
+
+	if (accept && strcmp(ctl->options.arguments[0], "accept") != 0) {
+		ctl_error("usage: primaryctl cluster [accept]");
+		return CTL_USAGE;
+	}
+	cluster_open(&cluster, ctl, false, false);
+	code = cluster_wait(&cluster);
+	if (code == CTL_DONE && !facts_gather(&cluster, &facts))
+		code = CTL_REFUSED;
+	if (code == CTL_DONE)
+		code = (accept ? accept_ensemble : show)(ctl, &cluster, &facts);
+	facts_finish(&facts);
+	cluster_close(&cluster);
+	return code;
+}

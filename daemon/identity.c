@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "identity.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fnv.h"
+
+#define FILE_VERSION "primaryd cluster 1"
+#define REMEDY                                                                                       \
+	"nothing is claimed or written there; see zookeeper.servers, or, with the old servers off, " \
+	"run `primaryctl cluster accept`"
+
+const char *identity_reason_text(enum identity_reason reason)
+{
+	static const char *const texts[] = {
+#define X(name, text) [name] = text,
+		IDENTITY_REASONS(X)
+#undef X
+	};
+
+	return texts[reason];
+}
+
+/* -- the comparison -- */
+
+static bool is_older(const struct identity *known, const struct identity_seen *seen)
+{
+	return (seen->zxid && seen->zxid < known->zxid) ||
+	       (seen->change && seen->change < known->change);
+}
+
+static enum identity_reason judge_read(const struct identity *known,
+				       const struct identity_seen *seen)
+{
+	bool remembers = *known->id;
+
+	if (remembers && strcmp(known->id, seen->id) != 0)
+		return IDENTITY_OTHER_ID;
+	if (remembers && seen->generation < known->generation)
+		return IDENTITY_OLD_GENERATION;
+	if (seen->format > IDENTITY_FORMAT)
+		return IDENTITY_NEW_FORMAT;
+	if (remembers && seen->generation == known->generation && is_older(known, seen))
+		return IDENTITY_OLD_ZXID;
+	return IDENTITY_FINE;
+}
+
+/* No key, or one that says nothing. */
+static enum identity_reason judge_absent(const struct identity *known,
+					 const struct identity_seen *seen, bool lives)
+{
+	bool junk = seen->key == IDENTITY_JUNK;
+
+	if (lives && is_older(known, seen))
+		return IDENTITY_OLD_ZXID;
+	if (lives && *known->id)
+		return IDENTITY_FINE;
+	/* Whoever made it may be remembered by others. */
+	if (junk)
+		return IDENTITY_BAD_KEY;
+	return *known->id ? IDENTITY_NO_ID : IDENTITY_FINE;
+}
+
+enum identity_verdict identity_judge(const struct identity *known, const struct identity_seen *seen,
+				     bool lives, enum identity_reason *ret_reason)
+{
+	switch (seen->key) {
+	case IDENTITY_REFUSED:
+		*ret_reason = lives ? IDENTITY_FINE : IDENTITY_NO_ACCESS;
+		return lives ? IDENTITY_KNOWN : IDENTITY_FOREIGN;
+	case IDENTITY_READ:
+		*ret_reason = judge_read(known, seen);
+		break;
+	case IDENTITY_MISSING:
+	case IDENTITY_JUNK:
+		*ret_reason = judge_absent(known, seen, lives);
+		break;
+	}
+	if (*ret_reason != IDENTITY_FINE)
+		return IDENTITY_FOREIGN;
+	if (seen->key != IDENTITY_READ)
+		return IDENTITY_MAKE;
+	return *known->id && seen->generation == known->generation ? IDENTITY_KNOWN
+								   : IDENTITY_ADOPT;
+}
+
+static void raise(int64_t *known, int64_t seen)
+{
+	if (seen > *known && seen <= IDENTITY_NUMBER_MAX)
+		*known = seen;
+}
+
+void identity_note_zxid(struct identity *known, int64_t zxid)
+{
+	raise(&known->zxid, zxid);
+}
+
+void identity_take(struct identity *known, const struct identity_seen *seen)
+{
+	if (seen->key == IDENTITY_READ) {
+		assert(!*known->id || !strcmp(known->id, seen->id));
+		if (seen->generation != known->generation)
+			known->zxid = known->change = 0;
+		memcpy(known->id, seen->id, sizeof(known->id));
+		known->generation = seen->generation;
+	}
+	raise(&known->zxid, seen->zxid);
+	raise(&known->change, seen->change);
+}
+
+bool identity_note_epoch(struct identity *known, const char *owner, int64_t epoch)
+{
+	if (epoch <= known->epoch || epoch > IDENTITY_NUMBER_MAX ||
+	    strlen(owner) >= sizeof(known->epoch_owner))
+		return false;
+	known->epoch = epoch;
+	strcpy(known->epoch_owner, owner);
+	return true;
+}
+
+bool identity_differs(const struct identity *a, const struct identity *b)
+{
+	return strcmp(a->id, b->id) != 0 || a->generation != b->generation || a->epoch != b->epoch;
+}
+
+bool identity_is_of(const struct identity *known, const char *root, const char *name)
+{
+	return !strcmp(known->root, root) && !strcmp(known->name, name);
+}
+
+/* -- words -- */
+
+char *identity_explain(enum identity_reason reason, const struct identity *known,
+		       const struct identity_seen *seen, const char *servers, char *ret_text)
+{
+	char at[160];
+
+	*ret_text = '\0';
+	(void)snprintf(at, sizeof(at), "the ensemble at %.100s", servers);
+	switch (reason) {
+	case IDENTITY_OTHER_ID:
+		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
+			       "%s is not that of this node's cluster: /cluster says %s, and this "
+			       "node belongs to %s; " REMEDY,
+			       at, seen->id, known->id);
+		break;
+	case IDENTITY_NO_ID:
+		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
+			       "%s has lost its data, or is another one: /cluster is missing, and "
+			       "this node belongs to %s; " REMEDY,
+			       at, known->id);
+		break;
+	case IDENTITY_OLD_GENERATION:
+		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
+			       "%s is an old one: /cluster says generation %" PRId64
+			       ", and this node has seen %" PRId64 "; " REMEDY,
+			       at, seen->generation, known->generation);
+		break;
+	case IDENTITY_OLD_ZXID:
+		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
+			       "%s holds older data than this node has seen (a restored backup?): "
+			       "zxid 0x%" PRIx64 ", seen 0x%" PRIx64 "; " REMEDY,
+			       at, (uint64_t)(seen->zxid < known->zxid ? seen->zxid : seen->change),
+			       (uint64_t)(seen->zxid < known->zxid ? known->zxid : known->change));
+		break;
+	case IDENTITY_BAD_KEY:
+		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
+			       "%s cannot be told from others: /cluster holds junk; nothing is "
+			       "claimed or written there; on a node that remembers the cluster run "
+			       "`primaryctl cluster accept`",
+			       at);
+		break;
+	case IDENTITY_NO_ACCESS:
+		(void)snprintf(
+			ret_text, IDENTITY_TEXT_SIZE,
+			"%s cannot be told from others: /cluster may not be read or made; are "
+			"all nodes given the same credential (zookeeper.auth-file)?",
+			at);
+		break;
+	case IDENTITY_NEW_FORMAT:
+		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
+			       "%s holds keys of format %" PRId64
+			       " (/cluster), and this version knows %d: upgrade primaryd here",
+			       at, seen->format, IDENTITY_FORMAT);
+		break;
+	case IDENTITY_FINE:
+	case IDENTITY_REASON_COUNT:
+		break;
+	}
+	return ret_text;
+}
+
+/* -- texts -- */
+
+static bool is_id(const char *text, size_t length)
+{
+	return length == IDENTITY_ID_SIZE - 1 && strspn(text, "0123456789abcdef") >= length;
+}
+
+/* From `*cursor` on up to the end character, which is left out and skipped. NULL: there is no such end. */
+static const char *cut(char **cursor, char end)
+{
+	char *text = *cursor, *at = strchr(text, end);
+
+	if (!at)
+		return NULL;
+	*at = '\0';
+	*cursor = at + 1;
+	return text;
+}
+
+static bool parse_number(const char *text, int64_t least, int64_t most, int64_t *ret)
+{
+	long long value;
+
+	/* Nothing that strtoll() would take beside digits. */
+	if (!text || !*text || strlen(text) > 19 || strspn(text, "0123456789") != strlen(text))
+		return false;
+	errno = 0;
+	value = strtoll(text, NULL, 10);
+	if (errno || value < least || value > most)
+		return false;
+	*ret = value;
+	return true;
+}
+
+void identity_format_value(const char *id, int64_t generation, int64_t format, char *ret_text)
+{
+	int n = snprintf(ret_text, IDENTITY_VALUE_SIZE, "%s %" PRId64 " %" PRId64, id, generation,
+			 format);
+
+	assert(n > 0 && n < IDENTITY_VALUE_SIZE);
+}
+
+void identity_parse_value(const char *data, size_t length, struct identity_seen *ret_seen)
+{
+	char text[IDENTITY_VALUE_SIZE + 1];
+	char *cursor = text;
+	const char *id;
+	int64_t generation, format;
+
+	ret_seen->key = IDENTITY_JUNK;
+	while (length && (data[length - 1] == '\n' || data[length - 1] == ' '))
+		length--;
+	if (length >= IDENTITY_VALUE_SIZE || memchr(data, '\0', length))
+		return;
+	memcpy(text, data, length);
+	strcpy(text + length, " ");
+	id = cut(&cursor, ' ');
+	if (!id || !is_id(id, strlen(id)) ||
+	    !parse_number(cut(&cursor, ' '), 1, IDENTITY_GENERATION_MAX, &generation) ||
+	    !parse_number(cut(&cursor, ' '), 1, IDENTITY_FORMAT_MAX, &format) || *cursor)
+		return;
+	ret_seen->key = IDENTITY_READ;
+	strcpy(ret_seen->id, id);
+	ret_seen->generation = generation;
+	ret_seen->format = format;
+}
+
+size_t identity_format_file(const struct identity *known, char *ret_text)
+{
+	int n = snprintf(ret_text, IDENTITY_FILE_SIZE,
+			 FILE_VERSION "\nroot=%s\nname=%s\nid=%s\ngeneration=%" PRId64
+				      "\nzxid=%" PRId64 "\nchange=%" PRId64 "\nepoch=%" PRId64
+				      "\nepoch-owner=%s\n",
+			 known->root, known->name, known->id, known->generation, known->zxid,
+			 known->change, known->epoch, known->epoch_owner);
+
+	assert(n > 0 && n < IDENTITY_FILE_SIZE);
+	n += snprintf(ret_text + n, IDENTITY_FILE_SIZE - (size_t)n, "sum=%016" PRIx64 "\n",
+		      fnv_add(FNV_START, ret_text, (size_t)n));
+	assert(n < IDENTITY_FILE_SIZE);
+	return (size_t)n;
+}
+
+/* The next line's value, if its key is that. */
+static const char *value_of(char **cursor, const char *key)
+{
+	const char *line = cut(cursor, '\n');
+	size_t n = strlen(key);
+
+	return line && !strncmp(line, key, n) && line[n] == '=' ? line + n + 1 : NULL;
+}
+
+static bool copy_value(const char *text, char *ret, size_t size)
+{
+	if (!text || strlen(text) >= size)
+		return false;
+	strcpy(ret, text);
+	return true;
+}
+
+static bool parse_lines(char *cursor, struct identity *k)
+{
+	const char *line = cut(&cursor, '\n');
+
+	return line && !strcmp(line, FILE_VERSION) &&
+	       copy_value(value_of(&cursor, "root"), k->root, sizeof(k->root)) &&
+	       copy_value(value_of(&cursor, "name"), k->name, sizeof(k->name)) &&
+	       copy_value(value_of(&cursor, "id"), k->id, sizeof(k->id)) &&
+	       is_id(k->id, strlen(k->id)) &&
+	       parse_number(value_of(&cursor, "generation"), 1, IDENTITY_GENERATION_MAX,
+			    &k->generation) &&
+	       parse_number(value_of(&cursor, "zxid"), 0, IDENTITY_NUMBER_MAX, &k->zxid) &&
+	       parse_number(value_of(&cursor, "change"), 0, IDENTITY_NUMBER_MAX, &k->change) &&
+	       parse_number(value_of(&cursor, "epoch"), 0, IDENTITY_NUMBER_MAX, &k->epoch) &&
+	       copy_value(value_of(&cursor, "epoch-owner"), k->epoch_owner,
+			  sizeof(k->epoch_owner)) &&
+	       !*cursor;
+}
+
+bool identity_parse_file(const char *text, size_t length, struct identity *ret_known)
+{
+	const size_t n_sum = sizeof("sum=0123456789abcdef\n") - 1;
+	struct identity known = { .generation = 0 };
+	char copy[IDENTITY_FILE_SIZE], sum[32];
+
+	if (length <= n_sum || length >= sizeof(copy) || memchr(text, '\0', length))
+		return false;
+	length -= n_sum;
+	(void)snprintf(sum, sizeof(sum), "sum=%016" PRIx64 "\n", fnv_add(FNV_START, text, length));
+	if (memcmp(text + length, sum, n_sum) != 0)
+		return false;
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	if (!parse_lines(copy, &known))
+		return false;
+	*ret_known = known;
+	return true;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * The term of the acting primary, as its keepalive tells it: opened by the takeover's transaction, renewed at the version
+ * of the renewal before, so that only one process can go on with it.
+ *
+ * Renewals overlap: one is sent every h, whether or not the one before is answered. What counts is what is known to be
+ * committed, by its acknowledgement or because its counter was read in the keepalive.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "boot.h"
+#include "election.h"
+#include "keys.h"
+#include "zkh_op.h"
+
+/* Renewals that may be without an answer: the library gives up a server after 2T/3, that is 8 of them. */
+#define TERM_RENEWALS_MAX 16
+
+/* sent_us: with RESULT_OK, when the renewal that is known to be committed was sent. May come more than once a renewal. */
+typedef void (*term_renewed_fn)(void *userdata, enum election_result result, int64_t sent_us);
+/* The first renewal of a term that another process began is about to be sent: term_nonces() is to be kept before that. */
+typedef void (*term_claim_fn)(void *userdata);
+/* Another process lives on this session, and renewed the term. */
+typedef void (*term_superseded_fn)(void *userdata);
+typedef void (*term_refused_fn)(void *userdata, int result, const char *path);
+
+struct term;
+
+struct term_renewal {
+	struct term *term;
+	struct zkh_op *op;
+	int64_t counter, sent_us; /* 0: none */
+};
+
+struct term {
+	struct zkh_session *session;
+	const char *name;
+	const char *boot;
+	char machine[MACHINE_ID_SIZE];
+	uint64_t nonce; /* of this process */
+	uint64_t before
+		[2]; /* of the processes that are resumed; 0: none, or the term is ours by now */
+	term_renewed_fn on_renewed;
+	term_claim_fn on_claim;
+	term_superseded_fn on_superseded;
+	term_refused_fn on_refused;
+	void *userdata;
+
+	int64_t promise_us; /* L; 0: no term */
+	int64_t counter;    /* sent last */
+	int32_t epoch_version;
+	int32_t version; /* of the keepalive, as the next renewal expects it */
+	bool known;	 /* the version is */
+	bool claimed;	 /* a renewal of this process was sent, or the takeover is its own */
+	int made;	 /* by the one before: what was not enough is made more of */
+	int makes; /* what the next renewal makes: 0 nothing, 1 the keepalive, 2 its parent too, 3 and that one's */
+	bool wanted; /* a renewal, once it is read */
+	struct zkh_op *read_op;
+	struct term_renewal renewals[TERM_RENEWALS_MAX]; /* by counter */
+};
+
+/* Draws the nonce. Returns 0 or -errno. The strings must outlive it. */
+int term_init(struct term *term, const char *name, const char *machine, const char *boot);
+void term_finish(struct term *term);
+
+/* Adds the term of a takeover to its transaction. epoch_version: what /epoch will have. */
+void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32_t epoch_version,
+	       int64_t now_us);
+/* The post is released, or lost for good. */
+void term_close(struct term *term);
+/* That transaction committed. */
+void term_opened(struct term *term, int32_t epoch_version, int32_t version);
+
+/*
+ * What the process after this one may find in the keepalive: the nonce that is to be committed next, and the one that is.
+ * 0: none.
+ */
+void term_nonces(const struct term *term, uint64_t ret_nonces[2]);
+
+/* A process before this one opened it; before: what it left of term_nonces(). */
+void term_resume(struct term *term, const uint64_t before[2], int32_t epoch_version,
+		 int64_t session_us);
+
+/* Connected: what is in the keepalive is not known any more. */
+void term_attached(struct term *term, struct zkh_session *session);
+
+/* Sends a renewal, after a look at the keepalive if need be. */
+void term_renew(struct term *term, int64_t now_us);
