@@ -398,6 +398,17 @@ void ensemble_note_epoch(struct ensemble *ensemble, const char *owner, int64_t e
 		keep(ensemble);
 }
 
+void ensemble_note_made(struct ensemble *ensemble, int64_t czxid)
+{
+	if (identity_note_made(&ensemble->known, czxid) && *ensemble->known.id)
+		keep(ensemble);
+}
+
+int64_t ensemble_made(const struct ensemble *ensemble)
+{
+	return ensemble->known.made;
+}
+
 int64_t ensemble_epoch(const struct ensemble *ensemble, const char **ret_owner)
 {
 	*ret_owner = ensemble->known.epoch_owner;

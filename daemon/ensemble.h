@@ -92,4 +92,7 @@ const char *ensemble_trouble(const struct ensemble *ensemble);
 
 /* The highest epoch that this node has seen, and whose it was; 0: none. Noted for good, in the file as well. */
 void ensemble_note_epoch(struct ensemble *ensemble, const char *owner, int64_t epoch);
+/* The /cluster that the survivor knows of, once the wait that it brings is served; 0: none. */
+void ensemble_note_made(struct ensemble *ensemble, int64_t czxid);
+int64_t ensemble_made(const struct ensemble *ensemble);
 int64_t ensemble_epoch(const struct ensemble *ensemble, const char **ret_owner);

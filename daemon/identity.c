@@ -123,9 +123,18 @@ bool identity_note_epoch(struct identity *known, const char *owner, int64_t epoc
 	return true;
 }
 
+bool identity_note_made(struct identity *known, int64_t czxid)
+{
+	if (czxid <= 0 || czxid > IDENTITY_NUMBER_MAX || czxid == known->made)
+		return false;
+	known->made = czxid;
+	return true;
+}
+
 bool identity_differs(const struct identity *a, const struct identity *b)
 {
-	return strcmp(a->id, b->id) != 0 || a->generation != b->generation || a->epoch != b->epoch;
+	return strcmp(a->id, b->id) != 0 || a->generation != b->generation ||
+	       a->epoch != b->epoch || a->made != b->made;
 }
 
 bool identity_is_of(const struct identity *known, const char *root, const char *name)
@@ -267,9 +276,9 @@ size_t identity_format_file(const struct identity *known, char *ret_text)
 	int n = snprintf(ret_text, IDENTITY_FILE_SIZE,
 			 FILE_VERSION "\nroot=%s\nname=%s\nid=%s\ngeneration=%" PRId64
 				      "\nzxid=%" PRId64 "\nchange=%" PRId64 "\nepoch=%" PRId64
-				      "\nepoch-owner=%s\n",
+				      "\nepoch-owner=%s\nmade=%" PRId64 "\n",
 			 known->root, known->name, known->id, known->generation, known->zxid,
-			 known->change, known->epoch, known->epoch_owner);
+			 known->change, known->epoch, known->epoch_owner, known->made);
 
 	assert(n > 0 && n < IDENTITY_FILE_SIZE);
 	n += snprintf(ret_text + n, IDENTITY_FILE_SIZE - (size_t)n, "sum=%016" PRIx64 "\n",
@@ -311,6 +320,7 @@ static bool parse_lines(char *cursor, struct identity *k)
 	       parse_number(value_of(&cursor, "epoch"), 0, IDENTITY_NUMBER_MAX, &k->epoch) &&
 	       copy_value(value_of(&cursor, "epoch-owner"), k->epoch_owner,
 			  sizeof(k->epoch_owner)) &&
+	       parse_number(value_of(&cursor, "made"), 0, IDENTITY_NUMBER_MAX, &k->made) &&
 	       !*cursor;
 }
 

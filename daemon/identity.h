@@ -29,6 +29,7 @@ struct identity {
 	int64_t change;		   /* the same of the last change of the primary key */
 	int64_t epoch;		   /* the highest that was seen; 0: none */
 	char epoch_owner[IDENTITY_NAME_SIZE];
+	int64_t made; /* czxid of the key, as far as a takeover reckoned with it (survivor.h); 0: none */
 	char root[IDENTITY_ROOT_SIZE]; /* whose memory it is */
 	char name[IDENTITY_NAME_SIZE];
 };
@@ -101,6 +102,9 @@ void identity_take(struct identity *known, const struct identity_seen *seen);
 
 /* True: it is higher than any before, and remembered. Nothing for the file changed otherwise. */
 bool identity_note_epoch(struct identity *known, const char *owner, int64_t epoch);
+
+/* True: another one than before. */
+bool identity_note_made(struct identity *known, int64_t czxid);
 
 /* Differs in what is worth a write of the file; a zxid alone is not. */
 bool identity_differs(const struct identity *a, const struct identity *b);

@@ -367,6 +367,7 @@ static void carry_out(struct node *node, const struct election_action *action)
 			       on_fenced);
 		break;
 	case ACTION_START:
+		ensemble_note_made(&node->ensemble, node->survivor.cluster_czxid);
 		node_work_start(node);
 		break;
 	case ACTION_STOP:

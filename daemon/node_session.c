@@ -68,8 +68,12 @@ static void attach(struct node *node, bool fresh)
 	event.session_us = (timeout_ms > 0 ? timeout_ms : 1) * INT64_C(1000);
 	if (!lease_fits_session(node, timeout_ms))
 		node_refuse(node, EX_CONFIG);
+	if (!node->survivor.cluster_czxid)
+		node->survivor.cluster_czxid = ensemble_made(&node->ensemble);
 	if (node->ensemble.czxid)
 		survivor_see_cluster(&node->survivor, node->ensemble.czxid, time_boot_us());
+	if (!ensemble_made(&node->ensemble))
+		ensemble_note_made(&node->ensemble, node->survivor.cluster_czxid);
 	epoch = ensemble_epoch(&node->ensemble, &owner);
 	view_remember_epoch(&node->view, epoch, owner);
 	node->writes.session = node->session;
@@ -230,7 +234,7 @@ void node_view_changed(void *userdata)
 	struct node *node = userdata;
 	struct election_event event = { .type = ELECTION_VIEW };
 
-	if (node->farewell || !ensemble_is_open(&node->ensemble) || !view_complete(&node->view))
+	if (node->farewell || !ensemble_is_open(&node->ensemble))
 		return;
 	ensemble_note_epoch(&node->ensemble, node->view.memory_owner, node->view.memory_epoch);
 	view_election(&node->view, &event.view);
@@ -395,6 +399,7 @@ static void on_registration(void *userdata, const struct registration_report *re
 	switch (report->outcome) {
 	case REGISTRATION_OK:
 		node->foreign_since_us = 0;
+		node->view.floor_epoch = node->registration.zxid;
 		result = RESULT_OK;
 		break;
 	case REGISTRATION_FOREIGN:

@@ -87,6 +87,9 @@ static void on_written(void *userdata, int result, const struct zkh_txn_reply *r
 	struct registration *reg = userdata;
 
 	reg->write_op = NULL;
+	for (size_t i = 0; result == ZKH_OK && i < reply->count; i++)
+		if (reply->stats[i].mzxid > reg->zxid)
+			reg->zxid = reply->stats[i].mzxid;
 	report_result(reg, result, reply ? reply->failed_path : "");
 }
 

@@ -66,6 +66,7 @@ struct registration {
 	bool only_missing;	    /* a check */
 	bool repairs;		    /* of a node that is registered */
 	bool wrote;		    /* it was not only looked */
+	int64_t zxid;		    /* of the last write that committed; 0: none */
 	bool made;		    /* and some were missing */
 	bool healthy;
 	char router[16];

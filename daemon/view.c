@@ -25,6 +25,16 @@ static void part_known(struct view_slot *slot)
 	slot->view->on_change(slot->view->userdata);
 }
 
+/* Whose the post is counts from moment to moment: that it is not known any more is news. */
+static void part_unknown(struct view_slot *slot)
+{
+	bool news = slot->known && slot->part == VIEW_POST;
+
+	slot->known = false;
+	if (news)
+		slot->view->on_change(slot->view->userdata);
+}
+
 /* Points the slot at another path. */
 static int watch_path(struct view_slot *slot, const char *path)
 {
@@ -187,7 +197,7 @@ static void read_refused(struct view_slot *slot, int result)
 	view->on_refused(view->userdata);
 	/* What the news of a deletion told is as of then, and no watch tells what came after it. */
 	if (result != ZKH_DENIED || slot->part == VIEW_KEY || slot->part == VIEW_EPOCH)
-		slot->known = false;
+		part_unknown(slot);
 	else
 		zkh_exists(view->session, slot->watch.path, true, on_stat, slot, &slot->op);
 }
@@ -266,7 +276,7 @@ static void read_part(struct view_slot *slot)
 {
 	zkh_op_cancel(slot->op);
 	slot->op = NULL;
-	slot->known = false;
+	part_unknown(slot);
 	zkh_get(slot->view->session, slot->watch.path, true, on_data, slot, &slot->op);
 }
 
@@ -416,7 +426,8 @@ static enum election_key election_key(const struct view *view)
 {
 	const struct view_slot *holder = &view->slots[VIEW_HOLDER];
 
-	if (!view->slots[VIEW_KEY].known)
+	/* Nothing is decided on the key before all that goes with it is known; what is told of the post never waits. */
+	if (!view->slots[VIEW_KEY].known || !view_complete(view))
 		return KEY_UNKNOWN;
 	if (view->key_missing)
 		return KEY_MISSING;
@@ -453,7 +464,8 @@ void view_election(const struct view *view, struct election_view *ret_view)
 		.drained = view->drained,
 		.maintenance = view->maintenance,
 		.absent = view->coordinator && !view->alive,
-		.epoch = view->memory_epoch,
+		.epoch = view->memory_epoch > view->floor_epoch ? view->memory_epoch
+								: view->floor_epoch,
 		.epoch_known = view->slots[VIEW_EPOCH].known,
 	};
 }

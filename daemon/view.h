@@ -76,6 +76,7 @@ struct view {
 	int32_t top_version;  /* of the key; -1: it is missing */
 	int64_t memory_epoch; /* the highest that this node ever saw there, and whose it was */
 	char memory_owner[NAME_SIZE];
+	int64_t floor_epoch; /* any handed out before this node registered is no larger; never written */
 	/* others */
 	bool drained, maintenance, alive;
 	uint64_t junk_seen[VIEW_PARTS]; /* hash of the junk said last; 0: none */
