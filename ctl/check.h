@@ -22,6 +22,9 @@ void check_say(struct check *check, enum check_level level, const char *subject,
 /* Each server by itself: whether it answers, in what mode, how fast. */
 void check_servers(struct check *check);
 
+/* Whether servers that serve (ADDRESS:PORT each) are of one ensemble. */
+void check_ensemble(struct check *check, const char *const *addresses, size_t count);
+
 /* This machine: clock source, unit, permission. */
 void check_host(struct check *check);
 

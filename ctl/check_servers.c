@@ -150,9 +150,46 @@ static void resolve(struct probes *all)
 	zkh_resolve_stop(&all->resolver);
 }
 
-static void tell(struct check *check, const struct probe *probe)
+/* The mode that it tells; NULL: none. What answers there may be anything. */
+static const char *mode_of(const struct probe *probe, size_t *ret_length)
 {
 	const char *mode = strstr(probe->answer, MODE);
+
+	if (!probe->over || probe->error || !mode)
+		return NULL;
+	mode += strlen(MODE);
+	*ret_length = strspn(mode, MODE_LETTERS);
+	return *ret_length > 0 ? mode : NULL;
+}
+
+static bool has_mode(const struct probe *probe, const char *wanted)
+{
+	size_t length = 0;
+	const char *mode = mode_of(probe, &length);
+
+	return mode && length == strlen(wanted) && strncmp(mode, wanted, length) == 0;
+}
+
+/* Servers that the configuration lists, each counted once: one name may have several addresses. */
+static size_t listed(const char *servers)
+{
+	struct zkh_server list[ZKH_SERVERS_MAX];
+	size_t count = 0, i;
+
+	while (count < ZKH_SERVERS_MAX && zkh_server_next(&servers, &list[count]) == 0) {
+		for (i = 0; strcasecmp(list[i].host, list[count].host) != 0 ||
+			    strcmp(list[i].port, list[count].port) != 0;
+		     i++)
+			;
+		count += i == count;
+	}
+	return count;
+}
+
+static void tell(struct check *check, const struct probe *probe)
+{
+	size_t length = 0, servers = listed(check->ctl->config.zookeeper.servers);
+	const char *mode = mode_of(probe, &length);
 	char took[WALL_TEXT_SIZE];
 
 	if (!probe->over || probe->error) {
@@ -162,14 +199,20 @@ static void tell(struct check *check, const struct probe *probe)
 			  probe->over ? strerror(probe->error) : "no answer in time");
 		return;
 	}
-	/* What answers there may be anything. */
-	if (mode && !strspn(mode += strlen(MODE), MODE_LETTERS))
-		mode = NULL;
 	snprintf(took, sizeof(took), "%.1f ms",
 		 (double)(probe->connected_us - probe->started_us) / 1000.);
-	if (mode)
+	if (has_mode(probe, "standalone") && servers > 1)
+		check_say(
+			check, CHECK_ERROR, "server",
+			"join them into one ensemble, or list one: nodes at different servers do not see each other",
+			"%s: stands alone, but %zu servers are listed", probe->address, servers);
+	else if (has_mode(probe, "read-only"))
+		check_say(check, CHECK_ERROR, "server",
+			  "its ensemble has no quorum as it sees it: look at the other servers",
+			  "%s: serves reads only", probe->address);
+	else if (mode)
 		check_say(check, CHECK_OK, "server", "", "%s: %.*s, connected in %s",
-			  probe->address, (int)strspn(mode, MODE_LETTERS), mode, took);
+			  probe->address, (int)length, mode, took);
 	else if (strstr(probe->answer, "whitelist"))
 		check_say(check, CHECK_NOTE, "server",
 			  "4lw.commands.whitelist=srvr in its configuration lets it tell",
@@ -178,6 +221,41 @@ static void tell(struct check *check, const struct probe *probe)
 		check_say(check, CHECK_ERROR, "server",
 			  "it is up, but has no quorum (or is no ZooKeeper server): see its log",
 			  "%s: does not serve", probe->address);
+}
+
+/*
+ * An ensemble has one leader; for a moment two when its network has just come apart. A server with several addresses
+ * cannot be told from several servers: then nothing is said.
+ */
+static void tell_leaders(struct check *check, const struct probes *all)
+{
+	const struct probe *first = NULL;
+
+	if (!all->list || all->addresses.count > listed(check->ctl->config.zookeeper.servers))
+		return;
+	for (size_t i = 0; i < all->addresses.count; i++) {
+		if (!has_mode(&all->list[i], "leader"))
+			continue;
+		if (first)
+			check_say(
+				check, CHECK_ERROR, "servers",
+				"list the servers of one ensemble only: nodes at different ones do not see each other",
+				"two leaders, %s and %s: these are not one ensemble",
+				first->address, all->list[i].address);
+		first = &all->list[i];
+	}
+}
+
+static void compare(struct check *check, const struct probes *all)
+{
+	const char *addresses[ZKH_SERVERS_MAX];
+	size_t count = 0, length;
+
+	for (size_t i = 0; all->list && i < all->addresses.count && count < ZKH_SERVERS_MAX; i++)
+		if (mode_of(&all->list[i], &length) && !has_mode(&all->list[i], "read-only"))
+			addresses[count++] = all->list[i].address;
+	ctl_set_timeout(check->ctl, CONNECT_TIMEOUT_US);
+	check_ensemble(check, addresses, count);
 }
 
 void check_servers(struct check *check)
@@ -199,6 +277,8 @@ void check_servers(struct check *check)
 		tell(check, &all.list[i]);
 		end(&all.list[i], ETIMEDOUT);
 	}
+	tell_leaders(check, &all);
+	compare(check, &all);
 	if (all.addresses.count == 2 || all.addresses.count == 4)
 		check_say(check, CHECK_NOTE, "servers", "an odd number of servers bears as much",
 			  "%zu servers bear no more failures than %zu", all.addresses.count,

@@ -30,6 +30,8 @@
 	  "the servers' names could not be resolved") \
 	X(EVENT_AUTH_REFUSED, "auth_refused", "fa752f819867ad26548cd01322610d85", LOG_ERR, REPEATS, \
 	  "the ensemble refused the credential") \
+	X(EVENT_ENSEMBLE_SET_BACK, "ensemble_set_back", "f6bfb0b6253944ee8490b238e0c8f126", LOG_ERR, ALWAYS, \
+	  "the servers know less than this node has seen: restored from a backup, or emptied") \
 	X(EVENT_SESSION_LOST, "session_lost", "6696d3c9e519839f8f33367519590296", LOG_WARNING, ALWAYS, \
 	  "the session is gone, and with it everything it held") \
 	X(EVENT_SESSION_RESUMED, "session_resumed", "8011982f63712373365d18e72957bfb4", LOG_NOTICE, ALWAYS, \

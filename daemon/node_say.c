@@ -61,9 +61,10 @@ void node_say_view(struct node *node)
 void node_say_session(struct node *node, const struct zkh_session_report *report)
 {
 	static const enum event events[] = {
-		[ZKH_CONNECTED] = EVENT_CONNECTED,	 [ZKH_DISCONNECTED] = EVENT_DISCONNECTED,
-		[ZKH_EXPIRED] = EVENT_SESSION_LOST,	 [ZKH_AUTH_REFUSED] = EVENT_AUTH_REFUSED,
-		[ZKH_NAMES_FAILED] = EVENT_NAMES_FAILED, [ZKH_SERVER_FAILED] = EVENT_SERVER_FAILED,
+		[ZKH_CONNECTED] = EVENT_CONNECTED,	  [ZKH_DISCONNECTED] = EVENT_DISCONNECTED,
+		[ZKH_EXPIRED] = EVENT_SESSION_LOST,	  [ZKH_AUTH_REFUSED] = EVENT_AUTH_REFUSED,
+		[ZKH_NAMES_FAILED] = EVENT_NAMES_FAILED,  [ZKH_SERVER_FAILED] = EVENT_SERVER_FAILED,
+		[ZKH_SET_BACK] = EVENT_ENSEMBLE_SET_BACK,
 	};
 	struct log_fields f = node_say_fields(node);
 	char timeout[DURATION_TEXT_SIZE];

@@ -136,6 +136,7 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 	case ZKH_EXPIRED:
 		disconnected(node, ELECTION_SESSION_LOST);
 		break;
+	case ZKH_SET_BACK: /* ZKH_EXPIRED follows */
 	case ZKH_AUTH_REFUSED:
 	case ZKH_NAMES_FAILED:
 	case ZKH_SERVER_FAILED:

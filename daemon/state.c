@@ -2,6 +2,7 @@
 #include "state.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,6 +20,7 @@
 #define STATE_FILE_NEW "state.new"
 #define STATE_VERSION "primaryd-state 1"
 #define CHECKSUM "checksum="
+#define SERVERS_MAX 32 /* of one list; a session takes no more */
 
 #define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
@@ -28,9 +30,36 @@ static const char *const work_texts[STATE_WORK_COUNT] = {
 #undef X
 };
 
+/* The same for the same set: each server counts once, wherever it stands and however it is spaced. */
+static uint64_t servers_hash(const char *servers)
+{
+	uint64_t seen[SERVERS_MAX], sum = 0;
+	size_t n = 0, known;
+
+	for (const char *end; *servers != '\0'; servers = end + (*end == ',')) {
+		uint64_t hash = FNV_START;
+
+		end = servers + strcspn(servers, ",");
+		for (const char *at = servers; at < end; at++) {
+			char letter = (char)tolower((unsigned char)*at);
+
+			if (letter != ' ')
+				hash = fnv_add(hash, &letter, 1);
+		}
+		for (known = 0; known < n && seen[known] != hash; known++)
+			;
+		if (known < n)
+			continue;
+		sum += hash;
+		if (n < SERVERS_MAX)
+			seen[n++] = hash;
+	}
+	return sum;
+}
+
 uint64_t state_cluster(const char *servers, const char *root, const char *name)
 {
-	uint64_t hash = fnv_text(servers);
+	uint64_t set = servers_hash(servers), hash = fnv_add(FNV_START, &set, sizeof(set));
 
 	hash = fnv_add(hash, "|", 1);
 	hash = fnv_add(hash, root, strlen(root));

@@ -69,7 +69,9 @@ enum state_result {
 	STATE_BAD_DIRECTORY,   /* not ours, or others may write to it */
 };
 
-/* FNV-1a of "servers|root|name": tells clusters apart. */
+/*
+ * Tells clusters, and nodes of one, apart: a hash of the set of servers (their order does not count), root and name.
+ */
 uint64_t state_cluster(const char *servers, const char *root, const char *name);
 
 /*

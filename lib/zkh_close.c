@@ -26,6 +26,7 @@ static void close_finish(struct zkh_session *session, int result)
 
 	zkh_link_stop(session);
 	zkh_resolve_stop(&session->resolver);
+	zkh_doubt_end(session);
 	closing->state = ZKH_CLOSE_OVER;
 	zkh_link_close_handle(session);
 	zkh_op_fail_sent(session);

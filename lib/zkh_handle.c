@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,6 +225,7 @@ static void link_unrecoverable(struct zkh_session *session, int state, const cha
 {
 	zkh_link_close_handle(session);
 	session->failures = 0;
+	zkh_doubt_end(session);
 	if (state == ZOO_EXPIRED_SESSION_STATE) {
 		session->id = (struct zkh_client_id){ 0 };
 		session->hold_until_ms = 0;
@@ -242,7 +244,7 @@ static void link_unrecoverable(struct zkh_session *session, int state, const cha
  * and would refuse it. The library only steps forward in its list, and an attempt begins with a step; so this walks
  * around once to see the order, then on to the entry before the one that is wanted.
  */
-static void link_stay(struct zkh_session *session)
+void zkh_link_stay(struct zkh_session *session)
 {
 	size_t entries = zkh_names_entries(session), at = entries;
 
@@ -271,6 +273,20 @@ static bool link_is_one_way(const struct zkh_session *session, bool silent, int6
 	return silent && session->id.id != 0 && now_ms - session->down_ms >= timeout_ms;
 }
 
+/* The old session would never be taken again. */
+static void link_set_back(struct zkh_session *session)
+{
+	char detail[ZKH_DETAIL_MAX];
+
+	snprintf(detail, sizeof(detail),
+		 "%s: knows less than this session has seen (zxid %" PRIx64
+		 "): restored from a backup, emptied, or another ensemble's",
+		 session->server, (uint64_t)session->last_zxid);
+	if (zkh_session_emit(session, ZKH_SET_BACK, detail))
+		link_unrecoverable(session, ZOO_EXPIRED_SESSION_STATE,
+				   "given up: the servers know less than it has seen");
+}
+
 /* The connection, or the attempt at one, is over. */
 static void link_lost(struct zkh_session *session, int state)
 {
@@ -282,6 +298,8 @@ static void link_lost(struct zkh_session *session, int state)
 			  : state == ZOO_AUTH_FAILED_STATE ? "credential refused"
 							   : trouble_text(session->trouble);
 	bool silent = was == ZKH_LINK_TRYING && session->cut == zkh_link_silent;
+	bool turned_away = was == ZKH_LINK_TRYING && session->cut == NULL && session->turned_away &&
+			   session->id.id != 0;
 	char detail[ZKH_DETAIL_MAX];
 
 	snprintf(detail, sizeof(detail), "%s: %s", session->server, why);
@@ -295,7 +313,7 @@ static void link_lost(struct zkh_session *session, int state)
 	session->cut = NULL;
 	session->to_send = false;
 	if (session->stay)
-		link_stay(session);
+		zkh_link_stay(session);
 	zkh_link_watch(session, -1, 0);
 	if (state == ZOO_NOTCONNECTED_STATE)
 		link_flush_queues(session);
@@ -312,6 +330,8 @@ static void link_lost(struct zkh_session *session, int state)
 	else if (link_is_one_way(session, silent, now_ms))
 		link_unrecoverable(session, ZOO_EXPIRED_SESSION_STATE,
 				   "given up: no server has answered for a session timeout");
+	else if (turned_away && zkh_doubt_refused(session))
+		link_set_back(session);
 	else if (was == ZKH_LINK_TRYING)
 		zkh_session_emit(session, ZKH_SERVER_FAILED, detail);
 }
@@ -327,6 +347,7 @@ static void link_up(struct zkh_session *session)
 	zkh_link_bound_path(session, session->granted_ms);
 	session->link = ZKH_LINK_UP;
 	session->link_since_ms = zkh_now_ms();
+	zkh_doubt_end(session);
 	session->to_send =
 		true; /* perhaps: watches and credential are sent again; the next interest tells */
 	zkh_session_emit(session, ZKH_CONNECTED, session->server);

@@ -89,6 +89,14 @@ struct zkh_closing {
 	size_t tail_length;
 };
 
+/* Whether the servers were set back; see zkh_doubt.c. */
+struct zkh_doubt {
+	struct zkh_session *probe; /* NULL: none is under way */
+	char server[80];	   /* that was asked last */
+	bool granted;		   /* and granted the probe a session */
+	unsigned next_failures;	   /* no probe before so many failed attempts in a row */
+};
+
 /*
  * One request. It is on a list of the session until its callback ran, was cancelled or dropped.
  * What libzookeeper was given stays allocated until its completion comes, on a list or not.
@@ -170,9 +178,10 @@ struct zkh_session {
 	bool fresh;
 	int32_t granted_ms;
 	char server[80];
-	int trouble;	 /* errno of the failure that ends the link, 0: not known */
-	char fault[80];	 /* what the server did that nothing may be read from it any more, or "" */
-	bool mid_packet; /* the library has read a part of a packet */
+	int trouble;	  /* errno of the failure that ends the link, 0: not known */
+	char fault[80];	  /* what the server did that nothing may be read from it any more, or "" */
+	bool turned_away; /* the server ended the connection instead of answering the handshake */
+	bool mid_packet;  /* the library has read a part of a packet */
 	bool head_awaited;
 	unsigned outstanding; /* requests that the library has and the server did not answer */
 	int64_t zxid;	      /* the highest that the present connection told */
@@ -191,6 +200,7 @@ struct zkh_session {
 	void *slots[ZKH_SLOTS];
 
 	struct zkh_closing closing;
+	struct zkh_doubt doubt;
 };
 
 /* zkh_session.c */
@@ -231,6 +241,8 @@ void zkh_link_tell_addresses(struct zkh_session *session);
 int zkh_link_process(struct zkh_session *session, int events);
 int zkh_link_interest(struct zkh_session *session, int *ret_fd, int *ret_events,
 		      int64_t *ret_wait_ms);
+/* Makes the next attempt go to the server of the last one. */
+void zkh_link_stay(struct zkh_session *session);
 /* Frees the handle without telling the server, at once. */
 void zkh_link_close_handle(struct zkh_session *session);
 /* After libzookeeper was called: finds out what became of the connection, and reports it. */
@@ -243,6 +255,12 @@ bool zkh_link_has_socket(const struct zkh_session *session);
  * then `fault` says why, and it finds the connection at its end.
  */
 bool zkh_packet_may_be_read(struct zkh_session *session);
+
+/* zkh_doubt.c */
+/* A server has refused the session. True: it is proven that it will never be taken again. May begin a probe. */
+bool zkh_doubt_refused(struct zkh_session *session);
+bool zkh_doubt_asks(const struct zkh_session *session); /* then nothing else is tried */
+void zkh_doubt_end(struct zkh_session *session);
 
 /* zkh_names.c */
 /* Looks names up: before each new session, and again while no server can be reached. */

@@ -78,7 +78,7 @@ static void link_begin(struct zkh_session *session, int fd, int events, int64_t 
 	session->trouble = 0;
 	session->cut = NULL;
 	session->fault[0] = '\0';
-	session->mid_packet = session->head_awaited = false;
+	session->turned_away = session->mid_packet = session->head_awaited = false;
 	session->zxid = 0;
 	session->link = ZKH_LINK_TRYING;
 	session->link_since_ms = now_ms;
@@ -171,6 +171,8 @@ static int64_t link_advance(struct zkh_session *session)
 		if (!zkh_names_ready(session, now_ms))
 			return zkh_resolve_running(&session->resolver) ? INT64_MAX
 								       : session->resolve_at_ms;
+		if (zkh_doubt_asks(session))
+			return INT64_MAX;
 		if (now_ms < session->hold_until_ms)
 			return session->hold_until_ms;
 		if (session->zh == NULL) {
@@ -254,6 +256,7 @@ static void link_renew(struct zkh_session *session)
 	bool was_up = session->link == ZKH_LINK_UP;
 
 	session->renew = false;
+	zkh_doubt_end(session);
 	zkh_link_close_handle(session);
 	zkh_op_fail_sent(session);
 	session->id = (struct zkh_client_id){ 0 };

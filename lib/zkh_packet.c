@@ -109,6 +109,7 @@ bool zkh_packet_may_be_read(struct zkh_session *session)
 	if (length <= 0) { /* the library sees the end, but not any more why */
 		if (length < 0 && session->trouble == 0)
 			session->trouble = errno;
+		session->turned_away = state == ZOO_ASSOCIATING_STATE;
 		return true;
 	}
 	if (length < HEAD_SIZE) {

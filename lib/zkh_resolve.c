@@ -69,6 +69,17 @@ int zkh_server_next(const char **list, struct zkh_server *ret_server)
 	return 0;
 }
 
+void zkh_server_format(const char *address, char *ret_text, size_t size)
+{
+	const char *port = strrchr(address, ':');
+
+	if (port == NULL || address[0] == '[' ||
+	    memchr(address, ':', (size_t)(port - address)) == NULL)
+		snprintf(ret_text, size, "%s", address);
+	else
+		snprintf(ret_text, size, "[%.*s]%s", (int)(port - address), address, port);
+}
+
 void zkh_addresses_finish(struct zkh_addresses *addresses)
 {
 	for (size_t i = 0; i < addresses->count; i++)

@@ -36,6 +36,9 @@ struct zkh_addresses {
 	size_t count;
 };
 
+/* Such an address as an entry of a server list: IPv6 in brackets, where it has none. */
+void zkh_server_format(const char *address, char *ret_text, size_t size);
+
 void zkh_addresses_finish(struct zkh_addresses *addresses);
 bool zkh_addresses_equal(const struct zkh_addresses *a,
 			 const struct zkh_addresses *b); /* in any order */

@@ -209,6 +209,7 @@ struct zkh_session *zkh_session_destroy(struct zkh_session *session)
 	zkh_session_enter(session);
 	zkh_link_stop(session);
 	zkh_resolve_stop(&session->resolver);
+	zkh_doubt_end(session);
 	while ((listener = session->listeners) != NULL) {
 		zkh_listener_remove(listener);
 		listener->fn(listener, ZKH_HOOK_DESTROY);

@@ -37,6 +37,9 @@ struct zkh_client_id {
 	/* being opened; watches are forgotten. Also for a resume id that is not known, and */     \
 	/* when requests go out but no server has answered for a session timeout. */               \
 	X(ZKH_EXPIRED, "expired")                                                                  \
+	/* The servers know less than this session has seen (detail says which): a backup was */   \
+	/* restored, or they were emptied. ZKH_EXPIRED follows. */                                 \
+	X(ZKH_SET_BACK, "ensemble set back")                                                       \
 	/* The credential was refused. The session stays down and tries again slowly. */           \
 	X(ZKH_AUTH_REFUSED, "credential refused")                                                  \
 	/* Names could not be resolved (detail says which); tried again. */                        \

@@ -293,6 +293,24 @@ def test_another_identity(trial, tmp_path, key):
     trial.untouched(primary, lives, epoch)
 
 
+def test_servers_in_another_order(trial):
+    primary, _ = trial.start(2)
+    lives, epoch = trial.lives(), trial.keys.acting().epoch
+    servers = primary.config['zookeeper.servers'].split(',')
+    primary.write_config(**{'zookeeper.servers': ', '.join(reversed(servers))})
+    mark = reload(primary)
+    primary.wait_log('session_resumed', since=mark)
+    trial.settle(primary=primary.name)
+    # A crash finds its way back, too.
+    primary.write_config(**{'zookeeper.servers': ','.join([*servers[1:], servers[0]])})
+    mark = primary.log_mark()
+    primary.kill9()
+    primary.start()
+    primary.wait_log('session_resumed', since=mark)
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives, epoch)
+
+
 def test_told_to_end_in_a_reload(trial):
     # Whatever comes between one image and the next waits for the next.
     primary, (secondary,) = trial.start(2)

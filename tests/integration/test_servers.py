@@ -1,12 +1,15 @@
 """Servers and daemons that come and go, in every order; and a cluster that keeps strangers out."""
 
+import os
+import shutil
 import signal
 import uuid
 
 import pytest
 from kazoo.exceptions import NoAuthError
 
-from lab import process, view
+from ctl_shell import DONE, REFUSED, UNREACHABLE, Ctl, built
+from lab import process, view, zk
 from lab.steps import QUICK, by_name, check_epoch, history, moves, others, settle, vacate, wait_members
 from lab.wait import stays, wait_until
 
@@ -98,6 +101,40 @@ def test_stop_without_any_server(ensemble, cluster, keys, oracle):
     for node in nodes:
         node.start()
     settle(keys, oracle, nodes, timeout=40)
+
+
+@pytest.fixture
+def own():
+    """An ensemble of the test's own, and what makes a client of it."""
+    clients = []
+    with zk.Ensemble(3) as ensemble:
+        ensemble.raise_epoch()
+
+        def connect():
+            clients.append(view.connect(ensemble.connect))
+            return clients[-1]
+        yield ensemble, connect
+        for client in clients:
+            client.stop()
+
+
+def test_ensemble_emptied(own, make_cluster):
+    """The reason is told once, and the nodes (of which none may act) open new sessions by themselves."""
+    ensemble, connect = own
+    keys = view.View(connect(), '/t')
+    nodes = make_cluster(ensemble, keys, 2, **PATIENT, **{'node.mode': 'client'})
+    wait_members(keys, nodes)
+    keys.client.stop()
+    marks = {node: node.log_mark() for node in nodes}
+    for server in ensemble.servers:
+        server.kill9()
+        shutil.rmtree(os.path.join(server.directory, 'data', 'version-2'))
+    ensemble.repair()
+    for node in nodes:
+        node.wait_log('ensemble_set_back: .*knows less than this session has seen', 30, since=marks[node])
+        node.wait_log('connected: new session', 30, since=marks[node])
+        assert len(node.log_lines('ensemble_set_back: ')) == 1
+    keys.client = connect()
 
 
 # kinds of nodes
@@ -292,3 +329,52 @@ def test_node_with_another_credential(ensemble, secret_keys, make_cluster, oracl
     stranger.write_config(**{'zookeeper.auth-file': credential})
     stranger.start()
     settle(keys, oracle, [*nodes, stranger], primary=primary)
+
+
+# what check says of servers that are no ensemble
+
+def findings_of(servers, root, code=REFUSED):
+    findings = Ctl(servers, root).json('check', code=code)['findings']
+    return [(row['result'], row['finding']) for row in findings if row['subject'] in ('server', 'servers')]
+
+
+@pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
+def test_check_of_servers_that_stand_alone():
+    with zk.Ensemble(1) as one, zk.Ensemble(1) as two, zk.Ensemble(1) as three:
+        alone = [one.connect, two.connect, three.connect]
+        findings = findings_of(','.join(alone), '/t')
+        assert sum(result == 'error' and 'stands alone, but 3 servers are listed' in text for result, text in findings) == 3
+        # One that is listed by itself, or twice, is one.
+        for servers in (one.connect, f'{one.connect},{one.connect}'):
+            assert [result for result, _ in findings_of(servers, '/t', code=DONE)] == ['ok']
+
+
+@pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
+def test_check_of_a_server_that_is_read_only():
+    with zk.Ensemble(3, jvm=('-Dreadonlymode.enabled=true',)) as ensemble:
+        for server in ensemble.servers[1:]:
+            server.kill9()
+        wait_until(lambda: ensemble.servers[0].mode() == 'read-only', 20, lambda: ensemble.servers[0].four('srvr'))
+        findings = findings_of(ensemble.connect, '/t', code=UNREACHABLE)
+        assert any(result == 'error' and 'serves reads only' in text for result, text in findings), findings
+
+
+@pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
+def test_check_of_two_ensembles():
+    with zk.Ensemble(3) as one, zk.Ensemble(3) as two:
+        assert {result for result, _ in findings_of(one.connect, '/t', code=DONE)} == {'ok'}
+        findings = findings_of(f'{one.connect},{two.connect}', '/t')
+        assert any(result == 'error' and 'two leaders' in text for result, text in findings), findings
+        # A follower of the other one is told by the keys.
+        client = view.connect(one.connect)
+        client.ensure_path('/t/nodes')
+        servers = f'{one.connect},{two.followers()[0].connect}'
+        findings = findings_of(servers, '/t')
+        assert any('only one of them has the cluster' in text for _, text in findings), findings
+        other = view.connect(two.connect)
+        other.ensure_path('/t/nodes')
+        findings = findings_of(servers, '/t')
+        assert any("the cluster's keys differ" in text for _, text in findings), findings
+        assert {result for result, _ in findings_of(one.connect, '/t', code=DONE)} == {'ok'}
+        for one_client in (client, other):
+            one_client.stop()

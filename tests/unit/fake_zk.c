@@ -156,7 +156,7 @@ static void open_socket(zhandle_t *zh)
 	zh->connection = fz_server_accept(zh, ends[1]);
 	zh->refused = !zh->connection;
 	if (!zh->refused)
-		fz_server_greet(zh->connection, &zh->id, zh->seen, zh->recv_timeout);
+		fz_server_greet(zh->connection, &zh->id, zh->seen, zh->recv_timeout, zh->last_zxid);
 	else if (fz_counts.connects % 2)
 		handle_error(zh, ZCONNECTIONLOSS, ECONNREFUSED, "connect() call failed");
 }
@@ -304,7 +304,7 @@ static int check_events(zhandle_t *zh, int events)
 	if (zh->fd < 0)
 		return ZINVALIDSTATE;
 	if (events & ZOOKEEPER_WRITE && zh->state == ZOO_CONNECTING_STATE) {
-		if (zh->refused || fz_is_shut(zh))
+		if (zh->refused || (fz_is_shut(zh) && !zh->connection->turned_away))
 			return handle_error(zh, ZCONNECTIONLOSS, ECONNREFUSED,
 					    "server refused to accept the client");
 		zh->state = ZOO_ASSOCIATING_STATE;

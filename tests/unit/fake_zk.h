@@ -55,8 +55,8 @@ const char *fake_zk_last_conflict(bool *ret_deleted);
 /* Forgets planned faults and hooks that were not reached. Returns their number. */
 unsigned fake_zk_unplan(void);
 
-/* The next `count` connection attempts are refused, or accepted and never answered. */
-enum fake_zk_connect { FAKE_ZK_REFUSED, FAKE_ZK_SILENT };
+/* The next `count` connection attempts are refused, accepted and never answered, or ended in the handshake. */
+enum fake_zk_connect { FAKE_ZK_REFUSED, FAKE_ZK_SILENT, FAKE_ZK_TURNED_AWAY };
 void fake_zk_fail_connects(unsigned count, enum fake_zk_connect way);
 /* Session timeouts that are granted (default 100 ms to 10 min). */
 void fake_zk_limit_timeouts(int min_ms, int max_ms);
@@ -77,6 +77,8 @@ void fake_zk_expire(int64_t session);
 void fake_zk_expire_silently(
 	int64_t session);		  /* connection stays, unanswered, as behind a partition */
 void fake_zk_disconnect(int64_t session); /* the server closes the connection */
+/* Restored from a backup: no session of now is known, and who has seen more is turned away. */
+void fake_zk_set_back(void);
 bool fake_zk_session_alive(int64_t session);
 unsigned fake_zk_sessions(void);
 

@@ -251,7 +251,9 @@ int zoo_set_servers(zhandle_t *zh, const char *hosts)
 
 void zoo_cycle_next_server(zhandle_t *zh)
 {
-	(void)zh; /* one server is like the other here */
+	if (zh->address_next >= zh->address_count)
+		zh->address_next = 0;
+	zh->address_now = zh->address_next++;
 }
 
 int zoo_set_servers_resolution_delay(zhandle_t *zh, int delay_ms)

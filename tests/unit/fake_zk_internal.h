@@ -40,6 +40,7 @@ void fz_results_free(struct fz_result *results, int count);
 void fz_tree_reset(void);
 struct fz_node *fz_tree_find(const char *path);
 int64_t fz_tree_zxid(void);
+void fz_tree_set_back(void); /* its zxid only */
 bool fz_tree_may(const struct fz_node *node, const char *credential);
 /* All or nothing. Returns the first error; results as a server reports them; fires events when committed. */
 int fz_tree_commit(const struct fz_op *ops, int count, int64_t session, const char *credential,
@@ -101,9 +102,10 @@ struct fz_connection {
 	zhandle_t *handle; /* to name the sender only */
 	int fd;
 	bool silent;
-	bool token; /* the head of its first packet lies in the socket */
-	bool turn;  /* when paced: a packet may come through */
-	bool ended; /* its session was closed: nothing more may be read */
+	bool token;	  /* the head of its first packet lies in the socket */
+	bool turn;	  /* when paced: a packet may come through */
+	bool turned_away; /* closed in answer to the handshake's request */
+	bool ended;	  /* its session was closed: nothing more may be read */
 	char *credential;
 	struct fz_session *session;
 	struct fz_watch *watches;
@@ -116,7 +118,7 @@ void fz_server_reset(void);
 /* The peer's end of a socketpair becomes a connection; NULL: refused. */
 struct fz_connection *fz_server_accept(zhandle_t *handle, int fd);
 void fz_server_greet(struct fz_connection *connection, const clientid_t *id, bool seen,
-		     int timeout_ms);
+		     int timeout_ms, int64_t last_zxid);
 void fz_server_drop(struct fz_connection *connection); /* closes it: the session lives on */
 /* False: the fate is a silent close, the request was not taken. Else owned (freed) by the server. */
 bool fz_server_take(struct fz_connection *connection, struct fz_request *request);

@@ -65,6 +65,12 @@ static void hang_up(struct fz_connection *connection)
 	clear_watches(connection);
 }
 
+static void turn_away(struct fz_connection *connection)
+{
+	connection->turned_away = true;
+	hang_up(connection);
+}
+
 static void free_session(struct fz_session *session)
 {
 	struct fz_session **link = &sessions;
@@ -387,7 +393,10 @@ struct fz_connection *fz_server_accept(zhandle_t *handle, int fd)
 	connections = connection;
 	if (failing_connects) {
 		failing_connects--;
-		connection->silent = true;
+		if (failing_way == FAKE_ZK_SILENT)
+			connection->silent = true;
+		else
+			turn_away(connection);
 	}
 	return connection;
 }
@@ -404,13 +413,17 @@ static struct fz_session *new_session(void)
 }
 
 void fz_server_greet(struct fz_connection *connection, const clientid_t *id, bool seen,
-		     int timeout_ms)
+		     int timeout_ms, int64_t last_zxid)
 {
 	struct fz_packet *packet;
 	struct fz_session *session;
 
 	if (connection->silent || connection->fd < 0)
 		return;
+	if (last_zxid > fz_tree_zxid()) {
+		turn_away(connection);
+		return;
+	}
 	packet = new_packet(FZ_CONNECTED);
 	session = seen ? find_session(id->client_id) : new_session();
 	if (session && seen && memcmp(session->id.passwd, id->passwd, sizeof(id->passwd)) != 0)
@@ -565,6 +578,13 @@ void fake_zk_disconnect(int64_t id)
 
 	if (session && session->connection)
 		hang_up(session->connection);
+}
+
+void fake_zk_set_back(void)
+{
+	while (sessions)
+		fake_zk_expire(sessions->id.client_id);
+	fz_tree_set_back();
 }
 
 bool fake_zk_session_alive(int64_t session)

@@ -126,6 +126,11 @@ void fz_tree_reset(void)
 	last_zxid = 0x100000000;
 }
 
+void fz_tree_set_back(void)
+{
+	last_zxid = 0x80000000;
+}
+
 bool fz_tree_may(const struct fz_node *node, const char *credential)
 {
 	return !node->credential || (credential && (strcmp(node->credential, credential) == 0 ||

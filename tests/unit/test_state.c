@@ -145,6 +145,24 @@ static void test_foreign(void **unused)
 	assert_non_null(strstr(message, "boot"));
 }
 
+/* Who is the same node: root, name and the set of servers, in whatever order and however spaced. */
+static void test_cluster(void **unused)
+{
+	static const char *const same[] = {
+		"a:1,b:2,c:3", "c:3,a:1,b:2", "a:1, b:2 ,c:3", "b:2,a:1,c:3,b:2", "A:1,b:2,C:3",
+	};
+	static const char *const others[] = { "a:1,b:2", "a:1,b:2,c:4", "a:1,b:2,c:3,d:4", "a:1",
+					      "a:2,b:1,c:3" };
+	uint64_t cluster = state_cluster(same[0], "/", "n");
+
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
+		assert_true(state_cluster(same[i], "/", "n") == cluster);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_false(state_cluster(others[i], "/", "n") == cluster);
+	assert_false(state_cluster(same[0], "/x", "n") == cluster);
+	assert_false(state_cluster(same[0], "/", "m") == cluster);
+}
+
 static size_t read_state(char *buf, size_t n_buf)
 {
 	FILE *file = fopen(path_of("state"), "re");
@@ -379,6 +397,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test_setup_teardown(test_comes_back_as_it_was, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign, setup, teardown),
+		cmocka_unit_test(test_cluster),
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_whole_but_wrong, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_a_regular_file, setup, teardown),

@@ -825,6 +825,85 @@ static void test_absurd_timeouts(void **state)
 	}
 }
 
+/* Connected, and has seen something: a server that knows less turns it away. */
+static void open_with_zxid(struct world *world, struct outcome *created)
+{
+	world_init(world, "/");
+	world_open(world);
+	assert_int_equal(commit_ephemeral(world, "/mine", created), 0);
+	assert_true(world_wait(world, &created->done, SOON_MS));
+}
+
+/* Restored from a backup: told once, the session is given up, and a new one begins by itself. */
+static void test_set_back(void **state)
+{
+	struct outcome created = { 0 };
+	struct world world;
+	unsigned at;
+
+	open_with_zxid(&world, &created);
+	fake_zk_set_back();
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
+	assert_int_equal(world_count(&world, ZKH_SET_BACK), 1);
+	assert_int_equal(world_count(&world, ZKH_EXPIRED), 1);
+	at = world.event_count - 1;
+	assert_true(world.events[at].fresh);
+	assert_int_equal(world.events[at - 1].event, ZKH_EXPIRED);
+	assert_int_equal(world.events[at - 2].event, ZKH_SET_BACK);
+	assert_non_null(strstr(world.events[at - 2].detail, "knows less than this session"));
+	/* Each server once (the one that was lost has had its turn), the probe, the server again, the new session. */
+	assert_int_equal(fake_zk_counts().connects, 1 + 2 + 1 + 1 + 1);
+	assert_int_equal(fake_zk_counts().closed_sessions, 1);
+	assert_int_equal(fake_zk_sessions(), 1);
+	world_finish(&world);
+}
+
+/* Servers without a quorum turn everybody away, the probe, too: the session is kept. */
+static void test_outage_is_no_set_back(void **state)
+{
+	struct outcome created = { 0 };
+	struct world world;
+	int64_t id;
+
+	open_with_zxid(&world, &created);
+	id = zkh_session_id(world.session);
+	fake_zk_fail_connects(25, FAKE_ZK_TURNED_AWAY);
+	fake_zk_disconnect(id);
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
+	assert_int_equal(world_count(&world, ZKH_SET_BACK) + world_count(&world, ZKH_EXPIRED), 0);
+	assert_int_equal(zkh_session_id(world.session), id);
+	assert_int_equal(fake_zk_sessions(), 1);
+	world_finish(&world);
+
+	/* A server that lags: the probe's session makes it catch up, and the session is taken. */
+	open_with_zxid(&world, &created);
+	id = zkh_session_id(world.session);
+	fake_zk_fail_connects(2, FAKE_ZK_TURNED_AWAY);
+	fake_zk_disconnect(id);
+	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
+	assert_int_equal(world_count(&world, ZKH_SET_BACK) + world_count(&world, ZKH_EXPIRED), 0);
+	assert_int_equal(zkh_session_id(world.session), id);
+	assert_int_equal(fake_zk_counts().closed_sessions, 1);
+	world_finish(&world);
+}
+
+/* The probe may be anywhere when the session ends. */
+static void test_destroy_in_doubt(void **state)
+{
+	for (unsigned steps = 0; steps < 40; steps++) {
+		struct outcome created = { 0 };
+		struct world world;
+
+		open_with_zxid(&world, &created);
+		fake_zk_set_back();
+		world_steps(&world, steps);
+		if (steps % 2)
+			zkh_session_renew(world.session);
+		world_steps(&world, steps % 4);
+		world_finish(&world);
+	}
+}
+
 static void test_zxid(void **state)
 {
 	struct outcome created = { 0 };
@@ -931,6 +1010,9 @@ int main(void)
 		cmocka_unit_test(test_credential_refused),
 		cmocka_unit_test(test_absurd_timeouts),
 		cmocka_unit_test(test_zxid),
+		cmocka_unit_test(test_set_back),
+		cmocka_unit_test(test_outage_is_no_set_back),
+		cmocka_unit_test(test_destroy_in_doubt),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_names_before_a_new_session),
 		cmocka_unit_test(test_event_texts),

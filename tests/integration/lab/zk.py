@@ -208,6 +208,12 @@ class Ensemble:
         return [server for server in self.servers
                 if server.running() and not server.stopped and server.mode() == 'follower']
 
+    def raise_epoch(self, times=3):
+        """So many elections more: whoever sees this epoch has seen more than an ensemble that begins anew."""
+        for _ in range(times):
+            self.leader().kill9()
+            self.repair()
+
     # cutting the servers from each other
 
     def cut(self, source, destination, mode='silent'):
