@@ -286,6 +286,9 @@ static void move_connection(struct check_world *w, struct check_move move)
 		check_session_end(w, move.node);
 		n->session = SESSION_EXPIRED;
 		n->brief = 0;
+		/* The server hangs up, sooner or later; it answers nothing more. */
+		if (n->net == NET_UP)
+			n->net = NET_SILENT;
 		break;
 	case MOVE_APPLY:
 		n->result = (uint8_t)check_apply(w, move.node);
