@@ -404,6 +404,17 @@ void ensemble_note_made(struct ensemble *ensemble, int64_t czxid)
 		keep(ensemble);
 }
 
+void ensemble_note_owed(struct ensemble *ensemble, const char *name)
+{
+	if (identity_note_owed(&ensemble->known, name) && *ensemble->known.id)
+		keep(ensemble);
+}
+
+const char *ensemble_owed(const struct ensemble *ensemble)
+{
+	return ensemble->known.owed;
+}
+
 int64_t ensemble_made(const struct ensemble *ensemble)
 {
 	return ensemble->known.made;

@@ -115,11 +115,21 @@ void identity_take(struct identity *known, const struct identity_seen *seen)
 
 bool identity_note_epoch(struct identity *known, const char *owner, int64_t epoch)
 {
-	if (epoch <= known->epoch || epoch > IDENTITY_NUMBER_MAX ||
-	    strlen(owner) >= sizeof(known->epoch_owner))
+	bool news = epoch > known->epoch ||
+		    (epoch == known->epoch && strcmp(owner, known->epoch_owner) != 0);
+
+	if (!news || epoch > IDENTITY_NUMBER_MAX || strlen(owner) >= sizeof(known->epoch_owner))
 		return false;
 	known->epoch = epoch;
 	strcpy(known->epoch_owner, owner);
+	return true;
+}
+
+bool identity_note_owed(struct identity *known, const char *owed)
+{
+	if (strlen(owed) >= sizeof(known->owed) || !strcmp(owed, known->owed))
+		return false;
+	strcpy(known->owed, owed);
 	return true;
 }
 
@@ -134,7 +144,7 @@ bool identity_note_made(struct identity *known, int64_t czxid)
 bool identity_differs(const struct identity *a, const struct identity *b)
 {
 	return strcmp(a->id, b->id) != 0 || a->generation != b->generation ||
-	       a->epoch != b->epoch || a->made != b->made;
+	       a->epoch != b->epoch || a->made != b->made || strcmp(a->owed, b->owed) != 0;
 }
 
 bool identity_is_of(const struct identity *known, const char *root, const char *name)
@@ -276,9 +286,9 @@ size_t identity_format_file(const struct identity *known, char *ret_text)
 	int n = snprintf(ret_text, IDENTITY_FILE_SIZE,
 			 FILE_VERSION "\nroot=%s\nname=%s\nid=%s\ngeneration=%" PRId64
 				      "\nzxid=%" PRId64 "\nchange=%" PRId64 "\nepoch=%" PRId64
-				      "\nepoch-owner=%s\nmade=%" PRId64 "\n",
+				      "\nepoch-owner=%s\nowed=%s\nmade=%" PRId64 "\n",
 			 known->root, known->name, known->id, known->generation, known->zxid,
-			 known->change, known->epoch, known->epoch_owner, known->made);
+			 known->change, known->epoch, known->epoch_owner, known->owed, known->made);
 
 	assert(n > 0 && n < IDENTITY_FILE_SIZE);
 	n += snprintf(ret_text + n, IDENTITY_FILE_SIZE - (size_t)n, "sum=%016" PRIx64 "\n",
@@ -320,6 +330,7 @@ static bool parse_lines(char *cursor, struct identity *k)
 	       parse_number(value_of(&cursor, "epoch"), 0, IDENTITY_NUMBER_MAX, &k->epoch) &&
 	       copy_value(value_of(&cursor, "epoch-owner"), k->epoch_owner,
 			  sizeof(k->epoch_owner)) &&
+	       copy_value(value_of(&cursor, "owed"), k->owed, sizeof(k->owed)) &&
 	       parse_number(value_of(&cursor, "made"), 0, IDENTITY_NUMBER_MAX, &k->made) &&
 	       !*cursor;
 }

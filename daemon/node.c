@@ -305,6 +305,19 @@ static void describe_detail(const struct node *node, char *ret_text)
 			 election_reason_text(e->stop_reason));
 }
 
+/*
+ * Who may be at work yet, whatever became of his keys: whose the highest epoch is, or, if that is this node's own takeover
+ * which started nothing, whoever was to be waited for then.
+ */
+static void owner_before(const struct node *node, char ret_name[NAME_SIZE])
+{
+	const char *owed = ensemble_owed(&node->ensemble);
+
+	strcpy(ret_name, node->view.memory_owner);
+	if (*owed && !strcmp(ret_name, node->name))
+		strcpy(ret_name, owed);
+}
+
 static void do_op(struct node *node, const struct election_action *action)
 {
 	char before[NAME_SIZE];
@@ -321,12 +334,15 @@ static void do_op(struct node *node, const struct election_action *action)
 		node_post_done(node, OP_ENTER, RESULT_CONFLICT, 0);
 		return;
 	}
-	strcpy(before, node->view.memory_owner);
+	owner_before(node, before);
 	epoch_missing = node->view.top_version < 0;
 	if (action->op == OP_ENTER && node_keep_enter(node) < 0) {
 		node_post_done(node, OP_ENTER, RESULT_FAILED, 0);
 		return;
 	}
+	if (action->op == OP_ENTER)
+		ensemble_note_owed(&node->ensemble, strcmp(before, node->name) ? before : "");
+	strcpy(node->writes.owed, ensemble_owed(&node->ensemble));
 	writes_do(&node->writes, (enum election_op)action->op, action->version,
 		  node->election.epoch, node->election.term_us,
 		  node->lock ? zkh_lock_path(node->lock) : NULL,
@@ -368,6 +384,7 @@ static void carry_out(struct node *node, const struct election_action *action)
 		break;
 	case ACTION_START:
 		ensemble_note_made(&node->ensemble, node->survivor.cluster_czxid);
+		ensemble_note_owed(&node->ensemble, "");
 		node_work_start(node);
 		break;
 	case ACTION_STOP:
@@ -458,6 +475,8 @@ static void begin(struct node *node, const struct state *resume)
 
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;
+	if (resume)
+		view_remember_epoch(&node->view, resume->epoch, node->name);
 	if (resume && !node_state_agrees(node, resume)) {
 		node_say_older_state(node);
 		resume = NULL;

@@ -118,6 +118,8 @@ static void on_ensemble(void *userdata, enum ensemble_news news, const char *tex
 		attach(node, true);
 	} else if (news == ENSEMBLE_IS_FOREIGN) {
 		/* Nothing that this session holds there is worth anything: the work stops, and nothing is written. */
+		if (!node->registering)
+			registration_cancel(&node->registration);
 		witness_detached(&node->witness);
 		view_forget(&node->view);
 		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);

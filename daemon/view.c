@@ -102,7 +102,7 @@ static void take_post(struct view_slot *slot, const char *data, size_t length,
 
 void view_remember_epoch(struct view *view, int64_t epoch, const char *owner)
 {
-	if (epoch <= view->memory_epoch)
+	if (epoch <= 0 || epoch < view->memory_epoch)
 		return;
 	view->memory_epoch = epoch;
 	strcpy(view->memory_owner, owner);
@@ -442,7 +442,8 @@ static enum election_key election_key(const struct view *view)
 	if (view->slots[VIEW_POST].known && view->post_owner > 0 &&
 	    (!*view->primary || !strcmp(view->holder, view->primary)))
 		return KEY_OTHER;
-	return holder->known && !view->holder_alive ? KEY_DEAD : KEY_OTHER;
+	return holder->known && !view->holder_alive && view->slots[VIEW_POST].known ? KEY_DEAD
+										    : KEY_OTHER;
 }
 
 static enum election_post election_post(const struct view *view)

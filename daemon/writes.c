@@ -81,12 +81,12 @@ static void build_claim(struct writes *writes, struct zkh_txn *txn)
 }
 
 /* At the version that was read, or made where it was missing: one of two who do so at once fails. */
-static void set_epoch(struct writes *writes, struct zkh_txn *txn, int64_t epoch)
+static void set_epoch(struct writes *writes, struct zkh_txn *txn, int64_t epoch, const char *owner)
 {
 	const struct view *view = writes->view;
 	char text[NAME_SIZE + 24];
 
-	snprintf(text, sizeof(text), "%" PRId64 " %s", epoch, writes->name);
+	snprintf(text, sizeof(text), "%" PRId64 " %s", epoch, owner);
 	if (view->top_version < 0)
 		zkh_txn_create_text(txn, PATH_EPOCH, text, ZKH_PERSISTENT);
 	else
@@ -104,7 +104,7 @@ static void build_enter(struct writes *writes, struct zkh_txn *txn)
 	snprintf(post, sizeof(post), "%s %" PRId64, writes->name, writes->epoch);
 	router_path(writes, path);
 	zkh_txn_check(txn, PATH_PRIMARY, writes->version);
-	set_epoch(writes, txn, writes->epoch);
+	set_epoch(writes, txn, writes->epoch, writes->name);
 	zkh_txn_create_text(txn, PATH_POST, post, ZKH_CREATE_EPHEMERAL);
 	zkh_txn_set_text(txn, path, "takeover", ZKH_ANY_VERSION);
 	term_open(writes->term, txn, writes->session_us, writes->epoch_version, time_boot_us());
@@ -118,8 +118,9 @@ static void delete_post(struct writes *writes, struct zkh_txn *txn)
 {
 	const struct view *view = writes->view;
 
-	if (view->top_version < 0)
-		set_epoch(writes, txn, view->epoch);
+	if (view->top_version < 0 || *writes->owed)
+		set_epoch(writes, txn, view->memory_epoch,
+			  *writes->owed ? writes->owed : writes->name);
 	else
 		zkh_txn_check(txn, PATH_EPOCH, view->top_version);
 	zkh_txn_delete(txn, PATH_POST, ZKH_ANY_VERSION);

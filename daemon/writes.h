@@ -49,9 +49,11 @@ struct writes {
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
 	char history[512];
 	char published[16]; /* router state written last, "": unknown */
-	int makes;	    /* LEAVE: see own_key.h */
-	bool leave_failed;  /* the last one */
-	bool deletes_post;  /* LEAVE: not when another node has it */
+	/* LEAVE: whose term was still to be waited for, so that the next one waits for it; "": nobody's. */
+	char owed[NAME_SIZE];
+	int makes;	   /* LEAVE: see own_key.h */
+	bool leave_failed; /* the last one */
+	bool deletes_post; /* LEAVE: not when another node has it */
 };
 
 void writes_init(struct writes *writes, struct view *view, struct term *term, const char *name);

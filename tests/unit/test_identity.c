@@ -164,10 +164,13 @@ static void test_epoch(void **state)
 
 	assert_true(identity_note_epoch(&known, "n1", 5));
 	assert_true(identity_differs(&known, &before));
-	assert_false(identity_note_epoch(&known, "n2", 5));
+	assert_false(identity_note_epoch(&known, "n1", 5));
 	assert_false(identity_note_epoch(&known, "n2", 4));
 	assert_false(identity_note_epoch(&known, "n2", INT64_C(1) << 62));
 	assert_string_equal(known.epoch_owner, "n1");
+	/* Handed back: its takeover started nothing. */
+	assert_true(identity_note_epoch(&known, "n0", 5));
+	assert_string_equal(known.epoch_owner, "n0");
 	assert_true(identity_note_epoch(&known, "n2", 6));
 	assert_string_equal(known.epoch_owner, "n2");
 }
