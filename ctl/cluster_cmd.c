@@ -134,18 +134,51 @@ static int may_accept(struct ctl *ctl, const struct cluster *cluster, const stru
 	return CTL_REFUSED;
 }
 
-/* On a terminal it is asked; a script knows what it does. */
-static bool is_confirmed(const struct ctl *ctl, const struct identity *known)
+struct question {
+	ev_io io;
+	bool over, yes;
+};
+
+static void on_answer(struct ev_loop *loop, ev_io *io, int events)
 {
-	char answer[16] = "";
+	struct question *question = io->data;
+	char line[64];
+	ssize_t n = read(STDIN_FILENO, line, sizeof(line));
+
+	(void)events;
+	ev_io_stop(loop, io);
+	question->over = true;
+	question->yes = n > 0 && (*line == 'y' || *line == 'Y');
+}
+
+static bool is_answered(void *userdata)
+{
+	return ((struct question *)userdata)->over;
+}
+
+/* On a terminal it is asked; a script knows what it does. The session lives on meanwhile. */
+static int confirm(struct ctl *ctl, const struct identity *known)
+{
+	struct question question = { .over = false };
+	int code;
 
 	if (ctl->options.force || !isatty(STDIN_FILENO))
-		return true;
+		return CTL_DONE;
 	fprintf(stderr,
 		"The nodes of cluster %s will go on with the ensemble at %s.\n"
 		"Are the old servers off? Two clusters would be at work otherwise. [y/N] ",
 		known->id, ctl->config.zookeeper.servers);
-	return fgets(answer, sizeof(answer), stdin) && (*answer == 'y' || *answer == 'Y');
+	ev_io_init(&question.io, on_answer, STDIN_FILENO, EV_READ);
+	question.io.data = &question;
+	ev_io_start(ctl->loop, &question.io);
+	ctl->deadline_us = 0;
+	code = ctl_wait(ctl, is_answered, &question);
+	ev_io_stop(ctl->loop, &question.io);
+	ctl_set_timeout(ctl, CONNECT_TIMEOUT_US);
+	if (code != CTL_DONE || question.yes)
+		return code;
+	ctl_error("nothing was done");
+	return CTL_REFUSED;
 }
 
 static int write_identity(struct ctl *ctl, const struct cluster *cluster, int64_t generation)
@@ -187,11 +220,9 @@ static int accept_ensemble(struct ctl *ctl, const struct cluster *cluster,
 		ctl_error("the generation cannot be raised beyond %d", IDENTITY_GENERATION_MAX);
 		return CTL_REFUSED;
 	}
-	if (!is_confirmed(ctl, known)) {
-		ctl_error("nothing was done");
-		return CTL_REFUSED;
-	}
-	code = write_identity(ctl, cluster, generation);
+	code = confirm(ctl, known);
+	if (code == CTL_DONE)
+		code = write_identity(ctl, cluster, generation);
 	if (code == CTL_DONE && !ctl->options.json)
 		printf("accepted: cluster %s, generation %lld; its nodes go on by themselves\n",
 		       known->id, (long long)generation);

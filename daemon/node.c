@@ -23,7 +23,7 @@ static void moved_to_await(struct node *node, const struct election *before)
 		return;
 	node->named_because = before->phase == PHASE_CLAIM ? before->reason : (uint8_t)REASON_NAMED;
 	/* If not, this node is not healthy, and hands the role back before the old primary has stopped. */
-	(void)node_can_be_resumed(node);
+	node_try_to_keep(node);
 	if (node->election.attached)
 		recovery_prepare(&node->recovery, node->session);
 }

@@ -63,7 +63,7 @@ bool node_is_settled(const struct node *node);
 /* A new process would find all it needs to go on where this one is, as of the last look. */
 bool node_is_kept(const struct node *node);
 
-/* The same, after another attempt to write it. */
+/* The same, after another look, and another attempt to write what is missing. */
 bool node_can_be_resumed(struct node *node);
 
 /* What stands in the way of the work's stop, which is tried again and again; "": nothing that is known. */

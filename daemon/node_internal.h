@@ -196,6 +196,8 @@ void node_self_fence(struct node *node);
 /* node_state.c */
 /* Everything that a process after us needs, before the actions of this step are carried out. */
 void node_keep(struct node *node);
+/* Writes the state though nothing has changed: whether that is possible. */
+void node_try_to_keep(struct node *node);
 /*
  * Before a takeover is sent: raises the generation and saves the state that belongs to it, so that an older one is never
  * believed. Returns 0, or -errno: then it must not be sent; that was said.

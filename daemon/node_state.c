@@ -170,6 +170,16 @@ void node_keep(struct node *node)
 		(void)save(node, &now);
 }
 
+void node_try_to_keep(struct node *node)
+{
+	struct state now;
+
+	if (is_kept_elsewhere(node))
+		return;
+	describe(node, &now);
+	(void)save(node, &now);
+}
+
 int node_keep_enter(struct node *node)
 {
 	struct state now;
@@ -223,11 +233,6 @@ bool node_is_kept(const struct node *node)
 
 bool node_can_be_resumed(struct node *node)
 {
-	struct state now;
-
-	if (!is_kept_elsewhere(node)) {
-		describe(node, &now);
-		(void)save(node, &now);
-	}
+	node_keep(node);
 	return node_is_kept(node);
 }

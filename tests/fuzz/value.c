@@ -2,6 +2,7 @@
 #include "fuzz.h"
 
 #include "history_entry.h"
+#include "identity.h"
 #include "keys.h"
 #include "text.h"
 #include "zkh_path.h"
@@ -37,6 +38,23 @@ static void check_history(const char *data, size_t size)
 		PROMISE(history_entry_parse(text, strlen(text), &again));
 }
 
+/* What is taken for an identity is one, and reads the same again. */
+static void check_identity(const char *data, size_t size)
+{
+	struct identity_seen seen = { .key = IDENTITY_MISSING }, again = seen;
+	struct identity known;
+	char text[IDENTITY_VALUE_SIZE];
+
+	identity_parse_value(data, size, &seen);
+	PROMISE(seen.key == IDENTITY_READ || seen.key == IDENTITY_JUNK);
+	if (seen.key == IDENTITY_READ) {
+		identity_format_value(seen.id, seen.generation, seen.format, text);
+		identity_parse_value(text, strlen(text), &again);
+		PROMISE(again.key == IDENTITY_READ && !strcmp(again.id, seen.id));
+	}
+	(void)identity_parse_file(data, size, &known);
+}
+
 /* What stands in keys: names, the post, a sign of life, a history entry, anything. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
@@ -57,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		(void)router_state_is_acting(text);
 	check_alive(data, size);
 	check_history(data, size);
+	check_identity(data, size);
 	shown = text_escape(data, size, 200);
 	PROMISE(shown && text_is_plain(shown, strlen(shown)));
 	free(shown);

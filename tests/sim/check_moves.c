@@ -39,9 +39,9 @@ static void list_answers(struct lister *l, unsigned i)
 	const struct election *core = &w->core[i];
 	bool pending = n->stage == STAGE_SENT || n->stage == STAGE_APPLIED;
 
-	if (pending && !(n->renew && n->op_waits))
+	if (pending)
 		add(l, i, MOVE_DONE);
-	if (n->renew && (n->op_waits || !pending))
+	if (n->renew)
 		add(l, i, MOVE_RENEWED);
 	if (n->stage == STAGE_APPLIED)
 		return;
@@ -96,8 +96,6 @@ static void list_connection(struct lister *l, unsigned i)
 		add_hurry(l, i, MOVE_CLOSE);
 	else if (cut_off)
 		add(l, i, MOVE_CLOSE);
-	if (n->net == NET_ISOLATED && n->touch)
-		add_hurry(l, i, MOVE_RENEWED);
 	if (n->net == NET_ISOLATED && l->world->core[i].view.key != KEY_UNKNOWN &&
 	    l->world->core[i].view.post != POST_UNKNOWN)
 		add(l, i, MOVE_SAME_VIEW);
@@ -143,6 +141,8 @@ static void list_net_faults(struct lister *l, unsigned i)
 	add(l, i, MOVE_SILENCE);
 	add(l, i, MOVE_ISOLATE);
 	add(l, i, MOVE_RESET);
+	if (l->world->node[i].session == SESSION_ALIVE)
+		add(l, i, MOVE_CLOSED);
 }
 
 static void list_work_faults(struct lister *l, unsigned i)
@@ -155,7 +155,7 @@ static void list_work_faults(struct lister *l, unsigned i)
 		add(l, i, MOVE_HANG);
 	if (n->net != NET_UP)
 		return;
-	if (n->stage == STAGE_SENT && !(n->renew && n->op_waits))
+	if (n->stage == STAGE_SENT)
 		add(l, i, MOVE_REFUSE);
 	if (n->fence)
 		add(l, i, MOVE_FENCE_FAILS);

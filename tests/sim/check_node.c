@@ -87,12 +87,14 @@ static void power_off(struct check_world *w, unsigned i)
 	struct check_node *n = &w->node[i];
 	uint8_t keep_session = n->session, keep_age = n->age, alive = n->alive, marked = n->marked;
 	uint8_t queue = n->queue, drained = n->drained;
+	int64_t keep_us = n->keep_us;
 
 	memset(n, 0, sizeof(*n));
 	n->process = PROCESS_OFF;
 	n->net = NET_DOWN;
 	n->session = keep_session;
 	n->age = keep_age;
+	n->keep_us = keep_us;
 	n->alive = alive;
 	n->marked = marked;
 	n->queue = queue;
@@ -120,7 +122,8 @@ static void do_op(struct check_world *w, unsigned i, const struct election_actio
 	n->op = action->op;
 	n->version = action->version;
 	n->op_us = w->now_us;
-	n->op_waits = n->renew;
+	n->epoch = w->core[i].view.epoch;
+	n->deletes = action->op == OP_LEAVE && w->core[i].view.post == POST_MINE;
 }
 
 static void do_lock(struct check_world *w, unsigned i)
@@ -165,13 +168,9 @@ static void do_stop(struct check_world *w, unsigned i)
 	n->stop = 1;
 }
 
-static void do_renew(struct check_world *w, unsigned i, bool touch)
+static void do_renew(struct check_world *w, unsigned i)
 {
-	if (w->node[i].renew)
-		broken("two renewals of one node at once");
-	w->node[i].touch = touch;
 	w->node[i].renew = 1;
-	w->node[i].op_waits = 0;
 	w->node[i].renew_us = w->now_us;
 }
 
@@ -208,8 +207,7 @@ static void do_action(struct check_world *w, unsigned i, const struct election_a
 		power_off(w, i);
 		break;
 	case ACTION_RENEW:
-	case ACTION_TOUCH:
-		do_renew(w, i, action->type == ACTION_TOUCH);
+		do_renew(w, i);
 		break;
 	case ACTION_CUT:
 		n->cut = 1;

@@ -10,24 +10,24 @@
 #include <assert.h>
 #include <string.h>
 
-/* The members of struct election that are times, besides the touches. A new member changes the size: does it belong here? */
-static_assert(sizeof(struct election) == 272, "a new member: is it a time, a version, a zxid?");
+/* The members of struct election that are times. A new member changes the size: does it belong here? */
+static_assert(sizeof(struct election) == 216, "a new member: is it a time, a version, a zxid?");
 #define CORE_TIMES(X)                                                                              \
 	X(now_us)                                                                                  \
 	X(phase_since_us)                                                                          \
 	X(deadline_us)                                                                             \
 	X(lease_end_us)                                                                            \
-	X(renew_sent_us)                                                                           \
 	X(renew_next_us)                                                                           \
-	X(touched_us)                                                                              \
-	X(down_us)                                                                                 \
+	X(progress_us)                                                                             \
+	X(proof_us)                                                                                \
 	X(op_sent_us)                                                                              \
 	X(killed_us)                                                                               \
 	X(stop_since_us)                                                                           \
 	X(penalty_until_us)                                                                        \
 	X(retry_us)                                                                                \
+	X(survey_until_us)                                                                         \
 	X(depart_by_us)
-#define NODE_TIMES(X) X(op_us) X(renew_us) X(lease_us) X(start_us)
+#define NODE_TIMES(X) X(op_us) X(renew_us) X(keep_us) X(lease_us) X(start_us)
 
 #define CORE_BYTES (sizeof(struct election) - offsetof(struct election, phase))
 #define NODE_BYTES (sizeof(struct check_node) - offsetof(struct check_node, process))
@@ -77,6 +77,9 @@ static void normalise_zxids(struct check_world *w)
 		rank_add(&ranks, w->core[i].view.key_mzxid);
 		rank_add(&ranks, w->core[i].epoch);
 		rank_add(&ranks, w->core[i].failed_mzxid);
+		rank_add(&ranks, w->core[i].claim_mzxid);
+		rank_add(&ranks, w->core[i].view.epoch);
+		rank_add(&ranks, w->node[i].epoch);
 	}
 	w->zxid = ranks.count;
 	w->key_mzxid = rank_of(&ranks, w->key_mzxid);
@@ -87,6 +90,9 @@ static void normalise_zxids(struct check_world *w)
 		core->view.key_mzxid = rank_of(&ranks, core->view.key_mzxid);
 		core->epoch = rank_of(&ranks, core->epoch);
 		core->failed_mzxid = rank_of(&ranks, core->failed_mzxid);
+		core->claim_mzxid = rank_of(&ranks, core->claim_mzxid);
+		core->view.epoch = rank_of(&ranks, core->view.epoch);
+		w->node[i].epoch = rank_of(&ranks, w->node[i].epoch);
 	}
 }
 
@@ -146,16 +152,12 @@ void check_normalise(struct check_world *w)
 #define X(member) shift(&core->member, by_us);
 		CORE_TIMES(X)
 #undef X
-		for (unsigned k = 0; k < ELECTION_TOUCHES; k++) {
-			shift(&core->touches[k].sent_us, by_us);
-			shift(&core->touches[k].answered_us, by_us);
-		}
 #define X(member) shift(&n->member, by_us);
 		NODE_TIMES(X)
 #undef X
 		if (n->stage == STAGE_NONE) {
-			n->op = n->result = n->op_waits = 0;
-			n->op_us = n->version = 0;
+			n->op = n->result = n->deletes = 0;
+			n->op_us = n->epoch = n->version = 0;
 		}
 	}
 }
@@ -188,32 +190,6 @@ static void forget_past(int64_t *time_us, int64_t now_us)
 		*time_us = now_us;
 }
 
-/*
- * Behind a touch that the leader knows of by now the older ones don't count; for a takeover that is still to come, none does
- * that is too old to be fresh.
- */
-static void blur_touches(struct election *core, int64_t now_us)
-{
-	int64_t known_us = now_us - CHECK_REPORT * CHECK_UNIT_US;
-	bool leased = election_acting(core) || core->phase == PHASE_ENTER;
-	int64_t useless_us = now_us - (leased ? CHECK_SESSION_US : CHECK_SESSION_US / 2);
-	bool known = false;
-
-	for (unsigned k = 0; k < ELECTION_TOUCHES; k++) {
-		struct election_touch *touch = &core->touches[k];
-
-		if (known || !core->attached || touch->sent_us <= useless_us)
-			*touch = (struct election_touch){ 0 };
-		known = known || (touch->sent_us && touch->answered_us <= known_us);
-		if (known && core->touched_us < touch->sent_us)
-			core->touched_us = 0;
-	}
-	if (core->touched_us <= useless_us)
-		core->touched_us = 0;
-	if (core->attached || core->down_us <= useless_us)
-		core->down_us = 0;
-}
-
 /* Takes away what no core looks at in this state. */
 static void blur(struct election *core, const struct check_world *w)
 {
@@ -236,13 +212,17 @@ static void blur(struct election *core, const struct check_world *w)
 		core->stop_reason = core->self_fenced = 0;
 	}
 	if (!election_acting(core) && core->phase != PHASE_ENTER)
-		core->renew_next_us = core->epoch = 0;
+		core->renew_next_us = core->epoch = core->claim_mzxid = core->term_us = core->proof_us = 0;
 	if (!contest)
 		core->seen_version = 0;
 	if (core->view.key == KEY_UNKNOWN)
 		core->view.key_version = 0;
 	core->reason = 0;
-	blur_touches(core, w->now_us);
+	if (!core->lease_end_us || !core->attached)
+		core->progress_us = 0;
+	forget_past(&core->survey_until_us, w->now_us);
+	if (core->phase != PHASE_RECOVER)
+		core->survey_until_us = 0;
 }
 
 static uint64_t hash_node(const struct check_world *w, unsigned i)
@@ -251,6 +231,8 @@ static uint64_t hash_node(const struct check_world *w, unsigned i)
 	struct check_node n = w->node[i];
 	uint64_t hash = (uint64_t)(w->key == i) + 2 * (uint64_t)(w->post == i);
 
+	if (n.keep_us + CHECK_PROMISE_US <= w->now_us)
+		n.keep_us = 0;
 	if (n.process == PROCESS_OFF)
 		memset(&core, 0, sizeof(core));
 	else
@@ -340,22 +322,22 @@ static void stream_int(struct stream *s, int32_t *value)
 
 static void stream_core(struct stream *s, struct election *core)
 {
-	uint8_t attached_once = core->session_us != 0;
+	uint8_t attached_once = core->session_us != 0, term = core->term_us != 0;
 
 #define X(member) stream_time(s, &core->member);
 	CORE_TIMES(X)
 #undef X
-	for (unsigned k = 0; k < ELECTION_TOUCHES; k++) {
-		stream_time(s, &core->touches[k].sent_us);
-		stream_time(s, &core->touches[k].answered_us);
-	}
 	stream_byte(s, &attached_once);
 	core->session_us = attached_once ? CHECK_SESSION_US : 0;
+	stream_byte(s, &term);
+	core->term_us = term ? CHECK_SESSION_US : 0;
 	stream_small(s, &core->epoch);
+	stream_small(s, &core->claim_mzxid);
+	stream_small(s, &core->view.epoch);
 	stream_small(s, &core->failed_mzxid);
 	stream_small(s, &core->view.key_mzxid);
 	stream_int(s, &core->view.key_version);
-	stream_bytes(s, &core->view.key, 4);
+	stream_bytes(s, &core->view.key, 6);
 	stream_int(s, &core->seen_version);
 	stream_int(s, &core->corpses);
 	stream_bytes(s, &core->phase, CORE_BYTES);
@@ -378,6 +360,7 @@ static void stream_world(struct stream *s, struct check_world *w)
 #define X(member) stream_time(s, &n->member);
 		NODE_TIMES(X)
 #undef X
+		stream_small(s, &n->epoch);
 		stream_int(s, &n->version);
 		stream_bytes(s, &n->process, NODE_BYTES);
 	}

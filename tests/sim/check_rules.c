@@ -14,8 +14,6 @@ static const char *rule_of_node(const struct check_world *w, unsigned i)
 
 	if (!n->runs)
 		return NULL;
-	if (w->post != i)
-		return "work runs on a node that does not own the post";
 	if (n->lease_us && w->now_us > n->lease_us)
 		return "work runs past the end of its lease";
 	if (n->process == PROCESS_RUNS && !election_work_may_run(core))

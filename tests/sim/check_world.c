@@ -25,18 +25,16 @@ static void tell_done(struct check_world *w, unsigned i, uint8_t result)
 static void move_close(struct check_world *w, unsigned i)
 {
 	struct check_node *n = &w->node[i];
-	uint8_t stage = n->stage, renew = n->renew, scan = n->scan, peers = n->peers;
+	uint8_t stage = n->stage, scan = n->scan, peers = n->peers;
 
 	n->brief = n->cut && n->net == NET_UP;
 	n->net = NET_DOWN;
-	n->cut = n->renew = n->touch = n->scan = n->peers = n->lock_stuck = n->touches = 0;
+	n->cut = n->renew = n->scan = n->peers = n->lock_stuck = 0;
 	n->renew_us = 0;
 	n->stage = stage == STAGE_SENT ? STAGE_ZOMBIE : STAGE_NONE;
 	tell_result(w, i, ELECTION_SESSION_DOWN, RESULT_OK);
 	if (stage != STAGE_NONE)
 		tell_done(w, i, RESULT_UNKNOWN);
-	if (renew)
-		tell_result(w, i, ELECTION_RENEWED, RESULT_UNKNOWN);
 	if (scan)
 		tell_result(w, i, ELECTION_CORPSES, RESULT_UNKNOWN);
 	if (peers)
@@ -48,7 +46,7 @@ static void forget_zombie(struct check_node *n)
 	if (n->stage != STAGE_ZOMBIE)
 		return;
 	n->stage = STAGE_NONE;
-	n->op_us = n->version = 0;
+	n->op_us = n->epoch = n->version = 0;
 	n->op = OP_NONE;
 }
 
@@ -73,14 +71,6 @@ static void move_connect(struct check_world *w, unsigned i)
 	check_tell(w, i, &event);
 }
 
-/* The follower's reports arrive. */
-static void report(struct check_node *n)
-{
-	for (uint8_t ago = CHECK_REPORT; ago < 8; ago++)
-		if (n->touches & 1u << ago && n->age > ago)
-			n->age = ago;
-}
-
 static void move_heal(struct check_world *w, unsigned i)
 {
 	struct check_node *n = &w->node[i];
@@ -92,7 +82,7 @@ static void move_heal(struct check_world *w, unsigned i)
 	if (n->lock_stuck)
 		check_lock_enqueue(w, i);
 	n->lock_stuck = 0;
-	report(n);
+	n->age = 0;
 }
 
 /* -- answers -- */
@@ -112,31 +102,42 @@ static void move_done(struct check_world *w, unsigned i)
 
 	if (result == RESULT_OK && n->op == OP_ENTER)
 		acknowledged(w, i, sent_us);
-	n->touches |= 1;
 	n->stage = STAGE_NONE;
-	n->op_us = n->version = n->result = 0;
+	n->op_us = n->epoch = n->version = n->result = 0;
 	tell_done(w, i, result);
 }
 
 static void move_refuse(struct check_world *w, unsigned i)
 {
 	w->node[i].stage = STAGE_NONE;
-	w->node[i].op_us = w->node[i].version = 0;
+	w->node[i].op_us = w->node[i].epoch = w->node[i].version = 0;
 	tell_done(w, i, RESULT_FAILED);
 }
 
 static void move_renewed(struct check_world *w, unsigned i)
 {
 	struct check_node *n = &w->node[i];
-	bool ok = n->touch || w->post == i;
-	int64_t sent_us = n->renew_us;
+	struct election_event event = { .type = ELECTION_RENEWED, .time_us = n->renew_us };
 
-	if (!n->touch && ok)
-		acknowledged(w, i, sent_us);
-	n->touches |= 1;
-	n->renew = n->touch = 0;
+	/* With the post another's, /epoch has moved as well. */
+	if (w->post == i) {
+		acknowledged(w, i, n->renew_us);
+		n->keep_us = w->now_us;
+	} else {
+		event.result = RESULT_CONFLICT;
+	}
+	n->renew = 0;
 	n->renew_us = 0;
-	tell_result(w, i, ELECTION_RENEWED, ok ? RESULT_OK : RESULT_CONFLICT);
+	check_tell(w, i, &event);
+}
+
+static void move_corpses(struct check_world *w, unsigned i)
+{
+	struct election_event event = { .type = ELECTION_CORPSES };
+
+	w->node[i].scan = 0;
+	check_survey(w, i, &event);
+	check_tell(w, i, &event);
 }
 
 static void move_lock_timeout(struct check_world *w, unsigned i)
@@ -193,7 +194,7 @@ static void move_crash(struct check_world *w, unsigned i)
 	n->process = PROCESS_DEAD;
 	n->net = NET_DOWN;
 	n->stage = n->stage == STAGE_SENT ? STAGE_ZOMBIE : STAGE_NONE;
-	n->touch = n->brief = n->touches = 0;
+	n->brief = 0;
 	n->cut = n->renew = n->scan = n->fence = n->peers = n->start = n->stop = n->killed = 0;
 	n->lock_stuck = 0;
 	n->renew_us = n->start_us = 0;
@@ -207,6 +208,7 @@ static void move_restart(struct check_world *w, unsigned i)
 
 	event.lease_end_us = old.lease_end_us;
 	event.epoch = old.epoch;
+	event.session_us = CHECK_SESSION_US;
 	event.resume = RESUME_COLD;
 	if (old.work == WORK_UP && old.phase != PHASE_BEGIN)
 		event.resume = RESUME_PRIMARY;
@@ -280,9 +282,13 @@ static void move_connection(struct check_world *w, struct check_move move)
 		n->net = NET_ISOLATED;
 		break;
 	case MOVE_EXPIRE:
+	case MOVE_CLOSED:
 		check_session_end(w, move.node);
 		n->session = SESSION_EXPIRED;
 		n->brief = 0;
+		/* The server hangs up, sooner or later; it answers nothing more. */
+		if (n->net == NET_UP)
+			n->net = NET_SILENT;
 		break;
 	case MOVE_APPLY:
 		n->result = (uint8_t)check_apply(w, move.node);
@@ -352,8 +358,7 @@ static void move_answer(struct check_world *w, struct check_move move)
 		move_view(w, i, move.kind == MOVE_SAME_VIEW);
 		break;
 	case MOVE_CORPSES:
-		n->scan = 0;
-		tell_count(w, i, ELECTION_CORPSES, check_count_corpses(w, i));
+		move_corpses(w, i);
 		break;
 	case MOVE_PEERS:
 		n->peers = 0;
@@ -398,14 +403,10 @@ static void move_advance(struct check_world *w)
 	for (unsigned i = 0; i < w->nodes; i++) {
 		struct check_node *n = &w->node[i];
 
-		if (n->age < CHECK_EXPIRE_MAX)
+		if (n->net == NET_UP && n->process == PROCESS_RUNS)
+			n->age = 0;
+		else if (n->age < CHECK_EXPIRE_MAX)
 			n->age++;
-		n->touches = (uint8_t)(n->touches << 1);
-		if (n->net != NET_UP || n->process != PROCESS_RUNS)
-			continue;
-		report(n);
-		if (n->age > CHECK_PING + CHECK_REPORT)
-			n->age = CHECK_PING + CHECK_REPORT;
 	}
 }
 

@@ -7,11 +7,11 @@
  *
  * Time is a grid of CHECK_UNIT_US = T/12; the cores' own timers fire between its points where they are due. On a sound
  * connection whatever is sent is answered before the grid moves on, in every possible order; delays are what the faults
- * are for. The ensemble is one atomic log: key, post, alive and lock nodes, routerstates. A session may expire from T
- * after the last touch that the leader knows of, and only while nothing of its node reaches the ensemble. The leader
- * learns of a touch T/4 after it, or from a session being attached anew (see lease.h).
+ * are for. The ensemble is one atomic log: key, post, epoch, alive and lock nodes, routerstates and keepalives. A session
+ * expires after T in which nothing of its node reached the ensemble, or at any moment, if somebody closes it (a fault). A
+ * survivor sees each renewal in the moment in which it commits: the earliest from which it may count.
  *
- * What the model does not have: clocks that disagree, post and key read at different moments, posts removed by hand. The
+ * What the model does not have: clocks that disagree, post and key read at different moments, keys deleted by hand. The
  * simulator has them.
  */
 
@@ -24,14 +24,13 @@
 
 #define CHECK_NODES_MAX 3
 #define CHECK_UNIT_US INT64_C(50000)
-#define CHECK_QUANTUM_US (CHECK_UNIT_US / 4) /* every time in the world is a multiple */
+#define CHECK_QUANTUM_US (CHECK_UNIT_US / 16) /* every time in the world is a multiple */
 #define CHECK_NOW_US (INT64_C(1000000) * CHECK_UNIT_US)
 #define CHECK_SESSION_US (12 * CHECK_UNIT_US)
 #define CHECK_LEASE_US (7 * CHECK_UNIT_US)
-#define CHECK_EXPIRE_MIN 12 /* units after the last touch that the leader knows of: T */
+#define CHECK_PROMISE_US (8 * CHECK_UNIT_US)
+#define CHECK_EXPIRE_MIN 12 /* units out of touch: T */
 #define CHECK_EXPIRE_MAX 15 /* until then it has expired */
-#define CHECK_REPORT 3	    /* units until the leader knows of a touch: T/4 */
-#define CHECK_PING 4	    /* units of silence after which the client's library pings: T/3 */
 #define CHECK_START_MAX 2   /* units until the start of the work ended one way or the other */
 
 enum check_process { PROCESS_RUNS, PROCESS_FROZEN, PROCESS_DEAD, PROCESS_OFF };
@@ -59,15 +58,16 @@ enum check_fault { FAULT_NET = 1, FAULT_PROCESS = 2, FAULT_WORK = 4, FAULT_ANY =
 
 struct check_node {
 	int64_t op_us;	  /* sent */
-	int64_t renew_us; /* sent */
+	int64_t renew_us; /* the last one, sent */
+	int64_t keep_us;  /* when the last renewal of its term committed */
+	int64_t epoch;	  /* /epoch, as op expects it */
 	int64_t lease_us; /* end of the lease by the acknowledged writes; 0: none */
 	int64_t start_us; /* of the work's start */
 	int32_t version;  /* of op */
 	uint8_t process;
 	uint8_t net;
 	uint8_t session;
-	uint8_t age;	 /* units since the last touch that the leader surely knows of */
-	uint8_t touches; /* answered in this unit (bit 0) and the seven before */
+	uint8_t age;	 /* units out of touch */
 	uint8_t alive;	 /* its alive key is there */
 	uint8_t marked;	 /* routerstate says that it acts */
 	uint8_t drained;
@@ -76,7 +76,7 @@ struct check_node {
 	uint8_t stage;
 	uint8_t op;
 	uint8_t result;	  /* of an applied op */
-	uint8_t op_waits; /* op was sent after the renewal, whose answer comes first */
+	uint8_t deletes;  /* op releases the post */
 	uint8_t renew;	  /* to be answered, as the next ones */
 	uint8_t scan;
 	uint8_t fence;
@@ -85,7 +85,6 @@ struct check_node {
 	uint8_t stop;
 	uint8_t killed;
 	uint8_t hangs; /* not even a kill ends the work */
-	uint8_t touch; /* the renewal is a mere touch */
 	uint8_t brief; /* it left a good connection, and comes back at once */
 	uint8_t cut;   /* the connection is to be closed */
 	uint8_t runs;  /* the truth: work may be running */
@@ -140,6 +139,7 @@ struct check_world {
 	X(ISOLATE, "is left with an isolated server", FAULT)                                       \
 	X(RESET, "loses its connection", FAULT)                                                    \
 	X(CRASH, "its daemon is killed", FAULT)                                                    \
+	X(CLOSED, "its session is closed by somebody else", FAULT)                                 \
 	X(FREEZE, "its daemon is stopped", FAULT)                                                  \
 	X(START_FAILS, "its work does not start", FAULT)                                           \
 	X(HANG, "its work survives the kill", FAULT)                                               \
@@ -212,6 +212,8 @@ void check_lock_dequeue(struct check_world *world, unsigned i);
 void check_session_end(struct check_world *world, unsigned i);
 
 int32_t check_count_corpses(const struct check_world *world, unsigned i);
+/* The survey of node i, in the words of its answer. */
+void check_survey(const struct check_world *world, unsigned i, struct election_event *event);
 int32_t check_count_peers(const struct check_world *world, unsigned i);
 
 /* -- check_moves.c -- */

@@ -30,6 +30,8 @@ void check_view(const struct check_world *w, unsigned i, struct election_view *r
 		.post = w->post == CHECK_NOBODY ? POST_NONE : post,
 		.drained = w->node[i].drained,
 		.maintenance = w->maintenance,
+		.epoch = w->last_epoch,
+		.epoch_known = 1,
 	};
 	if (w->key == CHECK_KEY_MISSING)
 		return;
@@ -121,26 +123,33 @@ static enum election_result apply_enter(struct check_world *w, unsigned i)
 {
 	struct check_node *n = &w->node[i];
 
-	if (!version_holds(w, n->version) || w->post != CHECK_NOBODY)
+	if (!version_holds(w, n->version) || w->post != CHECK_NOBODY || n->epoch != w->last_epoch)
 		return RESULT_CONFLICT;
 	if (w->key != i)
 		broken("the post is taken by a node that the key does not name");
-	if (w->core[i].epoch < w->last_epoch)
-		broken("an epoch went back");
+	if (w->core[i].epoch <= w->last_epoch)
+		broken("an epoch does not grow");
 	check_contenders(w, i);
 	w->last_epoch = w->core[i].epoch;
 	w->post = (uint8_t)i;
 	n->marked = 1;
+	n->keep_us = w->now_us;
 	return RESULT_OK;
 }
 
 static enum election_result apply_leave(struct check_world *w, unsigned i)
 {
-	if (w->node[i].runs)
+	struct check_node *n = &w->node[i];
+
+	if (n->runs)
 		broken("the post is left while work runs");
-	if (w->post == i)
+	if (n->deletes && (n->epoch != w->last_epoch || w->post == CHECK_NOBODY))
+		return RESULT_CONFLICT;
+	if (n->deletes && w->post != i)
+		broken("the post of another is deleted");
+	if (n->deletes)
 		w->post = CHECK_NOBODY;
-	w->node[i].marked = 0;
+	n->marked = 0;
 	return RESULT_OK;
 }
 
@@ -194,6 +203,21 @@ int32_t check_count_corpses(const struct check_world *w, unsigned i)
 	for (unsigned k = 0; k < w->nodes; k++)
 		count += k != i && !w->node[k].alive && w->node[k].marked;
 	return count;
+}
+
+void check_survey(const struct check_world *w, unsigned i, struct election_event *event)
+{
+	for (unsigned k = 0; k < w->nodes; k++) {
+		const struct check_node *n = &w->node[k];
+
+		if (k == i || !n->marked)
+			continue;
+		if (n->alive)
+			event->result = RESULT_CONFLICT;
+		else if (n->keep_us + CHECK_PROMISE_US > event->time_us)
+			event->time_us = n->keep_us + CHECK_PROMISE_US;
+		event->count += !n->alive;
+	}
 }
 
 int32_t check_count_peers(const struct check_world *w, unsigned i)

@@ -66,7 +66,8 @@ static uint8_t view_key(const struct sim *w, const struct sim_node *n)
 	if ((m->known & PART_POST) && m->seen.holder >= 0 &&
 	    (m->nameless || m->seen.holder == m->seen.key) && !mutated(w, MUTATION_DEAD_SIGN))
 		return KEY_OTHER;
-	if ((m->known & PART_ALIVE) && m->alive_of == m->seen.key && !m->seen.alive)
+	if ((m->known & PART_ALIVE) && m->alive_of == m->seen.key && !m->seen.alive &&
+	    (m->known & PART_POST || mutated(w, MUTATION_DEAD_SIGN)))
 		return KEY_DEAD;
 	return KEY_OTHER;
 }

@@ -163,6 +163,7 @@ struct sim_request {
 	uint32_t gen; /* of the connection */
 	int32_t lock_wait;
 	int32_t keep_version; /* ENTER: that of the keepalive */
+	int64_t stalled_at; /* length of the log then */
 	int64_t previous; /* order of the transaction before it on its connection */
 	struct sim_sight sights[NODES_MAX]; /* SCAN */
 	int32_t epoch; /* of the leader it was proposed to */

@@ -149,6 +149,12 @@ static void drop(struct sim *w, struct sim_request *r, struct sim_conn *c)
 	request_free(w, r);
 }
 
+static void stall(struct sim *w, struct sim_request *r)
+{
+	r->stage = STAGE_STALLED;
+	r->stalled_at = w->log_end;
+}
+
 void commit_on_event(struct sim *w, uint32_t request)
 {
 	struct sim_request *r = &w->requests[request];
@@ -175,7 +181,7 @@ void commit_on_event(struct sim *w, uint32_t request)
 		if (!c->open || !here)
 			drop(w, r, c);
 		else
-			r->stage = STAGE_STALLED;
+			stall(w, r);
 		return;
 	}
 	c->committed = r->order;
@@ -240,6 +246,7 @@ void commit_inherited(struct sim *w)
 {
 	uint16_t list[REQUESTS_MAX];
 	int count = collect(w, true, list);
+	int64_t log_end = w->log_end;
 	bool more = rng_chance(&w->rng, 700);
 
 	for (int i = 0; i < count; i++) {
@@ -250,6 +257,10 @@ void commit_inherited(struct sim *w)
 		 * What had not reached the old leader yet is subject to its check of the session.
 		 */
 		bool valid = r->stage == STAGE_PROPOSED ? may_commit(w, r) : s && s->alive;
+
+		/* Something was committed since: this had not reached the leader. */
+		if (r->stage == STAGE_STALLED && r->stalled_at != log_end)
+			valid = false;
 
 		if (more && valid && r->proposed && r->epoch == w->epoch - 1 &&
 		    !(c && (c->dropped || r->previous > c->committed)) && r->type == REQUEST_TXN) {

@@ -53,7 +53,7 @@ static void test_switchover_to_dead(void **state)
 	play_script(&play, PLAY_PRIMARY "1000 view other@4 mine    => yield\n"
 					"1200 view dead@4 mine     => vacated\n"
 					"2100 time                 => vacated: do reclaim@4\n"
-					"2110 done ok              => primary\n");
+					"2108 done ok              => primary\n");
 	assert_true(play.state.epoch < play.state.view.key_mzxid);
 }
 
@@ -191,7 +191,7 @@ static void test_shutdown_in_takeover(void **state)
 	play_init(&play);
 	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
 					"610 time                 => enter: do enter@3\n"
-					"620 done ok              => recover: scan, renew\n"
+					"620 done ok              => recover: scan\n"
 					"625 view me@3 mine       => recover\n"
 					"630 corpses 0            => begin: start\n"
 					"640 shutdown             => stop: stop, do hand back@3\n"
@@ -274,7 +274,7 @@ static void test_superseded_in_takeover(void **state)
 	play_init(&play);
 	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
 					"610 time                 => enter: do enter@3\n"
-					"620 done ok              => recover: scan, renew\n"
+					"620 done ok              => recover: scan\n"
 					"630 corpses 0            => begin: start\n"
 					"640 view other@4 mine    => stop: stop\n"
 					"650 stopped              => leave: do leave\n"

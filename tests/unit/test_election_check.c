@@ -85,6 +85,9 @@ static const char *check_operations(const struct step *s)
 	if (action && (s->after->view.key != KEY_ME || s->after->view.post != POST_NONE ||
 		       action->version != s->after->view.key_version))
 		return "a takeover of a post that is not free, or of a key that names another";
+	if (action && (!s->after->view.epoch_known || s->after->epoch <= s->after->view.epoch ||
+		       s->after->epoch < s->after->view.key_mzxid))
+		return "a takeover with an epoch that is not the highest";
 	if (action && s->after->work != WORK_DOWN)
 		return "a takeover while work may run";
 	return NULL;
@@ -96,6 +99,8 @@ static const char *check_keys(const struct step *s)
 
 	if (done(s, OP_LEAVE) && election_work_may_run(s->after))
 		return "the post is left while work may run";
+	if (done(s, OP_LEAVE) && !s->after->view.epoch_known)
+		return "the post is left, and /epoch is not known";
 	action = done(s, OP_HAND_BACK);
 	if (action &&
 	    (s->after->view.key != KEY_ME || action->version != s->after->view.key_version))
@@ -115,8 +120,8 @@ static const char *check_keys(const struct step *s)
 static const char *check_channels(const struct step *s)
 {
 	static const uint8_t need_server[] = { ACTION_DO,	   ACTION_LOCK,	 ACTION_SCAN,
-					       ACTION_RENEW,	   ACTION_TOUCH, ACTION_REFRESH,
-					       ACTION_COUNT_PEERS, ACTION_CUT };
+					       ACTION_RENEW,	   ACTION_CUT,	 ACTION_REFRESH,
+					       ACTION_COUNT_PEERS };
 
 	for (size_t i = 0; i < COUNT(need_server); i++)
 		if (said(s, need_server[i]) && !s->after->attached)
@@ -134,7 +139,9 @@ static const char *check_channels(const struct step *s)
 	    !said(s, ACTION_UNLOCK) && !is(s, ELECTION_LOCK) &&
 	    !(is(s, ELECTION_DONE) && s->event->op == OP_CLAIM))
 		return "a lock forgotten";
-	if (said(s, ACTION_CUT) && s->before->cut)
+	/* Progress begins it anew. */
+	if (said(s, ACTION_CUT) && s->before->cut && !is(s, ELECTION_RENEWED) &&
+	    !is(s, ELECTION_VIEW) && !is(s, ELECTION_DONE))
 		return "a connection cut twice";
 	if (said(s, ACTION_REFRESH) && s->after->view.key != KEY_UNKNOWN &&
 	    s->after->view.post != POST_UNKNOWN)
@@ -148,21 +155,17 @@ static const char *check_lease(const struct step *s)
 
 	if (said(s, ACTION_RENEW) && !election_acting(e) && e->phase != PHASE_ENTER)
 		return "a renewal by who does not act";
-	if (said(s, ACTION_TOUCH) && (e->phase != PHASE_LOCK && e->phase != PHASE_AWAIT))
-		return "a touch by who is not on the way to the post";
-	if (said(s, ACTION_RENEW) + said(s, ACTION_TOUCH) > 1)
-		return "a touch beside a renewal";
-	if (said(s, ACTION_RENEW) + said(s, ACTION_TOUCH) && s->before->renew_sent_us &&
-	    !is(s, ELECTION_RENEWED))
-		return "a renewal while one is under way";
 	if (e->lease_end_us > s->before->lease_end_us && !is(s, ELECTION_RENEWED) &&
-	    !is(s, ELECTION_START) && !(is(s, ELECTION_DONE) && s->event->op == OP_ENTER))
+	    !is(s, ELECTION_VIEW) && !is(s, ELECTION_START) && !(is(s, ELECTION_DONE) && s->event->op == OP_ENTER))
 		return "a lease from nothing";
 	if ((e->work == WORK_UP || e->work == WORK_STARTING) &&
 	    e->now_us >= e->lease_end_us - s->config->lease_timeout_us)
 		return "work is not being stopped though the lease runs out";
 	if (e->work != WORK_STOPPING && !election_in_order(s->config, e, e->now_us))
 		return "the lease logic is not in order right after a step";
+	if (e->lease_end_us > s->before->lease_end_us && !is(s, ELECTION_START) &&
+	    e->view.post != POST_MINE)
+		return "a lease by a post that is not known to be ours";
 	if (e->epoch < s->before->epoch && e->epoch)
 		return "an epoch went back";
 	return NULL;
@@ -177,6 +180,8 @@ static const char *check_work(const struct step *s)
 	    (b->work != WORK_DOWN || e->phase != PHASE_BEGIN || !e->epoch ||
 	     e->now_us >= e->lease_end_us - s->config->lease_timeout_us))
 		return "work started without post, epoch or lease";
+	if (said(s, ACTION_START) && e->now_us < b->survey_until_us)
+		return "work started before the terms of others are over";
 	if (e->work == WORK_STARTING && b->work != WORK_STARTING && !said(s, ACTION_START))
 		return "work starting that nobody asked for";
 	if (said(s, ACTION_STOP) && b->work == WORK_STOPPING)

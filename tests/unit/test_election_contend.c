@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -61,22 +62,6 @@ static void test_claim_conflict(void **state)
 					  "60 lock ok               => claim: do claim@2\n"
 					  "70 done conflict         => follow: unlock, refresh\n"
 					  "80 view other@3 free     => follow\n");
-}
-
-/* After a long quiet time the leader may not know that the session lives: attached anew, it does. */
-static void test_stale_session(void **state)
-{
-	struct play play;
-
-	play_init(&play);
-	play_script(&play, PLAY_FOLLOWING "60000 view none@2 free   => lock: lock\n"
-					  "60010 lock ok            => claim: do claim@2\n"
-					  "60020 done ok            => await: cut\n"
-					  "60021 down               => await\n"
-					  "60030 up 6000            => await\n"
-					  "60040 view me@3 free     => await\n"
-					  "60520 time               => enter: do enter@3\n"
-					  "60530 done ok            => recover: scan, renew\n");
 }
 
 static void test_contend_delay(void **state)
@@ -200,7 +185,7 @@ static void test_blocked_by_old_primary(void **state)
 					  "1755 done conflict       => await: refresh\n"
 					  "1760 view me@2 taken     => await\n"
 					  "3000 view me@2 free      => enter: do enter@2\n"
-					  "3010 done ok             => recover: scan, renew\n");
+					  "3010 done ok             => recover: scan\n");
 }
 
 static void test_transition_cancelled(void **state)
@@ -252,7 +237,7 @@ static void test_enter_unknown_lost(void **state)
 					"620 done unknown         => enter\n"
 					"640 up 6000              => enter\n"
 					"650 view me@3 free       => enter: do enter@3\n"
-					"660 done ok              => recover: scan, renew\n");
+					"660 done ok              => recover: scan\n");
 }
 
 /* Entered, unknown, and meanwhile the key went to another: the post is given back, no work was started. */
@@ -278,7 +263,7 @@ static void test_enter_answered_late(void **state)
 	play_init(&play);
 	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
 					"610 time                 => enter: do enter@3\n"
-					"1360 time                => enter: cut\n"
+					"2110 time                => enter: cut\n"
 					"3550 done ok             => leave: do leave\n");
 }
 
@@ -290,7 +275,7 @@ static void test_corpses_fenced(void **state)
 	play.config.acquire_delay_us = 300 * PLAY_MS;
 	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
 					"610 time                 => enter: do enter@3\n"
-					"620 done ok              => recover: scan, renew\n"
+					"620 done ok              => recover: scan\n"
 					"640 corpses 2            => recover\n"
 					"940 time                 => recover: fence\n"
 					"2000 fenced ok           => begin: start\n"
@@ -305,12 +290,12 @@ static void test_fence_looks_again(void **state)
 	play_init(&play);
 	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
 					"610 time                 => enter: do enter@3\n"
-					"620 done ok              => recover: scan, renew\n"
+					"620 done ok              => recover: scan\n"
 					"640 corpses 1            => recover: fence\n"
 					"700 fenced unknown       => recover\n"
 					"1100 time                => recover: scan\n"
-					"1110 corpses 1           => recover: fence\n"
-					"1120 fenced ok           => begin: start, renew\n");
+					"1110 corpses 1           => recover: fence, renew\n"
+					"1120 fenced ok           => begin: start\n");
 }
 
 /* The takeover stops, the key is handed back, and this node stays out for the penalty. */
@@ -321,7 +306,7 @@ static void test_fence_fails(void **state)
 	play_init(&play);
 	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
 					"610 time                 => enter: do enter@3\n"
-					"620 done ok              => recover: scan, renew\n"
+					"620 done ok              => recover: scan\n"
 					"640 corpses 1            => recover: fence\n"
 					"700 fenced failed        => leave: do leave\n"
 					"710 done ok              => follow: do hand back@3\n"
@@ -338,7 +323,7 @@ static void test_scan_lost(void **state)
 	play_init(&play);
 	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
 					"610 time                 => enter: do enter@3\n"
-					"620 done ok              => recover: scan, renew\n"
+					"620 done ok              => recover: scan\n"
 					"630 down                 => recover\n"
 					"630 corpses unknown      => recover\n"
 					"640 up 6000              => recover: renew\n"
@@ -355,9 +340,10 @@ static void test_enter_refused(void **state)
 	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
 					"610 time                 => enter: do enter@3\n"
 					"620 done failed          => follow: refresh\n"
-					"630 view me@3 free       => follow: do hand back@3\n"
-					"640 done ok              => follow\n"
-					"650 view none@4 free     => follow\n");
+					"630 view me@3 free       => follow\n"
+					"1020 time                => follow: do hand back@3\n"
+					"1030 done ok             => follow\n"
+					"1040 view none@4 free    => follow\n");
 	assert_true(play.state.penalty_until_us > play.state.now_us);
 }
 
@@ -369,7 +355,7 @@ static void test_scan_waits(void **state)
 	play_init(&play);
 	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
 					"610 time                 => enter: do enter@3\n"
-					"620 done ok              => recover: scan, renew\n"
+					"620 done ok              => recover: scan\n"
 					"630 corpses unknown      => recover: refresh\n"
 					"635 view me@3 mine       => recover\n"
 					"1030 time                => recover: scan\n"
@@ -379,15 +365,142 @@ static void test_scan_waits(void **state)
 					"1450 corpses 0           => begin: start\n");
 }
 
+/* Terms of before are waited for; then the dead are fenced. */
+static void test_survey_waits_for_terms(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.config.acquire_delay_us = 300 * PLAY_MS;
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan\n"
+					"640 corpses 1 2015       => recover\n"
+					"2015 time                => recover\n"
+					"2315 time                => recover: fence\n"
+					"2400 fenced ok           => begin: start\n");
+}
+
+static void test_survey_waits_with_nobody_to_fence(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan\n"
+					"640 corpses 0 5015       => recover\n"
+					"5015 time                => begin: start\n");
+}
+
+/* A live node that says it acts is waited for without bound: only it knows when its work is down. */
+static void test_live_node_is_waited_for(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan\n"
+					"630 corpses conflict     => recover\n");
+	for (int i = 0; i < 200; i++) {
+		struct election_event time = { .type = ELECTION_TIME };
+		struct election_event conflict = { .type = ELECTION_CORPSES,
+						   .result = RESULT_CONFLICT };
+
+		while (!play.state.scanning) {
+			struct election_event renewed = { .type = ELECTION_RENEWED };
+
+			time.now_us = election_next_us(&play.config, &play.state);
+			play_event(&play, &time);
+			renewed.now_us = renewed.time_us = play.state.now_us;
+			play_event(&play, &renewed);
+			play.sent_count = 0;
+		}
+		conflict.now_us = play.state.now_us;
+		play_event(&play, &conflict);
+		assert_int_equal(play.state.phase, PHASE_RECOVER);
+	}
+	assert_true(play.state.now_us > PLAY_START_US + 10 * 6000 * PLAY_MS);
+}
+
+/* Higher than the claim's zxid, and than any epoch that is known. */
+static void test_epochs(void **state)
+{
+	static const struct {
+		int64_t known, above_claim; /* of the epoch that comes out */
+	} table[] = { { 0, 0 }, { -1, 0 }, { 1, 2 }, { 1000, 1001 } };
+	struct play play;
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		int64_t claim, known;
+		char script[PLAY_TEXT_MAX];
+
+		play_init(&play);
+		play_script(&play, PLAY_CLAIMED);
+		claim = play.state.view.key_mzxid;
+		known = table[i].known ? claim + table[i].known : 0;
+		snprintf(script, sizeof(script),
+			 "115 view me@3 free epoch %lld => await\n"
+			 "610 time => enter: do enter@3\n",
+			 (long long)known);
+		play_script(&play, script);
+		assert_int_equal(play.state.epoch, claim + table[i].above_claim);
+		play_script(&play, "620 done ok => recover: scan\n");
+		assert_int_equal(play.state.view.epoch, play.state.epoch);
+	}
+}
+
+/* While /epoch is not known nothing is taken over. */
+static void test_epoch_not_known(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free no-epoch => await\n"
+					"610 time                 => await\n"
+					"700 view me@3 free       => enter: do enter@3\n");
+}
+
+/* What is refused is asked for ever less often, up to 64 times lock-timeout; a success begins anew. */
+static void test_refusals_back_off(void **state)
+{
+	struct play play;
+	int64_t pause_ms = 400;
+
+	play_init(&play);
+	play_script(&play, "0 start cold            => stop: stop\n"
+			   "10 stopped              => offline\n"
+			   "20 up 6000 fresh        => offline: do register\n"
+			   "30 done failed          => offline\n");
+	for (int i = 0; i < 10; i++) {
+		char script[PLAY_TEXT_MAX];
+
+		snprintf(script, sizeof(script),
+			 "+%lld time => offline: do register\n+9 done failed => offline\n",
+			 (long long)pause_ms);
+		play_script(&play, script);
+		if (pause_ms < 64 * 400)
+			pause_ms *= 2;
+	}
+	play_script(&play, "+25600 time => offline: do register\n+9 done ok => follow\n");
+	assert_int_equal(play.state.refusals, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_survey_waits_for_terms),
+		cmocka_unit_test(test_survey_waits_with_nobody_to_fence),
+		cmocka_unit_test(test_live_node_is_waited_for),
+		cmocka_unit_test(test_epochs),
+		cmocka_unit_test(test_epoch_not_known),
+		cmocka_unit_test(test_refusals_back_off),
 		cmocka_unit_test(test_vacancy_to_primary),
 		cmocka_unit_test(test_key_missing),
 		cmocka_unit_test(test_holder_dead),
 		cmocka_unit_test(test_loser),
 		cmocka_unit_test(test_claim_conflict),
-		cmocka_unit_test(test_stale_session),
 		cmocka_unit_test(test_contend_delay),
 		cmocka_unit_test(test_contend_delay_used),
 		cmocka_unit_test(test_version_moved),

@@ -141,8 +141,7 @@ static void check_quiet(const struct election_config *config, const struct elect
 	const int64_t moments_us[] = { state->now_us,
 				       state->now_us + (until_us - state->now_us) / 2, until_us };
 
-	/* A session that waits for the post gets stale by itself; that is looked at every T/12. */
-	if (state->phase == PHASE_INIT || state->phase == PHASE_AWAIT)
+	if (state->phase == PHASE_INIT)
 		return;
 	for (size_t i = 0; i < 3; i++) {
 		struct election_event event = { .type = ELECTION_TIME, .now_us = moments_us[i] };

@@ -24,14 +24,17 @@ static void test_arithmetic(void **state)
 {
 	for (int64_t t_us = 600 * PLAY_MS; t_us < 600000 * PLAY_MS; t_us += 777 * PLAY_MS) {
 		int64_t fit_us = t_us / 3 - lease_margin_us(t_us);
+		int64_t left_us = lease_length_us(t_us) - fit_us;
 
-		/* Sent, lost, cut, sent again, answered: all that before the work must be stopped. */
-		assert_true(lease_length_us(t_us) - fit_us >=
-			    lease_renew_us(t_us) + 2 * lease_cut_us(t_us));
+		/* Renewals that take as long as is still no fault, or: sent, lost, cut, sent again, answered. */
+		assert_true(left_us >= lease_renew_us(t_us) + lease_patience_us(t_us));
+		assert_true(left_us >= lease_renew_us(t_us) + 2 * lease_cut_us(t_us));
 		assert_true(lease_fits(t_us, fit_us));
 		assert_false(lease_fits(t_us, fit_us + 1));
-		/* Down before the ensemble may give the post to another. */
-		assert_true(lease_length_us(t_us) < t_us - t_us / 4 - lease_renew_us(t_us) + 1);
+		/* The survivor waits longer than the primary works, and, after an expiry, no longer than the session. */
+		assert_true(lease_promise_us(t_us) > lease_length_us(t_us));
+		assert_true(lease_watch_us(t_us) + lease_promise_us(t_us) <= t_us);
+		assert_true(lease_unknown_promise_us(t_us) >= lease_promise_us(t_us));
 	}
 }
 
@@ -40,22 +43,92 @@ static void test_renewals(void **state)
 {
 	struct play play;
 
-	play_from_primary(&play, "1120 time          => primary: renew\n"
+	play_from_primary(&play, "1110 time          => primary: renew\n"
 				 "1300 renewed ok    => primary\n"
-				 "1620 time          => primary: renew\n"
-				 "1621 renewed ok    => primary\n");
-	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (1620 + 3940) * PLAY_MS);
+				 "1610 time          => primary: renew\n"
+				 "1611 renewed ok    => primary\n");
+	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (1610 + 3940) * PLAY_MS);
 }
 
-/* A renewal that takes longer than T/12 is followed by the next at once, never by two. */
-static void test_slow_renewal(void **state)
+/* A renewal that takes longer than T/12 does not hold up the next: commits may take T/4. */
+static void test_slow_renewals(void **state)
 {
 	struct play play;
 
-	play_from_primary(&play, "1120 time          => primary: renew\n"
-				 "1800 renewed ok    => primary: renew\n"
-				 "1850 renewed ok    => primary\n"
-				 "2300 time          => primary: renew\n");
+	play_from_primary(&play, "1110 time          => primary: renew\n"
+				 "1610 time          => primary: renew\n"
+				 "2110 time          => primary: renew\n"
+				 "2115 renewed ok    => primary\n"
+				 "2610 time          => primary: renew\n"
+				 "3100 renewed ok    => primary\n"
+				 "3110 time          => primary: renew\n");
+	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (1610 + 3940) * PLAY_MS);
+}
+
+/* No progress for T/4: one other server is tried, and no third before there is progress. */
+static void test_no_progress(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1110 time            => primary: renew\n"
+				 "1120 renewed ok      => primary\n"
+				 "1610 time            => primary: renew\n"
+				 "2110 time            => primary: renew\n"
+				 "2610 time            => primary: renew\n"
+				 "2620 time            => primary: cut\n"
+				 "2621 down            => primary\n"
+				 "2630 up 6000         => primary: renew\n"
+				 "2640 view me@3 mine  => primary\n"
+				 "3130 time            => primary: renew\n"
+				 "3630 time            => primary: renew\n"
+				 "4050 time            => stop: stop\n");
+}
+
+/* The counter that is read in the keepalive is as good as an acknowledgement: both are told in the same words. */
+static void test_progress_ends_the_cut(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1110 time            => primary: renew\n"
+				 "1610 time            => primary: renew\n"
+				 "2110 time            => primary: renew\n"
+				 "2120 time            => primary: cut\n"
+				 "2121 down            => primary\n"
+				 "2130 up 6000         => primary: renew\n"
+				 "2135 renewed ok      => primary\n"
+				 "2140 view me@3 mine  => primary\n"
+				 "2630 time            => primary: renew\n"
+				 "3130 time            => primary: renew\n"
+				 "3630 time            => primary: renew\n"
+				 "3640 time            => primary: cut\n");
+	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (2130 + 3940) * PLAY_MS);
+}
+
+/* A renewal says nothing of whose the post is: it counts once that is known. */
+static void test_renewed_before_the_post_is_known(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1110 time            => primary: renew\n"
+				 "1115 down            => primary\n"
+				 "1120 up 6000         => primary: renew\n"
+				 "1130 renewed ok      => primary\n");
+	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (610 + 3940) * PLAY_MS);
+	play_script(&play, "1140 view me@3 mine  => primary\n");
+	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (1120 + 3940) * PLAY_MS);
+}
+
+static void test_renewed_by_the_post_of_another(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1110 time             => primary: renew\n"
+				 "1115 down             => primary\n"
+				 "1120 up 6000          => primary: renew\n"
+				 "1130 renewed ok       => primary\n"
+				 "1140 view me@3 taken  => stop: stop\n"
+				 "1150 renewed ok       => stop\n");
+	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (610 + 3940) * PLAY_MS);
 }
 
 /* Cut off, silently: the next server is tried, in vain; the work is down before the lease ends. */
@@ -63,11 +136,9 @@ static void test_run_out(void **state)
 {
 	struct play play;
 
-	play_from_primary(&play, "1120 time            => primary: renew\n"
-				 "1870 time            => primary: cut\n"
+	play_from_primary(&play, "1110 time            => primary: renew\n"
 				 "1871 down            => primary\n"
-				 "1871 renewed unknown => primary\n"
-				 "3560 time            => stop: stop\n"
+				 "3550 time            => stop: stop\n"
 				 "4000 stopped         => leave\n"
 				 "9000 lost            => offline\n"
 				 "9001 up 6000 fresh   => offline: do register\n"
@@ -79,60 +150,31 @@ static void test_run_out_averted(void **state)
 {
 	struct play play;
 
-	play_from_primary(&play, "1120 time            => primary: renew\n"
-				 "1870 time            => primary: cut\n"
+	play_from_primary(&play, "1110 time            => primary: renew\n"
 				 "1871 down            => primary\n"
-				 "1871 renewed unknown => primary\n"
 				 "3500 up 6000         => primary: renew\n"
+				 "3505 view me@3 mine  => primary\n"
 				 "3510 renewed ok      => primary\n"
-				 "3520 view me@3 mine  => primary\n"
 				 "4000 time            => primary: renew\n");
 }
 
-/* Connected again, and granted less: the session counts from there, and the lease that was longer does not hold. */
-static void test_shorter_session(void **state)
+/* Whatever a later server grants: the term has the length that was published. */
+static void test_other_session_timeouts(void **state)
 {
 	struct play play;
 
-	play_from_primary(&play, "1120 time            => primary: renew\n"
-				 "1870 time            => primary: cut\n"
-				 "1871 down            => primary\n"
-				 "1871 renewed unknown => primary\n"
-				 "1900 up 2000         => primary: renew\n");
-	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (1871 + 2000 - 50) * PLAY_MS);
-	play_script(&play, "1901 down            => primary\n"
-			   "1901 renewed unknown => primary\n"
-			   "2821 time            => stop: stop\n");
-}
-
-/* Granted more than before: the next leader knows of the shorter one only. A new session may be a longer one. */
-static void test_longer_session(void **state)
-{
-	struct play play;
-
-	play_from_primary(&play, "1120 time            => primary: renew\n"
-				 "1121 down            => primary\n"
-				 "1121 renewed unknown => primary\n"
-				 "1130 up 30000        => primary: renew\n"
-				 "1131 renewed ok      => primary\n");
-	assert_int_equal(play.state.session_us, 6000 * PLAY_MS);
-	assert_in_range(play.state.lease_end_us, PLAY_START_US,
-			PLAY_START_US + 1130 * PLAY_MS + lease_length_us(6000 * PLAY_MS));
-	play_script(&play, "1140 down            => primary\n"
-			   "1150 up 30000 fresh => stop: stop\n");
+	play_from_primary(&play, "1110 time            => primary: renew\n"
+				 "1115 down            => primary\n"
+				 "1120 up 2000         => primary: renew\n"
+				 "1125 view me@3 mine  => primary\n"
+				 "1130 renewed ok      => primary\n"
+				 "1140 down            => primary\n"
+				 "1200 up 30000        => primary: renew\n"
+				 "1205 view me@3 mine  => primary\n"
+				 "1210 renewed ok      => primary\n"
+				 "1700 time            => primary: renew\n");
+	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (1200 + 3940) * PLAY_MS);
 	assert_int_equal(play.state.session_us, 30000 * PLAY_MS);
-}
-
-/* So much less that there is no time left. */
-static void test_much_shorter_session(void **state)
-{
-	struct play play;
-
-	play_from_primary(&play, "1120 time            => primary: renew\n"
-				 "1870 time            => primary: cut\n"
-				 "1871 down            => primary\n"
-				 "1871 renewed unknown => primary\n"
-				 "1900 up 1000         => stop: stop\n");
 }
 
 /* Connected again while the work is already being stopped: the stop goes on, and gets the time to be orderly. */
@@ -140,18 +182,16 @@ static void test_run_out_reconnected_too_late(void **state)
 {
 	struct play play;
 
-	play_from_primary(&play, "1120 time            => primary: renew\n"
-				 "1870 time            => primary: cut\n"
+	play_from_primary(&play, "1110 time            => primary: renew\n"
 				 "1871 down            => primary\n"
-				 "1871 renewed unknown => primary\n"
-				 "3560 time            => stop: stop\n"
+				 "3550 time            => stop: stop\n"
 				 "3600 up 6000         => stop\n"
 				 "3610 view me@3 mine  => stop: renew\n"
 				 "3620 renewed ok      => stop\n"
 				 "4110 time            => stop: renew\n"
 				 "4120 renewed ok      => stop\n"
 				 "4500 stopped         => leave: do leave\n"
-				 "4510 done ok         => await: cut\n");
+				 "4510 done ok         => await\n");
 }
 
 /* What will not stop is killed while there is still time. */
@@ -159,11 +199,10 @@ static void test_run_out_hangs(void **state)
 {
 	struct play play;
 
-	play_from_primary(&play, "1120 time            => primary: renew\n"
+	play_from_primary(&play, "1110 time            => primary: renew\n"
 				 "1130 down            => primary\n"
-				 "1130 renewed unknown => primary\n"
-				 "3560 time            => stop: stop\n"
-				 "4435 time            => stop: kill\n"
+				 "3550 time            => stop: stop\n"
+				 "4425 time            => stop: kill\n"
 				 "4450 stopped         => leave\n");
 }
 
@@ -171,12 +210,11 @@ static void test_run_out_will_not_die(void **state)
 {
 	struct play play;
 
-	play_from_primary(&play, "1120 time            => primary: renew\n"
+	play_from_primary(&play, "1110 time            => primary: renew\n"
 				 "1130 down            => primary\n"
-				 "1130 renewed unknown => primary\n"
-				 "3560 time            => stop: stop\n"
-				 "4435 time            => stop: kill\n"
-				 "4560 time            => stop: self-fence\n"
+				 "3550 time            => stop: stop\n"
+				 "4425 time            => stop: kill\n"
+				 "4550 time            => stop: self-fence\n"
 				 "60000 stopped        => leave\n");
 }
 
@@ -185,11 +223,21 @@ static void test_late_timer(void **state)
 {
 	struct play play;
 
-	play_from_primary(&play, "1120 time            => primary: renew\n"
-				 "1870 time            => primary: cut\n");
+	play_from_primary(&play, "1110 time            => primary: renew\n");
 	play_script(&play, "!30000 renewed ok     => stop: stop, renew\n"
 			   "30125 time           => stop: kill\n"
 			   "30250 time           => stop: self-fence\n");
+}
+
+/* A stop that begins late gets its least time from what is left of the lease, not from beyond its end. */
+static void test_late_stop_is_killed_in_time(void **state)
+{
+	struct play play;
+
+	play_from_primary(&play, "1110 time            => primary: renew\n"
+				 "1130 down            => primary\n");
+	play_script(&play, "!4480 health ok       => stop: stop\n");
+	assert_true(election_next_us(&play.config, &play.state) < PLAY_START_US + 4550 * PLAY_MS);
 }
 
 /* Deadline of a stop and end of the lease, whichever is first: here an orderly stop is overtaken by the lease. */
@@ -198,13 +246,12 @@ static void test_lease_ends_orderly_stop(void **state)
 	struct play play;
 
 	play_from_primary(&play, "700 view other@4 mine  => yield\n"
-				 "1120 time              => yield: renew\n"
+				 "1110 time              => yield: renew\n"
 				 "1130 renewed ok        => yield\n"
 				 "1200 time              => stop: stop\n"
-				 "1620 time              => stop: renew\n"
+				 "1610 time              => stop: renew\n"
 				 "1700 down              => stop\n"
-				 "1700 renewed unknown   => stop\n"
-				 "4935 time              => stop: kill\n");
+				 "4925 time              => stop: kill\n");
 }
 
 static void test_post_lost(void **state)
@@ -216,15 +263,16 @@ static void test_post_lost(void **state)
 				 "1110 done ok           => await\n");
 }
 
+/* Whoever is next waits for this term: the stop has its lease. */
 static void test_renewal_refused(void **state)
 {
 	struct play play;
 
-	play_from_primary(&play, "1120 time              => primary: renew\n"
+	play_from_primary(&play, "1110 time              => primary: renew\n"
 				 "1130 renewed conflict  => stop: stop, refresh\n"
 				 "1140 view me@3 taken   => stop\n"
-				 "2130 time              => stop: kill\n"
-				 "2140 stopped           => leave: do leave\n");
+				 "4425 time              => stop: kill\n"
+				 "4440 stopped           => leave: do leave\n");
 }
 
 static void test_session_lost(void **state)
@@ -246,14 +294,14 @@ static void test_run_out_in_recover(void **state)
 	play_init(&play);
 	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
 					"610 time                 => enter: do enter@3\n"
-					"620 done ok              => recover: scan, renew\n"
+					"620 done ok              => recover: scan\n"
 					"630 corpses 1            => recover: fence\n"
 					"640 down                 => recover\n"
-					"3560 time                => leave\n"
+					"3550 time                => leave\n"
 					"4000 fenced ok           => leave\n"
 					"5000 up 6000             => leave\n"
 					"5005 view me@3 mine      => leave: do leave\n"
-					"5010 done ok             => await: cut\n");
+					"5010 done ok             => await\n");
 }
 
 /* The same session within the lease: looked at, proven by a write, the work untouched. */
@@ -363,16 +411,19 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arithmetic),
 		cmocka_unit_test(test_renewals),
-		cmocka_unit_test(test_slow_renewal),
+		cmocka_unit_test(test_slow_renewals),
+		cmocka_unit_test(test_no_progress),
+		cmocka_unit_test(test_progress_ends_the_cut),
+		cmocka_unit_test(test_renewed_before_the_post_is_known),
+		cmocka_unit_test(test_renewed_by_the_post_of_another),
 		cmocka_unit_test(test_run_out),
 		cmocka_unit_test(test_run_out_averted),
-		cmocka_unit_test(test_shorter_session),
-		cmocka_unit_test(test_much_shorter_session),
-		cmocka_unit_test(test_longer_session),
+		cmocka_unit_test(test_other_session_timeouts),
 		cmocka_unit_test(test_run_out_reconnected_too_late),
 		cmocka_unit_test(test_run_out_hangs),
 		cmocka_unit_test(test_run_out_will_not_die),
 		cmocka_unit_test(test_late_timer),
+		cmocka_unit_test(test_late_stop_is_killed_in_time),
 		cmocka_unit_test(test_lease_ends_orderly_stop),
 		cmocka_unit_test(test_post_lost),
 		cmocka_unit_test(test_renewal_refused),

@@ -57,8 +57,6 @@ void play_outcome(const struct play *play, char buf[PLAY_TEXT_MAX])
 	for (int32_t i = 0; i < play->actions.count; i++) {
 		const struct election_action *action = &play->actions.list[i];
 
-		if (action->type == ACTION_TOUCH)
-			continue;
 		append(buf, "%s%s", said++ ? ", " : ": ", election_action_text(action->type));
 		if (action->type != ACTION_DO)
 			continue;
@@ -73,8 +71,21 @@ static void note_action(struct play *play, const struct election_action *action)
 {
 	if (action->type == ACTION_DO)
 		play->op = action->op;
-	if (action->type == ACTION_RENEW || action->type == ACTION_TOUCH)
-		play->touch = action->type == ACTION_TOUCH;
+	if (action->type != ACTION_RENEW)
+		return;
+	assert_true(play->sent_count < PLAY_RENEWALS_MAX);
+	play->sent_us[play->sent_count++] = play->state.now_us;
+}
+
+/* When the oldest renewal without an answer was sent. */
+static int64_t take_renewal(struct play *play)
+{
+	int64_t sent_us = play->sent_us[0];
+
+	assert_true(play->sent_count > 0);
+	memmove(play->sent_us, play->sent_us + 1, sizeof(play->sent_us) - sizeof(play->sent_us[0]));
+	play->sent_count--;
+	return sent_us;
 }
 
 void play_event(struct play *play, const struct election_event *event)
@@ -82,6 +93,8 @@ void play_event(struct play *play, const struct election_event *event)
 	struct election before = play->state;
 	const char *broken;
 
+	if (event->type == ELECTION_SESSION_DOWN || event->type == ELECTION_SESSION_LOST)
+		play->sent_count = 0;
 	election_step(&play->config, &play->state, event, &play->actions);
 	broken = election_check_step(&play->config, &before, event, &play->state, &play->actions);
 	if (broken)
@@ -93,8 +106,7 @@ void play_event(struct play *play, const struct election_event *event)
 static bool only_renews(const struct play *play, uint8_t phase)
 {
 	for (int32_t i = 0; i < play->actions.count; i++)
-		if (play->actions.list[i].type != ACTION_RENEW &&
-		    play->actions.list[i].type != ACTION_TOUCH)
+		if (play->actions.list[i].type != ACTION_RENEW)
 			return false;
 	return play->state.phase == phase;
 }
@@ -104,9 +116,9 @@ static void play_renewed(struct play *play)
 {
 	struct election_event event = { .now_us = play->state.now_us, .type = ELECTION_RENEWED };
 
-	if ((play->renewals_by_hand && !play->touch) || !play->state.attached ||
-	    !play->state.renew_sent_us)
+	if (play->renewals_by_hand || !play->state.attached || !play->sent_count)
 		return;
+	event.time_us = take_renewal(play);
 	play_event(play, &event);
 	if (play->actions.count == 1 && play->actions.list[0].type == ACTION_COUNT_PEERS) {
 		/* While it waits for a successor it looks again who is there: nobody has left. */
@@ -157,7 +169,9 @@ static void parse_view(struct play *play, const struct words *words, struct elec
 {
 	static const char *const keys[] = { "unknown", "missing", "none", "me", "other", "dead" };
 	static const char *const posts[] = { "", "free", "mine", "taken" };
-	struct election_view view = { .post = play->state.view.post };
+	struct election_view view = { .post = play->state.view.post,
+				      .epoch = play->state.view.epoch,
+				      .epoch_known = 1 };
 	char *version = words->count > 1 ? strchr(words->word[1], '@') : NULL;
 
 	view.key_version = play->state.view.key_version;
@@ -176,6 +190,10 @@ static void parse_view(struct play *play, const struct words *words, struct elec
 			view.maintenance = 1;
 		else if (!strcmp(words->word[i], "absent"))
 			view.absent = 1;
+		else if (!strcmp(words->word[i], "no-epoch"))
+			view.epoch_known = 0;
+		else if (!strcmp(words->word[i], "epoch") && i + 1 < words->count)
+			view.epoch = atoll(words->word[++i]);
 		else
 			view.post = (uint8_t)find(words->word[i], posts, COUNT(posts));
 	}
@@ -186,6 +204,8 @@ static void parse_count(const char *word, struct election_event *event)
 {
 	if (!strcmp(word, "unknown"))
 		event->result = RESULT_UNKNOWN;
+	else if (!strcmp(word, "conflict"))
+		event->result = RESULT_CONFLICT;
 	else
 		event->count = (int32_t)atoi(word);
 }
@@ -223,6 +243,7 @@ static void parse_event(struct play *play, const struct words *words, struct ele
 		event->epoch = event->resume == RESUME_PRIMARY ? 77 : 0;
 		if (words->count > 2)
 			event->lease_end_us = event->now_us + atoll(words->word[2]) * PLAY_MS;
+		event->session_us = 6000 * PLAY_MS;
 		break;
 	case ELECTION_SESSION_UP:
 		event->session_us = atoll(argument) * PLAY_MS;
@@ -239,11 +260,16 @@ static void parse_event(struct play *play, const struct words *words, struct ele
 	case ELECTION_CORPSES:
 	case ELECTION_PEERS:
 		parse_count(argument, event);
+		if (words->count > 2)
+			event->time_us = PLAY_START_US + atoll(words->word[2]) * PLAY_MS;
+		break;
+	case ELECTION_RENEWED:
+		event->result = result_of(argument);
+		event->time_us = play->sent_count ? take_renewal(play) : event->now_us;
 		break;
 	case ELECTION_LOCK:
 	case ELECTION_FENCED:
 	case ELECTION_STARTED:
-	case ELECTION_RENEWED:
 	case ELECTION_HEALTH:
 		event->result = result_of(argument);
 		break;

@@ -18,12 +18,12 @@
 	"90 lock ok              => claim: do claim@2\n"                                           \
 	"110 done ok             => await\n"
 
-/* At 640 ms: primary; the lease was last renewed at 620 ms and runs until 4560 ms, its stop begins at 3560 ms. */
+/* At 640 ms: primary; the takeover was sent at 610 ms: the lease runs until 4550 ms, its stop begins at 3550 ms, renewed at 1110 ms. */
 #define PLAY_PRIMARY                                                                               \
 	PLAY_CLAIMED                                                                               \
 	"115 view me@3 free      => await\n"                                                       \
 	"610 time                => enter: do enter@3\n"                                           \
-	"620 done ok             => recover: scan, renew\n"                                        \
+	"620 done ok             => recover: scan\n"                                        \
 	"625 view me@3 mine      => recover\n"                                                     \
 	"630 corpses 0           => begin: start\n"                                                \
 	"640 started ok          => primary\n"

@@ -7,6 +7,7 @@
 #define SESSION_US INT64_C(6000000)
 #define SHORTER_SESSION_US INT64_C(4800000)
 #define LATE_US INT64_C(20000000)
+#define TERM_LEFT_US INT64_C(700000) /* of a node that was primary before */
 
 void walk_init(struct walk *walk, int64_t now_us)
 {
@@ -50,6 +51,7 @@ static void list_start(const struct walk *walk, struct walk_events *events)
 			event->resume = resume;
 			event->lease_end_us = walk->core.now_us + ends_us[i];
 			event->epoch = 5;
+			event->session_us = SESSION_US;
 		}
 	}
 }
@@ -67,7 +69,7 @@ static void list_time(const struct walk *walk, const struct election_config *con
 
 static void list_session(const struct walk *walk, struct walk_events *events)
 {
-	bool open = walk->op || walk->renew || walk->scan || walk->peers;
+	bool open = walk->op || walk->scan || walk->peers;
 
 	if (walk->core.attached)
 		add(walk, events, ELECTION_SESSION_DOWN);
@@ -92,6 +94,7 @@ static void add_view(const struct walk *walk, struct walk_events *events, uint8_
 	*view = walk->core.view;
 	view->key = key;
 	view->post = post;
+	view->epoch_known = 1;
 	view->key_version += moved;
 	view->key_mzxid += 2 * moved;
 }
@@ -105,7 +108,7 @@ static void list_views(const struct walk *walk, struct walk_events *events)
 {
 	const struct election_view *view = &walk->core.view;
 
-	for (uint8_t post = POST_NONE; post <= POST_OTHER; post++) {
+	for (uint8_t post = POST_UNKNOWN; post <= POST_OTHER; post++) {
 		for (uint8_t key = KEY_MISSING; key <= KEY_DEAD; key++) {
 			if (view->key_mzxid && same_value(key, view->key))
 				add_view(walk, events, key, post, false);
@@ -120,6 +123,10 @@ static void list_views(const struct walk *walk, struct walk_events *events)
 	events->list[events->count - 1].view.maintenance ^= 1;
 	add_view(walk, events, view->key, view->post, false);
 	events->list[events->count - 1].view.absent ^= 1;
+	add_view(walk, events, view->key, view->post, false);
+	events->list[events->count - 1].view.epoch_known = 0;
+	add_view(walk, events, view->key, view->post, false);
+	events->list[events->count - 1].view.epoch += 7;
 }
 
 /* Answers that came over the connection: none but UNKNOWN once it is gone. */
@@ -130,16 +137,17 @@ static void list_answers(const struct walk *walk, struct walk_events *events)
 	for (uint8_t result = RESULT_OK; result <= RESULT_FAILED; result++) {
 		if (!alive && result != RESULT_UNKNOWN)
 			continue;
-		if (walk->op && !(walk->renew && !walk->op_first)) {
+		if (walk->op) {
 			struct election_event *event = add(walk, events, ELECTION_DONE);
 
 			event->op = walk->op;
 			event->result = result;
 			event->zxid = walk->core.view.key_mzxid + 2;
 		}
-		if (walk->renew && result != RESULT_FAILED &&
-		    !(walk->touch && result == RESULT_CONFLICT) && !(walk->op && walk->op_first))
+		if (walk->renew && result <= RESULT_CONFLICT) {
 			add_result(walk, events, ELECTION_RENEWED, result);
+			events->list[events->count - 1].time_us = walk->renew_us;
+		}
 		if (walk->lock == LOCK_WAITING ||
 		    (walk->lock == LOCK_HELD && result > RESULT_CONFLICT))
 			add_result(walk, events, ELECTION_LOCK, result);
@@ -148,6 +156,11 @@ static void list_answers(const struct walk *walk, struct walk_events *events)
 		add_result(walk, events, ELECTION_CORPSES, RESULT_UNKNOWN);
 		for (int32_t count = 0; alive && count < 3; count++)
 			add_count(walk, events, ELECTION_CORPSES, count);
+		if (alive) {
+			add_result(walk, events, ELECTION_CORPSES, RESULT_CONFLICT);
+			add_count(walk, events, ELECTION_CORPSES, 1);
+			events->list[events->count - 1].time_us = walk->core.now_us + TERM_LEFT_US;
+		}
 	}
 	if (walk->peers) {
 		add_result(walk, events, ELECTION_PEERS, RESULT_UNKNOWN);
@@ -204,13 +217,14 @@ static void note_event(struct walk *walk, const struct election_event *event)
 		walk->session = walk->refresh = 1;
 		break;
 	case ELECTION_SESSION_LOST:
-		walk->session = walk->broken = walk->refresh = 0;
+		walk->session = walk->broken = walk->refresh = walk->renew = 0;
 		break;
 	case ELECTION_SESSION_DOWN:
-		walk->broken = walk->refresh = 0;
+		walk->broken = walk->refresh = walk->renew = 0;
 		break;
 	case ELECTION_VIEW:
-		walk->refresh = 0;
+		/* What is not known is being read. */
+		walk->refresh = event->view.post == POST_UNKNOWN || !event->view.epoch_known;
 		break;
 	case ELECTION_DONE:
 		if (walk->op == OP_CLAIM && event->result == RESULT_OK)
@@ -252,7 +266,6 @@ static void note_action(struct walk *walk, const struct election_action *action)
 	switch ((enum election_action_type)action->type) {
 	case ACTION_DO:
 		walk->op = action->op;
-		walk->op_first = !walk->renew;
 		break;
 	case ACTION_LOCK:
 		walk->lock = LOCK_WAITING;
@@ -274,10 +287,8 @@ static void note_action(struct walk *walk, const struct election_action *action)
 		walk->stop = 1;
 		break;
 	case ACTION_RENEW:
-	case ACTION_TOUCH:
 		walk->renew = 1;
-		walk->touch = action->type == ACTION_TOUCH;
-		walk->op_first = walk->op != OP_NONE;
+		walk->renew_us = walk->core.now_us;
 		break;
 	case ACTION_REFRESH:
 		walk->refresh = 1;
@@ -310,10 +321,11 @@ const char *walk_stuck(const struct walk *walk, const struct election_config *co
 
 	if (e->phase == PHASE_INIT || e->phase == PHASE_GONE || !e->attached || walk->broken)
 		return NULL;
-	if ((e->view.key == KEY_UNKNOWN || e->view.post == POST_UNKNOWN) && e->registered && !open)
+	if ((e->view.key == KEY_UNKNOWN || e->view.post == POST_UNKNOWN) && e->registered && !open &&
+	    !election_next_us(config, e))
 		return "the view is not known, and nobody reads it";
 	if (e->phase == PHASE_RECOVER && !walk->scan && !walk->fence && !walk->refresh &&
-	    e->now_us >= e->deadline_us && e->now_us >= e->retry_us)
+	    e->view.post != POST_UNKNOWN && e->now_us >= e->survey_until_us && e->now_us >= e->deadline_us && e->now_us >= e->retry_us)
 		return "a takeover that waits for nothing";
 	if (open || election_next_us(config, e))
 		return NULL;
@@ -349,29 +361,31 @@ uint64_t walk_hash(const struct walk *walk)
 	const struct election *e = &walk->core;
 	const struct election_view *view = &e->view;
 	const int64_t ahead_us[] = { e->deadline_us,	  e->lease_end_us, e->renew_next_us,
-				     e->penalty_until_us, e->retry_us,	   e->depart_by_us };
+				     e->penalty_until_us, e->retry_us,	   e->depart_by_us,
+				     e->survey_until_us };
 	const uint8_t *bytes = &e->phase;
 	const uint8_t *shell = &walk->op;
 	uint64_t hash = mix((uint64_t)e->session_us, (uint64_t)e->corpses);
 
-	static_assert(sizeof(struct election) == 272, "a new member: does it belong here?");
+	static_assert(sizeof(struct election) == 216, "a new member: does it belong here?");
 	for (size_t i = 0; i < sizeof(ahead_us) / sizeof(ahead_us[0]); i++)
 		hash = mix(hash, ahead(ahead_us[i], e->now_us));
-	hash = mix(hash, ago(e->renew_sent_us, e->now_us));
 	hash = mix(hash, ago(e->op_sent_us, e->now_us));
-	hash = mix(hash, ago(e->touched_us, e->now_us));
-	hash = mix(hash, e->attached ? 0 : ago(e->down_us, e->now_us));
-	for (size_t i = 0; i < ELECTION_TOUCHES; i++)
-		hash = mix(hash, ago(e->touches[i].sent_us, e->now_us));
+	hash = mix(hash, ago(e->proof_us, e->now_us));
+	hash = mix(hash, e->lease_end_us ? ago(e->progress_us, e->now_us) : 0);
+	hash = mix(hash, (uint64_t)e->term_us);
+	hash = mix(hash, walk->renew ? ago(walk->renew_us, e->now_us) : 0);
 	hash = mix(hash, ago(e->killed_us, e->now_us));
 	hash = mix(hash, e->work == WORK_STOPPING ? ago(e->stop_since_us, e->now_us) : 0);
 	for (size_t i = 0; i < 19; i++)
 		hash = mix(hash, bytes[i]);
-	for (size_t i = 0; i < 13; i++)
+	for (size_t i = 0; i < 11; i++)
 		hash = mix(hash, shell[i]);
 	hash = mix(hash, (uint64_t)(view->key | view->post << 8 | view->drained << 16 |
-				    view->maintenance << 24 | (uint64_t)view->absent << 32));
+				    view->maintenance << 24 | (uint64_t)view->absent << 32 |
+				    (uint64_t)view->epoch_known << 40));
 	hash = mix(hash, e->seen_version == view->key_version);
 	hash = mix_order(hash, e->failed_mzxid, view->key_mzxid);
+	hash = mix_order(hash, e->epoch, view->epoch);
 	return mix_order(hash, e->epoch, view->key_mzxid);
 }

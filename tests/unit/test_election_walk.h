@@ -16,20 +16,19 @@
 
 struct walk {
 	struct election core;
+	int64_t renew_us; /* the last renewal was sent */
 	uint8_t op;   /* enum election_op: to be answered */
 	uint8_t lock; /* enum election_lock */
 	uint8_t scan; /* to be answered, as the next ones */
 	uint8_t fence;
 	uint8_t peers;
 	uint8_t renew;
-	uint8_t touch;	  /* renew is a mere touch */
-	uint8_t op_first; /* the answer to op comes before the one to renew */
 	uint8_t start;
 	uint8_t stop;
 	uint8_t refresh; /* a view will come */
 	uint8_t broken; /* something was answered as unknown: the connection is gone, and that is said next */
 	uint8_t session;
-	uint8_t pad[3];
+	uint8_t pad[5];
 };
 
 struct walk_events {

@@ -19,7 +19,7 @@ static void test_takeover_fails(void **state)
 	play_init(&play);
 	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
 					"610 time                 => enter: do enter@3\n"
-					"620 done ok              => recover: scan, renew\n"
+					"620 done ok              => recover: scan\n"
 					"625 view me@3 mine       => recover\n"
 					"630 corpses 0            => begin: start\n"
 					"900 started failed       => stop: stop, do hand back@3\n"
@@ -37,7 +37,7 @@ static void test_penalty_filled_by_other(void **state)
 
 	play_init(&play);
 	play_script(&play, PLAY_CLAIMED "610 view me@3 free       => enter: do enter@3\n"
-					"620 done ok              => recover: scan, renew\n"
+					"620 done ok              => recover: scan\n"
 					"630 corpses 0            => begin: start\n"
 					"900 started failed       => stop: stop, do hand back@3\n"
 					"905 done ok              => stop\n"
@@ -54,12 +54,10 @@ static int64_t fail_takeovers(struct play *play, int times)
 
 	for (int i = 0; i < times; i++) {
 		play_script(play, "+10 lock ok           => claim: do claim@2\n"
-				  "+10 done ok           => await: cut\n"
-				  "+1 down               => await\n"
-				  "+9 up 6000            => await\n"
+				  "+10 done ok           => await\n"
 				  "+1 view me@3 free     => await\n"
-				  "+489 time             => enter: do enter@3\n"
-				  "+10 done ok           => recover: scan, renew\n"
+				  "+499 time             => enter: do enter@3\n"
+				  "+10 done ok           => recover: scan\n"
 				  "+10 corpses 0         => begin: start\n"
 				  "+10 started failed    => stop: stop, do hand back@3\n");
 		penalty_us = play->state.penalty_until_us - play->state.now_us;
@@ -96,12 +94,10 @@ static void test_penalty_forgotten(void **state)
 	play_script(&play, PLAY_FOLLOWING "20000 view none@2 free => lock: lock\n");
 	fail_takeovers(&play, 3);
 	play_script(&play, "+10 lock ok            => claim: do claim@2\n"
-			   "+10 done ok            => await: cut\n"
-			   "+1 down                => await\n"
-			   "+9 up 6000             => await\n"
+			   "+10 done ok            => await\n"
 			   "+1 view me@3 free      => await\n"
-			   "+489 time              => enter: do enter@3\n"
-			   "+10 done ok            => recover: scan, renew\n"
+			   "+499 time              => enter: do enter@3\n"
+			   "+10 done ok            => recover: scan\n"
 			   "+10 corpses 0          => begin: start\n"
 			   "+10 started ok         => primary\n");
 	assert_int_equal(play.state.failures, 0);
