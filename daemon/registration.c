@@ -195,7 +195,8 @@ static void write_keys(struct registration *reg)
 		write_key(reg, txn, NODE_KEY_STATE, "run");
 		write_key(reg, txn, NODE_KEY_ROUTER, reg->router);
 		write_health(reg, txn);
-		if (!reg->there[NODE_KEY_KEEPALIVE])
+		/* Of one that acts it is made by the next renewal: another's text there would end the term. */
+		if (!reg->there[NODE_KEY_KEEPALIVE] && !router_state_is_acting(reg->router))
 			write_key(reg, txn, NODE_KEY_KEEPALIVE, "0");
 		write_epoch(reg, txn);
 		write_detail(reg, txn);

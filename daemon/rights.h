@@ -16,6 +16,7 @@
  */
 #define RIGHTS(X)                                                                                  \
 	X(CHILD, "/")                                                                              \
+	X(READ, PATH_CLUSTER)                                                                      \
 	X(READ, PATH_POST)                                                                         \
 	X(READ, PATH_PRIMARY)                                                                      \
 	X(WRITE, PATH_PRIMARY)                                                                     \

@@ -43,7 +43,7 @@ def auth(tmp_path):
 def nodes(ensemble, keys, make_cluster, auth):
     made = []
     for name in ('n1', 'n2', 'n3'):
-        made += make_cluster(ensemble, keys, 1, names=[name], **QUICK, **{'zookeeper.auth-file': auth(name, OLD)})
+        made += make_cluster(ensemble, keys, 1, names=[name], new=True, **QUICK, **{'zookeeper.auth-file': auth(name, OLD)})
     return made
 
 
