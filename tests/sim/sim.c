@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The simulator: three to seven real cores (the objects that ship) in a model of the world, in
+ * The simulator: two to seven real cores (the objects that ship) in a model of the world, in
  * simulated time, from one seed.
  *
  *   sim --runs 1000                 a thousand runs, seeds 1 to 1000
  *   sim --steps 20000000            as many runs as it takes
+ *   sim --fresh --minutes 5         seeds that nobody has seen, for five minutes
  *   sim --seed 17 --runs 1 --trace  what happened in run 17
  *
  * What is modelled, and where:
@@ -14,16 +15,16 @@
  *        replaced; an isolated leader or follower answers reads, pings and (the leader) syncs for
  *        up to 5 s; what an old leader had in its log may be committed by the next
  *   zk_session
- *        expiry T to T + tick after the last touch that the leader knows of, T as granted by the
- *        server that tells of it, which may differ between them: re-attaching, and what
- *        followers report every half tick; a committed write through a follower is no touch
+ *        expiry T to T + tick after the last touch that the leader knows of, T as the node asked and
+ *        the server granted, which may differ between them; clocks of leaders that are stepped, and
+ *        sessions that somebody else closes: nothing rests on when they expire
  *   zk_conn, client
  *        FIFO connections; silent and one-way cuts; late landing of what was sent, never after the
  *        session has re-attached; one-shot watches that precede the reply of the write that fired
  *        them; an expired session is learnt of on re-attaching only
  *   tree
  *        the keys: versions, ephemerals, sequence nodes, and the transactions on them
- *   shell, shell_keys, shell_view, shell_lock, shell_repair
+ *   shell, shell_keys, shell_term, shell_view, shell_lock, shell_repair
  *        what the daemon makes of each action: the mirror of the keys, the lock, fencing, the files
  *        that outlive it; what it does when the servers refuse to read or to write, when somebody
  *        deletes its keys, when it is stopped between a step and what that asks for
@@ -33,20 +34,21 @@
  *   host, chaos
  *        drifting clocks, pauses, crashes, restarts, resets, operators
  *   oracle
- *        the judge, by the truth of the world: never work on two nodes; the post never goes while
- *        its owner's work runs; no work without post, lease and guard; no lease that the leader
- *        might not keep, were it cut off now; epochs of started work grow; the dead are fenced or
- *        marked first; no contender from before a claim is left when the claimer enters; after the
- *        last fault one primary within a stated bound, no phase left half-way, no busy loop
+ *        the judge, by the truth of the world: never work on two nodes, nor on a machine whose name
+ *        another bears now; the post is never released while its owner's work runs; no work past the
+ *        end of its lease, and none without post, lease and guard, or before the leases of others are
+ *        over; no lease but by a commit; epochs of started work grow, whatever is deleted; the dead
+ *        are fenced or marked first; no contender from before a claim is left when the claimer
+ *        enters; after the last fault one primary within a stated bound, no phase left half-way, no
+ *        busy loop
  *
  * Each run draws its own timing and its own set of faults.
  *
  * A run that fails is run again with the trace on; its last lines, the seed and the command that
  * repeats it are printed. --mutate NAME makes the shell wrong in one way (--mutate list), to show
  * that the oracle sees it; --frozen-hosts lets hosts sleep past their lease with work up, the case
- * that software on the host cannot close; --unequal-servers lets servers grant session timeouts
- * that differ by more than the lease leaves room for. --refusals makes access lists and quotas a
- * frequent fault.
+ * that software on the host cannot close; --unequal-servers and --refusals make servers that grant
+ * different session timeouts, access lists and quotas frequent.
  */
 
 #include "sim.h"
@@ -59,6 +61,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 static struct sim world;
@@ -358,10 +361,24 @@ static uint64_t parse_mutation(const char *text)
 static void usage(void)
 {
 	fprintf(stderr,
-		"usage: sim [--seed S] [--runs N | --steps N] [--nodes 2..%d] [--quick] [--trace]\n"
-		"           [--frozen-hosts] [--unequal-servers] [--refusals] [--mutate NAME]\n",
+		"usage: sim [--seed S | --fresh] [--runs N | --steps N | --minutes N] [--nodes 2..%d]\n"
+		"           [--quick] [--trace] [--frozen-hosts] [--unequal-servers] [--refusals]\n"
+		"           [--mutate NAME]\n",
 		NODES_MAX);
 	exit(2);
+}
+
+/* A seed that nobody has seen, told so that it can be seen again. */
+static uint64_t fresh_seed(void)
+{
+	uint64_t seed = 0;
+
+	while (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		continue;
+	seed >>= 20;
+	printf("base seed %" PRIu64 "\n", seed);
+	fflush(stdout);
+	return seed;
 }
 
 static void parse(int argc, char **argv, struct sim_options *o)
@@ -370,6 +387,8 @@ static void parse(int argc, char **argv, struct sim_options *o)
 		{ "seed", required_argument, NULL, 's' },
 		{ "runs", required_argument, NULL, 'r' },
 		{ "steps", required_argument, NULL, 'n' },
+		{ "minutes", required_argument, NULL, 'M' },
+		{ "fresh", no_argument, NULL, 'F' },
 		{ "nodes", required_argument, NULL, 'N' },
 		{ "mutate", required_argument, NULL, 'm' },
 		{ "frozen-hosts", no_argument, NULL, 'f' },
@@ -388,6 +407,10 @@ static void parse(int argc, char **argv, struct sim_options *o)
 			o->runs = strtoll(optarg, NULL, 10);
 		else if (c == 'n')
 			o->steps = strtoll(optarg, NULL, 10);
+		else if (c == 'M')
+			o->minutes = strtod(optarg, NULL);
+		else if (c == 'F')
+			o->seed = fresh_seed();
 		else if (c == 'N')
 			o->nodes = (int32_t)strtol(optarg, NULL, 10);
 		else if (c == 'm')
@@ -425,14 +448,16 @@ int main(int argc, char **argv)
 	struct sigaction action = { .sa_handler = on_abort };
 
 	parse(argc, argv, &options);
-	if (!options.runs && !options.steps)
+	if (!options.runs && !options.steps && options.minutes <= 0)
 		options.runs = 100;
 	sigaction(SIGABRT, &action, NULL);
 	for (int64_t i = 0; !failed; i++) {
 		uint64_t seed = options.seed + (uint64_t)i;
 
 		if ((options.runs && i >= options.runs) ||
-		    (options.steps && world.stats.steps >= options.steps))
+		    (options.steps && world.stats.steps >= options.steps) ||
+		    (options.minutes > 0 &&
+		     seconds_now(CLOCK_MONOTONIC) - begun >= options.minutes * 60))
 			break;
 		if (run(&world, &options, seed, false)) {
 			passed++;
