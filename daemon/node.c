@@ -384,6 +384,7 @@ static void carry_out(struct node *node, const struct election_action *action)
 		break;
 	case ACTION_START:
 		ensemble_note_made(&node->ensemble, node->survivor.cluster_czxid);
+		node->survivor.cluster_new_us = 0;
 		ensemble_note_owed(&node->ensemble, "");
 		node_work_start(node);
 		break;

@@ -75,6 +75,7 @@ struct node {
 	bool repair_refused;	  /* nothing is tried before the next look */
 	unsigned repair_refusals; /* in a row */
 	ev_timer repair_look;	  /* the next look */
+	ev_timer memory_due;	  /* all terms of before this node came to the cluster are over */
 	ev_timer view_retry;	  /* of reads that were refused */
 	ev_timer rights_look;	  /* while some are missing: the next trial */
 	unsigned rights_looks;

@@ -8,6 +8,7 @@
 
 #include "fault.h"
 #include "fnv.h"
+#include "lease.h"
 
 /* How long the last words may take: telling the ensemble that we leave. */
 #define FAREWELL_MS 2000
@@ -56,6 +57,24 @@ static bool lease_fits_session(struct node *node, int32_t timeout_ms)
 	return false;
 }
 
+static void on_memory_due(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct node *node = timer->data;
+
+	(void)loop;
+	(void)events;
+	node->survivor.cluster_new_us = 0;
+	ensemble_note_made(&node->ensemble, node->survivor.cluster_czxid);
+}
+
+/* Not before the wait that it brings is over: the process after this one would not wait any more. */
+static void remember_cluster_later(struct node *node, int64_t session_us)
+{
+	ev_timer_stop(node->loop, &node->memory_due);
+	ev_timer_set(&node->memory_due, (double)lease_unknown_promise_us(session_us) / 1e6, 0.);
+	ev_timer_start(node->loop, &node->memory_due);
+}
+
 /* The ensemble is the known one: the election may read and write there. */
 static void attach(struct node *node, bool fresh)
 {
@@ -72,8 +91,8 @@ static void attach(struct node *node, bool fresh)
 		node->survivor.cluster_czxid = ensemble_made(&node->ensemble);
 	if (node->ensemble.czxid)
 		survivor_see_cluster(&node->survivor, node->ensemble.czxid, time_boot_us());
-	if (!ensemble_made(&node->ensemble))
-		ensemble_note_made(&node->ensemble, node->survivor.cluster_czxid);
+	if (node->survivor.cluster_new_us)
+		remember_cluster_later(node, event.session_us);
 	epoch = ensemble_epoch(&node->ensemble, &owner);
 	view_remember_epoch(&node->view, epoch, owner);
 	node->writes.session = node->session;
@@ -205,6 +224,8 @@ int node_session_start(struct node *node, const struct config_auth *auth,
 	node->repair_look.data = node;
 	ev_init(&node->rights_look, on_rights_look);
 	node->rights_look.data = node;
+	ev_init(&node->memory_due, on_memory_due);
+	node->memory_due.data = node;
 	ev_init(&node->view_retry, on_view_retry);
 	node->view_retry.data = node;
 	r = zkh_session_create(node->loop, &config, &node->session);
@@ -220,6 +241,8 @@ void node_session_stop(struct node *node)
 		ev_timer_stop(node->loop, &node->repair_look);
 	if (node->rights_look.data)
 		ev_timer_stop(node->loop, &node->rights_look);
+	if (node->memory_due.data)
+		ev_timer_stop(node->loop, &node->memory_due);
 	if (node->view_retry.data)
 		ev_timer_stop(node->loop, &node->view_retry);
 	rights_cancel(&node->rights);

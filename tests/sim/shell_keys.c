@@ -83,8 +83,8 @@ void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_e
 			client_lose(w, n);
 		return;
 	}
-	sim_schedule(w, w->now + lease_watch_us(n->client.timeout), EV_PRIMARY, n->id,
-		     s->watch_gen, 0);
+	sim_schedule(w, w->now + lease_watch_us(n->client.timeout), EV_PRIMARY, n->id, s->watch_gen,
+		     0);
 	if (s->watch_waits || !n->config.coordinator || !(n->mirror.known & PART_POST) ||
 	    holder < 0 || holder >= NODES_MAX || holder == (int8_t)n->id || n->mirror.nameless)
 		return;
@@ -110,13 +110,14 @@ static void reply_watch(struct sim *w, struct sim_node *n, const struct sim_requ
 		n->shell.watch_waits = 0;
 	if (r->seen.holder != r->holder)
 		return;
-	SIM_TRACE(w, "node  %d saw the keepalive of node %d: %d, mzxid %lld", n->id, r->holder, r->seen.keepalive.there, (long long)r->seen.keepalive.mzxid);
+	SIM_TRACE(w, "node  %d saw the keepalive of node %d: %d, mzxid %lld", n->id, r->holder,
+		  r->seen.keepalive.there, (long long)r->seen.keepalive.mzxid);
 	survivor_note(&n->survivor, name_of(r->holder),
 		      sight_zxid(&r->seen.keepalive, r->seen.router == '?'), clock_local(w, n));
 }
 
-static int64_t until_us(struct sim *w, struct sim_node *n, int node,
-			const struct tree_keepalive *k, bool hidden)
+static int64_t until_us(struct sim *w, struct sim_node *n, int node, const struct tree_keepalive *k,
+			bool hidden)
 {
 	int64_t lease_us = hidden || !k->there ? 0 : k->lease_us;
 
@@ -156,8 +157,11 @@ static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct
 	if (mutated(w, MUTATION_NEW_CLUSTER))
 		return 0;
 	survivor_see_cluster(&n->survivor, r->seen.cluster_zxid, now);
-	return survivor_untold_us(&n->survivor, n->shell.new_cluster, n->shell.remembers,
-				       n->client.timeout, now);
+	/* A later look at the same takeover does not begin it anew. */
+	if (!n->shell.untold_us)
+		n->shell.untold_us = survivor_untold_us(&n->survivor, n->shell.new_cluster,
+							n->shell.remembers, n->client.timeout, now);
+	return n->shell.untold_us;
 }
 
 static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_request *r)
@@ -173,7 +177,9 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 
 		s->router_versions[i] = sight->router_version;
 		s->unmarkable[i] = !sight->router || sight->router == '?';
-		SIM_TRACE(w, "node  %d surveys node %d: %c %d %d, owner before %d", n->id, i, sight->router ? sight->router : '-', sight->alive, sight->keepalive.there, s->owner_before);
+		SIM_TRACE(w, "node  %d surveys node %d: %c %d %d, owner before %d", n->id, i,
+			  sight->router ? sight->router : '-', sight->alive, sight->keepalive.there,
+			  s->owner_before);
 		if (!is_x(w, n, r, i))
 			continue;
 		if (still_acts(sight)) {
@@ -195,7 +201,8 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 /* -- registration -- */
 
 /* A trace that another machine left under this name is not overwritten before its term is over. */
-static bool trace_of_another(const struct sim *w, const struct sim_node *n, const struct sim_request *r)
+static bool trace_of_another(const struct sim *w, const struct sim_node *n,
+			     const struct sim_request *r)
 {
 	char router = r->seen.router;
 	const struct tree_keepalive *k = &r->seen.keepalive;
@@ -271,7 +278,7 @@ static void reply_raise(struct sim *w, struct sim_node *n, const struct sim_requ
 static int8_t owner_known(const struct sim_node *n)
 {
 	int8_t owner = n->mirror.seen.epoch >= n->memory.epoch ? n->mirror.seen.epoch_owner
-								: n->memory.owner;
+							       : n->memory.owner;
 
 	return owner == (int8_t)n->id && n->owed ? (int8_t)(n->owed - 1) : owner;
 }
@@ -298,6 +305,7 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		n->shell.remembers = n->memory.epoch != 0;
 		n->owed = (uint8_t)(n->shell.owner_before + 1);
 		n->shell.new_cluster = t->epoch_version == ANY_VERSION;
+		n->shell.untold_us = 0;
 		survivor_begin(&n->survivor);
 		term_open(w, n, t);
 		break;
@@ -306,7 +314,7 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
 		t->uid = n->owed;
 		t->epoch_version = mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED
-								     : n->mirror.seen.epoch_version;
+								    : n->mirror.seen.epoch_version;
 		break;
 	case OP_HAND_BACK:
 	case OP_RECLAIM:
