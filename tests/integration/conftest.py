@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from lab import netns, view, zk
+from lab.memory import remember, settle_store
 from lab.node import Node, is_built, stop_all
 from lab.oracle import Oracle
 from lab.process import describe
@@ -137,14 +138,16 @@ def make_cluster(request, tmp_path, event_log, oracle):
     made, views = [], []
 
     def make(ensemble, keys, n, start=True, proxied=False, names=None, hosts=None, new=False, **config):
-        if not new and not made:
-            keys.set('epoch', '0 lab')
         for index in range(n):
             links = zk.ClientLinks(ensemble) if proxied else None
             made.append(Node(names[index] if names else f'n{len(made) + 1}', (links or ensemble).connect,
                              keys.root or '/', str(tmp_path), event_log, config,
                              hosts[index] if hosts else None, links))
         views.append((ensemble, keys))
+        if not new:
+            known = settle_store(keys)
+            for node in made[-n:]:
+                remember(node, *known)
         for node in made[-n:] if start else ():
             node.start()
         return made[-n:]
@@ -167,8 +170,8 @@ def make_cluster(request, tmp_path, event_log, oracle):
 def cluster(ensemble, keys, make_cluster):
     """cluster(n, **{'section.key': value}): n nodes n1, n2, ... on the shared ensemble, started.
 
-    Its store is that of an old cluster in which nobody was ever primary; new=True: it is empty, so the first takeover
-    waits for a lease. start=False leaves that to the test; proxied=True gives each node `links` to cut; names=[...].
+    The nodes know the cluster, in which nobody was ever primary; new=True: they do not, and the store is empty, so the
+    first takeover waits for a lease. start=False leaves that to the test; proxied=True gives each node `links` to cut; names=[...].
     When the test is over all are stopped and nothing may be left of them.
     """
     def make(n, **options):
