@@ -96,7 +96,6 @@ static void attach(struct node *node, bool fresh)
 	epoch = ensemble_epoch(&node->ensemble, &owner);
 	view_remember_epoch(&node->view, epoch, owner);
 	node->writes.session = node->session;
-	term_attached(&node->term, node->session);
 	witness_attached(&node->witness, node->session, event.session_us);
 	if (fresh)
 		writes_unpublish(&node->writes);
@@ -112,6 +111,8 @@ static void attach(struct node *node, bool fresh)
 
 void node_attached(struct node *node, bool fresh)
 {
+	/* Not behind the sync, which may take as long as a commit. */
+	term_attached(&node->term, node->session);
 	catch_up(node);
 	if (ensemble_attached(&node->ensemble, fresh))
 		attach(node, fresh);

@@ -35,12 +35,13 @@ static void cancel(struct term *term)
 		zkh_op_cancel(term->renewals[i].op);
 		term->renewals[i].op = NULL;
 	}
-	term->known = term->wanted = false;
+	term->known = term->wanted = term->proven = false;
 }
 
 void term_finish(struct term *term)
 {
 	cancel(term);
+	zkh_watch_remove(&term->watch);
 }
 
 static void forget_renewals(struct term *term)
@@ -79,6 +80,7 @@ void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32
 	forget_renewals(term);
 	term->before[0] = term->before[1] = 0;
 	term->claimed = true;
+	term->ours = false;
 	term->promise_us = lease_promise_us(session_us);
 	term->epoch_version = epoch_version;
 	keepalive_path(term, path);
@@ -90,7 +92,7 @@ void term_opened(struct term *term, int32_t epoch_version, int32_t version)
 {
 	term->epoch_version = epoch_version;
 	term->version = version;
-	term->known = true;
+	term->known = term->ours = true;
 	term->makes = 0;
 }
 
@@ -113,19 +115,29 @@ void term_resume(struct term *term, const uint64_t before[2], int32_t epoch_vers
 	term->before[0] = before[0];
 	term->before[1] = before[1];
 	term->claimed = false;
+	term->ours = true;
 	term->promise_us = lease_promise_us(session_us);
 	term->epoch_version = epoch_version;
 }
 
-static void look(struct term *term);
+static void look(struct term *term, bool watch);
+static void on_change(void *userdata, enum zkh_watch_event event, const char *path);
 
 void term_attached(struct term *term, struct zkh_session *session)
 {
 	cancel(term);
 	term->session = session;
-	/* The term of another process is looked at before it is known whether the post is still there. */
-	if (term->promise_us && !term->claimed)
-		look(term);
+	if (!term->promise_us)
+		return;
+	if (!term->watch.path) {
+		char path[KEY_PATH_SIZE];
+
+		keepalive_path(term, path);
+		term->watch.fn = on_change;
+		term->watch.userdata = term;
+		(void)zkh_watch_add(session, &term->watch, path);
+	}
+	look(term, true);
 }
 
 /* -- reading it back -- */
@@ -142,9 +154,12 @@ static void take(struct term *term, const struct keepalive *value, int32_t versi
 		   value->nonce == term->before[1];
 
 	if (!own) {
-		term->on_superseded(term->userdata);
+		/* Else it is from before a takeover that has not committed, or never will. */
+		if (term->ours)
+			term->on_superseded(term->userdata);
 		return;
 	}
+	term->ours = true;
 	term->version = version;
 	term->known = true;
 	term->makes = 0;
@@ -183,7 +198,7 @@ static void on_read(void *userdata, int result, const char *data, size_t length,
 		send_renewal(term, time_boot_us());
 }
 
-static void look(struct term *term)
+static void look(struct term *term, bool watch)
 {
 	char path[KEY_PATH_SIZE];
 
@@ -191,7 +206,18 @@ static void look(struct term *term)
 	if (term->read_op)
 		return;
 	keepalive_path(term, path);
-	(void)zkh_get(term->session, path, false, on_read, term, &term->read_op);
+	(void)zkh_get(term->session, path, watch, on_read, term, &term->read_op);
+}
+
+/* Something has committed; if it is a renewal of this connection, its answer tells the same. */
+static void on_change(void *userdata, enum zkh_watch_event event, const char *path)
+{
+	struct term *term = userdata;
+
+	(void)path;
+	if (event == ZKH_WATCH_CHANGED && term->promise_us && !term->proven &&
+	    zkh_session_connected(term->session))
+		look(term, true);
 }
 
 /* -- renewing it -- */
@@ -214,7 +240,7 @@ static void failed(struct term *term, int result, const struct zkh_txn_reply *re
 	/* What is missing is made at once, one step after the other; then at the next renewal again. */
 	if (!refused && (result != ZKH_NO_NODE || term->made < OWN_KEY_MAKES_MAX))
 		term->wanted = true;
-	look(term);
+	look(term, false);
 }
 
 static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *reply)
@@ -229,6 +255,7 @@ static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *r
 		return;
 	}
 	term->made = 0;
+	term->ours = term->proven = true;
 	term->before[0] = term->before[1] = 0;
 	term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us);
 }
@@ -270,5 +297,5 @@ void term_renew(struct term *term, int64_t now_us)
 		return;
 	}
 	term->wanted = true;
-	look(term);
+	look(term, false);
 }

@@ -55,11 +55,15 @@ struct term {
 	int32_t epoch_version;
 	int32_t version; /* of the keepalive, as the next renewal expects it */
 	bool known;	 /* the version is */
-	bool claimed;	 /* a renewal of this process was sent, or the takeover is its own */
-	int made;	 /* by the one before: what was not enough is made more of */
+	bool proven;	 /* a renewal of this connection is acknowledged */
+	bool ours; /* the term is known to be: it was committed by this process, or left by the one before */
+	bool claimed; /* a renewal of this process was sent, or the takeover is its own */
+	int made;     /* by the one before: what was not enough is made more of */
 	int makes; /* what the next renewal makes: 0 nothing, 1 the keepalive, 2 its parent too, 3 and that one's */
 	bool wanted; /* a renewal, once it is read */
 	struct zkh_op *read_op;
+	struct zkh_watch
+		watch; /* armed at an attachment: what the connection before left may still commit */
 	struct term_renewal renewals[TERM_RENEWALS_MAX]; /* by counter */
 };
 
@@ -85,7 +89,10 @@ void term_nonces(const struct term *term, uint64_t ret_nonces[2]);
 void term_resume(struct term *term, const uint64_t before[2], int32_t epoch_version,
 		 int64_t session_us);
 
-/* Connected: what is in the keepalive is not known any more. */
+/*
+ * Connected, before anything else is sent: what is in the keepalive is not known any more; if there is a term it is read,
+ * and watched for what is still on its way.
+ */
 void term_attached(struct term *term, struct zkh_session *session);
 
 /* Sends a renewal, after a look at the keepalive if need be. */

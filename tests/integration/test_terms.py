@@ -1,0 +1,110 @@
+"""Whose term it is: one process goes on with it, whatever is slow, copied or written by hand."""
+
+import contextlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from lab import zk
+from lab.node import Node, program
+from lab.steps import QUICK, by_name, others, settle
+from lab.view import View, connect
+from lab.wait import stays, wait_until
+
+
+def test_copied_runtime_directory(cluster, keys, oracle, tmp_path):
+    """Two daemons with one state: the one that renews first goes on, the other stops its work and is refused the name."""
+    [node] = cluster(1, **QUICK, **{'zookeeper.session-timeout': '4s'})
+    settle(keys, oracle, [node])
+    twin_directory = tmp_path / 'twin'
+    twin_directory.mkdir()
+    twin = Node(node.name, node.config['zookeeper.servers'], keys.root, str(twin_directory), node.event_log,
+                {**QUICK, 'zookeeper.session-timeout': '4s'})
+    try:
+        shutil.rmtree(twin.runtime_directory)
+        shutil.copytree(node.runtime_directory, twin.runtime_directory)
+        twin.start()
+        superseded = lambda one: one.log_lines("another process goes on with this node's session")  # noqa: E731
+        wait_until(lambda: superseded(node) or superseded(twin), 15, lambda: node.log_tail() + twin.log_tail())
+        lost = node if superseded(node) else twin
+        lost.wait_log('lease_lost: ')
+        lost.wait_log('duplicate_name: ')
+        oracle.check()
+        lost.wait_exit(20)
+    finally:
+        twin.close()
+
+
+@pytest.fixture(scope='module')
+def slow_ensemble():
+    """One whose servers bear it that a disk takes more than a second."""
+    with zk.Ensemble(3, tick_ms=500) as ensemble:
+        yield ensemble
+
+
+@pytest.fixture
+def slow_keys(slow_ensemble):
+    client = connect(slow_ensemble.connect)
+    yield View(client, '/slow')
+    client.stop()
+    client.close()
+
+
+@contextlib.contextmanager
+def slow_disks(ensemble):
+    """Each write of their logs takes 0.9 s."""
+    pids = [server.child.pid for server in ensemble.servers]
+    tracers = [subprocess.Popen(['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e',
+                                 'inject=fdatasync:delay_enter=900ms', '-p', str(pid)]) for pid in pids]
+    try:
+        wait_until(lambda: all(traced(pid) for pid in pids), 10, 'the servers are traced')
+        yield
+    finally:
+        for tracer in tracers:
+            tracer.terminate()
+            tracer.wait()
+
+
+@pytest.mark.skipif(not shutil.which('strace'), reason='no strace')
+def test_slow_commits(slow_ensemble, slow_keys, make_cluster, oracle):
+    """The primary acts all the time, and nobody calls the servers out of reach."""
+    nodes = make_cluster(slow_ensemble, slow_keys, 2, **QUICK,
+                         **{'zookeeper.session-timeout': '10s', 'relinquish.lease-timeout': '3s'})
+    primary = settle(slow_keys, oracle, nodes)
+    node = by_name(nodes, primary)
+    mark = node.log_mark()
+    ctl = [program('ctl/primaryctl'), '--config', node.config_path, '--timeout', '30s']
+    with slow_disks(slow_ensemble):
+        for arguments in (['key', 'set', '/extra=1'], ['lock', 'exclusive', '/lock', '--', 'sleep', '8']):
+            subprocess.run(ctl + arguments, check=True, timeout=60)
+        stays(lambda: oracle.working() == [primary], 10)
+        assert not re.search('lease_|post_lost|state_changed', node.log_text()[mark:]), node.log_tail()
+    settle(slow_keys, oracle, nodes, primary=primary)
+
+
+def traced(pid):
+    with open(f'/proc/{pid}/status', encoding='ascii') as file:
+        return re.search(r'^TracerPid:\s+[1-9]', file.read(), re.M)
+
+
+def test_new_cluster_waits_once(cluster, keys, oracle):
+    """Nobody knows whether another one acts: the first takeover ever waits for a lease, and says so; the next does not."""
+    nodes = cluster(2, new=True, **QUICK, **{'zookeeper.session-timeout': '4s'})
+    primary = settle(keys, oracle, nodes)
+    by_name(nodes, primary).wait_log('takeover_waiting: /epoch was missing')
+    [other] = others(nodes, primary)
+    keys.set('primary_node', other.name)
+    settle(keys, oracle, nodes, primary=other.name, timeout=40)
+
+
+def test_epoch_raised_by_hand(cluster, keys, oracle):
+    """Whoever raises /epoch ends the term of the primary: it stops in order and a larger epoch is handed out."""
+    nodes = cluster(2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    epoch = keys.acting().epoch
+    keys.set('epoch', f'{epoch + 1000} {primary}')
+    by_name(nodes, primary).wait_log('post_lost: ')
+    wait_until(lambda: keys.acting() and keys.acting().epoch > epoch + 1000, 20, keys.summary)
+    settle(keys, oracle, nodes)
