@@ -70,7 +70,7 @@ enum refusal {
 	REFUSE_NOTE = 16, /* the history */
 	REFUSE_LOCK = 32,
 	REFUSE_MARK = 64, /* its router state, to others */
-	REFUSE_RENEW = 128,  /* its keepalive, to itself: the takeover was still allowed */
+	REFUSE_RENEW = 128, /* its keepalive, to itself */
 	REFUSE_LOOK = 256,   /* to read its router state, to others */
 	REFUSE_WATCH = 512,  /* to read its keepalive, to others */
 	REFUSE_ALL = 1023,
