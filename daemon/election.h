@@ -279,9 +279,9 @@ struct election {
 	int64_t lease_end_us;  /* until then this node may believe that it acts; 0: no lease */
 	int64_t renew_next_us; /* not before */
 	int64_t progress_us;   /* when a commit of this term was last heard of, or the attachment */
-	int64_t proof_us;      /* of a renewal that committed while the post was not known; 0: none */
-	int64_t op_sent_us;    /* transaction under way */
-	int64_t killed_us;     /* when KILL was said in this stop; 0: not */
+	int64_t proof_us;   /* of a renewal that committed while the post was not known; 0: none */
+	int64_t op_sent_us; /* transaction under way */
+	int64_t killed_us;  /* when KILL was said in this stop; 0: not */
 	int64_t stop_since_us; /* when the stop of the work began */
 	int64_t penalty_until_us;
 	int64_t retry_us;	 /* nothing is tried again before */

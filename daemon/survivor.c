@@ -64,13 +64,13 @@ void survivor_see_cluster(struct survivor *survivor, int64_t czxid, int64_t now_
 	survivor->cluster_seen_us = now_us;
 }
 
-int64_t survivor_new_cluster_us(const struct survivor *survivor, bool epoch_missing,
-				bool remembers, int64_t session_us, int64_t now_us)
+int64_t survivor_new_cluster_us(const struct survivor *survivor, bool epoch_missing, bool remembers,
+				int64_t session_us, int64_t now_us)
 {
 	int64_t since_us = epoch_missing ? now_us : survivor->cluster_seen_us;
 
 	if (!since_us)
 		return 0;
-	return since_us + (remembers ? lease_unknown_promise_us(session_us)
-				     : lease_promise_us(session_us));
+	return since_us +
+	       (remembers ? lease_unknown_promise_us(session_us) : lease_promise_us(session_us));
 }

@@ -59,5 +59,5 @@ void survivor_see_cluster(struct survivor *survivor, int64_t czxid, int64_t now_
  * before the takeover, or if /cluster is a new one. remembers: this node knows of an epoch, so keys were deleted, and the
  * longest term is believed.
  */
-int64_t survivor_new_cluster_us(const struct survivor *survivor, bool epoch_missing,
-				bool remembers, int64_t session_us, int64_t now_us);
+int64_t survivor_new_cluster_us(const struct survivor *survivor, bool epoch_missing, bool remembers,
+				int64_t session_us, int64_t now_us);

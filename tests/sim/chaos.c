@@ -91,8 +91,8 @@ static void fail_health(struct sim *w, struct sim_node *n)
 
 static void make_blind(struct sim *w, struct sim_node *n)
 {
-	static const uint16_t parts[] = { PART_KEY,   PART_POST,	 PART_ALIVE,
-					 PART_DRAIN, PART_MAINT, PART_EPOCH, PARTS_ALL };
+	static const uint16_t parts[] = { PART_KEY,   PART_POST,  PART_ALIVE, PART_DRAIN,
+					  PART_MAINT, PART_EPOCH, PARTS_ALL };
 
 	n->blind = parts[rng_below(&w->rng, sizeof(parts) / sizeof(parts[0]))];
 	n->blind_denied = rng_chance(&w->rng, 500);
@@ -131,7 +131,8 @@ static void fault_on_servers(struct sim *w, enum sim_fault what, struct sim_node
 		server_isolate(w, s == w->leader ? follower(w) : s, w->now + for_us);
 	} else if (what == FAULT_FSYNC) {
 		/* Up to T/4 from sending to acknowledgement, or beyond. */
-		w->fsync_us = rng_range(&w->rng, MS, w->params.session_us / (rng_chance(&w->rng, 700) ? 9 : 3));
+		w->fsync_us = rng_range(&w->rng, MS,
+					w->params.session_us / (rng_chance(&w->rng, 700) ? 9 : 3));
 		w->fsync_until = w->now + 3 * for_us;
 	} else if (what == FAULT_CLOCK_STEP) {
 		session_step_clock(w, rng_chance(&w->rng, 500) ? for_us : -for_us);
@@ -236,8 +237,7 @@ void chaos_ambush(struct sim *w, struct sim_node *n)
 	};
 	uint32_t kind;
 
-	if (w->calm || !w->params.ambush ||
-	    !rng_chance(&w->rng, w->params.ambush))
+	if (w->calm || !w->params.ambush || !rng_chance(&w->rng, w->params.ambush))
 		return;
 	kind = kinds[rng_below(&w->rng, sizeof(kinds) / sizeof(kinds[0]))];
 	if (!w->params.weight[kind])
@@ -263,9 +263,9 @@ void operator_on_event(struct sim *w, const struct queue_event *ev)
 
 static void refuse(struct sim *w, int node)
 {
-	static const uint16_t kinds[] = { REFUSE_KEY,	REFUSE_POST,  REFUSE_LEAVE, REFUSE_OWN,
-					  REFUSE_NOTE,	REFUSE_LOCK,  REFUSE_MARK,  REFUSE_RENEW,
-					  REFUSE_LOOK,	REFUSE_WATCH, REFUSE_ALL };
+	static const uint16_t kinds[] = { REFUSE_KEY,  REFUSE_POST,  REFUSE_LEAVE, REFUSE_OWN,
+					  REFUSE_NOTE, REFUSE_LOCK,  REFUSE_MARK,  REFUSE_RENEW,
+					  REFUSE_LOOK, REFUSE_WATCH, REFUSE_ALL };
 	struct sim_txn txn = { .type = TXN_REFUSE, .node = (int8_t)node };
 
 	if (rng_chance(&w->rng, 500))

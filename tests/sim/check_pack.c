@@ -212,7 +212,8 @@ static void blur(struct election *core, const struct check_world *w)
 		core->stop_reason = core->self_fenced = 0;
 	}
 	if (!election_acting(core) && core->phase != PHASE_ENTER)
-		core->renew_next_us = core->epoch = core->claim_mzxid = core->term_us = core->proof_us = 0;
+		core->renew_next_us = core->epoch = core->claim_mzxid = core->term_us =
+			core->proof_us = 0;
 	if (!contest)
 		core->seen_version = 0;
 	if (core->view.key == KEY_UNKNOWN)

@@ -175,8 +175,8 @@ void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_ev
 	}
 	k->session = (int32_t)ev->arg;
 	k->link = LINK_ATTACHED;
-	w->stats.faults[FAULT_TIMEOUT] +=
-		!fresh && k->timeout != session_granted(w, n->id, c->server);
+	w->stats.faults[FAULT_TIMEOUT] += !fresh &&
+					  k->timeout != session_granted(w, n->id, c->server);
 	k->timeout = session_granted(w, n->id, c->server);
 	k->heard = k->spoke = w->now;
 	k->waiting = 0;

@@ -24,8 +24,10 @@ static void check_ghosts(struct sim *w, const struct sim_node *n)
 {
 	for (int i = 0; i < w->node_count; i++)
 		if (w->nodes[i].ghost_until > w->now && !w->options->frozen_hosts)
-			sim_fail(w, "two primaries: work runs on node %d and on the machine that was node %d",
-				 n->id, i);
+			sim_fail(
+				w,
+				"two primaries: work runs on node %d and on the machine that was node %d",
+				n->id, i);
 }
 
 void oracle_ghost(struct sim *w, struct sim_node *n, int64_t until)
@@ -43,8 +45,7 @@ void oracle_term(struct sim *w, const struct sim_txn *txn)
 	int64_t proof = txn->sent_local + lease_length_us(txn->session_us);
 
 	if (w->tree.post == txn->node && w->tree.post_session == txn->session &&
-	    txn->machine == n->machine &&
-	    proof > n->lease_proof)
+	    txn->machine == n->machine && proof > n->lease_proof)
 		n->lease_proof = proof;
 }
 
@@ -80,9 +81,13 @@ static void check_terms(struct sim *w, const struct sim_node *n)
 	for (int i = 0; i < w->node_count; i++) {
 		const struct sim_node *other = &w->nodes[i];
 
-		if (i != n->id && other->term_started && other->guard.end_local > clock_local(w, other))
-			sim_fail(w, "node %d starts its work %lld ms before the lease of node %d ends", n->id,
-				 (long long)((other->guard.end_local - clock_local(w, other)) / MS), i);
+		if (i != n->id && other->term_started &&
+		    other->guard.end_local > clock_local(w, other))
+			sim_fail(w,
+				 "node %d starts its work %lld ms before the lease of node %d ends",
+				 n->id,
+				 (long long)((other->guard.end_local - clock_local(w, other)) / MS),
+				 i);
 	}
 }
 

@@ -217,5 +217,6 @@ int64_t params_liveness_us(const struct sim *w)
 	int64_t refused = c->lock_timeout_us << 6;
 	int64_t terms = 3 * lease_unknown_promise_us(p->session_us);
 
-	return 2 * round + penalty_left_us(w) + 3 * p->session_us + 2 * OLD_SERVER_US + refused + terms;
+	return 2 * round + penalty_left_us(w) + 3 * p->session_us + 2 * OLD_SERVER_US + refused +
+	       terms;
 }

@@ -188,8 +188,7 @@ bool shell_stopped_here(struct sim *w, struct sim_node *n)
 {
 	int64_t longest = w->params.session_us * (rng_chance(&w->rng, 500) ? 2 : 1);
 
-	if (!w->params.stop_in_step || n->going_on ||
-	    !rng_chance(&w->rng, w->params.stop_in_step))
+	if (!w->params.stop_in_step || n->going_on || !rng_chance(&w->rng, w->params.stop_in_step))
 		return false;
 	host_pause_daemon(w, n, rng_range(&w->rng, MS, longest));
 	if (n->paused_until <= w->now)
@@ -262,8 +261,7 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 	persist(w, n);
 	oracle_step(w, n, before);
 	/* Killed between the state file and the first action. */
-	if (actions.count && w->params.ambush &&
-	    rng_chance(&w->rng, w->params.ambush / 16)) {
+	if (actions.count && w->params.ambush && rng_chance(&w->rng, w->params.ambush / 16)) {
 		w->stats.faults[FAULT_AMBUSH]++;
 		host_crash_daemon(w, n, false, rng_range(&w->rng, MS, w->params.restart_us));
 		if (n->daemon != DAEMON_UP)

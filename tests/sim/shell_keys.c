@@ -83,8 +83,8 @@ void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_e
 			client_lose(w, n);
 		return;
 	}
-	sim_schedule(w, w->now + lease_watch_us(n->client.timeout), EV_PRIMARY, n->id,
-		     s->watch_gen, 0);
+	sim_schedule(w, w->now + lease_watch_us(n->client.timeout), EV_PRIMARY, n->id, s->watch_gen,
+		     0);
 	if (s->watch_waits || !n->config.coordinator || !(n->mirror.known & PART_POST) ||
 	    holder < 0 || holder >= NODES_MAX || holder == (int8_t)n->id || n->mirror.nameless)
 		return;
@@ -110,13 +110,14 @@ static void reply_watch(struct sim *w, struct sim_node *n, const struct sim_requ
 		n->shell.watch_waits = 0;
 	if (r->seen.holder != r->holder)
 		return;
-	SIM_TRACE(w, "node  %d saw the keepalive of node %d: %d, mzxid %lld", n->id, r->holder, r->seen.keepalive.there, (long long)r->seen.keepalive.mzxid);
+	SIM_TRACE(w, "node  %d saw the keepalive of node %d: %d, mzxid %lld", n->id, r->holder,
+		  r->seen.keepalive.there, (long long)r->seen.keepalive.mzxid);
 	survivor_note(&n->survivor, name_of(r->holder),
 		      sight_zxid(&r->seen.keepalive, r->seen.router == '?'), clock_local(w, n));
 }
 
-static int64_t until_us(struct sim *w, struct sim_node *n, int node,
-			const struct tree_keepalive *k, bool hidden)
+static int64_t until_us(struct sim *w, struct sim_node *n, int node, const struct tree_keepalive *k,
+			bool hidden)
 {
 	int64_t lease_us = hidden || !k->there ? 0 : k->lease_us;
 
@@ -173,7 +174,9 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 
 		s->router_versions[i] = sight->router_version;
 		s->unmarkable[i] = !sight->router || sight->router == '?';
-		SIM_TRACE(w, "node  %d surveys node %d: %c %d %d, owner before %d", n->id, i, sight->router ? sight->router : '-', sight->alive, sight->keepalive.there, s->owner_before);
+		SIM_TRACE(w, "node  %d surveys node %d: %c %d %d, owner before %d", n->id, i,
+			  sight->router ? sight->router : '-', sight->alive, sight->keepalive.there,
+			  s->owner_before);
 		if (!is_x(w, n, r, i))
 			continue;
 		if (still_acts(sight)) {
@@ -195,7 +198,8 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 /* -- registration -- */
 
 /* A trace that another machine left under this name is not overwritten before its term is over. */
-static bool trace_of_another(const struct sim *w, const struct sim_node *n, const struct sim_request *r)
+static bool trace_of_another(const struct sim *w, const struct sim_node *n,
+			     const struct sim_request *r)
 {
 	char router = r->seen.router;
 	const struct tree_keepalive *k = &r->seen.keepalive;
@@ -271,7 +275,7 @@ static void reply_raise(struct sim *w, struct sim_node *n, const struct sim_requ
 static int8_t owner_known(const struct sim_node *n)
 {
 	int8_t owner = n->mirror.seen.epoch >= n->memory.epoch ? n->mirror.seen.epoch_owner
-								: n->memory.owner;
+							       : n->memory.owner;
 
 	return owner == (int8_t)n->id && n->owed ? (int8_t)(n->owed - 1) : owner;
 }
@@ -306,7 +310,7 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
 		t->uid = n->owed;
 		t->epoch_version = mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED
-								     : n->mirror.seen.epoch_version;
+								    : n->mirror.seen.epoch_version;
 		break;
 	case OP_HAND_BACK:
 	case OP_RECLAIM:

@@ -31,7 +31,8 @@ static void repair(struct sim *w, struct sim_node *n, bool check)
 	struct sim_shell *s = &n->shell;
 	/* What the router state shall be is not known while the takeover transaction is under way. */
 	bool entering = n->core.phase == PHASE_ENTER;
-	bool later = s->repairing || (entering && (s->op == OP_ENTER || shell_post_seen(n) != POST_MINE));
+	bool later = s->repairing ||
+		     (entering && (s->op == OP_ENTER || shell_post_seen(n) != POST_MINE));
 
 	if (s->repair_refused || w->options->mutations & UINT64_C(1) << MUTATION_NO_REPAIR)
 		return;

@@ -108,8 +108,7 @@ static void send_renewal(struct sim *w, struct sim_node *n)
 	r->holder = -1;
 	r->txn.type = TXN_RENEW;
 	r->txn.uid = t->serial;
-	r->txn.epoch_version =
-		mutated(w, MUTATION_RENEW_EPOCH) ? UNCHECKED : t->epoch_version;
+	r->txn.epoch_version = mutated(w, MUTATION_RENEW_EPOCH) ? UNCHECKED : t->epoch_version;
 	r->txn.version = t->missing ? CREATE : t->version;
 	if (mutated(w, MUTATION_RENEW_VERSION) && !t->missing)
 		r->txn.version = ANY_VERSION;
@@ -137,7 +136,8 @@ static void take(struct sim *w, struct sim_node *n, const struct tree_keepalive 
 {
 	struct sim_term *t = &n->term;
 	int slot = (int)(k->counter % TERM_RENEWALS);
-	bool mine = k->nonce == t->nonce, own = mine || (t->nonce_before && k->nonce == t->nonce_before);
+	bool mine = k->nonce == t->nonce,
+	     own = mine || (t->nonce_before && k->nonce == t->nonce_before);
 
 	if (!own && !mutated(w, MUTATION_ANY_NONCE)) {
 		client_give_up(w, n);

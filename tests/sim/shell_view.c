@@ -108,7 +108,8 @@ void shell_tell_view(struct sim *w, struct sim_node *n)
 	}
 	ev.view.post = shell_post_seen(n);
 	ev.view.epoch_known = (n->mirror.known & PART_EPOCH) != 0;
-	ev.view.epoch = n->mirror.seen.epoch > n->memory.epoch ? n->mirror.seen.epoch : n->memory.epoch;
+	ev.view.epoch = n->mirror.seen.epoch > n->memory.epoch ? n->mirror.seen.epoch
+							       : n->memory.epoch;
 	if (n->floor_epoch > ev.view.epoch)
 		ev.view.epoch = n->floor_epoch;
 	ev.view.drained = n->mirror.seen.drained;
@@ -138,7 +139,8 @@ void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts)
 		n->mirror.seen.holder = -1;
 		n->mirror.known |= PART_POST;
 		shell_tell_view(w, n);
-	} else if (parts & PART_POST || (!w->params.quiet && (parts & (PART_KEY | PART_POST | PART_ALIVE | PART_EPOCH)))) {
+	} else if (parts & PART_POST || (!w->params.quiet && (parts & (PART_KEY | PART_POST |
+								       PART_ALIVE | PART_EPOCH)))) {
 		shell_tell_view(w, n);
 	}
 }

@@ -68,11 +68,11 @@ struct sim_session {
 
 /* Server's side of a connection. */
 struct sim_conn {
-	uint64_t watch;	    /* CHANGED_ bits */
-	int64_t arrival[2]; /* last one planned: towards the server, towards the node */
-	int64_t commit_at;  /* last one planned */
+	uint64_t watch;		     /* CHANGED_ bits */
+	int64_t arrival[2];	     /* last one planned: towards the server, towards the node */
+	int64_t commit_at;	     /* last one planned */
 	int64_t proposed, committed; /* order of the last transaction */
-	int64_t timeout;    /* granted */
+	int64_t timeout;	     /* granted */
 	uint32_t gen;
 	int32_t session;
 	int32_t lock_wait, lock_own; /* uids of lock nodes watched */
@@ -108,8 +108,8 @@ enum request_purpose {
 	FOR_VIEW,
 	FOR_OP,
 	FOR_RENEW,
-	FOR_KEEPALIVE, /* the own one, read back */
-	FOR_WATCH,     /* that of the acting primary */
+	FOR_KEEPALIVE,	/* the own one, read back */
+	FOR_WATCH,	/* that of the acting primary */
 	FOR_LOOK_FIRST, /* at the own trace, before a registration */
 	FOR_RAISE,
 	FOR_LOCK,
@@ -120,7 +120,7 @@ enum request_purpose {
 	FOR_FAREWELL,
 	FOR_REPAIR, /* looks what is there, then writes */
 	FOR_REPAIRED,
-	FOR_LOOK,  /* whether it stayed */
+	FOR_LOOK, /* whether it stayed */
 	FOR_ROUTER,
 };
 
@@ -151,7 +151,7 @@ struct sim_snapshot {
 struct sim_sight {
 	struct tree_keepalive keepalive;
 	int32_t router_version;
-	char router; /* 0: missing, '?': may not be read */
+	char router;	     /* 0: missing, '?': may not be read */
 	uint8_t alive, same; /* its sign of life bears the machine and boot of its keepalive */
 	uint8_t hidden;	     /* the keepalive may not be read */
 };
@@ -163,10 +163,10 @@ struct sim_request {
 	uint32_t gen; /* of the connection */
 	int32_t lock_wait;
 	int32_t keep_version; /* ENTER: that of the keepalive */
-	int64_t stalled_at; /* length of the log then */
-	int64_t previous; /* order of the transaction before it on its connection */
+	int64_t stalled_at;   /* length of the log then */
+	int64_t previous;     /* order of the transaction before it on its connection */
 	struct sim_sight sights[NODES_MAX]; /* SCAN */
-	int32_t epoch; /* of the leader it was proposed to */
+	int32_t epoch;			    /* of the leader it was proposed to */
 	uint16_t next_free;
 	uint16_t parts;
 	uint8_t type, purpose, stage, op, result;
@@ -301,17 +301,17 @@ struct sim_node {
 	struct sim_term term;
 	struct survivor survivor;
 	struct sim_memory memory, memory_file;
-	int64_t cluster_zxid;	 /* of /cluster, as it was seen last; on disk */
-	int64_t floor_epoch; /* zxid of the registration: no epoch handed out before is larger */
+	int64_t cluster_zxid; /* of /cluster, as it was seen last; on disk */
+	int64_t floor_epoch;  /* zxid of the registration: no epoch handed out before is larger */
 	int64_t state_fails_until;
 	int64_t wants_us;    /* session timeout it asks for */
 	int64_t ghost_until; /* the machine that bore this name before works until then */
 	int32_t machine, boot;
-	int32_t history; /* restores of the ensemble that it knows of */
+	int32_t history;	 /* restores of the ensemble that it knows of */
 	int32_t page_generation; /* of the file that belongs to the page of the lease */
-	uint8_t owed; /* whose term is to be waited for, plus one; on disk */
+	uint8_t owed;		 /* whose term is to be waited for, plus one; on disk */
 	uint8_t page_phase;
-	uint8_t state_failed; /* the last save did */
+	uint8_t state_failed;	      /* the last save did */
 	struct election_actions held; /* the daemon was stopped before it carried these out */
 	struct election_event behind[BEHIND_MAX]; /* what came in the same turn of its loop */
 	int32_t behind_count;
@@ -326,7 +326,7 @@ struct sim_node {
 	int64_t penalty_end;   /* local */
 	int64_t refused_epoch; /* the takeover of that claim was refused; 0: none */
 	int64_t blind_until;
-	uint16_t blind; /* reads of these parts fail */
+	uint16_t blind;	      /* reads of these parts fail */
 	uint8_t blind_denied; /* for access denied */
 	int64_t instant, instant_steps;
 	int64_t steps;
@@ -379,7 +379,7 @@ struct sim {
 	int8_t named; /* since claim_at */
 	bool calm;    /* faults are off */
 	int64_t calm_steps[NODES_MAX];
-	uint16_t corpses;    /* when the post was taken */
+	uint16_t corpses; /* when the post was taken */
 	int64_t alive_deleted[NODES_MAX], post_since, post_lost_at;
 
 	struct sim_stats stats;

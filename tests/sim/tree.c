@@ -242,7 +242,9 @@ static enum txn_result renew(struct sim_tree *t, const struct sim_txn *txn)
 		return TXN_CONFLICT;
 	if (!t->there[txn->node])
 		return TXN_MISSING;
-	if (txn->version == CREATE ? k->there : k->there && txn->version != ANY_VERSION && k->version != txn->version)
+	if (txn->version == CREATE
+		    ? k->there
+		    : k->there && txn->version != ANY_VERSION && k->version != txn->version)
 		return TXN_KEEP_MOVED;
 	if (txn->version != CREATE && !k->there)
 		return TXN_KEEP_MISSING;

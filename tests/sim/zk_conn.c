@@ -437,7 +437,8 @@ void conn_on_revalidate(struct sim *w, const struct queue_event *ev)
 		return; /* silence */
 	if (!ev->arg) {
 		int32_t id = linked && server_can_commit(w)
-				     ? session_create(w, ev->node, session_granted(w, ev->node, c->server))
+				     ? session_create(w, ev->node,
+						      session_granted(w, ev->node, c->server))
 				     : 0;
 
 		if (id)

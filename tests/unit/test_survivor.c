@@ -30,12 +30,20 @@ static void test_terms(void **state)
 		struct sight after;	/* in the survey */
 		int64_t lease_us, until_ms;
 	} table[] = {
-		{ "seen before: from the first sight", { { 7, 1000 }, { 7, 2000 } }, { 7, 5000 }, L_US, 5000 },
+		{ "seen before: from the first sight",
+		  { { 7, 1000 }, { 7, 2000 } },
+		  { 7, 5000 },
+		  L_US,
+		  5000 },
 		{ "renewed since: from the survey", { { 7, 1000 } }, { 8, 5000 }, L_US, 9000 },
 		{ "never seen", { { 0, 0 } }, { 7, 5000 }, L_US, 9000 },
 		{ "each version anew", { { 7, 1000 }, { 8, 3000 } }, { 8, 5000 }, L_US, 7000 },
 		{ "a longer term than the own", { { 7, 1000 } }, { 7, 5000 }, 2 * L_US, 9000 },
-		{ "a version that comes back", { { 7, 1000 }, { 8, 2000 }, { 7, 3000 } }, { 7, 5000 }, L_US, 7000 },
+		{ "a version that comes back",
+		  { { 7, 1000 }, { 8, 2000 }, { 7, 3000 } },
+		  { 7, 5000 },
+		  L_US,
+		  7000 },
 		{ "L cannot be read", { { 7, 1000 } }, { 7, 5000 }, 0, 1000 + 26666 },
 		{ "missing", { { 7, 1000 } }, { SURVIVOR_UNREADABLE, 5000 }, 0, 5000 + 26666 },
 		{ "missing before and after: from the survey",
@@ -53,8 +61,8 @@ static void test_terms(void **state)
 			survivor_note(&survivor, "a", table[i].before[k].mzxid,
 				      table[i].before[k].at_ms * MS);
 		survivor_begin(&survivor);
-		until_us = survivor_until_us(&survivor, "a", table[i].after.mzxid, table[i].lease_us,
-					     T_US, table[i].after.at_ms * MS);
+		until_us = survivor_until_us(&survivor, "a", table[i].after.mzxid,
+					     table[i].lease_us, T_US, table[i].after.at_ms * MS);
 		if (until_us / MS != table[i].until_ms)
 			fail_msg("%s: %lld ms", table[i].what, (long long)(until_us / MS));
 	}
@@ -130,7 +138,8 @@ static void test_new_cluster(void **state)
 		survivor_see_cluster(&survivor, table[i].czxid, table[i].seen_ms * MS);
 		survivor_see_cluster(&survivor, table[i].czxid, 4000 * MS);
 		assert_int_equal(survivor_new_cluster_us(&survivor, table[i].epoch_missing,
-							 table[i].remembers, T_US, 5000 * MS) / MS,
+							 table[i].remembers, T_US, 5000 * MS) /
+					 MS,
 				 table[i].until_ms);
 	}
 }
@@ -138,9 +147,9 @@ static void test_new_cluster(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_terms),	    cmocka_unit_test(test_survey_again),
+		cmocka_unit_test(test_terms),	     cmocka_unit_test(test_survey_again),
 		cmocka_unit_test(test_unknown_term), cmocka_unit_test(test_nodes_apart),
-		cmocka_unit_test(test_full),	    cmocka_unit_test(test_new_cluster),
+		cmocka_unit_test(test_full),	     cmocka_unit_test(test_new_cluster),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
