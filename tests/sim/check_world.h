@@ -67,17 +67,17 @@ struct check_node {
 	uint8_t process;
 	uint8_t net;
 	uint8_t session;
-	uint8_t age;	 /* units out of touch */
-	uint8_t alive;	 /* its alive key is there */
-	uint8_t marked;	 /* routerstate says that it acts */
+	uint8_t age;	/* units out of touch */
+	uint8_t alive;	/* its alive key is there */
+	uint8_t marked; /* routerstate says that it acts */
 	uint8_t drained;
 	uint8_t queue; /* place in the lock's queue, from 1; 0: no lock node */
 	uint8_t lock_stuck;
 	uint8_t stage;
 	uint8_t op;
-	uint8_t result;	  /* of an applied op */
-	uint8_t deletes;  /* op releases the post */
-	uint8_t renew;	  /* to be answered, as the next ones */
+	uint8_t result;	 /* of an applied op */
+	uint8_t deletes; /* op releases the post */
+	uint8_t renew;	 /* to be answered, as the next ones */
 	uint8_t scan;
 	uint8_t fence;
 	uint8_t peers;

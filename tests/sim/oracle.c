@@ -265,7 +265,7 @@ static void check_claim(struct sim *w, const struct sim_txn *txn, struct sim_bef
  */
 static void check_enter(struct sim *w, const struct sim_txn *txn)
 {
-	if (w->tree.key != txn->node && !w->key_created_at)
+	if (w->tree.key != txn->node && w->tree.key_czxid <= w->nodes[txn->node].core.claim_mzxid)
 		sim_fail(w, "node %d enters although the key says %d", txn->node, w->tree.key);
 }
 

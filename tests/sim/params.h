@@ -89,17 +89,17 @@ enum sim_fault {
 	X(KEEP_POST, "refused-release-is-tried-for-ever")                                          \
 	X(BLIND_START, "start-without-a-look-at-the-clock")                                        \
 	X(LOCK_ORPHANS, "resume-keeps-lock-nodes")                                                 \
-	X(RENEW_EPOCH, "renewal-without-epoch")                                                   \
-	X(RENEW_VERSION, "renewal-at-any-version")                                                \
-	X(LEAVE_EPOCH, "release-without-epoch")                                                   \
-	X(OWN_LEASE, "survivor-waits-its-own-lease")                                              \
-	X(UNREADABLE, "unreadable-is-nobody")                                                     \
-	X(OWNER_BEFORE, "owner-before-is-nobody")                                                 \
-	X(NEW_CLUSTER, "new-cluster-is-not-waited-for")                                           \
-	X(OTHER_MACHINE, "trace-of-another-machine-is-overwritten")                               \
-	X(OLD_STATE, "old-state-is-believed")                                                     \
-	X(UNSAVED, "unsaved-takeover")                                                            \
-	X(ANY_NONCE, "foreign-nonce-goes-on")                                                     \
+	X(RENEW_EPOCH, "renewal-without-epoch")                                                    \
+	X(RENEW_VERSION, "renewal-at-any-version")                                                 \
+	X(LEAVE_EPOCH, "release-without-epoch")                                                    \
+	X(OWN_LEASE, "survivor-waits-its-own-lease")                                               \
+	X(UNREADABLE, "unreadable-is-nobody")                                                      \
+	X(OWNER_BEFORE, "owner-before-is-nobody")                                                  \
+	X(NEW_CLUSTER, "new-cluster-is-not-waited-for")                                            \
+	X(OTHER_MACHINE, "trace-of-another-machine-is-overwritten")                                \
+	X(OLD_STATE, "old-state-is-believed")                                                      \
+	X(UNSAVED, "unsaved-takeover")                                                             \
+	X(ANY_NONCE, "foreign-nonce-goes-on")                                                      \
 	X(NO_RAISE, "remembered-epoch-is-not-raised")
 
 enum sim_mutation {
@@ -129,7 +129,7 @@ struct sim_params {
 	uint32_t stop_in_step, guard_fails, guard_late, memory_lost;
 	uint8_t fence_exists, fence_continues;
 	uint8_t for_ever; /* one node is refused something also when all else is well again */
-	uint8_t apart; /* the parts of a view are read one after the other */
+	uint8_t apart;	  /* the parts of a view are read one after the other */
 	uint8_t restores; /* no memory is lost then: nothing else would tell of the epochs of before */
 	uint8_t quiet; /* the shell says nothing when a watch fires, only when it has read again */
 	uint8_t weight[FAULT_COUNT];

@@ -469,6 +469,8 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 		committed(w, n, r);
 	chaos_ambush(w, n);
 	shell_tell(w, n, &ev);
+	if (r->op == OP_REGISTER && r->result == TXN_OK && n->client.link == LINK_ATTACHED)
+		shell_tell_view(w, n);
 }
 
 static void reply_mark(struct sim *w, struct sim_node *n, const struct sim_request *r)

@@ -53,7 +53,9 @@ void term_open(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 {
 	struct sim_term *t = &n->term;
 
+	/* The counter goes on: a takeover of before that lands late is not taken for this one. */
 	*t = (struct sim_term){ .nonce = t->nonce,
+				.counter = t->counter,
 				.serial = t->serial + 1,
 				.session_us = n->core.term_us };
 	t->epoch_version = txn->epoch_version + 1;

@@ -95,7 +95,7 @@ static bool view_complete(const struct sim_node *n)
 	       ((m->known & PART_ALIVE) && m->alive_of == m->seen.key);
 }
 
-static void tell_view(struct sim *w, struct sim_node *n)
+void shell_tell_view(struct sim *w, struct sim_node *n)
 {
 	struct election_event ev = { .type = ELECTION_VIEW };
 
@@ -138,10 +138,10 @@ void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts)
 		/* The news itself says all. */
 		n->mirror.seen.holder = -1;
 		n->mirror.known |= PART_POST;
-		tell_view(w, n);
+		shell_tell_view(w, n);
 	} else if (parts & PART_POST || (!w->params.quiet && (parts & (PART_KEY | PART_POST |
 								       PART_ALIVE | PART_EPOCH)))) {
-		tell_view(w, n);
+		shell_tell_view(w, n);
 	}
 }
 
@@ -219,5 +219,5 @@ void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r)
 		m->known &= (uint16_t)~PART_ALIVE;
 		shell_read(w, n, PART_ALIVE, false);
 	}
-	tell_view(w, n);
+	shell_tell_view(w, n);
 }

@@ -518,6 +518,7 @@ void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event 
 void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts);
 void shell_read(struct sim *w, struct sim_node *n, uint16_t parts, bool sync);
+void shell_tell_view(struct sim *w, struct sim_node *n);
 /* What was read of /epoch, or set in it. */
 void shell_epoch(struct sim_node *n, int64_t epoch, int8_t owner, int32_t version);
 uint8_t shell_post_seen(const struct sim_node *n);

@@ -198,7 +198,7 @@ static enum txn_result enter(struct sim_tree *t, const struct sim_txn *txn, uint
 		return TXN_REFUSED;
 	if (!t->there[txn->node])
 		return TXN_MISSING;
-	if (refuses(t, txn, REFUSE_OWN))
+	if (refuses(t, txn, REFUSE_OWN | REFUSE_RENEW))
 		return TXN_REFUSED_OWN;
 	t->post = txn->node;
 	t->post_session = txn->session;

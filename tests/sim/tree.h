@@ -37,8 +37,8 @@ enum txn_type {
 	TXN_DELETE_ALIVE, /* node */
 	TXN_DELETE_NODE,  /* node: all its keys */
 	TXN_DELETE_ROOT,
-	TXN_REFUSE,	  /* node, version: what its writes, or those on it, are refused */
-	TXN_RAISE,	  /* value: owner, epoch, epoch_version: a node remembers a higher one */
+	TXN_REFUSE, /* node, version: what its writes, or those on it, are refused */
+	TXN_RAISE,  /* value: owner, epoch, epoch_version: a node remembers a higher one */
 	TXN_DELETE_EPOCH,
 	TXN_DELETE_KEEPALIVE, /* node */
 	TXN_ACCEPT,	      /* the cluster's generation is raised */
@@ -69,10 +69,10 @@ enum refusal {
 	REFUSE_OWN = 8,	  /* its own keys */
 	REFUSE_NOTE = 16, /* the history */
 	REFUSE_LOCK = 32,
-	REFUSE_MARK = 64, /* its router state, to others */
-	REFUSE_RENEW = 128,  /* its keepalive, to itself: the takeover was still allowed */
-	REFUSE_LOOK = 256,   /* to read its router state, to others */
-	REFUSE_WATCH = 512,  /* to read its keepalive, to others */
+	REFUSE_MARK = 64,   /* its router state, to others */
+	REFUSE_RENEW = 128, /* its keepalive, to itself */
+	REFUSE_LOOK = 256,  /* to read its router state, to others */
+	REFUSE_WATCH = 512, /* to read its keepalive, to others */
 	REFUSE_ALL = 1023,
 };
 
@@ -102,12 +102,12 @@ struct sim_tree {
 	int32_t key_version, post_session, lock_sequence, lock_count;
 	int64_t epoch, cluster_zxid, generation;
 	struct tree_keepalive keepalive[NODES_MAX];
-	int32_t epoch_version; /* ANY_VERSION: it is missing */
+	int32_t epoch_version;	  /* ANY_VERSION: it is missing */
 	int32_t alive[NODES_MAX]; /* session, 0: none */
 	int32_t alive_machine[NODES_MAX], alive_boot[NODES_MAX];
 	int32_t router_version[NODES_MAX];
 	char router[NODES_MAX];
-	uint8_t there[NODES_MAX];   /* /nodes/NAME */
+	uint8_t there[NODES_MAX];    /* /nodes/NAME */
 	uint16_t refused[NODES_MAX]; /* enum refusal */
 	int8_t epoch_owner;
 	uint8_t drained[NODES_MAX];

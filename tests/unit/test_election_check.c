@@ -119,8 +119,8 @@ static const char *check_keys(const struct step *s)
 
 static const char *check_channels(const struct step *s)
 {
-	static const uint8_t need_server[] = { ACTION_DO,	   ACTION_LOCK,	 ACTION_SCAN,
-					       ACTION_RENEW,	   ACTION_CUT,	 ACTION_REFRESH,
+	static const uint8_t need_server[] = { ACTION_DO,	  ACTION_LOCK, ACTION_SCAN,
+					       ACTION_RENEW,	  ACTION_CUT,  ACTION_REFRESH,
 					       ACTION_COUNT_PEERS };
 
 	for (size_t i = 0; i < COUNT(need_server); i++)
@@ -156,7 +156,8 @@ static const char *check_lease(const struct step *s)
 	if (said(s, ACTION_RENEW) && !election_acting(e) && e->phase != PHASE_ENTER)
 		return "a renewal by who does not act";
 	if (e->lease_end_us > s->before->lease_end_us && !is(s, ELECTION_RENEWED) &&
-	    !is(s, ELECTION_VIEW) && !is(s, ELECTION_START) && !(is(s, ELECTION_DONE) && s->event->op == OP_ENTER))
+	    !is(s, ELECTION_VIEW) && !is(s, ELECTION_START) &&
+	    !(is(s, ELECTION_DONE) && s->event->op == OP_ENTER))
 		return "a lease from nothing";
 	if ((e->work == WORK_UP || e->work == WORK_STARTING) &&
 	    e->now_us >= e->lease_end_us - s->config->lease_timeout_us)

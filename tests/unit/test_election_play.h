@@ -37,10 +37,10 @@
 struct play {
 	struct election_config config;
 	struct election state;
-	struct election_actions actions; /* of the last event */
-	int64_t zxid;			 /* of the last write to the key */
-	uint8_t op;			 /* asked for and not answered */
-	bool renewals_by_hand;		 /* the script answers RENEW itself */
+	struct election_actions actions;    /* of the last event */
+	int64_t zxid;			    /* of the last write to the key */
+	uint8_t op;			    /* asked for and not answered */
+	bool renewals_by_hand;		    /* the script answers RENEW itself */
 	int64_t sent_us[PLAY_RENEWALS_MAX]; /* renewals without an answer, the oldest first */
 	int sent_count;
 };

@@ -23,7 +23,7 @@
 	PLAY_CLAIMED                                                                               \
 	"115 view me@3 free      => await\n"                                                       \
 	"610 time                => enter: do enter@3\n"                                           \
-	"620 done ok             => recover: scan\n"                                        \
+	"620 done ok             => recover: scan\n"                                               \
 	"625 view me@3 mine      => recover\n"                                                     \
 	"630 corpses 0           => begin: start\n"                                                \
 	"640 started ok          => primary\n"

@@ -321,11 +321,12 @@ const char *walk_stuck(const struct walk *walk, const struct election_config *co
 
 	if (e->phase == PHASE_INIT || e->phase == PHASE_GONE || !e->attached || walk->broken)
 		return NULL;
-	if ((e->view.key == KEY_UNKNOWN || e->view.post == POST_UNKNOWN) && e->registered && !open &&
-	    !election_next_us(config, e))
+	if ((e->view.key == KEY_UNKNOWN || e->view.post == POST_UNKNOWN) && e->registered &&
+	    !open && !election_next_us(config, e))
 		return "the view is not known, and nobody reads it";
 	if (e->phase == PHASE_RECOVER && !walk->scan && !walk->fence && !walk->refresh &&
-	    e->view.post != POST_UNKNOWN && e->now_us >= e->survey_until_us && e->now_us >= e->deadline_us && e->now_us >= e->retry_us)
+	    e->view.post != POST_UNKNOWN && e->now_us >= e->survey_until_us &&
+	    e->now_us >= e->deadline_us && e->now_us >= e->retry_us)
 		return "a takeover that waits for nothing";
 	if (open || election_next_us(config, e))
 		return NULL;

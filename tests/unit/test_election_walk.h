@@ -17,9 +17,9 @@
 struct walk {
 	struct election core;
 	int64_t renew_us; /* the last renewal was sent */
-	uint8_t op;   /* enum election_op: to be answered */
-	uint8_t lock; /* enum election_lock */
-	uint8_t scan; /* to be answered, as the next ones */
+	uint8_t op;	  /* enum election_op: to be answered */
+	uint8_t lock;	  /* enum election_lock */
+	uint8_t scan;	  /* to be answered, as the next ones */
 	uint8_t fence;
 	uint8_t peers;
 	uint8_t renew;
