@@ -210,7 +210,10 @@ static void drive(struct lock_run *run)
 	if (run->phase == LOCK_RUNNING && now_us >= run->lease.end_us - stop_time_us(run)) {
 		int64_t left_us = lease_kill_us(run) - now_us;
 
-		end(run, left_us > 0 ? left_us : 0, "ZooKeeper is out of reach");
+		end(run, left_us > 0 ? left_us : 0,
+		    zkh_session_connected(run->ctl->session)
+			    ? "the servers take too long to commit anything for this session timeout"
+			    : "ZooKeeper is out of reach");
 	}
 	if (run->phase == LOCK_PROVING || run->phase == LOCK_RUNNING)
 		keep_lease(run, now_us);
