@@ -65,8 +65,12 @@ static void draw_weights(struct sim *w)
 		p->weight_sum -= p->weight[FAULT_RESTORE];
 		p->weight[FAULT_RESTORE] = 0;
 	}
-	/* As of the memory of epochs, see below. */
-	if (p->least_us != p->session_us) {
+	/*
+	 * As of the memory of epochs, see below; nor with deleted keys: nothing at all tells of the machine of before then
+	 * (README, What it cannot).
+	 */
+	if (p->least_us != p->session_us || p->weight[FAULT_DELETE_NODE] ||
+	    p->weight[FAULT_DELETE_ROOT]) {
 		p->weight_sum -= p->weight[FAULT_REPLACED];
 		p->weight[FAULT_REPLACED] = 0;
 	}
