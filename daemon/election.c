@@ -73,6 +73,9 @@ void election_move(struct election_step *s, enum election_phase to, enum electio
 
 	assert(election_edges(e->phase) & UINT32_C(1) << to);
 	e->deadline_us = phase_deadline_us(s, e->phase, to);
+	/* The next look of a survey holds up nothing after it. */
+	if (e->phase == PHASE_RECOVER)
+		e->retry_us = 0;
 	e->phase = (uint8_t)to;
 	e->reason = (uint8_t)reason;
 	e->phase_since_us = e->now_us;

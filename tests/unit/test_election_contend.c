@@ -390,6 +390,10 @@ static void test_survey_waits_with_nobody_to_fence(void **state)
 					"610 time                 => enter: do enter@3\n"
 					"620 done ok              => recover: scan\n"
 					"640 corpses 0 5015       => recover\n"
+					"2140 time                => recover: scan\n"
+					"2150 corpses 0 5015      => recover\n"
+					"3650 time                => recover: scan\n"
+					"3660 corpses 0 5015      => recover\n"
 					"5015 time                => begin: start\n");
 }
 
