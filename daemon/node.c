@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "duration.h"
+#include "lease.h"
 
 static void carry_out(struct node *node, const struct election_action *action);
 
@@ -202,7 +203,7 @@ static void on_silent(void *userdata)
 {
 	struct node *node = userdata;
 
-	node_say_cut(node);
+	node_say_cut(node, lease_cut_us(node->election.session_us));
 	zkh_session_cut(node->session);
 }
 
@@ -402,7 +403,7 @@ static void carry_out(struct node *node, const struct election_action *action)
 		term_renew(&node->term, node->election.now_us);
 		break;
 	case ACTION_CUT:
-		node_say_cut(node);
+		node_say_cut(node, lease_patience_us(node->election.session_us));
 		zkh_session_cut(node->session);
 		break;
 	case ACTION_REFRESH:

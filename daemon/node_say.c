@@ -402,13 +402,15 @@ void node_say_health(struct node *node, bool ok, const char *reason)
 
 /* -- this process -- */
 
-void node_say_cut(struct node *node)
+void node_say_cut(struct node *node, int64_t waited_us)
 {
 	struct log_fields f = node_say_fields(node);
+	char waited[DURATION_TEXT_SIZE];
 
 	f.target = zkh_session_server(node->session);
-	log_event(node->log, EVENT_CONNECTION_CUT, &f, "%s does not answer: trying the next server",
-		  f.target);
+	duration_format(waited_us / 1000 * 1000, waited);
+	log_event(node->log, EVENT_CONNECTION_CUT, &f,
+		  "%s has not answered for %s: trying the next server", f.target, waited);
 }
 
 void node_say_misfit(struct node *node, const char *text)

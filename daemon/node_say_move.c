@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "duration.h"
+#include "lease.h"
 
 /* What a node says of the election's moves: one sentence for what a step came to, see node_say.c. */
 
@@ -31,6 +32,25 @@ static void say_claimed(struct node *node, const struct election *before, struct
 		log_event(node->log, EVENT_NAMED, f, "%s", named_how(before, &node->election));
 }
 
+/* Slow servers, or none: what helps is not the same. */
+static void say_lease(struct node *node, struct log_fields *f)
+{
+	const struct election *e = &node->election;
+	char waited[DURATION_TEXT_SIZE], bears[DURATION_TEXT_SIZE];
+
+	if (!e->attached) {
+		log_event(node->log, EVENT_LEASE_RUNNING_OUT, f,
+			  "the lease runs out: no server is in reach: stopping the work");
+		return;
+	}
+	duration_format((e->now_us - e->progress_us) / 1000 * 1000, waited);
+	duration_format(lease_patience_us(e->term_us), bears);
+	log_event(node->log, EVENT_LEASE_RUNNING_OUT, f,
+		  "the lease runs out: no renewal was committed for %s, and commits may take %s: "
+		  "stopping the work",
+		  waited, bears);
+}
+
 static void say_stop(struct node *node, const struct election *before, struct log_fields *f)
 {
 	static const struct {
@@ -38,7 +58,6 @@ static void say_stop(struct node *node, const struct election *before, struct lo
 		enum event event;
 		const char *text;
 	} causes[] = {
-		{ REASON_LEASE, EVENT_LEASE_RUNNING_OUT, "the lease runs out: stopping the work" },
 		{ REASON_POST_LOST, EVENT_POST_LOST, "the post is gone: stopping the work" },
 		{ REASON_SESSION_LOST, EVENT_LEASE_LOST, "the session expired: stopping the work" },
 		{ REASON_WORK_FAILED, EVENT_TAKEOVER_FAILED,
@@ -49,6 +68,10 @@ static void say_stop(struct node *node, const struct election *before, struct lo
 
 	node->relinquish_us = node->election.now_us;
 	f->reason = election_reason_text(node->election.stop_reason);
+	if (node->election.stop_reason == REASON_LEASE) {
+		say_lease(node, f);
+		return;
+	}
 	for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
 		if (causes[i].reason != node->election.stop_reason)
 			continue;

@@ -62,7 +62,7 @@
 	X(DELETE_EPOCH, "epoch deleted")                                                           \
 	X(DELETE_KEEPALIVE, "keepalive deleted")                                                   \
 	X(CLOSE_SESSION, "session closed by somebody else")                                        \
-	X(RESTORE, "ensemble set back")                                                            \
+	X(RESTORE, "ensemble set back (does nothing yet)")                                         \
 	X(REFUSED, "writes refused")
 
 enum sim_fault {

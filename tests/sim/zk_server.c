@@ -302,7 +302,7 @@ void server_heal_all(struct sim *w)
 	}
 }
 
-/* (To come.) */
+/* To come, with the model of which ensemble it is: so far nothing is set back. */
 void server_restore(struct sim *w)
 {
 	(void)w;
