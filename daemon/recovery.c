@@ -398,8 +398,8 @@ static void on_cluster(void *userdata, int result, const struct zkh_stat *stat)
 	recovery->cluster_op = NULL;
 	if (result == ZKH_OK)
 		survivor_see_cluster(recovery->survivor, stat->czxid, now_us);
-	untold_us = survivor_untold_us(recovery->survivor, recovery->epoch_missing,
-				       *recovery->before, recovery->session_us, now_us);
+	untold_us = survivor_untold_us(recovery->survivor, !strcmp(recovery->before, NAME_NONE),
+				       recovery->remembers, recovery->session_us, now_us);
 	/* A later look at the same takeover does not begin it anew. */
 	if (!recovery->untold_us)
 		recovery->untold_us = untold_us;
@@ -447,9 +447,9 @@ void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 }
 
 void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
-			 bool epoch_missing, int64_t session_us)
+			 bool remembers, int64_t session_us)
 {
-	recovery->epoch_missing = epoch_missing;
+	recovery->remembers = remembers;
 	recovery->untold_us = 0;
 	recovery->told_of_untold = recovery->told_of_list = false;
 	recovery->told_of = 0;

@@ -146,7 +146,7 @@ static void write_epoch(struct registration *reg, struct zkh_txn *txn)
 	if (!knows_more(reg))
 		return;
 	snprintf(text, sizeof(text), "%" PRId64 " %s", reg->view->memory_epoch,
-		 reg->view->memory_owner);
+		 *reg->view->memory_owner ? reg->view->memory_owner : NAME_NONE);
 	if (reg->epoch_version < 0)
 		zkh_txn_create_text(txn, PATH_EPOCH, text, ZKH_PERSISTENT);
 	else
