@@ -467,6 +467,7 @@ void node_register(struct node *node)
 	node->registration.on_done = on_registration;
 	node->registration.rights_flags = *node->config->zookeeper.auth_file ? RIGHTS_WITH_LISTS
 									     : 0;
+	node->registration.own_epoch = ensemble_own(&node->ensemble);
 	registration_run(&node->registration, node->session, node->election.healthy);
 }
 

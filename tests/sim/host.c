@@ -41,6 +41,7 @@ static void forget_epochs(struct sim *w, struct sim_node *n)
 	n->memory_file = (struct sim_memory){ .epoch = 0, .owner = -1 };
 	n->cluster_zxid = 0;
 	n->owed = 0;
+	n->own = 0;
 }
 
 void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64_t down_us)
@@ -74,6 +75,7 @@ void host_replace(struct sim *w, struct sim_node *n, int64_t down_us)
 	n->clock_offset = rng_range(&w->rng, SEC, 100000 * SEC);
 	n->lease_proof = n->cluster_zxid = 0;
 	n->owed = 0;
+	n->own = 0;
 	n->core = (struct election){ .now_us = 0 };
 }
 

@@ -10,6 +10,18 @@ static bool mutated(const struct sim *w, enum sim_mutation m)
 	return w->options->mutations & UINT64_C(1) << m;
 }
 
+/* As attach() in node_session.c: which /cluster this node comes to. */
+static void note_cluster(struct sim *w, struct sim_node *n)
+{
+	int64_t made = w->servers[n->client.server].tree.cluster_zxid;
+
+	if (!made)
+		return;
+	survivor_see_cluster(&n->survivor, made, clock_local(w, n));
+	if (!n->survivor.cluster_new_us)
+		n->cluster_zxid = made;
+}
+
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 {
 	struct election_event ev = {
@@ -21,6 +33,7 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	n->shell.router = 0;
 	term_detached(n);
+	note_cluster(w, n);
 	shell_tell(w, n, &ev);
 	lock_attached(w, n, fresh);
 	shell_read(w, n, PARTS_ALL & ~PART_ALIVE, true);
@@ -159,7 +172,8 @@ static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct
 	survivor_see_cluster(&n->survivor, r->seen.cluster_zxid, now);
 	/* A later look at the same takeover does not begin it anew. */
 	if (!n->shell.untold_us)
-		n->shell.untold_us = survivor_untold_us(&n->survivor, n->shell.new_cluster,
+		n->shell.untold_us = survivor_untold_us(&n->survivor,
+							n->shell.owner_before == OWNER_UNKNOWN,
 							n->shell.remembers, n->client.timeout, now);
 	return n->shell.untold_us;
 }
@@ -209,6 +223,8 @@ static bool trace_of_another(const struct sim *w, const struct sim_node *n,
 
 	if (mutated(w, MUTATION_OTHER_MACHINE))
 		return false;
+	if (!router)
+		return r->seen.epoch_owner == (int8_t)n->id && r->seen.epoch > n->own;
 	if (router != 't' && router != 'p' && router != 'r')
 		return false;
 	return !k->there || k->machine != n->machine;
@@ -274,13 +290,20 @@ static void reply_raise(struct sim *w, struct sim_node *n, const struct sim_requ
 	send_register(w, n);
 }
 
-/* As /epoch or this node's memory names it. */
+/* As owner_before() in node.c. */
 static int8_t owner_known(const struct sim_node *n)
 {
-	int8_t owner = n->mirror.seen.epoch >= n->memory.epoch ? n->mirror.seen.epoch_owner
-							       : n->memory.owner;
+	bool read = n->mirror.seen.epoch >= n->memory.epoch;
+	int8_t owner = read ? n->mirror.seen.epoch_owner : n->memory.owner;
+	int64_t epoch = read ? n->mirror.seen.epoch : n->memory.epoch;
 
-	return owner == (int8_t)n->id && n->owed ? (int8_t)(n->owed - 1) : owner;
+	if (n->mirror.seen.epoch_version == ANY_VERSION || (epoch && owner < 0))
+		return OWNER_UNKNOWN;
+	if (owner != (int8_t)n->id)
+		return owner;
+	if (n->owed)
+		return n->owed == OWED_UNKNOWN ? OWNER_UNKNOWN : (int8_t)(n->owed - 1);
+	return epoch > n->own ? OWNER_UNKNOWN : -1;
 }
 
 static void fill_op(struct sim *w, struct sim_node *n, const struct election_action *a,
@@ -303,8 +326,10 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		n->shell.enter_epoch_version = t->epoch_version + 1;
 		n->shell.owner_before = owner_known(n);
 		n->shell.remembers = n->memory.epoch != 0;
-		n->owed = (uint8_t)(n->shell.owner_before + 1);
-		n->shell.new_cluster = t->epoch_version == ANY_VERSION;
+		n->owed = n->shell.owner_before == OWNER_UNKNOWN
+				  ? OWED_UNKNOWN
+				  : (uint8_t)(n->shell.owner_before + 1);
+		n->own = n->core.epoch;
 		n->shell.untold_us = 0;
 		survivor_begin(&n->survivor);
 		term_open(w, n, t);

@@ -45,7 +45,7 @@ void shell_epoch(struct sim_node *n, int64_t epoch, int8_t owner, int32_t versio
 	n->mirror.seen.epoch_owner = owner;
 	n->mirror.seen.epoch_version = version;
 	n->mirror.known |= PART_EPOCH;
-	if (epoch <= n->memory.epoch)
+	if (!epoch || epoch < n->memory.epoch)
 		return;
 	n->memory = (struct sim_memory){ .epoch = epoch, .owner = owner };
 	n->memory_file = n->memory;

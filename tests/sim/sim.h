@@ -124,6 +124,10 @@ enum request_purpose {
 	FOR_ROUTER,
 };
 
+/* Of whoever may be at work it is not known who: as an owner before, and as what is owed. */
+#define OWNER_UNKNOWN (-2)
+#define OWED_UNKNOWN 100
+
 /* Who holds it: exactly one of these may free it. */
 enum request_stage {
 	STAGE_FREE,
@@ -229,7 +233,6 @@ struct sim_shell {
 	int64_t epoch_told; /* ENTER: the highest before it */
 	int32_t enter_epoch_version;
 	int8_t owner_before; /* whom /epoch named before the own takeover */
-	uint8_t new_cluster; /* it was missing */
 	int64_t untold_us;   /* the terms of which the keys do not tell are over */
 	uint8_t remembers;   /* this node knew of an epoch */
 	uint8_t op, scanning, counting;
@@ -310,6 +313,7 @@ struct sim_node {
 	int32_t machine, boot;
 	int32_t history;	 /* restores of the ensemble that it knows of */
 	int32_t page_generation; /* of the file that belongs to the page of the lease */
+	int64_t own;		 /* the highest epoch of an own takeover; on disk */
 	uint8_t owed;		 /* whose term is to be waited for, plus one; on disk */
 	uint8_t page_phase;
 	uint8_t state_failed;	      /* the last save did */

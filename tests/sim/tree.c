@@ -227,7 +227,8 @@ static enum txn_result leave(struct sim_tree *t, const struct sim_txn *txn, uint
 		*changed |= CHANGED_POST;
 		/* Whose term is still to be waited for. */
 		if (txn->uid && t->epoch_version != ANY_VERSION)
-			set_epoch(t, t->epoch, (int8_t)(txn->uid - 1), changed);
+			set_epoch(t, t->epoch, txn->uid > NODES_MAX ? -1 : (int8_t)(txn->uid - 1),
+				  changed);
 	}
 	set_router(t, txn->node, 's');
 	return TXN_OK;
