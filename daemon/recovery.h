@@ -73,6 +73,8 @@ struct recovery {
 	bool remembers;		   /* this node knew of an epoch before this takeover */
 	int64_t untold_us; /* the terms of which the keys do not tell are over; 0: they tell of all */
 	struct zkh_op *cluster_op;
+	/* Terms that cannot be read are over: who says meanwhile that its work is down may be another machine. */
+	int64_t unread_until_us;
 	int64_t until_us; /* the terms that the last scan found are over; 0: there were none */
 	recovery_count_fn on_count;
 

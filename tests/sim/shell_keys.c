@@ -203,12 +203,17 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 		until = until_us(w, n, i, &sight->keepalive, sight->hidden);
 		if (until > ev.time_us)
 			ev.time_us = until;
+		/* Who says meanwhile that its work is down may be another machine. */
+		if ((sight->hidden || !sight->keepalive.there) && until > s->unread_until_us)
+			s->unread_until_us = until;
 		s->corpses |= (uint16_t)(1u << i);
 		ev.count++;
 	}
 	until = after_deletion_us(w, n, r);
 	if (until > ev.time_us)
 		ev.time_us = until;
+	if (s->unread_until_us > ev.time_us)
+		ev.time_us = s->unread_until_us;
 	shell_tell(w, n, &ev);
 }
 
@@ -330,7 +335,7 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 				  ? OWED_UNKNOWN
 				  : (uint8_t)(n->shell.owner_before + 1);
 		n->own = n->core.epoch;
-		n->shell.untold_us = 0;
+		n->shell.untold_us = n->shell.unread_until_us = 0;
 		survivor_begin(&n->survivor);
 		term_open(w, n, t);
 		break;

@@ -232,9 +232,10 @@ struct sim_shell {
 	uint8_t lock_sent;
 	int64_t epoch_told; /* ENTER: the highest before it */
 	int32_t enter_epoch_version;
-	int8_t owner_before; /* whom /epoch named before the own takeover */
-	int64_t untold_us;   /* the terms of which the keys do not tell are over */
-	uint8_t remembers;   /* this node knew of an epoch */
+	int8_t owner_before;	 /* whom /epoch named before the own takeover */
+	int64_t unread_until_us; /* terms that could not be read are over */
+	int64_t untold_us;	 /* the terms of which the keys do not tell are over */
+	uint8_t remembers;	 /* this node knew of an epoch */
 	uint8_t op, scanning, counting;
 	uint8_t unmarkable[NODES_MAX];
 	uint8_t marked_badly;
