@@ -180,7 +180,7 @@ static void keep_lease(struct lock_run *run, int64_t now_us)
 	if (!run->renewal && now_us >= run->next_us)
 		renew(run);
 	if (run->renewal && !run->cut &&
-	    now_us >= run->sent_us + lease_patience_us(run->lease.session_us)) {
+	    now_us >= run->sent_us + lease_cut_us(run->lease.session_us)) {
 		run->cut = true;
 		zkh_session_cut(session);
 	}
@@ -194,7 +194,7 @@ static int64_t due_us(const struct lock_run *run)
 	if (run->phase == LOCK_ENDING)
 		return run->killed ? 0 : run->kill_us;
 	if (run->renewal)
-		next_us = run->sent_us + lease_patience_us(run->lease.session_us);
+		next_us = run->sent_us + lease_cut_us(run->lease.session_us);
 	if (!zkh_session_connected(run->ctl->session) || (run->renewal && run->cut))
 		next_us = INT64_MAX;
 	if (run->phase == LOCK_RUNNING && lease_us < next_us)
@@ -211,9 +211,7 @@ static void drive(struct lock_run *run)
 		int64_t left_us = lease_kill_us(run) - now_us;
 
 		end(run, left_us > 0 ? left_us : 0,
-		    zkh_session_connected(run->ctl->session)
-			    ? "the servers take too long to commit anything for this session timeout"
-			    : "ZooKeeper is out of reach");
+		    "ZooKeeper is out of reach, or commits too slowly for this session timeout");
 	}
 	if (run->phase == LOCK_PROVING || run->phase == LOCK_RUNNING)
 		keep_lease(run, now_us);

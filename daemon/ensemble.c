@@ -404,6 +404,17 @@ void ensemble_note_made(struct ensemble *ensemble, int64_t czxid)
 		keep(ensemble);
 }
 
+void ensemble_note_own(struct ensemble *ensemble, int64_t epoch)
+{
+	if (identity_note_own(&ensemble->known, epoch) && *ensemble->known.id)
+		keep(ensemble);
+}
+
+int64_t ensemble_own(const struct ensemble *ensemble)
+{
+	return ensemble->known.own;
+}
+
 void ensemble_note_owed(struct ensemble *ensemble, const char *name)
 {
 	if (identity_note_owed(&ensemble->known, name) && *ensemble->known.id)

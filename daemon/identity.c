@@ -125,6 +125,14 @@ bool identity_note_epoch(struct identity *known, const char *owner, int64_t epoc
 	return true;
 }
 
+bool identity_note_own(struct identity *known, int64_t epoch)
+{
+	if (epoch <= known->own || epoch > IDENTITY_NUMBER_MAX)
+		return false;
+	known->own = epoch;
+	return true;
+}
+
 bool identity_note_owed(struct identity *known, const char *owed)
 {
 	if (strlen(owed) >= sizeof(known->owed) || !strcmp(owed, known->owed))
@@ -144,7 +152,8 @@ bool identity_note_made(struct identity *known, int64_t czxid)
 bool identity_differs(const struct identity *a, const struct identity *b)
 {
 	return strcmp(a->id, b->id) != 0 || a->generation != b->generation ||
-	       a->epoch != b->epoch || a->made != b->made || strcmp(a->owed, b->owed) != 0;
+	       a->epoch != b->epoch || a->made != b->made || a->own != b->own ||
+	       strcmp(a->owed, b->owed) != 0;
 }
 
 bool identity_is_of(const struct identity *known, const char *root, const char *name)
@@ -286,9 +295,11 @@ size_t identity_format_file(const struct identity *known, char *ret_text)
 	int n = snprintf(ret_text, IDENTITY_FILE_SIZE,
 			 FILE_VERSION "\nroot=%s\nname=%s\nid=%s\ngeneration=%" PRId64
 				      "\nzxid=%" PRId64 "\nchange=%" PRId64 "\nepoch=%" PRId64
-				      "\nepoch-owner=%s\nowed=%s\nmade=%" PRId64 "\n",
+				      "\nepoch-owner=%s\nown=%" PRId64 "\nowed=%s\nmade=%" PRId64
+				      "\n",
 			 known->root, known->name, known->id, known->generation, known->zxid,
-			 known->change, known->epoch, known->epoch_owner, known->owed, known->made);
+			 known->change, known->epoch, known->epoch_owner, known->own, known->owed,
+			 known->made);
 
 	assert(n > 0 && n < IDENTITY_FILE_SIZE);
 	n += snprintf(ret_text + n, IDENTITY_FILE_SIZE - (size_t)n, "sum=%016" PRIx64 "\n",
@@ -330,6 +341,7 @@ static bool parse_lines(char *cursor, struct identity *k)
 	       parse_number(value_of(&cursor, "epoch"), 0, IDENTITY_NUMBER_MAX, &k->epoch) &&
 	       copy_value(value_of(&cursor, "epoch-owner"), k->epoch_owner,
 			  sizeof(k->epoch_owner)) &&
+	       parse_number(value_of(&cursor, "own"), 0, IDENTITY_NUMBER_MAX, &k->own) &&
 	       copy_value(value_of(&cursor, "owed"), k->owed, sizeof(k->owed)) &&
 	       parse_number(value_of(&cursor, "made"), 0, IDENTITY_NUMBER_MAX, &k->made) &&
 	       !*cursor;

@@ -3,12 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,34 +116,47 @@ static int replace(const struct identity_writer *w)
 }
 
 /*
+ * With its pidfd at once, so that there is no child where none can be watched: as long as it has copies of the parent's
+ * descriptors, libev hears of those that the parent has closed, and makes its epoll instance anew, which needs a descriptor.
+ */
+static pid_t clone_child(int *ret_fd)
+{
+	struct clone_args args = { .flags = CLONE_PIDFD,
+				   .pidfd = (uint64_t)(uintptr_t)ret_fd,
+				   .exit_signal = SIGCHLD };
+
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+/*
  * Signals stay blocked: the handlers are the parent's. No descriptor is kept: a child that hangs on a disk would hold the
  * locks of a daemon that is gone.
  */
-static pid_t fork_child(const struct identity_writer *w)
+static int start_child(const struct identity_writer *w)
 {
 	sigset_t all, before;
+	int fd = -1;
 	pid_t pid;
 
 	sigfillset(&all);
 	(void)sigprocmask(SIG_BLOCK, &all, &before);
-	pid = fork();
+	pid = clone_child(&fd);
 	if (pid == 0) {
 		(void)close_range(0, ~0U, 0);
 		_exit(replace(w));
 	}
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
-	return pid;
+	return pid < 0 ? -errno : fd;
 }
 
 /* -- writing: in the daemon -- */
 
 static void begin(struct identity_writer *w)
 {
-	pid_t pid = fork_child(w);
-	int fd = pid < 0 ? -1 : pidfd_open(pid, 0);
+	int fd = start_child(w);
 
 	if (fd < 0) {
-		w->on_done(w->userdata, -errno);
+		w->on_done(w->userdata, fd);
 		return;
 	}
 	ev_io_set(&w->child, fd, EV_READ);

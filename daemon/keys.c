@@ -101,8 +101,11 @@ bool value_epoch(const char *data, size_t length, int64_t *ret_epoch, char ret_n
 	if (!blank)
 		return false;
 	*blank = '\0';
-	if (!parse_number(text, &epoch) || epoch >= EPOCH_LIMIT ||
-	    !value_name(blank + 1, strlen(blank + 1), ret_name))
+	if (!parse_number(text, &epoch) || epoch >= EPOCH_LIMIT)
+		return false;
+	if (!strcmp(blank + 1, NAME_NONE))
+		ret_name[0] = '\0';
+	else if (!value_name(blank + 1, strlen(blank + 1), ret_name))
 		return false;
 	*ret_epoch = epoch;
 	return true;

@@ -70,7 +70,7 @@ bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64
  */
 bool value_maintenance(const char *data, size_t length, bool *ret_clear);
 
-/* `E NAME`. False: junk. */
+/* `E NAME`, or `E none`, which makes the name "": whoever may be at work is not known. False: junk. */
 bool value_epoch(const char *data, size_t length, int64_t *ret_epoch, char ret_name[NAME_SIZE]);
 
 /* The term of an acting primary, in its keepalive. */

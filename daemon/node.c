@@ -308,21 +308,35 @@ static void describe_detail(const struct node *node, char *ret_text)
 
 /*
  * Who may be at work yet, whatever became of his keys: whose the highest epoch is, or, if that is this node's own takeover
- * which started nothing, whoever was to be waited for then.
+ * which started nothing, whoever was to be waited for then. NAME_NONE: it is not known who; as when it is a takeover of this
+ * name that this node knows nothing of, another machine's. "": nobody.
  */
 static void owner_before(const struct node *node, char ret_name[NAME_SIZE])
 {
+	const struct view *view = &node->view;
 	const char *owed = ensemble_owed(&node->ensemble);
+	const char *owner = view->memory_owner;
 
-	strcpy(ret_name, node->view.memory_owner);
-	if (*owed && !strcmp(ret_name, node->name))
-		strcpy(ret_name, owed);
+	if (view->top_version < 0 || (view->memory_epoch && !*owner))
+		owner = NAME_NONE;
+	else if (*owed && !strcmp(owner, node->name))
+		owner = owed;
+	else if (!strcmp(owner, node->name))
+		owner = view->memory_epoch > ensemble_own(&node->ensemble) ? NAME_NONE : "";
+	strcpy(ret_name, owner);
+}
+
+/* Noted before it is sent: what a process after this one has to know. */
+static void note_enter(struct node *node, const char *before)
+{
+	ensemble_note_owed(&node->ensemble, before);
+	ensemble_note_own(&node->ensemble, node->election.epoch);
 }
 
 static void do_op(struct node *node, const struct election_action *action)
 {
 	char before[NAME_SIZE];
-	bool epoch_missing;
+	bool remembers;
 
 	describe_detail(node, node->registration.detail);
 	strcpy(node->writes.detail, node->registration.detail);
@@ -336,20 +350,20 @@ static void do_op(struct node *node, const struct election_action *action)
 		return;
 	}
 	owner_before(node, before);
-	epoch_missing = node->view.top_version < 0;
+	remembers = node->view.memory_epoch > 0;
 	if (action->op == OP_ENTER && node_keep_enter(node) < 0) {
 		node_post_done(node, OP_ENTER, RESULT_FAILED, 0);
 		return;
 	}
 	if (action->op == OP_ENTER)
-		ensemble_note_owed(&node->ensemble, strcmp(before, node->name) ? before : "");
+		note_enter(node, before);
 	strcpy(node->writes.owed, ensemble_owed(&node->ensemble));
 	writes_do(&node->writes, (enum election_op)action->op, action->version,
 		  node->election.epoch, node->election.term_us,
 		  node->lock ? zkh_lock_path(node->lock) : NULL,
 		  election_reason_text(action->reason));
 	if (action->op == OP_ENTER)
-		recovery_scan_early(&node->recovery, node->session, before, epoch_missing,
+		recovery_scan_early(&node->recovery, node->session, before, remembers,
 				    node->election.term_us);
 }
 
@@ -477,8 +491,10 @@ static void begin(struct node *node, const struct state *resume)
 
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;
-	if (resume)
+	if (resume) {
 		view_remember_epoch(&node->view, resume->epoch, node->name);
+		ensemble_note_own(&node->ensemble, resume->epoch);
+	}
 	if (resume && !node_state_agrees(node, resume)) {
 		node_say_older_state(node);
 		resume = NULL;

@@ -240,9 +240,9 @@ void node_say_corpse(struct node *node, enum recovery_news news, const char *nam
 	case RECOVERY_NEW:
 		if (wait_us > 0)
 			log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
-				  "%s was missing: nobody knows whether another node acts, so "
-				  "nothing is started for %s",
-				  name, duration);
+				  "%s and %s do not tell whether another node acts, so nothing is "
+				  "started for %s",
+				  PATH_EPOCH, PATH_NODES, duration);
 		break;
 	case RECOVERY_FOUND:
 		log_event(node->log, EVENT_CORPSE_FOUND, &f, "%s died with router state '%s'%s",

@@ -93,6 +93,8 @@ static void attach(struct node *node, bool fresh)
 		survivor_see_cluster(&node->survivor, node->ensemble.czxid, time_boot_us());
 	if (node->survivor.cluster_new_us)
 		remember_cluster_later(node, event.session_us);
+	else
+		ensemble_note_made(&node->ensemble, node->survivor.cluster_czxid);
 	epoch = ensemble_epoch(&node->ensemble, &owner);
 	view_remember_epoch(&node->view, epoch, owner);
 	node->writes.session = node->session;
@@ -465,6 +467,7 @@ void node_register(struct node *node)
 	node->registration.on_done = on_registration;
 	node->registration.rights_flags = *node->config->zookeeper.auth_file ? RIGHTS_WITH_LISTS
 									     : 0;
+	node->registration.own_epoch = ensemble_own(&node->ensemble);
 	registration_run(&node->registration, node->session, node->election.healthy);
 }
 

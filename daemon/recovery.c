@@ -82,6 +82,8 @@ static int64_t wait_for(struct recovery *recovery, const char *name, int64_t mzx
 	int64_t until_us = survivor_until_us(recovery->survivor, name, mzxid, lease_us,
 					     recovery->session_us, time_boot_us());
 
+	if (mzxid == SURVIVOR_UNREADABLE && until_us > recovery->unread_until_us)
+		recovery->unread_until_us = until_us;
 	if (until_us > recovery->until_us)
 		recovery->until_us = until_us;
 	return until_us;
@@ -400,8 +402,8 @@ static void on_cluster(void *userdata, int result, const struct zkh_stat *stat)
 	recovery->cluster_op = NULL;
 	if (result == ZKH_OK)
 		survivor_see_cluster(recovery->survivor, stat->czxid, now_us);
-	untold_us = survivor_untold_us(recovery->survivor, recovery->epoch_missing,
-				       *recovery->before, recovery->session_us, now_us);
+	untold_us = survivor_untold_us(recovery->survivor, !strcmp(recovery->before, NAME_NONE),
+				       recovery->remembers, recovery->session_us, now_us);
 	/* A later look at the same takeover does not begin it anew. */
 	if (!recovery->untold_us)
 		recovery->untold_us = untold_us;
@@ -417,7 +419,7 @@ static void survey(struct recovery *recovery, struct zkh_session *session, bool 
 	recovery->session = session;
 	recovery->for_peers = for_peers;
 	recovery->survey_lost = false;
-	recovery->until_us = 0;
+	recovery->until_us = recovery->unread_until_us;
 	recovery->n_waiting = 1; /* the list */
 	if (zkh_children(session, PATH_NODES, false, on_list, recovery, &recovery->list_op) != 0) {
 		answered(recovery, ZKH_UNKNOWN);
@@ -449,10 +451,10 @@ void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 }
 
 void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
-			 bool epoch_missing, int64_t session_us)
+			 bool remembers, int64_t session_us)
 {
-	recovery->epoch_missing = epoch_missing;
-	recovery->untold_us = 0;
+	recovery->remembers = remembers;
+	recovery->untold_us = recovery->unread_until_us = 0;
 	recovery->told_of_untold = recovery->told_of_list = false;
 	recovery->told_of = 0;
 	strcpy(recovery->before, before);

@@ -70,9 +70,11 @@ struct recovery {
 	int64_t told_of_others_us; /* that still act; 0: not in this takeover */
 	int64_t session_us;	   /* the own T */
 	char before[NAME_SIZE];	   /* to whom /epoch belonged before this takeover; "": unknown */
-	bool epoch_missing;	   /* before this takeover */
+	bool remembers;		   /* this node knew of an epoch before this takeover */
 	int64_t untold_us; /* the terms of which the keys do not tell are over; 0: they tell of all */
 	struct zkh_op *cluster_op;
+	/* Terms that cannot be read are over: who says meanwhile that its work is down may be another machine. */
+	int64_t unread_until_us;
 	int64_t until_us; /* the terms that the last scan found are over; 0: there were none */
 	recovery_count_fn on_count;
 
@@ -108,11 +110,12 @@ void recovery_prepare(struct recovery *recovery, struct zkh_session *session);
 
 /*
  * Begins the scan before it is asked for, right behind the takeover transaction: what the server answers after that is as
- * of after that. recovery_scan() then takes its result; recovery_cancel() drops it. before: who had the highest epoch that
- * this node knows of, "": nobody; epoch_missing: /epoch was, before the takeover. session_us: the own T.
+ * of after that. recovery_scan() then takes its result; recovery_cancel() drops it. before: who had the highest epoch until
+ * then, NAME_NONE: it is not known who, "": nobody who is not this node; remembers: this node knows of an epoch. session_us:
+ * the own T.
  */
 void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
-			 bool epoch_missing, int64_t session_us);
+			 bool remembers, int64_t session_us);
 
 /* How many other coordinators could take over: alive, running, not drained? */
 void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,

@@ -58,16 +58,15 @@ int64_t survivor_until_us(struct survivor *survivor, const char *name, int64_t m
 
 void survivor_see_cluster(struct survivor *survivor, int64_t czxid, int64_t now_us)
 {
-	if (survivor->cluster_czxid == czxid)
-		return;
+	if (survivor->cluster_czxid && survivor->cluster_czxid != czxid)
+		survivor->cluster_new_us = now_us;
 	survivor->cluster_czxid = czxid;
-	survivor->cluster_new_us = now_us;
 }
 
-int64_t survivor_untold_us(const struct survivor *survivor, bool epoch_missing, bool remembers,
+int64_t survivor_untold_us(const struct survivor *survivor, bool untold, bool remembers,
 			   int64_t session_us, int64_t now_us)
 {
-	int64_t since_us = epoch_missing ? now_us : survivor->cluster_new_us;
+	int64_t since_us = untold ? now_us : survivor->cluster_new_us;
 
 	if (!since_us)
 		return 0;

@@ -31,7 +31,7 @@ struct survivor {
 	struct survivor_note notes[SURVIVOR_NOTES_MAX];
 	unsigned count;
 	int64_t cluster_czxid; /* of /cluster as it was seen last, also by a process before; 0: not yet */
-	int64_t cluster_new_us; /* when that was seen first; 0: all terms of that time are over */
+	int64_t cluster_new_us; /* when it took the place of another; 0: never, or all terms of then are over */
 };
 
 /* Notes what was read of NAME's keepalive; a version that was seen before keeps its first moment. */
@@ -51,16 +51,13 @@ void survivor_begin(struct survivor *survivor);
 int64_t survivor_until_us(struct survivor *survivor, const char *name, int64_t mzxid,
 			  int64_t lease_us, int64_t session_us, int64_t now_us);
 
-/*
- * Notes which /cluster there is. Of one that was made again, or that this node comes to without any memory, the keys do not
- * tell whose terms are not over yet.
- */
+/* Notes which /cluster there is. Of one that was made again the keys do not tell whose terms are not over yet. */
 void survivor_see_cluster(struct survivor *survivor, int64_t czxid, int64_t now_us);
 
 /*
- * When the terms are over of which the keys do not tell: 0 if they tell of all. They do not if /epoch was missing before the
- * takeover, or if this /cluster is a new one. remembers: this node knows of an epoch, so it is no new cluster but one whose
+ * When the terms are over of which the keys do not tell: 0 if they tell of all. They do not if /epoch named nobody before the
+ * takeover, or if this /cluster was made again. remembers: this node knows of an epoch, so it is no new cluster but one whose
  * keys were deleted, and the longest term is believed.
  */
-int64_t survivor_untold_us(const struct survivor *survivor, bool epoch_missing, bool remembers,
+int64_t survivor_untold_us(const struct survivor *survivor, bool untold, bool remembers,
 			   int64_t session_us, int64_t now_us);

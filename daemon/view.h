@@ -70,7 +70,7 @@ struct view {
 	char primary[NAME_SIZE]; /* the acting primary; "": none */
 	int64_t post_owner;	 /* session; 0: no post */
 	int64_t epoch;
-	/* VIEW_EPOCH: the highest that was handed out, and to whom; 0 and "": to nobody, as far as it can be read */
+	/* VIEW_EPOCH: the highest that was handed out, and to whom; 0: to nobody, "": it is not known */
 	int64_t top_epoch;
 	char top_owner[NAME_SIZE];
 	int32_t top_version;  /* of the key; -1: it is missing */

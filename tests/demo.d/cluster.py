@@ -4,10 +4,11 @@ import atexit
 import os
 import shutil
 import socket
+import types
 
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 
-from lab import view, zk
+from lab import memory, view, zk
 from lab.node import Node, program
 from lab.oracle import Oracle
 
@@ -73,6 +74,8 @@ class Cluster:
         self.view = view.View(self.client, ROOT)
 
     def make_nodes(self):
+        # Not new: nodes without a memory of their cluster would wait half a minute before they trust it.
+        known = memory.settle_store(types.SimpleNamespace(client=self.client, path=lambda key: f'{ROOT}/{key}'))
         for name, address in self.addresses.items():
             links = zk.ClientLinks(self.ensemble)
             work = (f'{program("tests/demo.d/service")} --log {self.event_log} '
@@ -83,6 +86,7 @@ class Cluster:
                 'relinquish.command': f'{work} stop',
             }
             self.nodes[name] = Node(name, links.connect, ROOT, self.directory, self.event_log, config, links=links)
+            memory.remember(self.nodes[name], *known)
 
     def close(self, keep=False):
         for node in self.nodes.values():

@@ -413,6 +413,8 @@ void shell_start(struct sim *w, struct sim_node *n)
 	/* What the state tells of was handed out. */
 	if (n->file.there && n->file.epoch > n->memory.epoch)
 		n->memory = (struct sim_memory){ .epoch = n->file.epoch, .owner = (int8_t)n->id };
+	if (n->file.there && n->file.epoch > n->disk_next.own)
+		n->disk_next.own = n->file.epoch;
 	memset(&n->survivor, 0, sizeof(n->survivor));
 	n->survivor.cluster_czxid = n->disk.cluster_zxid;
 	term_begin(w, n, ev.resume == RESUME_PRIMARY);

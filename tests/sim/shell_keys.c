@@ -113,7 +113,7 @@ void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_e
 
 static int64_t sight_zxid(const struct tree_keepalive *k, bool hidden)
 {
-	return hidden || !k->there ? SURVIVOR_UNREADABLE : k->mzxid;
+	return hidden || !k->nonce ? SURVIVOR_UNREADABLE : k->mzxid;
 }
 
 static void reply_watch(struct sim *w, struct sim_node *n, const struct sim_request *r)
@@ -166,9 +166,9 @@ static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct
 		survivor_see_cluster(&n->survivor, r->seen.cluster_zxid, now);
 	/* A later look at the same takeover does not begin it anew. */
 	if (!n->shell.untold_us)
-		n->shell.untold_us = survivor_untold_us(&n->survivor, n->shell.new_cluster,
-							n->shell.remembers, n->shell.survey_us,
-							now);
+		n->shell.untold_us =
+			survivor_untold_us(&n->survivor, n->shell.owner_before == OWNER_UNKNOWN,
+					   n->shell.remembers, n->shell.survey_us, now);
 	return n->shell.untold_us;
 }
 
@@ -197,6 +197,10 @@ static void look_at_node(struct sim *w, struct sim_node *n, const struct sim_req
 	}
 	if (until > ev->time_us)
 		ev->time_us = until;
+	/* Who says meanwhile that its work is down may be another machine. */
+	if (sight_zxid(&sight->keepalive, sight->hidden) == SURVIVOR_UNREADABLE &&
+	    until > s->unread_until_us)
+		s->unread_until_us = until;
 	s->corpses |= (uint16_t)(1u << i);
 	ev->count++;
 }
@@ -215,6 +219,8 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 	until = after_deletion_us(w, n, r);
 	if (until > ev.time_us)
 		ev.time_us = until;
+	if (s->unread_until_us > ev.time_us)
+		ev.time_us = s->unread_until_us;
 	if (s->scan_early == SCAN_EARLY) {
 		s->early = ev;
 		s->scan_early = SCAN_EARLY_DONE;
@@ -243,7 +249,9 @@ static bool trace_of_another(const struct sim *w, const struct sim_node *n,
 
 	if (mutated(w, MUTATION_OTHER_MACHINE))
 		return false;
-	if (router != 't' && router != 'p' && router != 'r')
+	if (!router && (r->seen.epoch_owner != (int8_t)n->id || r->seen.epoch <= n->disk_next.own))
+		return false;
+	if (router && router != 't' && router != 'p' && router != 'r')
 		return false;
 	return !k->nonce || k->machine != n->machine;
 }
@@ -293,18 +301,24 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 	shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, result, 0);
 }
 
-/* As the highest epoch that this node knows of names it. */
+/* As owner_before() in node.c. */
 static int8_t owner_known(const struct sim_node *n)
 {
 	int8_t owner = n->memory.owner;
+	uint8_t owed = n->disk_next.owed;
 
-	return owner == (int8_t)n->id && n->disk_next.owed ? (int8_t)(n->disk_next.owed - 1)
-							   : owner;
+	if (n->mirror.seen.epoch_version == ANY_VERSION || (n->memory.epoch && owner < 0))
+		return OWNER_UNKNOWN;
+	if (owner != (int8_t)n->id)
+		return owner;
+	if (owed)
+		return owed == OWED_UNKNOWN ? OWNER_UNKNOWN : (int8_t)(owed - 1);
+	return n->memory.epoch > n->disk_next.own ? OWNER_UNKNOWN : -1;
 }
 
 static void fill_leave(struct sim *w, struct sim_node *n, struct sim_txn *t)
 {
-	int8_t owed = (int8_t)n->disk_next.owed;
+	uint8_t owed = n->disk_next.owed;
 
 	t->type = TXN_LEAVE;
 	t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
@@ -335,7 +349,7 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		t->epoch = n->core.epoch;
 		t->epoch_version = n->mirror.seen.epoch_version;
 		n->shell.enter_epoch_version = t->epoch_version + 1;
-		n->shell.new_cluster = t->epoch_version == ANY_VERSION;
+
 		n->shell.untold_us = 0;
 		n->shell.survey_us = n->core.term_us;
 		break;
@@ -400,7 +414,8 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	if (a->op == OP_ENTER && !prepare_enter(w, n))
 		return;
 	if (a->op == OP_ENTER) {
-		n->disk_next.owed = owner == (int8_t)n->id ? 0 : (uint8_t)(owner + 1);
+		n->disk_next.owed = owner == OWNER_UNKNOWN ? OWED_UNKNOWN : (uint8_t)(owner + 1);
+		n->disk_next.own = n->core.epoch;
 		disk_keep(w, n);
 	}
 	r = request_create(w, n, registers ? REQUEST_READ : REQUEST_TXN,
@@ -411,7 +426,8 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	fill_op(w, n, a, &r->txn);
 	if (a->op == OP_ENTER) {
 		n->shell.owner_before = owner;
-		n->shell.remembers = owner >= 0;
+		n->shell.remembers = n->memory.epoch > 0;
+		n->shell.unread_until_us = 0;
 		term_open(w, n, &r->txn);
 	}
 	request_send(w, r);

@@ -197,6 +197,11 @@ static void see_cluster(struct sim *w, struct sim_node *n, int64_t zxid)
 	if (!zxid || n->survivor.cluster_czxid == zxid)
 		return;
 	survivor_see_cluster(&n->survivor, zxid, clock_local(w, n));
+	if (!n->survivor.cluster_new_us) {
+		n->disk_next.cluster_zxid = zxid;
+		disk_keep(w, n);
+		return;
+	}
 	sim_schedule(w, w->now + lease_unknown_promise_us(n->client.timeout), EV_MEMORY, n->id,
 		     ++n->shell.memory_gen, 0);
 }

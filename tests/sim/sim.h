@@ -123,6 +123,10 @@ enum request_purpose {
 	FOR_ROUTER,
 };
 
+/* Of whoever may be at work it is not known who: as an owner before, and as what is owed. */
+#define OWNER_UNKNOWN (-2)
+#define OWED_UNKNOWN 100
+
 /* Who holds it: exactly one of these may free it. */
 enum request_stage {
 	STAGE_FREE,
@@ -229,7 +233,7 @@ struct sim_shell {
 	int64_t epoch_told; /* ENTER: the highest before it */
 	int32_t enter_epoch_version;
 	int8_t owner_before;	     /* whom /epoch named before the own takeover */
-	uint8_t new_cluster;	     /* it was missing */
+	int64_t unread_until_us;     /* terms that could not be read are over */
 	int64_t untold_us;	     /* the terms of which the keys do not tell are over */
 	uint8_t remembers;	     /* this node knew of an epoch */
 	int64_t survey_us;	     /* the own T at the takeover */
@@ -272,6 +276,7 @@ struct sim_term {
 struct sim_disk {
 	struct sim_memory memory;
 	int64_t cluster_zxid;
+	int64_t own;  /* the highest epoch of an own takeover */
 	uint8_t owed; /* whose term is to be waited for, plus one */
 };
 

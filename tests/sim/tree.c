@@ -133,6 +133,12 @@ static void set_epoch(struct sim_tree *t, int64_t epoch, int8_t owner, uint64_t 
 	*changed |= CHANGED_EPOCH;
 }
 
+/* uid: plus one; 0, or above all: it is not known whose. */
+static int8_t owner_of(const struct sim_txn *txn)
+{
+	return txn->uid > NODES_MAX ? -1 : (int8_t)(txn->uid - 1);
+}
+
 static void set_keepalive(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
 {
 	struct tree_keepalive *k = &t->keepalive[txn->node];
@@ -246,7 +252,7 @@ static enum txn_result leave(struct sim_tree *t, const struct sim_txn *txn, uint
 		*changed |= CHANGED_POST;
 		/* Made again, or whose term is still to be waited for. */
 		if (txn->uid)
-			set_epoch(t, txn->epoch, (int8_t)(txn->uid - 1), changed);
+			set_epoch(t, txn->epoch, owner_of(txn), changed);
 	}
 	t->there[txn->node] = 1;
 	set_router(t, txn->node, 's');
@@ -324,7 +330,7 @@ static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *t
 	if (!t->keepalive[txn->node].there && (txn->router == 's' || txn->router == 'c'))
 		t->keepalive[txn->node] = (struct tree_keepalive){ .there = 1, .mzxid = t->zxid };
 	if (txn->epoch)
-		set_epoch(t, txn->epoch, (int8_t)(txn->uid - 1), changed);
+		set_epoch(t, txn->epoch, owner_of(txn), changed);
 	return TXN_OK;
 }
 
