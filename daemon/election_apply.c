@@ -228,6 +228,9 @@ static void done_enter(struct election_step *s, const struct election_event *eve
 	if (event->result == RESULT_FAILED) {
 		punish(s);
 		retry_refused(s);
+	} else if (event->result == RESULT_CONFLICT) {
+		/* Keys of this node that are missing are made meanwhile. */
+		retry_later(s);
 	}
 	if (event->result != RESULT_UNKNOWN)
 		election_move(s, PHASE_AWAIT, REASON_POST_TAKEN);

@@ -246,7 +246,9 @@ static void on_suspect_alive(void *userdata, int result, const char *data, size_
 	node->alive = result == ZKH_DENIED || (result == ZKH_OK && stat->ephemeral_owner);
 	if (result == ZKH_OK && node->alive) {
 		value_alive(data, length, &alive);
-		node->acts = node->term.nonce && !strcmp(alive.machine, node->term.machine) &&
+		/* It says so itself: of one whose router state cannot be read only the term is waited for. */
+		node->acts = *node->text && node->term.nonce &&
+			     !strcmp(alive.machine, node->term.machine) &&
 			     !strcmp(alive.boot, node->term.boot);
 	}
 	answered(node->recovery, result == ZKH_DENIED ? ZKH_OK : result);

@@ -149,7 +149,7 @@ void client_on_unacked(struct sim *w, struct sim_node *n, const struct queue_eve
 
 void client_give_up(struct sim *w, struct sim_node *n)
 {
-	SIM_TRACE(w, "node  %d leaves a session that is somebody else's, too", n->id);
+	SIM_TRACE(w, "node  %d leaves its session as it is", n->id);
 	n->client.session = 0;
 	n->client.last_zxid = 0;
 	client_lose(w, n);
@@ -185,13 +185,16 @@ void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_ev
 	shell_attached(w, n, fresh);
 }
 
-/* arg 1: it is this side that closes. */
+/* arg: enum closed_by */
 void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
 	struct sim_conn *c = conn_get(w, n->id, ev->gen);
 
-	if (c && ev->gen == n->client.conn && n->client.link >= LINK_CONNECTING &&
-	    (ev->arg || !held_up(w, ev, c)))
+	if (!c || ev->gen != n->client.conn || n->client.link < LINK_CONNECTING)
+		return;
+	if (ev->arg == CLOSED_TO_RENEW)
+		client_give_up(w, n);
+	else if (ev->arg || !held_up(w, ev, c))
 		client_lose(w, n);
 }
 
@@ -224,5 +227,5 @@ void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event
 	if (!c || ev->gen != n->client.conn || n->client.link != LINK_ATTACHED || held_up(w, ev, c))
 		return;
 	n->client.heard = w->now;
-	shell_watch(w, n, (uint8_t)ev->arg);
+	shell_watch(w, n, (uint16_t)ev->arg);
 }

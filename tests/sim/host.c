@@ -33,15 +33,36 @@ int64_t clock_true(const struct sim *w, const struct sim_node *n, int64_t local)
 	}
 }
 
+void disk_settle(struct sim *w, struct sim_node *n)
+{
+	if (n->disk_due && w->now >= n->disk_due) {
+		n->disk = n->disk_next;
+		n->disk_due = 0;
+	}
+}
+
+/* Beside the loop: what is noted is on disk a moment later, one after the other. */
+void disk_keep(struct sim *w, struct sim_node *n)
+{
+	int64_t due = w->now + rng_range(&w->rng, 0, 20 * MS);
+
+	disk_settle(w, n);
+	n->disk_due = n->disk_due > due ? n->disk_due : due;
+	if (n->disk_due <= w->now)
+		n->disk_due = w->now + 1;
+}
+
+static const struct sim_disk empty_disk = { .memory = { .owner = -1 } };
+
+/* The process ends; what it had not written yet is lost. */
 static void forget_epochs(struct sim *w, struct sim_node *n)
 {
+	disk_settle(w, n);
+	n->disk_due = 0;
 	if (!rng_chance(&w->rng, w->params.memory_lost))
 		return;
 	w->stats.faults[FAULT_MEMORY_LOST]++;
-	n->memory_file = (struct sim_memory){ .epoch = 0, .owner = -1 };
-	n->cluster_zxid = 0;
-	n->owed = 0;
-	n->own = 0;
+	n->disk = empty_disk;
 }
 
 void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64_t down_us)
@@ -71,11 +92,10 @@ void host_replace(struct sim *w, struct sim_node *n, int64_t down_us)
 	SIM_TRACE(w, "fault node %d is another machine from now on", n->id);
 	n->machine = ++w->machines;
 	n->boot = 1;
-	n->memory = n->memory_file = (struct sim_memory){ .epoch = 0, .owner = -1 };
+	n->memory = empty_disk.memory;
+	n->disk = n->disk_next = empty_disk;
 	n->clock_offset = rng_range(&w->rng, SEC, 100000 * SEC);
-	n->lease_proof = n->cluster_zxid = 0;
-	n->owed = 0;
-	n->own = 0;
+	n->lease_proof = 0;
 	n->core = (struct election){ .now_us = 0 };
 }
 
@@ -86,6 +106,7 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 	shell_kill(w, n);
 	n->file.there = 0;
 	n->page_generation = 0;
+	n->page_epoch = 0;
 	n->boot++;
 	n->term_started = 0;
 	forget_epochs(w, n);
@@ -129,6 +150,7 @@ void host_depart(struct sim *w, struct sim_node *n)
 	}
 	SIM_TRACE(w, "node  %d departs", n->id);
 	shell_kill(w, n);
+	disk_settle(w, n);
 	n->daemon = DAEMON_GONE;
 	n->file.there = 0;
 	sim_schedule(w, w->now + rng_range(&w->rng, MS, w->params.restart_us * 3), EV_BOOT, n->id,

@@ -316,6 +316,18 @@ static bool eligible(const struct sim *w, const struct sim_node *n)
 	       !(w->tree.refused[n->id] & ~(REFUSE_MARK | REFUSE_LOOK | REFUSE_WATCH));
 }
 
+/* One that may not write its router state any more says for ever that it acts, and is waited for as long as it lives. */
+static bool silenced(const struct sim *w)
+{
+	for (int i = 0; i < w->node_count; i++)
+		if (w->tree.refused[i] && w->tree.alive[i] &&
+		    (w->tree.router[i] == 't' || w->tree.router[i] == 'p' ||
+		     w->tree.router[i] == 'r') &&
+		    w->tree.post != i)
+			return true;
+	return false;
+}
+
 static void check_resting(struct sim *w, const struct sim_node *n)
 {
 	uint8_t phase = n->core.phase;
@@ -338,6 +350,8 @@ void oracle_liveness(struct sim *w)
 {
 	int primaries = 0, candidates = 0;
 
+	if (silenced(w))
+		return;
 	for (int i = 0; i < w->node_count; i++) {
 		const struct sim_node *n = &w->nodes[i];
 

@@ -65,6 +65,15 @@ static void draw_weights(struct sim *w)
 		p->weight_sum -= p->weight[FAULT_RESTORE];
 		p->weight[FAULT_RESTORE] = 0;
 	}
+	/*
+	 * As of the memory of epochs, see below; nor with deleted keys: nothing at all tells of the machine of before then
+	 * (README, What it cannot).
+	 */
+	if (p->least_us != p->session_us || p->weight[FAULT_DELETE_NODE] ||
+	    p->weight[FAULT_DELETE_ROOT]) {
+		p->weight_sum -= p->weight[FAULT_REPLACED];
+		p->weight[FAULT_REPLACED] = 0;
+	}
 	p->restores = p->weight[FAULT_RESTORE] != 0;
 	if (p->restores) {
 		p->weight_sum -= p->weight[FAULT_MEMORY_LOST];
@@ -153,8 +162,9 @@ void params_draw(struct sim *w)
 	p->guard_fails = p->weight[FAULT_GUARD_FAILS] ? (uint32_t)rng_range(r, 1, 500) : 0;
 	p->guard_late = p->weight[FAULT_GUARD_LATE] ? (uint32_t)rng_range(r, 1, 300) : 0;
 	/*
-	 * What nobody remembers and no key tells is waited for by the own T: keys deleted, the memory of them lost, and a primary
-	 * that is cut off and has a longer T than its successor are too much together (README, What it cannot).
+	 * What nobody remembers and no key tells is waited for by the own T: keys deleted, the memory of them lost (or the machine
+	 * replaced), and a primary that is cut off and has a longer T than its successor are too much together (README, What it
+	 * cannot).
 	 */
 	p->memory_lost = p->weight[FAULT_MEMORY_LOST] && p->least_us == p->session_us
 				 ? (uint32_t)rng_range(r, 1, 600)

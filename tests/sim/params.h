@@ -100,6 +100,7 @@ enum sim_fault {
 	X(OLD_STATE, "old-state-is-believed")                                                      \
 	X(UNSAVED, "unsaved-takeover")                                                             \
 	X(ANY_NONCE, "foreign-nonce-goes-on")                                                      \
+	X(COUNTER_ANEW, "counter-begins-anew")                                                     \
 	X(NO_RAISE, "remembered-epoch-is-not-raised")
 
 enum sim_mutation {

@@ -52,31 +52,36 @@ void shell_on_timer(struct sim *w, struct sim_node *n, const struct queue_event 
 }
 
 /*
- * The page in memory first tells that the file of before is void: a takeover, or a stop, that is not known of would be taken
- * for work that runs, or for none.
+ * The page in memory tells that the file of before is void: a takeover, or a stop, that is not known of would be taken for
+ * work that runs, or for none.
  */
+void shell_raise_generation(struct sim_node *n)
+{
+	if (n->page_generation < n->file.generation)
+		n->page_generation = n->file.generation;
+	n->page_generation++;
+}
+
 bool shell_persist(struct sim *w, struct sim_node *n)
 {
 	const struct election *e = &n->core;
+	bool idle = e->work == WORK_DOWN && e->phase != PHASE_ENTER && e->phase != PHASE_RECOVER;
+	int32_t session = n->client.session ? n->client.session : n->file.session;
 
-	if (n->page_phase != e->phase && (e->phase == PHASE_ENTER || e->phase == PHASE_STOP))
-		n->page_generation++;
-	n->page_phase = e->phase;
 	n->state_failed = w->now < n->state_fails_until;
 	if (n->state_failed)
 		return false;
 	n->file = (struct sim_state_file){
 		.there = 1,
-		.phase = e->phase,
-		.epoch = e->epoch,
-		.session = n->client.session,
-		.session_us = e->session_us,
-		.term_us = e->term_us,
-		.nonce = n->term.nonce,
-		.nonce_before = n->term.nonce_before,
+		.phase = idle ? PHASE_FOLLOW : e->phase,
+		.work = e->work,
+		.epoch = idle ? 0 : e->epoch,
+		.session = session,
+		.term_us = e->term_us ? e->term_us : e->session_us,
 		.epoch_version = n->term.epoch_version,
 		.generation = n->page_generation,
 	};
+	term_nonces(n, n->file.nonces);
 	return true;
 }
 
@@ -84,7 +89,13 @@ static void persist(struct sim *w, struct sim_node *n)
 {
 	const struct election *e = &n->core;
 
-	(void)shell_persist(w, n);
+	/* Half-stopped work is nothing to resume, also if that cannot be saved. */
+	if (e->phase == PHASE_STOP && n->file.work != WORK_DOWN && n->file.phase != PHASE_STOP &&
+	    n->file.generation == n->page_generation)
+		shell_raise_generation(n);
+	/* ENTER is saved before it is sent. */
+	if (e->phase != PHASE_LEAVE && e->phase != PHASE_ENTER)
+		(void)shell_persist(w, n);
 	/*
 	 * A state without a lease says nothing about work of before: the guard keeps what it knows.
 	 */
@@ -92,6 +103,8 @@ static void persist(struct sim *w, struct sim_node *n)
 		guard_prepare(w, n);
 	else if (e->work == WORK_DOWN && e->phase != PHASE_RECOVER)
 		guard_stand_down(n);
+	if (e->lease_end_us && e->lease_end_us != n->guard.end_local)
+		n->page_epoch = e->epoch;
 	if (e->lease_end_us && e->lease_end_us != n->guard.end_local &&
 	    !guard_extend(w, n, e->lease_end_us) && e->work == WORK_UP && e->healthy)
 		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
@@ -116,8 +129,10 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		shell_fence(w, n);
 		break;
 	case ACTION_START:
-		n->cluster_zxid = n->survivor.cluster_czxid;
-		n->owed = 0;
+		n->disk_next.cluster_zxid = n->survivor.cluster_czxid;
+		n->disk_next.owed = 0;
+		n->survivor.cluster_new_us = 0;
+		disk_keep(w, n);
 		work_start(w, n);
 		break;
 	case ACTION_STOP:
@@ -132,7 +147,7 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		term_renew(w, n);
 		break;
 	case ACTION_CUT:
-		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, 1);
+		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, CLOSED_HERE);
 		break;
 	case ACTION_REFRESH:
 		n->mirror.known &= (uint16_t) ~(PART_KEY | PART_POST | PART_EPOCH);
@@ -242,6 +257,7 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 	uint8_t before = n->core.phase;
 	uint32_t incarnation = n->incarnation;
 	struct election_actions actions;
+	int64_t had_term;
 
 	if (n->daemon != DAEMON_UP || w->failed)
 		return;
@@ -256,7 +272,10 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 	count_instant(w, n);
 	n->steps++;
 	w->stats.steps++;
+	had_term = n->core.term_us;
 	election_step(&n->config, &n->core, event, &actions);
+	if (had_term && !n->core.term_us)
+		term_close(n);
 	trace_step(w, n, event, before);
 	persist(w, n);
 	oracle_step(w, n, before);
@@ -272,10 +291,16 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 	if (n->core.phase == PHASE_ENTER && before != PHASE_ENTER && n->shell.repairing &&
 	    !(w->options->mutations & UINT64_C(1) << MUTATION_LATE_REPAIR)) {
 		repair_cancel(n);
+		n->shell.router = 0;
 		n->shell.repair_wanted = 1;
 	}
+	if (before == PHASE_RECOVER && n->core.phase != PHASE_RECOVER)
+		n->shell.scan_gen++, n->shell.scan_early = SCAN_NOT_EARLY;
 	carry_out(w, n, &actions);
 	if (before == PHASE_ENTER && n->core.phase != PHASE_ENTER && n->shell.repair_wanted)
+		repair_begin(w, n);
+	/* The sign of life still tells of the process before. */
+	if (before == PHASE_RESUME && n->core.phase == PHASE_PRIMARY)
 		repair_begin(w, n);
 	if (n->daemon != DAEMON_UP || n->incarnation != incarnation || n->held.count)
 		return;
@@ -317,6 +342,15 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 	 * Work that died stays unhealthy until it has been stopped, whatever the health command
 	 * says.
 	 */
+	/* The scan that was begun early had its result by then. */
+	if (type == ELECTION_CORPSES && result == RESULT_OK) {
+		if (n->shell.scan_early == SCAN_EARLY_DONE) {
+			n->shell.scan_early = SCAN_NOT_EARLY;
+			n->shell.scanning = 0;
+			shell_tell(w, n, &n->shell.early);
+		}
+		return;
+	}
 	if (type == ELECTION_HEALTH && n->core.work == WORK_UP &&
 	    (n->work.truth == TRUTH_DOWN || n->guard.lost))
 		result = RESULT_FAILED;
@@ -334,8 +368,10 @@ static enum election_resume judge_state_file(const struct sim *w, const struct s
 		return RESUME_COLD;
 	if (f->there && f->generation != n->page_generation &&
 	    !(w->options->mutations & UINT64_C(1) << MUTATION_OLD_STATE))
-		return RESUME_COLD;
-	if (!f->there || !f->session || !f->term_us)
+		return RESUME_OTHER;
+	if (!f->there || !f->session || !f->term_us || f->work == WORK_DOWN ||
+	    (f->epoch != n->page_epoch &&
+	     !(w->options->mutations & UINT64_C(1) << MUTATION_OLD_STATE)))
 		return RESUME_OTHER;
 	if (f->phase != PHASE_PRIMARY && f->phase != PHASE_VACATED && f->phase != PHASE_YIELD &&
 	    f->phase != PHASE_HANDOVER && f->phase != PHASE_RESUME)
@@ -363,23 +399,25 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->shell.look_gen = look_gen + 1;
 	memset(&n->mirror, 0, sizeof(n->mirror));
 	election_init(&n->core);
-	n->client.session = n->file.there && ev.resume != RESUME_COLD ? n->file.session : 0;
+	n->client.session = n->file.there ? n->file.session : 0;
+	ev.session_us = n->file.there ? n->file.term_us : 0;
 	if (ev.resume != RESUME_COLD) {
 		ev.lease_end_us = n->guard.end_local;
-		ev.epoch = n->file.epoch;
-		ev.session_us = n->file.term_us;
+		ev.epoch = n->page_epoch;
 	}
-	n->page_phase = PHASE_COUNT;
 	n->floor_epoch = 0;
-	n->memory = n->memory_file;
+	disk_settle(w, n);
+	n->disk_due = 0;
+	n->disk_next = n->disk;
+	n->memory = n->disk.memory;
 	/* What the state tells of was handed out. */
 	if (n->file.there && n->file.epoch > n->memory.epoch)
 		n->memory = (struct sim_memory){ .epoch = n->file.epoch, .owner = (int8_t)n->id };
-	if (n->file.there && n->file.epoch > n->own)
-		n->own = n->file.epoch;
+	if (n->file.there && n->file.epoch > n->disk_next.own)
+		n->disk_next.own = n->file.epoch;
 	memset(&n->survivor, 0, sizeof(n->survivor));
-	n->survivor.cluster_czxid = n->cluster_zxid;
-	term_begin(w, n, ev.resume != RESUME_COLD);
+	n->survivor.cluster_czxid = n->disk.cluster_zxid;
+	term_begin(w, n, ev.resume == RESUME_PRIMARY);
 	guard_adopt(w, n);
 	w->stats.resumes += ev.resume == RESUME_PRIMARY;
 	SIM_TRACE(w, "node  %d daemon starts, resume %d", n->id, ev.resume);

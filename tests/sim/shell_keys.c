@@ -10,18 +10,6 @@ static bool mutated(const struct sim *w, enum sim_mutation m)
 	return w->options->mutations & UINT64_C(1) << m;
 }
 
-/* As attach() in node_session.c: which /cluster this node comes to. */
-static void note_cluster(struct sim *w, struct sim_node *n)
-{
-	int64_t made = w->servers[n->client.server].tree.cluster_zxid;
-
-	if (!made)
-		return;
-	survivor_see_cluster(&n->survivor, made, clock_local(w, n));
-	if (!n->survivor.cluster_new_us)
-		n->cluster_zxid = made;
-}
-
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 {
 	struct election_event ev = {
@@ -31,14 +19,17 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 	};
 
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
-	n->shell.router = 0;
-	term_detached(n);
-	note_cluster(w, n);
+	if (fresh)
+		n->shell.router = 0;
+	/* Not behind the sync, which may take as long as a commit. */
+	term_attached(w, n);
 	shell_tell(w, n, &ev);
 	lock_attached(w, n, fresh);
 	shell_read(w, n, PARTS_ALL & ~PART_ALIVE, true);
 	n->shell.watch_waits = 0;
 	sim_schedule(w, w->now, EV_PRIMARY, n->id, ++n->shell.watch_gen, 0);
+	if (n->shell.repair_wanted && n->client.link == LINK_ATTACHED)
+		repair_begin(w, n);
 }
 
 /*
@@ -53,10 +44,18 @@ void shell_detached(struct sim *w, struct sim_node *n)
 	bool marking = s->marks > 0;
 
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
-	s->op = s->scanning = s->counting = s->router = 0;
+	/* What was on its way may have written it. */
+	if (op != OP_NONE || s->repairing || s->telling)
+		s->router = 0;
+	s->op = s->scanning = s->counting = s->telling = 0;
+	s->scan_early = SCAN_NOT_EARLY;
+	s->scan_gen++;
 	s->watch_gen++;
 	term_detached(n);
-	repair_cancel(n);
+	if (s->repairing) {
+		repair_cancel(n);
+		repair_later(w, n);
+	}
 	s->marks = 0;
 	if (first)
 		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
@@ -130,14 +129,14 @@ static void reply_watch(struct sim *w, struct sim_node *n, const struct sim_requ
 }
 
 static int64_t until_us(struct sim *w, struct sim_node *n, int node, const struct tree_keepalive *k,
-			bool hidden)
+			bool hidden, int64_t session_us)
 {
-	int64_t lease_us = hidden || !k->there ? 0 : k->lease_us;
+	int64_t lease_us = hidden ? 0 : k->lease_us;
 
 	if (mutated(w, MUTATION_OWN_LEASE))
 		lease_us = lease_promise_us(n->client.timeout);
 	return survivor_until_us(&n->survivor, name_of(node), sight_zxid(k, hidden), lease_us,
-				 n->client.timeout, clock_local(w, n));
+				 session_us, clock_local(w, n));
 }
 
 /*
@@ -157,25 +156,52 @@ static bool is_x(const struct sim *w, const struct sim_node *n, const struct sim
 	return !router && n->shell.owner_before == i && !mutated(w, MUTATION_OWNER_BEFORE);
 }
 
-static bool still_acts(const struct sim_sight *sight)
-{
-	return sight->alive && sight->same && !sight->hidden && sight->router != '?' &&
-	       sight->router;
-}
-
 static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct sim_request *r)
 {
 	int64_t now = clock_local(w, n);
 
 	if (mutated(w, MUTATION_NEW_CLUSTER))
 		return 0;
-	survivor_see_cluster(&n->survivor, r->seen.cluster_zxid, now);
+	if (r->seen.cluster_zxid)
+		survivor_see_cluster(&n->survivor, r->seen.cluster_zxid, now);
 	/* A later look at the same takeover does not begin it anew. */
 	if (!n->shell.untold_us)
-		n->shell.untold_us = survivor_untold_us(&n->survivor,
-							n->shell.owner_before == OWNER_UNKNOWN,
-							n->shell.remembers, n->client.timeout, now);
+		n->shell.untold_us =
+			survivor_untold_us(&n->survivor, n->shell.owner_before == OWNER_UNKNOWN,
+					   n->shell.remembers, n->shell.survey_us, now);
 	return n->shell.untold_us;
+}
+
+/* One of a node that acts, as the machine and in the boot of its term, is no corpse. */
+static void look_at_node(struct sim *w, struct sim_node *n, const struct sim_request *r, int i,
+			 struct election_event *ev)
+{
+	struct sim_shell *s = &n->shell;
+	const struct sim_sight *sight = &r->sights[i];
+	int64_t until;
+
+	s->router_versions[i] = sight->router && sight->router != '?' ? sight->router_version
+								      : ANY_VERSION;
+	s->alive_corpse[i] = sight->alive;
+	SIM_TRACE(w, "node  %d surveys node %d: %c %d %d, owner before %d", n->id, i,
+		  sight->router ? sight->router : '-', sight->alive, sight->keepalive.there,
+		  s->owner_before);
+	if (!is_x(w, n, r, i))
+		return;
+	until = until_us(w, n, i, &sight->keepalive, sight->hidden, s->survey_us);
+	/* It says so itself: of one whose router state cannot be read only the term is waited for. */
+	if (sight->alive && sight->same && !sight->hidden && sight->router &&
+	    sight->router != '?') {
+		ev->result = RESULT_CONFLICT;
+		return;
+	}
+	if (until > ev->time_us)
+		ev->time_us = until;
+	/* Who says meanwhile that its work is down may be another machine. */
+	if ((sight->hidden || !sight->keepalive.nonce) && until > s->unread_until_us)
+		s->unread_until_us = until;
+	s->corpses |= (uint16_t)(1u << i);
+	ev->count++;
 }
 
 static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_request *r)
@@ -184,37 +210,31 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 	struct election_event ev = { .type = ELECTION_CORPSES, .time_us = clock_local(w, n) };
 	int64_t until;
 
-	s->scanning = 0;
+	if ((uint32_t)r->lock_wait != s->scan_gen)
+		return;
 	s->corpses = 0;
-	for (int i = 0; i < w->node_count; i++) {
-		const struct sim_sight *sight = &r->sights[i];
-
-		s->router_versions[i] = sight->router_version;
-		s->unmarkable[i] = !sight->router || sight->router == '?';
-		SIM_TRACE(w, "node  %d surveys node %d: %c %d %d, owner before %d", n->id, i,
-			  sight->router ? sight->router : '-', sight->alive, sight->keepalive.there,
-			  s->owner_before);
-		if (!is_x(w, n, r, i))
-			continue;
-		if (still_acts(sight)) {
-			ev.result = RESULT_CONFLICT;
-			continue;
-		}
-		until = until_us(w, n, i, &sight->keepalive, sight->hidden);
-		if (until > ev.time_us)
-			ev.time_us = until;
-		/* Who says meanwhile that its work is down may be another machine. */
-		if ((sight->hidden || !sight->keepalive.there) && until > s->unread_until_us)
-			s->unread_until_us = until;
-		s->corpses |= (uint16_t)(1u << i);
-		ev.count++;
-	}
+	for (int i = 0; i < w->node_count; i++)
+		look_at_node(w, n, r, i, &ev);
 	until = after_deletion_us(w, n, r);
 	if (until > ev.time_us)
 		ev.time_us = until;
 	if (s->unread_until_us > ev.time_us)
 		ev.time_us = s->unread_until_us;
+	if (s->scan_early == SCAN_EARLY) {
+		s->early = ev;
+		s->scan_early = SCAN_EARLY_DONE;
+		return;
+	}
+	s->scanning = 0;
 	shell_tell(w, n, &ev);
+}
+
+static void send_scan(struct sim *w, struct sim_node *n, uint8_t purpose)
+{
+	struct sim_request *r = request_create(w, n, REQUEST_SCAN, purpose);
+
+	r->lock_wait = (int32_t)++n->shell.scan_gen;
+	request_send(w, r);
 }
 
 /* -- registration -- */
@@ -229,86 +249,85 @@ static bool trace_of_another(const struct sim *w, const struct sim_node *n,
 	if (mutated(w, MUTATION_OTHER_MACHINE))
 		return false;
 	if (!router)
-		return r->seen.epoch_owner == (int8_t)n->id && r->seen.epoch > n->own;
+		return r->seen.epoch_owner == (int8_t)n->id && r->seen.epoch > n->disk_next.own;
 	if (router != 't' && router != 'p' && router != 'r')
 		return false;
-	return !k->there || k->machine != n->machine;
+	return !k->nonce || k->machine != n->machine;
 }
 
-static void send_op(struct sim *w, struct sim_node *n, const struct sim_txn *txn, uint8_t op,
-		    uint8_t purpose)
+static void send_register(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen)
 {
-	struct sim_request *r = request_create(w, n, REQUEST_TXN, purpose);
+	struct sim_request *r = request_create(w, n, REQUEST_TXN, FOR_OP);
 
-	r->op = op;
-	r->txn.type = txn->type;
-	r->txn.version = txn->version;
-	r->txn.value = txn->value;
-	r->txn.epoch = txn->epoch;
-	r->txn.epoch_version = txn->epoch_version;
-	r->txn.router = txn->router;
+	r->op = OP_REGISTER;
+	r->txn.type = TXN_REGISTER;
+	r->txn.router = n->config.coordinator ? 's' : 'c';
+	r->txn.value = n->config.coordinator != 0;
 	r->txn.machine = n->machine;
 	r->txn.boot = n->boot;
+	shell_raise(w, n, seen, &r->txn);
 	request_send(w, r);
 }
 
-static void send_register(struct sim *w, struct sim_node *n)
+/* The store knows of fewer takeovers than this node does. */
+void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen,
+		 struct sim_txn *txn)
 {
-	struct sim_txn txn = { .type = TXN_REGISTER,
-			       .router = n->config.coordinator ? 's' : 'c',
-			       .value = n->config.coordinator != 0 };
-
-	send_op(w, n, &txn, OP_REGISTER, FOR_OP);
+	if (n->memory.epoch <= seen->epoch || mutated(w, MUTATION_NO_RAISE))
+		return;
+	txn->epoch = n->memory.epoch;
+	txn->uid = n->memory.owner + 1;
+	txn->epoch_version = seen->epoch_version;
 }
 
 static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim_request *r)
 {
-	struct sim_txn raise = { .type = TXN_RAISE,
-				 .epoch = n->memory.epoch,
-				 .value = n->memory.owner,
-				 .epoch_version = r->seen.epoch_version };
+	int32_t session = r->seen.alive_session;
+	uint8_t result = RESULT_OK;
 
 	if (n->shell.op != OP_REGISTER)
 		return;
-	if (trace_of_another(w, n, r) &&
-	    clock_local(w, n) < until_us(w, n, n->id, &r->seen.keepalive, false)) {
-		n->shell.op = OP_NONE;
-		shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, RESULT_CONFLICT, 0);
+	if (session && session != n->client.session)
+		result = RESULT_FAILED;
+	else if (trace_of_another(w, n, r) &&
+		 clock_local(w, n) < until_us(w, n, n->id, &r->seen.keepalive, false, 0))
+		result = RESULT_CONFLICT;
+	if (result == RESULT_OK) {
+		send_register(w, n, &r->seen);
 		return;
 	}
-	if (n->memory.epoch > r->seen.epoch && !mutated(w, MUTATION_NO_RAISE))
-		send_op(w, n, &raise, OP_REGISTER, FOR_RAISE);
-	else
-		send_register(w, n);
-}
-
-static void reply_raise(struct sim *w, struct sim_node *n, const struct sim_request *r)
-{
-	if (n->shell.op != OP_REGISTER)
-		return;
-	/* Without a root: the registration makes it; the epoch is raised by the next one. */
-	if (r->result == TXN_CONFLICT) {
-		n->shell.op = OP_NONE;
-		shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, RESULT_CONFLICT, 0);
-		return;
-	}
-	send_register(w, n);
+	n->shell.op = OP_NONE;
+	shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, result, 0);
 }
 
 /* As owner_before() in node.c. */
 static int8_t owner_known(const struct sim_node *n)
 {
-	bool read = n->mirror.seen.epoch >= n->memory.epoch;
-	int8_t owner = read ? n->mirror.seen.epoch_owner : n->memory.owner;
-	int64_t epoch = read ? n->mirror.seen.epoch : n->memory.epoch;
+	const struct sim_disk *disk = &n->disk_next;
+	int8_t owner = n->memory.owner;
 
-	if (n->mirror.seen.epoch_version == ANY_VERSION || (epoch && owner < 0))
+	if (n->mirror.seen.epoch_version == ANY_VERSION || (n->memory.epoch && owner < 0))
 		return OWNER_UNKNOWN;
 	if (owner != (int8_t)n->id)
 		return owner;
-	if (n->owed)
-		return n->owed == OWED_UNKNOWN ? OWNER_UNKNOWN : (int8_t)(n->owed - 1);
-	return epoch > n->own ? OWNER_UNKNOWN : -1;
+	if (disk->owed)
+		return disk->owed == OWED_UNKNOWN ? OWNER_UNKNOWN : (int8_t)(disk->owed - 1);
+	return n->memory.epoch > disk->own ? OWNER_UNKNOWN : -1;
+}
+
+static void fill_leave(struct sim *w, struct sim_node *n, struct sim_txn *t)
+{
+	int8_t owed = (int8_t)n->disk_next.owed;
+
+	t->type = TXN_LEAVE;
+	t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
+	t->epoch_version = mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED
+							    : n->mirror.seen.epoch_version;
+	t->makes = n->shell.leave_makes;
+	if (t->value == LEAVE_KEEP || (!owed && n->mirror.seen.epoch_version != ANY_VERSION))
+		return;
+	t->epoch = n->memory.epoch;
+	t->uid = owed ? owed : n->id + 1;
 }
 
 static void fill_op(struct sim *w, struct sim_node *n, const struct election_action *a,
@@ -329,22 +348,11 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		t->epoch = n->core.epoch;
 		t->epoch_version = n->mirror.seen.epoch_version;
 		n->shell.enter_epoch_version = t->epoch_version + 1;
-		n->shell.owner_before = owner_known(n);
-		n->shell.remembers = n->memory.epoch != 0;
-		n->owed = n->shell.owner_before == OWNER_UNKNOWN
-				  ? OWED_UNKNOWN
-				  : (uint8_t)(n->shell.owner_before + 1);
-		n->own = n->core.epoch;
 		n->shell.untold_us = n->shell.unread_until_us = 0;
-		survivor_begin(&n->survivor);
-		term_open(w, n, t);
+		n->shell.survey_us = n->core.term_us;
 		break;
 	case OP_LEAVE:
-		t->type = TXN_LEAVE;
-		t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
-		t->uid = n->owed;
-		t->epoch_version = mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED
-								    : n->mirror.seen.epoch_version;
+		fill_leave(w, n, t);
 		break;
 	case OP_HAND_BACK:
 	case OP_RECLAIM:
@@ -359,10 +367,36 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 	}
 }
 
+static void answer_later(struct sim *w, struct sim_node *n, uint8_t op, uint8_t result)
+{
+	n->shell.op = OP_NONE;
+	shell_post(w, n, 0, ELECTION_DONE, op, result);
+}
+
+/* False: it is not sent. */
+static bool prepare_enter(struct sim *w, struct sim_node *n)
+{
+	/* The mirror knows of a takeover that the election has not heard of yet. */
+	if (n->core.epoch <= n->mirror.seen.epoch) {
+		answer_later(w, n, OP_ENTER, RESULT_CONFLICT);
+		return false;
+	}
+	/* What a process that comes back would be told by the file of before is void. */
+	if (!mutated(w, MUTATION_OLD_STATE))
+		shell_raise_generation(n);
+	if (!shell_persist(w, n) && !mutated(w, MUTATION_UNSAVED)) {
+		n->refused_epoch = 0;
+		answer_later(w, n, OP_ENTER, RESULT_FAILED);
+		return false;
+	}
+	return true;
+}
+
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a)
 {
 	bool registers = a->op == OP_REGISTER;
 	struct sim_request *r;
+	int8_t owner;
 
 	if (n->shell.op != OP_NONE)
 		sim_fail(w, "node %d: a transaction while another is under way", n->id);
@@ -374,21 +408,32 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	oracle_do(w, n, a->op);
 	chaos_ambush(w, n);
 	n->shell.op = a->op;
+	owner = owner_known(n);
+	if (a->op == OP_ENTER && !prepare_enter(w, n))
+		return;
+	if (a->op == OP_ENTER) {
+		n->disk_next.owed = owner == OWNER_UNKNOWN ? OWED_UNKNOWN : (uint8_t)(owner + 1);
+		n->disk_next.own = n->core.epoch;
+		disk_keep(w, n);
+	}
 	r = request_create(w, n, registers ? REQUEST_READ : REQUEST_TXN,
 			   registers ? FOR_LOOK_FIRST : FOR_OP);
 	r->parts = 0;
 	r->holder = (int8_t)n->id;
 	r->op = a->op;
 	fill_op(w, n, a, &r->txn);
-	/* What a process that comes back would be told by the file of before is void already. */
-	if (a->op == OP_ENTER && !shell_persist(w, n) && !mutated(w, MUTATION_UNSAVED)) {
-		n->shell.op = OP_NONE;
-		n->refused_epoch = 0;
-		request_free(w, r);
-		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_FAILED);
-		return;
+	if (a->op == OP_ENTER) {
+		n->shell.owner_before = owner;
+		n->shell.remembers = owner >= 0;
+		term_open(w, n, &r->txn);
 	}
 	request_send(w, r);
+	if (a->op != OP_ENTER)
+		return;
+	/* Right behind it: what the server answers is as of after that. */
+	survivor_begin(&n->survivor);
+	n->shell.scan_early = SCAN_EARLY;
+	send_scan(w, n, FOR_SCAN);
 }
 
 void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose)
@@ -402,7 +447,12 @@ void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose)
 		n->shell.scanning = 1;
 	else
 		n->shell.counting = 1;
-	request_send(w, request_create(w, n, REQUEST_SCAN, purpose));
+	if (purpose == FOR_SCAN && n->shell.scan_early == SCAN_EARLY_DONE)
+		shell_post(w, n, 0, ELECTION_CORPSES, 0, RESULT_OK);
+	else if (purpose == FOR_SCAN && n->shell.scan_early == SCAN_EARLY)
+		n->shell.scan_early = SCAN_NOT_EARLY;
+	else
+		send_scan(w, n, purpose);
 }
 
 /*
@@ -419,6 +469,7 @@ void shell_publish(struct sim *w, struct sim_node *n)
 	if (n->shell.op == OP_ENTER || n->shell.op == OP_LEAVE)
 		return;
 	n->shell.router = want;
+	n->shell.telling = 1;
 	r = request_create(w, n, REQUEST_TXN, FOR_ROUTER);
 	r->txn.type = TXN_ROUTER;
 	r->txn.router = want;
@@ -450,7 +501,7 @@ static void committed(struct sim *w, struct sim_node *n, const struct sim_reques
 	if (r->op == OP_ENTER) {
 		s->router = 't';
 		term_opened(w, n, r);
-		shell_epoch(n, r->txn.epoch, (int8_t)n->id, s->enter_epoch_version);
+		shell_epoch(w, n, r->txn.epoch, (int8_t)n->id, s->enter_epoch_version);
 		post_written(n, (int8_t)n->id);
 	} else if (r->op == OP_LEAVE) {
 		s->router = 's';
@@ -477,9 +528,9 @@ static uint8_t result_of(struct sim *w, struct sim_node *n, const struct sim_req
 		repair_begin(w, n);
 		return RESULT_CONFLICT;
 	}
-	/* The work is down; the session ends with the daemon. */
-	if (r->op == OP_LEAVE && r->result == TXN_REFUSED_POST && !mutated(w, MUTATION_KEEP_POST))
-		shell_post(w, n, 0, ELECTION_SHUTDOWN, 0, 0);
+	/* The work is down; the post goes with its session. */
+	if (r->op == OP_LEAVE && !mutated(w, MUTATION_KEEP_POST))
+		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, CLOSED_TO_RENEW);
 	return RESULT_FAILED;
 }
 
@@ -492,6 +543,12 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 	};
 
 	n->shell.op = OP_NONE;
+	if (r->op == OP_LEAVE)
+		n->shell.leave_makes = r->result == TXN_MISSING ? n->shell.leave_makes % 3 + 1 : 0;
+	if (r->op == OP_ENTER && r->result != TXN_OK) {
+		n->shell.scan_early = SCAN_NOT_EARLY;
+		n->shell.scan_gen++;
+	}
 	ev.result = result_of(w, n, r);
 	if (r->op == OP_ENTER && ev.result == RESULT_FAILED)
 		n->refused_epoch = r->txn.epoch;
@@ -536,9 +593,6 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 	case FOR_LOOK_FIRST:
 		reply_look_first(w, n, r);
 		break;
-	case FOR_RAISE:
-		reply_raise(w, n, r);
-		break;
 	case FOR_LOCK:
 	case FOR_REMOVAL:
 		lock_reply(w, n, r);
@@ -547,6 +601,8 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 		reply_scan(w, n, r);
 		break;
 	case FOR_PEERS:
+		if ((uint32_t)r->lock_wait != n->shell.scan_gen)
+			break;
 		n->shell.counting = 0;
 		shell_tell_result(w, n, ELECTION_PEERS, 0, RESULT_OK, r->peers);
 		break;
@@ -578,7 +634,7 @@ static void mark_corpses(struct sim *w, struct sim_node *n)
 	for (int i = 0; i < w->node_count; i++) {
 		struct sim_request *r;
 
-		if (!(s->corpses & 1u << i) || s->unmarkable[i])
+		if (!(s->corpses & 1u << i))
 			continue;
 		r = request_create(w, n, REQUEST_TXN, FOR_MARK);
 		r->txn.type = TXN_MARK;
@@ -607,7 +663,8 @@ void shell_fence(struct sim *w, struct sim_node *n)
 		bool hangs = rng_chance(&w->rng, w->params.fence_hangs);
 		uint32_t end = fails || hangs ? 1 : 0;
 
-		if (!(s->corpses & 1u << i))
+		/* Alive as another machine, or after another boot. */
+		if (!(s->corpses & 1u << i) || s->alive_corpse[i])
 			continue;
 		w->stats.faults[FAULT_FENCE_FAILS] += fails;
 		w->stats.faults[FAULT_FENCE_HANGS] += hangs;

@@ -9,6 +9,8 @@
 #define REPAIR_LOOKS 6
 #define REPAIR_LOOK_US (50 * MS)
 #define REPAIR_REFUSED_US SEC
+#define REPAIR_DOUBLINGS 4
+#define REPAIR_TRIES 3
 
 static void send_look(struct sim *w, struct sim_node *n, uint8_t purpose)
 {
@@ -30,22 +32,20 @@ static void repair(struct sim *w, struct sim_node *n, bool check)
 {
 	struct sim_shell *s = &n->shell;
 	/* What the router state shall be is not known while the takeover transaction is under way. */
-	bool entering = n->core.phase == PHASE_ENTER;
-	bool later = s->repairing ||
-		     (entering && (s->op == OP_ENTER || shell_post_seen(n) != POST_MINE));
+	bool later = s->repairing || n->core.phase == PHASE_ENTER ||
+		     n->client.link != LINK_ATTACHED;
 
 	if (s->repair_refused || w->options->mutations & UINT64_C(1) << MUTATION_NO_REPAIR)
 		return;
-	if (later || !n->core.registered || n->client.link != LINK_ATTACHED) {
-		s->repair_wanted = later;
+	s->repair_wanted = n->core.registered && later;
+	if (!n->core.registered || later)
 		return;
-	}
-	s->repair_wanted = 0;
 	s->repairing = 1;
 	s->repair_gen++;
 	s->repair_router = election_router_state(&n->config, &n->core)[0];
 	if (!s->repair_router)
-		s->repair_router = entering ? 't' : 's';
+		s->repair_router = 's';
+	s->repair_tries = 0;
 	send_look(w, n, check ? FOR_LOOK : FOR_REPAIR);
 }
 
@@ -59,12 +59,15 @@ static void look_later(struct sim *w, struct sim_node *n, int64_t delay)
 	sim_schedule(w, w->now + delay, EV_REPAIR, n->id, ++n->shell.look_gen, 0);
 }
 
-/* The servers refused it. */
-static void repair_later(struct sim *w, struct sim_node *n)
+void repair_later(struct sim *w, struct sim_node *n)
 {
-	n->shell.repair_refused = 1;
-	n->shell.repair_looks = 0;
-	look_later(w, n, REPAIR_REFUSED_US);
+	struct sim_shell *s = &n->shell;
+
+	s->repair_refused = 1;
+	s->repair_looks = 0;
+	look_later(w, n, REPAIR_REFUSED_US << s->repair_refusals);
+	if (s->repair_refusals < REPAIR_DOUBLINGS)
+		s->repair_refusals++;
 }
 
 static void over(struct sim *w, struct sim_node *n, uint8_t result, bool wrote)
@@ -77,14 +80,14 @@ static void over(struct sim *w, struct sim_node *n, uint8_t result, bool wrote)
 	else if (wrote)
 		s->router = s->repair_router;
 	if (result == TXN_OK) {
+		s->repair_refusals = 0;
 		s->repair_looks = wrote ? 0 : s->repair_looks + 1;
 		if (s->repair_looks < REPAIR_LOOKS)
 			look_later(w, n, REPAIR_LOOK_US << s->repair_looks);
-	} else if (result == TXN_REFUSED_OWN) {
+		shell_publish(w, n);
+	} else {
 		repair_later(w, n);
-		return;
 	}
-	shell_publish(w, n);
 	if (s->repair_wanted)
 		repair(w, n, false);
 }
@@ -95,6 +98,7 @@ void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r
 	struct sim_request *write;
 
 	if (r->purpose == FOR_ROUTER) {
+		s->telling = 0;
 		if (r->result == TXN_OK)
 			return;
 		s->router = 0;
@@ -106,9 +110,14 @@ void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r
 	}
 	if (!s->repairing || (uint32_t)r->lock_wait != s->repair_gen)
 		return;
-	if (r->purpose == FOR_REPAIRED) {
+	if (r->purpose == FOR_REPAIRED && r->result == TXN_CONFLICT &&
+	    s->repair_tries++ < REPAIR_TRIES) {
+		send_look(w, n, FOR_REPAIR);
+	} else if (r->purpose == FOR_REPAIRED) {
 		over(w, n, r->result, true);
-	} else if (r->purpose == FOR_LOOK && r->seen.there) {
+	} else if (r->seen.alive_session && r->seen.alive_session != n->client.session) {
+		over(w, n, TXN_REFUSED, false);
+	} else if (r->purpose == FOR_LOOK && r->seen.there && n->memory.epoch <= r->seen.epoch) {
 		over(w, n, TXN_OK, false);
 	} else {
 		write = request_create(w, n, REQUEST_TXN, FOR_REPAIRED);
@@ -117,6 +126,7 @@ void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r
 		write->txn.machine = n->machine;
 		write->txn.boot = n->boot;
 		write->lock_wait = (int32_t)s->repair_gen;
+		shell_raise(w, n, &r->seen, &write->txn);
 		request_send(w, write);
 	}
 }

@@ -5,8 +5,10 @@
 
 /*
  * The keepalive of the own term. Renewals overlap; each is sent at the version of the one before. What is known to be
- * committed is told, by its acknowledgement or because its counter was read back. See term.c.
+ * committed is told, by its acknowledgement or because its counter was read back. Function by function as in term.c.
  */
+
+#define MAKES_MAX 3 /* OWN_KEY_MAKES_MAX */
 
 static bool mutated(const struct sim *w, enum sim_mutation m)
 {
@@ -22,15 +24,24 @@ static void tell(struct sim *w, struct sim_node *n, uint8_t result, int64_t sent
 	shell_tell(w, n, &ev);
 }
 
-/* A process draws its nonce; what the one before it had is in the state file. */
+/* A process draws its nonce; what those before it had is in the state file. */
 void term_begin(struct sim *w, struct sim_node *n, bool resumes)
 {
 	n->term = (struct sim_term){ .nonce = ++w->nonces };
-	if (!resumes || !n->file.there || !n->file.term_us)
+	if (!resumes)
 		return;
-	n->term.nonce_before = n->file.nonce;
+	memcpy(n->term.before, n->file.nonces, sizeof(n->term.before));
+	n->term.ours = 1;
 	n->term.epoch_version = n->file.epoch_version;
 	n->term.session_us = n->file.term_us;
+}
+
+void term_nonces(const struct sim_node *n, int64_t ret_nonces[2])
+{
+	const struct sim_term *t = &n->term;
+
+	ret_nonces[0] = t->claimed ? t->nonce : t->before[0];
+	ret_nonces[1] = t->claimed ? t->before[0] : t->before[1];
 }
 
 static void next_value(struct sim *w, struct sim_node *n, struct sim_txn *txn)
@@ -55,8 +66,9 @@ void term_open(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 
 	/* The counter goes on: a takeover of before that lands late is not taken for this one. */
 	*t = (struct sim_term){ .nonce = t->nonce,
-				.counter = t->counter,
+				.counter = mutated(w, MUTATION_COUNTER_ANEW) ? 0 : t->counter,
 				.serial = t->serial + 1,
+				.claimed = 1,
 				.session_us = n->core.term_us };
 	t->epoch_version = txn->epoch_version + 1;
 	next_value(w, n, txn);
@@ -67,8 +79,21 @@ void term_opened(struct sim *w, struct sim_node *n, const struct sim_request *r)
 {
 	(void)w;
 	n->term.version = r->keep_version;
-	n->term.known = 1;
-	n->term.missing = 0;
+	n->term.known = n->term.ours = 1;
+	n->term.makes = 0;
+}
+
+void term_close(struct sim_node *n)
+{
+	struct sim_term *t = &n->term;
+
+	*t = (struct sim_term){ .nonce = t->nonce,
+				.before = { t->before[0], t->before[1] },
+				.counter = t->counter,
+				.serial = t->serial + 1,
+				.ours = t->ours,
+				.claimed = t->claimed,
+				.epoch_version = t->epoch_version };
 }
 
 void term_detached(struct sim_node *n)
@@ -76,10 +101,10 @@ void term_detached(struct sim_node *n)
 	struct sim_term *t = &n->term;
 
 	memset(t->open, 0, sizeof(t->open));
-	t->known = t->wanted = t->reading = 0;
+	t->known = t->wanted = t->reading = t->proven = 0;
 }
 
-static void look(struct sim *w, struct sim_node *n)
+static void look(struct sim *w, struct sim_node *n, bool watch)
 {
 	struct sim_request *r;
 
@@ -88,9 +113,24 @@ static void look(struct sim *w, struct sim_node *n)
 		return;
 	n->term.reading = 1;
 	r = request_create(w, n, REQUEST_READ, FOR_KEEPALIVE);
-	r->parts = 0;
+	r->parts = watch ? PART_KEEPALIVE : 0;
 	r->holder = -1;
+	r->txn.uid = n->term.serial;
 	request_send(w, r);
+}
+
+void term_attached(struct sim *w, struct sim_node *n)
+{
+	term_detached(n);
+	if (n->term.session_us && n->client.link == LINK_ATTACHED)
+		look(w, n, true);
+}
+
+/* Something has committed; if it is a renewal of this connection, its answer tells the same. */
+void term_changed(struct sim *w, struct sim_node *n)
+{
+	if (n->term.session_us && !n->term.proven && n->client.link == LINK_ATTACHED)
+		look(w, n, true);
 }
 
 static void send_renewal(struct sim *w, struct sim_node *n)
@@ -109,13 +149,18 @@ static void send_renewal(struct sim *w, struct sim_node *n)
 	r->txn.type = TXN_RENEW;
 	r->txn.uid = t->serial;
 	r->txn.epoch_version = mutated(w, MUTATION_RENEW_EPOCH) ? UNCHECKED : t->epoch_version;
-	r->txn.version = t->missing ? CREATE : t->version;
-	if (mutated(w, MUTATION_RENEW_VERSION) && !t->missing)
-		r->txn.version = ANY_VERSION;
+	r->txn.version = mutated(w, MUTATION_RENEW_VERSION) ? ANY_VERSION : t->version;
+	r->txn.makes = t->makes;
 	next_value(w, n, &r->txn);
 	t->open[t->counter % TERM_RENEWALS] = 1;
-	t->version = t->missing ? 0 : t->version + 1;
-	t->missing = 0;
+	t->version = t->makes ? 0 : t->version + 1;
+	t->made = t->makes;
+	t->makes = 0;
+	/* on_claim(): the file tells of both before anything is sent. */
+	if (!t->claimed) {
+		t->claimed = 1;
+		(void)shell_persist(w, n);
+	}
 	request_send(w, r);
 }
 
@@ -128,7 +173,7 @@ void term_renew(struct sim *w, struct sim_node *n)
 		return;
 	}
 	n->term.wanted = 1;
-	look(w, n);
+	look(w, n, false);
 }
 
 /* What the keepalive says decides whose term it is, and how far it is known to be committed. */
@@ -136,38 +181,49 @@ static void take(struct sim *w, struct sim_node *n, const struct tree_keepalive 
 {
 	struct sim_term *t = &n->term;
 	int slot = (int)(k->counter % TERM_RENEWALS);
-	bool mine = k->nonce == t->nonce,
-	     own = mine || (t->nonce_before && k->nonce == t->nonce_before);
+	bool mine = k->nonce == t->nonce;
 
-	if (!own && !mutated(w, MUTATION_ANY_NONCE)) {
-		client_give_up(w, n);
+	if (!mine && k->nonce != t->before[0] && k->nonce != t->before[1] &&
+	    !mutated(w, MUTATION_ANY_NONCE)) {
+		/* Else it is from before a takeover that has not committed, or never will. */
+		if (t->ours)
+			sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, CLOSED_TO_RENEW);
 		return;
 	}
+	t->ours = t->known = 1;
 	t->version = k->version;
-	t->known = 1;
-	t->missing = 0;
+	t->makes = 0;
+	/* That is the one which is committed; the other's renewal may still be on its way. */
+	if (k->nonce == t->before[1]) {
+		t->before[1] = t->before[0];
+		t->before[0] = k->nonce;
+	}
 	if (!mine || !t->sent[slot] || t->counters[slot] != k->counter)
 		return;
-	t->nonce_before = 0;
+	t->before[0] = t->before[1] = 0;
 	tell(w, n, RESULT_OK, t->sent[slot]);
 }
 
 static void reply_read(struct sim *w, struct sim_node *n, const struct sim_request *r)
 {
 	struct sim_term *t = &n->term;
+	const struct tree_keepalive *k = &r->seen.keepalive;
 	uint32_t incarnation = n->incarnation;
 
-	if (!t->reading)
+	if (r->txn.uid != t->serial || !t->reading)
 		return;
 	t->reading = 0;
-	if (!t->session_us)
-		return;
-	if (r->seen.keepalive.there)
-		take(w, n, &r->seen.keepalive);
-	else
-		t->known = t->missing = 1;
-	if (n->incarnation == incarnation && n->client.link == LINK_ATTACHED && t->known &&
-	    t->wanted)
+	if (k->there && k->nonce) {
+		take(w, n, k);
+	} else if (k->there) {
+		/* A registration made it anew. */
+		tell(w, n, RESULT_CONFLICT, 0);
+	} else {
+		t->known = 1;
+		t->makes = t->made % MAKES_MAX + 1;
+	}
+	if (n->incarnation == incarnation && n->client.link == LINK_ATTACHED && t->session_us &&
+	    t->known && t->wanted)
 		send_renewal(w, n);
 }
 
@@ -179,7 +235,9 @@ static void reply_renewal(struct sim *w, struct sim_node *n, const struct sim_re
 		return;
 	t->open[r->txn.counter % TERM_RENEWALS] = 0;
 	if (r->result == TXN_OK) {
-		t->nonce_before = 0;
+		t->made = 0;
+		t->ours = t->proven = 1;
+		t->before[0] = t->before[1] = 0;
 		tell(w, n, RESULT_OK, r->txn.sent_local);
 		return;
 	}
@@ -187,14 +245,10 @@ static void reply_renewal(struct sim *w, struct sim_node *n, const struct sim_re
 		tell(w, n, RESULT_CONFLICT, 0);
 		return;
 	}
-	if (r->result == TXN_MISSING) {
-		t->known = 0;
-		repair_begin(w, n);
-		return;
-	}
-	if (r->result != TXN_REFUSED_OWN)
+	/* What is missing is made at once, one step after the other; then at the next renewal again. */
+	if (r->result == TXN_KEEP_MOVED || (r->result == TXN_KEEP_MISSING && t->made < MAKES_MAX))
 		t->wanted = 1;
-	look(w, n);
+	look(w, n, false);
 }
 
 void term_reply(struct sim *w, struct sim_node *n, const struct sim_request *r)

@@ -39,16 +39,23 @@ void shell_read(struct sim *w, struct sim_node *n, uint16_t parts, bool sync)
 	read_parts(w, n, parts, sync);
 }
 
-void shell_epoch(struct sim_node *n, int64_t epoch, int8_t owner, int32_t version)
+void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner)
+{
+	if (epoch <= 0 || epoch < n->memory.epoch ||
+	    (epoch == n->memory.epoch && owner == n->memory.owner))
+		return;
+	n->memory = (struct sim_memory){ .epoch = epoch, .owner = owner };
+	n->disk_next.memory = n->memory;
+	disk_keep(w, n);
+}
+
+void shell_epoch(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner, int32_t version)
 {
 	n->mirror.seen.epoch = epoch;
 	n->mirror.seen.epoch_owner = owner;
 	n->mirror.seen.epoch_version = version;
 	n->mirror.known |= PART_EPOCH;
-	if (!epoch || epoch < n->memory.epoch)
-		return;
-	n->memory = (struct sim_memory){ .epoch = epoch, .owner = owner };
-	n->memory_file = n->memory;
+	shell_remember(w, n, epoch, owner);
 }
 
 static uint8_t view_key(const struct sim *w, const struct sim_node *n)
@@ -89,10 +96,7 @@ static bool view_complete(const struct sim_node *n)
 	const struct sim_mirror *m = &n->mirror;
 	uint16_t need = n->config.coordinator ? PART_DRAIN | PART_MAINT | PART_SELF : 0;
 
-	if ((m->known & need) != need)
-		return false;
-	return !n->config.coordinator || m->seen.key < 0 || m->seen.key == (int8_t)n->id ||
-	       ((m->known & PART_ALIVE) && m->alive_of == m->seen.key);
+	return (m->known & need) == need;
 }
 
 void shell_tell_view(struct sim *w, struct sim_node *n)
@@ -108,8 +112,7 @@ void shell_tell_view(struct sim *w, struct sim_node *n)
 	}
 	ev.view.post = shell_post_seen(n);
 	ev.view.epoch_known = (n->mirror.known & PART_EPOCH) != 0;
-	ev.view.epoch = n->mirror.seen.epoch > n->memory.epoch ? n->mirror.seen.epoch
-							       : n->memory.epoch;
+	ev.view.epoch = n->memory.epoch;
 	if (n->floor_epoch > ev.view.epoch)
 		ev.view.epoch = n->floor_epoch;
 	ev.view.drained = n->mirror.seen.drained;
@@ -128,6 +131,8 @@ void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts)
 
 	if (parts & PART_LOCK)
 		lock_watch(w, n);
+	if (parts & PART_KEEPALIVE)
+		term_changed(w, n);
 	if (!again)
 		return;
 	n->mirror.known &= (uint16_t)~again;
@@ -186,6 +191,30 @@ void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event 
 		shell_read(w, n, m->refused & (uint16_t)~m->reading, false);
 }
 
+/* Once it is known that all terms of before are over, the next process need not wait for them. */
+static void see_cluster(struct sim *w, struct sim_node *n, int64_t zxid)
+{
+	if (!zxid || n->survivor.cluster_czxid == zxid)
+		return;
+	survivor_see_cluster(&n->survivor, zxid, clock_local(w, n));
+	if (!n->survivor.cluster_new_us) {
+		n->disk_next.cluster_zxid = zxid;
+		disk_keep(w, n);
+		return;
+	}
+	sim_schedule(w, w->now + lease_unknown_promise_us(n->client.timeout), EV_MEMORY, n->id,
+		     ++n->shell.memory_gen, 0);
+}
+
+void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	if (ev->gen != n->shell.memory_gen || n->daemon != DAEMON_UP)
+		return;
+	n->survivor.cluster_new_us = 0;
+	n->disk_next.cluster_zxid = n->survivor.cluster_czxid;
+	disk_keep(w, n);
+}
+
 void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r)
 {
 	struct sim_mirror *m = &n->mirror;
@@ -196,7 +225,8 @@ void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r)
 	if (r->parts & PART_SELF)
 		m->seen.self = r->seen.self;
 	if (r->parts & PART_EPOCH)
-		shell_epoch(n, r->seen.epoch, r->seen.epoch_owner, r->seen.epoch_version);
+		shell_epoch(w, n, r->seen.epoch, r->seen.epoch_owner, r->seen.epoch_version);
+	see_cluster(w, n, r->seen.cluster_zxid);
 	if (r->parts & PART_KEY) {
 		m->seen.key = r->seen.key;
 		m->seen.key_version = r->seen.key_version;

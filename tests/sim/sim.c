@@ -126,6 +126,9 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 	case EV_PRIMARY:
 		shell_watch_primary(w, n, ev);
 		break;
+	case EV_MEMORY:
+		shell_memory_due(w, n, ev);
+		break;
 	case EV_UNACKED:
 		client_on_unacked(w, n, ev);
 		break;
@@ -252,7 +255,7 @@ static void begin(struct sim *w, const struct sim_options *options, uint64_t see
 	for (int i = 0; i < REQUESTS_MAX; i++)
 		w->requests[i].next_free = (uint16_t)(i + 1);
 	for (int i = 0; i < NODES_MAX; i++)
-		w->nodes[i].memory.owner = w->nodes[i].memory_file.owner = -1;
+		w->nodes[i].memory.owner = w->nodes[i].disk.memory.owner = -1;
 	params_draw(w);
 	server_start(w);
 	for (int i = 0; i < w->node_count; i++)

@@ -111,7 +111,6 @@ enum request_purpose {
 	FOR_KEEPALIVE,	/* the own one, read back */
 	FOR_WATCH,	/* that of the acting primary */
 	FOR_LOOK_FIRST, /* at the own trace, before a registration */
-	FOR_RAISE,
 	FOR_LOCK,
 	FOR_REMOVAL,
 	FOR_SCAN,
@@ -124,7 +123,7 @@ enum request_purpose {
 	FOR_ROUTER,
 };
 
-/* Of whoever may be at work it is not known who: as an owner before, and as what is owed. */
+/* It is not known who may be at work: as an owner before, and as what is owed. */
 #define OWNER_UNKNOWN (-2)
 #define OWED_UNKNOWN 100
 
@@ -142,7 +141,7 @@ enum request_stage {
 struct sim_snapshot {
 	int64_t key_mzxid;
 	int32_t key_version;
-	int32_t post_session;
+	int32_t post_session, alive_session;
 	int64_t epoch, cluster_zxid;
 	int32_t epoch_version;
 	int8_t key, holder, epoch_owner;
@@ -191,6 +190,7 @@ enum part {
 	PART_POST_GONE = 64,
 	PART_SELF = 128, /* the own sign of life */
 	PART_EPOCH = 256,
+	PART_KEEPALIVE = 512, /* the own one */
 };
 
 #define PARTS_ALL                                                                                  \
@@ -232,37 +232,52 @@ struct sim_shell {
 	uint8_t lock_sent;
 	int64_t epoch_told; /* ENTER: the highest before it */
 	int32_t enter_epoch_version;
-	int8_t owner_before;	 /* whom /epoch named before the own takeover */
-	int64_t unread_until_us; /* terms that could not be read are over */
-	int64_t untold_us;	 /* the terms of which the keys do not tell are over */
-	uint8_t remembers;	 /* this node knew of an epoch */
-	uint8_t op, scanning, counting;
-	uint8_t unmarkable[NODES_MAX];
+	int8_t owner_before;	     /* whom /epoch named before the own takeover */
+	int64_t unread_until_us;     /* terms that could not be read are over */
+	int64_t untold_us;	     /* the terms of which the keys do not tell are over */
+	uint8_t remembers;	     /* this node knew of an epoch */
+	int64_t survey_us;	     /* the own T at the takeover */
+	struct election_event early; /* of a scan that was not asked for yet */
+	uint32_t scan_gen;
+	uint8_t scan_early;			 /* enum scan_early */
+	uint8_t op, scanning, counting, telling; /* telling: a router state is on its way */
+	uint8_t leave_makes, repair_refusals, repair_tries;
+	uint8_t alive_corpse[NODES_MAX];
 	uint8_t marked_badly;
 	uint32_t watch_gen, watch_serial; /* of the reads of the primary's keepalive */
 	uint8_t watch_waits;
-	uint32_t repair_gen, look_gen;
+	uint32_t repair_gen, look_gen, memory_gen;
 	uint8_t repair_wanted, repair_refused, repair_looks, repairing;
 	char repair_router;
 	char router; /* first letter of what was published last; 0: not known */
+};
+
+enum scan_early { SCAN_NOT_EARLY, SCAN_EARLY, SCAN_EARLY_DONE };
+
+/* The highest epoch that this node knows of. */
+struct sim_memory {
+	int64_t epoch;
+	int8_t owner;
 };
 
 /* As in term.c. */
 #define TERM_RENEWALS 16
 
 struct sim_term {
-	int64_t nonce, nonce_before;
+	int64_t nonce, before[2];
 	int64_t session_us; /* T; 0: no term */
 	int64_t counter, counters[TERM_RENEWALS], sent[TERM_RENEWALS];
 	int32_t epoch_version, version, serial;
-	uint8_t known, missing, wanted, reading;
+	uint8_t known, proven, ours, claimed, made, makes, wanted, reading;
 	uint8_t open[TERM_RENEWALS]; /* unanswered */
 };
 
-/* The highest epoch that this node knows of. */
-struct sim_memory {
-	int64_t epoch;
-	int8_t owner;
+/* What a node keeps on disk of the cluster: written by a thread of its own, a moment later. */
+struct sim_disk {
+	struct sim_memory memory;
+	int64_t cluster_zxid;
+	int64_t own;  /* the highest epoch of an own takeover */
+	uint8_t owed; /* whose term is to be waited for, plus one; or OWED_UNKNOWN */
 };
 
 struct sim_work {
@@ -275,9 +290,9 @@ struct sim_work {
 
 /* What survives the daemon: the state file, and the page that the guard looks at. */
 struct sim_state_file {
-	int64_t epoch, session_us, term_us, nonce, nonce_before;
+	int64_t epoch, session_us, term_us, nonces[2];
 	int32_t session, epoch_version, generation;
-	uint8_t phase, there;
+	uint8_t phase, work, there;
 };
 
 struct sim_guard {
@@ -305,18 +320,17 @@ struct sim_node {
 	struct sim_guard guard;
 	struct sim_term term;
 	struct survivor survivor;
-	struct sim_memory memory, memory_file;
-	int64_t cluster_zxid; /* of /cluster, as it was seen last; on disk */
-	int64_t floor_epoch;  /* zxid of the registration: no epoch handed out before is larger */
+	struct sim_memory memory;
+	struct sim_disk disk, disk_next;
+	int64_t disk_due;    /* then the next is written; 0: it is */
+	int64_t floor_epoch; /* zxid of the registration: no epoch handed out before is larger */
 	int64_t state_fails_until;
 	int64_t wants_us;    /* session timeout it asks for */
 	int64_t ghost_until; /* the machine that bore this name before works until then */
 	int32_t machine, boot;
-	int32_t history;	 /* restores of the ensemble that it knows of */
-	int32_t page_generation; /* of the file that belongs to the page of the lease */
-	int64_t own;		 /* the highest epoch of an own takeover; on disk */
-	uint8_t owed;		 /* whose term is to be waited for, plus one; on disk */
-	uint8_t page_phase;
+	int32_t history;	      /* restores of the ensemble that it knows of */
+	int64_t page_epoch;	      /* of the page of the lease, as the next */
+	int32_t page_generation;      /* of the file that belongs to it */
 	uint8_t state_failed;	      /* the last save did */
 	struct election_actions held; /* the daemon was stopped before it carried these out */
 	struct election_event behind[BEHIND_MAX]; /* what came in the same turn of its loop */
@@ -477,7 +491,8 @@ void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event
 void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_reply(struct sim *w, struct sim_node *n, uint32_t request);
-/* The session is somebody else's as well: it is left, not closed. */
+enum closed_by { CLOSED_BY_SERVER, CLOSED_HERE, CLOSED_TO_RENEW };
+/* The session is left as it is, not closed. */
 void client_give_up(struct sim *w, struct sim_node *n);
 void client_on_unacked(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event *ev);
@@ -493,6 +508,7 @@ void shell_on_timer(struct sim *w, struct sim_node *n, const struct queue_event 
 void shell_start(struct sim *w, struct sim_node *n);
 /* False: the disk is full. */
 bool shell_persist(struct sim *w, struct sim_node *n);
+void shell_raise_generation(struct sim_node *n);
 void shell_kill(struct sim *w, struct sim_node *n);
 /* Carries out what it was stopped before. */
 void shell_go_on(struct sim *w, struct sim_node *n);
@@ -504,6 +520,8 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh);
 void shell_detached(struct sim *w, struct sim_node *n);
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
+void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen,
+		 struct sim_txn *txn);
 void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
 /* shell_term.c: the keepalive of the own term */
@@ -511,6 +529,11 @@ void term_begin(struct sim *w, struct sim_node *n, bool resumes);
 void term_open(struct sim *w, struct sim_node *n, struct sim_txn *txn);
 void term_opened(struct sim *w, struct sim_node *n, const struct sim_request *r);
 void term_detached(struct sim_node *n);
+/* Before anything else is sent. */
+void term_attached(struct sim *w, struct sim_node *n);
+void term_close(struct sim_node *n);
+void term_nonces(const struct sim_node *n, int64_t ret_nonces[2]);
+void term_changed(struct sim *w, struct sim_node *n);
 void term_renew(struct sim *w, struct sim_node *n);
 void term_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
 
@@ -525,7 +548,12 @@ void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts);
 void shell_read(struct sim *w, struct sim_node *n, uint16_t parts, bool sync);
 void shell_tell_view(struct sim *w, struct sim_node *n);
 /* What was read of /epoch, or set in it. */
-void shell_epoch(struct sim_node *n, int64_t epoch, int8_t owner, int32_t version);
+void shell_epoch(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner, int32_t version);
+void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner);
+void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+/* What the disk has by now. */
+void disk_settle(struct sim *w, struct sim_node *n);
+void disk_keep(struct sim *w, struct sim_node *n);
 uint8_t shell_post_seen(const struct sim_node *n);
 void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r);
 
@@ -534,6 +562,8 @@ void repair_begin(struct sim *w, struct sim_node *n);
 void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
 void repair_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void repair_cancel(struct sim_node *n);
+/* The servers refused it, or the connection is lost. */
+void repair_later(struct sim *w, struct sim_node *n);
 
 /* shell_lock.c */
 void lock_acquire(struct sim *w, struct sim_node *n);

@@ -133,7 +133,7 @@ static void set_epoch(struct sim_tree *t, int64_t epoch, int8_t owner, uint64_t 
 	*changed |= CHANGED_EPOCH;
 }
 
-static void set_keepalive(struct sim_tree *t, const struct sim_txn *txn)
+static void set_keepalive(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
 {
 	struct tree_keepalive *k = &t->keepalive[txn->node];
 
@@ -145,6 +145,7 @@ static void set_keepalive(struct sim_tree *t, const struct sim_txn *txn)
 	k->machine = txn->machine;
 	k->boot = txn->boot;
 	k->mzxid = t->zxid;
+	*changed |= CHANGED_KEEPALIVE(txn->node);
 }
 
 static void delete_root(struct sim_tree *t, uint64_t *changed)
@@ -196,7 +197,7 @@ static enum txn_result enter(struct sim_tree *t, const struct sim_txn *txn, uint
 		return TXN_CONFLICT;
 	if (refuses(t, txn, REFUSE_POST))
 		return TXN_REFUSED;
-	if (!t->there[txn->node])
+	if (!t->router[txn->node] || !t->keepalive[txn->node].there)
 		return TXN_MISSING;
 	if (refuses(t, txn, REFUSE_OWN | REFUSE_RENEW))
 		return TXN_REFUSED_OWN;
@@ -204,70 +205,78 @@ static enum txn_result enter(struct sim_tree *t, const struct sim_txn *txn, uint
 	t->post_session = txn->session;
 	t->post_epoch = txn->epoch;
 	set_epoch(t, txn->epoch, txn->node, changed);
-	set_keepalive(t, txn);
+	set_keepalive(t, txn, changed);
 	set_router(t, txn->node, 't');
 	*changed |= CHANGED_POST;
 	return TXN_OK;
 }
 
+/* What own_key_write() makes fits what is there. */
+static bool can_make(const struct sim_tree *t, int node, int makes, bool is_there)
+{
+	if (makes > 1)
+		return makes == 2 && !t->there[node] && !t->rootless;
+	return makes ? t->there[node] && !is_there : is_there;
+}
+
+/* If not: what is missing is not made by it, rather than there already. */
+static bool lacks(const struct sim_tree *t, int node, int makes, bool is_there)
+{
+	if (makes > 1)
+		return t->rootless;
+	return makes ? !t->there[node] : !is_there;
+}
+
 static enum txn_result leave(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
 {
-	if (txn->value == LEAVE_DELETE && !epoch_holds(t, txn))
-		return TXN_CONFLICT;
-	if (txn->value == LEAVE_DELETE && t->post < 0)
+	bool is_there = t->router[txn->node];
+
+	if (txn->value == LEAVE_DELETE && (!epoch_holds(t, txn) || t->post < 0))
 		return TXN_CONFLICT;
 	if (txn->value == LEAVE_DELETE && refuses(t, txn, REFUSE_LEAVE))
 		return TXN_REFUSED_POST;
-	if (!t->there[txn->node])
+	if (lacks(t, txn->node, txn->makes, is_there))
 		return TXN_MISSING;
+	if (!can_make(t, txn->node, txn->makes, is_there))
+		return TXN_CONFLICT;
 	if (refuses(t, txn, REFUSE_OWN))
 		return txn->value == LEAVE_DELETE ? TXN_REFUSED_POST : TXN_REFUSED_OWN;
 	if (txn->value == LEAVE_DELETE) {
 		t->post = -1;
 		*changed |= CHANGED_POST;
-		/* Whose term is still to be waited for. */
-		if (txn->uid && t->epoch_version != ANY_VERSION)
-			set_epoch(t, t->epoch, txn->uid > NODES_MAX ? -1 : (int8_t)(txn->uid - 1),
+		/* Made again, or whose term is still to be waited for. */
+		if (txn->uid)
+			set_epoch(t, txn->epoch, txn->uid > NODES_MAX ? -1 : (int8_t)(txn->uid - 1),
 				  changed);
 	}
+	t->there[txn->node] = 1;
 	set_router(t, txn->node, 's');
 	return TXN_OK;
 }
 
 /* Of anybody's post: the servers cannot check whose it is. */
-static enum txn_result renew(struct sim_tree *t, const struct sim_txn *txn)
+static enum txn_result renew(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
 {
 	const struct tree_keepalive *k = &t->keepalive[txn->node];
 
 	if (t->post < 0 || !epoch_holds(t, txn))
 		return TXN_CONFLICT;
-	if (!t->there[txn->node])
-		return TXN_MISSING;
-	if (txn->version == CREATE
-		    ? k->there
-		    : k->there && txn->version != ANY_VERSION && k->version != txn->version)
-		return TXN_KEEP_MOVED;
-	if (txn->version != CREATE && !k->there)
+	if (lacks(t, txn->node, txn->makes, k->there))
 		return TXN_KEEP_MISSING;
+	if (!can_make(t, txn->node, txn->makes, k->there))
+		return TXN_KEEP_MOVED;
+	if (!txn->makes && txn->version != ANY_VERSION && k->version != txn->version)
+		return TXN_KEEP_MOVED;
 	if (refuses(t, txn, REFUSE_OWN | REFUSE_RENEW))
 		return TXN_REFUSED_OWN;
-	set_keepalive(t, txn);
-	return TXN_OK;
-}
-
-static enum txn_result raise_epoch(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
-{
-	if (!epoch_holds(t, txn))
-		return TXN_CONFLICT;
-	if (t->rootless)
-		return TXN_MISSING;
-	set_epoch(t, txn->epoch, txn->value, changed);
+	t->there[txn->node] = 1;
+	set_keepalive(t, txn, changed);
 	return TXN_OK;
 }
 
 static enum txn_result publish(struct sim_tree *t, const struct sim_txn *txn)
 {
-	if (!t->there[txn->node])
+	if (!t->router[txn->node])
 		return TXN_MISSING;
 	if (refuses(t, txn, REFUSE_OWN))
 		return TXN_REFUSED_OWN;
@@ -299,6 +308,8 @@ static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *t
 	/* The probe of all rights. */
 	if (txn->value && refuses(t, txn, REFUSE_ALL & ~(REFUSE_MARK | REFUSE_LOOK | REFUSE_WATCH)))
 		return TXN_REFUSED;
+	if (txn->epoch && !epoch_holds(t, txn))
+		return TXN_CONFLICT;
 	t->there[txn->node] = 1;
 	if (t->rootless)
 		t->cluster_zxid = t->zxid;
@@ -311,6 +322,10 @@ static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *t
 	t->alive_machine[txn->node] = txn->machine;
 	t->alive_boot[txn->node] = txn->boot;
 	set_router(t, txn->node, txn->router);
+	if (!t->keepalive[txn->node].there && (txn->router == 's' || txn->router == 'c'))
+		t->keepalive[txn->node] = (struct tree_keepalive){ .there = 1, .mzxid = t->zxid };
+	if (txn->epoch)
+		set_epoch(t, txn->epoch, (int8_t)(txn->uid - 1), changed);
 	return TXN_OK;
 }
 
@@ -341,7 +356,9 @@ static enum txn_result delete_post(struct sim_tree *t, uint64_t *changed)
 
 static enum txn_result mark(struct sim_tree *t, const struct sim_txn *txn)
 {
-	if (t->router_version[txn->node] != txn->version)
+	if (!t->router[txn->node])
+		return TXN_OK; /* nothing to be marked */
+	if (txn->version != ANY_VERSION && t->router_version[txn->node] != txn->version)
 		return TXN_CONFLICT;
 	if (refuses(t, txn, REFUSE_MARK))
 		return TXN_REFUSED;
@@ -401,9 +418,7 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 	case TXN_LEAVE:
 		return leave(t, txn, changed);
 	case TXN_RENEW:
-		return renew(t, txn);
-	case TXN_RAISE:
-		return raise_epoch(t, txn, changed);
+		return renew(t, txn, changed);
 	case TXN_DELETE_EPOCH:
 		return delete_epoch(t, changed);
 	case TXN_ROUTER:

@@ -17,13 +17,13 @@ enum { NAMED_STRANGER = 100, NAMED_NONE = -1, NAMED_JUNK = -2, NAMED_MISSING = -
 
 enum txn_type {
 	TXN_NOP,
-	TXN_REGISTER, /* node, session, router */
+	TXN_REGISTER, /* node, session, router; epoch, uid: owner + 1, epoch_version: if more is remembered */
 	TXN_CREATE_KEY,
 	TXN_SET_KEY,	/* value, version; -1: any */
 	TXN_CLAIM,	/* node, version, uid */
 	TXN_ENTER,	/* node, session, version, epoch, epoch_version, keep */
 	TXN_LEAVE,	/* node, session, value: enum leave, epoch_version */
-	TXN_RENEW,	/* node, version: of the keepalive, epoch_version, keep */
+	TXN_RENEW,	/* node, version: of the keepalive, epoch_version, keep, makes */
 	TXN_ROUTER,	/* node, router */
 	TXN_LOCK,	/* node, session, uid */
 	TXN_UNLOCK,	/* uid */
@@ -38,7 +38,6 @@ enum txn_type {
 	TXN_DELETE_NODE,  /* node: all its keys */
 	TXN_DELETE_ROOT,
 	TXN_REFUSE, /* node, version: what its writes, or those on it, are refused */
-	TXN_RAISE,  /* value: owner, epoch, epoch_version: a node remembers a higher one */
 	TXN_DELETE_EPOCH,
 	TXN_DELETE_KEEPALIVE, /* node */
 	TXN_ACCEPT,	      /* the cluster's generation is raised */
@@ -53,12 +52,11 @@ enum txn_result {
 	TXN_REFUSED_NOTE,
 	TXN_REFUSED_POST,
 	TXN_REFUSED,
-	TXN_KEEP_MISSING, /* a renewal: the keepalive is gone */
-	TXN_KEEP_MOVED	  /* a renewal: it has another version */
+	TXN_KEEP_MISSING, /* a renewal: the keepalive, or its parent, is gone */
+	TXN_KEEP_MOVED	  /* a renewal: it has another version, or is there */
 };
 
 #define ANY_VERSION (-1)
-#define CREATE (-2)
 #define UNCHECKED (-2)
 
 /* Access lists and quotas, as one node meets them. */
@@ -88,6 +86,7 @@ struct sim_txn {
 	int64_t lease_us, nonce, counter;
 	int32_t session, version, uid, epoch_version, machine, boot;
 	uint8_t type;
+	uint8_t makes; /* as own_key_write() has it */
 	int8_t node, value;
 	char router;
 };
@@ -124,6 +123,8 @@ struct sim_tree {
 #define CHANGED_EPOCH (UINT64_C(1) << 4)
 #define CHANGED_ALIVE(node) (UINT64_C(1) << (8 + (node)))
 #define CHANGED_DRAIN(node) (UINT64_C(1) << (24 + (node)))
+#define CHANGED_KEEPALIVE(node) (UINT64_C(1) << (40 + (node)))
+#define CHANGED_ANY_KEEPALIVE (UINT64_C(0xffff) << 40)
 #define CHANGED_ANY_ALIVE (UINT64_C(0xffff) << 8)
 #define CHANGED_ANY_DRAIN (UINT64_C(0xffff) << 24)
 

@@ -134,6 +134,8 @@ static uint64_t watches_of(const struct sim_request *r)
 		watch |= CHANGED_DRAIN(r->node);
 	if ((r->parts & PART_ALIVE) && r->holder >= 0 && r->holder < NODES_MAX)
 		watch |= CHANGED_ALIVE(r->holder);
+	if (r->parts & PART_KEEPALIVE)
+		watch |= CHANGED_KEEPALIVE(r->node);
 	return watch;
 }
 
@@ -150,7 +152,9 @@ static void read_parts(const struct sim_tree *t, struct sim_request *r)
 	r->seen.drained = t->drained[r->node];
 	r->seen.maintenance = t->maintenance;
 	r->seen.self = t->alive[r->node] != 0;
-	r->seen.there = t->there[r->node] && t->alive[r->node];
+	r->seen.there = t->router[r->node] && t->keepalive[r->node].there && t->alive[r->node];
+	r->seen.alive_session = t->alive[r->node];
+	r->seen.cluster_zxid = t->cluster_zxid;
 	r->seen.alive = r->holder >= 0 && r->holder < NODES_MAX && t->alive[r->holder];
 }
 
@@ -349,6 +353,8 @@ static uint16_t parts_of(const struct sim_tree *t, int node, uint64_t changed)
 		parts |= PART_ALIVE;
 	if (changed & CHANGED_ANY_DRAIN)
 		parts |= PART_DRAIN;
+	if (changed & CHANGED_ANY_KEEPALIVE)
+		parts |= PART_KEEPALIVE;
 	return parts;
 }
 
