@@ -171,6 +171,8 @@ static void fault_on_node(struct sim *w, enum sim_fault what, struct sim_node *n
 		host_power_off(w, n, span(w));
 	else if (what == FAULT_REPLACED)
 		host_replace(w, n, span(w));
+	else if (what == FAULT_COPIED)
+		host_copy(w, n);
 	else if (what == FAULT_STATE_FAILS)
 		n->state_fails_until = w->now + 2 * span(w);
 	else if (what == FAULT_SHUTDOWN)
@@ -374,6 +376,7 @@ void chaos_off(struct sim *w)
 	w->slow_until = w->fsync_until = 0;
 	w->params.fence_fails = w->params.fence_hangs = w->params.ambush = 0;
 	w->params.stop_in_step = w->params.guard_fails = w->params.guard_late = 0;
+	w->params.guard_stop_fails = 0;
 	w->params.memory_lost = 0;
 	memset(w->path_cut, 0, sizeof(w->path_cut));
 	server_heal_all(w);

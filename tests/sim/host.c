@@ -99,6 +99,68 @@ void host_replace(struct sim *w, struct sim_node *n, int64_t down_us)
 	n->core = (struct election){ .now_us = 0 };
 }
 
+/*
+ * The runtime directory was copied: another process goes on with the session and the term that the state tells of, by the
+ * rules of term.c, on a connection that never fails.
+ */
+void host_copy(struct sim *w, struct sim_node *n)
+{
+	const struct tree_keepalive *k = &w->tree.keepalive[n->id];
+	const struct sim_state_file *f = &n->file;
+
+	if (n->twin.nonce || !f->there || w->tree.post != (int8_t)n->id ||
+	    w->tree.post_session != f->session || !k->nonce ||
+	    (k->nonce != f->nonces[0] && k->nonce != f->nonces[1]))
+		return;
+	n->twin = (struct sim_twin){ .nonce = -++w->nonces,
+				     .since = w->now,
+				     .version = k->version,
+				     .session = f->session,
+				     .epoch_version = f->epoch_version };
+	SIM_TRACE(w, "fault node %d: another process goes on with its term", n->id);
+	host_on_twin(w, n);
+	if (rng_chance(&w->rng, 500))
+		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, CLOSED_BY_SERVER);
+}
+
+static bool twin_mutated(const struct sim *w, enum sim_mutation m)
+{
+	return w->options->mutations & UINT64_C(1) << m;
+}
+
+void host_on_twin(struct sim *w, struct sim_node *n)
+{
+	const struct tree_keepalive *k = &w->tree.keepalive[n->id];
+	struct sim_twin *twin = &n->twin;
+	struct sim_txn txn = { .type = TXN_RENEW,
+			       .node = (int8_t)n->id,
+			       .session = twin->session,
+			       .nonce = twin->nonce,
+			       .counter = 1,
+			       .version = twin_mutated(w, MUTATION_RENEW_VERSION) ? ANY_VERSION
+										  : twin->version,
+			       .epoch_version = twin->epoch_version,
+			       .lease_us = k->lease_us,
+			       .machine = k->machine,
+			       .boot = k->boot };
+	enum txn_result result = TXN_CONFLICT;
+
+	if (!twin->nonce)
+		return;
+	if (server_can_commit(w) && !w->calm && session_get(w, twin->session) &&
+	    session_get(w, twin->session)->alive)
+		result = commit_txn(w, &txn, -1, w->leader);
+	if (result == TXN_OK)
+		twin->version = k->version;
+	else if (result == TXN_KEEP_MOVED && twin_mutated(w, MUTATION_ANY_NONCE))
+		twin->version = k->version;
+	else
+		twin->nonce = 0; /* it knows better */
+	if (twin->nonce)
+		sim_schedule(w, w->now + lease_renew_us(w->params.session_us), EV_TWIN, n->id, 0,
+			     0);
+}
+
 /* Everything on it goes at once; the boot that follows knows nothing. */
 void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 {

@@ -270,6 +270,19 @@ static void check_enter(struct sim *w, const struct sim_txn *txn)
 		sim_fail(w, "node %d enters although the key says %d", txn->node, w->tree.key);
 }
 
+/* Of two processes on one session only one goes on. */
+static void check_twins(struct sim *w, const struct sim_txn *txn)
+{
+	struct sim_twin *twin = &w->nodes[txn->node].twin;
+
+	if (!twin->nonce || w->now < twin->since + w->params.session_us)
+		return;
+	if (txn->nonce == twin->nonce)
+		twin->went_on = w->now;
+	else if (twin->went_on)
+		sim_fail(w, "two processes go on with the term of node %d", txn->node);
+}
+
 void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,
 		   struct sim_before before)
 {
@@ -280,6 +293,8 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 		w->corpses &= (uint16_t) ~(1u << txn->node);
 	if (result != TXN_OK)
 		return;
+	if (txn->type == TXN_RENEW)
+		check_twins(w, txn);
 	/* May not be looked at, or might not a moment ago. */
 	if (txn->type == TXN_REFUSE)
 		w->corpses &= (uint16_t) ~(1u << txn->node);

@@ -21,6 +21,7 @@
 	X(GUARD_DIES, "guard killed")                                                              \
 	X(GUARD_LATE, "guard late")                                                                \
 	X(GUARD_FAILS, "guard not started")                                                        \
+	X(GUARD_STOP_FAILS, "guard's stop failed once")                                            \
 	X(BLIND, "reads refused")                                                                  \
 	X(HOST_PAUSE, "host paused within the margin")                                             \
 	X(HOST_SUSPEND, "host asleep")                                                             \
@@ -28,6 +29,7 @@
 	X(STATE_LOST, "daemon killed, state file lost")                                            \
 	X(HOST_CRASH, "host reset")                                                                \
 	X(REPLACED, "node replaced by another machine")                                            \
+	X(COPIED, "second process on one session")                                                 \
 	X(MEMORY_LOST, "highest epoch forgotten")                                                  \
 	X(STATE_FAILS, "state not saved")                                                          \
 	X(SHUTDOWN, "orderly shutdown")                                                            \
@@ -101,6 +103,12 @@ enum sim_fault {
 	X(UNSAVED, "unsaved-takeover")                                                             \
 	X(ANY_NONCE, "foreign-nonce-goes-on")                                                      \
 	X(COUNTER_ANEW, "counter-begins-anew")                                                     \
+	X(NO_OWED, "owed-term-is-forgotten")                                                       \
+	X(NO_FLOOR, "registration-is-no-floor")                                                    \
+	X(UNREAD_SHORT, "unread-term-is-cut-short")                                                \
+	X(FOREIGN_EPOCH, "unknown-own-epoch-is-believed")                                          \
+	X(CLUSTER_EARLY, "new-cluster-is-kept-at-once")                                            \
+	X(NO_MAKES, "keepalive-is-not-made-again")                                                 \
 	X(NO_RAISE, "remembered-epoch-is-not-raised")
 
 enum sim_mutation {
@@ -115,6 +123,7 @@ struct sim_options {
 	int64_t runs, steps;
 	int32_t nodes;	    /* 0: 3 to 5, drawn */
 	uint64_t mutations; /* bits of enum sim_mutation */
+	uint64_t often;	    /* bits of enum sim_fault */
 	bool frozen_hosts, unequal_servers, refusals, trace, quick;
 	double minutes;
 };
@@ -127,7 +136,7 @@ struct sim_params {
 	int64_t tick_us, latency_us, lag_us, timer_late_us, chaos_us, fault_phase_us;
 	int64_t takeover_timeout_us, start_us, stop_us, fence_us, fence_timeout_us, restart_us;
 	uint32_t start_fails, stop_hangs, fence_fails, fence_hangs, ambush; /* permille */
-	uint32_t stop_in_step, guard_fails, guard_late, memory_lost;
+	uint32_t stop_in_step, guard_fails, guard_late, guard_stop_fails, memory_lost;
 	uint8_t fence_exists, fence_continues;
 	uint8_t for_ever; /* one node is refused something also when all else is well again */
 	uint8_t apart;	  /* the parts of a view are read one after the other */

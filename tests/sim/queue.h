@@ -28,6 +28,7 @@ enum queue_type {
 	EV_WORK,	  /* arg: enum work_end */
 	EV_GUARD,	  /* arg 1: it is up */
 	EV_BOOT,	  /* daemon starts */
+	EV_TWIN,	  /* another process of that name renews */
 	EV_ARRIVE,	  /* arg: request, at the server */
 	EV_CONNECT,	  /* at the server */
 	EV_REVALIDATE,	  /* at the leader */

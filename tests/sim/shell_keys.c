@@ -219,7 +219,7 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 	until = after_deletion_us(w, n, r);
 	if (until > ev.time_us)
 		ev.time_us = until;
-	if (s->unread_until_us > ev.time_us)
+	if (s->unread_until_us > ev.time_us && !mutated(w, MUTATION_UNREAD_SHORT))
 		ev.time_us = s->unread_until_us;
 	if (s->scan_early == SCAN_EARLY) {
 		s->early = ev;
@@ -247,7 +247,7 @@ static bool trace_of_another(const struct sim *w, const struct sim_node *n,
 	char router = r->seen.router;
 	const struct tree_keepalive *k = &r->seen.keepalive;
 
-	if (mutated(w, MUTATION_OTHER_MACHINE))
+	if (mutated(w, MUTATION_OTHER_MACHINE) || (!router && mutated(w, MUTATION_FOREIGN_EPOCH)))
 		return false;
 	if (!router && (r->seen.epoch_owner != (int8_t)n->id || r->seen.epoch <= n->disk_next.own))
 		return false;
@@ -302,7 +302,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 }
 
 /* As owner_before() in node.c. */
-static int8_t owner_known(const struct sim_node *n)
+static int8_t owner_known(const struct sim *w, const struct sim_node *n)
 {
 	int8_t owner = n->memory.owner;
 	uint8_t owed = n->disk_next.owed;
@@ -313,7 +313,9 @@ static int8_t owner_known(const struct sim_node *n)
 		return owner;
 	if (owed)
 		return owed == OWED_UNKNOWN ? OWNER_UNKNOWN : (int8_t)(owed - 1);
-	return n->memory.epoch > n->disk_next.own ? OWNER_UNKNOWN : -1;
+	return n->memory.epoch > n->disk_next.own && !mutated(w, MUTATION_FOREIGN_EPOCH)
+		       ? OWNER_UNKNOWN
+		       : -1;
 }
 
 static void fill_leave(struct sim *w, struct sim_node *n, struct sim_txn *t)
@@ -410,11 +412,13 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	oracle_do(w, n, a->op);
 	chaos_ambush(w, n);
 	n->shell.op = a->op;
-	owner = owner_known(n);
+	owner = owner_known(w, n);
 	if (a->op == OP_ENTER && !prepare_enter(w, n))
 		return;
 	if (a->op == OP_ENTER) {
 		n->disk_next.owed = owner == OWNER_UNKNOWN ? OWED_UNKNOWN : (uint8_t)(owner + 1);
+		if (mutated(w, MUTATION_NO_OWED))
+			n->disk_next.owed = 0;
 		n->disk_next.own = n->core.epoch;
 		disk_keep(w, n);
 	}
@@ -512,7 +516,8 @@ static void committed(struct sim *w, struct sim_node *n, const struct sim_reques
 			post_written(n, -1);
 	} else if (r->op == OP_REGISTER) {
 		s->router = n->config.coordinator ? 's' : 'c';
-		n->floor_epoch = r->zxid;
+		if (!mutated(w, MUTATION_NO_FLOOR))
+			n->floor_epoch = r->zxid;
 	} else if (r->op == OP_CLAIM) {
 		s->lock = SHELL_LOCK_NONE;
 		s->lock_gen++;

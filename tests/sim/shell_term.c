@@ -218,7 +218,7 @@ static void reply_read(struct sim *w, struct sim_node *n, const struct sim_reque
 	} else if (k->there) {
 		/* A registration made it anew. */
 		tell(w, n, RESULT_CONFLICT, 0);
-	} else {
+	} else if (!mutated(w, MUTATION_NO_MAKES)) {
 		t->known = 1;
 		t->makes = t->made % MAKES_MAX + 1;
 	}

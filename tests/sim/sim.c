@@ -46,7 +46,7 @@
  *
  * A run that fails is run again with the trace on; its last lines, the seed and the command that
  * repeats it are printed. --mutate NAME makes the shell wrong in one way (--mutate list), to show
- * that the oracle sees it; --frozen-hosts lets hosts sleep past their lease with work up, the case
+  * that the oracle sees it; --often FAULT makes one kind of fault frequent; --frozen-hosts lets hosts sleep past their lease with work up, the case
  * that software on the host cannot close; --unequal-servers and --refusals make servers that grant
  * different session timeouts, access lists and quotas frequent.
  */
@@ -220,6 +220,8 @@ static void dispatch(struct sim *w, const struct queue_event *ev)
 	if (ev->type <= EV_BOOT) {
 		if (!asleep(w, &w->nodes[ev->node], ev))
 			dispatch_node(w, ev);
+	} else if (ev->type == EV_TWIN) {
+		host_on_twin(w, &w->nodes[ev->node]);
 	} else if (ev->type == EV_ARRIVE) {
 		conn_arrive(w, ev->arg);
 	} else if (ev->type == EV_CONNECT) {
@@ -312,6 +314,8 @@ static void report(struct sim *w, const struct sim_options *options, uint64_t se
 		printf(" --refusals");
 	if (options->unequal_servers)
 		printf(" --unequal-servers");
+	if (options->often)
+		printf(" --often %#" PRIx64, options->often);
 	if (options->mutations)
 		printf(" --mutate %#" PRIx64, options->mutations);
 	printf("\n");
@@ -361,12 +365,29 @@ static uint64_t parse_mutation(const char *text)
 	exit(strcmp(text, "list") ? 2 : 0);
 }
 
+static uint64_t parse_fault(const char *text)
+{
+	static const char *const texts[] = {
+#define X(name, text) text,
+		SIM_FAULTS(X)
+#undef X
+	};
+
+	for (int i = 0; i < FAULT_COUNT; i++)
+		if (!strcmp(text, texts[i]))
+			return UINT64_C(1) << i;
+	if (text[0] == '0')
+		return strtoull(text, NULL, 16);
+	fprintf(stderr, "no such fault: %s\n", text);
+	exit(2);
+}
+
 static void usage(void)
 {
 	fprintf(stderr,
 		"usage: sim [--seed S | --fresh] [--runs N | --steps N | --minutes N] [--nodes 2..%d]\n"
 		"           [--quick] [--trace] [--frozen-hosts] [--unequal-servers] [--refusals]\n"
-		"           [--mutate NAME]\n",
+		"           [--mutate NAME] [--often FAULT]\n",
 		NODES_MAX);
 	exit(2);
 }
@@ -394,6 +415,7 @@ static void parse(int argc, char **argv, struct sim_options *o)
 		{ "fresh", no_argument, NULL, 'F' },
 		{ "nodes", required_argument, NULL, 'N' },
 		{ "mutate", required_argument, NULL, 'm' },
+		{ "often", required_argument, NULL, 'o' },
 		{ "frozen-hosts", no_argument, NULL, 'f' },
 		{ "unequal-servers", no_argument, NULL, 'u' },
 		{ "refusals", no_argument, NULL, 'w' },
@@ -418,6 +440,8 @@ static void parse(int argc, char **argv, struct sim_options *o)
 			o->nodes = (int32_t)strtol(optarg, NULL, 10);
 		else if (c == 'm')
 			o->mutations |= parse_mutation(optarg);
+		else if (c == 'o')
+			o->often |= parse_fault(optarg);
 		else if (c == 'f')
 			o->frozen_hosts = true;
 		else if (c == 'u')

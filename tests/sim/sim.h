@@ -288,6 +288,13 @@ struct sim_work {
 	uint8_t telling;  /* the daemon waits for STOPPED */
 };
 
+/* Another process on the node's session, as with a copied runtime directory. */
+struct sim_twin {
+	int64_t nonce, since; /* nonce: negative; 0: there is none */
+	int64_t went_on;      /* its last commit later than T after that */
+	int32_t session, version, epoch_version;
+};
+
 /* What survives the daemon: the state file, and the page that the guard looks at. */
 struct sim_state_file {
 	int64_t epoch, session_us, term_us, nonces[2];
@@ -319,6 +326,7 @@ struct sim_node {
 	struct sim_state_file file;
 	struct sim_guard guard;
 	struct sim_term term;
+	struct sim_twin twin;
 	struct survivor survivor;
 	struct sim_memory memory;
 	struct sim_disk disk, disk_next;
@@ -597,6 +605,8 @@ void work_go_on(struct sim *w, struct sim_node *n);
 int64_t clock_local(const struct sim *w, const struct sim_node *n);
 int64_t clock_true(const struct sim *w, const struct sim_node *n, int64_t local);
 void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64_t down_us);
+void host_copy(struct sim *w, struct sim_node *n);
+void host_on_twin(struct sim *w, struct sim_node *n);
 void host_replace(struct sim *w, struct sim_node *n, int64_t down_us);
 void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us);
 void host_pause_daemon(struct sim *w, struct sim_node *n, int64_t pause_us);

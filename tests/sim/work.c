@@ -382,6 +382,13 @@ void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event 
 	left = n->guard.end_local - kill_share_us(n) - clock_local(w, n);
 	if (left < 0 || !rng_chance(&w->rng, w->params.stop_hangs))
 		left = left > 0 ? rng_range(&w->rng, 0, left) : 0;
+	/* The relinquish command is run again; it has until the kill. */
+	if (left > 0 && rng_chance(&w->rng, w->params.guard_stop_fails)) {
+		int64_t latest = n->guard.end_local - kill_share_us(n) - clock_local(w, n);
+
+		w->stats.faults[FAULT_GUARD_STOP_FAILS]++;
+		left = rng_range(&w->rng, left, latest > left ? latest : left);
+	}
 	n->guard.acting = 1;
 	sim_schedule(w, w->now + left + kill_took(w, n), EV_WORK, n->id, n->guard.spawn,
 		     WORK_GUARDED);
