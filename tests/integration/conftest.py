@@ -1,6 +1,7 @@
 """Fixtures: a shared ensemble, a root of its own for every test, clusters of nodes, and what must be left: nothing."""
 
 import signal
+import threading
 import uuid
 
 import pytest
@@ -16,13 +17,20 @@ from lab.wait import wait_until
 TEST_LIMIT_S = 120
 
 
+def signals_are_ours():
+    """Under load execnet may run a worker's tests in another thread: then there are no bounds, but there are tests."""
+    return threading.current_thread() is threading.main_thread()
+
+
 def pytest_configure(config):
+    config.addinivalue_line('markers', 'slow: left out of the run under sanitizers')
+    config.addinivalue_line('markers', 'limit(seconds): how long the test may take')
+    if not signals_are_ours():
+        return
     # Whoever starts the tests in the background may have these ignored; what is started here must not inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
-    config.addinivalue_line('markers', 'slow: left out of the run under sanitizers')
-    config.addinivalue_line('markers', 'limit(seconds): how long the test may take')
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -33,6 +41,9 @@ def pytest_runtest_call(item):
 
     def on_alarm(*_):
         raise TimeoutError(f'the test ran for more than {seconds} s')
+    if not signals_are_ours():
+        yield
+        return
     before = signal.signal(signal.SIGALRM, on_alarm)
     signal.alarm(seconds)
     yield

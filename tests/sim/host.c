@@ -166,7 +166,7 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 {
 	SIM_TRACE(w, "node  %d host goes down", n->id);
 	shell_kill(w, n);
-	n->file.there = 0;
+	n->file = (struct sim_state_file){ .there = 0 };
 	n->page_generation = 0;
 	n->page_epoch = 0;
 	n->boot++;
