@@ -277,10 +277,12 @@ static void check_twins(struct sim *w, const struct sim_txn *txn)
 
 	if (!twin->nonce || w->now < twin->since + w->params.session_us)
 		return;
-	if (txn->nonce == twin->nonce)
-		twin->went_on = w->now;
-	else if (twin->went_on)
+	if (txn->nonce != twin->nonce)
+		twin->rivals |= twin->went_on;
+	else if (twin->rivals)
 		sim_fail(w, "two processes go on with the term of node %d", txn->node);
+	else
+		twin->went_on = 1;
 }
 
 void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,

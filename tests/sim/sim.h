@@ -291,8 +291,9 @@ struct sim_work {
 /* Another process on the node's session, as with a copied runtime directory. */
 struct sim_twin {
 	int64_t nonce, since; /* nonce: negative; 0: there is none */
-	int64_t went_on;      /* its last commit later than T after that */
 	int32_t session, version, epoch_version;
+	uint8_t went_on; /* later than T after that it still did; so did the node after it */
+	uint8_t rivals;
 };
 
 /* What survives the daemon: the state file, and the page that the guard looks at. */
