@@ -493,6 +493,9 @@ static void begin(struct node *node, const struct state *resume)
 		event.session_us = resume->session_us;
 	if (resume) {
 		view_remember_epoch(&node->view, resume->epoch, node->name);
+		/* Noted along with whom to wait for: neither is remembered. */
+		if (resume->epoch > ensemble_own(&node->ensemble))
+			ensemble_note_owed(&node->ensemble, NAME_NONE);
 		ensemble_note_own(&node->ensemble, resume->epoch);
 	}
 	if (resume && !node_state_agrees(node, resume)) {

@@ -555,10 +555,17 @@ static void on_marked(void *userdata, int result, const struct zkh_txn_reply *re
 static void mark(struct recovery *recovery, bool with_state)
 {
 	const struct corpse *corpse = &recovery->corpses[recovery->fencing];
-	struct zkh_txn *txn = zkh_txn_create(recovery->session);
+	struct zkh_txn *txn;
 	char path[KEY_PATH_SIZE];
 	int r = ZKH_FAILED;
 
+	/* What could not be read, or was not there, may say something new by now. */
+	if (corpse->router_version == ZKH_ANY_VERSION) {
+		recovery->fencing++;
+		fence_next(recovery);
+		return;
+	}
+	txn = zkh_txn_create(recovery->session);
 	if (txn) {
 		node_key_path(corpse->name, NODE_KEY_ROUTER, path);
 		zkh_txn_set_text(txn, path, "secondary", corpse->router_version);

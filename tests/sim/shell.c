@@ -294,8 +294,12 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 		n->shell.router = 0;
 		n->shell.repair_wanted = 1;
 	}
-	if (before == PHASE_RECOVER && n->core.phase != PHASE_RECOVER)
-		n->shell.scan_gen++, n->shell.scan_early = SCAN_NOT_EARLY;
+	if (before == PHASE_RECOVER && n->core.phase != PHASE_RECOVER) {
+		n->shell.scan_early = SCAN_NOT_EARLY;
+		n->shell.scan_gen++;
+		n->shell.fence_gen++;
+		n->shell.marks = 0;
+	}
 	carry_out(w, n, &actions);
 	if (before == PHASE_ENTER && n->core.phase != PHASE_ENTER && n->shell.repair_wanted)
 		repair_begin(w, n);
@@ -413,8 +417,11 @@ void shell_start(struct sim *w, struct sim_node *n)
 	/* What the state tells of was handed out. */
 	if (n->file.there && n->file.epoch > n->memory.epoch)
 		n->memory = (struct sim_memory){ .epoch = n->file.epoch, .owner = (int8_t)n->id };
-	if (n->file.there && n->file.epoch > n->disk_next.own)
+	/* Noted along with whom to wait for: neither is remembered. */
+	if (n->file.there && n->file.epoch > n->disk_next.own) {
 		n->disk_next.own = n->file.epoch;
+		n->disk_next.owed = OWED_UNKNOWN;
+	}
 	memset(&n->survivor, 0, sizeof(n->survivor));
 	n->survivor.cluster_czxid = n->disk.cluster_zxid;
 	term_begin(w, n, ev.resume == RESUME_PRIMARY);

@@ -642,7 +642,8 @@ static void mark_corpses(struct sim *w, struct sim_node *n)
 	for (int i = 0; i < w->node_count; i++) {
 		struct sim_request *r;
 
-		if (!(s->corpses & 1u << i))
+		/* What could not be read, or was not there, may say something new by now. */
+		if (!(s->corpses & 1u << i) || s->router_versions[i] == ANY_VERSION)
 			continue;
 		r = request_create(w, n, REQUEST_TXN, FOR_MARK);
 		r->txn.type = TXN_MARK;
