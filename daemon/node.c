@@ -461,9 +461,7 @@ static bool phase_runs_work(uint8_t phase)
 
 static void resume_term(struct node *node, const struct state *resume)
 {
-	const uint64_t before[2] = { resume->nonce, resume->nonce_before };
-
-	term_resume(&node->term, before, resume->epoch_version, resume->session_us);
+	term_resume(&node->term, resume->nonces, resume->epoch_version, resume->session_us);
 }
 
 /* What the process before noted of its work, of its post and of its lease is one story. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <assert.h>
 #include <string.h>
 
 /* Between two attempts to keep what could not be, of a node that does nothing else meanwhile. */
@@ -63,7 +64,6 @@ static bool may_hold_post(uint8_t phase)
 static void describe(const struct node *node, struct state *ret)
 {
 	const struct election *e = &node->election;
-	uint64_t nonces[2];
 	bool idle;
 
 	memset(ret, 0, sizeof(*ret));
@@ -84,9 +84,8 @@ static void describe(const struct node *node, struct state *ret)
 	idle = !ret->work && !may_hold_post(e->phase);
 	ret->epoch = idle ? 0 : e->epoch;
 	ret->phase = idle ? (uint8_t)PHASE_FOLLOW : e->phase;
-	term_nonces(&node->term, nonces);
-	ret->nonce = nonces[0];
-	ret->nonce_before = nonces[1];
+	static_assert(TERM_NONCES == STATE_NONCES, "all of them are kept");
+	term_nonces(&node->term, ret->nonces);
 	ret->epoch_version = node->term.epoch_version;
 	ret->generation = node->lease ? lease_file_generation(node->lease) : 0;
 }

@@ -402,8 +402,8 @@ static void on_cluster(void *userdata, int result, const struct zkh_stat *stat)
 	recovery->cluster_op = NULL;
 	if (result == ZKH_OK)
 		survivor_see_cluster(recovery->survivor, stat->czxid, now_us);
-	untold_us = survivor_untold_us(recovery->survivor, !strcmp(recovery->before, NAME_NONE),
-				       recovery->remembers, recovery->session_us, now_us);
+	untold_us = survivor_untold_us(recovery->survivor, recovery->untold, recovery->remembers,
+				       recovery->session_us, now_us);
 	/* A later look at the same takeover does not begin it anew. */
 	if (!recovery->untold_us)
 		recovery->untold_us = untold_us;
@@ -454,10 +454,11 @@ void recovery_scan_early(struct recovery *recovery, struct zkh_session *session,
 			 bool remembers, int64_t session_us)
 {
 	recovery->remembers = remembers;
+	recovery->untold = !strcmp(before, NAME_NONE);
 	recovery->untold_us = recovery->unread_until_us = 0;
 	recovery->told_of_untold = recovery->told_of_list = false;
 	recovery->told_of = 0;
-	strcpy(recovery->before, before);
+	strcpy(recovery->before, recovery->untold ? "" : before);
 	recovery->session_us = session_us;
 	survivor_begin(recovery->survivor);
 	survey(recovery, session, false, true);

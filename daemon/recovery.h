@@ -70,6 +70,7 @@ struct recovery {
 	int64_t told_of_others_us; /* that still act; 0: not in this takeover */
 	int64_t session_us;	   /* the own T */
 	char before[NAME_SIZE];	   /* to whom /epoch belonged before this takeover; "": unknown */
+	bool untold;		   /* it is not known who may be at work */
 	bool remembers;		   /* this node knew of an epoch before this takeover */
 	int64_t untold_us; /* the terms of which the keys do not tell are over; 0: they tell of all */
 	struct zkh_op *cluster_op;

@@ -100,11 +100,12 @@ static size_t format(const struct state *state, char buf[STATE_FILE_MAX])
 				   "session=%016" PRIx64 "\npassword=%s\nsession-us=%" PRId64
 				   "\nepoch=%" PRId64 "\nphase=%s\ntakeover-group=%d\nwork=%s\n"
 				   "generation=%016" PRIx64 "\nnonce=%016" PRIx64
-				   "\nnonce-before=%016" PRIx64 "\nepoch-version=%" PRId32 "\n",
+				   "\nnonce=%016" PRIx64 "\nnonce=%016" PRIx64 "\nnonce=%016" PRIx64
+				   "\nepoch-version=%" PRId32 "\n",
 		     state->node, state->cluster, state->boot_id, (uint64_t)state->session.id,
 		     password, state->session_us, state->epoch, election_phase_text(state->phase),
-		     (int)state->takeover_group, work, state->generation, state->nonce,
-		     state->nonce_before, state->epoch_version);
+		     (int)state->takeover_group, work, state->generation, state->nonces[0],
+		     state->nonces[1], state->nonces[2], state->nonces[3], state->epoch_version);
 	assert(n > 0 && n < STATE_FILE_MAX);
 	n_sum = snprintf(buf + n, STATE_FILE_MAX - (size_t)n, CHECKSUM "%016" PRIx64 "\n",
 			 fnv_add(FNV_START, buf, (size_t)n));
@@ -269,10 +270,9 @@ static const char *parse_term(char *cursor, struct state *s)
 
 	if (!parse_hex64(next_value(&cursor, "generation"), &s->generation))
 		return "generation";
-	if (!parse_hex64(next_value(&cursor, "nonce"), &s->nonce))
-		return "nonce";
-	if (!parse_hex64(next_value(&cursor, "nonce-before"), &s->nonce_before))
-		return "nonce-before";
+	for (int i = 0; i < STATE_NONCES; i++)
+		if (!parse_hex64(next_value(&cursor, "nonce"), &s->nonces[i]))
+			return "nonce";
 	if (!parse_i64(next_value(&cursor, "epoch-version"), INT32_MIN, INT32_MAX, &version))
 		return "epoch-version";
 	s->epoch_version = (int32_t)version;

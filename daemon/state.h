@@ -24,6 +24,7 @@
 #define STATE_NODE_SIZE 65
 #define STATE_MESSAGE_SIZE 256 /* fits every message of this module */
 #define STATE_FILE_MAX 4096
+#define STATE_NONCES 4
 
 /* X(NAME, text): what is known about the work; bits of struct state.work. */
 #define STATE_WORK(X)                                                                              \
@@ -58,9 +59,9 @@ struct state {
 	uint32_t work;		      /* bits of enum state_work */
 	uint8_t phase;		      /* enum election_phase */
 	uint64_t generation; /* of the lease file that belongs to it: with another one it is void */
-	uint64_t nonce;	     /* of this process's term; 0: none */
-	uint64_t nonce_before; /* of the process before; 0: none */
-	int32_t epoch_version; /* of /epoch, as the own takeover set it */
+	uint64_t nonces
+		[STATE_NONCES]; /* whose renewals may be in the keepalive: term_nonces(); 0: none */
+	int32_t epoch_version;	/* of /epoch, as the own takeover set it */
 };
 
 enum state_result {

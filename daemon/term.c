@@ -78,7 +78,7 @@ void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32
 	char path[KEY_PATH_SIZE], text[KEEPALIVE_SIZE];
 
 	forget_renewals(term);
-	term->before[0] = term->before[1] = 0;
+	memset(term->before, 0, sizeof(term->before));
 	term->claimed = true;
 	term->ours = false;
 	term->promise_us = lease_promise_us(session_us);
@@ -102,18 +102,30 @@ void term_close(struct term *term)
 	term->promise_us = 0;
 }
 
-void term_nonces(const struct term *term, uint64_t ret_nonces[2])
+void term_nonces(const struct term *term, uint64_t ret_nonces[TERM_NONCES])
 {
-	ret_nonces[0] = term->claimed ? term->nonce : term->before[0];
-	ret_nonces[1] = term->claimed ? term->before[0] : term->before[1];
+	int n = 0;
+
+	if (term->claimed)
+		ret_nonces[n++] = term->nonce;
+	for (int i = 0; n < TERM_NONCES; i++)
+		ret_nonces[n++] = term->before[i];
 }
 
-void term_resume(struct term *term, const uint64_t before[2], int32_t epoch_version,
+/* Its place among the nonces of before; -1: none of them. */
+static int find_before(const struct term *term, uint64_t nonce)
+{
+	for (int i = 0; i < TERM_NONCES; i++)
+		if (term->before[i] && term->before[i] == nonce)
+			return i;
+	return -1;
+}
+
+void term_resume(struct term *term, const uint64_t before[TERM_NONCES], int32_t epoch_version,
 		 int64_t session_us)
 {
 	forget_renewals(term);
-	term->before[0] = before[0];
-	term->before[1] = before[1];
+	memcpy(term->before, before, sizeof(term->before));
 	term->claimed = false;
 	term->ours = true;
 	term->promise_us = lease_promise_us(session_us);
@@ -150,8 +162,8 @@ static void take(struct term *term, const struct keepalive *value, int32_t versi
 	const struct term_renewal *renewal = &term->renewals[value->counter % TERM_RENEWALS_MAX];
 	bool sent = value->nonce == term->nonce && renewal->sent_us &&
 		    renewal->counter == value->counter;
-	bool own = value->nonce == term->nonce || value->nonce == term->before[0] ||
-		   value->nonce == term->before[1];
+	int place = find_before(term, value->nonce);
+	bool own = value->nonce == term->nonce || place >= 0;
 
 	if (!own) {
 		/* Else it is from before a takeover that has not committed, or never will. */
@@ -163,14 +175,14 @@ static void take(struct term *term, const struct keepalive *value, int32_t versi
 	term->version = version;
 	term->known = true;
 	term->makes = 0;
-	/* That is the one which is committed; the other's renewal may still be on its way. */
-	if (value->nonce == term->before[1]) {
-		term->before[1] = term->before[0];
+	/* That is the one which is committed; the others' renewals may still be on their way. */
+	if (place > 0) {
+		memmove(term->before + 1, term->before, (size_t)place * sizeof(term->before[0]));
 		term->before[0] = value->nonce;
 	}
 	if (!sent)
 		return;
-	term->before[0] = term->before[1] = 0;
+	memset(term->before, 0, sizeof(term->before));
 	term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us);
 }
 
@@ -256,7 +268,7 @@ static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *r
 	}
 	term->made = 0;
 	term->ours = term->proven = true;
-	term->before[0] = term->before[1] = 0;
+	memset(term->before, 0, sizeof(term->before));
 	term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us);
 }
 

@@ -20,6 +20,9 @@
 /* Renewals that may be without an answer: the library gives up a server after 2T/3, that is 8 of them. */
 #define TERM_RENEWALS_MAX 16
 
+/* Processes, one killed after the other, whose renewals may still be on their way. */
+#define TERM_NONCES 4
+
 /* sent_us: with RESULT_OK, when the renewal that is known to be committed was sent. May come more than once a renewal. */
 typedef void (*term_renewed_fn)(void *userdata, enum election_result result, int64_t sent_us);
 /* The first renewal of a term that another process began is about to be sent: term_nonces() is to be kept before that. */
@@ -41,9 +44,8 @@ struct term {
 	const char *name;
 	const char *boot;
 	char machine[MACHINE_ID_SIZE];
-	uint64_t nonce; /* of this process */
-	uint64_t before
-		[2]; /* of the processes that are resumed; 0: none, or the term is ours by now */
+	uint64_t nonce;		      /* of this process */
+	uint64_t before[TERM_NONCES]; /* of processes that are resumed; 0: none */
 	term_renewed_fn on_renewed;
 	term_claim_fn on_claim;
 	term_superseded_fn on_superseded;
@@ -80,13 +82,13 @@ void term_close(struct term *term);
 void term_opened(struct term *term, int32_t epoch_version, int32_t version);
 
 /*
- * What the process after this one may find in the keepalive: the nonce that is to be committed next, and the one that is.
- * 0: none.
+ * What the process after this one may find in the keepalive, the latest first: the nonce that is to be committed next, the
+ * one that is, and those of processes that were killed before they heard of their renewals. 0: none.
  */
-void term_nonces(const struct term *term, uint64_t ret_nonces[2]);
+void term_nonces(const struct term *term, uint64_t ret_nonces[TERM_NONCES]);
 
 /* A process before this one opened it; before: what it left of term_nonces(). */
-void term_resume(struct term *term, const uint64_t before[2], int32_t epoch_version,
+void term_resume(struct term *term, const uint64_t before[TERM_NONCES], int32_t epoch_version,
 		 int64_t session_us);
 
 /*

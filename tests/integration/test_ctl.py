@@ -93,7 +93,7 @@ def test_junk_in_every_key(keys, ctl):
         ctl.run('undrain', name)
     keys.set('nodes/a b', '')
     keys.set('nodes/..x/alive', '')
-    assert ctl.json('status', code=REFUSED)['cluster']['strangers'] == 1
+    assert ctl.json('status', code=REFUSED)['cluster']['strangers'] == 2
 
 
 # switchover

@@ -105,7 +105,7 @@ def test_list_of_nodes_unreadable(cluster, keys, oracle, ctl):
         status = ctl.json('status', code=REFUSED)
         [row] = [row for row in status['nodes'] if row['node'] == other.name]
         assert row['waits_for'] == 'its work to start, and before that /nodes to be readable'
-    settle(keys, oracle, nodes, primary=other.name)
+    settle(keys, oracle, nodes, primary=other.name, timeout=60)
     assert not ctl.json('status')['junk']
 
 

@@ -5,9 +5,8 @@ import re
 import pytest
 
 from ctl_shell import REFUSED, Ctl, built
-from lab.steps import MORTAL, QUICK, by_name, others, settle, wait_members
+from lab.steps import QUICK, by_name, others, settle, wait_members
 from lab.wait import wait_until
-from test_refused import forbidden
 
 pytestmark = pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
 
@@ -84,18 +83,6 @@ def test_alone_and_in_maintenance(cluster, keys, oracle, ctl):
     by_name(nodes, primary).sigcont()
     keys.delete('maintenance')
     settle(keys, oracle, nodes)
-
-
-def test_key_that_may_not_be_written(cluster, keys, oracle, ctl):
-    """The lease is renewed without it: told, but no alarm once the session has outlived it."""
-    nodes = cluster(2, **MORTAL)
-    primary = settle(keys, oracle, nodes)
-    with forbidden(keys, f'nodes/{primary}/keepalive', 'write'):
-        by_name(nodes, primary).wait_log('request_failed: ')
-        wait_until(lambda: any('keepalive stands still' in row['what'] for row in ctl.json('status', code=None)['junk']),
-                   15, keys.summary)
-        assert ctl.json('status')['cluster']['primary'] == primary
-    settle(keys, oracle, nodes, primary=primary)
 
 
 def test_session_timeout_is_told(cluster, keys, oracle, ctl):

@@ -222,7 +222,7 @@ def man_page():
 def test_help_agrees_with_the_man_page():
     text, page = Ctl().run('--help').stdout, man_page().replace('\\', '')
     commands = re.findall(r'^  ([a-z]+) {2,}', text, re.M)
-    assert len(commands) == 15
+    assert len(commands) == 16
     for command in commands:
         assert re.search(rf'^\*{command}\*', page, re.M), f'{command} is not in the man page'
         assert re.search(rf'primaryctl .*\b{command}\b', page), f'no example of {command} in the man page'

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from lab.memory import remember, settle_store
 from lab.node import Node, is_built
 from lab.process import describe
 from lab.steps import QUICK
@@ -36,6 +37,9 @@ class Crash:
             for name in ('victim', 'other'))
         give_work(self.victim, self.other)
         self.nodes = [self.victim, self.other]
+        known = settle_store(self.keys)
+        for node in self.nodes:
+            remember(node, *known)
         self.what = 'begin'
 
     def until(self, predicate, what):

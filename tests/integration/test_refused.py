@@ -37,7 +37,7 @@ def test_list_of_nodes(cluster, keys, oracle):
         node.start()
         node.wait_log('takeover_waiting: /nodes may not be read')
         assert not oracle.working()
-    settle(keys, oracle, [node])
+    settle(keys, oracle, [node], timeout=60)
 
 
 # keys in use

@@ -32,7 +32,7 @@ def credential(directory, text='digest nodes:secret', name='auth'):
 
 
 def make_keys(keys):
-    for key, text in (('primary_node', 'none'), ('epoch', '1 n1'), ('history', ''), ('nodes', ''), ('nodes/n1', ''),
+    for key, text in (('primary_node', 'none'), ('epoch', '0 lab'), ('history', ''), ('nodes', ''), ('nodes/n1', ''),
                       ('nodes/n1/keepalive', '0'), ('cluster', f'{uuid.uuid4().hex} 1 1')):
         keys.set(key, text)
 
@@ -102,7 +102,7 @@ def test_own_keys(cluster, keys, oracle):
 def test_root(cluster, keys, oracle):
     """A root that may not be made, because the one above it is refused."""
     keys.set('', '')
-    [node] = cluster(1, start=False, **QUICK, **{'zookeeper.root': f'{keys.root}/above/root'})
+    [node] = cluster(1, start=False, new=True, **QUICK, **{'zookeeper.root': f'{keys.root}/above/root'})
     with forbidden(keys, '', 'create'):
         node.start()
         # Where its cluster cannot be known, it is told of that.

@@ -291,7 +291,7 @@ def all_paths(keys, path):
 
 def test_strangers_are_kept_out(ensemble, secret_keys, zk_client, make_cluster, oracle, credential):
     keys = secret_keys
-    nodes = make_cluster(ensemble, keys, 3, **QUICK, **{'zookeeper.auth-file': credential})
+    nodes = make_cluster(ensemble, keys, 3, new=True, **QUICK, **{'zookeeper.auth-file': credential})
     primary = settle(keys, oracle, nodes)
     vacate(keys)
     primary = settle(keys, oracle, nodes, other_than=primary)
@@ -312,12 +312,12 @@ def test_strangers_are_kept_out(ensemble, secret_keys, zk_client, make_cluster, 
 
 def test_node_with_another_credential(ensemble, secret_keys, make_cluster, oracle, credential, tmp_path):
     keys = secret_keys
-    nodes = make_cluster(ensemble, keys, 2, **QUICK, **{'zookeeper.auth-file': credential})
+    nodes = make_cluster(ensemble, keys, 2, new=True, **QUICK, **{'zookeeper.auth-file': credential})
     primary = settle(keys, oracle, nodes)
     wrong = tmp_path / 'wrong'
     wrong.write_text('digest primaryd:guess\n')
     wrong.chmod(0o600)
-    [stranger] = make_cluster(ensemble, keys, 1, **QUICK, **{'zookeeper.auth-file': str(wrong)})
+    [stranger] = make_cluster(ensemble, keys, 1, new=True, **QUICK, **{'zookeeper.auth-file': str(wrong)})
     stranger.wait_log('cluster_foreign: .*credential')
     # It goes on trying, at its leisure, and takes nothing.
     assert stranger.running() and keys.nodes() == ['n1', 'n2']

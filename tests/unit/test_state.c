@@ -60,8 +60,7 @@ static struct state example(void)
 		.work = STATE_WORK_UP | STATE_WORK_COMMAND,
 		.phase = PHASE_VACATED,
 		.generation = UINT64_C(0xfedcba9876543210),
-		.nonce = UINT64_C(0x8877665544332211),
-		.nonce_before = 1,
+		.nonces = { UINT64_C(0x8877665544332211), 1, 0, 7 },
 		.epoch_version = 12,
 	};
 
@@ -85,7 +84,7 @@ static void assert_same(const struct state *a, const struct state *b)
 	assert_int_equal(a->work, b->work);
 	assert_int_equal(a->phase, b->phase);
 	assert_true(a->generation == b->generation);
-	assert_true(a->nonce == b->nonce && a->nonce_before == b->nonce_before);
+	assert_memory_equal(a->nonces, b->nonces, sizeof(a->nonces));
 	assert_int_equal(a->epoch_version, b->epoch_version);
 }
 
