@@ -55,6 +55,11 @@ static void draw_weights(struct sim *w)
 			p->weight[i] = (uint8_t)(p->weight[i] / 3 + 1);
 		p->weight_sum += p->weight[i];
 	}
+	for (int i = 0; i < FAULT_COUNT; i++)
+		if (w->options->often & UINT64_C(1) << i) {
+			p->weight[i] += 20;
+			p->weight_sum += 20;
+		}
 	/* These cost much time each. */
 	for (int i = FAULT_DELETE_EPOCH; i <= FAULT_RESTORE; i++)
 		if (p->weight[i] > 1 && rng_chance(&w->rng, 600)) {
@@ -79,11 +84,6 @@ static void draw_weights(struct sim *w)
 		p->weight_sum -= p->weight[FAULT_MEMORY_LOST];
 		p->weight[FAULT_MEMORY_LOST] = 0;
 	}
-	for (int i = 0; i < FAULT_COUNT; i++)
-		if (w->options->often & UINT64_C(1) << i) {
-			p->weight[i] += 20;
-			p->weight_sum += 20;
-		}
 	if (w->options->refusals) {
 		p->weight[FAULT_REFUSED] += 20;
 		p->weight_sum += 20;
