@@ -109,8 +109,7 @@ void host_copy(struct sim *w, struct sim_node *n)
 	const struct sim_state_file *f = &n->file;
 
 	if (n->twin.nonce || !f->there || w->tree.post != (int8_t)n->id ||
-	    w->tree.post_session != f->session || !k->nonce ||
-	    (k->nonce != f->nonces[0] && k->nonce != f->nonces[1]))
+	    w->tree.post_session != f->session || !k->nonce || !term_is_before(f->nonces, k->nonce))
 		return;
 	n->twin = (struct sim_twin){ .nonce = -++w->nonces,
 				     .since = w->now,

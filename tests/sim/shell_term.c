@@ -36,12 +36,28 @@ void term_begin(struct sim *w, struct sim_node *n, bool resumes)
 	n->term.session_us = n->file.term_us;
 }
 
-void term_nonces(const struct sim_node *n, int64_t ret_nonces[2])
+void term_nonces(const struct sim_node *n, int64_t ret_nonces[TERM_NONCES])
 {
 	const struct sim_term *t = &n->term;
+	int count = 0;
 
-	ret_nonces[0] = t->claimed ? t->nonce : t->before[0];
-	ret_nonces[1] = t->claimed ? t->before[0] : t->before[1];
+	if (t->claimed)
+		ret_nonces[count++] = t->nonce;
+	for (int i = 0; count < TERM_NONCES; i++)
+		ret_nonces[count++] = t->before[i];
+}
+
+static int find_before(const int64_t nonces[TERM_NONCES], int64_t nonce)
+{
+	for (int i = 0; i < TERM_NONCES; i++)
+		if (nonce && nonces[i] == nonce)
+			return i;
+	return -1;
+}
+
+bool term_is_before(const int64_t nonces[TERM_NONCES], int64_t nonce)
+{
+	return find_before(nonces, nonce) >= 0;
 }
 
 static void next_value(struct sim *w, struct sim_node *n, struct sim_txn *txn)
@@ -87,13 +103,11 @@ void term_close(struct sim_node *n)
 {
 	struct sim_term *t = &n->term;
 
-	*t = (struct sim_term){ .nonce = t->nonce,
-				.before = { t->before[0], t->before[1] },
-				.counter = t->counter,
-				.serial = t->serial + 1,
-				.ours = t->ours,
-				.claimed = t->claimed,
-				.epoch_version = t->epoch_version };
+	term_detached(n);
+	memset(t->counters, 0, sizeof(t->counters));
+	memset(t->sent, 0, sizeof(t->sent));
+	t->session_us = 0;
+	t->serial++;
 }
 
 void term_detached(struct sim_node *n)
@@ -182,9 +196,9 @@ static void take(struct sim *w, struct sim_node *n, const struct tree_keepalive 
 	struct sim_term *t = &n->term;
 	int slot = (int)(k->counter % TERM_RENEWALS);
 	bool mine = k->nonce == t->nonce;
+	int place = find_before(t->before, k->nonce);
 
-	if (!mine && k->nonce != t->before[0] && k->nonce != t->before[1] &&
-	    !mutated(w, MUTATION_ANY_NONCE)) {
+	if (!mine && place < 0 && !mutated(w, MUTATION_ANY_NONCE)) {
 		/* Else it is from before a takeover that has not committed, or never will. */
 		if (t->ours)
 			sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, CLOSED_TO_RENEW);
@@ -193,14 +207,14 @@ static void take(struct sim *w, struct sim_node *n, const struct tree_keepalive 
 	t->ours = t->known = 1;
 	t->version = k->version;
 	t->makes = 0;
-	/* That is the one which is committed; the other's renewal may still be on its way. */
-	if (k->nonce == t->before[1]) {
-		t->before[1] = t->before[0];
+	/* That is the one which is committed; the others' renewals may still be on their way. */
+	if (place > 0) {
+		memmove(t->before + 1, t->before, (size_t)place * sizeof(t->before[0]));
 		t->before[0] = k->nonce;
 	}
 	if (!mine || !t->sent[slot] || t->counters[slot] != k->counter)
 		return;
-	t->before[0] = t->before[1] = 0;
+	memset(t->before, 0, sizeof(t->before));
 	tell(w, n, RESULT_OK, t->sent[slot]);
 }
 
@@ -237,7 +251,7 @@ static void reply_renewal(struct sim *w, struct sim_node *n, const struct sim_re
 	if (r->result == TXN_OK) {
 		t->made = 0;
 		t->ours = t->proven = 1;
-		t->before[0] = t->before[1] = 0;
+		memset(t->before, 0, sizeof(t->before));
 		tell(w, n, RESULT_OK, r->txn.sent_local);
 		return;
 	}

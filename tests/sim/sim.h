@@ -262,9 +262,10 @@ struct sim_memory {
 
 /* As in term.c. */
 #define TERM_RENEWALS 16
+#define TERM_NONCES 4
 
 struct sim_term {
-	int64_t nonce, before[2];
+	int64_t nonce, before[TERM_NONCES];
 	int64_t session_us; /* T; 0: no term */
 	int64_t counter, counters[TERM_RENEWALS], sent[TERM_RENEWALS];
 	int32_t epoch_version, version, serial;
@@ -298,7 +299,7 @@ struct sim_twin {
 
 /* What survives the daemon: the state file, and the page that the guard looks at. */
 struct sim_state_file {
-	int64_t epoch, session_us, term_us, nonces[2];
+	int64_t epoch, session_us, term_us, nonces[TERM_NONCES];
 	int32_t session, epoch_version, generation;
 	uint8_t phase, work, there;
 };
@@ -541,7 +542,8 @@ void term_detached(struct sim_node *n);
 /* Before anything else is sent. */
 void term_attached(struct sim *w, struct sim_node *n);
 void term_close(struct sim_node *n);
-void term_nonces(const struct sim_node *n, int64_t ret_nonces[2]);
+void term_nonces(const struct sim_node *n, int64_t ret_nonces[TERM_NONCES]);
+bool term_is_before(const int64_t nonces[TERM_NONCES], int64_t nonce);
 void term_changed(struct sim *w, struct sim_node *n);
 void term_renew(struct sim *w, struct sim_node *n);
 void term_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
