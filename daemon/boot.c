@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
@@ -41,4 +44,28 @@ int boot_id_read(char ret_id[BOOT_ID_SIZE])
 int machine_id_read(char ret_id[MACHINE_ID_SIZE])
 {
 	return read_id(MACHINE_ID_FILE, "0123456789abcdef", ret_id, MACHINE_ID_SIZE);
+}
+
+int machine_id_make(const char *directory, char ret_id[MACHINE_ID_SIZE])
+{
+	unsigned char bytes[(MACHINE_ID_SIZE - 1) / 2];
+	char path[PATH_MAX], text[MACHINE_ID_SIZE + 1];
+	int fd;
+
+	if (snprintf(path, sizeof(path), "%s/machine-id", directory) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	if (read_id(path, "0123456789abcdef", ret_id, MACHINE_ID_SIZE) == 0)
+		return 0;
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return -errno;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		(void)snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	memcpy(ret_id, text, MACHINE_ID_SIZE);
+	text[MACHINE_ID_SIZE - 1] = '\n';
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return 0;
+	(void)!write(fd, text, MACHINE_ID_SIZE);
+	(void)close(fd);
+	return 0;
 }

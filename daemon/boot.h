@@ -12,3 +12,9 @@ int boot_id_read(char ret_id[BOOT_ID_SIZE]);
 
 /* /etc/machine-id: which machine this is, over its boots. Returns 0 or -errno (-EBADMSG: it is none). */
 int machine_id_read(char ret_id[MACHINE_ID_SIZE]);
+
+/*
+ * The same where there is none, as in many containers: read from DIRECTORY/machine-id, or drawn and kept there. If it cannot
+ * be kept the next process is another machine to the others, which wait for its lease. Returns 0 or -errno.
+ */
+int machine_id_make(const char *directory, char ret_id[MACHINE_ID_SIZE]);

@@ -3,17 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define SUFFIX ".cluster"
+
+/* Paths are on it, and calls of the C library. */
+#define CHILD_STACK_SIZE (128 * 1024)
 
 int identity_file_path(const char *directory, const char *runtime_directory, char *ret_path)
 {
@@ -119,19 +121,25 @@ static int replace(const struct identity_writer *w)
  * With its pidfd at once, so that there is no child where none can be watched: as long as it has copies of the parent's
  * descriptors, libev hears of those that the parent has closed, and makes its epoll instance anew, which needs a descriptor.
  */
-static pid_t clone_child(int *ret_fd)
+static pid_t clone_child(int (*run)(void *argument), const struct identity_writer *w, int *ret_fd)
 {
-	struct clone_args args = { .flags = CLONE_PIDFD,
-				   .pidfd = (uint64_t)(uintptr_t)ret_fd,
-				   .exit_signal = SIGCHLD };
+	/* The child has a copy of it. (Not clone3(): systemd's RestrictNamespaces= forbids that.) */
+	static _Alignas(16) char stack[CHILD_STACK_SIZE];
 
-	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	return clone(run, stack + sizeof(stack), CLONE_PIDFD | SIGCHLD, (void *)(uintptr_t)w,
+		     ret_fd);
 }
 
 /*
  * Signals stay blocked: the handlers are the parent's. No descriptor is kept: a child that hangs on a disk would hold the
  * locks of a daemon that is gone.
  */
+static int run_child(void *argument)
+{
+	(void)close_range(0, ~0U, 0);
+	_exit(replace(argument));
+}
+
 static int start_child(const struct identity_writer *w)
 {
 	sigset_t all, before;
@@ -140,11 +148,7 @@ static int start_child(const struct identity_writer *w)
 
 	sigfillset(&all);
 	(void)sigprocmask(SIG_BLOCK, &all, &before);
-	pid = clone_child(&fd);
-	if (pid == 0) {
-		(void)close_range(0, ~0U, 0);
-		_exit(replace(w));
-	}
+	pid = clone_child(run_child, w, &fd);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	return pid < 0 ? -errno : fd;
 }

@@ -563,6 +563,8 @@ static int init_term(struct node *node)
 {
 	int r = machine_id_read(node->machine_id);
 
+	if (r < 0)
+		r = machine_id_make(node->config->node.state_directory, node->machine_id);
 	if (r == 0)
 		r = term_init(&node->term, node->name, node->machine_id, node->boot_id);
 	node->term.on_renewed = on_renewed;

@@ -74,7 +74,7 @@ class Cluster:
         self.view = view.View(self.client, ROOT)
 
     def make_nodes(self):
-        # Not new: nodes without a memory of their cluster would wait half a minute before they trust it.
+        # Not new: the first takeover ever waits for a lease.
         known = memory.settle_store(types.SimpleNamespace(client=self.client, path=lambda key: f'{ROOT}/{key}'))
         for name, address in self.addresses.items():
             links = zk.ClientLinks(self.ensemble)

@@ -71,7 +71,7 @@ def test_leader_killed_during_the_election(ensemble, cluster, keys, oracle):
 def test_start_without_any_server(ensemble, cluster, keys, oracle):
     for server in ensemble.servers:
         server.kill9()
-    nodes = cluster(3, **QUICK)
+    nodes = cluster(3, new=True, **QUICK)
     for node in nodes:
         node.wait_log('server_failed: ')
     # Nobody is primary on hearsay.

@@ -106,5 +106,6 @@ def test_epoch_raised_by_hand(cluster, keys, oracle):
     keys.set('epoch', f'{epoch + 1000} {primary}')
     by_name(nodes, primary).wait_log('post_lost: ')
     by_name(nodes, primary).wait_log('relinquished: ')
-    settle(keys, oracle, nodes)
+    # Nobody knows of that takeover: the longest lease may be waited for.
+    settle(keys, oracle, nodes, timeout=60)
     assert keys.acting().epoch > epoch + 1000
