@@ -57,17 +57,26 @@ static bool lease_fits_session(struct node *node, int32_t timeout_ms)
 	return false;
 }
 
+/* Not before the wait that it brings is over: the process after this one would not wait any more. */
 static void on_memory_due(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct node *node = timer->data;
+	int64_t now_us = time_boot_us();
+	int64_t left_us = survivor_untold_us(&node->survivor, false, true, node->election.session_us,
+					     now_us) -
+			  now_us;
 
-	(void)loop;
 	(void)events;
+	/* A takeover meanwhile has seen yet another one. */
+	if (left_us > 0) {
+		ev_timer_set(timer, (double)left_us / 1e6, 0.);
+		ev_timer_start(loop, timer);
+		return;
+	}
 	node->survivor.cluster_new_us = 0;
 	ensemble_note_made(&node->ensemble, node->survivor.cluster_czxid);
 }
 
-/* Not before the wait that it brings is over: the process after this one would not wait any more. */
 static void remember_cluster_later(struct node *node, int64_t session_us)
 {
 	ev_timer_stop(node->loop, &node->memory_due);

@@ -388,7 +388,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	struct election_event ev = { .type = ELECTION_START,
 				     .resume = (uint8_t)judge_state_file(w, n) };
 
-	uint32_t look_gen = n->shell.look_gen;
+	uint32_t look_gen = n->shell.look_gen, memory_gen = n->shell.memory_gen;
 
 	if (n->daemon == DAEMON_UP || !n->host_up)
 		return;
@@ -401,6 +401,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->paused_until = 0;
 	memset(&n->shell, 0, sizeof(n->shell));
 	n->shell.look_gen = look_gen + 1;
+	n->shell.memory_gen = memory_gen + 1;
 	memset(&n->mirror, 0, sizeof(n->mirror));
 	election_init(&n->core);
 	n->client.session = n->file.there ? n->file.session : 0;

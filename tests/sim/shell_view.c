@@ -208,8 +208,16 @@ static void see_cluster(struct sim *w, struct sim_node *n, int64_t zxid)
 
 void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
+	int64_t now = clock_local(w, n);
+	int64_t left;
+
 	if (ev->gen != n->shell.memory_gen || n->daemon != DAEMON_UP)
 		return;
+	left = survivor_untold_us(&n->survivor, false, true, n->client.timeout, now) - now;
+	if (left > 0) {
+		sim_schedule(w, w->now + left, EV_MEMORY, n->id, n->shell.memory_gen, 0);
+		return;
+	}
 	n->survivor.cluster_new_us = 0;
 	n->disk_next.cluster_zxid = n->survivor.cluster_czxid;
 	disk_keep(w, n);
