@@ -166,8 +166,8 @@ static void take(struct term *term, const struct keepalive *value, int32_t versi
 	bool own = value->nonce == term->nonce || place >= 0;
 
 	if (!own) {
-		/* Else it is from before a takeover that has not committed, or never will. */
-		if (term->ours)
+		/* Else it may be from before a takeover that has not committed yet. */
+		if (term->ours || term->decisive)
 			term->on_superseded(term->userdata);
 		return;
 	}
@@ -217,6 +217,7 @@ static void look(struct term *term, bool watch)
 	term->known = false;
 	if (term->read_op)
 		return;
+	term->decisive = term->wanted;
 	keepalive_path(term, path);
 	(void)zkh_get(term->session, path, watch, on_read, term, &term->read_op);
 }

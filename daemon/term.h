@@ -62,7 +62,8 @@ struct term {
 	bool claimed; /* a renewal of this process was sent, or the takeover is its own */
 	int made;     /* by the one before: what was not enough is made more of */
 	int makes; /* what the next renewal makes: 0 nothing, 1 the keepalive, 2 its parent too, 3 and that one's */
-	bool wanted; /* a renewal, once it is read */
+	bool wanted;   /* a renewal, once it is read */
+	bool decisive; /* the read was sent for a renewal: when the post was known to be held */
 	struct zkh_op *read_op;
 	struct zkh_watch
 		watch; /* armed at an attachment: what the connection before left may still commit */

@@ -25,7 +25,8 @@ def test_corpse(cluster, keys, oracle, right):
         [node] = cluster(1, **QUICK)
         wait_until(lambda: keys.acting_name() == node.name and oracle.working(), 10, lambda: node.log_tail())
         assert len(node.log_lines('corpse_found: ')) == 1
-        assert len(node.log_lines('fenced: ghost')) == 1
+        # What cannot be read is not overwritten: it may say something new by now.
+        assert len(node.log_lines('fenced: ghost')) == (right != 'read')
     settle(keys, oracle, [node])
 
 

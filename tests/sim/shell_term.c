@@ -125,6 +125,7 @@ static void look(struct sim *w, struct sim_node *n, bool watch)
 	n->term.known = 0;
 	if (n->term.reading)
 		return;
+	n->term.decisive = n->term.wanted;
 	n->term.reading = 1;
 	r = request_create(w, n, REQUEST_READ, FOR_KEEPALIVE);
 	r->parts = watch ? PART_KEEPALIVE : 0;
@@ -199,8 +200,8 @@ static void take(struct sim *w, struct sim_node *n, const struct tree_keepalive 
 	int place = find_before(t->before, k->nonce);
 
 	if (!mine && place < 0 && !mutated(w, MUTATION_ANY_NONCE)) {
-		/* Else it is from before a takeover that has not committed, or never will. */
-		if (t->ours)
+		/* Else it may be from before a takeover that has not committed yet. */
+		if (t->ours || t->decisive)
 			sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, CLOSED_TO_RENEW);
 		return;
 	}

@@ -269,7 +269,7 @@ struct sim_term {
 	int64_t session_us; /* T; 0: no term */
 	int64_t counter, counters[TERM_RENEWALS], sent[TERM_RENEWALS];
 	int32_t epoch_version, version, serial;
-	uint8_t known, proven, ours, claimed, made, makes, wanted, reading;
+	uint8_t known, proven, ours, claimed, made, makes, wanted, decisive, reading;
 	uint8_t open[TERM_RENEWALS]; /* unanswered */
 };
 
