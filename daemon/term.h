@@ -52,7 +52,8 @@ struct term {
 	term_refused_fn on_refused;
 	void *userdata;
 
-	int64_t promise_us; /* L; 0: no term */
+	int64_t session_us; /* T of the term; 0: there is none */
+	int64_t promise_us; /* how long after a renewal others wait */
 	int64_t counter;    /* sent last */
 	int32_t epoch_version;
 	int32_t version; /* of the keepalive, as the next renewal expects it */
@@ -74,9 +75,14 @@ struct term {
 int term_init(struct term *term, const char *name, const char *machine, const char *boot);
 void term_finish(struct term *term);
 
-/* Adds the term of a takeover to its transaction. epoch_version: what /epoch will have. */
+/*
+ * Adds the term of a takeover to its transaction. epoch_version: what /epoch will have. Until the work starts it promises the
+ * longest term that there is: who comes after this node waits no shorter than this node had to.
+ */
 void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32_t epoch_version,
 	       int64_t now_us);
+/* The work starts, nobody is to be waited for any more: from the renewal that is sent now on, the promise is L. */
+void term_started(struct term *term, int64_t now_us);
 /* The post is released, or lost for good. */
 void term_close(struct term *term);
 /* That transaction committed. */

@@ -34,6 +34,7 @@ void term_begin(struct sim *w, struct sim_node *n, bool resumes)
 	n->term.ours = 1;
 	n->term.epoch_version = n->file.epoch_version;
 	n->term.session_us = n->file.term_us;
+	n->term.promise_us = lease_promise_us(n->file.term_us);
 }
 
 void term_nonces(const struct sim_node *n, int64_t ret_nonces[TERM_NONCES])
@@ -71,7 +72,7 @@ static void next_value(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 	txn->nonce = t->nonce;
 	txn->counter = t->counter;
 	txn->session_us = t->session_us;
-	txn->lease_us = lease_promise_us(t->session_us);
+	txn->lease_us = t->promise_us;
 	txn->machine = n->machine;
 	txn->boot = n->boot;
 }
@@ -85,7 +86,8 @@ void term_open(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 				.counter = mutated(w, MUTATION_COUNTER_ANEW) ? 0 : t->counter,
 				.serial = t->serial + 1,
 				.claimed = 1,
-				.session_us = n->core.term_us };
+				.session_us = n->core.term_us,
+				.promise_us = lease_unknown_promise_us(n->core.term_us) };
 	t->epoch_version = txn->epoch_version + 1;
 	next_value(w, n, txn);
 }
@@ -97,6 +99,12 @@ void term_opened(struct sim *w, struct sim_node *n, const struct sim_request *r)
 	n->term.version = r->keep_version;
 	n->term.known = n->term.ours = 1;
 	n->term.makes = 0;
+}
+
+void term_started(struct sim *w, struct sim_node *n)
+{
+	n->term.promise_us = lease_promise_us(n->term.session_us);
+	term_renew(w, n);
 }
 
 void term_close(struct sim_node *n)
