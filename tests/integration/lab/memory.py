@@ -16,7 +16,7 @@ def _fnv(data):
 
 def settle_store(keys):
     """An old cluster in which nobody was ever primary. Returns its id and since when it is there (zxid)."""
-    for key, value in (('cluster', f'{ID} 1 1'), ('epoch', '0 lab')):
+    for key, value in (('cluster', f'{ID} 1 1'), ('epoch', '0 -')):
         try:
             keys.client.retry(keys.client.create, keys.path(key), value.encode(), makepath=True)
         except NodeExistsError:
