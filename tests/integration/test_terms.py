@@ -103,7 +103,7 @@ def test_epoch_raised_by_hand(cluster, keys, oracle):
     nodes = cluster(2, **QUICK)
     primary = settle(keys, oracle, nodes)
     epoch = keys.acting().epoch
-    keys.set('epoch', f'{epoch + 1000} -')
+    keys.set('epoch', f'{epoch + 1000} {primary}')
     by_name(nodes, primary).wait_log('post_lost: ')
     by_name(nodes, primary).wait_log('relinquished: ')
     # Nobody knows of that takeover: the longest lease may be waited for.
