@@ -28,7 +28,7 @@ struct identity {
 	int64_t zxid;		   /* the highest that was seen in this generation; 0: none */
 	int64_t change;		   /* the same of the last change of the primary key */
 	int64_t epoch;		   /* the highest that was seen; 0: none */
-	int64_t own;   /* the highest of an own takeover that started work: nobody was to be waited for any more; 0: none */
+	int64_t own; /* the highest of an own takeover that started work: nobody was to be waited for any more; 0: none */
 	int64_t made; /* czxid of the key, as far as a takeover reckoned with it (survivor.h); 0: none */
 	char root[IDENTITY_ROOT_SIZE]; /* whose memory it is */
 	char name[IDENTITY_NAME_SIZE];

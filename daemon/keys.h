@@ -12,7 +12,7 @@
 
 #define PATH_PRIMARY "/primary_node" /* the desired primary: a name or `none` */
 #define PATH_POST "/primary_active"  /* ephemeral: NAME EPOCH of the acting primary */
-#define PATH_EPOCH "/epoch"	     /* E WHO: the highest epoch handed out, and who may be at work since */
+#define PATH_EPOCH "/epoch" /* E WHO: the highest epoch handed out, and who may be at work since */
 #define PATH_MAINTENANCE "/maintenance"
 #define PATH_NODES "/nodes"
 #define PATH_CLUSTER "/cluster" /* which ensemble this is: see identity.h */
@@ -22,7 +22,7 @@
 #define EPOCH_LIMIT (INT64_C(1) << 62) /* epochs from here on are junk */
 
 #define NAME_NONE "none"
-#define NAME_NOBODY "-" /* no node can be called that */
+#define NAME_NOBODY "-"	   /* no node can be called that */
 #define NAME_SIZE 65	   /* of a node name, the NUL included */
 #define KEY_PATH_SIZE 128  /* of "/nodes/NAME/LEAF" */
 #define KEY_VALUE_MAX 1024 /* bytes of a value that is looked at */

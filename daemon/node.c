@@ -102,7 +102,8 @@ static void settle(struct node *node)
 		timer_set(&node->timer, next_us);
 	else
 		timer_clear(&node->timer);
-	if (e->attached && !node->farewell)
+	/* What was refused is written again along with the next repair. */
+	if (e->attached && !node->farewell && !node->repair_refused)
 		writes_publish(&node->writes, election_router_state(&node->election_config, e));
 	if (node->on_status)
 		node->on_status(node->userdata, node);
@@ -241,13 +242,18 @@ static void on_lock(void *userdata, int result)
 
 static void on_corpses(void *userdata, enum election_result result, int32_t count)
 {
-	const struct node *node = userdata;
+	struct node *node = userdata;
 	const struct election_event event = { .type = ELECTION_CORPSES,
 					      .result = (uint8_t)result,
 					      .count = count,
 					      .time_us = node->recovery.until_us };
 
-	node_post(userdata, &event);
+	if (result == RESULT_OK)
+		term_owes(&node->term, node->recovery.until_us);
+	/* Else the work starts now, which tells it, too. */
+	if (result == RESULT_OK && (count || event.time_us > time_boot_us()))
+		term_renew(&node->term, time_boot_us());
+	node_post(node, &event);
 }
 
 static void on_peers(void *userdata, enum election_result result, int32_t count)

@@ -63,8 +63,9 @@ struct node {
 	struct witness witness;
 	struct recovery recovery;
 	struct {
-		int64_t epoch;	      /* of the last takeover of this process; 0: none */
-		char debt[NAME_SIZE]; /* and who may have been at work before it, as in value_epoch() */
+		int64_t epoch; /* of the last takeover of this process; 0: none */
+		char debt
+			[NAME_SIZE]; /* and who may have been at work before it, as in value_epoch() */
 	} takeover;
 	struct history history;
 	struct zkh_lock *lock;

@@ -250,9 +250,10 @@ void node_say_corpse(struct node *node, enum recovery_news news, const char *nam
 			  wait_text(wait_us, wait));
 		break;
 	case RECOVERY_TERM:
-		log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
-			  "%s was primary last and has not left in order: nothing is started for %s",
-			  name, duration);
+		log_event(
+			node->log, EVENT_TAKEOVER_WAITING, &f,
+			"%s was primary last and has not left in order: nothing is started for %s",
+			name, duration);
 		break;
 	case RECOVERY_REFUSED:
 		log_event(node->log, EVENT_FENCED, &f,

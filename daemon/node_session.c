@@ -62,8 +62,8 @@ static void on_memory_due(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct node *node = timer->data;
 	int64_t now_us = time_boot_us();
-	int64_t left_us = survivor_untold_us(&node->survivor, false, true, node->election.session_us,
-					     now_us) -
+	int64_t left_us = survivor_untold_us(&node->survivor, false, true,
+					     node->election.session_us, now_us) -
 			  now_us;
 
 	(void)events;

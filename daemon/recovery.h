@@ -36,9 +36,9 @@ enum recovery_news {
 	RECOVERY_STILL_ACTS, /* alive, and without the post: said once a minute */
 	RECOVERY_NEW,	     /* no epoch was handed out yet: the longest lease is waited for */
 	RECOVERY_FOUND,	     /* it does not act any more, or its term is waited for */
-	RECOVERY_TERM,	     /* it was primary last and has not left in order: its term is waited for */
-	RECOVERY_MARKED,     /* as dead, after it was fenced */
-	RECOVERY_REFUSED,    /* it is fenced; marking it was refused */
+	RECOVERY_TERM,	 /* it was primary last and has not left in order: its term is waited for */
+	RECOVERY_MARKED, /* as dead, after it was fenced */
+	RECOVERY_REFUSED, /* it is fenced; marking it was refused */
 };
 
 typedef void (*recovery_note_fn)(void *userdata, enum recovery_news news, const char *name,

@@ -56,11 +56,20 @@ static void keepalive_path(const struct term *term, char *ret_path)
 	node_key_path(term->name, NODE_KEY_KEEPALIVE, ret_path);
 }
 
+/* How long others wait after a renewal that is sent now. */
+static int64_t promise_us(const struct term *term, int64_t now_us)
+{
+	int64_t lease_us = lease_promise_us(term->session_us);
+	int64_t debt_us = term->debt_us - now_us;
+
+	return debt_us > lease_us ? debt_us : lease_us;
+}
+
 /* The next value of the keepalive, noted as sent. */
 static struct term_renewal *next_renewal(struct term *term, int64_t now_us, char *ret_text)
 {
 	struct keepalive value = { .nonce = term->nonce,
-				   .lease_us = term->promise_us,
+				   .lease_us = promise_us(term, now_us),
 				   .counter = ++term->counter };
 	struct term_renewal *renewal = &term->renewals[term->counter % TERM_RENEWALS_MAX];
 
@@ -82,7 +91,7 @@ void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32
 	term->claimed = true;
 	term->ours = false;
 	term->session_us = session_us;
-	term->promise_us = lease_unknown_promise_us(session_us);
+	term->debt_us = now_us + lease_unknown_promise_us(session_us);
 	term->epoch_version = epoch_version;
 	keepalive_path(term, path);
 	(void)next_renewal(term, now_us, text);
@@ -97,9 +106,14 @@ void term_opened(struct term *term, int32_t epoch_version, int32_t version)
 	term->makes = 0;
 }
 
+void term_owes(struct term *term, int64_t until_us)
+{
+	term->debt_us = until_us;
+}
+
 void term_started(struct term *term, int64_t now_us)
 {
-	term->promise_us = lease_promise_us(term->session_us);
+	term->debt_us = 0;
 	term_renew(term, now_us);
 }
 
@@ -136,7 +150,7 @@ void term_resume(struct term *term, const uint64_t before[TERM_NONCES], int32_t 
 	term->claimed = false;
 	term->ours = true;
 	term->session_us = session_us;
-	term->promise_us = lease_promise_us(session_us);
+	term->debt_us = 0;
 	term->epoch_version = epoch_version;
 }
 

@@ -349,11 +349,8 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 	 */
 	/* The scan that was begun early had its result by then. */
 	if (type == ELECTION_CORPSES && result == RESULT_OK) {
-		if (n->shell.scan_early == SCAN_EARLY_DONE) {
-			n->shell.scan_early = SCAN_NOT_EARLY;
-			n->shell.scanning = 0;
-			shell_tell(w, n, &n->shell.early);
-		}
+		if (n->shell.scan_early == SCAN_EARLY_DONE)
+			shell_tell_corpses(w, n, &n->shell.early);
 		return;
 	}
 	if (type == ELECTION_HEALTH && n->core.work == WORK_UP &&

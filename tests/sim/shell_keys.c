@@ -156,7 +156,8 @@ static bool is_x(const struct sim *w, const struct sim_node *n, const struct sim
 	return !router && n->shell.owner_before == i && !mutated(w, MUTATION_OWNER_BEFORE);
 }
 
-static bool has_term(const struct sim *w, const struct sim_node *n, const struct sim_request *r, int i)
+static bool has_term(const struct sim *w, const struct sim_node *n, const struct sim_request *r,
+		     int i)
 {
 	bool is_before = i != n->id && n->shell.owner_before == i;
 
@@ -214,6 +215,18 @@ static void look_at_node(struct sim *w, struct sim_node *n, const struct sim_req
 	ev->count++;
 }
 
+/* As on_corpses() in node.c. */
+void shell_tell_corpses(struct sim *w, struct sim_node *n, struct election_event *ev)
+{
+	n->shell.scan_early = SCAN_NOT_EARLY;
+	n->shell.scanning = 0;
+	if (ev->result == RESULT_OK)
+		term_owes(n, ev->time_us);
+	if (ev->result == RESULT_OK && (ev->count || ev->time_us > clock_local(w, n)))
+		term_renew(w, n);
+	shell_tell(w, n, ev);
+}
+
 static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_request *r)
 {
 	struct sim_shell *s = &n->shell;
@@ -235,8 +248,7 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 		s->scan_early = SCAN_EARLY_DONE;
 		return;
 	}
-	s->scanning = 0;
-	shell_tell(w, n, &ev);
+	shell_tell_corpses(w, n, &ev);
 }
 
 static void send_scan(struct sim *w, struct sim_node *n, uint8_t purpose)
@@ -472,6 +484,9 @@ void shell_publish(struct sim *w, struct sim_node *n)
 	struct sim_request *r;
 
 	if (!want || want == n->shell.router || n->client.link != LINK_ATTACHED)
+		return;
+	/* What was refused is written again along with the next repair. */
+	if (n->shell.repair_refused)
 		return;
 	if (n->shell.op == OP_ENTER || n->shell.op == OP_LEAVE)
 		return;

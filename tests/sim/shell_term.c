@@ -34,7 +34,6 @@ void term_begin(struct sim *w, struct sim_node *n, bool resumes)
 	n->term.ours = 1;
 	n->term.epoch_version = n->file.epoch_version;
 	n->term.session_us = n->file.term_us;
-	n->term.promise_us = lease_promise_us(n->file.term_us);
 }
 
 void term_nonces(const struct sim_node *n, int64_t ret_nonces[TERM_NONCES])
@@ -61,6 +60,14 @@ bool term_is_before(const int64_t nonces[TERM_NONCES], int64_t nonce)
 	return find_before(nonces, nonce) >= 0;
 }
 
+static int64_t promise_us(const struct sim_term *t, int64_t now_us)
+{
+	int64_t lease_us = lease_promise_us(t->session_us);
+	int64_t debt_us = t->debt_us - now_us;
+
+	return debt_us > lease_us ? debt_us : lease_us;
+}
+
 static void next_value(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 {
 	struct sim_term *t = &n->term;
@@ -72,7 +79,7 @@ static void next_value(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 	txn->nonce = t->nonce;
 	txn->counter = t->counter;
 	txn->session_us = t->session_us;
-	txn->lease_us = t->promise_us;
+	txn->lease_us = promise_us(t, txn->sent_local);
 	txn->machine = n->machine;
 	txn->boot = n->boot;
 }
@@ -87,7 +94,8 @@ void term_open(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 				.serial = t->serial + 1,
 				.claimed = 1,
 				.session_us = n->core.term_us,
-				.promise_us = lease_unknown_promise_us(n->core.term_us) };
+				.debt_us = clock_local(w, n) +
+					   lease_unknown_promise_us(n->core.term_us) };
 	t->epoch_version = txn->epoch_version + 1;
 	next_value(w, n, txn);
 }
@@ -101,9 +109,14 @@ void term_opened(struct sim *w, struct sim_node *n, const struct sim_request *r)
 	n->term.makes = 0;
 }
 
+void term_owes(struct sim_node *n, int64_t until_us)
+{
+	n->term.debt_us = until_us;
+}
+
 void term_started(struct sim *w, struct sim_node *n)
 {
-	n->term.promise_us = lease_promise_us(n->term.session_us);
+	n->term.debt_us = 0;
 	term_renew(w, n);
 }
 

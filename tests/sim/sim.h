@@ -226,8 +226,8 @@ struct sim_shell {
 	uint16_t corpses;
 	uint8_t lock; /* enum shell_lock */
 	uint8_t lock_sent;
-	int64_t epoch_told; /* ENTER: the highest before it */
-	int32_t epoch_version; /* of /epoch, once ENTER or LEAVE have set it */
+	int64_t epoch_told;	     /* ENTER: the highest before it */
+	int32_t epoch_version;	     /* of /epoch, once ENTER or LEAVE have set it */
 	int64_t takeover_epoch;	     /* of the last takeover of this process */
 	int8_t owner_before;	     /* who may have been at work before it, as /epoch said */
 	int64_t unread_until_us;     /* terms that could not be read are over */
@@ -258,7 +258,7 @@ enum scan_early { SCAN_NOT_EARLY, SCAN_EARLY, SCAN_EARLY_DONE };
 struct sim_term {
 	int64_t nonce, before[TERM_NONCES];
 	int64_t session_us; /* T; 0: no term */
-	int64_t promise_us;
+	int64_t debt_us;    /* as in term.h */
 	int64_t counter, counters[TERM_RENEWALS], sent[TERM_RENEWALS];
 	int32_t epoch_version, version, serial;
 	uint8_t known, proven, ours, claimed, made, makes, wanted, decisive, reading;
@@ -537,6 +537,7 @@ void term_nonces(const struct sim_node *n, int64_t ret_nonces[TERM_NONCES]);
 bool term_is_before(const int64_t nonces[TERM_NONCES], int64_t nonce);
 void term_changed(struct sim *w, struct sim_node *n);
 void term_renew(struct sim *w, struct sim_node *n);
+void term_owes(struct sim_node *n, int64_t until_us);
 void term_started(struct sim *w, struct sim_node *n);
 void term_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
 
@@ -551,6 +552,7 @@ void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts);
 void shell_read(struct sim *w, struct sim_node *n, uint16_t parts, bool sync);
 void shell_tell_view(struct sim *w, struct sim_node *n);
 /* What was read of /epoch, or set in it. */
+void shell_tell_corpses(struct sim *w, struct sim_node *n, struct election_event *ev);
 void shell_epoch(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner, int32_t version);
 void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch);
 void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev);
