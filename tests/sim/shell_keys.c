@@ -161,7 +161,7 @@ static bool has_term(const struct sim *w, const struct sim_node *n, const struct
 {
 	bool is_before = i != n->id && n->shell.owner_before == i;
 
-	return is_x(w, n, r, i) || (is_before && !mutated(w, MUTATION_NO_OWED));
+	return is_x(w, n, r, i) || (is_before && !mutated(w, MUTATION_OWNER_SAYS));
 }
 
 static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct sim_request *r)
