@@ -142,7 +142,8 @@ def test_fencer_comes_back(trial):
     other.kill9()
     fence(other)
     other.start()
-    trial.settle(primary=other.name)
+    # Killed before the memory of its takeover was on the disk, it waits for a term that it cannot know: 26.7 s.
+    trial.settle(primary=other.name, timeout=60)
     assert set(fenced(other)) == {primary.name}
     wait_until(lambda: not [pid for pid in other.processes() if comm(pid) == 'sleep'], 5,
                'the fence command of the process before has ended')
