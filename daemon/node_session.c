@@ -62,8 +62,8 @@ static void on_memory_due(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct node *node = timer->data;
 	int64_t now_us = time_boot_us();
-	int64_t left_us = survivor_untold_us(&node->survivor, false, true, node->election.session_us,
-					     now_us) -
+	int64_t left_us = survivor_untold_us(&node->survivor, false, true,
+					     node->election.session_us, now_us) -
 			  now_us;
 
 	(void)events;
@@ -441,6 +441,8 @@ static void on_registration(void *userdata, const struct registration_report *re
 		break;
 	case REGISTRATION_FOREIGN:
 		node_meet_foreign(node, report, node->election.session_us);
+		/* Not a refusal: with doubled pauses this node would come back long after that session has expired. */
+		result = RESULT_CONFLICT;
 		break;
 	case REGISTRATION_UNKNOWN:
 		result = RESULT_UNKNOWN;
