@@ -438,6 +438,8 @@ static void on_registration(void *userdata, const struct registration_report *re
 		break;
 	case REGISTRATION_FOREIGN:
 		node_meet_foreign(node, report, node->election.session_us);
+		/* Not a refusal: with doubled pauses this node would come back long after that session has expired. */
+		result = RESULT_CONFLICT;
 		break;
 	case REGISTRATION_UNKNOWN:
 		result = RESULT_UNKNOWN;
