@@ -305,7 +305,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 	if (n->shell.op != OP_REGISTER)
 		return;
 	if (session && session != n->client.session)
-		result = RESULT_FAILED;
+		result = RESULT_CONFLICT;
 	else if (trace_of_another(w, n, r) &&
 		 clock_local(w, n) < until_us(w, n, n->id, &r->seen.keepalive, false, 0))
 		result = RESULT_CONFLICT;
