@@ -280,9 +280,12 @@ def test_cold_start_without_servers(cluster, oracle, tmp_path):
 
 
 def test_name_is_free_after_the_session_expired(cluster, keys, oracle, tmp_path):
-    nodes = cluster(2, **{**QUICK, 'zookeeper.session-timeout': '1500ms', 'relinquish.lease-timeout': '300ms'})
+    """The node is in the cluster again as soon as the session that its former process left behind is gone."""
+    nodes = cluster(2, **{**QUICK, 'zookeeper.session-timeout': '2s', 'relinquish.lease-timeout': '300ms'})
     primary = settle(keys, oracle, nodes)
     [other] = [node for node in nodes if node.name != primary]
+    alive = keys.path(f'nodes/{other.name}/alive')
+    former = keys.client.exists(alive).ephemeralOwner
     other.kill9()
     # As on another host: without what the former process left behind.
     for name in os.listdir(other.runtime_directory):
@@ -290,6 +293,12 @@ def test_name_is_free_after_the_session_expired(cluster, keys, oracle, tmp_path)
     mark = other.log_mark()
     other.start()
     other.wait_log('duplicate_name: .*waiting', since=mark)
-    other.wait_log('registered: ', since=mark)
+
+    def owner():
+        stat = keys.client.exists(alive)
+        return stat.ephemeralOwner if stat else 0
+    wait_until(lambda: owner() != former, 10, 'the former session expires')
+    # It looks each lock-timeout; waiting for a session is no refusal, which would be asked about ever less often.
+    other.wait_log('registered: ', timeout=3, since=mark)
     wait_until(lambda: keys.state(other.name) == 'secondary', 5)
     assert settle(keys, oracle, nodes) == primary

@@ -1,5 +1,6 @@
 """Who held the floating address when: as a client sees it, and as each host's kernel tells."""
 
+import bisect
 import os
 import re
 import subprocess
@@ -15,19 +16,29 @@ class Client:
     """A host that asks for the address each millisecond. Times are in ms, since the start."""
 
     def __init__(self, host, address, directory):
-        self.path = os.path.join(directory, 'answers')
-        argv = host.wrap([sys.executable, POLL, address, self.path])
+        path = os.path.join(directory, 'answers')
+        argv = host.wrap([sys.executable, POLL, address, path])
+        self.file = open(path, 'w+', encoding='ascii')
+        self.rest = ''  # of a line that is not whole yet
+        self._questions = []  # when
+        self._answers = []  # (asked, answered, mac), in the order of the answers
         self.child = subprocess.Popen(['setpriv', '--pdeathsig', 'KILL', '--', *argv], stdin=subprocess.PIPE)
+
+    def _look(self):
+        """Takes in what was written since the last look."""
+        *lines, self.rest = (self.rest + self.file.read()).split('\n')
+        for line in lines:
+            fields = line.split()
+            if len(fields) == 3:
+                self._answers.append((int(fields[0]), int(fields[1]), fields[2]))
+            else:
+                self._questions.append(int(fields[0]))
 
     def answers(self, since_ns=0):
         """(asked, answered, mac), in the order of the questions."""
-        found = []
-        with open(self.path, encoding='ascii') as file:
-            for line in file:
-                fields = line.split()
-                if len(fields) == 3 and line.endswith('\n') and int(fields[0]) >= since_ns:
-                    found.append((int(fields[0]), int(fields[1]), fields[2]))
-        return sorted(found)
+        self._look()
+        first = bisect.bisect_left(self._answers, since_ns, key=lambda one: one[1])
+        return sorted(one for one in self._answers[first:] if one[0] >= since_ns)
 
     def unreachable_ms(self, since_ns):
         """The longest time from a question that was not answered to the next one that was. A client that had no
@@ -43,20 +54,13 @@ class Client:
         return longest / 1e6
 
     def questions(self, since_ns):
-        with open(self.path, encoding='ascii') as file:
-            return [int(line) for line in file if ' ' not in line and line.endswith('\n') and int(line) >= since_ns]
-
-    def macs(self, since_ns):
-        """Who answered, in the order of appearance."""
-        seen = []
-        for _, _, mac in self.answers(since_ns):
-            if not seen or seen[-1] != mac:
-                seen.append(mac)
-        return seen
+        self._look()
+        return self._questions[bisect.bisect_left(self._questions, since_ns):]
 
     def close(self):
         self.child.stdin.close()
         self.child.wait(5)
+        self.file.close()
 
 
 class Holders:

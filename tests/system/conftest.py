@@ -34,10 +34,24 @@ def _site(tmp_path_factory):
         made.close()
 
 
+def is_brief(item):
+    return bool(item.get_closest_marker('brief'))
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'brief: a session has to expire, or another wait depends on its timeout')
+
+
+def pytest_collection_modifyitems(items):
+    """Those with the short session first: it is changed once."""
+    items.sort(key=lambda item: not is_brief(item))
+
+
 @pytest.fixture
 def site(_site, request):
     """Everything is up, and one of the three holds the address."""
-    _site.settle()
+    from site3 import BRIEF_SESSION_S, SESSION_S
+    _site.settle(BRIEF_SESSION_S if is_brief(request.node) else SESSION_S)
     yield _site
     report = getattr(request.node, 'report_call', None)
     if report is None or not report.passed:

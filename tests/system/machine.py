@@ -137,8 +137,7 @@ class Machine:
         self.directory = os.path.join(directory, name)
         self.layer = None
         self.child = None
-        self.leader = 0
-        self.boots = 0
+        self.leader = 0  # its init, as this host numbers it
         os.makedirs(self.directory)
 
     # power
@@ -152,7 +151,7 @@ class Machine:
         return self
 
     def boot(self):
-        """Starts it, and does not wait: see wait_booted()."""
+        """Starts it, and does not wait: see wait_started() and wait_booted()."""
         assert self.child is None, f'{self.name} is on'
         groups = [os.path.join(base, f'primaryd-test-{os.getpid()}-{self.name}') for base in _cgroups()]
         for group in groups:
@@ -165,8 +164,13 @@ class Machine:
         with open(os.path.join(self.directory, 'console'), 'ab') as log:
             self.child = process.spawn(['sh', '-c', f'{join}; exec "$@"', 'sh', *argv], stdout=log, stderr=log,
                                        env={**os.environ, 'SYSTEMD_NSPAWN_UNIFIED_HIERARCHY': '1'})
-        self.boots += 1
-        self.leader = wait_until(self._find_leader, 10, lambda: f'{self.name} starts:\n{self.console_tail()}')
+        self.leader = 0
+        return self
+
+    def wait_started(self):
+        """Until there is something to enter: see run()."""
+        self.leader = self.leader or wait_until(self._find_leader, 10,
+                                                lambda: f'{self.name} starts:\n{self.console_tail()}')
         return self
 
     def _find_leader(self):
@@ -187,6 +191,7 @@ class Machine:
             return ''.join(file.readlines()[-lines:])
 
     def wait_booted(self, timeout=60):
+        self.wait_started()
         wait_until(lambda: self.run('systemctl', 'is-system-running', check=False).stdout.strip()
                    in ('running', 'degraded'), timeout,
                    lambda: f'{self.name} boots: {self.run("systemctl", "list-jobs", check=False).stdout}', 0.05)
@@ -291,7 +296,8 @@ class Machine:
 
     def events(self, since_us=0):
         """(name, fields) of every event that primaryd and its guard told."""
-        return [(entry['PRIMARYD_EVENT'], entry) for entry in self.journal()
+        entries = self.journal(f'--since=@{since_us // 1_000_000}', 'SYSLOG_IDENTIFIER=primaryd')
+        return [(entry['PRIMARYD_EVENT'], entry) for entry in entries
                 if 'PRIMARYD_EVENT' in entry and int(entry['__REALTIME_TIMESTAMP']) >= since_us]
 
     def journal_tail(self, lines=60):

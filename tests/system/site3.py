@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from address import Client, Holders
 from kazoo.client import KazooClient
@@ -12,8 +13,13 @@ from lab.wait import boottime_ns, wait_until
 from machine import Layer, Machine
 
 ADDRESS = '10.77.0.100'
-SESSION_S = 8
 TICK_MS = 100
+
+# Within its lease a daemon that hangs is found by its watchdog, after 3 s at the most, and started again.
+SESSION_S = 8
+
+# For tests in which a session has to expire.
+BRIEF_SESSION_S = 3
 
 CONFIG = '''[zookeeper]
 servers = {servers}
@@ -60,37 +66,41 @@ class Site:
         self.deb = deb
         self.machines = []
         self.image = self.net = self.ensemble = self.client = self.holders = self.keys = None
-        self.intended_overlaps = 0
+        self.session_s = 0
 
     # life
 
     def open(self):
-        self.image = Layer(os.path.join(self.directory, 'image')).mount().make_bootable()
-        self._install_package()
+        self.image = Layer(os.path.join(self.directory, 'image')).mount()
         self.net = netns.Network(5).__enter__()
         *hosts, client_host, zk_host = self.net.hosts
-        self.ensemble = zk.Ensemble(3, tick_ms=TICK_MS, hosts=[zk_host] * 3).start()
         self.zk_host, self.client_host = zk_host, client_host
-        self._configure()
+        self.ensemble = zk.Ensemble(3, tick_ms=TICK_MS, hosts=[zk_host] * 3)
+        with ThreadPoolExecutor() as pool:
+            made = pool.submit(self._make_image)
+            self.ensemble.start()
+            made.result()
         self.holders = Holders(hosts, ADDRESS, self.directory)
         self.client = Client(client_host, ADDRESS, self.directory)
         self.keys = KazooClient(self.ensemble.connect, handler=client_host.kazoo_handler())
         self.keys.start(30)
         self.machines = [Machine(f'hv{n}', host, self.directory, self.image) for n, host in enumerate(hosts, 1)]
 
-    def _install_package(self):
-        self.image.write('/tmp/primaryd.deb', '')
-        subprocess.run(['cp', self.deb, self.image.root + '/tmp/primaryd.deb'], check=True)
-        self.image.run('dpkg', '-i', '/tmp/primaryd.deb')
-        os.unlink(self.image.root + '/tmp/primaryd.deb')
-
-    def _configure(self):
-        image = self.image
-        image.write('/etc/primaryd/primaryd.conf', CONFIG.format(servers=self.ensemble.connect, session=SESSION_S))
+    def _make_image(self):
+        image = self.image.make_bootable()
+        # The index of the host's manual pages, built anew with each package, would take longer than all else.
+        image.run('rm', '-f', '/var/lib/man-db/auto-update')
+        image.write('/tmp/primaryd.deb', '')
+        subprocess.run(['cp', self.deb, image.root + '/tmp/primaryd.deb'], check=True)
+        image.run('dpkg', '-i', '/tmp/primaryd.deb')
+        os.unlink(image.root + '/tmp/primaryd.deb')
         image.write('/etc/primaryd/floating-ip/vip.conf', f'ADDRESS={ADDRESS}/24\nINTERFACE=eth0\n')
         image.write('/etc/systemd/system/worker.service', WORKER)
         image.write('/etc/systemd/system/primary.target.d/worker.conf', WORKER_BOUND)
         image.run('systemctl', 'enable', 'primaryd.service', 'floating-ip@vip.service')
+
+    def _configure(self, one):
+        one.layer.write('/etc/primaryd/primaryd.conf', CONFIG.format(servers=self.ensemble.connect, session=self.session_s))
 
     def close(self):
         if self.keys:
@@ -118,10 +128,17 @@ class Site:
 
     def acting(self):
         """The name in /primary_active, or ''."""
+        return self._post()[0]
+
+    def epoch(self):
+        """The number in /primary_active, or 0."""
+        return int(self._post()[1])
+
+    def _post(self):
         try:
-            return self.keys.get('/primary_active')[0].decode().split()[0]
+            return self.keys.get('/primary_active')[0].decode().split()
         except NoNodeError:
-            return ''
+            return '', 0
 
     def health(self, one):
         try:
@@ -129,26 +146,36 @@ class Site:
         except NoNodeError:
             return None
 
-    def wait_holder(self, other_than=None, timeout=60):
-        """Waits until one machine is primary, has the address, and says so."""
+    def wait_holder(self, other_than=None, after=0, timeout=60):
+        """Waits until one machine is primary, in a later epoch than `after`, has the address, and says so."""
         def ready():
             one = self.holder()
-            return one if one and one is not other_than and self.acting() == one.name and \
+            return one if one and one is not other_than and self.acting() == one.name and self.epoch() > after and \
                 one.state('primary.target') == 'active' else None
         return wait_until(ready, timeout, lambda: f'an address holder; acting: {self.acting()}\n' + '\n'.join(
             one.journal_tail(30) for one in self.machines if one.is_on()), 0.05)
 
-    def settle(self):
-        """All on, all in the cluster, all of it quiet, and the client is answered."""
+    def power_on(self, *machines):
+        """With fresh disks."""
+        for one in machines:
+            self.plug(one)
+            one.install()
+            self._configure(one)
+            one.boot()
+        for one in machines:
+            one.wait_started()
+
+    def settle(self, session_s):
+        """All on, all in the cluster with that session timeout, all of it quiet, and the client is answered."""
+        changed, self.session_s = session_s != self.session_s, session_s
         self.net.heal()
-        for one in self.machines:
-            if not one.is_on():
-                self.plug(one)
-                one.install().boot()
-        for one in self.machines:
-            one.wait_booted()
-            one.shell('rm -f /run/stubborn; rm -rf /run/systemd/system/primaryd.service.d; systemctl daemon-reload; '
-                      'systemctl reset-failed; systemctl start primaryd')
+        if changed:
+            for one in filter(Machine.is_on, self.machines):
+                self._configure(one)
+                one.run('systemctl', 'restart', 'primaryd')
+        self.power_on(*(one for one in self.machines if not one.is_on()))
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._calm, self.machines))
         holder = self.wait_holder()
         for one in self.machines:
             wait_until(lambda one=one: self.keys.exists(f'/nodes/{one.name}/alive'), 30, f'{one.name} is alive', 0.05)
@@ -159,6 +186,14 @@ class Site:
         now = boottime_ns()
         wait_until(lambda: self.client.answers(now), 30, 'the client is answered', 0.02)
         return holder
+
+    @staticmethod
+    def _calm(one):
+        """Takes back what a test has left."""
+        one.wait_booted()
+        one.shell('rm -f /run/stubborn; if [ -e /run/systemd/system/primaryd.service.d ]; then '
+                  'rm -r /run/systemd/system/primaryd.service.d; systemctl daemon-reload; fi; '
+                  'systemctl reset-failed; systemctl start primaryd')
 
     def unplug(self, one):
         self.net.link(one.host, False)

@@ -10,7 +10,7 @@ import pytest
 from kazoo.exceptions import NoAuthError
 from lab import process
 from lab.wait import wait_until
-from site3 import ADDRESS, SESSION_S, TICK_MS, Moment
+from site3 import ADDRESS, TICK_MS, Moment
 
 # What a machine under load may add to a bound: these are two cores, shared with three systems and their servers.
 SLACK_MS = 1500
@@ -19,6 +19,8 @@ SLACK_MS = 1500
 REBOOTS = 133
 
 SECOND_ADDRESS = '10.77.0.101'
+
+brief = pytest.mark.brief
 
 
 def others(site, one):
@@ -30,6 +32,11 @@ def unit_start_ms(one, moment):
     return int(site_entry(one, moment, 'unit_started')['PRIMARYD_USEC']) / 1000
 
 
+def expiry_ms(site):
+    """From the last word of a session to its end."""
+    return site.session_s * 1000 + TICK_MS
+
+
 def site_entry(one, moment, name):
     return wait_until(lambda: next((entry for told, entry in one.events(moment.wall_us) if told == name), None), 10,
                       f'{one.name} tells {name}', 0.1)
@@ -37,6 +44,7 @@ def site_entry(one, moment, name):
 
 # what people do
 
+@brief
 def test_boot(site):
     """Power on: one of them becomes primary, and every one is ready."""
     holder = site.wait_holder()
@@ -166,6 +174,7 @@ def drop_in(one, text):
               f'<<EOF\n{text}\nEOF\nsystemctl daemon-reload')
 
 
+@brief
 def test_kill_without_restart(site):
     """The guard stops the work by the end of the lease; another node takes over when the session expires."""
     holder = site.wait_holder()
@@ -176,9 +185,10 @@ def test_kill_without_restart(site):
     site.story(holder, moment, 'guard_acts')
     site.story(successor, moment, 'vacancy', 'claimed', 'takeover_started', 'corpse_found', 'primary')
     lost = site.measure('kill -9, restart disabled', moment, holder, successor)
-    assert lost < SESSION_S * 1000
+    assert lost < site.session_s * 1000
 
 
+@brief
 def test_broken_binary(site):
     """An upgrade that dies at once: as above, and the daemon is tried again and again until it is mended."""
     holder = site.wait_holder()
@@ -194,22 +204,30 @@ def test_broken_binary(site):
         successor = site.wait_holder(other_than=holder)
         site.story(holder, moment, 'reload_refused', 'guard_acts')
         lost = site.measure('broken binary after an upgrade', moment, holder, successor)
-        assert lost < SESSION_S * 1000
+        assert lost < site.session_s * 1000
     finally:
         holder.shell('cp -a /run/good /usr/sbin/primaryd.new; mv /usr/sbin/primaryd.new /usr/sbin/primaryd')
     site.story(holder, moment, 'registered')
 
 
+@brief
 def test_runtime_files_deleted(site):
-    """The role stays, it is said; a daemon that is killed finds nothing to resume, and stops the work before it goes on."""
-    holder = site.wait_holder()
+    """The role stays, it is said. A daemon that is killed then finds nothing to resume: it stops the work, and waits until the
+    session of the former process is over, as the others do. So the role moves, and this node is back at once."""
+    holder, epoch = site.wait_holder(), site.epoch()
     moment = Moment()
     holder.shell('rm -f /run/primaryd/*')
     site.story(holder, moment, 'state_file_failed')
     assert site.untouched(moment, holder)
     holder.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'primaryd')
-    site.measure('runtime files deleted, kill -9', moment, holder, site.wait_holder())
-    site.story(holder, moment, 'state_file_failed', 'started', 'unit_stopped', 'registered')
+    site.story(holder, moment, 'state_file_failed', 'started', 'unit_stopped')
+    successor = site.wait_holder(after=epoch)
+    lost = site.measure('runtime files deleted, kill -9', moment, holder, successor)
+    assert lost < expiry_ms(site) + 600 + unit_start_ms(successor, moment) + SLACK_MS
+    registered = site.story(holder, moment, 'state_file_failed', 'started', 'unit_stopped', 'registered')[-1]
+    claimed = site.story(successor, moment, 'claimed')[-1]
+    late_us = int(registered['__REALTIME_TIMESTAMP']) - int(claimed['__REALTIME_TIMESTAMP'])
+    assert late_us < 1000 * (400 + SLACK_MS), 'it looks each lock-timeout'
 
 
 def test_runtime_directory_deleted(site):
@@ -269,7 +287,7 @@ def test_upgrade(site, tmp_path):
     subprocess.run(['sed', '-i', 's/^Version: .*/&+newer/', f'{tree}/DEBIAN/control'], check=True)
     with open(f'{tree}/usr/share/primaryd/primaryd.conf', 'a', encoding='utf-8') as file:
         file.write('# newer\n')
-    subprocess.run(['dpkg-deb', '-b', tree, newer], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(['dpkg-deb', '-Znone', '-b', tree, newer], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(['cp', newer, holder.layer.root + '/var/newer.deb'], check=True)
     pid, moment = holder.main_pid(), Moment()
     mine = holder.shell('cat /etc/primaryd/primaryd.conf')
@@ -283,6 +301,7 @@ def test_upgrade(site, tmp_path):
     site.measure('package upgrade', moment, holder, site.wait_holder())
 
 
+@brief
 def test_upgrade_before_it_is_ready(site):
     """A daemon that finds no server runs the new binary, too, and is no more ready than before."""
     one = others(site, site.wait_holder())[0]
@@ -341,6 +360,7 @@ def test_unit_that_will_not_stop(site):
     assert holder.state('worker.service') != 'active'
 
 
+@brief
 def test_work_that_will_not_die(site):
     """self-fence = reboot: killed, and still not down; so the host reboots itself, and only then another node starts."""
     one = others(site, site.wait_holder())[0]
@@ -364,7 +384,7 @@ def test_work_that_will_not_die(site):
     assert site.wait_holder(other_than=one) is target
     site.story(target, moment, 'named', 'takeover_started', 'corpse_found', 'primary')
     lost = site.measure('work that will not die: reboot', moment, one, target)
-    assert lost < 3000 + 500 + SESSION_S * 1000 + 2 * TICK_MS + 500 + unit_start_ms(target, moment) + SLACK_MS
+    assert lost < 3000 + 500 + expiry_ms(site) + TICK_MS + 500 + unit_start_ms(target, moment) + SLACK_MS
     # It comes up again, and stays what it is.
     one.boot().wait_booted()
     wait_until(lambda: site.keys.exists(f'/nodes/{one.name}/alive'), 30, f'{one.name} is back', 0.05)
@@ -374,6 +394,7 @@ def test_work_that_will_not_die(site):
 
 # what happens to the host
 
+@brief
 def test_power_cut(site):
     holder = site.wait_holder()
     moment = Moment()
@@ -381,9 +402,10 @@ def test_power_cut(site):
     successor = site.wait_holder(other_than=holder)
     lost = site.measure('power cut', moment, holder, successor)
     site.story(successor, moment, 'vacancy', 'claimed', 'takeover_started', 'corpse_found', 'fenced', 'primary')
-    assert lost < SESSION_S * 1000 + TICK_MS + 600 + unit_start_ms(successor, moment) + SLACK_MS
+    assert lost < expiry_ms(site) + 600 + unit_start_ms(successor, moment) + SLACK_MS
 
 
+@brief
 @pytest.mark.parametrize('oneway', [False, True], ids=['whole', 'one-way'])
 def test_network_cut(site, oneway):
     """Cut off from the ensemble, but not from the client: the work is down before another one starts."""
@@ -411,8 +433,7 @@ def test_reboot_of_all(site):
     # Whichever comes first: the news of the unit's stop, or SIGTERM.
     assert 'the system is going down' in said or 'giving the role up (shutting down)' in said, said
     assert 'unit_failed' not in said and 'nobody here stopped' not in said, said
-    for one in site.machines:
-        one.install().boot()
+    site.power_on(*site.machines)
     after = site.wait_holder()
     site.measure('reboot of all three', moment, holder, after)
     for one in site.machines:
@@ -438,8 +459,9 @@ def test_standstill(site):
     site.measure('host stands still for 1 s', moment, holder, holder)
 
 
-def test_clock_jump(site):
-    pytest.skip("the wall clock of a container is this machine's; the lease runs on CLOCK_BOOTTIME (tests/integration)")
+@pytest.mark.skip("the wall clock of a container is this machine's; the lease runs on CLOCK_BOOTTIME (tests/integration)")
+def test_clock_jump():
+    pass
 
 
 # what it costs, and how well it is shut in
@@ -522,7 +544,7 @@ def test_cost(site):
     pids = {'primary': holder.host_pid(), 'secondary': others(site, holder)[0].host_pid(),
             'guard': holder.host_pid('primaryd-guard.service')}
     before = {name: run_time(pid) for name, pid in pids.items()}
-    window_s = 10
+    window_s = 5
     time.sleep(window_s)  # the window that is measured
     for name, pid in pids.items():
         seconds, switches, rss, anonymous = run_time(pid)
@@ -534,6 +556,7 @@ def test_cost(site):
 
 # the other ways to run it
 
+@brief
 def test_credential_and_second_election(site):
     """primaryd@NAME with a secret from LoadCredential=: its own target, guard, directory and address; keys for itself alone."""
     holder = site.wait_holder()
@@ -547,7 +570,7 @@ cat >/etc/primaryd/second.conf <<END
 servers = {servers}
 root = /second
 auth-file = /run/credentials/primaryd@second.service/zookeeper
-session-timeout = {SESSION_S}s
+session-timeout = {site.session_s}s
 [takeover]
 unit = primary@second.target
 [relinquish]
@@ -624,6 +647,7 @@ def test_ipv6_address(site):
         client.run('ip', 'address', 'del', 'fd00:77::4/64', 'dev', 'eth0')
 
 
+@brief
 def test_purge(site):
     """Removed and purged: nothing of it is left but the journal; a second election is stopped in order, too. The machine is
     installed anew afterwards."""
@@ -653,6 +677,7 @@ def test_purge(site):
     one.power_off()
 
 
+@brief
 @pytest.mark.parametrize('user', ['primaryd', 'root'])
 def test_commands_as_a_service(site, user):
     """Command mode: the guard is the daemon's child, in its control group, and outlives it all the same. In the sandbox,
@@ -665,7 +690,7 @@ def test_commands_as_a_service(site, user):
 [zookeeper]
 servers = {site.ensemble.connect}
 root = /commands-{user}
-session-timeout = {SESSION_S}s
+session-timeout = 4s
 [takeover]
 command = /usr/local/bin/commands-up
 [relinquish]
