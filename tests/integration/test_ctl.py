@@ -77,7 +77,9 @@ def test_status_of_an_unhealthy_primary(cluster, keys, oracle, ctl):
 JUNK = [b'', b'\0\1\2\xff', b'x' * 70, b'y' * 5000, b'a b', b'../..', '\u202e\x1b[31m'.encode(), b'{"a":', b'none none']
 
 
-def test_junk_in_every_key(keys, ctl):
+def test_junk_in_every_key(ensemble, root, keys):
+    # So many runs that one of them meets an election of the servers, which may take as long as the default allows.
+    ctl = Ctl(ensemble.connect, root, '--timeout', '30s')
     for number, junk in enumerate(JUNK):
         name = f'n{number}'
         for key in ('daemonmode', 'daemonstate', 'routerstate', 'alive', 'drain', 'health', 'detail'):

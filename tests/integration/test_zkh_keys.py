@@ -627,8 +627,9 @@ def test_session_destroyed(ensemble, keys, command):
         one.child.stdin.write(' '.join(command) + '\ndestroy\n')
         one.child.stdin.flush()
         assert one.child.wait(10) == 0
+        one.reader.join(10)
         assert not one.lines_of(1)
     with Tool(ensemble.connect, keys.root, options=['--destroy-in-callback']) as one:
         one.send(*command)
-        one.child.wait(10)
+        one.reader.join(10)
         assert len([line for line in one.lines if line.startswith('1 ZKH')]) == 1

@@ -404,6 +404,7 @@ def test_session_destroyed_under_way(ensemble, place, command):
         one.lock()
         one.send(command)
         assert one.child.wait(10) == 0
+        one.reader.join(10)
         assert not one.lines_of(1) or one.lines_of(1) == ['1 released']
     lock.release()
 

@@ -1,23 +1,9 @@
 # Stages that run the programs: against a model, against real servers, and under faults.
 
-# What pytest gets always: no cache in the tree, the reasons of what was skipped, the slowest tests.
-plain_pytest() {
-	"$PYTHON" -m pytest -q -p no:cacheprovider -rsfE --durations=5 --durations-min=5 "$@"
-}
-
-# The tests mostly wait, each process of them with an ensemble of its own: more of them than processors. What fails in
-# that company is tried once more alone: it is the program that is judged here, not the load of the machine.
+# The tests mostly wait, each process of them with an ensemble of its own: more of them than processors. No cache in the
+# tree; shown are the reasons of what was skipped, and the slowest tests.
 run_pytest() {
-	local log=$BUILD_ROOT/pytest.$BASHPID.log again=()
-	if plain_pytest -n "${PYTEST_JOBS:-$((2 * JOBS))}" "$@" 2>&1 | tee "$log"; then
-		return 0
-	fi
-	mapfile -t again < <(sed -nE 's/^(FAILED|ERROR) //p' "$log" | sed 's/ - .*//' | sort -u)
-	if [ ${#again[@]} = 0 ] || [ ${#again[@]} -gt 8 ]; then
-		return 1
-	fi
-	printf '\nonce more, alone: %s\n' "${again[*]}"
-	plain_pytest -n 0 "${again[@]}"
+	"$PYTHON" -m pytest -q -p no:cacheprovider -rsfE --durations=5 --durations-min=5 -n "${PYTEST_JOBS:-$((2 * JOBS))}" "$@"
 }
 
 have_integration() {
