@@ -218,6 +218,8 @@ int child_start(struct child *child, struct ev_loop *loop, char *const argv[], i
 	}
 	ev_io_start(loop, &child->io);
 	ev_signal_start(loop, &child->changed);
+	/* The command may have stopped before the first SIGCHLD that is heard. */
+	ev_feed_event(loop, &child->changed, EV_SIGNAL);
 	return 0;
 }
 

@@ -18,7 +18,6 @@ enum {
 	R_GENERATION,
 	R_ZXID,
 	R_EPOCH,
-	R_OWNER,
 	R_FILE,
 	KNOWN,
 	TROUBLE
@@ -31,7 +30,6 @@ static const struct table_column columns[] = {
 	[R_GENERATION] = { "its generation", "remembered_generation", TABLE_NUMBER, 0 },
 	[R_ZXID] = { "its zxid", "remembered_zxid", TABLE_TEXT, 0 },
 	[R_EPOCH] = { "highest epoch", "remembered_epoch", TABLE_NUMBER, 0 },
-	[R_OWNER] = { "of", "remembered_epoch_owner", TABLE_TEXT, 0 },
 	[R_FILE] = { "in", "file", TABLE_TEXT, 0 },
 	[KNOWN] = { "known", "known", TABLE_BOOLEAN, 0 },
 	[TROUBLE] = { "trouble", "trouble", TABLE_TEXT, 0 },
@@ -60,10 +58,8 @@ static void put_remembered(struct table *t, const struct cluster *cluster)
 	table_put(t, R_ID, known->id);
 	table_put_number(t, R_GENERATION, known->generation);
 	table_putf(t, R_ZXID, "0x%llx", (unsigned long long)known->zxid);
-	if (known->epoch) {
+	if (known->epoch)
 		table_put_number(t, R_EPOCH, known->epoch);
-		table_put(t, R_OWNER, known->epoch_owner);
-	}
 	table_put(t, R_FILE, cluster->known_path);
 }
 

@@ -422,6 +422,9 @@ static void apply_renewed(struct election_step *s, const struct election_event *
 	if (event->result == RESULT_CONFLICT) {
 		if (holds_post(e))
 			election_unwind(s, REASON_POST_LOST);
+		/* The post came with a takeover that is void by now; left as it is, nobody else could have it. */
+		else if (e->phase == PHASE_ENTER && e->view.post == POST_MINE)
+			election_move(s, PHASE_LEAVE, REASON_POST_LOST);
 		read_again(s);
 		return;
 	}

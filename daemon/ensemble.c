@@ -387,9 +387,9 @@ const char *ensemble_trouble(const struct ensemble *ensemble)
 	return ensemble->trouble;
 }
 
-void ensemble_note_epoch(struct ensemble *ensemble, const char *owner, int64_t epoch)
+void ensemble_note_epoch(struct ensemble *ensemble, int64_t epoch)
 {
-	if (!identity_note_epoch(&ensemble->known, owner, epoch) || !*ensemble->known.id)
+	if (!identity_note_epoch(&ensemble->known, epoch) || !*ensemble->known.id)
 		return;
 	/* Kept along with the zxid of that moment. */
 	if (ensemble->state == ENSEMBLE_OPEN && zkh_session_connected(ensemble->session))
@@ -415,24 +415,12 @@ int64_t ensemble_own(const struct ensemble *ensemble)
 	return ensemble->known.own;
 }
 
-void ensemble_note_owed(struct ensemble *ensemble, const char *name)
-{
-	if (identity_note_owed(&ensemble->known, name) && *ensemble->known.id)
-		keep(ensemble);
-}
-
-const char *ensemble_owed(const struct ensemble *ensemble)
-{
-	return ensemble->known.owed;
-}
-
 int64_t ensemble_made(const struct ensemble *ensemble)
 {
 	return ensemble->known.made;
 }
 
-int64_t ensemble_epoch(const struct ensemble *ensemble, const char **ret_owner)
+int64_t ensemble_epoch(const struct ensemble *ensemble)
 {
-	*ret_owner = ensemble->known.epoch_owner;
 	return ensemble->known.epoch;
 }

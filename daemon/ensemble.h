@@ -90,15 +90,12 @@ bool ensemble_is_looking(const struct ensemble *ensemble);
 /* Why nothing is done with this ensemble; "": nothing of that kind. */
 const char *ensemble_trouble(const struct ensemble *ensemble);
 
-/* The highest epoch that this node has seen, and whose it was; 0: none. Noted for good, in the file as well. */
-void ensemble_note_epoch(struct ensemble *ensemble, const char *owner, int64_t epoch);
+/* The highest epoch that this node has seen; 0: none. Noted for good, in the file as well. */
+void ensemble_note_epoch(struct ensemble *ensemble, int64_t epoch);
 /* The /cluster that the survivor knows of, once the wait that it brings is served; 0: none. */
 void ensemble_note_made(struct ensemble *ensemble, int64_t czxid);
-/* The highest epoch of an own takeover; 0: none. */
+/* The highest epoch of an own takeover that started work; 0: none. */
 void ensemble_note_own(struct ensemble *ensemble, int64_t epoch);
 int64_t ensemble_own(const struct ensemble *ensemble);
-/* Whose term is waited for since the own takeover; "": nobody's, or nothing was started since. */
-void ensemble_note_owed(struct ensemble *ensemble, const char *name);
-const char *ensemble_owed(const struct ensemble *ensemble);
 int64_t ensemble_made(const struct ensemble *ensemble);
-int64_t ensemble_epoch(const struct ensemble *ensemble, const char **ret_owner);
+int64_t ensemble_epoch(const struct ensemble *ensemble);

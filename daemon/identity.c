@@ -113,32 +113,22 @@ void identity_take(struct identity *known, const struct identity_seen *seen)
 	raise(&known->change, seen->change);
 }
 
-bool identity_note_epoch(struct identity *known, const char *owner, int64_t epoch)
+static bool note_epoch(int64_t *noted, int64_t epoch)
 {
-	bool news = epoch > known->epoch ||
-		    (epoch == known->epoch && strcmp(owner, known->epoch_owner) != 0);
-
-	if (!news || epoch > IDENTITY_NUMBER_MAX || strlen(owner) >= sizeof(known->epoch_owner))
+	if (epoch <= *noted || epoch > IDENTITY_NUMBER_MAX)
 		return false;
-	known->epoch = epoch;
-	strcpy(known->epoch_owner, owner);
+	*noted = epoch;
 	return true;
+}
+
+bool identity_note_epoch(struct identity *known, int64_t epoch)
+{
+	return note_epoch(&known->epoch, epoch);
 }
 
 bool identity_note_own(struct identity *known, int64_t epoch)
 {
-	if (epoch <= known->own || epoch > IDENTITY_NUMBER_MAX)
-		return false;
-	known->own = epoch;
-	return true;
-}
-
-bool identity_note_owed(struct identity *known, const char *owed)
-{
-	if (strlen(owed) >= sizeof(known->owed) || !strcmp(owed, known->owed))
-		return false;
-	strcpy(known->owed, owed);
-	return true;
+	return note_epoch(&known->own, epoch);
 }
 
 bool identity_note_made(struct identity *known, int64_t czxid)
@@ -152,8 +142,7 @@ bool identity_note_made(struct identity *known, int64_t czxid)
 bool identity_differs(const struct identity *a, const struct identity *b)
 {
 	return strcmp(a->id, b->id) != 0 || a->generation != b->generation ||
-	       a->epoch != b->epoch || a->made != b->made || a->own != b->own ||
-	       strcmp(a->owed, b->owed) != 0;
+	       a->epoch != b->epoch || a->made != b->made || a->own != b->own;
 }
 
 bool identity_is_of(const struct identity *known, const char *root, const char *name)
@@ -295,11 +284,9 @@ size_t identity_format_file(const struct identity *known, char *ret_text)
 	int n = snprintf(ret_text, IDENTITY_FILE_SIZE,
 			 FILE_VERSION "\nroot=%s\nname=%s\nid=%s\ngeneration=%" PRId64
 				      "\nzxid=%" PRId64 "\nchange=%" PRId64 "\nepoch=%" PRId64
-				      "\nepoch-owner=%s\nown=%" PRId64 "\nowed=%s\nmade=%" PRId64
-				      "\n",
+				      "\nown=%" PRId64 "\nmade=%" PRId64 "\n",
 			 known->root, known->name, known->id, known->generation, known->zxid,
-			 known->change, known->epoch, known->epoch_owner, known->own, known->owed,
-			 known->made);
+			 known->change, known->epoch, known->own, known->made);
 
 	assert(n > 0 && n < IDENTITY_FILE_SIZE);
 	n += snprintf(ret_text + n, IDENTITY_FILE_SIZE - (size_t)n, "sum=%016" PRIx64 "\n",
@@ -339,10 +326,7 @@ static bool parse_lines(char *cursor, struct identity *k)
 	       parse_number(value_of(&cursor, "zxid"), 0, IDENTITY_NUMBER_MAX, &k->zxid) &&
 	       parse_number(value_of(&cursor, "change"), 0, IDENTITY_NUMBER_MAX, &k->change) &&
 	       parse_number(value_of(&cursor, "epoch"), 0, IDENTITY_NUMBER_MAX, &k->epoch) &&
-	       copy_value(value_of(&cursor, "epoch-owner"), k->epoch_owner,
-			  sizeof(k->epoch_owner)) &&
 	       parse_number(value_of(&cursor, "own"), 0, IDENTITY_NUMBER_MAX, &k->own) &&
-	       copy_value(value_of(&cursor, "owed"), k->owed, sizeof(k->owed)) &&
 	       parse_number(value_of(&cursor, "made"), 0, IDENTITY_NUMBER_MAX, &k->made) &&
 	       !*cursor;
 }

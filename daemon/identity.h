@@ -28,13 +28,7 @@ struct identity {
 	int64_t zxid;		   /* the highest that was seen in this generation; 0: none */
 	int64_t change;		   /* the same of the last change of the primary key */
 	int64_t epoch;		   /* the highest that was seen; 0: none */
-	char epoch_owner[IDENTITY_NAME_SIZE];
-	int64_t own; /* the highest of an own takeover; 0: none */
-	/*
-	 * The node whose term this one has to wait for before it starts anything, since its own takeover; "none": it is not
-	 * known which; "": none.
-	 */
-	char owed[IDENTITY_NAME_SIZE];
+	int64_t own; /* the highest of an own takeover that started work: nobody was to be waited for any more; 0: none */
 	int64_t made; /* czxid of the key, as far as a takeover reckoned with it (survivor.h); 0: none */
 	char root[IDENTITY_ROOT_SIZE]; /* whose memory it is */
 	char name[IDENTITY_NAME_SIZE];
@@ -106,13 +100,9 @@ void identity_note_zxid(struct identity *known, int64_t zxid);
 /* After KNOWN and ADOPT: remembers what was seen. A raised generation begins the zxid anew. */
 void identity_take(struct identity *known, const struct identity_seen *seen);
 
-/* True: it is higher than any before, or somebody else's, and remembered. Nothing for the file changed otherwise. */
-bool identity_note_epoch(struct identity *known, const char *owner, int64_t epoch);
-
-/* True: higher than before. */
+/* True: it is higher than any before, and remembered; as with the next. Nothing for the file changed otherwise. */
+bool identity_note_epoch(struct identity *known, int64_t epoch);
 bool identity_note_own(struct identity *known, int64_t epoch);
-/* True: another one than before, as with the next. owed "": nobody. */
-bool identity_note_owed(struct identity *known, const char *owed);
 /* True: another one than before. */
 bool identity_note_made(struct identity *known, int64_t czxid);
 

@@ -105,6 +105,8 @@ bool value_epoch(const char *data, size_t length, int64_t *ret_epoch, char ret_n
 		return false;
 	if (!strcmp(blank + 1, NAME_NONE))
 		ret_name[0] = '\0';
+	else if (!strcmp(blank + 1, NAME_NOBODY))
+		strcpy(ret_name, NAME_NOBODY);
 	else if (!value_name(blank + 1, strlen(blank + 1), ret_name))
 		return false;
 	*ret_epoch = epoch;

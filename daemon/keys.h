@@ -12,7 +12,7 @@
 
 #define PATH_PRIMARY "/primary_node" /* the desired primary: a name or `none` */
 #define PATH_POST "/primary_active"  /* ephemeral: NAME EPOCH of the acting primary */
-#define PATH_EPOCH "/epoch"	     /* E NAME: the highest epoch handed out, and to whom */
+#define PATH_EPOCH "/epoch" /* E WHO: the highest epoch handed out, and who may be at work since */
 #define PATH_MAINTENANCE "/maintenance"
 #define PATH_NODES "/nodes"
 #define PATH_CLUSTER "/cluster" /* which ensemble this is: see identity.h */
@@ -22,6 +22,7 @@
 #define EPOCH_LIMIT (INT64_C(1) << 62) /* epochs from here on are junk */
 
 #define NAME_NONE "none"
+#define NAME_NOBODY "-"	   /* no node can be called that */
 #define NAME_SIZE 65	   /* of a node name, the NUL included */
 #define KEY_PATH_SIZE 128  /* of "/nodes/NAME/LEAF" */
 #define KEY_VALUE_MAX 1024 /* bytes of a value that is looked at */
@@ -70,7 +71,10 @@ bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64
  */
 bool value_maintenance(const char *data, size_t length, bool *ret_clear);
 
-/* `E NAME`, or `E none`, which makes the name "": whoever may be at work is not known. False: junk. */
+/*
+ * `E NAME`: NAME took over, so it may be at work. `E none`, which makes the name "": it is not known who. `E -`: nobody, it has
+ * left in order. False: junk.
+ */
 bool value_epoch(const char *data, size_t length, int64_t *ret_epoch, char ret_name[NAME_SIZE]);
 
 /* The term of an acting primary, in its keepalive. */

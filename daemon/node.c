@@ -102,7 +102,8 @@ static void settle(struct node *node)
 		timer_set(&node->timer, next_us);
 	else
 		timer_clear(&node->timer);
-	if (e->attached && !node->farewell)
+	/* What was refused is written again along with the next repair. */
+	if (e->attached && !node->farewell && !node->repair_refused)
 		writes_publish(&node->writes, election_router_state(&node->election_config, e));
 	if (node->on_status)
 		node->on_status(node->userdata, node);
@@ -241,13 +242,18 @@ static void on_lock(void *userdata, int result)
 
 static void on_corpses(void *userdata, enum election_result result, int32_t count)
 {
-	const struct node *node = userdata;
+	struct node *node = userdata;
 	const struct election_event event = { .type = ELECTION_CORPSES,
 					      .result = (uint8_t)result,
 					      .count = count,
 					      .time_us = node->recovery.until_us };
 
-	node_post(userdata, &event);
+	if (result == RESULT_OK)
+		term_owes(&node->term, node->recovery.until_us);
+	/* Else the work starts now, which tells it, too. */
+	if (result == RESULT_OK && (count || event.time_us > time_boot_us()))
+		term_renew(&node->term, time_boot_us());
+	node_post(node, &event);
 }
 
 static void on_peers(void *userdata, enum election_result result, int32_t count)
@@ -307,30 +313,27 @@ static void describe_detail(const struct node *node, char *ret_text)
 }
 
 /*
- * Who may be at work yet, whatever became of his keys: whose the highest epoch is, or, if that is this node's own takeover
- * which started nothing, whoever was to be waited for then. NAME_NONE: it is not known who; as when it is a takeover of this
- * name that this node knows nothing of, another machine's. "": nobody.
+ * Who may be at work yet, now that this node's own work is down: whom it waited for in the takeover of the highest epoch, as
+ * long as that has started nothing. Of a takeover that another process or machine of its name made, and that may have started
+ * nothing, this is not known.
  */
-static void owner_before(const struct node *node, char ret_name[NAME_SIZE])
+static const char *own_debt(const struct node *node)
 {
-	const struct view *view = &node->view;
-	const char *owed = ensemble_owed(&node->ensemble);
-	const char *owner = view->memory_owner;
+	int64_t epoch = node->view.memory_epoch;
 
-	if (view->top_version < 0 || (view->memory_epoch && !*owner))
-		owner = NAME_NONE;
-	else if (*owed && !strcmp(owner, node->name))
-		owner = owed;
-	else if (!strcmp(owner, node->name))
-		owner = view->memory_epoch > ensemble_own(&node->ensemble) ? NAME_NONE : "";
-	strcpy(ret_name, owner);
+	if (epoch == ensemble_own(&node->ensemble))
+		return NAME_NOBODY;
+	return epoch == node->takeover.epoch ? node->takeover.debt : "";
 }
 
-/* Noted before it is sent: what a process after this one has to know. */
-static void note_enter(struct node *node, const char *before)
+/* Who may be at work yet, whatever became of his keys: in the form of value_epoch(). */
+static const char *owner_before(const struct node *node)
 {
-	ensemble_note_owed(&node->ensemble, before);
-	ensemble_note_own(&node->ensemble, node->election.epoch);
+	const struct view *view = &node->view;
+
+	if (view->top_version < 0 || view->top_epoch < view->memory_epoch)
+		return "";
+	return strcmp(view->top_owner, node->name) ? view->top_owner : own_debt(node);
 }
 
 static void do_op(struct node *node, const struct election_action *action)
@@ -349,15 +352,17 @@ static void do_op(struct node *node, const struct election_action *action)
 		node_post_done(node, OP_ENTER, RESULT_CONFLICT, 0);
 		return;
 	}
-	owner_before(node, before);
+	strcpy(before, owner_before(node));
 	remembers = node->view.memory_epoch > 0;
 	if (action->op == OP_ENTER && node_keep_enter(node) < 0) {
 		node_post_done(node, OP_ENTER, RESULT_FAILED, 0);
 		return;
 	}
-	if (action->op == OP_ENTER)
-		note_enter(node, before);
-	strcpy(node->writes.owed, ensemble_owed(&node->ensemble));
+	if (action->op == OP_ENTER) {
+		node->takeover.epoch = node->election.epoch;
+		strcpy(node->takeover.debt, before);
+	}
+	strcpy(node->writes.leaves, own_debt(node));
 	writes_do(&node->writes, (enum election_op)action->op, action->version,
 		  node->election.epoch, node->election.term_us,
 		  node->lock ? zkh_lock_path(node->lock) : NULL,
@@ -400,8 +405,9 @@ static void carry_out(struct node *node, const struct election_action *action)
 	case ACTION_START:
 		ensemble_note_made(&node->ensemble, node->survivor.cluster_czxid);
 		node->survivor.cluster_new_us = 0;
-		ensemble_note_owed(&node->ensemble, "");
+		ensemble_note_own(&node->ensemble, node->election.epoch);
 		node_work_start(node);
+		term_started(&node->term, node->election.now_us);
 		break;
 	case ACTION_STOP:
 		node_work_stop(node, action->reason);
@@ -489,13 +495,8 @@ static void begin(struct node *node, const struct state *resume)
 
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;
-	if (resume) {
-		view_remember_epoch(&node->view, resume->epoch, node->name);
-		/* Noted along with whom to wait for: neither is remembered. */
-		if (resume->epoch > ensemble_own(&node->ensemble))
-			ensemble_note_owed(&node->ensemble, NAME_NONE);
-		ensemble_note_own(&node->ensemble, resume->epoch);
-	}
+	if (resume)
+		view_remember_epoch(&node->view, resume->epoch);
 	if (resume && !node_state_agrees(node, resume)) {
 		node_say_older_state(node);
 		resume = NULL;

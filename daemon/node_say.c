@@ -249,6 +249,12 @@ void node_say_corpse(struct node *node, enum recovery_news news, const char *nam
 			  name, *router_state ? router_state : "(may not be read)",
 			  wait_text(wait_us, wait));
 		break;
+	case RECOVERY_TERM:
+		log_event(
+			node->log, EVENT_TAKEOVER_WAITING, &f,
+			"%s was primary last and has not left in order: nothing is started for %s",
+			name, duration);
+		break;
 	case RECOVERY_REFUSED:
 		log_event(node->log, EVENT_FENCED, &f,
 			  "%s cannot be marked dead: its keys refuse it", name);

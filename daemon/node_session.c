@@ -89,8 +89,6 @@ static void attach(struct node *node, bool fresh)
 {
 	struct election_event event = { .type = ELECTION_SESSION_UP, .fresh = fresh };
 	int32_t timeout_ms = zkh_session_timeout_ms(node->session);
-	const char *owner;
-	int64_t epoch;
 
 	/* A server may say anything; of no time at all the lease makes nothing. */
 	event.session_us = (timeout_ms > 0 ? timeout_ms : 1) * INT64_C(1000);
@@ -104,8 +102,7 @@ static void attach(struct node *node, bool fresh)
 		remember_cluster_later(node, event.session_us);
 	else
 		ensemble_note_made(&node->ensemble, node->survivor.cluster_czxid);
-	epoch = ensemble_epoch(&node->ensemble, &owner);
-	view_remember_epoch(&node->view, epoch, owner);
+	view_remember_epoch(&node->view, ensemble_epoch(&node->ensemble));
 	node->writes.session = node->session;
 	witness_attached(&node->witness, node->session, event.session_us);
 	if (fresh)
@@ -273,7 +270,7 @@ void node_view_changed(void *userdata)
 
 	if (node->farewell || !ensemble_is_open(&node->ensemble))
 		return;
-	ensemble_note_epoch(&node->ensemble, node->view.memory_owner, node->view.memory_epoch);
+	ensemble_note_epoch(&node->ensemble, node->view.memory_epoch);
 	view_election(&node->view, &event.view);
 	witness_set_primary(&node->witness,
 			    node->view.coordinator && strcmp(node->view.primary, node->name)
@@ -478,7 +475,6 @@ void node_register(struct node *node)
 	node->registration.on_done = on_registration;
 	node->registration.rights_flags = *node->config->zookeeper.auth_file ? RIGHTS_WITH_LISTS
 									     : 0;
-	node->registration.own_epoch = ensemble_own(&node->ensemble);
 	registration_run(&node->registration, node->session, node->election.healthy);
 }
 

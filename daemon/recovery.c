@@ -151,6 +151,17 @@ static void wait_for_untold(struct recovery *recovery)
 		recovery->until_us = recovery->untold_us;
 }
 
+static void tell_of_term(struct recovery *recovery)
+{
+	for (const struct survey_node *node = recovery->nodes; node; node = node->next) {
+		if (node->suspect || !left_us(node->until_us) || recovery->told_of_term)
+			continue;
+		recovery->note(recovery->userdata, RECOVERY_TERM, node->name, "",
+			       left_us(node->until_us));
+		recovery->told_of_term = true;
+	}
+}
+
 static int32_t count_peers(const struct recovery *recovery)
 {
 	int32_t count = 0;
@@ -177,6 +188,7 @@ static void survey_over(struct recovery *recovery)
 			result = RESULT_CONFLICT;
 		} else {
 			wait_for_untold(recovery);
+			tell_of_term(recovery);
 			count = collect_corpses(recovery);
 		}
 	}
@@ -269,6 +281,10 @@ static void on_suspect_keepalive(void *userdata, int result, const char *data, s
 	}
 	node->until_us = wait_for(recovery, node->name, read ? stat->mzxid : SURVIVOR_UNREADABLE,
 				  read ? node->term.lease_us : 0);
+	if (!node->suspect) {
+		answered(recovery, ZKH_OK);
+		return;
+	}
 	node_key_path(node->name, NODE_KEY_ALIVE, path);
 	if (zkh_get(recovery->session, path, false, on_suspect_alive, node, &node->op) != 0)
 		answered(recovery, ZKH_UNKNOWN);
@@ -289,6 +305,11 @@ static bool ask_further(struct survey_node *node)
 	return zkh_get(recovery->session, path, false, on_suspect_keepalive, node, &node->op) == 0;
 }
 
+static bool is_before(const struct recovery *recovery, const char *name)
+{
+	return !recovery->for_peers && !strcmp(name, recovery->before);
+}
+
 /* Whose work may run? Who says so, who cannot be asked, and whoever was primary last and says nothing. */
 static bool is_suspect(const struct survey_node *node, int result)
 {
@@ -298,7 +319,16 @@ static bool is_suspect(const struct survey_node *node, int result)
 		return !strcmp(node->text, "coordinator");
 	if (!strcmp(node->text, "secondary") || !strcmp(node->text, "client"))
 		return false;
-	return result != ZKH_NO_NODE || !strcmp(node->name, recovery->before);
+	return result != ZKH_NO_NODE || is_before(recovery, node->name);
+}
+
+/*
+ * Whoever was primary last has not left in order, whatever he or another machine of his name says now: those whom he had to
+ * wait for may be at work.
+ */
+static bool has_term(const struct survey_node *node)
+{
+	return node->suspect || is_before(node->recovery, node->name);
 }
 
 static void on_node_text(void *userdata, int result, const char *data, size_t length,
@@ -316,7 +346,7 @@ static void on_node_text(void *userdata, int result, const char *data, size_t le
 		return;
 	}
 	node->suspect = is_suspect(node, result);
-	if (!node->suspect)
+	if (!has_term(node))
 		answered(node->recovery, ZKH_OK);
 	else if (!ask_further(node))
 		answered(node->recovery, ZKH_UNKNOWN);
@@ -363,11 +393,6 @@ static bool asked_already(const struct recovery *recovery, const char *name)
 {
 	return recovery->n_names && strlen(name) < NAME_SIZE &&
 	       bsearch(name, recovery->names, recovery->n_names, NAME_SIZE, compare_names);
-}
-
-static bool is_before(const struct recovery *recovery, const char *name)
-{
-	return !recovery->for_peers && !strcmp(name, recovery->before);
 }
 
 static void on_list(void *userdata, int result, const char *const *names, size_t count,
@@ -454,11 +479,11 @@ void recovery_scan_early(struct recovery *recovery, struct zkh_session *session,
 			 bool remembers, int64_t session_us)
 {
 	recovery->remembers = remembers;
-	recovery->untold = !strcmp(before, NAME_NONE);
+	recovery->untold = !*before;
 	recovery->untold_us = recovery->unread_until_us = 0;
-	recovery->told_of_untold = recovery->told_of_list = false;
+	recovery->told_of_untold = recovery->told_of_list = recovery->told_of_term = false;
 	recovery->told_of = 0;
-	strcpy(recovery->before, recovery->untold ? "" : before);
+	strcpy(recovery->before, strcmp(before, NAME_NOBODY) ? before : "");
 	recovery->session_us = session_us;
 	survivor_begin(recovery->survivor);
 	survey(recovery, session, false, true);

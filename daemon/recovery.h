@@ -36,8 +36,9 @@ enum recovery_news {
 	RECOVERY_STILL_ACTS, /* alive, and without the post: said once a minute */
 	RECOVERY_NEW,	     /* no epoch was handed out yet: the longest lease is waited for */
 	RECOVERY_FOUND,	     /* it does not act any more, or its term is waited for */
-	RECOVERY_MARKED,     /* as dead, after it was fenced */
-	RECOVERY_REFUSED,    /* it is fenced; marking it was refused */
+	RECOVERY_TERM,	 /* it was primary last and has not left in order: its term is waited for */
+	RECOVERY_MARKED, /* as dead, after it was fenced */
+	RECOVERY_REFUSED, /* it is fenced; marking it was refused */
 };
 
 typedef void (*recovery_note_fn)(void *userdata, enum recovery_news news, const char *name,
@@ -65,7 +66,7 @@ struct recovery {
 	bool for_peers, survey_lost;
 	bool early; /* a scan that was not asked for yet */
 	bool early_done;
-	bool told_of_untold, told_of_list;
+	bool told_of_untold, told_of_list, told_of_term;
 	size_t told_of; /* so many corpses in this takeover, and of what was waited for */
 	int64_t told_of_others_us; /* that still act; 0: not in this takeover */
 	int64_t session_us;	   /* the own T */
@@ -111,9 +112,8 @@ void recovery_prepare(struct recovery *recovery, struct zkh_session *session);
 
 /*
  * Begins the scan before it is asked for, right behind the takeover transaction: what the server answers after that is as
- * of after that. recovery_scan() then takes its result; recovery_cancel() drops it. before: who had the highest epoch until
- * then, NAME_NONE: it is not known who, "": nobody who is not this node; remembers: this node knows of an epoch. session_us:
- * the own T.
+ * of after that. recovery_scan() then takes its result; recovery_cancel() drops it. before: who may be at work by what
+ * /epoch said until then, as in value_epoch(); remembers: this node knows of an epoch. session_us: the own T.
  */
 void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
 			 bool remembers, int64_t session_us);

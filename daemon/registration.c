@@ -145,8 +145,8 @@ static void write_epoch(struct registration *reg, struct zkh_txn *txn)
 
 	if (!knows_more(reg))
 		return;
-	snprintf(text, sizeof(text), "%" PRId64 " %s", reg->view->memory_epoch,
-		 *reg->view->memory_owner ? reg->view->memory_owner : NAME_NONE);
+	/* Of the takeovers that the store has lost nobody knows whether they are over. */
+	snprintf(text, sizeof(text), "%" PRId64 " " NAME_NONE, reg->view->memory_epoch);
 	if (reg->epoch_version < 0)
 		zkh_txn_create_text(txn, PATH_EPOCH, text, ZKH_PERSISTENT);
 	else
@@ -313,13 +313,11 @@ static void on_epoch(void *userdata, int result, const char *data, size_t length
 
 	reg->epoch_op = NULL;
 	reg->epoch = 0;
-	reg->foreign_epoch = false;
 	reg->epoch_version = result == ZKH_NO_NODE ? -1 : -2;
 	if (result != ZKH_OK)
 		return;
 	reg->epoch_version = stat->version;
-	if (value_epoch(data, length, &reg->epoch, owner))
-		reg->foreign_epoch = !strcmp(owner, reg->name) && reg->epoch > reg->own_epoch;
+	(void)value_epoch(data, length, &reg->epoch, owner);
 }
 
 static void on_router(void *userdata, int result, const char *data, size_t length,
@@ -330,10 +328,8 @@ static void on_router(void *userdata, int result, const char *data, size_t lengt
 
 	(void)stat;
 	reg->router_op = NULL;
-	/* Deleted, it may have told of the other machine. */
-	reg->trace = result == ZKH_NO_NODE && reg->foreign_epoch;
-	if (result == ZKH_OK && value_text(data, length, text, sizeof(text)))
-		reg->trace = router_state_is_acting(text);
+	reg->trace = result == ZKH_OK && value_text(data, length, text, sizeof(text)) &&
+		     router_state_is_acting(text);
 }
 
 /* The work of this machine is down by now, also that of another boot; the other machine may be at work yet. */

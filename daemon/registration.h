@@ -53,10 +53,8 @@ struct registration {
 		*keepalive_op, *alive_op, *write_op;
 	unsigned tries;
 	bool running;
-	int64_t epoch;	       /* in /epoch; 0: none */
-	int32_t epoch_version; /* -1: it is missing; -2: it cannot be read */
-	int64_t own_epoch;     /* the highest of an own takeover; set by the owner before a run */
-	bool foreign_epoch; /* /epoch names this node, and it knows nothing of that: another machine was primary */
+	int64_t epoch;		/* in /epoch; 0: none */
+	int32_t epoch_version;	/* -1: it is missing; -2: it cannot be read */
 	bool trace;		/* a process of this name says that it acts */
 	int64_t trace_until_us; /* and is of another machine: until its term is over; 0: no */
 	bool alive_there;	/* ours already */

@@ -56,11 +56,20 @@ static void keepalive_path(const struct term *term, char *ret_path)
 	node_key_path(term->name, NODE_KEY_KEEPALIVE, ret_path);
 }
 
+/* How long others wait after a renewal that is sent now. */
+static int64_t promise_us(const struct term *term, int64_t now_us)
+{
+	int64_t lease_us = lease_promise_us(term->session_us);
+	int64_t debt_us = term->debt_us - now_us;
+
+	return debt_us > lease_us ? debt_us : lease_us;
+}
+
 /* The next value of the keepalive, noted as sent. */
 static struct term_renewal *next_renewal(struct term *term, int64_t now_us, char *ret_text)
 {
 	struct keepalive value = { .nonce = term->nonce,
-				   .lease_us = term->promise_us,
+				   .lease_us = promise_us(term, now_us),
 				   .counter = ++term->counter };
 	struct term_renewal *renewal = &term->renewals[term->counter % TERM_RENEWALS_MAX];
 
@@ -81,7 +90,8 @@ void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32
 	memset(term->before, 0, sizeof(term->before));
 	term->claimed = true;
 	term->ours = false;
-	term->promise_us = lease_promise_us(session_us);
+	term->session_us = session_us;
+	term->debt_us = now_us + lease_unknown_promise_us(session_us);
 	term->epoch_version = epoch_version;
 	keepalive_path(term, path);
 	(void)next_renewal(term, now_us, text);
@@ -96,10 +106,21 @@ void term_opened(struct term *term, int32_t epoch_version, int32_t version)
 	term->makes = 0;
 }
 
+void term_owes(struct term *term, int64_t until_us)
+{
+	term->debt_us = until_us;
+}
+
+void term_started(struct term *term, int64_t now_us)
+{
+	term->debt_us = 0;
+	term_renew(term, now_us);
+}
+
 void term_close(struct term *term)
 {
 	forget_renewals(term);
-	term->promise_us = 0;
+	term->session_us = 0;
 }
 
 void term_nonces(const struct term *term, uint64_t ret_nonces[TERM_NONCES])
@@ -128,7 +149,8 @@ void term_resume(struct term *term, const uint64_t before[TERM_NONCES], int32_t 
 	memcpy(term->before, before, sizeof(term->before));
 	term->claimed = false;
 	term->ours = true;
-	term->promise_us = lease_promise_us(session_us);
+	term->session_us = session_us;
+	term->debt_us = 0;
 	term->epoch_version = epoch_version;
 }
 
@@ -139,7 +161,7 @@ void term_attached(struct term *term, struct zkh_session *session)
 {
 	cancel(term);
 	term->session = session;
-	if (!term->promise_us)
+	if (!term->session_us)
 		return;
 	if (!term->watch.path) {
 		char path[KEY_PATH_SIZE];
@@ -228,7 +250,7 @@ static void on_change(void *userdata, enum zkh_watch_event event, const char *pa
 	struct term *term = userdata;
 
 	(void)path;
-	if (event == ZKH_WATCH_CHANGED && term->promise_us && !term->proven &&
+	if (event == ZKH_WATCH_CHANGED && term->session_us && !term->proven &&
 	    zkh_session_connected(term->session))
 		look(term, true);
 }
@@ -303,7 +325,7 @@ static void send_renewal(struct term *term, int64_t now_us)
 
 void term_renew(struct term *term, int64_t now_us)
 {
-	assert(term->promise_us);
+	assert(term->session_us);
 	fault_point("renew", "before");
 	if (term->known) {
 		send_renewal(term, now_us);

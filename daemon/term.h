@@ -52,8 +52,9 @@ struct term {
 	term_refused_fn on_refused;
 	void *userdata;
 
-	int64_t promise_us; /* L; 0: no term */
-	int64_t counter;    /* sent last */
+	int64_t session_us; /* T of the term; 0: there is none */
+	int64_t debt_us; /* until when this node has to wait for others before it starts anything */
+	int64_t counter; /* sent last */
 	int32_t epoch_version;
 	int32_t version; /* of the keepalive, as the next renewal expects it */
 	bool known;	 /* the version is */
@@ -74,9 +75,17 @@ struct term {
 int term_init(struct term *term, const char *name, const char *machine, const char *boot);
 void term_finish(struct term *term);
 
-/* Adds the term of a takeover to its transaction. epoch_version: what /epoch will have. */
+/*
+ * Adds the term of a takeover to its transaction. epoch_version: what /epoch will have. A renewal promises L; or longer, as
+ * long as this node has to wait for others: who comes after it waits no shorter. That is the longest term that there is
+ * until term_owes() tells.
+ */
 void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32_t epoch_version,
 	       int64_t now_us);
+/* A look at the others told how long they are to be waited for. */
+void term_owes(struct term *term, int64_t until_us);
+/* The work starts: nobody is waited for any more, which is told at once. */
+void term_started(struct term *term, int64_t now_us);
 /* The post is released, or lost for good. */
 void term_close(struct term *term);
 /* That transaction committed. */

@@ -100,12 +100,10 @@ static void take_post(struct view_slot *slot, const char *data, size_t length,
 		junk(slot, data, length, "does not say NAME EPOCH");
 }
 
-void view_remember_epoch(struct view *view, int64_t epoch, const char *owner)
+void view_remember_epoch(struct view *view, int64_t epoch)
 {
-	if (epoch <= 0 || epoch < view->memory_epoch)
-		return;
-	view->memory_epoch = epoch;
-	strcpy(view->memory_owner, owner);
+	if (epoch > view->memory_epoch)
+		view->memory_epoch = epoch;
 }
 
 /* Junk was never handed out: the next takeover writes over it, at its version. */
@@ -119,7 +117,7 @@ static void take_epoch(struct view_slot *slot, const char *data, size_t length,
 	view->top_version = data ? stat->version : -1;
 	if (data && !value_epoch(data, length, &view->top_epoch, view->top_owner))
 		junk(slot, data, length, "does not say EPOCH NAME: taken as 0");
-	view_remember_epoch(view, view->top_epoch, view->top_owner);
+	view_remember_epoch(view, view->top_epoch);
 }
 
 /* A sign of life that outlives its session is none. */
@@ -405,13 +403,13 @@ void view_post_written(struct view *view, bool mine, int64_t epoch)
 	view->slots[VIEW_POST].known = true;
 }
 
-void view_epoch_written(struct view *view, int64_t epoch, int32_t version)
+void view_epoch_written(struct view *view, int64_t epoch, const char *owner, int32_t version)
 {
 	view->top_epoch = epoch;
-	strcpy(view->top_owner, view->name);
+	strcpy(view->top_owner, owner);
 	view->top_version = version;
 	view->slots[VIEW_EPOCH].known = true;
-	view_remember_epoch(view, epoch, view->name);
+	view_remember_epoch(view, epoch);
 }
 
 bool view_complete(const struct view *view)

@@ -70,12 +70,11 @@ struct view {
 	char primary[NAME_SIZE]; /* the acting primary; "": none */
 	int64_t post_owner;	 /* session; 0: no post */
 	int64_t epoch;
-	/* VIEW_EPOCH: the highest that was handed out, and to whom; 0: to nobody, "": it is not known */
+	/* VIEW_EPOCH: as value_epoch() tells */
 	int64_t top_epoch;
 	char top_owner[NAME_SIZE];
 	int32_t top_version;  /* of the key; -1: it is missing */
-	int64_t memory_epoch; /* the highest that this node ever saw there, and whose it was */
-	char memory_owner[NAME_SIZE];
+	int64_t memory_epoch; /* the highest that this node ever saw there */
 	int64_t floor_epoch; /* any handed out before this node registered is no larger; never written */
 	/* others */
 	bool drained, maintenance, alive;
@@ -103,8 +102,9 @@ void view_retry(struct view *view);
 void view_key_written(struct view *view, const char *holder, const struct zkh_stat *stat);
 void view_post_written(struct view *view, bool mine, int64_t epoch);
 /* From before this process, or from another store of the same cluster. */
-void view_remember_epoch(struct view *view, int64_t epoch, const char *owner);
-void view_epoch_written(struct view *view, int64_t epoch, int32_t version);
+void view_remember_epoch(struct view *view, int64_t epoch);
+/* owner: "" if it is not known. */
+void view_epoch_written(struct view *view, int64_t epoch, const char *owner, int32_t version);
 
 /* Everything but epoch, key and post has been read at least once since view_start(). */
 bool view_complete(const struct view *view);

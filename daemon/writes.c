@@ -86,7 +86,7 @@ static void set_epoch(struct writes *writes, struct zkh_txn *txn, int64_t epoch,
 	const struct view *view = writes->view;
 	char text[NAME_SIZE + 24];
 
-	snprintf(text, sizeof(text), "%" PRId64 " %s", epoch, owner);
+	snprintf(text, sizeof(text), "%" PRId64 " %s", epoch, *owner ? owner : NAME_NONE);
 	if (view->top_version < 0)
 		zkh_txn_create_text(txn, PATH_EPOCH, text, ZKH_PERSISTENT);
 	else
@@ -112,15 +112,16 @@ static void build_enter(struct writes *writes, struct zkh_txn *txn)
 
 /*
  * The post that is deleted must be ours still: nobody can have taken it without moving /epoch, which was read no later than
- * the post. (Where it is missing it is made again, so that a takeover in between makes this fail, too.)
+ * the post. Who comes next reads there whom to wait for. (Where it is missing it is made again, so that a takeover in between
+ * makes this fail, too.)
  */
 static void delete_post(struct writes *writes, struct zkh_txn *txn)
 {
 	const struct view *view = writes->view;
 
-	if (view->top_version < 0 || *writes->owed)
-		set_epoch(writes, txn, view->memory_epoch,
-			  *writes->owed ? writes->owed : writes->name);
+	writes->sets_epoch = view->top_version < 0 || !strcmp(view->top_owner, writes->name);
+	if (writes->sets_epoch)
+		set_epoch(writes, txn, view->memory_epoch, writes->leaves);
 	else
 		zkh_txn_check(txn, PATH_EPOCH, view->top_version);
 	zkh_txn_delete(txn, PATH_POST, ZKH_ANY_VERSION);
@@ -196,15 +197,20 @@ static int64_t committed(struct writes *writes, const struct zkh_txn_reply *repl
 		return first->mzxid;
 	case OP_ENTER:
 		strcpy(writes->published, "takeover");
-		view_epoch_written(writes->view, writes->epoch, reply->stats[ENTER_EPOCH].version);
+		view_epoch_written(writes->view, writes->epoch, writes->name,
+				   reply->stats[ENTER_EPOCH].version);
 		view_post_written(writes->view, true, writes->epoch);
 		term_opened(writes->term, reply->stats[ENTER_EPOCH].version,
 			    reply->stats[ENTER_KEEPALIVE].version);
 		return 0;
 	case OP_LEAVE:
 		strcpy(writes->published, "secondary");
-		if (writes->deletes_post)
-			view_post_written(writes->view, false, 0);
+		if (!writes->deletes_post)
+			return 0;
+		view_post_written(writes->view, false, 0);
+		if (writes->sets_epoch)
+			view_epoch_written(writes->view, writes->view->memory_epoch, writes->leaves,
+					   first->version);
 		return 0;
 	case OP_CREATE_KEY:
 	case OP_NONE:

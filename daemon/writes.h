@@ -49,11 +49,12 @@ struct writes {
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
 	char history[512];
 	char published[16]; /* router state written last, "": unknown */
-	/* LEAVE: whose term was still to be waited for, so that the next one waits for it; "": nobody's. */
-	char owed[NAME_SIZE];
-	int makes;	   /* LEAVE: see own_key.h */
+	char leaves
+		[NAME_SIZE]; /* LEAVE: who may be at work after it; "": it is not known; NAME_NOBODY */
+	int makes;	     /* LEAVE: see own_key.h */
 	bool leave_failed; /* the last one */
 	bool deletes_post; /* LEAVE: not when another node has it */
+	bool sets_epoch;   /* and then: unless somebody else has raised it */
 };
 
 void writes_init(struct writes *writes, struct view *view, struct term *term, const char *name);

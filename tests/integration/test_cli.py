@@ -299,6 +299,6 @@ def test_name_is_free_after_the_session_expired(cluster, keys, oracle, tmp_path)
         return stat.ephemeralOwner if stat else 0
     wait_until(lambda: owner() != former, 10, 'the former session expires')
     # It looks each lock-timeout; waiting for a session is no refusal, which would be asked about ever less often.
-    other.wait_log('registered: ', timeout=0.2 + 0.5, since=mark)
+    other.wait_log('registered: ', timeout=3, since=mark)
     wait_until(lambda: keys.state(other.name) == 'secondary', 5)
     assert settle(keys, oracle, nodes) == primary

@@ -33,6 +33,11 @@ def fenced(node):
         return []
 
 
+def promised_s(trial, node):
+    """How long others wait for this node's term."""
+    return int(trial.keys.get(f'nodes/{node.name}/keepalive').split()[1]) / 1e6
+
+
 def test_one_died(trial):
     primary, (other,) = start(trial, 2)
     primary.kill9()
@@ -122,6 +127,8 @@ def test_chain(trial, guard):
             os.kill(pid, signal.SIGKILL)
     [third] = [node for node in rest if node is not second]
     fence(third)
+    # Whom it would have to wait for, it knows by then: the third one need not wait for the longest term.
+    wait_until(lambda: promised_s(trial, second) < DOWN_S, 5, lambda: promised_s(trial, second))
     second.kill9()
     trial.wait_successor(primary)
     assert sorted(fenced(third)) == sorted([primary.name, second.name])
@@ -142,7 +149,8 @@ def test_fencer_comes_back(trial):
     other.kill9()
     fence(other)
     other.start()
-    trial.settle(primary=other.name)
+    # The process that knew whom to wait for is gone: the longest term is waited for.
+    trial.settle(primary=other.name, timeout=60)
     assert set(fenced(other)) == {primary.name}
     wait_until(lambda: not [pid for pid in other.processes() if comm(pid) == 'sleep'], 5,
                'the fence command of the process before has ended')

@@ -269,9 +269,10 @@ def test_quota(strict_ensemble, strict_keys, make_cluster, oracle):
     other.wait_log('request_failed: lock refused: /primary_node: quota exceeded; raise the quota')
     wait_until(lambda: keys.primary() == primary, 10, keys.summary)
     assert oracle.working() == [primary]
+    mark = other.log_mark()
     other.kill9()
     other.start()
-    other.wait_log('quota exceeded')
+    other.wait_log('quota exceeded', since=mark)
     set_quota(keys, 'count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=100000')
     settle(keys, oracle, nodes)
 

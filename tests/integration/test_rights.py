@@ -32,7 +32,7 @@ def credential(directory, text='digest nodes:secret', name='auth'):
 
 
 def make_keys(keys):
-    for key, text in (('primary_node', 'none'), ('epoch', '0 lab'), ('history', ''), ('nodes', ''), ('nodes/n1', ''),
+    for key, text in (('primary_node', 'none'), ('epoch', '0 -'), ('history', ''), ('nodes', ''), ('nodes/n1', ''),
                       ('nodes/n1/keepalive', '0'), ('cluster', f'{uuid.uuid4().hex} 1 1')):
         keys.set(key, text)
 

@@ -116,8 +116,10 @@ def test_full_in_a_takeover(trial, tiny):
     first, second = nodes
     trial.ensure_primary(first)
     work.behave(second, 'takeover', 'sleep 0.5')
+    mark = second.log_mark()
     trial.keys.set('primary_node', second.name)
-    wait_until(lambda: trial.keys.state(second.name) == 'takeover', 10, lambda: second.log_tail())
+    # The daemon hears of its takeover later than the others see it, and does not start the work if it cannot note that.
+    second.wait_log('recover -> begin', since=mark)
     fill()
     wait_until(lambda: second.name in trial.working(), 10, lambda: second.log_tail())
     restart_elsewhere(trial, second, first)

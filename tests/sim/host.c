@@ -52,7 +52,7 @@ void disk_keep(struct sim *w, struct sim_node *n)
 		n->disk_due = w->now + 1;
 }
 
-static const struct sim_disk empty_disk = { .memory = { .owner = -1 } };
+static const struct sim_disk empty_disk;
 
 /* The process ends; what it had not written yet is lost. */
 static void forget_epochs(struct sim *w, struct sim_node *n)
@@ -92,7 +92,7 @@ void host_replace(struct sim *w, struct sim_node *n, int64_t down_us)
 	SIM_TRACE(w, "fault node %d is another machine from now on", n->id);
 	n->machine = ++w->machines;
 	n->boot = 1;
-	n->memory = empty_disk.memory;
+	n->memory_epoch = 0;
 	n->disk = n->disk_next = empty_disk;
 	n->clock_offset = rng_range(&w->rng, SEC, 100000 * SEC);
 	n->lease_proof = 0;

@@ -183,6 +183,8 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 			 (long long)e->lease_end_us, (long long)n->lease_proof);
 	if (e->phase == PHASE_AWAIT && phase_before != PHASE_AWAIT && phase_before != PHASE_ENTER)
 		n->await_at = w->now;
+	if (e->phase == PHASE_PRIMARY)
+		n->penalty_end = 0;
 	if (e->phase == PHASE_PRIMARY &&
 	    (phase_before == PHASE_BEGIN || phase_before == PHASE_RESUME) &&
 	    (n->work.truth == TRUTH_STARTING || n->work.truth == TRUTH_STOPPING))

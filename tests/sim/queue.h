@@ -55,6 +55,7 @@ struct queue_event {
 	uint32_t arg;
 	uint8_t type;
 	uint8_t node;
+	uint8_t waits; /* put off: it keeps its place, however often */
 };
 
 struct queue {
@@ -75,7 +76,8 @@ static inline bool queue_push(struct queue *q, struct queue_event ev)
 	if (i == QUEUE_MAX)
 		return false;
 	q->count++;
-	ev.sequence = q->sequence++;
+	if (ev.waits < 2)
+		ev.sequence = q->sequence++;
 	while (i) {
 		uint32_t parent = (i - 1) / 4;
 

@@ -130,10 +130,11 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		break;
 	case ACTION_START:
 		n->disk_next.cluster_zxid = n->survivor.cluster_czxid;
-		n->disk_next.owed = 0;
+		n->disk_next.own = n->core.epoch;
 		n->survivor.cluster_new_us = 0;
 		disk_keep(w, n);
 		work_start(w, n);
+		term_started(w, n);
 		break;
 	case ACTION_STOP:
 		work_stop(w, n);
@@ -348,11 +349,8 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 	 */
 	/* The scan that was begun early had its result by then. */
 	if (type == ELECTION_CORPSES && result == RESULT_OK) {
-		if (n->shell.scan_early == SCAN_EARLY_DONE) {
-			n->shell.scan_early = SCAN_NOT_EARLY;
-			n->shell.scanning = 0;
-			shell_tell(w, n, &n->shell.early);
-		}
+		if (n->shell.scan_early == SCAN_EARLY_DONE)
+			shell_tell_corpses(w, n, &n->shell.early);
 		return;
 	}
 	if (type == ELECTION_HEALTH && n->core.work == WORK_UP &&
@@ -414,15 +412,10 @@ void shell_start(struct sim *w, struct sim_node *n)
 	disk_settle(w, n);
 	n->disk_due = 0;
 	n->disk_next = n->disk;
-	n->memory = n->disk.memory;
+	n->memory_epoch = n->disk.memory_epoch;
 	/* What the state tells of was handed out. */
-	if (n->file.there && n->file.epoch > n->memory.epoch)
-		n->memory = (struct sim_memory){ .epoch = n->file.epoch, .owner = (int8_t)n->id };
-	/* Noted along with whom to wait for: neither is remembered. */
-	if (n->file.there && n->file.epoch > n->disk_next.own) {
-		n->disk_next.own = n->file.epoch;
-		n->disk_next.owed = OWED_UNKNOWN;
-	}
+	if (n->file.there && n->file.epoch > n->memory_epoch)
+		n->memory_epoch = n->file.epoch;
 	memset(&n->survivor, 0, sizeof(n->survivor));
 	n->survivor.cluster_czxid = n->disk.cluster_zxid;
 	term_begin(w, n, ev.resume == RESUME_PRIMARY);

@@ -141,7 +141,7 @@ static int64_t until_us(struct sim *w, struct sim_node *n, int node, const struc
 
 /*
  * X: every other node whose router state tells that it acts, or cannot be read; and the owner of the epoch before, if its
- * router state is missing.
+ * router state is missing. Of the owner the term is waited for in any case.
  */
 static bool is_x(const struct sim *w, const struct sim_node *n, const struct sim_request *r, int i)
 {
@@ -154,6 +154,14 @@ static bool is_x(const struct sim *w, const struct sim_node *n, const struct sim
 	if (router == 't' || router == 'p' || router == 'r')
 		return true;
 	return !router && n->shell.owner_before == i && !mutated(w, MUTATION_OWNER_BEFORE);
+}
+
+static bool has_term(const struct sim *w, const struct sim_node *n, const struct sim_request *r,
+		     int i)
+{
+	bool is_before = i != n->id && n->shell.owner_before == i;
+
+	return is_x(w, n, r, i) || (is_before && !mutated(w, MUTATION_OWNER_SAYS));
 }
 
 static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct sim_request *r)
@@ -186,11 +194,11 @@ static void look_at_node(struct sim *w, struct sim_node *n, const struct sim_req
 	SIM_TRACE(w, "node  %d surveys node %d: %c %d %d, owner before %d", n->id, i,
 		  sight->router ? sight->router : '-', sight->alive, sight->keepalive.there,
 		  s->owner_before);
-	if (!is_x(w, n, r, i))
+	if (!has_term(w, n, r, i))
 		return;
 	until = until_us(w, n, i, &sight->keepalive, sight->hidden, s->survey_us);
 	/* It says so itself: of one whose router state cannot be read only the term is waited for. */
-	if (sight->alive && sight->same && !sight->hidden && sight->router &&
+	if (is_x(w, n, r, i) && sight->alive && sight->same && !sight->hidden && sight->router &&
 	    sight->router != '?') {
 		ev->result = RESULT_CONFLICT;
 		return;
@@ -201,8 +209,22 @@ static void look_at_node(struct sim *w, struct sim_node *n, const struct sim_req
 	if (sight_zxid(&sight->keepalive, sight->hidden) == SURVIVOR_UNREADABLE &&
 	    until > s->unread_until_us)
 		s->unread_until_us = until;
+	if (!is_x(w, n, r, i))
+		return;
 	s->corpses |= (uint16_t)(1u << i);
 	ev->count++;
+}
+
+/* As on_corpses() in node.c. */
+void shell_tell_corpses(struct sim *w, struct sim_node *n, struct election_event *ev)
+{
+	n->shell.scan_early = SCAN_NOT_EARLY;
+	n->shell.scanning = 0;
+	if (ev->result == RESULT_OK)
+		term_owes(n, ev->time_us);
+	if (ev->result == RESULT_OK && (ev->count || ev->time_us > clock_local(w, n)))
+		term_renew(w, n);
+	shell_tell(w, n, ev);
 }
 
 static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_request *r)
@@ -226,8 +248,7 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 		s->scan_early = SCAN_EARLY_DONE;
 		return;
 	}
-	s->scanning = 0;
-	shell_tell(w, n, &ev);
+	shell_tell_corpses(w, n, &ev);
 }
 
 static void send_scan(struct sim *w, struct sim_node *n, uint8_t purpose)
@@ -247,11 +268,7 @@ static bool trace_of_another(const struct sim *w, const struct sim_node *n,
 	char router = r->seen.router;
 	const struct tree_keepalive *k = &r->seen.keepalive;
 
-	if (mutated(w, MUTATION_OTHER_MACHINE) || (!router && mutated(w, MUTATION_FOREIGN_EPOCH)))
-		return false;
-	if (!router && (r->seen.epoch_owner != (int8_t)n->id || r->seen.epoch <= n->disk_next.own))
-		return false;
-	if (router && router != 't' && router != 'p' && router != 'r')
+	if (mutated(w, MUTATION_OTHER_MACHINE) || (router != 't' && router != 'p' && router != 'r'))
 		return false;
 	return !k->nonce || k->machine != n->machine;
 }
@@ -274,10 +291,9 @@ static void send_register(struct sim *w, struct sim_node *n, const struct sim_sn
 void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen,
 		 struct sim_txn *txn)
 {
-	if (n->memory.epoch <= seen->epoch || mutated(w, MUTATION_NO_RAISE))
+	if (n->memory_epoch <= seen->epoch || mutated(w, MUTATION_NO_RAISE))
 		return;
-	txn->epoch = n->memory.epoch;
-	txn->uid = n->memory.owner + 1;
+	txn->epoch = n->memory_epoch;
 	txn->epoch_version = seen->epoch_version;
 }
 
@@ -289,7 +305,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 	if (n->shell.op != OP_REGISTER)
 		return;
 	if (session && session != n->client.session)
-		result = RESULT_FAILED;
+		result = RESULT_CONFLICT;
 	else if (trace_of_another(w, n, r) &&
 		 clock_local(w, n) < until_us(w, n, n->id, &r->seen.keepalive, false, 0))
 		result = RESULT_CONFLICT;
@@ -301,36 +317,38 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 	shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, result, 0);
 }
 
+/* As own_debt() in node.c. */
+static int8_t own_debt(const struct sim *w, const struct sim_node *n)
+{
+	if (n->memory_epoch == n->disk_next.own || mutated(w, MUTATION_FOREIGN_EPOCH))
+		return OWNER_NOBODY;
+	return n->memory_epoch == n->shell.takeover_epoch ? n->shell.owner_before : OWNER_UNKNOWN;
+}
+
 /* As owner_before() in node.c. */
 static int8_t owner_known(const struct sim *w, const struct sim_node *n)
 {
-	int8_t owner = n->memory.owner;
-	uint8_t owed = n->disk_next.owed;
+	const struct sim_snapshot *seen = &n->mirror.seen;
 
-	if (n->mirror.seen.epoch_version == ANY_VERSION || (n->memory.epoch && owner < 0))
+	if (seen->epoch_version == ANY_VERSION || seen->epoch < n->memory_epoch)
 		return OWNER_UNKNOWN;
-	if (owner != (int8_t)n->id)
-		return owner;
-	if (owed)
-		return owed == OWED_UNKNOWN ? OWNER_UNKNOWN : (int8_t)(owed - 1);
-	return n->memory.epoch > n->disk_next.own && !mutated(w, MUTATION_FOREIGN_EPOCH)
-		       ? OWNER_UNKNOWN
-		       : -1;
+	return seen->epoch_owner == (int8_t)n->id ? own_debt(w, n) : seen->epoch_owner;
 }
 
 static void fill_leave(struct sim *w, struct sim_node *n, struct sim_txn *t)
 {
-	uint8_t owed = n->disk_next.owed;
+	const struct sim_snapshot *seen = &n->mirror.seen;
 
 	t->type = TXN_LEAVE;
 	t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
-	t->epoch_version = mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED
-							    : n->mirror.seen.epoch_version;
+	t->epoch_version = mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED : seen->epoch_version;
 	t->makes = n->shell.leave_makes;
-	if (t->value == LEAVE_KEEP || (!owed && n->mirror.seen.epoch_version != ANY_VERSION))
+	if (t->value == LEAVE_KEEP ||
+	    (seen->epoch_version != ANY_VERSION && seen->epoch_owner != (int8_t)n->id))
 		return;
-	t->epoch = n->memory.epoch;
-	t->uid = owed ? owed : n->id + 1;
+	t->epoch = n->memory_epoch;
+	t->owner = own_debt(w, n);
+	n->shell.epoch_version = seen->epoch_version + 1;
 }
 
 static void fill_op(struct sim *w, struct sim_node *n, const struct election_action *a,
@@ -350,7 +368,7 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		t->version = mutated(w, MUTATION_ENTER_VERSION) ? ANY_VERSION : a->version;
 		t->epoch = n->core.epoch;
 		t->epoch_version = n->mirror.seen.epoch_version;
-		n->shell.enter_epoch_version = t->epoch_version + 1;
+		n->shell.epoch_version = t->epoch_version + 1;
 
 		n->shell.untold_us = 0;
 		n->shell.survey_us = n->core.term_us;
@@ -415,13 +433,6 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	owner = owner_known(w, n);
 	if (a->op == OP_ENTER && !prepare_enter(w, n))
 		return;
-	if (a->op == OP_ENTER) {
-		n->disk_next.owed = owner == OWNER_UNKNOWN ? OWED_UNKNOWN : (uint8_t)(owner + 1);
-		if (mutated(w, MUTATION_NO_OWED))
-			n->disk_next.owed = 0;
-		n->disk_next.own = n->core.epoch;
-		disk_keep(w, n);
-	}
 	r = request_create(w, n, registers ? REQUEST_READ : REQUEST_TXN,
 			   registers ? FOR_LOOK_FIRST : FOR_OP);
 	r->parts = 0;
@@ -429,8 +440,9 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	r->op = a->op;
 	fill_op(w, n, a, &r->txn);
 	if (a->op == OP_ENTER) {
+		n->shell.takeover_epoch = n->core.epoch;
 		n->shell.owner_before = owner;
-		n->shell.remembers = n->memory.epoch > 0;
+		n->shell.remembers = n->memory_epoch > 0;
 		n->shell.unread_until_us = 0;
 		term_open(w, n, &r->txn);
 	}
@@ -473,6 +485,9 @@ void shell_publish(struct sim *w, struct sim_node *n)
 
 	if (!want || want == n->shell.router || n->client.link != LINK_ATTACHED)
 		return;
+	/* What was refused is written again along with the next repair. */
+	if (n->shell.repair_refused)
+		return;
 	if (n->shell.op == OP_ENTER || n->shell.op == OP_LEAVE)
 		return;
 	n->shell.router = want;
@@ -508,12 +523,14 @@ static void committed(struct sim *w, struct sim_node *n, const struct sim_reques
 	if (r->op == OP_ENTER) {
 		s->router = 't';
 		term_opened(w, n, r);
-		shell_epoch(w, n, r->txn.epoch, (int8_t)n->id, s->enter_epoch_version);
+		shell_epoch(w, n, r->txn.epoch, (int8_t)n->id, s->epoch_version);
 		post_written(n, (int8_t)n->id);
 	} else if (r->op == OP_LEAVE) {
 		s->router = 's';
 		if (r->txn.value == LEAVE_DELETE)
 			post_written(n, -1);
+		if (r->txn.value == LEAVE_DELETE && r->txn.epoch)
+			shell_epoch(w, n, r->txn.epoch, r->txn.owner, s->epoch_version);
 	} else if (r->op == OP_REGISTER) {
 		s->router = n->config.coordinator ? 's' : 'c';
 		if (!mutated(w, MUTATION_NO_FLOOR))

@@ -117,7 +117,7 @@ void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r
 		over(w, n, r->result, true);
 	} else if (r->seen.alive_session && r->seen.alive_session != n->client.session) {
 		over(w, n, TXN_REFUSED, false);
-	} else if (r->purpose == FOR_LOOK && r->seen.there && n->memory.epoch <= r->seen.epoch) {
+	} else if (r->purpose == FOR_LOOK && r->seen.there && n->memory_epoch <= r->seen.epoch) {
 		over(w, n, TXN_OK, false);
 	} else {
 		write = request_create(w, n, REQUEST_TXN, FOR_REPAIRED);

@@ -60,6 +60,14 @@ bool term_is_before(const int64_t nonces[TERM_NONCES], int64_t nonce)
 	return find_before(nonces, nonce) >= 0;
 }
 
+static int64_t promise_us(const struct sim *w, const struct sim_term *t, int64_t now_us)
+{
+	int64_t lease_us = lease_promise_us(t->session_us);
+	int64_t debt_us = t->debt_us - now_us;
+
+	return debt_us > lease_us && !mutated(w, MUTATION_NO_DEBT) ? debt_us : lease_us;
+}
+
 static void next_value(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 {
 	struct sim_term *t = &n->term;
@@ -71,7 +79,7 @@ static void next_value(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 	txn->nonce = t->nonce;
 	txn->counter = t->counter;
 	txn->session_us = t->session_us;
-	txn->lease_us = lease_promise_us(t->session_us);
+	txn->lease_us = promise_us(w, t, txn->sent_local);
 	txn->machine = n->machine;
 	txn->boot = n->boot;
 }
@@ -85,7 +93,9 @@ void term_open(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 				.counter = mutated(w, MUTATION_COUNTER_ANEW) ? 0 : t->counter,
 				.serial = t->serial + 1,
 				.claimed = 1,
-				.session_us = n->core.term_us };
+				.session_us = n->core.term_us,
+				.debt_us = clock_local(w, n) +
+					   lease_unknown_promise_us(n->core.term_us) };
 	t->epoch_version = txn->epoch_version + 1;
 	next_value(w, n, txn);
 }
@@ -97,6 +107,17 @@ void term_opened(struct sim *w, struct sim_node *n, const struct sim_request *r)
 	n->term.version = r->keep_version;
 	n->term.known = n->term.ours = 1;
 	n->term.makes = 0;
+}
+
+void term_owes(struct sim_node *n, int64_t until_us)
+{
+	n->term.debt_us = until_us;
+}
+
+void term_started(struct sim *w, struct sim_node *n)
+{
+	n->term.debt_us = 0;
+	term_renew(w, n);
 }
 
 void term_close(struct sim_node *n)

@@ -39,13 +39,12 @@ void shell_read(struct sim *w, struct sim_node *n, uint16_t parts, bool sync)
 	read_parts(w, n, parts, sync);
 }
 
-void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner)
+void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch)
 {
-	if (epoch <= 0 || epoch < n->memory.epoch ||
-	    (epoch == n->memory.epoch && owner == n->memory.owner))
+	if (epoch <= n->memory_epoch)
 		return;
-	n->memory = (struct sim_memory){ .epoch = epoch, .owner = owner };
-	n->disk_next.memory = n->memory;
+	n->memory_epoch = epoch;
+	n->disk_next.memory_epoch = epoch;
 	disk_keep(w, n);
 }
 
@@ -55,7 +54,7 @@ void shell_epoch(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner,
 	n->mirror.seen.epoch_owner = owner;
 	n->mirror.seen.epoch_version = version;
 	n->mirror.known |= PART_EPOCH;
-	shell_remember(w, n, epoch, owner);
+	shell_remember(w, n, epoch);
 }
 
 static uint8_t view_key(const struct sim *w, const struct sim_node *n)
@@ -112,7 +111,7 @@ void shell_tell_view(struct sim *w, struct sim_node *n)
 	}
 	ev.view.post = shell_post_seen(n);
 	ev.view.epoch_known = (n->mirror.known & PART_EPOCH) != 0;
-	ev.view.epoch = n->memory.epoch;
+	ev.view.epoch = n->memory_epoch;
 	if (n->floor_epoch > ev.view.epoch)
 		ev.view.epoch = n->floor_epoch;
 	ev.view.drained = n->mirror.seen.drained;

@@ -96,6 +96,17 @@ static void on_abort(int signal_number)
 	siglongjmp(aborted, signal_number);
 }
 
+/* Until a node goes on: in the order in which they came, also if it is stopped once more just then. */
+static void put_off(struct sim *w, const struct queue_event *ev, int64_t until)
+{
+	struct queue_event later = *ev;
+
+	later.at = until;
+	later.waits = ev->waits ? 2 : 1;
+	if (!queue_push(&w->queue, later))
+		sim_fail(w, "simulator: too many events");
+}
+
 static bool asleep(struct sim *w, const struct sim_node *n, const struct queue_event *ev)
 {
 	int64_t until = n->frozen_until;
@@ -106,8 +117,7 @@ static bool asleep(struct sim *w, const struct sim_node *n, const struct queue_e
 		until = n->paused_until;
 	if (until <= w->now)
 		return false;
-	/* Keeps its place among those that wait as well. */
-	sim_schedule(w, until, ev->type, ev->node, ev->gen, ev->arg);
+	put_off(w, ev, until);
 	if (ev->type == EV_TIMER && w->nodes[ev->node].timer_armed == ev->at)
 		w->nodes[ev->node].timer_armed = until;
 	return true;
@@ -257,8 +267,7 @@ static void begin(struct sim *w, const struct sim_options *options, uint64_t see
 	for (int i = 0; i < REQUESTS_MAX; i++)
 		w->requests[i].next_free = (uint16_t)(i + 1);
 	for (int i = 0; i < NODES_MAX; i++)
-		w->nodes[i].memory.owner = w->nodes[i].disk.memory.owner = -1;
-	params_draw(w);
+		params_draw(w);
 	server_start(w);
 	for (int i = 0; i < w->node_count; i++)
 		sim_schedule(w, w->now + rng_range(&w->rng, 0, SEC), EV_BOOT, i, 0, 0);

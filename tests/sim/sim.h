@@ -123,10 +123,6 @@ enum request_purpose {
 	FOR_ROUTER,
 };
 
-/* Of whoever may be at work it is not known who: as an owner before, and as what is owed. */
-#define OWNER_UNKNOWN (-2)
-#define OWED_UNKNOWN 100
-
 /* Who holds it: exactly one of these may free it. */
 enum request_stage {
 	STAGE_FREE,
@@ -230,9 +226,10 @@ struct sim_shell {
 	uint16_t corpses;
 	uint8_t lock; /* enum shell_lock */
 	uint8_t lock_sent;
-	int64_t epoch_told; /* ENTER: the highest before it */
-	int32_t enter_epoch_version;
-	int8_t owner_before;	     /* whom /epoch named before the own takeover */
+	int64_t epoch_told;	     /* ENTER: the highest before it */
+	int32_t epoch_version;	     /* of /epoch, once ENTER or LEAVE have set it */
+	int64_t takeover_epoch;	     /* of the last takeover of this process */
+	int8_t owner_before;	     /* who may have been at work before it, as /epoch said */
 	int64_t unread_until_us;     /* terms that could not be read are over */
 	int64_t untold_us;	     /* the terms of which the keys do not tell are over */
 	uint8_t remembers;	     /* this node knew of an epoch */
@@ -254,12 +251,6 @@ struct sim_shell {
 
 enum scan_early { SCAN_NOT_EARLY, SCAN_EARLY, SCAN_EARLY_DONE };
 
-/* The highest epoch that this node knows of. */
-struct sim_memory {
-	int64_t epoch;
-	int8_t owner;
-};
-
 /* As in term.c. */
 #define TERM_RENEWALS 16
 #define TERM_NONCES 4
@@ -267,6 +258,7 @@ struct sim_memory {
 struct sim_term {
 	int64_t nonce, before[TERM_NONCES];
 	int64_t session_us; /* T; 0: no term */
+	int64_t debt_us;    /* as in term.h */
 	int64_t counter, counters[TERM_RENEWALS], sent[TERM_RENEWALS];
 	int32_t epoch_version, version, serial;
 	uint8_t known, proven, ours, claimed, made, makes, wanted, decisive, reading;
@@ -275,10 +267,9 @@ struct sim_term {
 
 /* What a node keeps on disk of the cluster: written by a thread of its own, a moment later. */
 struct sim_disk {
-	struct sim_memory memory;
+	int64_t memory_epoch;
 	int64_t cluster_zxid;
-	int64_t own;  /* the highest epoch of an own takeover */
-	uint8_t owed; /* whose term is to be waited for, plus one */
+	int64_t own; /* the highest epoch of an own takeover that started work */
 };
 
 struct sim_work {
@@ -330,7 +321,7 @@ struct sim_node {
 	struct sim_term term;
 	struct sim_twin twin;
 	struct survivor survivor;
-	struct sim_memory memory;
+	int64_t memory_epoch; /* the highest that this node knows of */
 	struct sim_disk disk, disk_next;
 	int64_t disk_due;    /* then the next is written; 0: it is */
 	int64_t floor_epoch; /* zxid of the registration: no epoch handed out before is larger */
@@ -546,6 +537,8 @@ void term_nonces(const struct sim_node *n, int64_t ret_nonces[TERM_NONCES]);
 bool term_is_before(const int64_t nonces[TERM_NONCES], int64_t nonce);
 void term_changed(struct sim *w, struct sim_node *n);
 void term_renew(struct sim *w, struct sim_node *n);
+void term_owes(struct sim_node *n, int64_t until_us);
+void term_started(struct sim *w, struct sim_node *n);
 void term_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
 
 void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose);
@@ -559,8 +552,9 @@ void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts);
 void shell_read(struct sim *w, struct sim_node *n, uint16_t parts, bool sync);
 void shell_tell_view(struct sim *w, struct sim_node *n);
 /* What was read of /epoch, or set in it. */
+void shell_tell_corpses(struct sim *w, struct sim_node *n, struct election_event *ev);
 void shell_epoch(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner, int32_t version);
-void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner);
+void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch);
 void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 /* What the disk has by now. */
 void disk_settle(struct sim *w, struct sim_node *n);

@@ -9,7 +9,7 @@ void tree_init(struct sim_tree *t)
 	t->key = NAMED_MISSING;
 	t->post = -1;
 	t->epoch_version = ANY_VERSION;
-	t->epoch_owner = -1;
+	t->epoch_owner = OWNER_UNKNOWN;
 	t->cluster_zxid = 1;
 }
 
@@ -113,7 +113,7 @@ static enum txn_result delete_epoch(struct sim_tree *t, uint64_t *changed)
 	if (t->epoch_version == ANY_VERSION)
 		return TXN_CONFLICT;
 	t->epoch = 0;
-	t->epoch_owner = -1;
+	t->epoch_owner = OWNER_UNKNOWN;
 	t->epoch_version = ANY_VERSION;
 	*changed |= CHANGED_EPOCH;
 	return TXN_OK;
@@ -131,12 +131,6 @@ static void set_epoch(struct sim_tree *t, int64_t epoch, int8_t owner, uint64_t 
 	t->epoch_owner = owner;
 	t->epoch_version++;
 	*changed |= CHANGED_EPOCH;
-}
-
-/* uid: plus one; 0, or above all: it is not known whose. */
-static int8_t owner_of(const struct sim_txn *txn)
-{
-	return txn->uid > NODES_MAX ? -1 : (int8_t)(txn->uid - 1);
 }
 
 static void set_keepalive(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
@@ -250,9 +244,8 @@ static enum txn_result leave(struct sim_tree *t, const struct sim_txn *txn, uint
 	if (txn->value == LEAVE_DELETE) {
 		t->post = -1;
 		*changed |= CHANGED_POST;
-		/* Made again, or whose term is still to be waited for. */
-		if (txn->uid)
-			set_epoch(t, txn->epoch, owner_of(txn), changed);
+		if (txn->epoch)
+			set_epoch(t, txn->epoch, txn->owner, changed);
 	}
 	t->there[txn->node] = 1;
 	set_router(t, txn->node, 's');
@@ -330,7 +323,7 @@ static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *t
 	if (!t->keepalive[txn->node].there && (txn->router == 's' || txn->router == 'c'))
 		t->keepalive[txn->node] = (struct tree_keepalive){ .there = 1, .mzxid = t->zxid };
 	if (txn->epoch)
-		set_epoch(t, txn->epoch, owner_of(txn), changed);
+		set_epoch(t, txn->epoch, OWNER_UNKNOWN, changed);
 	return TXN_OK;
 }
 

@@ -17,12 +17,12 @@ enum { NAMED_STRANGER = 100, NAMED_NONE = -1, NAMED_JUNK = -2, NAMED_MISSING = -
 
 enum txn_type {
 	TXN_NOP,
-	TXN_REGISTER, /* node, session, router; epoch, uid: owner + 1, epoch_version: if more is remembered */
+	TXN_REGISTER, /* node, session, router; epoch, epoch_version: if more is remembered */
 	TXN_CREATE_KEY,
-	TXN_SET_KEY,	/* value, version; -1: any */
-	TXN_CLAIM,	/* node, version, uid */
-	TXN_ENTER,	/* node, session, version, epoch, epoch_version, keep */
-	TXN_LEAVE,	/* node, session, value: enum leave, epoch_version */
+	TXN_SET_KEY, /* value, version; -1: any */
+	TXN_CLAIM,   /* node, version, uid */
+	TXN_ENTER,   /* node, session, version, epoch, epoch_version, keep */
+	TXN_LEAVE, /* node, session, value: enum leave, epoch_version; epoch, owner: if it sets it */
 	TXN_RENEW,	/* node, version: of the keepalive, epoch_version, keep, makes */
 	TXN_ROUTER,	/* node, router */
 	TXN_LOCK,	/* node, session, uid */
@@ -59,6 +59,10 @@ enum txn_result {
 #define ANY_VERSION (-1)
 #define UNCHECKED (-2)
 
+/* Whose the highest epoch is, if not a node's: it is not known whose, or nobody's any more. */
+#define OWNER_UNKNOWN (-1)
+#define OWNER_NOBODY (-2)
+
 /* Access lists and quotas, as one node meets them. */
 enum refusal {
 	REFUSE_KEY = 1,	  /* /primary_node: claim, reclaim, hand-back */
@@ -87,7 +91,7 @@ struct sim_txn {
 	int32_t session, version, uid, epoch_version, machine, boot;
 	uint8_t type;
 	uint8_t makes; /* as own_key_write() has it */
-	int8_t node, value;
+	int8_t node, value, owner;
 	char router;
 };
 

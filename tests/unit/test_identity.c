@@ -162,17 +162,13 @@ static void test_epoch(void **state)
 	struct identity known = { .id = A, .generation = 1 };
 	const struct identity before = known;
 
-	assert_true(identity_note_epoch(&known, "n1", 5));
+	assert_true(identity_note_epoch(&known, 5));
 	assert_true(identity_differs(&known, &before));
-	assert_false(identity_note_epoch(&known, "n1", 5));
-	assert_false(identity_note_epoch(&known, "n2", 4));
-	assert_false(identity_note_epoch(&known, "n2", INT64_C(1) << 62));
-	assert_string_equal(known.epoch_owner, "n1");
-	/* Handed back: its takeover started nothing. */
-	assert_true(identity_note_epoch(&known, "n0", 5));
-	assert_string_equal(known.epoch_owner, "n0");
-	assert_true(identity_note_epoch(&known, "n2", 6));
-	assert_string_equal(known.epoch_owner, "n2");
+	assert_false(identity_note_epoch(&known, 5));
+	assert_false(identity_note_epoch(&known, 4));
+	assert_false(identity_note_epoch(&known, INT64_C(1) << 62));
+	assert_true(identity_note_epoch(&known, 6));
+	assert_int_equal(known.epoch, 6);
 }
 
 static void test_words(void **state)
@@ -257,7 +253,8 @@ static const struct identity sample = {
 	.zxid = INT64_C(0x500000123),
 	.change = INT64_C(0x500000100),
 	.epoch = INT64_C(0x400000007),
-	.epoch_owner = "n2",
+	.own = INT64_C(0x400000006),
+	.made = INT64_C(0x100000002),
 	.root = "/a cluster",
 	.name = "n1",
 };

@@ -16,7 +16,7 @@ def _fnv(data):
 
 def settle_store(keys):
     """An old cluster in which nobody was ever primary. Returns its id and since when it is there (zxid)."""
-    for key, value in (('cluster', f'{ID} 1 1'), ('epoch', '0 lab')):
+    for key, value in (('cluster', f'{ID} 1 1'), ('epoch', '0 -')):
         try:
             keys.client.retry(keys.client.create, keys.path(key), value.encode(), makepath=True)
         except NodeExistsError:
@@ -28,7 +28,7 @@ def settle_store(keys):
 def remember(node, cluster_id, since):
     """The memory of a node that knows this cluster for long."""
     text = (f'primaryd cluster 1\nroot={node.config["zookeeper.root"]}\nname={node.config["node.name"]}\nid={cluster_id}\ngeneration=1\nzxid=0\n'
-            f'change=0\nepoch=0\nepoch-owner=\nown=0\nowed=\nmade={since}\n').encode()
+            f'change=0\nepoch=0\nown=0\nmade={since}\n').encode()
     path = os.path.join(node.state_directory, 'run.cluster')
     with open(path, 'xb') as file:
         file.write(text + f'sum={_fnv(text):016x}\n'.encode())

@@ -132,13 +132,19 @@ class Node:
 
     def stop(self, timeout=20.0, expect=0):
         """SIGTERM, and waits for the end; returns the exit code, which must be `expect` unless that is None."""
-        self.child.send_signal(signal.SIGTERM)
+        self.terminate()
         try:
             code = process.reap(self.child, timeout)
         except Timeout:
             raise Timeout(f'{self.name} did not stop within {timeout} s:\n{self.log_tail()}') from None
         assert expect is None or code == expect, f'{self.name} ended with {code}:\n{self.log_tail()}'
         return code
+
+    def terminate(self):
+        """SIGTERM, once the daemon is far enough to stop in order: before that the signal simply ends it."""
+        wait_until(lambda: process.handles(self.pid, signal.SIGTERM) or not self.running(), 10,
+                   lambda: f'{self.name} has begun:\n{self.log_tail()}')
+        self.child.send_signal(signal.SIGTERM)
 
     def wait_exit(self, timeout=10.0):
         """Waits until the daemon ends by itself; returns its exit code."""
@@ -222,7 +228,7 @@ def stop_all(nodes, timeout=20.0):
     running = [node for node in nodes if node.running()]
     for node in running:
         node.child.send_signal(signal.SIGCONT)
-        node.child.send_signal(signal.SIGTERM)
+        node.terminate()
     for node in running:
         code = process.reap(node.child, timeout)
         assert code == 0, f'{node.name} ended with {code}:\n{node.log_tail()}'

@@ -83,6 +83,16 @@ def parent_of(pid):
         return None
 
 
+def handles(pid, number):
+    """Whether the process has a handler for that signal; not so right after its start."""
+    try:
+        with open(f'/proc/{pid}/status', encoding='ascii', errors='replace') as file:
+            caught = next(line for line in file if line.startswith('SigCgt:'))
+    except (OSError, StopIteration):
+        return False
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
 def describe(pid):
     """`pid (command line)`, for messages."""
     try:
