@@ -133,8 +133,22 @@ def test_isolate(site):
     holder.run('systemctl', 'isolate', 'multi-user.target')
     assert site.untouched(moment, holder) and site.wait_holder() is holder
     for unit in ('primary.target', 'primaryd-guard.service', 'floating-ip@vip.service',
-                 'floating-ip-announce@vip.timer', 'worker.service'):
+                 'floating-ip-announce@vip.timer', 'worker.service', 'polkit.service'):
         assert holder.state(unit) == 'active', unit
+
+
+def test_stop_after_polkit_died(site):
+    """systemd starts nothing that a service is ordered after before that service has stopped: the polkit that is to allow the
+    stop of the work has to be there before."""
+    holder = site.wait_holder()
+    holder.run('systemctl', 'kill', '--signal=KILL', 'polkit')
+    wait_until(lambda: holder.state('polkit.service') == 'active', 10, holder.journal_tail, 0.05)
+    moment = Moment()
+    holder.run('systemctl', 'restart', 'primaryd')
+    successor = site.wait_holder(other_than=holder)
+    site.story(holder, moment, 'relinquish_started', 'unit_stopped', 'relinquished', 'stopped')
+    assert 'work_stop_late' not in [name for name, _ in holder.events(moment.wall_us)]
+    site.measure('polkit killed, systemctl restart', moment, holder, successor)
 
 
 def test_reload_of_an_invalid_configuration(site):
