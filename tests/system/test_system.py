@@ -141,8 +141,10 @@ def test_stop_after_polkit_died(site):
     """systemd starts nothing that a service is ordered after before that service has stopped: the polkit that is to allow the
     stop of the work has to be there before."""
     holder = site.wait_holder()
+    killed = holder.main_pid('polkit.service')
     holder.run('systemctl', 'kill', '--signal=KILL', 'polkit')
-    wait_until(lambda: holder.state('polkit.service') == 'active', 10, holder.journal_tail, 0.05)
+    wait_until(lambda: holder.main_pid('polkit.service') not in (0, killed) and holder.state('polkit.service') == 'active', 10,
+               holder.journal_tail, 0.05)
     moment = Moment()
     holder.run('systemctl', 'restart', 'primaryd')
     successor = site.wait_holder(other_than=holder)
