@@ -361,6 +361,8 @@ static void do_op(struct node *node, const struct election_action *action)
 	if (action->op == OP_ENTER) {
 		node->takeover.epoch = node->election.epoch;
 		strcpy(node->takeover.debt, before);
+		/* Without any memory the own lease is waited for, no more. */
+		node->writes.owes = remembers && strcmp(before, NAME_NOBODY) != 0;
 	}
 	strcpy(node->writes.leaves, own_debt(node));
 	writes_do(&node->writes, (enum election_op)action->op, action->version,

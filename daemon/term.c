@@ -81,8 +81,8 @@ static struct term_renewal *next_renewal(struct term *term, int64_t now_us, char
 	return renewal;
 }
 
-void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32_t epoch_version,
-	       int64_t now_us)
+void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, bool owes,
+	       int32_t epoch_version, int64_t now_us)
 {
 	char path[KEY_PATH_SIZE], text[KEEPALIVE_SIZE];
 
@@ -91,7 +91,7 @@ void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32
 	term->claimed = true;
 	term->ours = false;
 	term->session_us = session_us;
-	term->debt_us = now_us + lease_unknown_promise_us(session_us);
+	term->debt_us = owes ? now_us + lease_unknown_promise_us(session_us) : 0;
 	term->epoch_version = epoch_version;
 	keepalive_path(term, path);
 	(void)next_renewal(term, now_us, text);

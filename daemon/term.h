@@ -77,11 +77,11 @@ void term_finish(struct term *term);
 
 /*
  * Adds the term of a takeover to its transaction. epoch_version: what /epoch will have. A renewal promises L; or longer, as
- * long as this node has to wait for others: who comes after it waits no shorter. That is the longest term that there is
- * until term_owes() tells.
+ * long as this node has to wait for others: who comes after it waits no shorter. owes: that may be the longest term that there
+ * is, until term_owes() tells.
  */
-void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, int32_t epoch_version,
-	       int64_t now_us);
+void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, bool owes,
+	       int32_t epoch_version, int64_t now_us);
 /* A look at the others told how long they are to be waited for. */
 void term_owes(struct term *term, int64_t until_us);
 /* The work starts: nobody is waited for any more, which is told at once. */

@@ -107,7 +107,8 @@ static void build_enter(struct writes *writes, struct zkh_txn *txn)
 	set_epoch(writes, txn, writes->epoch, writes->name);
 	zkh_txn_create_text(txn, PATH_POST, post, ZKH_CREATE_EPHEMERAL);
 	zkh_txn_set_text(txn, path, "takeover", ZKH_ANY_VERSION);
-	term_open(writes->term, txn, writes->session_us, writes->epoch_version, time_boot_us());
+	term_open(writes->term, txn, writes->session_us, writes->owes, writes->epoch_version,
+		  time_boot_us());
 }
 
 /*
@@ -136,6 +137,9 @@ static void build_leave(struct writes *writes, struct zkh_txn *txn)
 	writes->deletes_post = now.post == POST_MINE;
 	if (writes->deletes_post)
 		delete_post(writes, txn);
+	/* One that comes late must not stand over what a takeover since has written. */
+	else if (writes->view->top_version >= 0)
+		zkh_txn_check(txn, PATH_EPOCH, writes->view->top_version);
 	own_key_write(txn, writes->name, NODE_KEY_ROUTER, "secondary", ZKH_ANY_VERSION,
 		      writes->makes);
 	/* Good to know, no more: what failed once is tried without it. */

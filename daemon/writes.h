@@ -49,9 +49,10 @@ struct writes {
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
 	char history[512];
 	char published[16]; /* router state written last, "": unknown */
-	char leaves
-		[NAME_SIZE]; /* LEAVE: who may be at work after it; "": it is not known; NAME_NOBODY */
-	int makes;	     /* LEAVE: see own_key.h */
+	bool owes;	    /* ENTER: whoever was primary before has not left in order */
+	/* LEAVE: who may be at work after it; "": it is not known; NAME_NOBODY. */
+	char leaves[NAME_SIZE];
+	int makes;	   /* LEAVE: see own_key.h */
 	bool leave_failed; /* the last one */
 	bool deletes_post; /* LEAVE: not when another node has it */
 	bool sets_epoch;   /* and then: unless somebody else has raised it */

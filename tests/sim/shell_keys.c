@@ -343,6 +343,8 @@ static void fill_leave(struct sim *w, struct sim_node *n, struct sim_txn *t)
 	t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
 	t->epoch_version = mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED : seen->epoch_version;
 	t->makes = n->shell.leave_makes;
+	if (t->value == LEAVE_KEEP && t->epoch_version == ANY_VERSION)
+		t->epoch_version = UNCHECKED;
 	if (t->value == LEAVE_KEEP ||
 	    (seen->epoch_version != ANY_VERSION && seen->epoch_owner != (int8_t)n->id))
 		return;

@@ -231,7 +231,7 @@ static enum txn_result leave(struct sim_tree *t, const struct sim_txn *txn, uint
 {
 	bool is_there = t->router[txn->node];
 
-	if (txn->value == LEAVE_DELETE && (!epoch_holds(t, txn) || t->post < 0))
+	if (!epoch_holds(t, txn) || (txn->value == LEAVE_DELETE && t->post < 0))
 		return TXN_CONFLICT;
 	if (txn->value == LEAVE_DELETE && refuses(t, txn, REFUSE_LEAVE))
 		return TXN_REFUSED_POST;

@@ -225,6 +225,9 @@ void guard_die(struct sim *w, struct sim_node *n)
 	if (!n->guard.alive || n->daemon != DAEMON_UP || n->paused_until > w->now ||
 	    n->frozen_until > w->now)
 		return;
+	/* Nor while it does what the daemon, held up, was too late for. */
+	if (n->guard.acting && n->disturbed > w->now - w->params.session_us)
+		return;
 	SIM_TRACE(w, "fault guard of node %d is killed", n->id);
 	n->guard.alive = 0;
 	if (n->work.truth != TRUTH_DOWN)
