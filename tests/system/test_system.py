@@ -133,8 +133,24 @@ def test_isolate(site):
     holder.run('systemctl', 'isolate', 'multi-user.target')
     assert site.untouched(moment, holder) and site.wait_holder() is holder
     for unit in ('primary.target', 'primaryd-guard.service', 'floating-ip@vip.service',
-                 'floating-ip-announce@vip.timer', 'worker.service'):
+                 'floating-ip-announce@vip.timer', 'worker.service', 'polkit.service'):
         assert holder.state(unit) == 'active', unit
+
+
+def test_stop_after_polkit_died(site):
+    """systemd starts nothing that a service is ordered after before that service has stopped: the polkit that is to allow the
+    stop of the work has to be there before."""
+    holder = site.wait_holder()
+    killed = holder.main_pid('polkit.service')
+    holder.run('systemctl', 'kill', '--signal=KILL', 'polkit')
+    wait_until(lambda: holder.main_pid('polkit.service') not in (0, killed) and holder.state('polkit.service') == 'active', 10,
+               holder.journal_tail, 0.05)
+    moment = Moment()
+    holder.run('systemctl', 'restart', 'primaryd')
+    successor = site.wait_holder(other_than=holder)
+    site.story(holder, moment, 'relinquish_started', 'unit_stopped', 'relinquished', 'stopped')
+    assert 'work_stop_late' not in [name for name, _ in holder.events(moment.wall_us)]
+    site.measure('polkit killed, systemctl restart', moment, holder, successor)
 
 
 def test_reload_of_an_invalid_configuration(site):
@@ -302,23 +318,9 @@ def test_upgrade(site, tmp_path):
 
 
 @brief
-def test_upgrade_before_it_is_ready(site):
-    """A daemon that finds no server runs the new binary, too, and is no more ready than before."""
-    one = others(site, site.wait_holder())[0]
-    one.shell('cp /etc/primaryd/primaryd.conf /run/kept; systemctl stop primaryd; '
-              'sed -i "s/^servers.*/servers = 127.0.0.1:1/" /etc/primaryd/primaryd.conf; '
-              'systemctl start --no-block primaryd')
-    wait_until(lambda: one.show('primaryd.service', 'StatusText')['StatusText'].startswith('Connecting'), 20,
-               one.journal_tail, 0.05)
-    pid, moment = one.main_pid(), Moment()
-    one.run('sh', '/var/lib/dpkg/info/primaryd.postinst', 'configure')
-    site.story(one, moment, 'reload', 'started')
-    assert one.main_pid() == pid and one.state('primaryd.service') == 'activating'
-    one.shell('cp /run/kept /etc/primaryd/primaryd.conf; systemctl stop primaryd; systemctl start primaryd')
-
-
 def test_start_before_names_resolve(site):
-    """Names that nobody knows at boot: the start is over all the same, and the node is in the cluster once they are known."""
+    """Names that nobody knows at boot. A daemon that is not ready yet runs the new binary of an upgrade, too, and is no more
+    ready than before. After a while the start is over all the same, and the node is in the cluster once they are known."""
     one = others(site, site.wait_holder())[0]
     servers = ','.join(f'zk.example:{server.port}' for server in site.ensemble.servers)
     one.shell(f'''cp /etc/primaryd/primaryd.conf /run/kept; cp /etc/hosts /run/hosts; systemctl stop primaryd
@@ -329,9 +331,13 @@ rm -f /etc/resolv.conf; systemctl start --no-block primaryd''')
     assert 'zk.example: ' in told[-1]['MESSAGE']
     status = one.show('primaryd.service', 'StatusText')['StatusText']
     assert status.startswith('Connecting to ZooKeeper at zk.example:'), status
+    pid, moment = one.main_pid(), Moment()
+    one.run('sh', '/var/lib/dpkg/info/primaryd.postinst', 'configure')
+    site.story(one, moment, 'reload', 'started')
+    assert one.main_pid() == pid and one.state('primaryd.service') == 'activating'
     wait_until(lambda: one.state('primaryd.service') == 'active', 30, one.journal_tail, 0.1)
     one.shell(f'echo "{site.ensemble.servers[0].address} zk.example" >>/etc/hosts')
-    site.story(one, moment, 'names_failed', 'connected', 'registered')
+    site.story(one, moment, 'reload', 'started', 'names_failed', 'connected', 'registered')
     assert sum(name == 'names_failed' for name, _ in one.events(moment.wall_us)) <= 5, 'the log is not flooded'
     one.shell('cp /run/kept /etc/primaryd/primaryd.conf; cp /run/hosts /etc/hosts; systemctl restart primaryd')
 
