@@ -74,12 +74,12 @@ stage_unit_asan() {
 	run_unit_tests asan --timeout-multiplier 4
 }
 
-# parsers of foreign bytes, fuzzed for 15 seconds each
+# parsers of foreign bytes, fuzzed for 8 seconds each
 stage_fuzz() {
 	echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n > 9; }' |
 		clang -x c - -o /dev/null -fsanitize=fuzzer,address,undefined 2>/dev/null ||
 		skip "clang with libFuzzer is not here"
 	build_tree fuzz fuzzers
 	sanitizer_environment
-	tests/fuzz/run "$BUILD_ROOT/fuzz" 15
+	tests/fuzz/run "$BUILD_ROOT/fuzz" 8
 }
