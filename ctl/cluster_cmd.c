@@ -10,18 +10,7 @@
 #include "facts.h"
 #include "remember.h"
 
-enum {
-	ID,
-	GENERATION,
-	FORMAT,
-	R_ID,
-	R_GENERATION,
-	R_ZXID,
-	R_EPOCH,
-	R_FILE,
-	KNOWN,
-	TROUBLE
-};
+enum { ID, GENERATION, FORMAT, R_ID, R_GENERATION, R_ZXID, R_EPOCH, R_FILE, KNOWN, TROUBLE };
 static const struct table_column columns[] = {
 	[ID] = { "cluster", "id", TABLE_TEXT, 0 },
 	[GENERATION] = { "generation", "generation", TABLE_NUMBER, 0 },
