@@ -140,6 +140,21 @@ def test_chain(trial, guard):
     trial.settle(primary=third.name)
 
 
+def test_debt_is_passed_on(trial):
+    """The second waits for a term that nobody can read, and dies: the third waits no shorter, though the second did not work."""
+    primary, rest = start(trial, 3)
+    trial.keys.client.delete(trial.keys.path(f'nodes/{primary.name}/keepalive'))
+    primary.kill9()
+    second = wait_until(lambda: next((node for node in rest if trial.keys.state(node.name) == 'takeover'), None), 15,
+                        'somebody takes over')
+    wait_until(lambda: promised_s(trial, second) > 20, 5, lambda: promised_s(trial, second))
+    [third] = [node for node in rest if node is not second]
+    second.kill9()
+    said = third.wait_log(f'corpse_found: {second.name} .*its lease is over in ([0-9.]+)s', 15)
+    assert float(said.group(1)) > 26.7 - 2 * DOWN_S - 5, said.group(0)
+    assert not trial.oracle.events('takeover', node=third.name)
+
+
 def test_fencer_comes_back(trial):
     # kill -9 in the middle of the fence, and a restart: it fences again, or another does.
     primary, rest = start(trial, 2, before='sleep 60', **{'fence.timeout': '30s'})

@@ -104,7 +104,6 @@ enum sim_fault {
 	X(ANY_NONCE, "foreign-nonce-goes-on")                                                      \
 	X(COUNTER_ANEW, "counter-begins-anew")                                                     \
 	X(OWNER_SAYS, "owner-before-is-believed")                                                  \
-	X(NO_DEBT, "takeover-promises-its-own-lease")                                              \
 	X(NO_FLOOR, "registration-is-no-floor")                                                    \
 	X(UNREAD_SHORT, "unread-term-is-cut-short")                                                \
 	X(FOREIGN_EPOCH, "unknown-own-epoch-is-believed")                                          \
