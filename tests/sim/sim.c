@@ -266,8 +266,7 @@ static void begin(struct sim *w, const struct sim_options *options, uint64_t see
 	w->now = 10 * SEC;
 	for (int i = 0; i < REQUESTS_MAX; i++)
 		w->requests[i].next_free = (uint16_t)(i + 1);
-	for (int i = 0; i < NODES_MAX; i++)
-		params_draw(w);
+	params_draw(w);
 	server_start(w);
 	for (int i = 0; i < w->node_count; i++)
 		sim_schedule(w, w->now + rng_range(&w->rng, 0, SEC), EV_BOOT, i, 0, 0);

@@ -551,8 +551,8 @@ void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event 
 void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts);
 void shell_read(struct sim *w, struct sim_node *n, uint16_t parts, bool sync);
 void shell_tell_view(struct sim *w, struct sim_node *n);
-/* What was read of /epoch, or set in it. */
 void shell_tell_corpses(struct sim *w, struct sim_node *n, struct election_event *ev);
+/* What was read of /epoch, or set in it. */
 void shell_epoch(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner, int32_t version);
 void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch);
 void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev);
