@@ -45,6 +45,14 @@ static inline int64_t lease_unknown_promise_us(int64_t own_session_us)
 					: LEASE_UNKNOWN_SESSION_US);
 }
 
+/* What a renewal promises that is sent now: L; longer, if its node has itself to wait for others until debt_us. */
+static inline int64_t lease_owing_promise_us(int64_t session_us, int64_t debt_us, int64_t now_us)
+{
+	int64_t lease_us = lease_promise_us(session_us);
+
+	return debt_us - now_us > lease_us ? debt_us - now_us : lease_us;
+}
+
 /* h: the time between two renewals. */
 static inline int64_t lease_renew_us(int64_t session_us)
 {

@@ -56,20 +56,12 @@ static void keepalive_path(const struct term *term, char *ret_path)
 	node_key_path(term->name, NODE_KEY_KEEPALIVE, ret_path);
 }
 
-/* How long others wait after a renewal that is sent now. */
-static int64_t promise_us(const struct term *term, int64_t now_us)
-{
-	int64_t lease_us = lease_promise_us(term->session_us);
-	int64_t debt_us = term->debt_us - now_us;
-
-	return debt_us > lease_us ? debt_us : lease_us;
-}
-
 /* The next value of the keepalive, noted as sent. */
 static struct term_renewal *next_renewal(struct term *term, int64_t now_us, char *ret_text)
 {
 	struct keepalive value = { .nonce = term->nonce,
-				   .lease_us = promise_us(term, now_us),
+				   .lease_us = lease_owing_promise_us(term->session_us,
+								      term->debt_us, now_us),
 				   .counter = ++term->counter };
 	struct term_renewal *renewal = &term->renewals[term->counter % TERM_RENEWALS_MAX];
 

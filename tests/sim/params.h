@@ -95,19 +95,14 @@ enum sim_fault {
 	X(RENEW_VERSION, "renewal-at-any-version")                                                 \
 	X(LEAVE_EPOCH, "release-without-epoch")                                                    \
 	X(OWN_LEASE, "survivor-waits-its-own-lease")                                               \
-	X(UNREADABLE, "unreadable-is-nobody")                                                      \
-	X(OWNER_BEFORE, "owner-before-is-nobody")                                                  \
 	X(NEW_CLUSTER, "new-cluster-is-not-waited-for")                                            \
-	X(OTHER_MACHINE, "trace-of-another-machine-is-overwritten")                                \
 	X(OLD_STATE, "old-state-is-believed")                                                      \
 	X(UNSAVED, "unsaved-takeover")                                                             \
 	X(ANY_NONCE, "foreign-nonce-goes-on")                                                      \
 	X(COUNTER_ANEW, "counter-begins-anew")                                                     \
 	X(OWNER_SAYS, "owner-before-is-believed")                                                  \
 	X(NO_FLOOR, "registration-is-no-floor")                                                    \
-	X(UNREAD_SHORT, "unread-term-is-cut-short")                                                \
 	X(FOREIGN_EPOCH, "unknown-own-epoch-is-believed")                                          \
-	X(CLUSTER_EARLY, "new-cluster-is-kept-at-once")                                            \
 	X(NO_MAKES, "keepalive-is-not-made-again")                                                 \
 	X(NO_RAISE, "remembered-epoch-is-not-raised")
 

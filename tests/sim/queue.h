@@ -55,7 +55,7 @@ struct queue_event {
 	uint32_t arg;
 	uint8_t type;
 	uint8_t node;
-	uint8_t waits; /* put off: it keeps its place, however often */
+	bool waits; /* put off once, and given its place among those that wait */
 };
 
 struct queue {
@@ -68,16 +68,14 @@ static inline bool queue_before(const struct queue_event *a, const struct queue_
 	return a->at < b->at || (a->at == b->at && a->sequence < b->sequence);
 }
 
-/* false: full */
-static inline bool queue_push(struct queue *q, struct queue_event ev)
+/* As it is, its place included. false: full */
+static inline bool queue_put(struct queue *q, struct queue_event ev)
 {
 	uint32_t i = q->count;
 
 	if (i == QUEUE_MAX)
 		return false;
 	q->count++;
-	if (ev.waits < 2)
-		ev.sequence = q->sequence++;
 	while (i) {
 		uint32_t parent = (i - 1) / 4;
 
@@ -88,6 +86,12 @@ static inline bool queue_push(struct queue *q, struct queue_event ev)
 	}
 	q->heap[i] = ev;
 	return true;
+}
+
+static inline bool queue_push(struct queue *q, struct queue_event ev)
+{
+	ev.sequence = q->sequence++;
+	return queue_put(q, ev);
 }
 
 static inline uint32_t queue_least_child(const struct queue *q, uint32_t first)

@@ -143,25 +143,17 @@ static int64_t until_us(struct sim *w, struct sim_node *n, int node, const struc
  * X: every other node whose router state tells that it acts, or cannot be read; and the owner of the epoch before, if its
  * router state is missing. Of the owner the term is waited for in any case.
  */
-static bool is_x(const struct sim *w, const struct sim_node *n, const struct sim_request *r, int i)
+static bool is_x(const struct sim_node *n, const struct sim_request *r, int i)
 {
 	char router = r->sights[i].router;
 
 	if (i == n->id)
 		return false;
 	if (router == '?')
-		return !mutated(w, MUTATION_UNREADABLE);
+		return true;
 	if (router == 't' || router == 'p' || router == 'r')
 		return true;
-	return !router && n->shell.owner_before == i && !mutated(w, MUTATION_OWNER_BEFORE);
-}
-
-static bool has_term(const struct sim *w, const struct sim_node *n, const struct sim_request *r,
-		     int i)
-{
-	bool is_before = i != n->id && n->shell.owner_before == i;
-
-	return is_x(w, n, r, i) || (is_before && !mutated(w, MUTATION_OWNER_SAYS));
+	return !router && n->shell.owner_before == i;
 }
 
 static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct sim_request *r)
@@ -186,6 +178,8 @@ static void look_at_node(struct sim *w, struct sim_node *n, const struct sim_req
 {
 	struct sim_shell *s = &n->shell;
 	const struct sim_sight *sight = &r->sights[i];
+	bool is_corpse = is_x(n, r, i);
+	bool is_before = i != n->id && s->owner_before == i && !mutated(w, MUTATION_OWNER_SAYS);
 	int64_t until;
 
 	s->router_versions[i] = sight->router && sight->router != '?' ? sight->router_version
@@ -194,11 +188,11 @@ static void look_at_node(struct sim *w, struct sim_node *n, const struct sim_req
 	SIM_TRACE(w, "node  %d surveys node %d: %c %d %d, owner before %d", n->id, i,
 		  sight->router ? sight->router : '-', sight->alive, sight->keepalive.there,
 		  s->owner_before);
-	if (!has_term(w, n, r, i))
+	if (!is_corpse && !is_before)
 		return;
 	until = until_us(w, n, i, &sight->keepalive, sight->hidden, s->survey_us);
 	/* It says so itself: of one whose router state cannot be read only the term is waited for. */
-	if (is_x(w, n, r, i) && sight->alive && sight->same && !sight->hidden && sight->router &&
+	if (is_corpse && sight->alive && sight->same && !sight->hidden && sight->router &&
 	    sight->router != '?') {
 		ev->result = RESULT_CONFLICT;
 		return;
@@ -209,7 +203,7 @@ static void look_at_node(struct sim *w, struct sim_node *n, const struct sim_req
 	if (sight_zxid(&sight->keepalive, sight->hidden) == SURVIVOR_UNREADABLE &&
 	    until > s->unread_until_us)
 		s->unread_until_us = until;
-	if (!is_x(w, n, r, i))
+	if (!is_corpse)
 		return;
 	s->corpses |= (uint16_t)(1u << i);
 	ev->count++;
@@ -241,7 +235,7 @@ static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_reque
 	until = after_deletion_us(w, n, r);
 	if (until > ev.time_us)
 		ev.time_us = until;
-	if (s->unread_until_us > ev.time_us && !mutated(w, MUTATION_UNREAD_SHORT))
+	if (s->unread_until_us > ev.time_us)
 		ev.time_us = s->unread_until_us;
 	if (s->scan_early == SCAN_EARLY) {
 		s->early = ev;
@@ -262,13 +256,12 @@ static void send_scan(struct sim *w, struct sim_node *n, uint8_t purpose)
 /* -- registration -- */
 
 /* A trace that another machine left under this name is not overwritten before its term is over. */
-static bool trace_of_another(const struct sim *w, const struct sim_node *n,
-			     const struct sim_request *r)
+static bool trace_of_another(const struct sim_node *n, const struct sim_request *r)
 {
 	char router = r->seen.router;
 	const struct tree_keepalive *k = &r->seen.keepalive;
 
-	if (mutated(w, MUTATION_OTHER_MACHINE) || (router != 't' && router != 'p' && router != 'r'))
+	if (router != 't' && router != 'p' && router != 'r')
 		return false;
 	return !k->nonce || k->machine != n->machine;
 }
@@ -306,7 +299,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 		return;
 	if (session && session != n->client.session)
 		result = RESULT_CONFLICT;
-	else if (trace_of_another(w, n, r) &&
+	else if (trace_of_another(n, r) &&
 		 clock_local(w, n) < until_us(w, n, n->id, &r->seen.keepalive, false, 0))
 		result = RESULT_CONFLICT;
 	if (result == RESULT_OK) {

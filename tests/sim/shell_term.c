@@ -60,14 +60,6 @@ bool term_is_before(const int64_t nonces[TERM_NONCES], int64_t nonce)
 	return find_before(nonces, nonce) >= 0;
 }
 
-static int64_t promise_us(const struct sim_term *t, int64_t now_us)
-{
-	int64_t lease_us = lease_promise_us(t->session_us);
-	int64_t debt_us = t->debt_us - now_us;
-
-	return debt_us > lease_us ? debt_us : lease_us;
-}
-
 static void next_value(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 {
 	struct sim_term *t = &n->term;
@@ -79,7 +71,7 @@ static void next_value(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 	txn->nonce = t->nonce;
 	txn->counter = t->counter;
 	txn->session_us = t->session_us;
-	txn->lease_us = promise_us(t, txn->sent_local);
+	txn->lease_us = lease_owing_promise_us(t->session_us, t->debt_us, txn->sent_local);
 	txn->machine = n->machine;
 	txn->boot = n->boot;
 }

@@ -196,7 +196,7 @@ static void see_cluster(struct sim *w, struct sim_node *n, int64_t zxid)
 	if (!zxid || n->survivor.cluster_czxid == zxid)
 		return;
 	survivor_see_cluster(&n->survivor, zxid, clock_local(w, n));
-	if (!n->survivor.cluster_new_us || mutated(w, MUTATION_CLUSTER_EARLY)) {
+	if (!n->survivor.cluster_new_us) {
 		n->disk_next.cluster_zxid = zxid;
 		disk_keep(w, n);
 		return;

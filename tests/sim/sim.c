@@ -102,8 +102,8 @@ static void put_off(struct sim *w, const struct queue_event *ev, int64_t until)
 	struct queue_event later = *ev;
 
 	later.at = until;
-	later.waits = ev->waits ? 2 : 1;
-	if (!queue_push(&w->queue, later))
+	later.waits = true;
+	if (!(ev->waits ? queue_put : queue_push)(&w->queue, later))
 		sim_fail(w, "simulator: too many events");
 }
 
