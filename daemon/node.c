@@ -251,11 +251,14 @@ static void on_corpses(void *userdata, enum election_result result, int32_t coun
 					      .count = count,
 					      .time_us = node->recovery.until_us };
 
-	if (result == RESULT_OK)
-		term_owes(&node->term, node->recovery.until_us);
-	/* Else the work starts now, which tells it, too. */
-	if (result == RESULT_OK && (count || event.time_us > time_boot_us()))
-		term_renew(&node->term, time_boot_us());
+	if (result == RESULT_OK) {
+		int64_t now_us = time_boot_us();
+
+		term_owes(&node->term, event.time_us);
+		/* Else the work starts now, which tells it, too. */
+		if (count || event.time_us > now_us)
+			term_renew(&node->term, now_us);
+	}
 	node_post(node, &event);
 }
 
@@ -339,11 +342,21 @@ static const char *owner_before(const struct node *node)
 	return strcmp(view->top_owner, node->name) ? view->top_owner : own_debt(node);
 }
 
-static void do_op(struct node *node, const struct election_action *action)
+/* Before it is sent. */
+static void note_enter(struct node *node)
 {
 	char before[NAME_SIZE];
-	bool remembers;
 
+	strcpy(before, owner_before(node));
+	node->takeover.epoch = node->election.epoch;
+	node->takeover.remembers = node->view.memory_epoch > 0;
+	strcpy(node->takeover.debt, before);
+	/* Without any memory the own lease is waited for, no more. */
+	node->writes.owes = node->takeover.remembers && strcmp(before, NAME_NOBODY) != 0;
+}
+
+static void do_op(struct node *node, const struct election_action *action)
+{
 	describe_detail(node, node->registration.detail);
 	strcpy(node->writes.detail, node->registration.detail);
 	if (action->op == OP_REGISTER) {
@@ -355,26 +368,20 @@ static void do_op(struct node *node, const struct election_action *action)
 		node_post_done(node, OP_ENTER, RESULT_CONFLICT, 0);
 		return;
 	}
-	strcpy(before, owner_before(node));
-	remembers = node->view.memory_epoch > 0;
 	if (action->op == OP_ENTER && node_keep_enter(node) < 0) {
 		node_post_done(node, OP_ENTER, RESULT_FAILED, 0);
 		return;
 	}
-	if (action->op == OP_ENTER) {
-		node->takeover.epoch = node->election.epoch;
-		strcpy(node->takeover.debt, before);
-		/* Without any memory the own lease is waited for, no more. */
-		node->writes.owes = remembers && strcmp(before, NAME_NOBODY) != 0;
-	}
+	if (action->op == OP_ENTER)
+		note_enter(node);
 	strcpy(node->writes.leaves, own_debt(node));
 	writes_do(&node->writes, (enum election_op)action->op, action->version,
 		  node->election.epoch, node->election.term_us,
 		  node->lock ? zkh_lock_path(node->lock) : NULL,
 		  election_reason_text(action->reason));
 	if (action->op == OP_ENTER)
-		recovery_scan_early(&node->recovery, node->session, before, remembers,
-				    node->election.term_us);
+		recovery_scan_early(&node->recovery, node->session, node->takeover.debt,
+				    node->takeover.remembers, node->election.term_us);
 }
 
 static void do_lock(struct node *node)

@@ -62,10 +62,11 @@ struct node {
 	struct survivor survivor;
 	struct witness witness;
 	struct recovery recovery;
+	/* The last takeover of this process. */
 	struct {
-		int64_t epoch; /* of the last takeover of this process; 0: none */
-		char debt
-			[NAME_SIZE]; /* and who may have been at work before it, as in value_epoch() */
+		int64_t epoch;	      /* 0: none */
+		bool remembers;	      /* this node knew of an epoch before it */
+		char debt[NAME_SIZE]; /* who may have been at work before it, as in value_epoch() */
 	} takeover;
 	struct history history;
 	struct zkh_lock *lock;

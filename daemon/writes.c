@@ -128,6 +128,19 @@ static void delete_post(struct writes *writes, struct zkh_txn *txn)
 	zkh_txn_delete(txn, PATH_POST, ZKH_ANY_VERSION);
 }
 
+/*
+ * A router state that comes late must not stand over what a takeover since has written, be it that this node is dead. (An
+ * epoch that cannot be read is no reason not to tell it.)
+ */
+static void check_epoch(const struct writes *writes, struct zkh_txn *txn)
+{
+	struct election_view now;
+
+	view_election(writes->view, &now);
+	if (now.epoch_known && writes->view->top_version >= 0)
+		zkh_txn_check(txn, PATH_EPOCH, writes->view->top_version);
+}
+
 static void build_leave(struct writes *writes, struct zkh_txn *txn)
 {
 	struct election_view now;
@@ -137,9 +150,8 @@ static void build_leave(struct writes *writes, struct zkh_txn *txn)
 	writes->deletes_post = now.post == POST_MINE;
 	if (writes->deletes_post)
 		delete_post(writes, txn);
-	/* One that comes late must not stand over what a takeover since has written. */
-	else if (writes->view->top_version >= 0)
-		zkh_txn_check(txn, PATH_EPOCH, writes->view->top_version);
+	else
+		check_epoch(writes, txn);
 	own_key_write(txn, writes->name, NODE_KEY_ROUTER, "secondary", ZKH_ANY_VERSION,
 		      writes->makes);
 	/* Good to know, no more: what failed once is tried without it. */
@@ -307,7 +319,6 @@ static void on_published(void *userdata, int result, const struct zkh_txn_reply 
 
 void writes_publish(struct writes *writes, const char *router_state)
 {
-	struct election_view now;
 	struct zkh_txn *txn;
 	char path[KEY_PATH_SIZE];
 
@@ -320,10 +331,7 @@ void writes_publish(struct writes *writes, const char *router_state)
 	if (!txn)
 		return;
 	router_path(writes, path);
-	view_election(writes->view, &now);
-	/* One that comes late must not stand over what a takeover since has written, be it that this node is dead. */
-	if (now.epoch_known && writes->view->top_version >= 0)
-		zkh_txn_check(txn, PATH_EPOCH, writes->view->top_version);
+	check_epoch(writes, txn);
 	zkh_txn_set_text(txn, path, router_state, ZKH_ANY_VERSION);
 	zkh_op_cancel(writes->publication);
 	writes->publication = NULL;

@@ -328,6 +328,14 @@ static int8_t owner_known(const struct sim *w, const struct sim_node *n)
 	return seen->epoch_owner == (int8_t)n->id ? own_debt(w, n) : seen->epoch_owner;
 }
 
+/* As check_epoch() in writes.c. */
+static int32_t checked_epoch(const struct sim_node *n)
+{
+	int32_t version = n->mirror.seen.epoch_version;
+
+	return (n->mirror.known & PART_EPOCH) && version != ANY_VERSION ? version : UNCHECKED;
+}
+
 static void fill_leave(struct sim *w, struct sim_node *n, struct sim_txn *t)
 {
 	const struct sim_snapshot *seen = &n->mirror.seen;
@@ -336,8 +344,8 @@ static void fill_leave(struct sim *w, struct sim_node *n, struct sim_txn *t)
 	t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
 	t->epoch_version = mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED : seen->epoch_version;
 	t->makes = n->shell.leave_makes;
-	if (t->value == LEAVE_KEEP && t->epoch_version == ANY_VERSION)
-		t->epoch_version = UNCHECKED;
+	if (t->value == LEAVE_KEEP)
+		t->epoch_version = checked_epoch(n);
 	if (t->value == LEAVE_KEEP ||
 	    (seen->epoch_version != ANY_VERSION && seen->epoch_owner != (int8_t)n->id))
 		return;
@@ -489,9 +497,7 @@ void shell_publish(struct sim *w, struct sim_node *n)
 	n->shell.telling = 1;
 	r = request_create(w, n, REQUEST_TXN, FOR_ROUTER);
 	r->txn.type = TXN_ROUTER;
-	r->txn.epoch_version = UNCHECKED;
-	if ((n->mirror.known & PART_EPOCH) && n->mirror.seen.epoch_version != ANY_VERSION)
-		r->txn.epoch_version = n->mirror.seen.epoch_version;
+	r->txn.epoch_version = checked_epoch(n);
 	r->txn.router = want;
 	request_send(w, r);
 }
