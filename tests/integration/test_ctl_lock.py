@@ -225,14 +225,9 @@ def test_stopped_past_its_lease(ctl, zk_client, keys, tmp_path):
     assert 'the lock was lost' in child.stderr.read()
 
 
-def name_of(pid):
-    with open(f'/proc/{pid}/comm', encoding='ascii') as file:
-        return file.read().strip()
-
-
 def guards_of(child):
     with open(f'/proc/{child.pid}/task/{child.pid}/children', encoding='ascii') as file:
-        return [pid for pid in map(int, file.read().split()) if alive(pid) and name_of(pid) == GUARD]
+        return [pid for pid in map(int, file.read().split()) if alive(pid) and process.name_of(pid) == GUARD]
 
 
 def start_with_a_child(ctl, tmp_path):

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from lab import work
+from lab.process import name_of
 from lab.steps import by_name
 from lab.trial import DELAY_S, DOWN_S, oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import wait_until
@@ -169,16 +170,8 @@ def test_fencer_comes_back(trial):
     # The process that knew whom to wait for is gone: the longest term is waited for.
     trial.settle(primary=other.name, timeout=60)
     assert set(fenced(other)) == {primary.name}
-    wait_until(lambda: not [pid for pid in other.processes() if comm(pid) == 'sleep'], 5,
+    wait_until(lambda: not [pid for pid in other.processes() if name_of(pid) == 'sleep'], 5,
                'the fence command of the process before has ended')
-
-
-def comm(pid):
-    try:
-        with open(f'/proc/{pid}/comm', encoding='ascii') as file:
-            return file.read().strip()
-    except OSError:
-        return ''
 
 
 def test_corpse_comes_back_while_it_is_fenced(trial):

@@ -93,6 +93,15 @@ def handles(pid, number):
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
+def name_of(pid):
+    """As the kernel has it, 15 characters at most; '' of a process that is gone."""
+    try:
+        with open(f'/proc/{pid}/comm', encoding='ascii') as file:
+            return file.read().strip()
+    except OSError:
+        return ''
+
+
 def describe(pid):
     """`pid (command line)`, for messages."""
     try:
