@@ -131,8 +131,6 @@ static void run_relinquish(struct work *work)
 		return;
 	}
 	script_run(&work->relinquish, work->config->relinquish.command.argv, 0, &work->facts);
-	if (script_is_running(&work->relinquish))
-		work->on_stopping(work->userdata);
 }
 
 static void on_unit_stopped(void *userdata, bool ok, const char *text)
