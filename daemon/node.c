@@ -189,8 +189,11 @@ static void on_claim(void *userdata)
 static void on_superseded(void *userdata)
 {
 	struct node *node = userdata;
+	const struct election_event event = { .type = ELECTION_SESSION_LOST };
 
 	node_say_superseded(node);
+	/* Told first: a connection that is only interrupted would not keep a takeover from starting the work. */
+	node_post(node, &event);
 	zkh_session_renew(node->session);
 }
 

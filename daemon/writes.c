@@ -307,6 +307,7 @@ static void on_published(void *userdata, int result, const struct zkh_txn_reply 
 
 void writes_publish(struct writes *writes, const char *router_state)
 {
+	struct election_view now;
 	struct zkh_txn *txn;
 	char path[KEY_PATH_SIZE];
 
@@ -319,6 +320,10 @@ void writes_publish(struct writes *writes, const char *router_state)
 	if (!txn)
 		return;
 	router_path(writes, path);
+	view_election(writes->view, &now);
+	/* One that comes late must not stand over what a takeover since has written, be it that this node is dead. */
+	if (now.epoch_known && writes->view->top_version >= 0)
+		zkh_txn_check(txn, PATH_EPOCH, writes->view->top_version);
 	zkh_txn_set_text(txn, path, router_state, ZKH_ANY_VERSION);
 	zkh_op_cancel(writes->publication);
 	writes->publication = NULL;

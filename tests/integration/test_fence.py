@@ -153,6 +153,8 @@ def test_debt_is_passed_on(trial):
     said = third.wait_log(f'corpse_found: {second.name} .*its lease is over in ([0-9.]+)s', 15)
     assert float(said.group(1)) > 26.7 - 2 * DOWN_S - 5, said.group(0)
     assert not trial.oracle.events('takeover', node=third.name)
+    second.start()
+    wait_until(lambda: trial.keys.state(second.name) == 'secondary', 15, second.log_tail)
 
 
 def test_fencer_comes_back(trial):

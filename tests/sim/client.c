@@ -152,8 +152,8 @@ void client_give_up(struct sim *w, struct sim_node *n)
 	SIM_TRACE(w, "node  %d leaves its session as it is", n->id);
 	n->client.session = 0;
 	n->client.last_zxid = 0;
-	client_lose(w, n);
 	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
+	client_lose(w, n);
 }
 
 void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev)

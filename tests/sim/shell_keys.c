@@ -496,6 +496,9 @@ void shell_publish(struct sim *w, struct sim_node *n)
 	n->shell.telling = 1;
 	r = request_create(w, n, REQUEST_TXN, FOR_ROUTER);
 	r->txn.type = TXN_ROUTER;
+	r->txn.epoch_version = UNCHECKED;
+	if ((n->mirror.known & PART_EPOCH) && n->mirror.seen.epoch_version != ANY_VERSION)
+		r->txn.epoch_version = n->mirror.seen.epoch_version;
 	r->txn.router = want;
 	request_send(w, r);
 }

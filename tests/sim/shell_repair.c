@@ -104,7 +104,7 @@ void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r
 		s->router = 0;
 		if (r->result == TXN_MISSING)
 			repair(w, n, false);
-		else
+		else if (r->result != TXN_CONFLICT)
 			repair_later(w, n);
 		return;
 	}

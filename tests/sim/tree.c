@@ -274,6 +274,8 @@ static enum txn_result renew(struct sim_tree *t, const struct sim_txn *txn, uint
 
 static enum txn_result publish(struct sim_tree *t, const struct sim_txn *txn)
 {
+	if (!epoch_holds(t, txn))
+		return TXN_CONFLICT;
 	if (!t->router[txn->node])
 		return TXN_MISSING;
 	if (refuses(t, txn, REFUSE_OWN))

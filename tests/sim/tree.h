@@ -24,7 +24,7 @@ enum txn_type {
 	TXN_ENTER,   /* node, session, version, epoch, epoch_version, keep */
 	TXN_LEAVE, /* node, session, value: enum leave, epoch_version; epoch, owner: if it sets it */
 	TXN_RENEW,	/* node, version: of the keepalive, epoch_version, keep, makes */
-	TXN_ROUTER,	/* node, router */
+	TXN_ROUTER,	/* node, router, epoch_version */
 	TXN_LOCK,	/* node, session, uid */
 	TXN_UNLOCK,	/* uid */
 	TXN_UNLOCK_OWN, /* session: what an earlier process left */
