@@ -35,6 +35,9 @@ static void started(struct work *work, bool ok)
 	ev_timer_stop(work->loop, &work->timer);
 	work->starting = false;
 	work->up = ok;
+	/* It may have gone down since its start was done. */
+	if (ok && work->bus)
+		bus_ask_state(work->bus);
 	work->on_started(work->userdata, ok);
 }
 
