@@ -39,5 +39,5 @@ stage_system() {
 	local deb
 	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages system)"
 	deb=$(build_package)
-	PRIMARYD_DEB=$deb plain_pytest tests/system # one after the other: there is one site for all of them
+	PYTEST_JOBS=0 PRIMARYD_DEB=$deb run_pytest tests/system # one after the other: there is one site for all of them
 }
