@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lab.steps import MORTAL, QUICK, others, settle, vacate
+from lab.steps import QUICK, others, settle, vacate
 from lab.wait import wait_until
 from zkh_stranger import Stranger, greeting, receive
 
@@ -51,9 +51,9 @@ def test_descriptors_closed(cluster, keys, oracle):
 
 
 def freeze(node, call):
-    """The node's daemon freezes for 4 s when it comes to the next system call of that name. Returns the tracer."""
+    """The node's daemon freezes for 8 s when it comes to the next system call of that name. Returns the tracer."""
     tracer = subprocess.Popen(['strace', '-qq', '-o', '/dev/null', '-e', f'trace={call}', '-e',
-                               f'inject={call}:delay_enter=4s:when=1', '-p', str(node.pid)])
+                               f'inject={call}:delay_enter=8s:when=1', '-p', str(node.pid)])
     wait_until(lambda: re.search(r'^TracerPid:\s+[1-9]', open(f'/proc/{node.pid}/status', encoding='ascii').read(), re.M), 5,
                'it is traced')
     return tracer
@@ -64,7 +64,8 @@ def freeze(node, call):
 def test_frozen_in_the_middle_of_a_start(cluster, keys, oracle, call):
     """Between the last look at the clock and the fork: what is forked looks for itself. After it: the guard finds what was
     forked. (The daemon makes a timer for a command, and a group, and does neither for the guard or for its memory.)"""
-    nodes = cluster(2, **MORTAL)
+    # Time enough for the guard's relinquish command, and for the other node to take over before the frozen one goes on.
+    nodes = cluster(2, **QUICK, **{'zookeeper.session-timeout': '4s', 'relinquish.lease-timeout': '1s'})
     primary = settle(keys, oracle, nodes)
     [other] = others(nodes, primary)
     other.set_command('takeover', '--hang')
@@ -77,11 +78,12 @@ def test_frozen_in_the_middle_of_a_start(cluster, keys, oracle, call):
         assert len(begun) == (call == 'setpgid') and not begun & set(other.processes()), other.log_tail()
         # Nobody knows that it has started nothing: the longest term is waited for.
         wait_until(lambda: keys.primary() == primary and oracle.working() == [primary], 60, other.log_tail)
-        other.wait_log('takeover command ' + ('killed' if begun else 'could not be started'))
+        other.wait_log('command_failed: takeover command (killed|could not be started)', 20)
     finally:
         tracer.terminate()
         tracer.wait()
     settle(keys, oracle, nodes, primary=primary)
+    assert {event.pid for event in oracle.events('takeover', node=other.name)} == begun
     assert not oracle.events('takeover', 'end', other.name)
 
 
