@@ -50,14 +50,6 @@ bool bus_enter_list(sd_bus_message *message)
 
 /* -- state -- */
 
-static void tell_state(struct bus *b, const char *state)
-{
-	if (!strcmp(b->state, state))
-		return;
-	snprintf(b->state, sizeof(b->state), "%s", state);
-	b->on_state(b->userdata, b->state);
-}
-
 static int on_state_read(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus *b = userdata;
@@ -70,7 +62,7 @@ static int on_state_read(sd_bus_message *message, void *userdata, sd_bus_error *
 	if (b->failing)
 		b->on_link(b->userdata, NULL);
 	b->failing = false;
-	tell_state(b, state);
+	b->on_state(b->userdata, state);
 	return 0;
 }
 
@@ -151,7 +143,6 @@ static void close_bus(struct bus *b, int error)
 	ev_io_stop(b->loop, &b->io);
 	forget_calls(b);
 	b->bus = sd_bus_close_unref(b->bus);
-	b->state[0] = '\0';
 	ev_timer_set(&b->reopen, REOPEN_S, 0.);
 	ev_timer_start(b->loop, &b->reopen);
 	if (!b->failing)
@@ -280,6 +271,12 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 	}
 	*ret_bus = b;
 	return 0;
+}
+
+void bus_ask_state(struct bus *bus)
+{
+	if (bus->bus)
+		(void)ask_states(bus);
 }
 
 bool bus_system_stops(const struct bus *bus)

@@ -27,7 +27,7 @@ struct bus;
 /* What a job of ours came to. text: what happened, or what went wrong; valid during the call. */
 typedef void (*bus_job_fn)(void *userdata, bool ok, const char *text);
 
-/* The unit's ActiveState changed, or was read after the bus (re)opened: "active", "failed", "inactive" ... */
+/* The unit's ActiveState, whenever it was read, be it the same as before: "active", "failed", "inactive" ... */
 typedef void (*bus_state_fn)(void *userdata, const char *active_state);
 
 /* The unit is bound to the guard of another daemon, as text says: it is that one's work, and nothing was done to it. */
@@ -52,6 +52,9 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 
 /* Takes NULL. Returns NULL. Running jobs go on; their callbacks do not run. */
 struct bus *bus_destroy(struct bus *bus);
+
+/* on_state follows, unless the bus is not there: then it comes once that is opened again. */
+void bus_ask_state(struct bus *bus);
 
 /* As of the last news of the unit: the whole system is going down, and takes the unit along. */
 bool bus_system_stops(const struct bus *bus);

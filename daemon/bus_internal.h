@@ -46,7 +46,6 @@ struct bus {
 	bus_link_fn on_link;
 	void *userdata;
 	bool failing; /* on_link was told */
-	char state[32];
 	bool system_stops;
 
 	enum bus_job job;

@@ -301,8 +301,7 @@ int command_start(struct ev_loop *loop, const struct command_options *options,
 
 	r = timer_init(&command->timer, loop, 0, on_timer, command);
 	if (r == 0)
-		r = command_exec(options->argv, options->environment, options->not_after_us,
-				 &child);
+		r = command_exec(options, &child);
 	if (r < 0) {
 		(void)command_free(command);
 		return r;

@@ -15,11 +15,10 @@
 #include "timer.h"
 
 struct exec_plan {
-	char *const *argv;
+	const struct command_options *options;
 	struct command_environment environment;
 	int output;
 	int failure;
-	int64_t not_after_us;
 	sigset_t all_signals;
 };
 
@@ -82,17 +81,22 @@ static void reset_oom_score(void)
 
 static _Noreturn void run_child(struct exec_plan *plan)
 {
+	const struct command_options *options = plan->options;
 	int failure;
 	ssize_t n;
 
 	(void)setpgid(0, 0);
+	/* While its descriptors are open. */
+	if (options->on_fork)
+		options->on_fork(options->userdata, getpid());
 	failure = -arrange_descriptors(plan);
 	reset_signals();
 	reset_oom_score();
-	if (failure == 0 && plan->not_after_us && time_boot_us() > plan->not_after_us)
+	if (failure == 0 && options->not_after_us && time_boot_us() > options->not_after_us)
 		failure = ETIME;
 	if (failure == 0) {
-		(void)execve(plan->argv[0], plan->argv, (char *const *)plan->environment.list);
+		(void)execve(options->argv[0], options->argv,
+			     (char *const *)plan->environment.list);
 		failure = errno;
 	}
 	n = write(plan->failure, &failure, sizeof(failure));
@@ -145,16 +149,15 @@ static int start(struct exec_plan *plan, struct command_child *child)
 	return r;
 }
 
-int command_exec(char *const *argv, const char *const *environment, int64_t not_after_us,
-		 struct command_child *ret)
+int command_exec(const struct command_options *options, struct command_child *ret)
 {
-	struct exec_plan plan = { .argv = argv, .not_after_us = not_after_us };
+	struct exec_plan plan = { .options = options };
 	struct command_child child;
 	int output[2], failure[2];
 	int r;
 
-	assert(argv != NULL && argv[0] != NULL);
-	command_environment(environment, &plan.environment);
+	assert(options->argv != NULL && options->argv[0] != NULL);
+	command_environment(options->environment, &plan.environment);
 	if (pipe2(output, O_CLOEXEC) < 0)
 		return -errno;
 	if (pipe2(failure, O_CLOEXEC) < 0) {

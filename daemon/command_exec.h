@@ -17,5 +17,4 @@ struct command_child {
  * that the caller owns, or -errno, nothing made. The child itself looks whether it is too late: that holds also when we
  * are stopped before the fork, and go on long after.
  */
-int command_exec(char *const *argv, const char *const *environment, int64_t not_after_us,
-		 struct command_child *ret);
+int command_exec(const struct command_options *options, struct command_child *ret);

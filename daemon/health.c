@@ -61,6 +61,11 @@ static void tell_group(struct health *health, pid_t group)
 		health->options.on_group(health->options.userdata, group);
 }
 
+static void on_fork(void *userdata, pid_t group)
+{
+	tell_group(userdata, group);
+}
+
 static void on_end(void *userdata, const struct command_result *result)
 {
 	struct health *health = userdata;
@@ -83,6 +88,7 @@ static void start_run(struct health *health)
 		.environment = health->options.environment,
 		.timeout_us = health->options.timeout_us,
 		.grace_us = HEALTH_GRACE_US,
+		.on_fork = on_fork,
 		.on_line = on_line,
 		.on_end = on_end,
 		.userdata = health,

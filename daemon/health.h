@@ -36,7 +36,10 @@ struct health_options {
 	 * command that says the same each time would drown all else. May be NULL. Must not destroy the health.
 	 */
 	void (*on_line)(void *userdata, const char *line);
-	/* The process group of a run when it begins, and 0 at its end. May be NULL. Must not destroy the health. */
+	/*
+	 * The process group of a run when it begins, and 0 at its end. May be NULL. Must not destroy the health. At the begin
+	 * also in the new process (see command.h, on_fork).
+	 */
 	void (*on_group)(void *userdata, pid_t group);
 	void *userdata;
 };

@@ -27,7 +27,8 @@
 
 /*
  * In the file. Of one machine and one boot: native byte order. Each word is written by itself, and has one writer: `mark`
- * the guard, LEASE_GROUP_STOP whoever stops the work (under the work lock), all else the daemon.
+ * the guard, LEASE_GROUP_STOP whoever stops the work (under the work lock), all else the daemon. (A process that it forks
+ * notes its own group.)
  */
 struct lease_record {
 	char magic[16];

@@ -117,8 +117,8 @@ void lease_file_set_timeout(struct lease_file *file, int64_t lease_timeout_us);
 int64_t lease_file_timeout_us(struct lease_file *file);
 
 /*
- * The process group, or 0 for none; say so at once when a command was started and when it ended. A
- * group must belong to the caller's session, or lead one of its own.
+ * The process group, or 0 for none; said by the new process before it is the command, and when it has ended. A
+ * group must belong to the caller's session, or lead one of its own. Async-signal-safe.
  */
 void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t group);
 pid_t lease_file_group(struct lease_file *file, enum lease_group which);

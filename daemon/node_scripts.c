@@ -86,7 +86,6 @@ void node_fence(void *userdata, const char *name)
 	node_say_fence(node, name, NULL);
 	script_run(&node->fence, node->config->fence.command.argv, node->config->fence.timeout_us,
 		   &facts);
-	note_group(node, LEASE_GROUP_FENCE, script_group(&node->fence));
 }
 
 static void on_fence_end(void *userdata, struct script *script, const struct command_result *result)
@@ -140,7 +139,6 @@ void node_follow(struct node *node)
 	node->followed_epoch = node->view.epoch;
 	script_run(&node->follow, node->config->follow.command.argv, SCRIPT_FOLLOW_TIMEOUT_US,
 		   &facts);
-	note_group(node, LEASE_GROUP_FOLLOW, script_group(&node->follow));
 }
 
 /* Health is what the command says, what the unit shows, and whether a takeover could succeed. */
@@ -210,6 +208,8 @@ int node_scripts_init(struct node *node)
 	end_former(node);
 	script_init(&node->fence, node->loop, "fence", on_fence_end, node_script_line, node);
 	script_init(&node->follow, node->loop, "follow", on_follow_end, node_script_line, node);
+	script_note_group(&node->fence, node->lease, LEASE_GROUP_FENCE);
+	script_note_group(&node->follow, node->lease, LEASE_GROUP_FOLLOW);
 	return health_init(node);
 }
 

@@ -126,9 +126,6 @@ static void start_guarded(struct node *node)
 	/* It may have been started during the transition delay, with a lease far away. */
 	node_wake_guard(node);
 	work_start(&node->work, &facts);
-	if (node->lease)
-		lease_file_set_group(node->lease, LEASE_GROUP_TAKEOVER,
-				     script_group(&node->work.takeover));
 }
 
 /*
@@ -347,16 +344,6 @@ static void end_former_commands(struct node *node)
 		(void)lease_file_group_kill(node->lease, LEASE_GROUP_STOP);
 }
 
-/* The guard lets a stop that runs finish. */
-static void on_stopping(void *userdata)
-{
-	struct node *node = userdata;
-
-	if (node->lease)
-		lease_file_set_group(node->lease, LEASE_GROUP_STOP,
-				     script_group(&node->work.relinquish));
-}
-
 static void stop_guarded(struct node *node)
 {
 	const struct script_facts facts = node_facts(node, "relinquish", node->stop_reason);
@@ -470,10 +457,12 @@ int node_work_init(struct node *node)
 	r = work_init(&node->work, node->loop, node->config);
 	if (r < 0)
 		return r;
+	script_note_group(&node->work.takeover, node->lease, LEASE_GROUP_TAKEOVER);
+	/* The guard lets a stop that runs finish. */
+	script_note_group(&node->work.relinquish, node->lease, LEASE_GROUP_STOP);
 	node->work.on_started = on_started;
 	node->work.start_by_us = start_by_us;
 	node->work.on_stopped = on_stopped;
-	node->work.on_stopping = on_stopping;
 	node->work.on_failed = on_failed;
 	node->work.on_foreign = on_foreign;
 	node->work.on_unit = on_unit;

@@ -44,6 +44,23 @@ static void start_failed(struct script *script, int error)
 	script->on_end(script->userdata, script, &result);
 }
 
+static void note_group(const struct script *script, pid_t group)
+{
+	if (script->lease)
+		lease_file_set_group(script->lease, script->group, group);
+}
+
+static void on_fork(void *userdata, pid_t group)
+{
+	note_group(userdata, group);
+}
+
+void script_note_group(struct script *script, struct lease_file *lease, enum lease_group group)
+{
+	script->lease = lease;
+	script->group = group;
+}
+
 void script_run(struct script *script, char *const *argv, int64_t timeout_us,
 		const struct script_facts *facts)
 {
@@ -54,6 +71,7 @@ void script_run(struct script *script, char *const *argv, int64_t timeout_us,
 		.timeout_us = timeout_us,
 		.grace_us = SCRIPT_GRACE_US,
 		.not_after_us = script->not_after_us,
+		.on_fork = on_fork,
 		.on_line = on_line,
 		.on_end = on_end,
 		.userdata = script,
@@ -63,6 +81,8 @@ void script_run(struct script *script, char *const *argv, int64_t timeout_us,
 	script_cancel(script);
 	script_environment(facts, &environment);
 	r = command_start(script->loop, &options, &script->command);
+	/* In this process, too: what it knows of the file is written again where that was damaged. */
+	note_group(script, script->command ? command_group(script->command) : 0);
 	if (r < 0)
 		start_failed(script, r);
 }
@@ -70,11 +90,6 @@ void script_run(struct script *script, char *const *argv, int64_t timeout_us,
 bool script_is_running(const struct script *script)
 {
 	return script->command;
-}
-
-pid_t script_group(const struct script *script)
-{
-	return script->command ? command_group(script->command) : 0;
 }
 
 void script_cancel(struct script *script)

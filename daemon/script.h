@@ -12,6 +12,7 @@
 
 #include "command.h"
 #include "keys.h"
+#include "lease_file.h"
 #include "script_facts.h"
 
 /* How long a command that was told to end may take before it is killed. */
@@ -33,6 +34,8 @@ struct script {
 	script_line_fn on_line;
 	void *userdata;
 	int64_t not_after_us; /* not begun later than that; 0: no bound. For the next script_run() */
+	struct lease_file *lease; /* where the process group of a run is noted; NULL: nowhere */
+	enum lease_group group;
 
 	struct command *command;
 	struct command *before; /* ended or being killed; kept for its leftovers' output */
@@ -51,8 +54,8 @@ void script_run(struct script *script, char *const *argv, int64_t timeout_us,
 
 bool script_is_running(const struct script *script);
 
-/* The process group of what runs; 0: nothing. */
-pid_t script_group(const struct script *script);
+/* From now on the process group of each run is noted there, by the new process itself. Its end is left to the owner. */
+void script_note_group(struct script *script, struct lease_file *lease, enum lease_group group);
 
 /* Ends what runs: its whole process group is killed, there is no callback. */
 void script_cancel(struct script *script);

@@ -35,6 +35,9 @@ static void started(struct work *work, bool ok)
 	ev_timer_stop(work->loop, &work->timer);
 	work->starting = false;
 	work->up = ok;
+	/* It may have gone down since its start was done. */
+	if (ok && work->bus)
+		bus_ask_state(work->bus);
 	work->on_started(work->userdata, ok);
 }
 
@@ -131,8 +134,6 @@ static void run_relinquish(struct work *work)
 		return;
 	}
 	script_run(&work->relinquish, work->config->relinquish.command.argv, 0, &work->facts);
-	if (script_is_running(&work->relinquish))
-		work->on_stopping(work->userdata);
 }
 
 static void on_unit_stopped(void *userdata, bool ok, const char *text)

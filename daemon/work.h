@@ -49,7 +49,6 @@ struct work {
 	work_foreign_fn on_foreign;
 	work_unit_fn on_unit;
 	int64_t (*start_by_us)(void *userdata); /* nothing is started later; 0: no bound */
-	void (*on_stopping)(void *userdata); /* a relinquish command runs now: see `relinquish` */
 	script_line_fn on_line;
 	script_end_fn on_end; /* for the journal, before the others */
 	void *userdata;

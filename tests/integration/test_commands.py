@@ -148,7 +148,8 @@ def test_ended_with_the_process(cluster, keys, oracle, event, end):
     settle(keys, oracle, [node])
     for times in range(1, 5):
         wait_until(lambda times=times: len(oracle.events(event, 'begin', node.name)) == times, 10, node.log_tail)
-        assert len(live()) == 1, 'one at a time'
+        # That of the process before was killed before this one began, and is gone in a moment.
+        wait_until(lambda: len(live()) == 1, 2, lambda: f'one at a time: {live()}')
         mark = node.log_mark()
         if end == 'reload':
             node.reload()
@@ -157,7 +158,8 @@ def test_ended_with_the_process(cluster, keys, oracle, event, end):
             node.start()
         node.wait_log(' started: ', since=mark)
     wait_until(lambda: len(oracle.events(event, 'begin', node.name)) == 5, 10, node.log_tail)
-    assert len(live()) == 1 and keys.acting().node == node.name
+    wait_until(lambda: len(live()) == 1, 2, lambda: f'one at a time: {live()}')
+    assert keys.acting().node == node.name
     node.stop()
     wait_until(lambda: not live(), 2, lambda: f'none is left: {live()}')
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lab.steps import MORTAL, QUICK, others, settle, vacate
+from lab.steps import QUICK, others, settle, vacate
 from lab.wait import wait_until
 from zkh_stranger import Stranger, greeting, receive
 
@@ -50,27 +50,41 @@ def test_descriptors_closed(cluster, keys, oracle):
     assert all(node.running() for node in nodes)
 
 
+def freeze(node, call):
+    """The node's daemon freezes for 8 s when it comes to the next system call of that name. Returns the tracer."""
+    tracer = subprocess.Popen(['strace', '-qq', '-o', '/dev/null', '-e', f'trace={call}', '-e',
+                               f'inject={call}:delay_enter=8s:when=1', '-p', str(node.pid)])
+    wait_until(lambda: re.search(r'^TracerPid:\s+[1-9]', open(f'/proc/{node.pid}/status', encoding='ascii').read(), re.M), 5,
+               'it is traced')
+    return tracer
+
+
 @pytest.mark.skipif(not shutil.which('strace'), reason='no strace')
-def test_frozen_in_the_middle_of_a_start(cluster, keys, oracle):
-    """Between the last look at the clock and the fork: what is forked looks for itself."""
-    nodes = cluster(2, **MORTAL)
+@pytest.mark.parametrize('call', ['timerfd_create', 'setpgid'], ids=['before the fork', 'after the fork'])
+def test_frozen_in_the_middle_of_a_start(cluster, keys, oracle, call):
+    """Between the last look at the clock and the fork: what is forked looks for itself. After it: the guard finds what was
+    forked. (The daemon makes a timer for a command, and a group, and does neither for the guard or for its memory.)"""
+    # Time enough for the guard's relinquish command, and for the other node to take over before the frozen one goes on.
+    nodes = cluster(2, **QUICK, **{'zookeeper.session-timeout': '4s', 'relinquish.lease-timeout': '1s'})
     primary = settle(keys, oracle, nodes)
     [other] = others(nodes, primary)
-    # A timer is what it makes for a command alone. (It forks more often: for the guard, and whenever its memory changes.)
-    tracer = subprocess.Popen(['strace', '-qq', '-o', '/dev/null', '-e', 'trace=timerfd_create', '-e',
-                               'inject=timerfd_create:delay_enter=4s:when=1', '-p', str(other.pid)])
+    other.set_command('takeover', '--hang')
+    tracer = freeze(other, call)
     try:
-        wait_until(lambda: re.search(r'^TracerPid:\s+[1-9]', open(f'/proc/{other.pid}/status', encoding='ascii').read(),
-                                     re.M), 5, 'it is traced')
         keys.set('primary_node', other.name)
         wait_until(lambda: keys.state(other.name) == 'takeover', 10, other.log_tail)
-        wait_until(lambda: keys.primary() == primary and oracle.working() == [primary], 10, other.log_tail)
-        other.wait_log('takeover command could not be started')
+        other.wait_log('guard: .* the end of the lease')
+        begun = {event.pid for event in oracle.events('takeover', 'begin', other.name)}
+        assert len(begun) == (call == 'setpgid') and not begun & set(other.processes()), other.log_tail()
+        # Nobody knows that it has started nothing: the longest term is waited for.
+        wait_until(lambda: keys.primary() == primary and oracle.working() == [primary], 60, other.log_tail)
+        other.wait_log('command_failed: takeover command (killed|could not be started)', 20)
     finally:
         tracer.terminate()
         tracer.wait()
     settle(keys, oracle, nodes, primary=primary)
-    assert not oracle.events('takeover', node=other.name)
+    assert {event.pid for event in oracle.events('takeover', node=other.name)} == begun
+    assert not oracle.events('takeover', 'end', other.name)
 
 
 def test_absurd_session_timeout(cluster):

@@ -31,12 +31,13 @@ HEAL_S = 60
 def heal(keys, oracle, nodes):
     """All registered, one primary; and the next vacancy is filled as well."""
     wait_members(keys, nodes)
-    primary = wait_until(
-        lambda: in_order(keys, oracle), HEAL_S,
+    _, epoch = wait_until(
+        lambda: at_work(keys, oracle), HEAL_S,
         lambda: f'one primary; {keys.summary()}\n' + ''.join(node.log_tail() for node in nodes))
     vacate(keys)
-    wait_until(lambda: in_order(keys, oracle) not in (None, primary), HEAL_S,
-               lambda: f'another primary than {primary}; {keys.summary()}\n'
+    # By another one; or by the same, if that loses its post in this moment because of what was done to its keys.
+    wait_until(lambda: (at_work(keys, oracle) or (None, 0))[1] > epoch, HEAL_S,
+               lambda: f'a primary of a higher epoch than {epoch}; {keys.summary()}\n'
                + ''.join(node.log_tail() for node in nodes))
     oracle.check()
     for node in nodes:
@@ -48,6 +49,12 @@ def in_order(keys, oracle):
     """The node that is named, acts and works; what its routerstate says may be somebody else's joke."""
     name = keys.acting_name()
     return name if keys.desired() == name and oracle.working() == [name] and not keys.lock_nodes() else None
+
+
+def at_work(keys, oracle):
+    """That node and its epoch."""
+    acting = keys.acting()
+    return (acting.node, acting.epoch) if acting and in_order(keys, oracle) == acting.node else None
 
 
 def junk_lines(node, path, since=0):

@@ -377,6 +377,33 @@ def test_unit_goes_away(unit_cluster, keys, state):
     keys.wait_primary('n2')
 
 
+def test_unit_goes_away_before_it_was_seen(unit_cluster, keys):
+    """Its states are told late, all of them: the daemon learns of the last one alone, which is that of before the start."""
+    [node], [manager] = unit_cluster(1)
+    start(node, manager)
+    manager.wait_call('ActiveState')
+    manager.rule('ActiveState', WORK, HOLD)
+    keys.wait_primary('n1')
+    manager.rule('ActiveState', WORK, None)
+    manager.set_state(WORK, 'inactive')
+    node.wait_log('unit_failed: work.target is inactive')
+
+
+def test_unit_goes_away_while_the_command_starts(unit_cluster, keys):
+    [node], [manager] = unit_cluster(1)
+    go = f'{node.directory}/go'
+    command = node.set_command('takeover', before=f'while [ ! -e {go} ]; do sleep 0.02; done')
+    node.write_config(**{'takeover.command': command})
+    start(node, manager)
+    node.wait_log('unit_started: ')
+    asked = manager.count('ActiveState', WORK)
+    manager.set_state(WORK, 'failed')
+    manager.wait_call('ActiveState', more_than=asked)
+    with open(go, 'w', encoding='ascii'):
+        pass
+    node.wait_log('unit_failed: work.target is failed')
+
+
 def test_system_goes_down(unit_cluster, keys):
     """systemd stops the unit first, then the daemon: the role moves, and nothing is said to have failed."""
     nodes, managers = start_pair(unit_cluster, keys)

@@ -348,6 +348,15 @@ static bool silenced(const struct sim *w)
 	return false;
 }
 
+/* Of who may not claim, each attempt is seen by all others. */
+static bool somebody_is_refused(const struct sim *w)
+{
+	for (int i = 0; i < w->node_count; i++)
+		if (w->tree.refused[i])
+			return true;
+	return false;
+}
+
 static void check_resting(struct sim *w, const struct sim_node *n)
 {
 	uint8_t phase = n->core.phase;
@@ -357,7 +366,8 @@ static void check_resting(struct sim *w, const struct sim_node *n)
 	if (phase != PHASE_FOLLOW && phase != PHASE_PRIMARY)
 		sim_fail(w, "not live: node %d is still in phase %s %.1f s after the last fault",
 			 n->id, election_phase_text(phase), (double)w->liveness_bound / 1e6);
-	else if (phase == PHASE_FOLLOW && n->steps - w->calm_steps[n->id] > 8)
+	else if (phase == PHASE_FOLLOW && !somebody_is_refused(w) &&
+		 n->steps - w->calm_steps[n->id] > 8)
 		sim_fail(w, "not live: idle node %d took %lld steps in its last %.1f s", n->id,
 			 (long long)(n->steps - w->calm_steps[n->id]),
 			 (double)w->params.session_us / 1e6);
