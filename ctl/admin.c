@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "facts.h"
-#include "key.h"
+#include "cluster/facts.h"
+#include "key/key.h"
 
 /* Keys of one node that are dealt with. */
 #define NODE_TREE_MAX 1000

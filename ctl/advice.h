@@ -3,7 +3,7 @@
 
 /* What keeps a node from the role, and what would change it. */
 
-#include "facts.h"
+#include "cluster/facts.h"
 
 /* For one bit of enum election_obstacle: what an operator can do; into text[size]. */
 void advice_remedy(const struct facts *facts, const struct node_facts *node, uint32_t bit,

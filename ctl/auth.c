@@ -11,8 +11,8 @@
 
 #include "ctl.h"
 #include "digest.h"
-#include "zkh_acl.h"
-#include "zkh_keys.h"
+#include "zk/tree/zkh_keys.h"
+#include "zk/zkh_acl.h"
 
 #define TREE_MAX 20000
 #define TRIES 5 /* for a list that others change at the same moment */

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "facts.h"
-#include "remember.h"
+#include "cluster/facts.h"
+#include "cluster/remember.h"
 
 enum { ID, GENERATION, FORMAT, R_ID, R_GENERATION, R_ZXID, R_EPOCH, R_FILE, KNOWN, TROUBLE };
 static const struct table_column columns[] = {

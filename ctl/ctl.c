@@ -10,10 +10,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "keys.h"
-#include "remember.h"
-#include "timer.h"
-#include "zkh_resolve.h"
+#include "base/keys.h"
+#include "base/timer.h"
+#include "cluster/remember.h"
+#include "zk/session/zkh_resolve.h"
 
 /* Telling the ensemble goodbye: when it takes longer, the session is left to expire. */
 #define FAREWELL_MS 1000

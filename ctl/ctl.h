@@ -12,11 +12,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "config.h"
+#include "base/config/config.h"
 #include "options.h"
-#include "table.h"
-#include "zkh_op.h"
-#include "zkh_session.h"
+#include "out/table.h"
+#include "zk/session/zkh_op.h"
+#include "zk/session/zkh_session.h"
 
 /* How long ZooKeeper may take to answer at all, unless --timeout says otherwise. */
 #define CONNECT_TIMEOUT_US (5 * DURATION_S)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "config.h"
+#include "base/config/config.h"
 
 #define DIGEST_ID_SIZE (CONFIG_AUTH_CREDENTIAL_SIZE + 32)
 

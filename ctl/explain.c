@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "advice.h"
-#include "renewal.h"
-#include "wall.h"
+#include "cluster/renewal.h"
+#include "out/wall.h"
 
 enum { NODE, PREDICATE, HOLDS, VALUE, SINCE, SINCE_UTC, CHANGE };
 static const struct table_column columns[] = {

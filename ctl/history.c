@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/history_entry.h"
 #include "ctl.h"
-#include "history_entry.h"
-#include "wall.h"
-#include "zkh_keys.h"
+#include "out/wall.h"
+#include "zk/tree/zkh_keys.h"
 
 /* Many more than are kept: strangers' keys. */
 #define ENTRIES_MAX 4096

@@ -4,8 +4,8 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "ctl.h"
-#include "duration.h"
 
 #define X(function, name, arguments, least, most, takes, what)                                     \
 	{ name, arguments, least, most, takes, what, verb_##function },

@@ -10,9 +10,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/keys.h"
 #include "ctl.h"
-#include "keys.h"
-#include "zkh_resolve.h"
+#include "zk/session/zkh_resolve.h"
 
 #define WIDTH_MIN 20
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "renewal.h"
-#include "wall.h"
+#include "cluster/renewal.h"
+#include "out/wall.h"
 
 enum { PRIMARY, IN_ORDER, TROUBLE, SINCE, SINCE_UTC, EPOCH, NAMED, MAINTENANCE, STRANGERS };
 static const struct table_column cluster_columns[] = {

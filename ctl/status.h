@@ -3,7 +3,7 @@
 
 /* How the cluster is shown: by status, and again and again by watch. */
 
-#include "facts.h"
+#include "cluster/facts.h"
 
 #define STATUS_TABLES 3
 

@@ -12,11 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "changes.h"
-#include "renewal.h"
-#include "screen.h"
+#include "cluster/changes.h"
+#include "cluster/renewal.h"
+#include "out/screen.h"
+#include "out/wall.h"
 #include "status.h"
-#include "wall.h"
 
 #define LOG_LINES 200
 #define LINE_SIZE 320

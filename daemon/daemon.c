@@ -11,17 +11,17 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "config.h"
-#include "lease_file.h"
-#include "log.h"
-#include "node.h"
-#include "notify.h"
-#include "orphans.h"
-#include "reload.h"
-#include "runtime.h"
+#include "base/config/config.h"
+#include "base/timer.h"
+#include "guard/lease_file.h"
+#include "host/notify.h"
+#include "host/orphans.h"
+#include "host/reload.h"
+#include "host/runtime.h"
+#include "host/state.h"
+#include "log/log.h"
+#include "node/node.h"
 #include "service.h"
-#include "state.h"
-#include "timer.h"
 
 /* A reload carries the lock of the runtime directory over to the new image: its descriptor's number. */
 #define LOCK_FD_VARIABLE "PRIMARYD_LOCK_FD"

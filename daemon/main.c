@@ -10,10 +10,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "base/config/config.h"
 #include "daemon.h"
-#include "guard_main.h"
-#include "log.h"
+#include "guard/main.h"
+#include "log/log.h"
 
 struct program {
 	const char *config_path;

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "notify.h"
-#include "timer.h"
+#include "base/timer.h"
+#include "host/notify.h"
 
 /* Beyond the bounds of a stop: last words to the ensemble, and scheduling. */
 #define STOP_SLACK_US INT64_C(5000000)

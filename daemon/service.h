@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "config.h"
-#include "node.h"
+#include "base/config/config.h"
+#include "node/node.h"
 
 #define SERVICE_STATUS_SIZE 600
 

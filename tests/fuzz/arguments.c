@@ -2,7 +2,7 @@
 #include "fuzz.h"
 
 #include "ctl.h"
-#include "guard_args.h"
+#include "guard/args.h"
 
 #include <getopt.h>
 

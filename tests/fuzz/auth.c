@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
-#include "config.h"
+#include "base/config/config.h"
 
 /* The credential file. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
-#include "zkh_lock_name.h"
-#include "zkh_path.h"
+#include "zk/lock/zkh_lock_name.h"
+#include "zk/zkh_path.h"
 
 #define NAMES_MAX 16
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
-#include "boot.h"
-#include "lease_file.h"
+#include "base/boot.h"
+#include "guard/lease_file.h"
 
 #include <unistd.h>
 

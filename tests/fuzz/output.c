@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
-#include "command_output.h"
-#include "log.h"
+#include "log/log.h"
+#include "work/command_output.h"
 
 struct seen {
 	unsigned lines;

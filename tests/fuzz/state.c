@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
-#include "election.h"
-#include "fnv.h"
-#include "state.h"
+#include "base/fnv.h"
+#include "election/election.h"
+#include "host/state.h"
 
 #include <errno.h>
 #include <inttypes.h>

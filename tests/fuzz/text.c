@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
-#include "config_internal.h"
-#include "duration.h"
-#include "guard_args.h"
-#include "zkh_path.h"
-#include "zkh_resolve.h"
+#include "base/config/internal.h"
+#include "base/duration.h"
+#include "guard/args.h"
+#include "zk/session/zkh_resolve.h"
+#include "zk/zkh_path.h"
 
 static void check_duration(const char *text)
 {

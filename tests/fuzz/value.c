@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
-#include "history_entry.h"
-#include "identity.h"
-#include "keys.h"
-#include "text.h"
-#include "zkh_path.h"
+#include "base/history_entry.h"
+#include "base/identity.h"
+#include "base/keys.h"
+#include "base/text.h"
+#include "zk/zkh_path.h"
 
 static void check_alive(const char *data, size_t size)
 {

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-DEMO = os.path.join(os.path.dirname(__file__), '..', 'demo.d')
+DEMO = os.path.join(os.path.dirname(__file__), '..', 'extra', 'demo')
 
 
 @pytest.fixture

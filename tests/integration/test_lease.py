@@ -131,9 +131,10 @@ def test_guard_killed(trial):
 def test_guard_killed_in_a_takeover(trial):
     """And at first no other one can be started: that is tried on and on."""
     [node] = trial.add(1)
-    work.behave(node, 'takeover', 'sleep 1.2')
+    begun = f'{node.directory}/begun'
+    work.behave(node, 'takeover', f'touch {begun}; sleep 1.2')
     node.start()
-    wait_until(lambda: trial.keys.state(node.name) == 'takeover', 10)
+    wait_until(lambda: os.path.exists(begun), 20, node.log_tail)
     _, hard = resource.prlimit(node.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (3, hard))
     guards = kill_guards(node)

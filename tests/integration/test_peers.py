@@ -1,4 +1,4 @@
-"""What tests/peers/run makes of the heartbeats; and the work that sends them."""
+"""What tests/extra/peers/run.py makes of the heartbeats; and the work that sends them."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from lab.node import TOP, program
 from lab.wait import boottime_ns, wait_until
 
-sys.path.insert(0, os.path.join(TOP, 'tests', 'peers'))
+sys.path.insert(0, os.path.join(TOP, 'tests', 'extra', 'peers'))
 
 import measure  # noqa: E402
 import table  # noqa: E402
@@ -66,7 +66,7 @@ def test_cell():
 
 def test_beats(tmp_path):
     def beat(verb):
-        return [program('tests/peers/beat'), '--log', tmp_path / 'log', '--node', 'a', '--lock', tmp_path / 'lock', verb]
+        return [program('tests/extra/peers/beat'), '--log', tmp_path / 'log', '--node', 'a', '--lock', tmp_path / 'lock', verb]
     log = tmp_path / 'log'
     begin = boottime_ns()
     for _ in range(2):  # the second has nothing to do

@@ -20,8 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "zkh_op.h"
-#include "zkh_session.h"
+#include "zk/session/zkh_op.h"
+#include "zk/session/zkh_session.h"
 
 static struct zkh_session *session;
 static int64_t started;

@@ -25,9 +25,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "zkh_keys.h"
-#include "zkh_lock.h"
-#include "zkh_session.h"
+#include "zk/lock/zkh_lock.h"
+#include "zk/session/zkh_session.h"
+#include "zk/tree/zkh_keys.h"
 
 #define JOBS_MAX 20000
 #define WORDS_MAX 6000

@@ -15,7 +15,7 @@
  * simulator has them.
  */
 
-#include "daemon/election.h"
+#include "election/election.h"
 
 #include <stdbool.h>
 #include <stddef.h>

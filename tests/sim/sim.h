@@ -11,12 +11,12 @@
 #include <stdint.h>
 #include <stdbool.h>
 
-#include "election.h"
-#include "lease.h"
+#include "election/election.h"
+#include "election/lease.h"
+#include "election/survivor.h"
 #include "params.h"
 #include "queue.h"
 #include "rng.h"
-#include "survivor.h"
 #include "tree.h"
 
 #define MS INT64_C(1000)

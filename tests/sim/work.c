@@ -26,7 +26,7 @@ static void set_truth(struct sim *w, struct sim_node *n, enum truth truth)
 	}
 }
 
-/* The part of the lease that election_lease.c keeps for killing. */
+/* The part of the lease that leasing.c keeps for killing. */
 static int64_t kill_share_us(const struct sim_node *n)
 {
 	return n->config.lease_timeout_us / 8;

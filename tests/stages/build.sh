@@ -81,5 +81,5 @@ stage_fuzz() {
 		skip "clang with libFuzzer is not here"
 	build_tree fuzz fuzzers
 	sanitizer_environment
-	tests/fuzz/run "$BUILD_ROOT/fuzz" 8
+	tests/fuzz/run.sh "$BUILD_ROOT/fuzz" 8
 }

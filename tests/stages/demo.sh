@@ -3,5 +3,5 @@
 # tests/demo --once, and Ctrl-C in the live view at many moments
 stage_demo() {
 	tests/demo --once
-	tests/demo.d/interrupt.py --runs 10
+	tests/extra/demo/interrupt.py --runs 10
 }

@@ -29,20 +29,20 @@ def compare(what, here, there, want, have):
 
 
 def check_events():
-    text = read('daemon/events.h')
+    text = read('daemon/log/events.h')
     events = dict(re.findall(r'X\(EVENT_\w+, "(\w+)", "([0-9a-f]+)"', text))
     ids = list(events.values())
     for name, event_id in events.items():
         if not re.fullmatch(r'[0-9a-f]{32}', event_id) or ids.count(event_id) != 1:
-            yield f'daemon/events.h: MESSAGE_ID of {name} is malformed, or used twice'
-    yield from compare('MESSAGE_ID', 'daemon/events.h', 'systemd/primaryd.catalog', ids,
+            yield f'daemon/log/events.h: MESSAGE_ID of {name} is malformed, or used twice'
+    yield from compare('MESSAGE_ID', 'daemon/log/events.h', 'systemd/primaryd.catalog', ids,
                        re.findall(r'^-- ([0-9a-f]+)$', read('systemd/primaryd.catalog'), re.M))
     section = plain(read('man/primaryd.8.scd')).split('# EVENTS')[1].split('\n# ')[0]
-    yield from compare('event', 'daemon/events.h', 'man/primaryd.8.scd', events, re.findall(r'^\*(\w+)\* \(', section, re.M))
+    yield from compare('event', 'daemon/log/events.h', 'man/primaryd.8.scd', events, re.findall(r'^\*(\w+)\* \(', section, re.M))
     meanings = dict(re.findall(r'X\(EVENT_\w+, "(\w+)", [^"]*"[0-9a-f]+", \w+, \w+, \\\n\s+"([^"]*)"', text))
     for name, meaning in meanings.items():
         if meaning[1:] + '.' not in section:
-            yield f'man/primaryd.8.scd: {name} does not mean what daemon/events.h says: {meaning}'
+            yield f'man/primaryd.8.scd: {name} does not mean what daemon/log/events.h says: {meaning}'
 
 
 def check_catalog():
@@ -53,9 +53,9 @@ def check_catalog():
 
 
 def check_fields():
-    fields = re.findall(r'X\("(PRIMARYD_\w+)"', read('daemon/log.h'))
+    fields = re.findall(r'X\("(PRIMARYD_\w+)"', read('daemon/log/log.h'))
     section = plain(read('man/primaryd.8.scd')).split('# JOURNAL')[1].split('\n# ')[0]
-    yield from compare('field', 'daemon/log.h', 'man/primaryd.8.scd', fields, re.findall(r'^\*(PRIMARYD_\w+)\*$', section, re.M))
+    yield from compare('field', 'daemon/log/log.h', 'man/primaryd.8.scd', fields, re.findall(r'^\*(PRIMARYD_\w+)\*$', section, re.M))
 
 
 def check_options(help_text):

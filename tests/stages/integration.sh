@@ -12,9 +12,9 @@ have_integration() {
 
 # the core in a deterministic simulation
 stage_sim() {
-	[ -x tests/sim/run-ci ] || skip "no tests/sim/run-ci yet"
+	[ -x tests/sim/run_ci.sh ] || skip "no tests/sim/run_ci.sh yet"
 	build_tree gcc
-	BUILD_DIR=$BUILD_ROOT/gcc tests/sim/run-ci
+	BUILD_DIR=$BUILD_ROOT/gcc tests/sim/run_ci.sh
 }
 
 # programs on a three-server ensemble
@@ -39,14 +39,14 @@ stage_integration_asan() {
 
 # benchmarks, in their short form
 stage_bench() {
-	[ -x tests/bench/run ] || skip "no tests/bench/run yet"
+	[ -x tests/extra/bench/run.py ] || skip "no tests/extra/bench/run.py yet"
 	build_tree gcc
-	PRIMARYD_BUILD=$BUILD_ROOT/gcc tests/bench/run --quick
+	PRIMARYD_BUILD=$BUILD_ROOT/gcc tests/extra/bench/run.py --quick
 }
 
 # a minute of random faults
 stage_soak() {
-	[ -x tests/soak ] || skip "no tests/soak yet"
+	[ -x tests/extra/soak/run.py ] || skip "no tests/extra/soak/run.py yet"
 	build_tree gcc
-	PRIMARYD_BUILD=$BUILD_ROOT/gcc tests/soak --minutes 1 --seed 424242 # the same faults each time
+	PRIMARYD_BUILD=$BUILD_ROOT/gcc tests/extra/soak/run.py --minutes 1 --seed 424242 # the same faults each time
 }

@@ -2,8 +2,8 @@
 """Checks the layers by their includes; prints each offence as FILE:LINE: what is wrong.
 
 - lib/ includes nothing of daemon/ and ctl/, daemon/ nothing of ctl/
-- the core, daemon/election*, includes libc headers that do no I/O, and its own headers; what else it includes
-  of daemon/ belongs to the core with that, and must keep the same rule, its .c file too
+- the core, lib/election/, includes libc headers that do no I/O, and its own headers; the rest sees election.h, lease.h and
+  survivor.h of it alone
 - the header of a foreign library belongs to one file, to the files of one module, or to those of one directory
   (HOMES); each header of libsystemd counts as a library; ev.h, the loop, is everywhere. Who includes a header that
   draws it in knows the library, too
@@ -17,6 +17,9 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 
 # what the pure core may have from libc: types, limits, asserts and memory copies
 PURE = {'assert.h', 'errno.h', 'inttypes.h', 'limits.h', 'stdbool.h', 'stddef.h', 'stdint.h', 'string.h'}
+
+CORE = pathlib.Path('lib/election')
+CORE_PUBLIC = {'election.h', 'lease.h', 'survivor.h'}
 
 # a foreign header -> 'file': one file of each directory may include it; 'module': the files of each directory whose
 # names begin alike (bus.c, bus_stop.c); else the directory whose files may
@@ -54,22 +57,15 @@ def check_directories(layer, path):
             yield f'{path}:{number}: {layer}/ must not include {found}'
 
 
-def check_core():
-    """The election's files, and those they draw in."""
-    todo = sorted(pathlib.Path('daemon').glob('election*.[ch]'))
-    seen = set(todo)
-    while todo:
-        path = todo.pop(0)
+def check_core(paths):
+    for _, path in paths:
+        inside = path.parent == CORE
         for number, system, name in includes(path):
             found = None if system else find(path, name)
-            if system and name not in PURE:
-                yield f'{path}:{number}: the core must not include <{name}>'
-            elif not system and (found is None or found.parts[0] != 'daemon'):
-                yield f'{path}:{number}: the core must not include "{name}"'
-            elif not system:
-                drawn = [file for file in (found, found.with_suffix('.c')) if file.exists() and file not in seen]
-                todo += drawn
-                seen.update(drawn)
+            if inside and (name not in PURE if system else found is None or found.parent != CORE):
+                yield f'{path}:{number}: the core must not include {name}'
+            elif not inside and found and found.parent == CORE and found.name not in CORE_PUBLIC:
+                yield f'{path}:{number}: {found} is of the core alone'
 
 
 def home_of(name):
@@ -109,7 +105,7 @@ def check_foreign(paths):
 def main():
     paths = [(layer, path) for layer in FORBIDDEN for path in sorted(pathlib.Path(layer).rglob('*.[ch]'))]
     offences = [text for layer, path in paths for text in check_directories(layer, path)]
-    offences += check_core()
+    offences += check_core(paths)
     offences += check_foreign(paths)
     print('\n'.join(offences) or 'the layers are in order')
     return 1 if offences else 0

@@ -6,7 +6,7 @@ c_sources() {
 
 # the packages that the other stages need
 stage_packages() {
-	tests/packages test
+	tests/packages.sh test
 	echo "all there"
 }
 

@@ -23,8 +23,8 @@ build_package() {
 # the Debian package builds, and lintian finds no error in it
 stage_package() {
 	local deb
-	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages system)"
-	command -v dh >/dev/null || skip "needs debhelper (tests/packages system)"
+	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages.sh system)"
+	command -v dh >/dev/null || skip "needs debhelper (tests/packages.sh system)"
 	deb=$(build_package)
 	dpkg-deb --info "$deb" | sed -n 's/^ \(Package\|Version\|Installed-Size\|Depends\)/\1/p'
 	if command -v lintian >/dev/null; then
@@ -37,7 +37,7 @@ stage_package() {
 # three booted systems with the installed package
 stage_system() {
 	local deb
-	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages system)"
+	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages.sh system)"
 	deb=$(build_package)
 	PYTEST_JOBS=0 PRIMARYD_DEB=$deb run_pytest tests/system # one after the other: there is one site for all of them
 }

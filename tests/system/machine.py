@@ -28,7 +28,7 @@ def available():
         return 'needs root'
     for tool in NEEDED_TOOLS:
         if not shutil.which(tool):
-            return f'needs {tool} (tests/packages system)'
+            return f'needs {tool} (tests/packages.sh system)'
     if not _cgroups():
         return 'needs a cgroup2 hierarchy'
     try:

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fnv.h"
+#include "base/fnv.h"
 
 #define BUCKETS 4096u
 #define CLOCK_START_MS 1700000000000 /* the servers' wall clock: one ms a transaction */

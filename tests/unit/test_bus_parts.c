@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bus_parts.h"
+#include "work/bus_parts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

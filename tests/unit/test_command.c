@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "command.h"
-#include "command_output.h"
-#include "timer.h"
+#include "base/timer.h"
+#include "work/command.h"
+#include "work/command_output.h"
 
 #include <dirent.h>
 #include <errno.h>

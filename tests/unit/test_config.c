@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "config.h"
+#include "base/config/config.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "ctl/digest.h"
+#include "digest.h"
 
 static void test_ids(void **state)
 {

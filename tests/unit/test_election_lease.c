@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/lease.h"
+#include "election/lease.h"
 #include "test_election_play.h"
 #include "test_election_preludes.h"
 

@@ -24,7 +24,7 @@
  * no timer fired.
  */
 
-#include "daemon/election.h"
+#include "election/election.h"
 
 #include <stdbool.h>
 #include <stddef.h>

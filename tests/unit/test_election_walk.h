@@ -8,7 +8,7 @@
  * in the order of the connection; a lost connection answers all that is open before the next one is attached.
  */
 
-#include "daemon/election.h"
+#include "election/election.h"
 
 #include <stddef.h>
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guard.h"
+#include "guard/guard.h"
 
-#include "guard_args.h"
-#include "guard_main.h"
+#include "base/timer.h"
+#include "guard/args.h"
+#include "guard/main.h"
+#include "guard/work_lock.h"
 #include "test_guard_lab.h"
-#include "timer.h"
-#include "work_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_guard_lab.h"
 
-#include "boot.h"
-#include "guard_main.h"
-#include "timer.h"
+#include "base/boot.h"
+#include "base/timer.h"
+#include "guard/main.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -8,8 +8,8 @@
  * The test's own binary serves as guard, as daemon and as commands: lab_main().
  */
 
-#include "guard.h"
-#include "lease_file.h"
+#include "guard/guard.h"
+#include "guard/lease_file.h"
 
 #include <ev.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "health.h"
+#include "work/health.h"
 
 #include <ev.h>
 #include <setjmp.h>

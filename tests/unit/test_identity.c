@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "identity.h"
-#include "identity_file.h"
+#include "base/identity.h"
+#include "base/identity_file.h"
 
 #define A "0123456789abcdef0123456789abcdef"
 #define B "fedcba9876543210fedcba9876543210"

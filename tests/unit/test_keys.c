@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "keys.h"
+#include "base/keys.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 

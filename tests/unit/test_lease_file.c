@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "lease_file.h"
+#include "guard/lease_file.h"
 
-#include "process_group.h"
-#include "work_lock.h"
+#include "base/process_group.h"
+#include "guard/work_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "zkh_lock_name.h"
+#include "zk/lock/zkh_lock_name.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "ctl/renewal_seen.h"
+#include "cluster/renewal_seen.h"
 
 #define T_MS INT64_C(12000)
 #define PERIOD_MS (T_MS / 12)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "state.h"
+#include "host/state.h"
 
-#include "election.h"
-#include "fnv.h"
+#include "base/fnv.h"
+#include "election/election.h"
 
 #include <errno.h>
 #include <fcntl.h>

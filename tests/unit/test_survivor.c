@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/lease.h"
-#include "daemon/survivor.h"
+#include "election/lease.h"
+#include "election/survivor.h"
 
 #define MS INT64_C(1000)
 #define T_US (6000 * MS)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "zkh_lock.h"
+#include "zk/lock/zkh_lock.h"
 
 #define GUARD_S 0.001
 #define QUIET_TURNS 5

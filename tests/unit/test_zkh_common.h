@@ -13,8 +13,8 @@
 #include <ev.h>
 
 #include "fake_zk.h"
-#include "zkh_op.h"
-#include "zkh_session.h"
+#include "zk/session/zkh_op.h"
+#include "zk/session/zkh_session.h"
 
 #define EVENTS_MAX 64
 #define SERVERS "127.0.0.1:2181,127.0.0.1:2182,127.0.0.1:2183"

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "test_zkh_common.h"
-#include "zkh_keys.h"
+#include "zk/tree/zkh_keys.h"
 
 #define SOON_MS 3000
 #define FULL(path) "/its/root" path

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "test_zkh_common.h"
-#include "zkh_lock.h"
+#include "zk/lock/zkh_lock.h"
 
 #define SOON_MS 2000
 #define CONTENDERS 5

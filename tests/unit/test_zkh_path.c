@@ -10,9 +10,9 @@
 #include <cmocka.h>
 #include <zookeeper/zookeeper.h>
 
-#include "zkh_internal.h"
-#include "zkh_path.h"
-#include "zkh_result.h"
+#include "zk/session/zkh_internal.h"
+#include "zk/zkh_path.h"
+#include "zk/zkh_result.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -7,8 +7,8 @@
  */
 
 #include "test_zkh_common.h"
-#include "zkh_keys.h"
-#include "zkh_lock.h"
+#include "zk/lock/zkh_lock.h"
+#include "zk/tree/zkh_keys.h"
 
 #define NO_RESULT (-9999)
 #define FOREIGN_SESSION 0x9999

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "test_zkh_common.h"
-#include "zkh_keys.h"
-#include "zkh_lock.h"
+#include "zk/lock/zkh_lock.h"
+#include "zk/tree/zkh_keys.h"
 
 #define SOON_MS 2000
 

@@ -1,4 +1,4 @@
-"""A cluster that is not new: its store names it, and each node remembers it (daemon/identity.c)."""
+"""A cluster that is not new: its store names it, and each node remembers it (lib/base/identity.c)."""
 
 import os
 

@@ -19,7 +19,7 @@ def available():
     """None, or what is missing."""
     for tool in ('stunnel', 'openssl'):
         if not shutil.which(tool):
-            return f'needs {tool} (tests/packages system)'
+            return f'needs {tool} (tests/packages.sh system)'
     if not os.path.exists('/usr/share/java/netty-handler.jar'):
         return 'needs libnetty-java'
     return None

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rights.h"
+#include "cluster/facts.h"
+
+enum { LEVEL, SUBJECT, WHAT, REMEDY };
+static const struct table_column columns[] = {
+	[LEVEL] = { "RESULT", "result", TABLE_TEXT, 0 },
+	[SUBJECT] = { "OF", "subject", TABLE_TEXT, 0 },
+	[WHAT] = { "FINDING", "finding", TABLE_TEXT, 0 },
+	[REMEDY] = { "REMEDY", "remedy", TABLE_TEXT, 0 },
+};
+
+void check_say(struct check *check, enum check_level level, const char *subject, const char *remedy,
+	       const char *fmt, ...)
+{
+	static const char *const levels[] = { "ok", "note", "warning", "error" };
+	static const enum table_color colors[] = { TABLE_GOOD, TABLE_PLAIN, TABLE_WARN, TABLE_BAD };
+	char text[CONFIG_ERROR_SIZE];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	table_row(check->findings);
+	table_put(check->findings, LEVEL, levels[level]);
+	table_color(check->findings, LEVEL, colors[level]);
+	table_put(check->findings, SUBJECT, subject);
+	table_put(check->findings, WHAT, text);
+	table_put(check->findings, REMEDY, *remedy ? remedy : NULL);
+	check->errors += level == CHECK_ERROR;
+	check->warnings += level == CHECK_WARNING;
+}
+
+/* -- the configuration -- */
+
+static void check_config(struct check *check)
+{
+	struct ctl *ctl = check->ctl;
+	const char *path = ctl->options.config_path ? ctl->options.config_path
+						    : CONFIG_DEFAULT_FILE;
+	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct config config = { 0 };
+	int r = errors ? config_load(path, CONFIG_CHECK_COMMANDS, &config, errors) : -ENOMEM;
+
+	if (r == 0)
+		check_say(check, CHECK_OK, "configuration", "", "%s is complete", path);
+	else if (r == -ENOENT && !ctl->options.config_path)
+		check_say(check, CHECK_NOTE, "configuration",
+			  "name one with --config, if this machine is to be a node",
+			  "there is no %s; defaults are used", path);
+	else
+		for (size_t i = 0; errors && i < errors->n; i++)
+			check_say(check, CHECK_ERROR, "configuration", "", "%s", errors->texts[i]);
+	config_finish(&config);
+	free(errors);
+}
+
+/* -- the session -- */
+
+static bool is_connected(void *userdata)
+{
+	return zkh_session_connected(((struct ctl *)userdata)->session);
+}
+
+static void check_lease(struct check *check)
+{
+	struct ctl *ctl = check->ctl;
+	int64_t asked_us = ctl->config.zookeeper.session_timeout_us;
+	int64_t granted_us = zkh_session_timeout_ms(ctl->session) * DURATION_MS;
+	char asked[DURATION_TEXT_SIZE], granted[DURATION_TEXT_SIZE], text[CONFIG_ERROR_SIZE];
+
+	duration_format(asked_us, asked);
+	duration_format(granted_us, granted);
+	if (granted_us == asked_us)
+		check_say(check, CHECK_OK, "session", "", "a timeout of %s is granted", granted);
+	else
+		check_say(
+			check, CHECK_WARNING, "session",
+			"set zookeeper.session-timeout to that, or minSessionTimeout/maxSessionTimeout of the ensemble",
+			"asked for a timeout of %s, granted are %s", asked, granted);
+	if (config_check_lease(&ctl->config, granted_us, text, sizeof(text)) == 0)
+		check_say(check, CHECK_OK, "lease", "",
+			  "lease-timeout fits into a third of the session timeout");
+	else
+		check_say(check, CHECK_ERROR, "lease", "", "%s", text);
+}
+
+static bool connect_session(struct check *check)
+{
+	struct ctl *ctl = check->ctl;
+	int code = ctl_session_start(ctl);
+
+	if (code == CTL_DONE)
+		code = ctl_wait(ctl, is_connected, ctl);
+	if (code == CTL_DONE)
+		return true;
+	check_say(check, CHECK_ERROR, "session",
+		  ctl->auth_refused ? "see zookeeper.auth-file" : "see the servers",
+		  "no session: %s", *ctl->trouble ? ctl->trouble : "no server answered in time");
+	return false;
+}
+
+/* -- rights -- */
+
+struct trial {
+	struct rights rights;
+	int result;
+	bool over;
+};
+
+static void on_rights(void *userdata, int result)
+{
+	struct trial *trial = userdata;
+
+	trial->result = result;
+	trial->over = true;
+}
+
+static bool trial_over(void *userdata)
+{
+	return ((struct trial *)userdata)->over;
+}
+
+static void tell_rights(struct check *check, const struct rights *rights)
+{
+	char missing[RIGHTS_TEXT_SIZE], wide[RIGHTS_TEXT_SIZE];
+
+	rights_format_missing(rights, missing);
+	rights_format_wide(rights, wide);
+	if (*missing)
+		check_say(check, CHECK_ERROR, "rights", rights_remedy(rights_first_refusal(rights)),
+			  "a primary on this node could not do all that it has to: %s", missing);
+	else
+		check_say(check, CHECK_OK, "rights", "", "%s may do all that a primary has to",
+			  rights->name);
+	if (*wide)
+		check_say(check, CHECK_WARNING, "rights", RIGHTS_WIDE_REMEDY,
+			  "anybody, without the credential, may do this: %s", wide);
+	else if (check->ctl->has_auth)
+		check_say(check, CHECK_OK, "rights", "",
+			  "nobody may write the keys without the credential");
+	else
+		check_say(check, CHECK_NOTE, "rights",
+			  "zookeeper.auth-file gives every key an access list",
+			  "whoever reaches ZooKeeper may write the keys");
+}
+
+/* As the daemon tries them when it registers. */
+static void check_rights(struct check *check)
+{
+	struct ctl *ctl = check->ctl;
+	struct trial trial = { 0 };
+	int r = rights_try(&trial.rights, ctl->session, ctl->config.node.name,
+			   ctl->has_auth ? RIGHTS_WITH_LISTS : 0, on_rights, &trial);
+
+	if (r == 0 && ctl_wait(ctl, trial_over, &trial) == CTL_DONE)
+		r = trial.result;
+	else if (r == 0)
+		r = ZKH_TIMEOUT;
+	rights_cancel(&trial.rights);
+	if (r != ZKH_OK)
+		check_say(check, CHECK_ERROR, "rights", "see the servers",
+			  "the rights cannot be tried: %s",
+			  r < 0 ? strerror(-r) : zkh_result_text(r));
+	else if (trial.rights.results[0] == ZKH_NO_NODE)
+		check_say(check, CHECK_NOTE, "rights", "",
+			  "%s does not exist yet: it is made when the first node registers",
+			  ctl->config.zookeeper.root);
+	else
+		tell_rights(check, &trial.rights);
+}
+
+/* -- other nodes -- */
+
+static void compare(struct check *check, const struct node_facts *n, const char *what,
+		    int64_t here_us, int64_t there_us)
+{
+	char here[DURATION_TEXT_SIZE], there[DURATION_TEXT_SIZE];
+
+	if (!there_us || here_us == there_us)
+		return;
+	check_say(check, CHECK_ERROR, "agreement", "set the same on every node, and reload them",
+		  "%s is %s here, and %s on %s", what, duration_format(here_us, here),
+		  duration_format(there_us, there), n->name);
+}
+
+static void check_nodes(struct check *check, const struct facts *facts)
+{
+	const struct config *config = &check->ctl->config;
+	unsigned errors = check->errors;
+	size_t told = 0, alive = 0;
+	char text[FACTS_TROUBLE_SIZE];
+
+	for (size_t i = 0; i < facts->node_count; i++) {
+		const struct node_facts *n = &facts->nodes[i];
+
+		alive += n->alive;
+		told += n->alive && n->detail.lock_timeout_us;
+		if (!n->alive || !check->ctl->has_file)
+			continue;
+		compare(check, n, "lock-timeout", config->election.lock_timeout_us,
+			n->detail.lock_timeout_us);
+		compare(check, n, "transition-delay", config->election.transition_delay_us,
+			n->detail.transition_delay_us);
+	}
+	if (check->errors == errors && told && check->ctl->has_file)
+		check_say(check, CHECK_OK, "agreement", "",
+			  "%zu nodes have this lock-timeout and transition-delay", told);
+	if (told < alive)
+		check_say(check, CHECK_NOTE, "agreement",
+			  "see that lock-timeout and transition-delay are the same everywhere",
+			  "%zu nodes do not publish their times", alive - told);
+	if (facts->identity.key == IDENTITY_READ && facts->foreign == IDENTITY_FINE)
+		check_say(check, CHECK_OK, "ensemble", "", "cluster %s, generation %" PRId64,
+			  facts->identity.id, facts->identity.generation);
+	facts_trouble(facts, text, sizeof(text));
+	if (facts->foreign != IDENTITY_FINE)
+		check_say(check, CHECK_ERROR, "ensemble", "primaryctl cluster", "%s", text);
+	else
+		check_say(check, *text ? CHECK_WARNING : CHECK_OK, "cluster",
+			  *text ? "primaryctl explain" : "", "%s",
+			  *text ? text : "there is one acting, healthy primary");
+	for (size_t i = 0; i < facts->junk_count && i < FACTS_JUNK_MAX; i++)
+		check_say(
+			check, CHECK_WARNING, "keys",
+			facts->junk_unreadable[i]
+				? "mend its access list (setAcl); was it made with another credential?"
+				: "primaryctl key delete",
+			"%s", facts->junk[i]);
+}
+
+static void check_cluster(struct check *check)
+{
+	struct cluster cluster;
+	struct facts facts = { 0 };
+
+	cluster_open(&cluster, check->ctl, false, false);
+	if (ctl_wait(check->ctl, cluster_complete, &cluster) != CTL_DONE)
+		check_say(check, CHECK_ERROR, "cluster", "", "the keys cannot be read in time");
+	else if (cluster.result != ZKH_OK)
+		check_say(check, CHECK_ERROR, "cluster",
+			  "name the credential that the keys were made with: zookeeper.auth-file",
+			  "%s: %s", cluster.refused_path, zkh_result_text(cluster.result));
+	else if (facts_gather(&cluster, &facts))
+		check_nodes(check, &facts);
+	facts_finish(&facts);
+	cluster_close(&cluster);
+}
+
+int verb_check(struct ctl *ctl)
+{
+	struct check check = { .ctl = ctl };
+	bool unreachable = false;
+	int code;
+
+	check.findings = table_create("findings", columns, sizeof(columns) / sizeof(*columns),
+				      false);
+	check_config(&check);
+	/* What goes wrong here was found above, or is said on stderr: a credential, an option. */
+	code = ctl_load(ctl);
+	if (code == CTL_DONE) {
+		check_host(&check);
+		ctl_set_timeout(ctl, CONNECT_TIMEOUT_US);
+		check_servers(&check);
+		ctl_set_timeout(ctl, CONNECT_TIMEOUT_US);
+		unreachable = !connect_session(&check);
+	}
+	if (code == CTL_DONE && !unreachable) {
+		check_lease(&check);
+		check_cluster(&check);
+		check_rights(&check);
+	}
+	if (ctl_print(ctl, &check.findings, 1) != CTL_DONE && code == CTL_DONE)
+		code = CTL_REFUSED;
+	table_destroy(check.findings);
+	if (ctl->signal_seen)
+		return CTL_INTERRUPTED;
+	if (code == CTL_DONE && unreachable)
+		return CTL_UNREACHABLE;
+	return code == CTL_DONE && check.errors ? CTL_REFUSED : code;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "check.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "out/wall.h"
+#include "zk/session/zkh_resolve.h"
+
+#define ASK "srvr"
+#define ANSWER_MAX 4096
+#define MODE "Mode: "
+#define MODE_LETTERS "abcdefghijklmnopqrstuvwxyz-"
+
+struct probe {
+	struct probes *all;
+	const char *address; /* ADDRESS:PORT */
+	ev_io io;
+	int fd;
+	int64_t started_us, connected_us;
+	char answer[ANSWER_MAX];
+	size_t length;
+	int error; /* errno; 0: none */
+	bool over;
+};
+
+struct probes {
+	struct ctl *ctl;
+	struct zkh_resolver resolver;
+	struct zkh_addresses addresses;
+	struct probe *list;
+	size_t open;
+	bool resolved;
+	char problem[256];
+};
+
+static void end(struct probe *probe, int error)
+{
+	if (probe->over)
+		return;
+	probe->over = true;
+	probe->error = error;
+	ev_io_stop(probe->all->ctl->loop, &probe->io);
+	if (probe->fd >= 0)
+		close(probe->fd);
+	probe->all->open--;
+}
+
+static void on_connected(struct probe *probe)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	getsockopt(probe->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	if (!error && send(probe->fd, ASK, strlen(ASK), MSG_NOSIGNAL) < 0)
+		error = errno;
+	if (error) {
+		end(probe, error);
+		return;
+	}
+	probe->connected_us = ctl_now_us();
+	ev_io_stop(probe->all->ctl->loop, &probe->io);
+	ev_io_set(&probe->io, probe->fd, EV_READ);
+	ev_io_start(probe->all->ctl->loop, &probe->io);
+}
+
+static void on_ready(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct probe *probe = io->data;
+	ssize_t n;
+
+	(void)loop;
+	(void)events;
+	if (!probe->connected_us) {
+		on_connected(probe);
+		return;
+	}
+	n = read(probe->fd, probe->answer + probe->length, ANSWER_MAX - 1 - probe->length);
+	if (n > 0)
+		probe->length += (size_t)n;
+	else if (n == 0 || errno != EAGAIN)
+		end(probe, n < 0 && !probe->length ? errno : 0);
+}
+
+/* IPv6 addresses hold colons: the last one is before the port. */
+static void start(struct probe *probe)
+{
+	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+					.ai_socktype = SOCK_STREAM };
+	char host[ZKH_HOST_MAX + 8];
+	const char *colon = strrchr(probe->address, ':');
+	struct addrinfo *found = NULL;
+
+	probe->fd = -1;
+	probe->all->open++;
+	ev_io_init(&probe->io, on_ready, -1, EV_WRITE);
+	snprintf(host, sizeof(host), "%.*s", (int)(colon - probe->address), probe->address);
+	if (getaddrinfo(host, colon + 1, &hints, &found) != 0) {
+		end(probe, EINVAL);
+		return;
+	}
+	probe->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	probe->started_us = ctl_now_us();
+	if (probe->fd < 0 ||
+	    (connect(probe->fd, found->ai_addr, found->ai_addrlen) < 0 && errno != EINPROGRESS)) {
+		end(probe, errno);
+	} else {
+		ev_io_set(&probe->io, probe->fd, EV_WRITE);
+		probe->io.data = probe;
+		ev_io_start(probe->all->ctl->loop, &probe->io);
+	}
+	freeaddrinfo(found);
+}
+
+static void on_resolved(void *userdata, struct zkh_addresses *addresses, const char *problem)
+{
+	struct probes *all = userdata;
+
+	all->resolved = true;
+	all->addresses = *addresses;
+	memset(addresses, 0, sizeof(*addresses));
+	snprintf(all->problem, sizeof(all->problem), "%s", problem);
+}
+
+static bool resolved(void *userdata)
+{
+	return ((struct probes *)userdata)->resolved;
+}
+
+static bool answered(void *userdata)
+{
+	return !((struct probes *)userdata)->open;
+}
+
+static void resolve(struct probes *all)
+{
+	struct ctl *ctl = all->ctl;
+	const char *servers = ctl->config.zookeeper.servers;
+
+	if (zkh_resolve_numeric(servers, &all->addresses) == 0)
+		return;
+	if (zkh_resolve_start(&all->resolver, ctl->loop, servers,
+			      (int32_t)(CONNECT_TIMEOUT_US / 1000), on_resolved, all) == 0)
+		(void)ctl_wait(ctl, resolved, all);
+	zkh_resolve_stop(&all->resolver);
+}
+
+/* The mode that it tells; NULL: none. What answers there may be anything. */
+static const char *mode_of(const struct probe *probe, size_t *ret_length)
+{
+	const char *mode = strstr(probe->answer, MODE);
+
+	if (!probe->over || probe->error || !mode)
+		return NULL;
+	mode += strlen(MODE);
+	*ret_length = strspn(mode, MODE_LETTERS);
+	return *ret_length > 0 ? mode : NULL;
+}
+
+static bool has_mode(const struct probe *probe, const char *wanted)
+{
+	size_t length = 0;
+	const char *mode = mode_of(probe, &length);
+
+	return mode && length == strlen(wanted) && strncmp(mode, wanted, length) == 0;
+}
+
+/* Servers that the configuration lists, each counted once: one name may have several addresses. */
+static size_t listed(const char *servers)
+{
+	struct zkh_server list[ZKH_SERVERS_MAX];
+	size_t count = 0, i;
+
+	while (count < ZKH_SERVERS_MAX && zkh_server_next(&servers, &list[count]) == 0) {
+		for (i = 0; strcasecmp(list[i].host, list[count].host) != 0 ||
+			    strcmp(list[i].port, list[count].port) != 0;
+		     i++)
+			;
+		count += i == count;
+	}
+	return count;
+}
+
+static void tell(struct check *check, const struct probe *probe)
+{
+	size_t length = 0, servers = listed(check->ctl->config.zookeeper.servers);
+	const char *mode = mode_of(probe, &length);
+	char took[WALL_TEXT_SIZE];
+
+	if (!probe->over || probe->error) {
+		check_say(check, CHECK_ERROR, "server",
+			  "see that ZooKeeper runs there, and that no firewall is between",
+			  "%s: %s", probe->address,
+			  probe->over ? strerror(probe->error) : "no answer in time");
+		return;
+	}
+	snprintf(took, sizeof(took), "%.1f ms",
+		 (double)(probe->connected_us - probe->started_us) / 1000.);
+	if (has_mode(probe, "standalone") && servers > 1)
+		check_say(
+			check, CHECK_ERROR, "server",
+			"join them into one ensemble, or list one: nodes at different servers do not see each other",
+			"%s: stands alone, but %zu servers are listed", probe->address, servers);
+	else if (has_mode(probe, "read-only"))
+		check_say(check, CHECK_ERROR, "server",
+			  "its ensemble has no quorum as it sees it: look at the other servers",
+			  "%s: serves reads only", probe->address);
+	else if (mode)
+		check_say(check, CHECK_OK, "server", "", "%s: %.*s, connected in %s",
+			  probe->address, (int)length, mode, took);
+	else if (strstr(probe->answer, "whitelist"))
+		check_say(check, CHECK_NOTE, "server",
+			  "4lw.commands.whitelist=srvr in its configuration lets it tell",
+			  "%s: connected in %s; its mode is not told", probe->address, took);
+	else
+		check_say(check, CHECK_ERROR, "server",
+			  "it is up, but has no quorum (or is no ZooKeeper server): see its log",
+			  "%s: does not serve", probe->address);
+}
+
+/*
+ * An ensemble has one leader; for a moment two when its network has just come apart. A server with several addresses
+ * cannot be told from several servers: then nothing is said.
+ */
+static void tell_leaders(struct check *check, const struct probes *all)
+{
+	const struct probe *first = NULL;
+
+	if (!all->list || all->addresses.count > listed(check->ctl->config.zookeeper.servers))
+		return;
+	for (size_t i = 0; i < all->addresses.count; i++) {
+		if (!has_mode(&all->list[i], "leader"))
+			continue;
+		if (first)
+			check_say(
+				check, CHECK_ERROR, "servers",
+				"list the servers of one ensemble only: nodes at different ones do not see each other",
+				"two leaders, %s and %s: these are not one ensemble",
+				first->address, all->list[i].address);
+		first = &all->list[i];
+	}
+}
+
+static void compare(struct check *check, const struct probes *all)
+{
+	const char *addresses[ZKH_SERVERS_MAX];
+	size_t count = 0, length;
+
+	for (size_t i = 0; all->list && i < all->addresses.count && count < ZKH_SERVERS_MAX; i++)
+		if (mode_of(&all->list[i], &length) && !has_mode(&all->list[i], "read-only"))
+			addresses[count++] = all->list[i].address;
+	ctl_set_timeout(check->ctl, CONNECT_TIMEOUT_US);
+	check_ensemble(check, addresses, count);
+}
+
+void check_servers(struct check *check)
+{
+	struct probes all = { .ctl = check->ctl };
+
+	resolve(&all);
+	if (*all.problem)
+		check_say(check, CHECK_ERROR, "server", "see to the name, or write addresses", "%s",
+			  all.problem);
+	all.list = calloc(all.addresses.count + 1, sizeof(*all.list));
+	for (size_t i = 0; all.list && i < all.addresses.count; i++) {
+		all.list[i].all = &all;
+		all.list[i].address = all.addresses.text[i];
+		start(&all.list[i]);
+	}
+	(void)ctl_wait(check->ctl, answered, &all);
+	for (size_t i = 0; all.list && i < all.addresses.count; i++) {
+		tell(check, &all.list[i]);
+		end(&all.list[i], ETIMEDOUT);
+	}
+	tell_leaders(check, &all);
+	compare(check, &all);
+	if (all.addresses.count == 2 || all.addresses.count == 4)
+		check_say(check, CHECK_NOTE, "servers", "an odd number of servers bears as much",
+			  "%zu servers bear no more failures than %zu", all.addresses.count,
+			  all.addresses.count - 1);
+	free(all.list);
+	zkh_addresses_finish(&all.addresses);
+}

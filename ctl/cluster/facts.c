@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "facts.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "detail.h"
+#include "election/lease.h"
+#include "out/wall.h"
+
+static void junk(struct facts *facts, const char *path, const char *what)
+{
+	if (facts->junk_count < FACTS_JUNK_MAX)
+		snprintf(facts->junk[facts->junk_count], sizeof(facts->junk[0]), "%s %s", path,
+			 what);
+	facts->junk_count++;
+}
+
+/* Whether there is nothing to be read of it. */
+static bool denied(struct facts *facts, const struct cluster_slot *slot, const char *taken)
+{
+	if (!slot->denied)
+		return false;
+	if (facts->junk_count < FACTS_JUNK_MAX)
+		facts->junk_unreadable[facts->junk_count] = true;
+	junk(facts, slot->path, taken);
+	return true;
+}
+
+#define DENIED "may not be read (access list)"
+
+/* The text of a slot: false when it is not there; junk is noted and taken as absent. */
+static bool text_of(struct facts *facts, const struct cluster_slot *slot, char *ret_text,
+		    size_t size)
+{
+	if (!slot->there || denied(facts, slot, DENIED))
+		return false;
+	if (slot->data && value_text(slot->data, slot->length, ret_text, size))
+		return true;
+	junk(facts, slot->path, slot->data ? "is not plain text, or too long" : "is too long");
+	return false;
+}
+
+/* -- of a node -- */
+
+static void take_word(struct facts *facts, const struct cluster_slot *slot,
+		      const char *const *words, char *ret_word, size_t size)
+{
+	char text[KEY_VALUE_MAX];
+
+	*ret_word = '\0';
+	if (!text_of(facts, slot, text, sizeof(text)))
+		return;
+	for (; *words; words++) {
+		if (!strcmp(*words, text)) {
+			snprintf(ret_word, size, "%s", *words);
+			return;
+		}
+	}
+	junk(facts, slot->path, "has a value that nothing here writes");
+}
+
+static void take_words(struct facts *facts, const struct cluster_slot *keys, struct node_facts *n)
+{
+	static const char *const modes[] = { "coordinator", "client", NULL };
+	static const char *const states[] = { "init", "run", "shutdown", "stop", "dead", NULL };
+	static const char *const routers[] = { "client",  "secondary",	"takeover",
+					       "primary", "relinquish", NULL };
+
+	take_word(facts, &keys[NODE_KEY_MODE], modes, n->mode, sizeof(n->mode));
+	take_word(facts, &keys[NODE_KEY_STATE], states, n->state, sizeof(n->state));
+	take_word(facts, &keys[NODE_KEY_ROUTER], routers, n->router, sizeof(n->router));
+	n->coordinator = !strcmp(n->mode, "coordinator");
+}
+
+static void take_alive(struct facts *facts, const struct cluster_slot *slot, struct node_facts *n)
+{
+	if (!slot->there)
+		return;
+	if (!slot->stat.ephemeral_owner) {
+		junk(facts, slot->path, "is not ephemeral");
+		return;
+	}
+	n->alive = true;
+	(void)denied(facts, slot, DENIED);
+	if (slot->data)
+		value_alive(slot->data, slot->length, &n->self);
+}
+
+static void take_health(struct facts *facts, const struct cluster_slot *slot, struct node_facts *n)
+{
+	char text[KEY_VALUE_MAX];
+
+	if (!text_of(facts, slot, text, sizeof(text)))
+		return;
+	n->healthy = !strcmp(text, "ok");
+	snprintf(n->health, sizeof(n->health), "%.*s", (int)sizeof(n->health) - 1, text);
+}
+
+static void take_drain(struct facts *facts, const struct cluster_slot *slot, struct node_facts *n)
+{
+	char text[KEY_VALUE_MAX];
+
+	n->drained = slot->there;
+	if (n->drained && text_of(facts, slot, text, sizeof(text)))
+		snprintf(n->drain, sizeof(n->drain), "%.*s", (int)sizeof(n->drain) - 1, text);
+}
+
+static uint32_t obstacles(const struct facts *facts, const struct node_facts *n)
+{
+	const struct election_candidate candidate = {
+		.coordinator = n->coordinator,
+		.online = n->alive,
+		.shutdown = !strcmp(n->state, "shutdown") || !strcmp(n->state, "stop"),
+		.healthy = n->healthy,
+		.drained = n->drained,
+		.maintenance = facts->maintenance,
+		.penalty = n->detail.penalty_until_ms > wall_now_ms(),
+		.secondary = !strcmp(n->router, "secondary") || !strcmp(n->router, "client"),
+	};
+
+	return election_obstacles(&candidate);
+}
+
+static void gather_node(struct facts *facts, const struct cluster_node *node, struct node_facts *n)
+{
+	const struct cluster_slot *keys = node->keys;
+
+	memset(n, 0, sizeof(*n));
+	strcpy(n->name, node->name);
+	for (int i = 0; i < NODE_KEY_COUNT; i++) {
+		n->since_ms[i] = keys[i].there ? keys[i].stat.mtime_ms : 0;
+		n->unreadable |= keys[i].denied ? UINT32_C(1) << i : 0;
+	}
+	take_words(facts, keys, n);
+	take_alive(facts, &keys[NODE_KEY_ALIVE], n);
+	take_health(facts, &keys[NODE_KEY_HEALTH], n);
+	take_drain(facts, &keys[NODE_KEY_DRAIN], n);
+	(void)denied(facts, &node->detail, DENIED);
+	if (node->detail.there && node->detail.data)
+		detail_parse(node->detail.data, node->detail.length, &n->detail);
+	n->named = !strcmp(facts->named, n->name);
+	n->acting = facts->post_there && !strcmp(facts->acting, n->name);
+	n->obstacles = obstacles(facts, n);
+}
+
+/* -- of the cluster -- */
+
+static void gather_key(const struct cluster *cluster, struct facts *facts)
+{
+	const struct cluster_slot *slot = &cluster->keys[CLUSTER_PRIMARY];
+	char text[NAME_SIZE] = "";
+
+	facts->key_there = slot->there;
+	if (!slot->there)
+		return;
+	facts->key_version = slot->stat.version;
+	facts->key_mzxid = slot->stat.mzxid;
+	facts->key_mtime_ms = slot->stat.mtime_ms;
+	facts->contenders = slot->stat.children;
+	if (slot->data && value_name(slot->data, slot->length, facts->named))
+		return;
+	if (slot->data && value_text(slot->data, slot->length, text, sizeof(text)) &&
+	    !strcmp(text, NAME_NONE))
+		return;
+	facts->key_junk = true;
+	junk(facts, slot->path, "is not a node's name: taken as absent");
+}
+
+/* Whose session owns the post: said by the owner of its sign of life. */
+static bool find_owner(const struct cluster *cluster, int64_t session, char *ret_name)
+{
+	for (const struct cluster_node *node = cluster->nodes; node; node = node->next) {
+		const struct cluster_slot *alive = &node->keys[NODE_KEY_ALIVE];
+
+		if (alive->there && alive->stat.ephemeral_owner == session) {
+			strcpy(ret_name, node->name);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void gather_post(const struct cluster *cluster, struct facts *facts)
+{
+	const struct cluster_slot *slot = &cluster->keys[CLUSTER_POST];
+
+	facts->post_there = slot->there;
+	if (!slot->there)
+		return;
+	facts->post_since_ms = slot->stat.ctime_ms;
+	if (!slot->stat.ephemeral_owner)
+		junk(facts, slot->path, "is not ephemeral: delete it, nobody can take the role");
+	else if (denied(facts, slot, DENIED) &&
+		 find_owner(cluster, slot->stat.ephemeral_owner, facts->acting))
+		return;
+	else if (slot->denied)
+		facts->acting[0] = '\0';
+	else if (slot->data && value_post(slot->data, slot->length, facts->acting, &facts->epoch))
+		return;
+	else
+		junk(facts, slot->path, "does not say NAME EPOCH");
+	facts->post_junk = true;
+	facts->acting[0] = '\0';
+}
+
+static void gather_maintenance(const struct cluster *cluster, struct facts *facts)
+{
+	const struct cluster_slot *slot = &cluster->keys[CLUSTER_MAINTENANCE];
+	bool clear = false;
+
+	if (!slot->there)
+		return;
+	facts->maintenance_unreadable =
+		denied(facts, slot, DENIED ": the nodes take it for off, whatever it says");
+	if (facts->maintenance_unreadable)
+		return;
+	/* Without data it is too long to be anything. */
+	facts->maintenance = !slot->data || value_maintenance(slot->data, slot->length, &clear);
+	if (facts->maintenance)
+		facts->maintenance_since_ms = slot->stat.mtime_ms;
+	if (!clear)
+		junk(facts, slot->path, "is neither true nor false: taken as true");
+}
+
+/* For a new session, as a daemon that starts now would take it. */
+static void gather_identity(const struct cluster *cluster, struct facts *facts)
+{
+	const struct cluster_slot *slot = &cluster->keys[CLUSTER_IDENTITY];
+	const struct cluster_slot *primary = &cluster->keys[CLUSTER_PRIMARY];
+	struct identity_seen *seen = &facts->identity;
+
+	seen->zxid = zkh_session_zxid(cluster->ctl->session);
+	seen->change = primary->there ? primary->stat.mzxid : 0;
+	if (!slot->there)
+		seen->key = IDENTITY_MISSING;
+	else if (denied(facts, slot, DENIED ": no node can tell which ensemble this is"))
+		seen->key = IDENTITY_REFUSED;
+	else if (slot->data)
+		identity_parse_value(slot->data, slot->length, seen);
+	else
+		seen->key = IDENTITY_JUNK;
+	(void)identity_judge(&cluster->known, seen, false, &facts->foreign);
+	(void)identity_explain(facts->foreign, &cluster->known, seen,
+			       cluster->ctl->config.zookeeper.servers, facts->foreign_text);
+}
+
+static void gather_list(const struct cluster *cluster, struct facts *facts)
+{
+	facts->strangers = cluster->strangers;
+	facts->nodes_unreadable = cluster->list_denied;
+	if (!cluster->list_denied)
+		return;
+	if (facts->junk_count < FACTS_JUNK_MAX)
+		facts->junk_unreadable[facts->junk_count] = true;
+	junk(facts, PATH_NODES,
+	     DENIED ": a takeover waits until it may, and most nodes are not shown");
+}
+
+bool facts_gather(const struct cluster *cluster, struct facts *ret_facts)
+{
+	struct facts *facts = ret_facts;
+	size_t i = 0;
+
+	memset(facts, 0, sizeof(*facts));
+	facts->nodes = calloc(cluster->node_count + 1, sizeof(*facts->nodes));
+	if (!facts->nodes)
+		return false;
+	gather_list(cluster, facts);
+	gather_identity(cluster, facts);
+	gather_key(cluster, facts);
+	gather_post(cluster, facts);
+	gather_maintenance(cluster, facts);
+	for (const struct cluster_node *node = cluster->nodes; node; node = node->next)
+		gather_node(facts, node, &facts->nodes[i++]);
+	facts->node_count = i;
+	return true;
+}
+
+void facts_take_renewal(struct facts *facts, const struct renewal_verdict *renewal)
+{
+	char path[KEY_PATH_SIZE];
+
+	facts->renewal = *renewal;
+	if (!renewal->unwritten)
+		return;
+	node_key_path(facts->acting, NODE_KEY_KEEPALIVE, path);
+	junk(facts, path, "stands still: access list? quota? or the clocks differ");
+}
+
+void facts_finish(struct facts *facts)
+{
+	free(facts->nodes);
+	facts->nodes = NULL;
+	facts->node_count = 0;
+}
+
+/* -- questions -- */
+
+static int compare_name(const void *name, const void *node)
+{
+	return strcmp(name, ((const struct node_facts *)node)->name);
+}
+
+const struct node_facts *facts_find(const struct facts *facts, const char *name)
+{
+	return bsearch(name, facts->nodes, facts->node_count, sizeof(*facts->nodes), compare_name);
+}
+
+const struct node_facts *facts_primary(const struct facts *facts)
+{
+	return facts_find(facts, facts->acting);
+}
+
+bool facts_vacant(const struct facts *facts)
+{
+	const struct node_facts *named = facts_find(facts, facts->named);
+
+	return !named || !named->alive;
+}
+
+uint32_t facts_obstacles(const struct node_facts *node, bool force)
+{
+	uint32_t bits = node->obstacles;
+
+	if (force)
+		bits &= ~(uint32_t)OBSTACLE_MAINTENANCE;
+	if (node->acting)
+		bits &= ~(uint32_t)OBSTACLE_BUSY;
+	return bits;
+}
+
+const struct node_facts *facts_candidate(const struct facts *facts, const char *except, bool force)
+{
+	const struct node_facts *first = NULL;
+
+	for (size_t i = 0; i < facts->node_count; i++) {
+		const struct node_facts *n = &facts->nodes[i];
+
+		if (!strcmp(n->name, except) || facts_obstacles(n, force))
+			continue;
+		if (strcmp(n->name, except) > 0)
+			return n;
+		if (!first)
+			first = n;
+	}
+	return first;
+}
+
+bool facts_in_order(const struct facts *facts)
+{
+	char text[FACTS_TROUBLE_SIZE];
+
+	facts_trouble(facts, text, sizeof(text));
+	return !*text;
+}
+
+static void say(char *text, size_t size, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void say(char *text, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, size, fmt, ap);
+	va_end(ap);
+}
+
+static void no_post(const struct facts *facts, char *text, size_t size)
+{
+	const struct node_facts *named = facts_find(facts, facts->named);
+
+	if (!named && facts->nodes_unreadable)
+		say(text, size, "nobody is named; %s may not be read: nobody can tell who is fit",
+		    PATH_NODES);
+	else if (!facts->node_count)
+		say(text, size,
+		    "no node has ever registered under this root (right --config, --root?)");
+	else if (*facts->named && !named)
+		say(text, size, "%s is named, and no node has that name", facts->named);
+	else if (named && !named->alive)
+		say(text, size, "%s is named, and not alive", facts->named);
+	else if (named)
+		say(text, size, "%s is named, and has not taken the post yet", facts->named);
+	else if (facts->maintenance)
+		say(text, size, "nobody is named, and in maintenance nobody claims the role");
+	else if (!facts_candidate(facts, "", false))
+		say(text, size, "nobody is named, and no node is fit to claim the role");
+	else
+		say(text, size, "nobody is named; %s may claim the role",
+		    facts_candidate(facts, "", false)->name);
+}
+
+/*
+ * What a silent primary means, and what comes next. After a renewal at s the work is down by s + 2T/3 (lease.h), and the
+ * session ends at most T and a tick (T/2 at most) after its last touch, which comes at most T/12 after that renewal.
+ */
+static void not_renewed(const struct facts *facts, char *text, size_t size)
+{
+	const struct renewal_verdict *r = &facts->renewal;
+	int64_t work_us = lease_length_us(r->session_us) - r->quiet_us;
+	int64_t end_us = r->session_us * 3 / 2 + lease_renew_us(r->session_us) - r->quiet_us;
+	char quiet[WALL_TEXT_SIZE], work[WALL_TEXT_SIZE], end[WALL_TEXT_SIZE];
+	char guard[WALL_TEXT_SIZE + 40] = "its guard has stopped the work";
+
+	if (work_us > 0)
+		say(guard, sizeof(guard), "its guard stops the work within %s",
+		    wall_tenths(work_us, work));
+	say(text, size,
+	    "%s has not renewed its lease for %s%s: its daemon is dead, stopped or cut off; %s; %s when its "
+	    "session ends, at most %s from now",
+	    facts->acting, r->at_least ? "at least " : "", wall_tenths(r->quiet_us, quiet), guard,
+	    facts->nodes_unreadable			   ? "the role falls vacant"
+	    : facts_candidate(facts, facts->acting, false) ? "another node takes over"
+	    : facts->maintenance ? "the role falls vacant, and in maintenance stays so,"
+				 : "the role falls vacant, for no other node is fit,",
+	    wall_tenths(end_us > 0 ? end_us : 0, end));
+}
+
+void facts_trouble(const struct facts *facts, char *text, size_t size)
+{
+	const struct node_facts *primary = facts_primary(facts);
+
+	*text = '\0';
+	if (facts->foreign != IDENTITY_FINE)
+		say(text, size, "%s", facts->foreign_text);
+	else if (facts->post_junk)
+		say(text, size, "%s holds junk, or may not be read: nobody can tell who acts",
+		    PATH_POST);
+	else if (!facts->post_there)
+		no_post(facts, text, size);
+	else if (!primary)
+		say(text, size, "%s has the post, but no keys of its own", facts->acting);
+	else if (!primary->alive)
+		say(text, size, "%s has the post, but shows no sign of life", facts->acting);
+	else if (facts->renewal.stale)
+		not_renewed(facts, text, size);
+	else if (strcmp(primary->router, "primary") != 0)
+		say(text, size, "%s has the post, and is in state %s", facts->acting,
+		    *primary->router ? primary->router : "unknown");
+	else if (!primary->healthy)
+		say(text, size, "%s is primary, but not healthy (%s)", facts->acting,
+		    *primary->health ? primary->health : "unknown");
+}
+
+static void waiting_for_lock(const struct facts *facts, char *text, size_t size)
+{
+	if (facts->contenders)
+		say(text, size,
+		    "the lock, to claim the role (%d hold it or wait: primaryctl key list %s)",
+		    facts->contenders, PATH_PRIMARY);
+	else
+		say(text, size, "the lock, to claim the role");
+}
+
+void facts_waiting(const struct facts *facts, const struct node_facts *n, char *text, size_t size)
+{
+	uint32_t bits = n->obstacles & ~(uint32_t)OBSTACLE_BUSY;
+
+	*text = '\0';
+	if (n->acting && facts->renewal.stale)
+		return;
+	if (!n->alive)
+		say(text, size, "%s",
+		    router_state_is_acting(n->router)
+			    ? "its trace to be cleared by the next primary"
+			    : "");
+	else if (!strcmp(n->router, "takeover"))
+		say(text, size,
+		    facts->nodes_unreadable ? "its work to start, and before that " PATH_NODES
+					      " to be readable"
+					    : "its work to start");
+	else if (!strcmp(n->router, "relinquish"))
+		say(text, size, "its work to stop");
+	else if (!n->acting && !strcmp(n->router, "primary"))
+		say(text, size, "its work to stop: the post is gone");
+	else if (n->acting && *facts->named && !n->named)
+		say(text, size, "the transition delay, before it stops");
+	else if (n->acting && !n->named)
+		say(text, size, facts->maintenance ? "an operator to name a node" : "a successor");
+	else if (n->acting)
+		return;
+	else if (n->named && facts->post_there)
+		say(text, size, "%s to release the post",
+		    *facts->acting ? facts->acting : PATH_POST);
+	else if (n->named)
+		say(text, size, "the transition delay, before it takes the post");
+	else if (facts_vacant(facts) && bits & OBSTACLE_PENALTY)
+		say(text, size, "the end of its penalty");
+	else if (facts_vacant(facts) && bits == OBSTACLE_MAINTENANCE)
+		say(text, size, "the end of maintenance");
+	else if (facts_vacant(facts) && !n->obstacles)
+		waiting_for_lock(facts, text, size);
+}

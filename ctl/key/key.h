@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The subcommands of `primaryctl key`; each returns the exit code. */
+
+#include "ctl.h"
+#include "zk/tree/zkh_keys.h"
+
+/* One task of zkh_keys.h and what it came to. */
+struct key_task {
+	struct zkh_task *task;
+	bool over;
+	int result;
+	size_t deleted;		 /* keys that are gone, whatever the result */
+	char path[ZKH_PATH_MAX]; /* that stood in the way */
+};
+
+void key_task_done(void *userdata, int result, const char *path); /* a zkh_task_fn */
+
+/* r: what starting it returned. Waits, and says what went wrong; CTL_DONE or the exit code. path: for what is said. */
+int key_task_wait(struct ctl *ctl, struct key_task *task, int r, const char *path,
+		  const char *doing);
+
+/* False: said. */
+bool key_path_good(const char *path);
+
+int key_list(struct ctl *ctl, char **arguments, int count);
+int key_get(struct ctl *ctl, char **arguments, int count);
+int key_set(struct ctl *ctl, char **arguments, int count);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* A move of the role as it happens: each step with its time, and what it came to. */
+
+#include "cluster/facts.h"
+
+#define PROGRESS_STEPS_MAX 256
+
+struct progress_step {
+	int64_t us; /* since the move was asked for */
+	char *text;
+};
+
+struct progress {
+	struct ctl *ctl;
+	struct cluster cluster;
+	struct facts facts;    /* of the last complete look */
+	bool has_facts, quiet; /* quiet: steps are not said yet */
+	int64_t start_us;      /* CLOCK_MONOTONIC */
+	struct progress_step steps[PROGRESS_STEPS_MAX];
+	size_t step_count;
+	/* Server's clock, ms since 1970; 0: not seen. */
+	char stopper[NAME_SIZE]; /* who stopped its work last */
+	int64_t stop_ms;	 /* when that began, or (stop_late) ended */
+	bool stop_late;
+	int64_t start_ms; /* when the new primary's work ran */
+	/* Whether it is over; *ret_code and what is to be said are the verb's. */
+	bool (*is_over)(struct progress *progress);
+	void *userdata;
+	int code;
+	char verdict[512];
+};
+
+/* Reads the cluster and follows it. CTL_DONE, or what to end with, said. */
+int progress_open(struct progress *progress, struct ctl *ctl);
+void progress_close(struct progress *progress);
+
+/* The move is asked for now: from here on steps are said. */
+void progress_begin(struct progress *progress);
+
+/* Waits until is_over(); the code, with the verdict on stderr if it is not CTL_DONE. `doing`: for when it times out. */
+int progress_wait(struct progress *progress, const char *doing);
+
+/* After an operation of unknown outcome: waits until everything has been read anew. CTL_DONE, or as ctl_wait(). */
+int progress_look_again(struct progress *progress);
+
+/* The closing line, or the JSON. gap: the work moved, and it is to be said for how long there was none. */
+int progress_report(struct progress *progress, int code, bool gap);

@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "recovery.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/timer.h"
+
+/* A node that still acts is told of this often. */
+#define TELL_US (INT64_C(60) * 1000000)
+
+/* In the notes of the survivor, for nodes that nobody can name. */
+#define ANYBODY "*"
+
+/* One node of a survey; one request at a time is under way for it. */
+struct survey_node {
+	struct recovery *recovery;
+	struct survey_node *next;
+	struct zkh_op *op;
+	char name[NAME_SIZE];
+	char text[16];
+	int32_t version;
+	int64_t until_us;
+	bool suspect; /* its work may run; for peers: it may take over */
+	bool alive;
+	bool acts;	       /* alive, as the machine and in the boot of its term */
+	struct keepalive term; /* nonce 0: none that can be read */
+};
+
+void recovery_init(struct recovery *recovery, struct survivor *survivor, const char *name,
+		   recovery_fence_fn fence, recovery_note_fn note, void *userdata)
+{
+	*recovery = (struct recovery){ .survivor = survivor,
+				       .name = name,
+				       .fence = fence,
+				       .note = note,
+				       .userdata = userdata };
+}
+
+static void drop_survey(struct recovery *recovery)
+{
+	struct survey_node *node;
+
+	zkh_op_cancel(recovery->list_op);
+	zkh_op_cancel(recovery->cluster_op);
+	recovery->list_op = recovery->cluster_op = NULL;
+	while ((node = recovery->nodes)) {
+		recovery->nodes = node->next;
+		zkh_op_cancel(node->op);
+		free(node);
+	}
+	recovery->n_nodes = recovery->n_waiting = 0;
+	recovery->early = recovery->early_done = false;
+}
+
+void recovery_cancel(struct recovery *recovery)
+{
+	drop_survey(recovery);
+	zkh_op_cancel(recovery->mark_op);
+	recovery->mark_op = NULL;
+	recovery->in_fence = false;
+	recovery->told_of_others_us = 0;
+}
+
+void recovery_finish(struct recovery *recovery)
+{
+	recovery_cancel(recovery);
+	zkh_op_cancel(recovery->prepare_op);
+	recovery->prepare_op = NULL;
+	free(recovery->names);
+	recovery->names = NULL;
+	recovery->n_names = 0;
+}
+
+/* -- surveys -- */
+
+/* The term of NAME, or of somebody who cannot be named, is waited for. */
+static int64_t wait_for(struct recovery *recovery, const char *name, int64_t mzxid,
+			int64_t lease_us)
+{
+	int64_t until_us = survivor_until_us(recovery->survivor, name, mzxid, lease_us,
+					     recovery->session_us, time_boot_us());
+
+	if (mzxid == SURVIVOR_UNREADABLE && until_us > recovery->unread_until_us)
+		recovery->unread_until_us = until_us;
+	if (until_us > recovery->until_us)
+		recovery->until_us = until_us;
+	return until_us;
+}
+
+static int64_t left_us(int64_t until_us)
+{
+	int64_t left = until_us - time_boot_us();
+
+	return left > 0 ? left : 0;
+}
+
+static int32_t collect_corpses(struct recovery *recovery)
+{
+	size_t told_of = recovery->told_of;
+
+	recovery->n_corpses = 0;
+	for (const struct survey_node *node = recovery->nodes; node; node = node->next) {
+		struct corpse *corpse = &recovery->corpses[recovery->n_corpses];
+
+		if (!node->suspect || node->acts)
+			continue;
+		strcpy(corpse->name, node->name);
+		strcpy(corpse->router, node->text);
+		corpse->router_version = node->version;
+		corpse->alive = node->alive;
+		if (recovery->n_corpses >= told_of)
+			recovery->note(recovery->userdata, RECOVERY_FOUND, corpse->name,
+				       corpse->router, left_us(node->until_us));
+		if (++recovery->n_corpses == CORPSES_MAX)
+			break;
+	}
+	recovery->told_of = recovery->n_corpses;
+	return (int32_t)recovery->n_corpses;
+}
+
+static bool others_act(struct recovery *recovery)
+{
+	int64_t now_us = time_boot_us();
+
+	for (const struct survey_node *node = recovery->nodes; node; node = node->next) {
+		if (!node->suspect || !node->acts)
+			continue;
+		if (!recovery->told_of_others_us ||
+		    now_us - recovery->told_of_others_us > TELL_US) {
+			recovery->note(recovery->userdata, RECOVERY_STILL_ACTS, node->name,
+				       node->text, 0);
+			recovery->told_of_others_us = now_us;
+		}
+		return true;
+	}
+	return false;
+}
+
+/* Nobody was primary as far as the store knows; but who deleted its keys may have left one at work. */
+static void wait_for_untold(struct recovery *recovery)
+{
+	if (!recovery->untold_us)
+		return;
+	if (!recovery->told_of_untold)
+		recovery->note(recovery->userdata, RECOVERY_NEW, PATH_EPOCH, "",
+			       left_us(recovery->untold_us));
+	recovery->told_of_untold = true;
+	if (recovery->untold_us > recovery->until_us)
+		recovery->until_us = recovery->untold_us;
+}
+
+static void tell_of_term(struct recovery *recovery)
+{
+	for (const struct survey_node *node = recovery->nodes; node; node = node->next) {
+		if (node->suspect || !left_us(node->until_us) || recovery->told_of_term)
+			continue;
+		recovery->note(recovery->userdata, RECOVERY_TERM, node->name, "",
+			       left_us(node->until_us));
+		recovery->told_of_term = true;
+	}
+}
+
+static int32_t count_peers(const struct recovery *recovery)
+{
+	int32_t count = 0;
+
+	for (const struct survey_node *node = recovery->nodes; node; node = node->next)
+		count += node->suspect && node->alive;
+	return count;
+}
+
+static void survey_over(struct recovery *recovery)
+{
+	recovery_count_fn on_count = recovery->on_count;
+	enum election_result result = recovery->survey_lost ? RESULT_UNKNOWN : RESULT_OK;
+	int32_t count = 0;
+
+	if (recovery->early) {
+		recovery->early_done = true;
+		return;
+	}
+	if (result == RESULT_OK && recovery->for_peers) {
+		count = count_peers(recovery);
+	} else if (result == RESULT_OK) {
+		if (others_act(recovery)) {
+			result = RESULT_CONFLICT;
+		} else {
+			wait_for_untold(recovery);
+			tell_of_term(recovery);
+			count = collect_corpses(recovery);
+		}
+	}
+	drop_survey(recovery);
+	on_count(recovery->userdata, result, count);
+}
+
+static void answered(struct recovery *recovery, int result)
+{
+	if (result != ZKH_OK && result != ZKH_NO_NODE)
+		recovery->survey_lost = true;
+	if (--recovery->n_waiting == 0)
+		survey_over(recovery);
+}
+
+/* A peer must also want to: the answers come one after the other, nobody is in a hurry. */
+
+static void on_node_drain(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+
+	(void)stat;
+	node->op = NULL;
+	if (result == ZKH_OK)
+		node->alive = false; /* as good as */
+	answered(node->recovery, result);
+}
+
+static void on_node_state(void *userdata, int result, const char *data, size_t length,
+			  const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+	char path[KEY_PATH_SIZE], state[16] = "";
+
+	(void)stat;
+	node->op = NULL;
+	if (result == ZKH_OK)
+		(void)value_text(data, length, state, sizeof(state));
+	node->alive = !strcmp(state, "run");
+	node_key_path(node->name, NODE_KEY_DRAIN, path);
+	if (!node->alive ||
+	    zkh_exists(node->recovery->session, path, false, on_node_drain, node, &node->op) != 0)
+		answered(node->recovery, result);
+}
+
+static void on_node_alive(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+	char path[KEY_PATH_SIZE];
+
+	node->op = NULL;
+	node->alive = result == ZKH_OK && stat->ephemeral_owner;
+	node_key_path(node->name, NODE_KEY_STATE, path);
+	if (!node->alive ||
+	    zkh_get(node->recovery->session, path, false, on_node_state, node, &node->op) != 0)
+		answered(node->recovery, result);
+}
+
+/* Alive is not enough: another machine of that name, or the same one after a reboot, is no longer at work. */
+static void on_suspect_alive(void *userdata, int result, const char *data, size_t length,
+			     const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+	struct alive alive;
+
+	node->op = NULL;
+	node->alive = result == ZKH_DENIED || (result == ZKH_OK && stat->ephemeral_owner);
+	if (result == ZKH_OK && node->alive) {
+		value_alive(data, length, &alive);
+		/* It says so itself: of one whose router state cannot be read only the term is waited for. */
+		node->acts = *node->text && node->term.nonce &&
+			     !strcmp(alive.machine, node->term.machine) &&
+			     !strcmp(alive.boot, node->term.boot);
+	}
+	answered(node->recovery, result == ZKH_DENIED ? ZKH_OK : result);
+}
+
+static void on_suspect_keepalive(void *userdata, int result, const char *data, size_t length,
+				 const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+	struct recovery *recovery = node->recovery;
+	bool read = result == ZKH_OK && value_keepalive(data, length, &node->term);
+	char path[KEY_PATH_SIZE];
+
+	node->op = NULL;
+	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED) {
+		answered(recovery, result);
+		return;
+	}
+	node->until_us = wait_for(recovery, node->name, read ? stat->mzxid : SURVIVOR_UNREADABLE,
+				  read ? node->term.lease_us : 0);
+	if (!node->suspect) {
+		answered(recovery, ZKH_OK);
+		return;
+	}
+	node_key_path(node->name, NODE_KEY_ALIVE, path);
+	if (zkh_get(recovery->session, path, false, on_suspect_alive, node, &node->op) != 0)
+		answered(recovery, ZKH_UNKNOWN);
+}
+
+/* The next question about a suspect; false: there is none. */
+static bool ask_further(struct survey_node *node)
+{
+	struct recovery *recovery = node->recovery;
+	char path[KEY_PATH_SIZE];
+
+	if (recovery->for_peers) {
+		node_key_path(node->name, NODE_KEY_ALIVE, path);
+		return zkh_exists(recovery->session, path, false, on_node_alive, node, &node->op) ==
+		       0;
+	}
+	node_key_path(node->name, NODE_KEY_KEEPALIVE, path);
+	return zkh_get(recovery->session, path, false, on_suspect_keepalive, node, &node->op) == 0;
+}
+
+static bool is_before(const struct recovery *recovery, const char *name)
+{
+	return !recovery->for_peers && !strcmp(name, recovery->before);
+}
+
+/* Whose work may run? Who says so, who cannot be asked, and whoever was primary last and says nothing. */
+static bool is_suspect(const struct survey_node *node, int result)
+{
+	const struct recovery *recovery = node->recovery;
+
+	if (recovery->for_peers)
+		return !strcmp(node->text, "coordinator");
+	if (!strcmp(node->text, "secondary") || !strcmp(node->text, "client"))
+		return false;
+	return result != ZKH_NO_NODE || is_before(recovery, node->name);
+}
+
+/*
+ * Whoever was primary last has not left in order, whatever he or another machine of his name says now: those whom he had to
+ * wait for may be at work.
+ */
+static bool has_term(const struct survey_node *node)
+{
+	return node->suspect || is_before(node->recovery, node->name);
+}
+
+static void on_node_text(void *userdata, int result, const char *data, size_t length,
+			 const struct zkh_stat *stat)
+{
+	struct survey_node *node = userdata;
+
+	node->op = NULL;
+	node->text[0] = '\0';
+	node->version = ZKH_ANY_VERSION;
+	if (result == ZKH_OK && value_text(data, length, node->text, sizeof(node->text)))
+		node->version = stat->version;
+	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED) {
+		answered(node->recovery, result);
+		return;
+	}
+	node->suspect = is_suspect(node, result);
+	if (!has_term(node))
+		answered(node->recovery, ZKH_OK);
+	else if (!ask_further(node))
+		answered(node->recovery, ZKH_UNKNOWN);
+}
+
+static void ask_node(struct survey_node *node)
+{
+	char path[KEY_PATH_SIZE];
+
+	node_key_path(node->name, node->recovery->for_peers ? NODE_KEY_MODE : NODE_KEY_ROUTER,
+		      path);
+	if (zkh_get(node->recovery->session, path, false, on_node_text, node, &node->op) == 0)
+		node->recovery->n_waiting++;
+	else
+		node->recovery->survey_lost = true;
+}
+
+static void add_node(struct recovery *recovery, const char *name)
+{
+	struct survey_node *node;
+
+	if (!zkh_name_valid(name) || !strcmp(name, recovery->name) ||
+	    recovery->n_nodes == SURVEY_NODES_MAX)
+		return;
+	node = calloc(1, sizeof(*node));
+	if (!node) {
+		recovery->survey_lost = true;
+		return;
+	}
+	node->recovery = recovery;
+	node->next = recovery->nodes;
+	recovery->nodes = node;
+	recovery->n_nodes++;
+	strcpy(node->name, name);
+	ask_node(node);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static bool asked_already(const struct recovery *recovery, const char *name)
+{
+	return recovery->n_names && strlen(name) < NAME_SIZE &&
+	       bsearch(name, recovery->names, recovery->n_names, NAME_SIZE, compare_names);
+}
+
+static void on_list(void *userdata, int result, const char *const *names, size_t count,
+		    const struct zkh_stat *stat)
+{
+	struct recovery *recovery = userdata;
+
+	(void)stat;
+	recovery->list_op = NULL;
+	if (result == ZKH_DENIED && !recovery->for_peers) {
+		int64_t until_us = wait_for(recovery, ANYBODY, SURVIVOR_UNREADABLE, 0);
+
+		if (!recovery->told_of_list)
+			recovery->note(recovery->userdata, RECOVERY_UNREADABLE, PATH_NODES, "",
+				       left_us(until_us));
+		recovery->told_of_list = true;
+		result = ZKH_OK;
+	}
+	for (size_t i = 0; result == ZKH_OK && names && i < count; i++)
+		if (!asked_already(recovery, names[i]) && !is_before(recovery, names[i]))
+			add_node(recovery, names[i]);
+	answered(recovery, result);
+}
+
+/* Another /cluster than the one that was known: the keys were deleted and made again, whatever they tell now. */
+static void on_cluster(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct recovery *recovery = userdata;
+	int64_t now_us = time_boot_us();
+	int64_t untold_us;
+
+	recovery->cluster_op = NULL;
+	if (result == ZKH_OK)
+		survivor_see_cluster(recovery->survivor, stat->czxid, now_us);
+	untold_us = survivor_untold_us(recovery->survivor, recovery->untold, recovery->remembers,
+				       recovery->session_us, now_us);
+	/* A later look at the same takeover does not begin it anew. */
+	if (!recovery->untold_us)
+		recovery->untold_us = untold_us;
+	answered(recovery, result == ZKH_DENIED ? ZKH_OK : result);
+}
+
+/* The list and the nodes known by name are asked for in one flush; the list tells of those that are new. */
+static void survey(struct recovery *recovery, struct zkh_session *session, bool for_peers,
+		   bool early)
+{
+	drop_survey(recovery);
+	recovery->early = early;
+	recovery->session = session;
+	recovery->for_peers = for_peers;
+	recovery->survey_lost = false;
+	recovery->until_us = recovery->unread_until_us;
+	recovery->n_waiting = 1; /* the list */
+	if (zkh_children(session, PATH_NODES, false, on_list, recovery, &recovery->list_op) != 0) {
+		answered(recovery, ZKH_UNKNOWN);
+		return;
+	}
+	if (!for_peers) {
+		recovery->n_waiting++;
+		if (zkh_exists(session, PATH_CLUSTER, false, on_cluster, recovery,
+			       &recovery->cluster_op) != 0)
+			answered(recovery, ZKH_UNKNOWN);
+	}
+	for (size_t i = 0; i < recovery->n_names; i++)
+		add_node(recovery, recovery->names[i]);
+	if (!for_peers && *recovery->before && !asked_already(recovery, recovery->before))
+		add_node(recovery, recovery->before);
+}
+
+void recovery_scan(struct recovery *recovery, struct zkh_session *session,
+		   recovery_count_fn on_count)
+{
+	bool early = recovery->early;
+
+	recovery->on_count = on_count;
+	recovery->early = false;
+	if (!early)
+		survey(recovery, session, false, false);
+	else if (recovery->early_done)
+		survey_over(recovery);
+}
+
+void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
+			 bool remembers, int64_t session_us)
+{
+	recovery->remembers = remembers;
+	recovery->untold = !*before;
+	recovery->untold_us = recovery->unread_until_us = 0;
+	recovery->told_of_untold = recovery->told_of_list = recovery->told_of_term = false;
+	recovery->told_of = 0;
+	strcpy(recovery->before, strcmp(before, NAME_NOBODY) ? before : "");
+	recovery->session_us = session_us;
+	survivor_begin(recovery->survivor);
+	survey(recovery, session, false, true);
+}
+
+void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,
+			  recovery_count_fn on_count)
+{
+	recovery->on_count = on_count;
+	survey(recovery, session, true, false);
+}
+
+static void on_names(void *userdata, int result, const char *const *names, size_t count,
+		     const struct zkh_stat *stat)
+{
+	struct recovery *recovery = userdata;
+
+	(void)stat;
+	recovery->prepare_op = NULL;
+	free(recovery->names);
+	recovery->n_names = 0;
+	recovery->names = result == ZKH_OK && count ? calloc(count, NAME_SIZE) : NULL;
+	if (!recovery->names)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (zkh_name_valid(names[i]))
+			strcpy(recovery->names[recovery->n_names++], names[i]);
+	qsort(recovery->names, recovery->n_names, NAME_SIZE, compare_names);
+}
+
+void recovery_prepare(struct recovery *recovery, struct zkh_session *session)
+{
+	zkh_op_cancel(recovery->prepare_op);
+	recovery->prepare_op = NULL;
+	zkh_children(session, PATH_NODES, false, on_names, recovery, &recovery->prepare_op);
+}
+
+/* -- fencing -- */
+
+static void mark(struct recovery *recovery, bool with_state);
+
+static void fence_over(struct recovery *recovery, enum election_result result)
+{
+	recovery->in_fence = false;
+	recovery->on_fenced(recovery->userdata, result);
+}
+
+static void fence_next(struct recovery *recovery)
+{
+	if (recovery->fencing == recovery->n_corpses) {
+		/* A full table may not have held them all. */
+		fence_over(recovery,
+			   recovery->n_corpses == CORPSES_MAX ? RESULT_UNKNOWN : RESULT_OK);
+		return;
+	}
+	if (recovery->corpses[recovery->fencing].alive)
+		mark(recovery, false);
+	else
+		recovery->fence(recovery->userdata, recovery->corpses[recovery->fencing].name);
+}
+
+static void on_marked(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct recovery *recovery = userdata;
+	const struct corpse *corpse = &recovery->corpses[recovery->fencing];
+
+	recovery->mark_op = NULL;
+	if (result == ZKH_NO_NODE && reply->failed == 1) {
+		mark(recovery, false); /* somebody deleted its daemonstate */
+		return;
+	}
+	/* Nothing is there to be marked: /epoch names this node by now, so nobody asks for the other one again. */
+	if (result == ZKH_NO_NODE)
+		result = ZKH_OK;
+	if (result != ZKH_OK && result != ZKH_CONFLICT && result != ZKH_UNKNOWN &&
+	    result != ZKH_NOT_CONNECTED) {
+		/* The mark is for the next takeover to know; this one has done what it could. */
+		recovery->note(recovery->userdata, RECOVERY_REFUSED, corpse->name, corpse->router,
+			       0);
+		recovery->fencing++;
+		fence_next(recovery);
+		return;
+	}
+	if (result != ZKH_OK) {
+		/* It came back, or somebody else marked it, or the connection is gone: look again. */
+		fence_over(recovery, RESULT_UNKNOWN);
+		return;
+	}
+	recovery->note(recovery->userdata, RECOVERY_MARKED, corpse->name, corpse->router, 0);
+	recovery->fencing++;
+	fence_next(recovery);
+}
+
+static void mark(struct recovery *recovery, bool with_state)
+{
+	const struct corpse *corpse = &recovery->corpses[recovery->fencing];
+	struct zkh_txn *txn;
+	char path[KEY_PATH_SIZE];
+	int r = ZKH_FAILED;
+
+	/* What could not be read, or was not there, may say something new by now. */
+	if (corpse->router_version == ZKH_ANY_VERSION) {
+		recovery->fencing++;
+		fence_next(recovery);
+		return;
+	}
+	txn = zkh_txn_create(recovery->session);
+	if (txn) {
+		node_key_path(corpse->name, NODE_KEY_ROUTER, path);
+		zkh_txn_set_text(txn, path, "secondary", corpse->router_version);
+		node_key_path(corpse->name, NODE_KEY_STATE, path);
+		if (with_state)
+			zkh_txn_set_text(txn, path, "dead", ZKH_ANY_VERSION);
+		r = zkh_commit(txn, on_marked, recovery, &recovery->mark_op);
+	}
+	if (r != 0)
+		fence_over(recovery, RESULT_UNKNOWN);
+}
+
+void recovery_fence(struct recovery *recovery, bool go_on_when_failed,
+		    void (*on_fenced)(void *userdata, enum election_result result))
+{
+	assert(!recovery->in_fence);
+	recovery->in_fence = true;
+	recovery->go_on_when_failed = go_on_when_failed;
+	recovery->on_fenced = on_fenced;
+	recovery->fencing = 0;
+	fence_next(recovery);
+}
+
+void recovery_fenced(struct recovery *recovery, bool ok)
+{
+	if (!recovery->in_fence)
+		return;
+	if (ok || recovery->go_on_when_failed)
+		mark(recovery, true);
+	else
+		fence_over(recovery, RESULT_FAILED);
+}

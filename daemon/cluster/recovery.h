@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What the nodes left behind, by the survivor's rule (survivor.h): finds those that did not say that their work is down
+ * (router state takeover, primary, relinquish, or one that cannot be read), tells when their terms are over, fences and
+ * marks those that are dead. One that is alive, and says that it acts, is waited for until it has stopped. Also counts the
+ * other coordinators that could take over.
+ *
+ * A mark that is refused is done without.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/keys.h"
+#include "election/election.h"
+#include "election/survivor.h"
+#include "zk/session/zkh_op.h"
+
+#define CORPSES_MAX 64	       /* more are dealt with in the next look */
+#define SURVEY_NODES_MAX 16384 /* nodes looked at */
+
+struct recovery;
+struct survey_node;
+
+typedef void (*recovery_count_fn)(void *userdata, enum election_result result, int32_t count);
+
+/* Fences one node by whatever is configured; the answer comes through recovery_fenced(). */
+typedef void (*recovery_fence_fn)(void *userdata, const char *name);
+
+/* For the journal. */
+enum recovery_news {
+	RECOVERY_UNREADABLE, /* the list of nodes (name) may not be read: nobody can be ruled out */
+	RECOVERY_STILL_ACTS, /* alive, and without the post: said once a minute */
+	RECOVERY_NEW,	     /* no epoch was handed out yet: the longest lease is waited for */
+	RECOVERY_FOUND,	     /* it does not act any more, or its term is waited for */
+	RECOVERY_TERM,	 /* it was primary last and has not left in order: its term is waited for */
+	RECOVERY_MARKED, /* as dead, after it was fenced */
+	RECOVERY_REFUSED, /* it is fenced; marking it was refused */
+};
+
+typedef void (*recovery_note_fn)(void *userdata, enum recovery_news news, const char *name,
+				 const char *router_state, int64_t wait_us);
+
+struct corpse {
+	char name[NAME_SIZE];
+	char router[16];
+	int32_t router_version; /* ZKH_ANY_VERSION: not readable */
+	bool alive;		/* as another machine, or after another boot: not to be fenced */
+};
+
+struct recovery {
+	struct zkh_session *session;
+	struct survivor *survivor;
+	const char *name;
+	recovery_fence_fn fence;
+	recovery_note_fn note;
+	void *userdata;
+
+	/* One survey at a time: the nodes' router states or modes, then whether they are alive. */
+	struct zkh_op *list_op;
+	struct survey_node *nodes; /* linked */
+	size_t n_nodes, n_waiting;
+	bool for_peers, survey_lost;
+	bool early; /* a scan that was not asked for yet */
+	bool early_done;
+	bool told_of_untold, told_of_list, told_of_term;
+	size_t told_of; /* so many corpses in this takeover, and of what was waited for */
+	int64_t told_of_others_us; /* that still act; 0: not in this takeover */
+	int64_t session_us;	   /* the own T */
+	char before[NAME_SIZE];	   /* to whom /epoch belonged before this takeover; "": unknown */
+	bool untold;		   /* it is not known who may be at work */
+	bool remembers;		   /* this node knew of an epoch before this takeover */
+	int64_t untold_us; /* the terms of which the keys do not tell are over; 0: they tell of all */
+	struct zkh_op *cluster_op;
+	/* Terms that cannot be read are over: who says meanwhile that its work is down may be another machine. */
+	int64_t unread_until_us;
+	int64_t until_us; /* the terms that the last scan found are over; 0: there were none */
+	recovery_count_fn on_count;
+
+	/* The nodes that there were at the last look: they can be asked without waiting for a list. */
+	struct zkh_op *prepare_op;
+	char (*names)[NAME_SIZE];
+	size_t n_names;
+
+	struct corpse corpses[CORPSES_MAX];
+	size_t n_corpses;
+
+	/* Fencing, one after the other. */
+	struct zkh_op *mark_op;
+	size_t fencing; /* index */
+	bool in_fence;
+	bool go_on_when_failed;
+	void (*on_fenced)(void *userdata, enum election_result result);
+};
+
+void recovery_init(struct recovery *recovery, struct survivor *survivor, const char *name,
+		   recovery_fence_fn fence, recovery_note_fn note, void *userdata);
+void recovery_finish(struct recovery *recovery);
+
+/*
+ * Who did not say that its work is down? on_count follows once from the loop, or at once, with how many are to be fenced or
+ * marked, once until_us has passed; RESULT_CONFLICT: others still act.
+ */
+void recovery_scan(struct recovery *recovery, struct zkh_session *session,
+		   recovery_count_fn on_count);
+
+/* A takeover is near: learns the nodes' names, so that the scan needs one round trip. */
+void recovery_prepare(struct recovery *recovery, struct zkh_session *session);
+
+/*
+ * Begins the scan before it is asked for, right behind the takeover transaction: what the server answers after that is as
+ * of after that. recovery_scan() then takes its result; recovery_cancel() drops it. before: who may be at work by what
+ * /epoch said until then, as in value_epoch(); remembers: this node knows of an epoch. session_us: the own T.
+ */
+void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
+			 bool remembers, int64_t session_us);
+
+/* How many other coordinators could take over: alive, running, not drained? */
+void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,
+			  recovery_count_fn on_count);
+
+/*
+ * Fences and marks what the last scan found. go_on_when_failed: a failed fence is as good as a successful one.
+ * on_fenced: RESULT_OK, RESULT_FAILED, or RESULT_UNKNOWN (look again).
+ */
+void recovery_fence(struct recovery *recovery, bool go_on_when_failed,
+		    void (*on_fenced)(void *userdata, enum election_result result));
+
+/* The answer to `fence`. */
+void recovery_fenced(struct recovery *recovery, bool ok);
+
+/* Gives up what is under way, without callbacks. */
+void recovery_cancel(struct recovery *recovery);

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "writes.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/timer.h"
+#include "fault.h"
+#include "own_key.h"
+
+void writes_init(struct writes *writes, struct view *view, struct term *term, const char *name)
+{
+	*writes = (struct writes){ .view = view, .term = term, .name = name };
+}
+
+void writes_finish(struct writes *writes)
+{
+	zkh_op_cancel(writes->op);
+	zkh_op_cancel(writes->publication);
+	zkh_op_cancel(writes->record);
+	writes->op = writes->publication = writes->record = NULL;
+}
+
+static enum election_result translate(int result)
+{
+	switch (result) {
+	case ZKH_OK:
+		return RESULT_OK;
+	case ZKH_UNKNOWN:
+	case ZKH_NOT_CONNECTED:
+		return RESULT_UNKNOWN;
+	case ZKH_NO_NODE:
+	case ZKH_NODE_EXISTS:
+	case ZKH_CONFLICT:
+	case ZKH_NOT_EMPTY:
+		return RESULT_CONFLICT;
+	default:
+		return RESULT_FAILED;
+	}
+}
+
+static void utc_now(char *text, size_t size)
+{
+	int64_t us = time_wall_us();
+	time_t seconds = (time_t)(us / 1000000);
+	struct tm tm;
+	size_t n;
+
+	gmtime_r(&seconds, &tm);
+	n = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + n, size - n, ".%03dZ", (int)(us / 1000 % 1000));
+}
+
+/* One line of JSON; the words come from our own tables and checked names. */
+static void history_text(struct writes *writes)
+{
+	char now[40];
+
+	utc_now(now, sizeof(now));
+	snprintf(writes->history, sizeof(writes->history),
+		 "{\"time\":\"%s\",\"to\":\"%s\",\"from\":\"%s\",\"reason\":\"%s\"}", now,
+		 writes->name, writes->view->holder, writes->reason);
+}
+
+static void router_path(const struct writes *writes, char *path)
+{
+	node_key_path(writes->name, NODE_KEY_ROUTER, path);
+}
+
+/* -- the transactions -- */
+
+static void build_claim(struct writes *writes, struct zkh_txn *txn)
+{
+	history_text(writes);
+	zkh_txn_set_text(txn, PATH_PRIMARY, writes->name, writes->version);
+	zkh_txn_create_text(txn, HISTORY_PREFIX, writes->history, ZKH_CREATE_SEQUENCE);
+	zkh_txn_delete(txn, writes->lock_path, ZKH_ANY_VERSION);
+}
+
+/* At the version that was read, or made where it was missing: one of two who do so at once fails. */
+static void set_epoch(struct writes *writes, struct zkh_txn *txn, int64_t epoch, const char *owner)
+{
+	const struct view *view = writes->view;
+	char text[NAME_SIZE + 24];
+
+	snprintf(text, sizeof(text), "%" PRId64 " %s", epoch, *owner ? owner : NAME_NONE);
+	if (view->top_version < 0)
+		zkh_txn_create_text(txn, PATH_EPOCH, text, ZKH_PERSISTENT);
+	else
+		zkh_txn_set_text(txn, PATH_EPOCH, text, view->top_version);
+	writes->epoch_version = view->top_version + 1;
+}
+
+/* The operations of a takeover whose stats are of use, in their order. */
+enum { ENTER_EPOCH = 1, ENTER_KEEPALIVE = 4 };
+
+static void build_enter(struct writes *writes, struct zkh_txn *txn)
+{
+	char path[KEY_PATH_SIZE], post[NAME_SIZE + 24];
+
+	snprintf(post, sizeof(post), "%s %" PRId64, writes->name, writes->epoch);
+	router_path(writes, path);
+	zkh_txn_check(txn, PATH_PRIMARY, writes->version);
+	set_epoch(writes, txn, writes->epoch, writes->name);
+	zkh_txn_create_text(txn, PATH_POST, post, ZKH_CREATE_EPHEMERAL);
+	zkh_txn_set_text(txn, path, "takeover", ZKH_ANY_VERSION);
+	term_open(writes->term, txn, writes->session_us, writes->owes, writes->epoch_version,
+		  time_boot_us());
+}
+
+/*
+ * The post that is deleted must be ours still: nobody can have taken it without moving /epoch, which was read no later than
+ * the post. Who comes next reads there whom to wait for. (Where it is missing it is made again, so that a takeover in between
+ * makes this fail, too.)
+ */
+static void delete_post(struct writes *writes, struct zkh_txn *txn)
+{
+	const struct view *view = writes->view;
+
+	writes->sets_epoch = view->top_version < 0 || !strcmp(view->top_owner, writes->name);
+	if (writes->sets_epoch)
+		set_epoch(writes, txn, view->memory_epoch, writes->leaves);
+	else
+		zkh_txn_check(txn, PATH_EPOCH, view->top_version);
+	zkh_txn_delete(txn, PATH_POST, ZKH_ANY_VERSION);
+}
+
+/*
+ * A router state that comes late must not stand over what a takeover since has written, be it that this node is dead. (An
+ * epoch that cannot be read is no reason not to tell it.)
+ */
+static void check_epoch(const struct writes *writes, struct zkh_txn *txn)
+{
+	struct election_view now;
+
+	view_election(writes->view, &now);
+	if (now.epoch_known && writes->view->top_version >= 0)
+		zkh_txn_check(txn, PATH_EPOCH, writes->view->top_version);
+}
+
+static void build_leave(struct writes *writes, struct zkh_txn *txn)
+{
+	struct election_view now;
+	char path[KEY_PATH_SIZE];
+
+	view_election(writes->view, &now);
+	writes->deletes_post = now.post == POST_MINE;
+	if (writes->deletes_post)
+		delete_post(writes, txn);
+	else
+		check_epoch(writes, txn);
+	own_key_write(txn, writes->name, NODE_KEY_ROUTER, "secondary", ZKH_ANY_VERSION,
+		      writes->makes);
+	/* Good to know, no more: what failed once is tried without it. */
+	if (!*writes->detail || writes->leave_failed)
+		return;
+	node_detail_path(writes->name, path);
+	zkh_txn_set_text(txn, path, writes->detail, ZKH_ANY_VERSION);
+}
+
+static struct zkh_txn *build(struct writes *writes)
+{
+	struct zkh_txn *txn = zkh_txn_create(writes->session);
+
+	if (!txn)
+		return NULL;
+	switch (writes->doing) {
+	case OP_CLAIM:
+		build_claim(writes, txn);
+		break;
+	case OP_ENTER:
+		build_enter(writes, txn);
+		break;
+	case OP_LEAVE:
+		build_leave(writes, txn);
+		break;
+	case OP_HAND_BACK:
+		zkh_txn_set_text(txn, PATH_PRIMARY, NAME_NONE, writes->version);
+		break;
+	case OP_RECLAIM:
+		zkh_txn_set_text(txn, PATH_PRIMARY, writes->name, writes->version);
+		break;
+	case OP_CREATE_KEY:
+		zkh_txn_create_text(txn, PATH_PRIMARY, NAME_NONE, ZKH_PERSISTENT);
+		break;
+	case OP_NONE:
+	case OP_REGISTER:
+	case OP_COUNT:
+		assert(false);
+	}
+	return txn;
+}
+
+/* What the committed transaction made known, before anybody else reads it. */
+static int64_t committed(struct writes *writes, const struct zkh_txn_reply *reply)
+{
+	const struct zkh_stat *first = &reply->stats[0];
+
+	switch (writes->doing) {
+	case OP_CLAIM:
+		snprintf(writes->history_path, sizeof(writes->history_path), "%s",
+			 reply->created_paths[1] ? reply->created_paths[1] : "");
+		view_key_written(writes->view, writes->name, first);
+		return first->mzxid;
+	case OP_RECLAIM:
+		view_key_written(writes->view, writes->name, first);
+		return first->mzxid;
+	case OP_HAND_BACK:
+		view_key_written(writes->view, NAME_NONE, first);
+		return first->mzxid;
+	case OP_ENTER:
+		strcpy(writes->published, "takeover");
+		view_epoch_written(writes->view, writes->epoch, writes->name,
+				   reply->stats[ENTER_EPOCH].version);
+		view_post_written(writes->view, true, writes->epoch);
+		term_opened(writes->term, reply->stats[ENTER_EPOCH].version,
+			    reply->stats[ENTER_KEEPALIVE].version);
+		return 0;
+	case OP_LEAVE:
+		strcpy(writes->published, "secondary");
+		if (!writes->deletes_post)
+			return 0;
+		view_post_written(writes->view, false, 0);
+		if (writes->sets_epoch)
+			view_epoch_written(writes->view, writes->view->memory_epoch, writes->leaves,
+					   first->version);
+		return 0;
+	case OP_CREATE_KEY:
+	case OP_NONE:
+	case OP_REGISTER:
+	case OP_COUNT:
+		break;
+	}
+	return 0;
+}
+
+static bool is_own_key(const struct writes *writes, const char *path)
+{
+	char own[KEY_PATH_SIZE];
+
+	snprintf(own, sizeof(own), PATH_NODES "/%s", writes->name);
+	return zkh_path_is_below(path, own);
+}
+
+static void note_leave(struct writes *writes, int result, const char *path)
+{
+	bool missing = result == ZKH_NO_NODE && is_own_key(writes, path);
+
+	writes->leave_failed = result != ZKH_OK;
+	writes->makes = missing ? writes->makes % OWN_KEY_MAKES_MAX + 1 : 0;
+}
+
+static void on_commit(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct writes *writes = userdata;
+	enum election_op op = writes->doing;
+	const char *path = result != ZKH_OK && reply ? reply->failed_path : "";
+	enum election_result outcome;
+	int64_t zxid = 0;
+
+	fault_point(election_op_text((uint8_t)op), "after");
+	writes->op = NULL;
+	outcome = translate(result);
+	if (op == OP_LEAVE)
+		note_leave(writes, result, path);
+	if (outcome == RESULT_UNKNOWN)
+		writes_unpublish(writes); /* it may have written the router state, too */
+	if (outcome == RESULT_OK)
+		zxid = committed(writes, reply);
+	writes->doing = OP_NONE;
+	if (result == ZKH_NO_NODE &&
+	    (is_own_key(writes, path) || zkh_path_is_below(path, PATH_HISTORY)))
+		writes->on_missing(writes->userdata, path);
+	else if (outcome == RESULT_FAILED)
+		writes->on_refused(writes->userdata, op, result, path);
+	writes->on_done(writes->userdata, op, outcome, zxid);
+}
+
+void writes_do(struct writes *writes, enum election_op op, int32_t version, int64_t epoch,
+	       int64_t session_us, const char *lock_path, const char *reason)
+{
+	struct zkh_txn *txn;
+	int r;
+
+	assert(writes->doing == OP_NONE);
+	writes->doing = op;
+	writes->version = version;
+	writes->epoch = epoch;
+	writes->session_us = session_us;
+	snprintf(writes->lock_path, sizeof(writes->lock_path), "%s", lock_path ? lock_path : "");
+	snprintf(writes->reason, sizeof(writes->reason), "%s", reason);
+	fault_point(election_op_text((uint8_t)op), "before");
+	txn = build(writes);
+	r = txn ? zkh_commit(txn, on_commit, writes, &writes->op) : ZKH_FAILED;
+	if (r == 0)
+		return;
+	writes->doing = OP_NONE;
+	writes->on_refused(writes->userdata, op, r > 0 ? r : ZKH_FAILED, "");
+	writes->on_done(writes->userdata, op, RESULT_FAILED, 0);
+}
+
+/* -- for others to read -- */
+
+static void on_published(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct writes *writes = userdata;
+
+	writes->publication = NULL;
+	if (result == ZKH_NO_NODE)
+		writes->on_missing(writes->userdata, reply->failed_path);
+	else if (translate(result) == RESULT_FAILED)
+		writes->on_stale(writes->userdata);
+	if (result != ZKH_OK)
+		writes->published[0] = '\0';
+}
+
+void writes_publish(struct writes *writes, const char *router_state)
+{
+	struct zkh_txn *txn;
+	char path[KEY_PATH_SIZE];
+
+	if (!*router_state || !strcmp(router_state, writes->published))
+		return;
+	/* These set it themselves; a write sent behind them would stand over theirs. */
+	if (writes->doing == OP_ENTER || writes->doing == OP_LEAVE)
+		return;
+	txn = zkh_txn_create(writes->session);
+	if (!txn)
+		return;
+	router_path(writes, path);
+	check_epoch(writes, txn);
+	zkh_txn_set_text(txn, path, router_state, ZKH_ANY_VERSION);
+	zkh_op_cancel(writes->publication);
+	writes->publication = NULL;
+	if (zkh_commit(txn, on_published, writes, &writes->publication) == 0)
+		snprintf(writes->published, sizeof(writes->published), "%s", router_state);
+}
+
+void writes_unpublish(struct writes *writes)
+{
+	writes->published[0] = '\0';
+}
+
+void writes_registered(struct writes *writes, const char *router_state)
+{
+	/* Something else was written meanwhile: which one came last is not known. */
+	if (*writes->published && strcmp(writes->published, router_state) != 0)
+		writes_unpublish(writes);
+	else
+		snprintf(writes->published, sizeof(writes->published), "%s", router_state);
+}
+
+static void on_recorded(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct writes *writes = userdata;
+
+	(void)result; /* the entry is there; only its duration is missing then */
+	(void)reply;
+	writes->record = NULL;
+}
+
+void writes_record_takeover(struct writes *writes, int64_t duration_us)
+{
+	size_t n = strlen(writes->history);
+	struct zkh_txn *txn;
+
+	if (!*writes->history_path || !n)
+		return;
+	txn = zkh_txn_create(writes->session);
+	if (!txn)
+		return;
+	snprintf(writes->history + n - 1, sizeof(writes->history) - n + 1,
+		 ",\"takeover_us\":%" PRId64 "}", duration_us);
+	zkh_txn_set_text(txn, writes->history_path, writes->history, 0);
+	writes->history_path[0] = '\0';
+	zkh_op_cancel(writes->record);
+	writes->record = NULL;
+	zkh_commit(txn, on_recorded, writes, &writes->record);
+}

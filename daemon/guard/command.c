@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "work/command_environment.h"
+#include "work/script_facts.h"
+
+#define LINE_SIZE 512
+#define OOM_FILE "/proc/self/oom_score_adj"
+
+/* As the election says it of the daemon's own stop at that time. */
+#define REASON "the lease runs out"
+
+static bool stderr_takes_a_line(void)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	/* Of a pipe this says that there is room for PIPE_BUF: more than a line. */
+	return poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
+}
+
+/* journald reads the priority off the line and adds the time; people want the line as the daemon writes its own. */
+static int line_head(char *line, size_t size, int priority)
+{
+	struct timespec now;
+	struct tm tm;
+	size_t n;
+
+	if (getenv("JOURNAL_STREAM") != NULL)
+		return snprintf(line, size, "<%d>guard: ", priority);
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	(void)localtime_r(&now.tv_sec, &tm);
+	n = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	n += (size_t)snprintf(line + n, size - n, ".%03ld", now.tv_nsec / 1000000);
+	n += strftime(line + n, size - n, "%z", &tm);
+	return (int)n + snprintf(line + n, size - n, " guard: ");
+}
+
+void guard_say(int priority, const char *format, ...)
+{
+	char line[LINE_SIZE];
+	va_list args;
+	ssize_t written;
+	int n, head;
+
+	head = line_head(line, sizeof(line), priority);
+	va_start(args, format);
+	n = vsnprintf(line + head, sizeof(line) - (size_t)head - 1, format, args);
+	va_end(args);
+	if (n < 0 || !stderr_takes_a_line())
+		return;
+	n = (int)strlen(line);
+	line[n] = '\n';
+	written = write(STDERR_FILENO, line, (size_t)n + 1);
+	(void)written;
+}
+
+static void write_oom(const char *value)
+{
+	int fd = open(OOM_FILE, O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return;
+	n = write(fd, value, strlen(value));
+	(void)n;
+	(void)close(fd);
+}
+
+void guard_harden(void)
+{
+	write_oom("-1000");
+	(void)mlockall(MCL_CURRENT);
+}
+
+static void arrange_descriptors(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0)
+		return;
+	/* A command must not die or hang on its output because nobody reads it any more. */
+	if (!stderr_takes_a_line())
+		(void)dup2(null, STDERR_FILENO);
+	(void)dup2(null, STDIN_FILENO);
+	(void)dup2(STDERR_FILENO, STDOUT_FILENO);
+	(void)close_range(3, ~0U, 0);
+}
+
+static void reset_signals(void)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int signal = 1; signal < _NSIG; signal++)
+		(void)sigaction(signal, &action, NULL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
+{
+	/* This node was named, and acted, when the guard was armed. */
+	const struct script_facts facts = { .event = "relinquish",
+					    .node = node,
+					    .primary = node,
+					    .previous = node,
+					    .reason = REASON,
+					    .epoch = epoch };
+	struct script_environment told;
+	struct command_environment environment;
+	pid_t pid;
+
+	script_environment(&facts, &told);
+	command_environment(told.list, &environment);
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid > 0) {
+		(void)setpgid(pid, pid);
+		return pid;
+	}
+	(void)setpgid(0, 0);
+	(void)write_oom("0");
+	arrange_descriptors();
+	reset_signals();
+	(void)execve(argv[0], argv, (char *const *)environment.list);
+	guard_say(LOG_ERR, "%s: %s", argv[0], strerror(errno));
+	_exit(127);
+}

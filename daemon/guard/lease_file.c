@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lease_file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/boot.h"
+#include "base/lock_file.h"
+#include "base/process_group.h"
+
+#define LEASE_FILE_NEW "lease.new"
+#define LEASE_MAGIC "primaryd lease 2"
+
+#define MARK_BITS 2
+
+/* Two reads in a row that agree are whole: the other side writes a word a few times a second. */
+#define READS_MAX 8
+
+/*
+ * In the file. Of one machine and one boot: native byte order. Each word is written by itself, and has one writer: `mark`
+ * the guard, LEASE_GROUP_STOP whoever stops the work (under the work lock), all else the daemon. (A process that it forks
+ * notes its own group.)
+ */
+struct lease_record {
+	char magic[16];
+	char boot_id[40];
+	int64_t end_us;
+	int64_t timeout_us;
+	int64_t epoch;
+	uint64_t generation;
+	uint64_t watch;
+	uint64_t mark; /* watch << MARK_BITS | enum lease_mark; void when of an earlier watch */
+	int64_t groups[LEASE_GROUP_COUNT]; /* session << 32 | group */
+};
+
+static_assert(sizeof(LEASE_MAGIC) - 1 == sizeof(((struct lease_record *)NULL)->magic), "magic");
+static_assert(sizeof(struct lease_record) == 16 + 40 + (6 + LEASE_GROUP_COUNT) * 8, "padding");
+
+struct lease_file {
+	int fd;
+	bool damaged;		  /* as of the last read: cut, or overwritten; or a write failed */
+	bool unwritable;	  /* a write failed: what the file says is not what it should say */
+	struct lease_record last; /* as it was read or written last, when it was whole */
+};
+
+/* -- the file -- */
+
+static const char *check(const struct lease_record *record, const char *boot_id)
+{
+	if (memcmp(record->magic, LEASE_MAGIC, sizeof(record->magic)) != 0 ||
+	    record->watch >> (64 - MARK_BITS) != 0)
+		return "not a lease file of this version";
+	if (strncmp(record->boot_id, boot_id, sizeof(record->boot_id)) != 0)
+		return "from before the last boot";
+	return NULL;
+}
+
+static bool read_record(int fd, struct lease_record *ret)
+{
+	struct lease_record again;
+	int n = 0;
+
+	do {
+		if (pread(fd, ret, sizeof(*ret), 0) != (ssize_t)sizeof(*ret) ||
+		    pread(fd, &again, sizeof(again), 0) != (ssize_t)sizeof(again))
+			return false;
+	} while (memcmp(ret, &again, sizeof(again)) != 0 && ++n < READS_MAX);
+	return n < READS_MAX;
+}
+
+/* Brings `last` up to date. A file that cannot be read leaves it as it is. */
+static const struct lease_record *load(struct lease_file *file)
+{
+	struct lease_record record;
+
+	file->damaged = file->unwritable || !read_record(file->fd, &record) ||
+			check(&record, file->last.boot_id) != NULL;
+	if (!file->damaged)
+		file->last = record;
+	return &file->last;
+}
+
+/* One word of `last`, by itself: others have their writers. */
+static void put(struct lease_file *file, const void *word)
+{
+	off_t at = (const char *)word - (const char *)&file->last;
+
+	if (pwrite(file->fd, word, sizeof(int64_t), at) != (ssize_t)sizeof(int64_t))
+		file->unwritable = true;
+}
+
+/* All words, where nobody reads them who must not miss anything: no lease, or that of a guard on standby. */
+static void put_all(struct lease_file *file)
+{
+	file->unwritable = pwrite(file->fd, &file->last, sizeof(file->last), 0) !=
+			   (ssize_t)sizeof(file->last);
+}
+
+static int open_file(const char *directory, const char *boot_id, struct lease_file *file,
+		     const char **ret_why)
+{
+	char path[PATH_MAX];
+	int r = lock_file_path(directory, LEASE_FILE, path);
+	struct stat st;
+
+	if (r < 0)
+		return r;
+	file->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (file->fd < 0)
+		return -errno;
+	*ret_why = "not a regular file of the right size";
+	if (fstat(file->fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_size == (off_t)sizeof(file->last) && read_record(file->fd, &file->last))
+		*ret_why = check(&file->last, boot_id);
+	if (*ret_why == NULL)
+		return 0;
+	(void)close(file->fd);
+	return LEASE_FILE_DAMAGED;
+}
+
+static int write_file(const char *path, const struct lease_record *record)
+{
+	int fd, r = 0;
+
+	if (unlink(path) < 0 && errno != ENOENT)
+		return -errno;
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	/* The memory for it is taken here: later writes need none. */
+	if (write(fd, record, sizeof(*record)) != (ssize_t)sizeof(*record))
+		r = -ENOSPC;
+	(void)close(fd);
+	return r;
+}
+
+/* Renamed into place: whoever has the old one open keeps that. */
+static int replace_file(const char *directory, const struct lease_record *record)
+{
+	char path[PATH_MAX], new_path[PATH_MAX];
+	int r = lock_file_path(directory, LEASE_FILE, path);
+
+	if (r == 0)
+		r = lock_file_path(directory, LEASE_FILE_NEW, new_path);
+	if (r == 0)
+		r = write_file(new_path, record);
+	if (r == 0 && rename(new_path, path) < 0)
+		r = -errno;
+	return r;
+}
+
+/* Its generation is none that a state file of this boot may bear: what was written before this file was made is void. */
+static struct lease_record empty_record(const char *boot_id)
+{
+	struct lease_record record = { .magic = LEASE_MAGIC };
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &now);
+	record.generation = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	(void)snprintf(record.boot_id, sizeof(record.boot_id), "%s", boot_id);
+	return record;
+}
+
+int lease_file_open(const char *directory, const char *boot_id, struct lease_file **ret_file,
+		    char *message, size_t n_message)
+{
+	struct lease_file *file = calloc(1, sizeof(*file));
+	const struct lease_record empty = empty_record(boot_id);
+	const char *why = "";
+	int result, r;
+
+	assert(strlen(boot_id) == BOOT_ID_SIZE - 1);
+	if (file == NULL)
+		return -ENOMEM;
+	r = result = open_file(directory, boot_id, file, &why);
+	if (r == LEASE_FILE_DAMAGED || r == -ENOENT || r == -ELOOP) {
+		result = r == -ENOENT ? LEASE_FILE_OK : LEASE_FILE_DAMAGED;
+		(void)snprintf(message, n_message, "%.160s/" LEASE_FILE " is %s: replaced",
+			       directory, r == -ELOOP ? "a symbolic link" : why);
+		r = replace_file(directory, &empty);
+		if (r == 0)
+			r = open_file(directory, boot_id, file, &why);
+		if (r > 0)
+			r = -EIO; /* somebody else writes here */
+	}
+	if (r < 0) {
+		free(file);
+		return r;
+	}
+	*ret_file = file;
+	return result;
+}
+
+int lease_file_attach(const char *directory, const char *boot_id, struct lease_file **ret_file)
+{
+	struct lease_file *file = calloc(1, sizeof(*file));
+	const char *why;
+	int r;
+
+	if (file == NULL)
+		return -ENOMEM;
+	r = open_file(directory, boot_id, file, &why);
+	if (r != 0) {
+		free(file);
+		return r;
+	}
+	*ret_file = file;
+	return 0;
+}
+
+struct lease_file *lease_file_close(struct lease_file *file)
+{
+	if (file == NULL)
+		return NULL;
+	(void)close(file->fd);
+	free(file);
+	return NULL;
+}
+
+bool lease_file_is_there(const struct lease_file *file, const char *directory)
+{
+	return lock_file_is_there(directory, LEASE_FILE, file->fd);
+}
+
+bool lease_file_is_damaged(struct lease_file *file)
+{
+	(void)load(file);
+	return file->damaged;
+}
+
+/* -- the lease -- */
+
+/*
+ * The daemon writes the end and reads the mark, the guard writes the mark and reads the end: with this between the two,
+ * one of them sees the other.
+ */
+static void fence(void)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+bool lease_file_set(struct lease_file *file, int64_t end_us)
+{
+	assert(end_us > 0);
+	if (load(file)->end_us == 0)
+		lease_file_begin_watch(file);
+	file->last.end_us = end_us;
+	put(file, &file->last.end_us);
+	fence();
+	return lease_file_mark(file) == LEASE_WATCHED;
+}
+
+void lease_file_disarm(struct lease_file *file)
+{
+	(void)load(file);
+	file->last.end_us = 0;
+	if (file->damaged)
+		put_all(file);
+	else
+		put(file, &file->last.end_us);
+}
+
+int64_t lease_file_end_us(struct lease_file *file)
+{
+	return load(file)->end_us;
+}
+
+int lease_file_raise(struct lease_file *file, const char *directory, uint64_t above)
+{
+	uint64_t generation = load(file)->generation;
+
+	if (!lease_file_is_there(file, directory))
+		return -ENOENT;
+	file->last.generation = (generation > above ? generation : above) + 1;
+	if (file->damaged)
+		put_all(file);
+	else
+		put(file, &file->last.generation);
+	return lease_file_is_damaged(file) ? -EIO : 0;
+}
+
+uint64_t lease_file_generation(struct lease_file *file)
+{
+	return load(file)->generation;
+}
+
+void lease_file_set_epoch(struct lease_file *file, int64_t epoch)
+{
+	file->last.epoch = epoch;
+	put(file, &file->last.epoch);
+}
+
+int64_t lease_file_epoch(struct lease_file *file)
+{
+	return load(file)->epoch;
+}
+
+void lease_file_set_timeout(struct lease_file *file, int64_t lease_timeout_us)
+{
+	assert(lease_timeout_us > 0);
+	file->last.timeout_us = lease_timeout_us;
+	put(file, &file->last.timeout_us);
+}
+
+int64_t lease_file_timeout_us(struct lease_file *file)
+{
+	return load(file)->timeout_us;
+}
+
+/* -- the groups -- */
+
+void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t group)
+{
+	struct process_group made = process_group_of(group);
+
+	file->last.groups[which] = (int64_t)made.session << 32 | made.id;
+	put(file, &file->last.groups[which]);
+}
+
+static struct process_group get_group(struct lease_file *file, enum lease_group which)
+{
+	int64_t both = load(file)->groups[which];
+
+	return (struct process_group){
+		.id = (pid_t)(both & INT32_MAX),
+		.session = (pid_t)(both >> 32),
+	};
+}
+
+pid_t lease_file_group(struct lease_file *file, enum lease_group which)
+{
+	return get_group(file, which).id;
+}
+
+bool lease_file_command_runs(struct lease_file *file, enum lease_group which)
+{
+	return process_group_leader_runs(get_group(file, which));
+}
+
+bool lease_file_group_runs(struct lease_file *file, enum lease_group which)
+{
+	return process_group_runs(get_group(file, which));
+}
+
+bool lease_file_group_kill(struct lease_file *file, enum lease_group which)
+{
+	return process_group_kill(get_group(file, which));
+}
+
+/* -- the watch -- */
+
+void lease_file_begin_watch(struct lease_file *file)
+{
+	file->last.watch = load(file)->watch + 1;
+	put(file, &file->last.watch);
+}
+
+uint64_t lease_file_watch(struct lease_file *file)
+{
+	return load(file)->watch;
+}
+
+enum lease_mark lease_file_mark(struct lease_file *file)
+{
+	const struct lease_record *record = load(file);
+
+	if (file->damaged)
+		return LEASE_STOPPING;
+	if (record->mark >> MARK_BITS != record->watch)
+		return LEASE_WATCHED;
+	return (enum lease_mark)(record->mark & ((1U << MARK_BITS) - 1));
+}
+
+bool lease_file_set_mark(struct lease_file *file, uint64_t watch, enum lease_mark mark)
+{
+	if (load(file)->watch != watch)
+		return false;
+	file->last.mark = watch << MARK_BITS | (uint64_t)mark;
+	put(file, &file->last.mark);
+	fence();
+	return load(file)->watch == watch;
+}
+
+const char *lease_mark_text(enum lease_mark mark)
+{
+	switch (mark) {
+#define X(name, text)                                                                              \
+	case name:                                                                                 \
+		return text;
+		LEASE_MARKS(X)
+#undef X
+	}
+	return "unknown";
+}

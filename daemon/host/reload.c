@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "reload.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/config/config.h"
+#include "log/log.h"
+#include "node/node.h"
+#include "work/command.h"
+
+/* For a machine under load: it takes some milliseconds. */
+#define CHECK_TIMEOUT_US INT64_C(30000000)
+#define CHECK_GRACE_US INT64_C(1000000)
+
+/* A new image finds its state by these; with others it would be another node, and stop this one's work. */
+static bool keeps_identity(const struct config *fresh, const struct config *running)
+{
+	return node_cluster(fresh) == node_cluster(running) &&
+	       !strcmp(fresh->node.runtime_directory, running->node.runtime_directory);
+}
+
+bool reload_is_valid(const char *path, const struct config *running, struct log *log)
+{
+	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct config fresh = { 0 };
+	bool valid;
+
+	if (!errors)
+		return false;
+	valid = config_load(path, CONFIG_CHECK_COMMANDS | CONFIG_USE_ENVIRONMENT, &fresh, errors) ==
+		0;
+	for (size_t i = 0; i < errors->n; i++)
+		log_event(log, EVENT_RELOAD_REFUSED, NULL, "%s", errors->texts[i]);
+	if (valid && !keeps_identity(&fresh, running)) {
+		valid = false;
+		log_event(
+			log, EVENT_RELOAD_REFUSED, NULL,
+			"%s: zookeeper.servers, zookeeper.root, node.name and node.runtime-directory cannot change in a "
+			"reload; restart the daemon instead, which moves the role",
+			path);
+	}
+	config_finish(&fresh);
+	free(errors);
+	return valid;
+}
+
+static void on_line(void *userdata, const char *line)
+{
+	struct reload *reload = userdata;
+
+	if (!*reload->line)
+		snprintf(reload->line, sizeof(reload->line), "%s", line);
+}
+
+static void refuse(const struct reload *reload, const char *how)
+{
+	log_event(reload->log, EVENT_RELOAD_REFUSED, NULL,
+		  "%s --check %s: %s; this process goes on as it is", reload->binary, how,
+		  *reload->line ? reload->line : "it said nothing");
+}
+
+static void on_tried(void *userdata, const char *problem)
+{
+	struct reload *reload = userdata;
+
+	if (*problem)
+		log_event(
+			reload->log, EVENT_RELOAD_REFUSED, NULL,
+			"the credential in zookeeper.auth-file is another one, and this process goes on with "
+			"the one it has: %s",
+			problem);
+	else
+		reload->on_accepted(reload->userdata);
+}
+
+/* Same credential: accepted. The binary found the file valid; what it says by now is what a new image would read. */
+static void try_credential(struct reload *reload)
+{
+	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct config config = { 0 };
+	struct config_auth auth = { .count = 0 };
+	char message[CONFIG_ERROR_SIZE] = "out of memory";
+	int r = -ENOMEM;
+
+	if (errors)
+		r = config_load(reload->config_path, CONFIG_USE_ENVIRONMENT, &config, errors);
+	if (r == 0 && *config.zookeeper.auth_file)
+		r = config_load_auth(config.zookeeper.auth_file, &auth, message, sizeof(message));
+	else if (r != 0 && errors && errors->n)
+		snprintf(message, sizeof(message), "%s", errors->texts[0]);
+	if (r != 0)
+		on_tried(reload, message);
+	else if (config_auth_hash(&auth) == reload->auth_hash)
+		reload->on_accepted(reload->userdata);
+	else
+		trial_start(&reload->trial, reload->loop, &config, &auth, on_tried, reload);
+	explicit_bzero(&auth, sizeof(auth));
+	config_finish(&config);
+	free(errors);
+}
+
+static void on_end(void *userdata, const struct command_result *result)
+{
+	struct reload *reload = userdata;
+	char text[COMMAND_TEXT_SIZE];
+
+	reload->command = command_destroy(reload->command);
+	if (command_succeeded(result))
+		try_credential(reload);
+	else
+		refuse(reload, command_result_format(result, text));
+}
+
+void reload_ask_binary(struct reload *reload)
+{
+	const char *directory = getenv("RUNTIME_DIRECTORY");
+	char variable[PATH_MAX + 32] = "";
+	const char *environment[] = { NULL, NULL };
+	const char *const argv[] = { reload->binary, "--check", "--config", reload->config_path,
+				     NULL };
+	const struct command_options options = {
+		.argv = (char *const *)argv,
+		.environment = environment,
+		.timeout_us = CHECK_TIMEOUT_US,
+		.grace_us = CHECK_GRACE_US,
+		.on_line = on_line,
+		.on_end = on_end,
+		.userdata = reload,
+	};
+	int r;
+
+	reload_finish(reload);
+	reload->line[0] = '\0';
+	if (directory) {
+		snprintf(variable, sizeof(variable), "RUNTIME_DIRECTORY=%s", directory);
+		environment[0] = variable;
+	}
+	r = command_start(reload->loop, &options, &reload->command);
+	if (r < 0)
+		refuse(reload, strerror(-r));
+}
+
+void reload_finish(struct reload *reload)
+{
+	reload->command = command_destroy(reload->command);
+	trial_finish(&reload->trial);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Which configurations a reload takes over: what it refuses leaves everything as it is. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cluster/trial.h"
+
+struct command;
+struct log;
+
+#define RELOAD_LINE_SIZE 384
+
+/* A reload that waits for what the binary on disk says of the configuration. The caller sets what stands before `command`. */
+struct reload {
+	struct ev_loop *loop;
+	struct log *log;
+	const char *binary, *config_path;
+	uint64_t auth_hash; /* of the credential that is in use */
+	void (*on_accepted)(void *userdata);
+	void *userdata;
+	struct command *command;
+	char line[RELOAD_LINE_SIZE]; /* the first one that it said */
+	struct trial trial;
+};
+
+/*
+ * Whether the file at path may take the place of what runs: it must be valid, and keep what a new image finds its state
+ * by. If not, every reason is logged as EVENT_RELOAD_REFUSED.
+ */
+bool reload_is_valid(const char *path, const struct config *running, struct log *log);
+
+/*
+ * The process that runs knows only its own rules: a newer binary may refuse what it accepts, and then nobody would be left.
+ * So the binary is asked, with --check, in a process of its own. Then another credential is tried: with one that may not
+ * write the node's keys a primary would lose its lease. on_accepted follows, from the loop; or EVENT_RELOAD_REFUSED is
+ * logged. One that is under way begins anew.
+ */
+void reload_ask_binary(struct reload *reload);
+
+/* Forgets one that is under way. */
+void reload_finish(struct reload *reload);

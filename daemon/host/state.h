@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What is kept in the runtime directory over a restart of the daemon, so that it goes on with its
+ * session and its post; and the lock that keeps a second daemon out of that directory.
+ *
+ * The directory is expected to be a tmpfs: nothing here calls fsync, nothing blocks for long. The
+ * file `state` holds the session's password; it is readable for its owner alone.
+ *
+ * What changes at every renewal (the end of the lease) is not here but in lease_file.h.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/boot.h"
+#include "zk/session/zkh_session.h"
+
+#define STATE_FILE "state"
+#define STATE_LOCK_FILE "lock"
+#define STATE_NODE_SIZE 65
+#define STATE_MESSAGE_SIZE 256 /* fits every message of this module */
+#define STATE_FILE_MAX 4096
+#define STATE_NONCES 4
+
+/* X(NAME, text): what is known about the work; bits of struct state.work. */
+#define STATE_WORK(X)                                                                              \
+	X(STATE_WORK_STARTING, "starting")                                                         \
+	X(STATE_WORK_UP, "up")                                                                     \
+	X(STATE_WORK_STOPPING, "stopping")                                                         \
+	X(STATE_WORK_UNIT, "unit")	 /* the takeover unit is part of it */                     \
+	X(STATE_WORK_COMMAND, "command") /* the takeover command is part of it */
+
+enum state_work_bit {
+#define X(name, text) name##_BIT,
+	STATE_WORK(X)
+#undef X
+		STATE_WORK_COUNT
+};
+
+enum state_work {
+#define X(name, text) name = 1 << name##_BIT,
+	STATE_WORK(X)
+#undef X
+};
+
+/* Flat; may be copied and compared field by field. Forget it with explicit_bzero(): the password. */
+struct state {
+	char node[STATE_NODE_SIZE]; /* zkh_name_valid() */
+	uint64_t cluster;	    /* state_cluster() */
+	char boot_id[BOOT_ID_SIZE];
+	struct zkh_client_id session; /* id 0: none */
+	int64_t session_us;	      /* granted session timeout; 0: none */
+	int64_t epoch;		      /* of the post held; 0: none */
+	pid_t takeover_group;	      /* process group of the takeover command; 0: none */
+	uint32_t work;		      /* bits of enum state_work */
+	uint8_t phase;		      /* enum election_phase */
+	uint64_t generation; /* of the lease file that belongs to it: with another one it is void */
+	uint64_t nonces
+		[STATE_NONCES]; /* whose renewals may be in the keepalive: term_nonces(); 0: none */
+	int32_t epoch_version;	/* of /epoch, as the own takeover set it */
+};
+
+enum state_result {
+	STATE_OK,
+	STATE_DAMAGED,	       /* not a state file, cut, changed, or of another version */
+	STATE_FOREIGN_NODE,    /* another node's */
+	STATE_FOREIGN_CLUSTER, /* another cluster's: servers or root differ */
+	STATE_FOREIGN_BOOT,    /* from before the machine's last boot */
+	STATE_LOCKED,	       /* another daemon is running */
+	STATE_BAD_DIRECTORY,   /* not ours, or others may write to it */
+};
+
+/*
+ * Tells clusters, and nodes of one, apart: a hash of the set of servers (their order does not count), root and name.
+ */
+uint64_t state_cluster(const char *servers, const char *root, const char *name);
+
+/*
+ * Creates the directory (0700; its parent must exist) or looks at the one that is there: it must be
+ * owned by the effective user, and neither group nor others may write to it. Returns 0,
+ * STATE_BAD_DIRECTORY or -errno; then message says what is wrong and what to do.
+ */
+int state_check_directory(const char *directory, char *message, size_t n_message);
+
+/* Writes DIRECTORY/state, as a whole or not at all. Returns 0 or -errno (ENOSPC, EROFS ...). */
+int state_save(const char *directory, const struct state *state);
+
+/*
+ * Reads it. Only node, cluster and boot_id of expected are looked at. Returns 0; -ENOENT (no message)
+ * when there is none; another -errno; STATE_DAMAGED or STATE_FOREIGN_...: then message says why, as
+ * one line.
+ */
+int state_load(const char *directory, const struct state *expected, struct state *ret_state,
+	       char *message, size_t n_message);
+
+/* Whether there is such a file: false when somebody deleted it. */
+bool state_is_there(const char *directory);
+
+/* Removes the file. Returns 0, also when there is none, or -errno. */
+int state_remove(const char *directory);
+
+/*
+ * The lock of the running daemon, DIRECTORY/lock; the file holds its pid. It is held until the
+ * process ends or ret_fd (close-on-exec) is closed; the file stays. Never waits. Returns 0, or
+ * STATE_LOCKED or -errno; then message says who holds it.
+ */
+int state_lock(const char *directory, int *ret_fd, char *message, size_t n_message);
+
+/*
+ * Before (inherit true) and, if it failed, after (false) the process executes its binary anew:
+ * whether the lock goes along. Returns 0 or -errno.
+ */
+int state_lock_inherit(int fd, bool inherit);
+
+/*
+ * After it: takes the inherited descriptor (close-on-exec from now on) if it is the lock of this very
+ * directory. Returns 0, or -EBADF (not the lock file: left alone; take state_lock()), STATE_LOCKED
+ * (it is the file, but another holds it: closed) or another -errno.
+ */
+int state_lock_adopt(const char *directory, int fd);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * One configured command, run for an event of the election: what it is told in its environment, its bound in time,
+ * its output and its end as journal lines. One at a time each; a new run ends the one before (TERM, then KILL).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/keys.h"
+#include "command.h"
+#include "guard/lease_file.h"
+#include "script_facts.h"
+
+/* How long a command that was told to end may take before it is killed. */
+#define SCRIPT_GRACE_US INT64_C(2000000)
+
+/* Longest run of the follow command: it has no bound of its own in the configuration. */
+#define SCRIPT_FOLLOW_TIMEOUT_US INT64_C(60000000)
+
+struct script;
+
+typedef void (*script_end_fn)(void *userdata, struct script *script,
+			      const struct command_result *result);
+typedef void (*script_line_fn)(void *userdata, struct script *script, const char *line);
+
+struct script {
+	struct ev_loop *loop;
+	const char *name; /* "takeover" ... */
+	script_end_fn on_end;
+	script_line_fn on_line;
+	void *userdata;
+	int64_t not_after_us; /* not begun later than that; 0: no bound. For the next script_run() */
+	struct lease_file *lease; /* where the process group of a run is noted; NULL: nowhere */
+	enum lease_group group;
+
+	struct command *command;
+	struct command *before; /* ended or being killed; kept for its leftovers' output */
+};
+
+void script_init(struct script *script, struct ev_loop *loop, const char *name,
+		 script_end_fn on_end, script_line_fn on_line, void *userdata);
+
+/* Kills what runs, without callback. */
+void script_finish(struct script *script);
+
+/* Runs it; on_end follows exactly once (from inside only when no process can
+ * be made), unless script_cancel() comes first. */
+void script_run(struct script *script, char *const *argv, int64_t timeout_us,
+		const struct script_facts *facts);
+
+bool script_is_running(const struct script *script);
+
+/* From now on the process group of each run is noted there, by the new process itself. Its end is left to the owner. */
+void script_note_group(struct script *script, struct lease_file *lease, enum lease_group group);
+
+/* Ends what runs: its whole process group is killed, there is no callback. */
+void script_cancel(struct script *script);
+
+/* Kills the process group now; on_end follows. */
+void script_kill(struct script *script);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "internal.h"
+
+#include "lease.h"
+
+/* The part of the time for a stop that is kept for killing what would not stop. */
+#define KILL_SHARE 8
+
+/* The last moment for a kill whose effect is to be there by the end of the lease: this share of the one above before it. */
+#define LATEST_SHARE 4
+
+void lease_open(struct election *e, int64_t sent_us)
+{
+	int64_t end_us = sent_us + lease_length_us(e->term_us);
+
+	if (end_us > e->lease_end_us)
+		e->lease_end_us = end_us;
+	e->progress_us = e->now_us;
+	e->cut = 0;
+}
+
+static int64_t lease_stop_us(const struct election_config *config, const struct election *e)
+{
+	return e->lease_end_us - config->lease_timeout_us;
+}
+
+/* In these phases the post is held and a stop has not begun. */
+static bool lease_binds(const struct election *e)
+{
+	return e->lease_end_us && election_acting(e) && e->phase != PHASE_STOP &&
+	       e->phase != PHASE_LEAVE;
+}
+
+void lease_judge(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (lease_binds(e) && e->now_us >= lease_stop_us(s->config, e))
+		election_unwind(s, REASON_LEASE);
+}
+
+bool lease_kept(const struct election *e)
+{
+	if (!e->attached)
+		return false;
+	/* A takeover of unknown outcome, and a daemon that came back: the term is proven by its keepalive. */
+	if (e->phase == PHASE_ENTER || e->phase == PHASE_RESUME)
+		return e->op == OP_NONE && e->view.post == POST_MINE;
+	if (e->phase == PHASE_STOP)
+		return e->registered && e->lease_end_us && e->view.post == POST_MINE;
+	return lease_binds(e);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	return a < b ? a : b;
+}
+
+/*
+ * Answers come in the order of the requests, so a slow commit holds up whatever is behind it: only the lack of progress
+ * tells. Nobody waits for a registration, and many nodes may be at it: leaving a server that is slow because of that would
+ * only make the next one slower.
+ */
+static int64_t cut_us(const struct election *e)
+{
+	bool patient = e->op == OP_REGISTER && !e->shutdown;
+	int64_t waited_us = earlier(lease_kept(e) ? e->progress_us : 0,
+				    patient ? 0 : e->op_sent_us);
+
+	if (!e->attached || e->cut || !waited_us)
+		return 0;
+	return waited_us + lease_patience_us(e->term_us ? e->term_us : e->session_us);
+}
+
+void lease_drive(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (lease_kept(e) && e->now_us >= e->renew_next_us) {
+		e->renew_next_us = e->now_us + lease_renew_us(e->term_us);
+		election_say(s, ACTION_RENEW, REASON_NONE);
+	}
+	if (cut_us(e) && e->now_us >= cut_us(e)) {
+		e->cut = 1;
+		election_say(s, ACTION_CUT, REASON_NONE);
+	}
+}
+
+/*
+ * The work is killed after the time for an orderly stop, or while there is still time before the lease ends. A stop that
+ * begins later than that gets the least that makes sense, and the lease if there is any left.
+ */
+int64_t stop_kill_us(const struct election_config *config, const struct election *e)
+{
+	int64_t share_us = config->lease_timeout_us / KILL_SHARE;
+	int64_t kill_us = e->stop_since_us + config->relinquish_timeout_us;
+	int64_t lease_us, latest_us;
+
+	if (e->work != WORK_STOPPING || e->killed_us)
+		return 0;
+	if (!e->lease_end_us)
+		return kill_us;
+	lease_us = e->lease_end_us - share_us;
+	latest_us = e->lease_end_us - share_us / LATEST_SHARE;
+	if (lease_us < e->stop_since_us + share_us)
+		lease_us = e->stop_since_us + share_us;
+	if (lease_us > latest_us && e->stop_since_us < latest_us)
+		lease_us = latest_us;
+	return earlier(kill_us, lease_us);
+}
+
+/*
+ * What was killed gets a moment to die, also when the kill itself came late. In an orderly stop the lease goes on being
+ * renewed, so its end alone would never come.
+ */
+static int64_t self_fence_us(const struct election_config *config, const struct election *e)
+{
+	int64_t died_us = e->killed_us + config->lease_timeout_us / KILL_SHARE;
+	int64_t patience_us;
+
+	if (e->work != WORK_STOPPING || !e->killed_us || e->self_fenced || !e->lease_end_us)
+		return 0;
+	patience_us = earlier(e->lease_end_us, e->killed_us + config->lease_timeout_us);
+	return died_us > patience_us ? died_us : patience_us;
+}
+
+void stop_drive(struct election_step *s)
+{
+	struct election *e = s->state;
+	int64_t kill_us = stop_kill_us(s->config, e);
+
+	if (kill_us && e->now_us >= kill_us) {
+		e->killed_us = e->now_us;
+		election_say(s, ACTION_KILL, e->stop_reason);
+	} else if (self_fence_us(s->config, e) && e->now_us >= self_fence_us(s->config, e)) {
+		e->self_fenced = 1;
+		election_say(s, ACTION_SELF_FENCE, e->stop_reason);
+	}
+}
+
+int64_t lease_next_us(const struct election_config *config, const struct election *e)
+{
+	int64_t next_us = cut_us(e);
+
+	if (lease_kept(e))
+		next_us = earlier(next_us, e->renew_next_us);
+	if (lease_binds(e))
+		next_us = earlier(next_us, lease_stop_us(config, e));
+	next_us = earlier(next_us, stop_kill_us(config, e));
+	return earlier(next_us, self_fence_us(config, e));
+}
+
+bool election_in_order(const struct election_config *config, const struct election *state,
+		       int64_t now_us)
+{
+	const struct election *e = state;
+
+	if (e->work == WORK_DOWN || !e->lease_end_us)
+		return true;
+	if (lease_binds(e))
+		return now_us < lease_stop_us(config, e) + lease_renew_us(e->term_us);
+	return now_us < e->lease_end_us;
+}

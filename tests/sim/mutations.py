@@ -1,0 +1,237 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""
+Breaks the election in one place at a time and looks whether the simulator, or else the checker, notices.
+
+    tests/sim/mutations.py BUILD_DIR [NAME...]
+
+Each mutation is applied to a copy of the core's sources (a pattern that is not found exactly once is an error: the table has
+to follow the code), or is a switch of the simulator where the shell, not the core, has to be careful. Prints a table; exits 1 if
+any mutation gets through. CC in the environment chooses the compiler, JOBS how many compilers run at once.
+"""
+import concurrent.futures
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CORE = ['election.c', 'acting.c', 'apply.c', 'leasing.c', 'table.c', 'survivor.c']
+CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-O2', '-w']
+STEPS = '100000000'  # bound of one simulation; most mutations are seen within the first hundred thousand
+CHECKS = (['--nodes', '2', '--faults', '1', '--only', 'work', '--orders', '1', '--states', '1000000'],
+          ['--nodes', '2', '--faults', '1', '--orders', '0', '--states', '1000000'])
+
+
+class Mutation:
+    def __init__(self, name, file=None, old=None, new='', switches=(), options=()):
+        """options: of the simulator, which bring the case about more often."""
+        self.name, self.file, self.old, self.new = name, file, old, new
+        self.switches = [*options, *(word for switch in switches for word in ('--mutate', switch))]
+
+
+MUTATIONS = [
+    Mutation('claim without the version check', switches=['claim-without-version']),
+    Mutation('takeover without the version check', switches=['enter-without-version']),
+    Mutation('renewal by a read', switches=['renew-by-read']),
+    Mutation('no guard', switches=['no-guard']),
+    Mutation('guard acts at the end of the lease only', switches=['guard-at-the-lease-end']),
+    Mutation('a guard that died during a takeover is not replaced if that fails', switches=['guard-replaced-once-the-work-is-up']),
+    Mutation('a takeover command does not look at the clock', switches=['start-without-a-look-at-the-clock']),
+    Mutation('who has no sign of life is dead, even if it acts', switches=['who-has-no-sign-of-life-is-dead']),
+    Mutation('deleted keys are not made again', switches=['keys-are-not-made-again']),
+    Mutation('reads that failed are not repeated', switches=['refused-reads-are-not-repeated']),
+    Mutation('a repair goes on beside a takeover', switches=['repair-goes-on-beside-a-takeover']),
+    Mutation('a refused release is tried for ever', switches=['refused-release-is-tried-for-ever'],
+             options=['--refusals']),
+    Mutation('no release of the post by a node that may not register', 'election.c',
+             'else if (e->attached && e->view.post == POST_MINE && e->view.epoch_known)', 'else if (0)', options=['--refusals']),
+    Mutation('a refused takeover is tried again at once', 'apply.c',
+             'punish(s);\n\t\tretry_refused(s);', '', options=['--refusals']),
+    Mutation('lock nodes of the former process stay', switches=['resume-keeps-lock-nodes']),
+    Mutation('stop budget ignored', 'leasing.c',
+             'return e->lease_end_us - config->lease_timeout_us;', 'return e->lease_end_us;'),
+    Mutation('work is never killed', 'leasing.c',
+             'if (e->work != WORK_STOPPING || e->killed_us)', 'if (1)'),
+    Mutation('lease from the answer, not from the sending', 'apply.c',
+             'e->proof_us = event->time_us;', 'e->proof_us = e->now_us;'),
+    Mutation('lease never judged', 'leasing.c', 'return e->lease_end_us - config->lease_timeout_us;',
+             'return e->lease_end_us + 3600000000;'),
+    Mutation('resume believes in a lease of its own', 'apply.c',
+             'e->lease_end_us = event->lease_end_us;', 'e->lease_end_us = e->now_us + 60000000;'),
+    Mutation('resume without stopping half-started work', 'apply.c',
+             'if (event->resume != RESUME_PRIMARY || !e->lease_end_us || !e->term_us)',
+             'if (!e->lease_end_us || !e->term_us)', options=['--often', 'daemon killed']),
+    Mutation('transition delay shorter than the lock timeout', 'election.c',
+             'return from == PHASE_ENTER ? now_us : now_us + c->transition_delay_us;',
+             'return now_us + c->lock_timeout_us / 4;'),
+    Mutation('post released before the work is down', 'election.c',
+             'if (e->work != WORK_DOWN) {\n\t\tstop_drive(s);\n\t\treturn false;\n\t}',
+             'if (e->work != WORK_DOWN) {\n\t\tstop_drive(s);\n\t\te->work = WORK_DOWN;\n\t}'),
+    Mutation('hand-back forgotten', 'election.c',
+             'bool may = e->phase == PHASE_FOLLOW', 'bool may = 0 && e->phase == PHASE_FOLLOW'),
+    Mutation('reclaim forgotten', 'acting.c', 'election_do(s, OP_RECLAIM, e->view.key_version);', ';'),
+    Mutation('no penalty after a failed takeover', 'apply.c',
+             'e->penalty_until_us = e->now_us + (s->config->penalty_us << e->failures);', ''),
+    Mutation('the dead are not looked for', 'apply.c', 'e->corpses = event->count;', 'e->corpses = 0;'),
+    Mutation('a node without its sign of life contends', 'table.c',
+             'state->registered && !state->view.absent', 'state->registered'),
+    Mutation('a failed fence is passed over', 'apply.c', 'e->fence_failed = 1;', 'e->corpses = 0;'),
+    Mutation('maintenance ignored', 'table.c',
+             'if (c->maintenance)\n\t\tbits |= OBSTACLE_MAINTENANCE;', ''),
+    Mutation('a successor is not made way for', 'acting.c',
+             'if (phase == PHASE_YIELD && e->view.key == KEY_OTHER && e->now_us >= e->deadline_us)', 'if (0)'),
+    Mutation('a renewal counts whosever the post is', 'apply.c',
+             'if (e->view.post == POST_MINE && (e->phase != PHASE_STOP || e->lease_end_us)) {',
+             'if (e->phase != PHASE_STOP || e->lease_end_us) {', switches=['renewal-without-epoch']),
+    Mutation('a renewal counts before the post is known', 'apply.c',
+             'if (!e->proof_us || e->view.post == POST_UNKNOWN) return; if (e->view.post == POST_MINE &&',
+             'if (!e->proof_us) return; if (e->view.post != POST_OTHER &&', switches=['renewal-without-epoch']),
+    Mutation('the term is as long as the last server grants', 'leasing.c',
+             'sent_us + lease_length_us(e->term_us);', 'sent_us + lease_length_us(e->session_us);',
+             options=['--unequal-servers']),
+    Mutation('terms of before are not waited for', 'acting.c', 'if (e->corpses < 0 || e->now_us < e->survey_until_us)', 'if (e->corpses < 0)'),
+    Mutation('a live node that acts is not waited for', 'apply.c',
+             'if (event->result == RESULT_CONFLICT) {\n\t\tretry_later(s);\n\t\treturn;\n\t}\n\tif (event->result != RESULT_OK) {',
+             'if (event->result > RESULT_CONFLICT) {'),
+    Mutation('the epoch is that of the claim', 'election.c',
+             'return e->view.key_mzxid > e->view.epoch ? e->view.key_mzxid : e->view.epoch + 1;',
+             'return e->view.key_mzxid;'),
+    Mutation('a survivor counts from its first sight of the node', 'survivor.c', 'if (note && note->mzxid == mzxid)', 'if (note)'),
+    Mutation('a survivor waits for its own lease', switches=['survivor-waits-its-own-lease'], options=['--unequal-servers']),
+    Mutation('after a deletion nothing is waited for', switches=['new-cluster-is-not-waited-for']),
+    Mutation('a renewal at any version', switches=['renewal-at-any-version'],
+             options=['--often', 'second process on one session']),
+    Mutation('a foreign nonce goes on', switches=['foreign-nonce-goes-on'],
+             options=['--often', 'second process on one session']),
+    Mutation('an old state is believed', switches=['old-state-is-believed'],
+             options=['--nodes', '2', '--often', 'state not saved', '--often', 'daemon killed']),
+    Mutation('a takeover that cannot be saved is sent', switches=['unsaved-takeover', 'old-state-is-believed'],
+             options=['--nodes', '2', '--often', 'state not saved', '--often', 'daemon killed']),
+    Mutation('a release without the epoch check', switches=['release-without-epoch'],
+             options=['--nodes', '4', '--often', 'post deleted', '--often', 'lagging follower']),
+    Mutation('the age of a term is taken from the last sight', 'survivor.c',
+             'if (note && note->mzxid == mzxid)\n\t\treturn;', ''),
+    Mutation('the owner before is believed, whatever he left', switches=['owner-before-is-believed'],
+             options=['--often', "node's keys deleted", '--often', 'session closed by somebody else']),
+    Mutation('an own epoch that is not known is believed', switches=['unknown-own-epoch-is-believed'],
+             options=['--often', 'node replaced by another machine', '--often', "node's keys deleted"]),
+    Mutation('a registration sets no floor', switches=['registration-is-no-floor'],
+             options=['--often', 'epoch deleted', '--often', 'highest epoch forgotten']),
+    Mutation('a takeover that conflicts is tried again at once', 'apply.c',
+             'retry_later(s);\n\t}\n\tif (event->result != RESULT_UNKNOWN)', '}\n\tif (event->result != RESULT_UNKNOWN)',
+             options=['--often', 'keepalive deleted']),
+]
+
+
+def run(command, **options):
+    return subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                          **options)
+
+
+def compile_all(jobs):
+    """jobs: (source, object, include directories)."""
+    def one(job):
+        source, target, includes = job
+        flags = [f'-I{directory}' for directory in includes]
+        done = run([os.environ.get('CC', 'cc'), *CFLAGS, *flags, '-c', source, '-o', target])
+        if done.returncode:
+            raise SystemExit(f'{source}: does not compile\n{done.stdout}')
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get('JOBS', '2'))) as pool:
+        list(pool.map(one, jobs))
+
+
+class Bench:
+    """Objects of the two judges, compiled once from the sources as they are."""
+
+    def __init__(self, build):
+        self.work = os.path.join(build, 'mutations')
+        shutil.rmtree(self.work, ignore_errors=True)
+        os.makedirs(self.work)
+        here = os.path.join(TOP, 'tests', 'sim')
+        sources = sorted(glob.glob(os.path.join(here, '*.c')))
+        jobs = [(source, self.object(source), [os.path.join(TOP, 'lib'), TOP, here]) for source in sources]
+        compile_all(jobs)
+        self.check = [self.object(s) for s in sources if os.path.basename(s).startswith('check')]
+        self.sim = [self.object(s) for s in sources if not os.path.basename(s).startswith('check')]
+        self.core = self.compile_core(os.path.join(self.work, 'original'), None)
+
+    def object(self, source):
+        return os.path.join(self.work, os.path.basename(source)[:-2] + '.o')
+
+    def compile_core(self, directory, mutation):
+        shutil.copytree(os.path.join(TOP, 'lib', 'election'), directory)
+        files = CORE
+        if mutation:
+            self.mutate(os.path.join(directory, mutation.file), mutation)
+            files = [mutation.file]
+        jobs = [(os.path.join(directory, f), os.path.join(directory, f[:-2] + '.o'), [directory]) for f in files]
+        compile_all(jobs)
+        objects = {f: target for f, (_, target, _) in zip(files, jobs)}
+        return objects if not mutation else {**self.core, **objects}
+
+    @staticmethod
+    def mutate(path, mutation):
+        with open(path, encoding='utf-8') as file:
+            text = file.read()
+        # Formatting is free to change: any run of blanks matches any other.
+        pattern = r'\s+'.join(re.escape(word) for word in mutation.old.split())
+        if len(re.findall(pattern, text)) != 1:
+            raise SystemExit(f'{mutation.name}: the pattern stands {len(re.findall(pattern, text))} times in '
+                             f'{mutation.file}, not once: {mutation.old}')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(re.sub(pattern, lambda _: mutation.new, text))
+
+    def link(self, name, objects, core):
+        target = os.path.join(self.work, name)
+        done = run([os.environ.get('CC', 'cc'), *objects, *core.values(), '-o', target])
+        if done.returncode:
+            raise SystemExit(done.stdout)
+        return target
+
+
+def judge(bench, number, mutation):
+    """Who caught it, where, and what was seen; or None."""
+    core = bench.core
+    if mutation.file:
+        core = bench.compile_core(os.path.join(bench.work, str(number)), mutation)
+    sim = bench.link(f'sim-{number}', bench.sim, core)
+    said = run([sim, '--steps', STEPS, *mutation.switches])
+    found = re.search(r'^FAILED: (seed \d+), step \d+, [\d.]+ s: (.*)$', said.stdout, re.MULTILINE)
+    if said.returncode == 1 and found:
+        what = found.group(2)
+        asserted = re.search(r'Assertion `(.*)\' failed', said.stdout)
+        return 'simulator', found.group(1), f'assertion {asserted.group(1)}' if asserted else what
+    if not bench.check or not mutation.file:
+        return None
+    check = bench.link(f'check-{number}', bench.check, core)
+    for options in CHECKS:
+        said = run([check, *options])
+        if said.returncode:
+            lines = [line for line in said.stdout.splitlines() if line.strip()]
+            moves = re.search(r'(\d+) moves?:', said.stdout)
+            what = next((line for line in lines if 'FAIL' in line or 'broken' in line or 'Assertion' in line), lines[-1])
+            return 'checker', f'{moves.group(1)} moves' if moves else '-', what.strip()
+    return None
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit('usage: tests/sim/mutations.py BUILD_DIR [NAME...]')
+    chosen = [m for m in MUTATIONS if not sys.argv[2:] or m.name in sys.argv[2:]]
+    bench = Bench(sys.argv[1])
+    missed = 0
+    print(f'{"mutation":<60} {"caught by":<10} {"where":<12} what')
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get('JOBS', '2'))) as pool:
+        verdicts = pool.map(lambda job: judge(bench, *job), enumerate(chosen))
+        for mutation, verdict in zip(chosen, verdicts):
+            missed += verdict is None
+            by, where, what = verdict or ('NOBODY', '', '')
+            print(f'{mutation.name:<60} {by:<10} {where:<12} {what[:110]}', flush=True)
+    print(f'{len(chosen) - missed} passed, {missed} failed')
+    sys.exit(1 if missed else 0)
+
+
+main()
