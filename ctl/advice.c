@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "out/wall.h"
+#include "base/wall.h"
 
 static void remedy_busy(const struct node_facts *n, char *text, size_t size)
 {

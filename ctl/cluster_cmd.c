@@ -12,16 +12,16 @@
 
 enum { ID, GENERATION, FORMAT, R_ID, R_GENERATION, R_ZXID, R_EPOCH, R_FILE, KNOWN, TROUBLE };
 static const struct table_column columns[] = {
-	[ID] = { "cluster", "id", TABLE_TEXT, 0 },
-	[GENERATION] = { "generation", "generation", TABLE_NUMBER, 0 },
-	[FORMAT] = { "format", "format", TABLE_NUMBER, 0 },
-	[R_ID] = { "remembered", "remembered_id", TABLE_TEXT, 0 },
-	[R_GENERATION] = { "its generation", "remembered_generation", TABLE_NUMBER, 0 },
-	[R_ZXID] = { "its zxid", "remembered_zxid", TABLE_TEXT, 0 },
-	[R_EPOCH] = { "highest epoch", "remembered_epoch", TABLE_NUMBER, 0 },
-	[R_FILE] = { "in", "file", TABLE_TEXT, 0 },
-	[KNOWN] = { "known", "known", TABLE_BOOLEAN, 0 },
-	[TROUBLE] = { "trouble", "trouble", TABLE_TEXT, 0 },
+	[ID] = { "cluster", "id", 0 },
+	[GENERATION] = { "generation", "generation", 0 },
+	[FORMAT] = { "format", "format", 0 },
+	[R_ID] = { "remembered", "remembered_id", 0 },
+	[R_GENERATION] = { "its generation", "remembered_generation", 0 },
+	[R_ZXID] = { "its zxid", "remembered_zxid", 0 },
+	[R_EPOCH] = { "highest epoch", "remembered_epoch", 0 },
+	[R_FILE] = { "in", "file", 0 },
+	[KNOWN] = { "known", "known", 0 },
+	[TROUBLE] = { "trouble", "trouble", 0 },
 };
 
 static const char *why_nothing(int error)
@@ -54,8 +54,7 @@ static void put_remembered(struct table *t, const struct cluster *cluster)
 
 static int show(struct ctl *ctl, const struct cluster *cluster, const struct facts *facts)
 {
-	struct table *t = table_create("cluster", columns, sizeof(columns) / sizeof(*columns),
-				       true);
+	struct table *t = TABLE_SINGLE("cluster", columns);
 	const struct identity_seen *seen = &facts->identity;
 	char text[IDENTITY_TEXT_SIZE];
 	int code;

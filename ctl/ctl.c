@@ -249,6 +249,14 @@ void ctl_error(const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
+void *ctl_need(void *memory)
+{
+	if (memory)
+		return memory;
+	ctl_error("out of memory");
+	exit(CTL_REFUSED);
+}
+
 static void say_unreachable(const struct ctl *ctl)
 {
 	const char *servers = ctl->config.zookeeper.servers, *trouble = ctl->trouble;
@@ -360,10 +368,6 @@ int ctl_print(struct ctl *ctl, struct table *const *tables, size_t count)
 	const struct table_style style = ctl_style(ctl);
 	char *text = tables_format(tables, count, &style);
 
-	if (!text) {
-		ctl_error("out of memory");
-		return CTL_REFUSED;
-	}
 	fputs(text, stdout);
 	free(text);
 	return ctl_flush();

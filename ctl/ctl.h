@@ -90,6 +90,9 @@ void ctl_set_timeout(struct ctl *ctl, int64_t default_us);
 typedef bool (*ctl_ready_fn)(void *userdata);
 int ctl_wait(struct ctl *ctl, ctl_ready_fn ready, void *userdata);
 
+/* memory, which is not NULL: without it the program ends, and says so. */
+void *ctl_need(void *memory);
+
 /* One line on stderr, `primaryctl: ...`. */
 void ctl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -7,32 +7,32 @@
 
 #include "advice.h"
 #include "cluster/renewal.h"
-#include "out/wall.h"
+#include "base/wall.h"
 
 enum { NODE, PREDICATE, HOLDS, VALUE, SINCE, SINCE_UTC, CHANGE };
 static const struct table_column columns[] = {
-	[NODE] = { "NODE", "node", TABLE_TEXT, 0 },
-	[PREDICATE] = { "FIT IF", "predicate", TABLE_TEXT, 0 },
-	[HOLDS] = { "HOLDS", "holds", TABLE_BOOLEAN, 0 },
-	[VALUE] = { "VALUE", "value", TABLE_TEXT, TABLE_CUT },
-	[SINCE] = { "SINCE", "since_local", TABLE_TEXT, TABLE_FOR_PEOPLE },
-	[SINCE_UTC] = { "SINCE", "since", TABLE_TEXT, TABLE_FOR_JSON },
-	[CHANGE] = { "WHAT WOULD CHANGE IT", "remedy", TABLE_TEXT, 0 },
+	[NODE] = { "NODE", "node", 0 },
+	[PREDICATE] = { "FIT IF", "predicate", 0 },
+	[HOLDS] = { "HOLDS", "holds", 0 },
+	[VALUE] = { "VALUE", "value", TABLE_CUT },
+	[SINCE] = { "SINCE", "since_local", TABLE_FOR_PEOPLE },
+	[SINCE_UTC] = { "SINCE", "since", TABLE_FOR_JSON },
+	[CHANGE] = { "WHAT WOULD CHANGE IT", "remedy", 0 },
 };
 
 enum { E_NODE, E_ELIGIBLE, E_PRIMARY, E_VERDICT };
 static const struct table_column verdict_columns[] = {
-	[E_NODE] = { "NODE", "node", TABLE_TEXT, 0 },
-	[E_ELIGIBLE] = { "FIT", "eligible", TABLE_BOOLEAN, 0 },
-	[E_PRIMARY] = { "PRIMARY", "primary", TABLE_BOOLEAN, 0 },
-	[E_VERDICT] = { "WHY", "why", TABLE_TEXT, 0 },
+	[E_NODE] = { "NODE", "node", 0 },
+	[E_ELIGIBLE] = { "FIT", "eligible", 0 },
+	[E_PRIMARY] = { "PRIMARY", "primary", 0 },
+	[E_VERDICT] = { "WHY", "why", 0 },
 };
 
 enum { C_PRIMARY, C_PRIMARY_NULL, C_WHY };
 static const struct table_column cluster_columns[] = {
-	[C_PRIMARY] = { "primary", "primary_or_none", TABLE_TEXT, TABLE_FOR_PEOPLE },
-	[C_PRIMARY_NULL] = { "primary", "primary", TABLE_TEXT, TABLE_FOR_JSON },
-	[C_WHY] = { "why", "why", TABLE_TEXT, 0 },
+	[C_PRIMARY] = { "primary", "primary_or_none", TABLE_FOR_PEOPLE },
+	[C_PRIMARY_NULL] = { "primary", "primary", TABLE_FOR_JSON },
+	[C_WHY] = { "why", "why", 0 },
 };
 
 /* X(obstacle, what must hold) in the order of the election's own list */
@@ -209,10 +209,9 @@ static const char *in_order(const struct facts *facts)
 
 static int explain(struct ctl *ctl, const struct facts *facts, const struct node_facts *only)
 {
-	struct table *tables[] = { table_create("cluster", cluster_columns, 3, true),
-				   table_create("nodes", verdict_columns, 4, false),
-				   table_create("predicates", columns,
-						sizeof(columns) / sizeof(*columns), false) };
+	struct table *tables[] = { TABLE_SINGLE("cluster", cluster_columns),
+				   TABLE_OF("nodes", verdict_columns),
+				   TABLE_OF("predicates", columns) };
 	const struct options *o = &ctl->options;
 	char text[FACTS_TROUBLE_SIZE];
 	int code;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/history_entry.h"
 #include "ctl.h"
-#include "out/wall.h"
+#include "entry.h"
+#include "base/wall.h"
 #include "zk/tree/zkh_keys.h"
 
 /* Many more than are kept: strangers' keys. */
@@ -16,15 +16,15 @@
 
 enum { TIME, TIME_UTC, EPOCH, FROM, TO, REASON, TAKEOVER, TAKEOVER_US, KEY };
 static const struct table_column columns[] = {
-	[TIME] = { "TIME", "time_local", TABLE_TEXT, TABLE_FOR_PEOPLE },
-	[TIME_UTC] = { "TIME", "time", TABLE_TEXT, TABLE_FOR_JSON },
-	[EPOCH] = { "EPOCH", "epoch", TABLE_NUMBER, TABLE_RIGHT },
-	[FROM] = { "FROM", "from", TABLE_TEXT, 0 },
-	[TO] = { "TO", "to", TABLE_TEXT, 0 },
-	[REASON] = { "REASON", "reason", TABLE_TEXT, TABLE_CUT },
-	[TAKEOVER] = { "TAKEOVER", "takeover_text", TABLE_TEXT, TABLE_RIGHT | TABLE_FOR_PEOPLE },
-	[TAKEOVER_US] = { "TAKEOVER", "takeover_us", TABLE_NUMBER, TABLE_FOR_JSON },
-	[KEY] = { "KEY", "key", TABLE_TEXT, TABLE_FOR_JSON },
+	[TIME] = { "TIME", "time_local", TABLE_FOR_PEOPLE },
+	[TIME_UTC] = { "TIME", "time", TABLE_FOR_JSON },
+	[EPOCH] = { "EPOCH", "epoch", TABLE_RIGHT },
+	[FROM] = { "FROM", "from", 0 },
+	[TO] = { "TO", "to", 0 },
+	[REASON] = { "REASON", "reason", TABLE_CUT },
+	[TAKEOVER] = { "TAKEOVER", "takeover_text", TABLE_RIGHT | TABLE_FOR_PEOPLE },
+	[TAKEOVER_US] = { "TAKEOVER", "takeover_us", TABLE_FOR_JSON },
+	[KEY] = { "KEY", "key", TABLE_FOR_JSON },
 };
 
 struct history_read {
@@ -44,7 +44,7 @@ static void add(struct history_read *h, const struct zkh_entry *key)
 		h->denied++;
 		return;
 	}
-	if (!history_entry_parse(key->data ? key->data : "", key->length, &entry)) {
+	if (!entry_parse(key->data ? key->data : "", key->length, &entry)) {
 		h->junk++;
 		return;
 	}
@@ -99,9 +99,7 @@ static bool is_over(void *userdata)
 
 int verb_history(struct ctl *ctl)
 {
-	struct history_read h = {
-		.table = table_create("history", columns, sizeof(columns) / sizeof(*columns), false)
-	};
+	struct history_read h = { .table = TABLE_OF("history", columns) };
 	struct zkh_task *task = NULL;
 	int code;
 

@@ -15,7 +15,7 @@
 #include "cluster/changes.h"
 #include "cluster/renewal.h"
 #include "out/screen.h"
-#include "out/wall.h"
+#include "base/wall.h"
 #include "status.h"
 
 #define LOG_LINES 200

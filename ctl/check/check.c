@@ -13,10 +13,10 @@
 
 enum { LEVEL, SUBJECT, WHAT, REMEDY };
 static const struct table_column columns[] = {
-	[LEVEL] = { "RESULT", "result", TABLE_TEXT, 0 },
-	[SUBJECT] = { "OF", "subject", TABLE_TEXT, 0 },
-	[WHAT] = { "FINDING", "finding", TABLE_TEXT, 0 },
-	[REMEDY] = { "REMEDY", "remedy", TABLE_TEXT, 0 },
+	[LEVEL] = { "RESULT", "result", 0 },
+	[SUBJECT] = { "OF", "subject", 0 },
+	[WHAT] = { "FINDING", "finding", 0 },
+	[REMEDY] = { "REMEDY", "remedy", 0 },
 };
 
 void check_say(struct check *check, enum check_level level, const char *subject, const char *remedy,
@@ -262,8 +262,7 @@ int verb_check(struct ctl *ctl)
 	bool unreachable = false;
 	int code;
 
-	check.findings = table_create("findings", columns, sizeof(columns) / sizeof(*columns),
-				      false);
+	check.findings = TABLE_OF("findings", columns);
 	check_config(&check);
 	/* What goes wrong here was found above, or is said on stderr: a credential, an option. */
 	code = ctl_load(ctl);

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "out/wall.h"
+#include "base/wall.h"
 #include "zk/session/zkh_resolve.h"
 
 #define ASK "srvr"

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "out/wall.h"
+#include "base/wall.h"
 
 /* Longer sessions than any ensemble grants are somebody's junk. */
 #define SESSION_MAX_US (10 * DURATION_MIN)

@@ -16,14 +16,14 @@
 
 enum { PATH, VERSION, CHILDREN, OWNER, BYTES, SHOWN, VALUE, BASE64 };
 static const struct table_column columns[] = {
-	[PATH] = { "PATH", "path", TABLE_TEXT, 0 },
-	[VERSION] = { "VERSION", "version", TABLE_NUMBER, TABLE_RIGHT },
-	[CHILDREN] = { "CHILDREN", "children", TABLE_NUMBER, TABLE_RIGHT },
-	[OWNER] = { "SESSION", "ephemeral_owner", TABLE_TEXT, 0 },
-	[BYTES] = { "BYTES", "bytes", TABLE_NUMBER, TABLE_RIGHT },
-	[SHOWN] = { "VALUE", "shown", TABLE_TEXT, TABLE_CUT | TABLE_FOR_PEOPLE },
-	[VALUE] = { "VALUE", "value", TABLE_TEXT, TABLE_FOR_JSON },
-	[BASE64] = { "BASE64", "base64", TABLE_TEXT, TABLE_FOR_JSON },
+	[PATH] = { "PATH", "path", 0 },
+	[VERSION] = { "VERSION", "version", TABLE_RIGHT },
+	[CHILDREN] = { "CHILDREN", "children", TABLE_RIGHT },
+	[OWNER] = { "SESSION", "ephemeral_owner", 0 },
+	[BYTES] = { "BYTES", "bytes", TABLE_RIGHT },
+	[SHOWN] = { "VALUE", "shown", TABLE_CUT | TABLE_FOR_PEOPLE },
+	[VALUE] = { "VALUE", "value", TABLE_FOR_JSON },
+	[BASE64] = { "BASE64", "base64", TABLE_FOR_JSON },
 };
 
 struct key_read {
@@ -199,7 +199,7 @@ int key_list(struct ctl *ctl, char **arguments, int count)
 
 	if (!key_path_good(path))
 		return CTL_USAGE;
-	read.table = table_create("keys", columns, sizeof(columns) / sizeof(*columns), false);
+	read.table = TABLE_OF("keys", columns);
 	snprintf(read.path, sizeof(read.path), "%s", path);
 	read.open = 1;
 	if (ctl->options.recursive)
@@ -230,7 +230,7 @@ static int show(struct ctl *ctl, const struct key_get *get)
 	int code;
 
 	if (ctl->options.json) {
-		table = table_create("key", columns, sizeof(columns) / sizeof(*columns), true);
+		table = TABLE_SINGLE("key", columns);
 		add(table, get->path, get->data, get->length, &get->stat);
 		code = ctl_print(ctl, &table, 1);
 		table_destroy(table);

@@ -17,7 +17,6 @@
 
 #include "base/process_group.h"
 #include "base/timer.h"
-#include "guard/command.h"
 
 #define NAME "primaryctl-grd"
 #define OWNER_FD 3
@@ -112,7 +111,9 @@ static pid_t fork_guard(struct child_guard_page *page, int owner, int timer)
 		/* Out of reach of the terminal, and of who signals our group. */
 		setsid();
 		prctl(PR_SET_NAME, NAME);
-		guard_harden();
+		/* Out of the reach of the memory killer and of swapping, as far as allowed. */
+		process_set_oom("-1000");
+		(void)mlockall(MCL_CURRENT);
 		arrange_descriptors(owner, timer);
 		guard(page, session);
 	}

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/history_entry.h"
-#include "out/wall.h"
+#include "base/wall.h"
 
 #define TRIES 3
 

@@ -10,9 +10,9 @@
 
 enum { NUMBER, WHO, STEP };
 static const struct table_column plan_columns[] = {
-	[NUMBER] = { "", "step", TABLE_NUMBER, TABLE_RIGHT },
-	[WHO] = { "WHO", "who", TABLE_TEXT, 0 },
-	[STEP] = { "DOES", "does", TABLE_TEXT, 0 },
+	[NUMBER] = { "", "step", TABLE_RIGHT },
+	[WHO] = { "WHO", "who", 0 },
+	[STEP] = { "DOES", "does", 0 },
 };
 
 static void step(struct table *t, const char *who, const char *fmt, ...)
@@ -74,7 +74,7 @@ static void plan_start(struct table *t, struct ctl *ctl, const struct facts *fac
 
 int move_dry_run(struct ctl *ctl, const struct facts *facts, const struct node_facts *target)
 {
-	struct table *t = table_create("plan", plan_columns, 3, false);
+	struct table *t = TABLE_OF("plan", plan_columns);
 	const struct node_facts *next = facts_candidate(facts, facts->named, false);
 	int code;
 

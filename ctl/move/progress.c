@@ -6,22 +6,19 @@
 #include <string.h>
 
 #include "cluster/changes.h"
-#include "out/wall.h"
+#include "base/wall.h"
 
 enum { MS, TEXT };
 static const struct table_column step_columns[] = {
-	[MS] = { "MS", "ms", TABLE_NUMBER, TABLE_RIGHT },
-	[TEXT] = { "STEP", "step", TABLE_TEXT, 0 },
+	[MS] = { "MS", "ms", TABLE_RIGHT },
+	[TEXT] = { "STEP", "step", 0 },
 };
 
 enum { RESULT, PRIMARY, EPOCH, DURATION, GAP, VERDICT };
 static const struct table_column move_columns[] = {
-	[RESULT] = { "result", "result", TABLE_TEXT, 0 },
-	[PRIMARY] = { "primary", "primary", TABLE_TEXT, 0 },
-	[EPOCH] = { "epoch", "epoch", TABLE_NUMBER, 0 },
-	[DURATION] = { "duration", "duration_ms", TABLE_NUMBER, 0 },
-	[GAP] = { "gap", "gap_ms", TABLE_NUMBER, 0 },
-	[VERDICT] = { "verdict", "verdict", TABLE_TEXT, 0 },
+	[RESULT] = { "result", "result", 0 }, [PRIMARY] = { "primary", "primary", 0 },
+	[EPOCH] = { "epoch", "epoch", 0 },    [DURATION] = { "duration", "duration_ms", 0 },
+	[GAP] = { "gap", "gap_ms", 0 },	      [VERDICT] = { "verdict", "verdict", 0 },
 };
 
 static void on_step(void *userdata, const char *text)
@@ -154,9 +151,8 @@ static bool gap_ms(const struct progress *p, bool wanted, int64_t *ret_ms)
 static int report_json(struct progress *p, int code, bool gap)
 {
 	struct table *tables[] = {
-		table_create("move", move_columns, sizeof(move_columns) / sizeof(*move_columns),
-			     true),
-		table_create("steps", step_columns, 2, false),
+		TABLE_SINGLE("move", move_columns),
+		TABLE_OF("steps", step_columns),
 	};
 	int64_t ms;
 

@@ -8,7 +8,7 @@
 
 #include "advice.h"
 #include "move.h"
-#include "out/wall.h"
+#include "base/wall.h"
 #include "progress.h"
 
 struct switches {

@@ -10,14 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/boot.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/lock_file.h"
 #include "base/process_group.h"
 
-#define LEASE_FILE_NEW "lease.new"
 #define LEASE_MAGIC "primaryd lease 2"
 
 #define MARK_BITS 2
@@ -127,45 +127,21 @@ static int open_file(const char *directory, const char *boot_id, struct lease_fi
 	return LEASE_FILE_DAMAGED;
 }
 
-static int write_file(const char *path, const struct lease_record *record)
-{
-	int fd, r = 0;
-
-	if (unlink(path) < 0 && errno != ENOENT)
-		return -errno;
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	/* The memory for it is taken here: later writes need none. */
-	if (write(fd, record, sizeof(*record)) != (ssize_t)sizeof(*record))
-		r = -ENOSPC;
-	(void)close(fd);
-	return r;
-}
-
-/* Renamed into place: whoever has the old one open keeps that. */
+/* Renamed into place: whoever has the old one open keeps that. The memory for it is taken here: later writes need none. */
 static int replace_file(const char *directory, const struct lease_record *record)
 {
-	char path[PATH_MAX], new_path[PATH_MAX];
+	char path[PATH_MAX];
 	int r = lock_file_path(directory, LEASE_FILE, path);
 
-	if (r == 0)
-		r = lock_file_path(directory, LEASE_FILE_NEW, new_path);
-	if (r == 0)
-		r = write_file(new_path, record);
-	if (r == 0 && rename(new_path, path) < 0)
-		r = -errno;
-	return r;
+	return r < 0 ? r : file_replace(path, record, sizeof(*record), 0600, false);
 }
 
 /* Its generation is none that a state file of this boot may bear: what was written before this file was made is void. */
 static struct lease_record empty_record(const char *boot_id)
 {
 	struct lease_record record = { .magic = LEASE_MAGIC };
-	struct timespec now;
 
-	(void)clock_gettime(CLOCK_BOOTTIME, &now);
-	record.generation = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	record.generation = (uint64_t)time_boot_us();
 	(void)snprintf(record.boot_id, sizeof(record.boot_id), "%s", boot_id);
 	return record;
 }
