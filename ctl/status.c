@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "cluster/renewal.h"
+#include "cluster/snapshot.h"
 #include "base/wall.h"
 
 enum { PRIMARY, IN_ORDER, TROUBLE, SINCE, SINCE_UTC, EPOCH, NAMED, MAINTENANCE, STRANGERS };
@@ -140,18 +140,16 @@ void status_finish(struct table *tables[STATUS_TABLES])
 int verb_status(struct ctl *ctl)
 {
 	struct table *tables[STATUS_TABLES];
-	struct cluster cluster = { 0 };
-	struct facts facts = { 0 };
-	int code = renewal_snapshot(ctl, &cluster, &facts);
+	struct snapshot now = { 0 };
+	int code = snapshot_read_renewals(ctl, &now);
 
 	if (code == CTL_DONE) {
-		status_tables(&facts, tables);
+		status_tables(&now.facts, tables);
 		code = ctl_print(ctl, tables, STATUS_TABLES);
 		status_finish(tables);
-		if (code == CTL_DONE && !facts_in_order(&facts))
+		if (code == CTL_DONE && !facts_in_order(&now.facts))
 			code = CTL_REFUSED;
 	}
-	facts_finish(&facts);
-	cluster_close(&cluster);
+	snapshot_close(&now);
 	return code;
 }

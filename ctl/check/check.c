@@ -111,25 +111,6 @@ static bool connect_session(struct check *check)
 
 /* -- rights -- */
 
-struct trial {
-	struct rights rights;
-	int result;
-	bool over;
-};
-
-static void on_rights(void *userdata, int result)
-{
-	struct trial *trial = userdata;
-
-	trial->result = result;
-	trial->over = true;
-}
-
-static bool trial_over(void *userdata)
-{
-	return ((struct trial *)userdata)->over;
-}
-
 static void tell_rights(struct check *check, const struct rights *rights)
 {
 	char missing[RIGHTS_TEXT_SIZE], wide[RIGHTS_TEXT_SIZE];
@@ -158,25 +139,24 @@ static void tell_rights(struct check *check, const struct rights *rights)
 static void check_rights(struct check *check)
 {
 	struct ctl *ctl = check->ctl;
-	struct trial trial = { 0 };
-	int r = rights_try(&trial.rights, ctl->session, ctl->config.node.name,
-			   ctl->has_auth ? RIGHTS_WITH_LISTS : 0, on_rights, &trial);
+	struct rights rights = { 0 };
+	struct ctl_reply trial = { 0 };
+	int r = rights_try(&rights, ctl->session, ctl->config.node.name,
+			   ctl->has_auth ? RIGHTS_WITH_LISTS : 0, ctl_on_result, &trial);
 
-	if (r == 0 && ctl_wait(ctl, trial_over, &trial) == CTL_DONE)
-		r = trial.result;
-	else if (r == 0)
-		r = ZKH_TIMEOUT;
-	rights_cancel(&trial.rights);
+	if (r == 0)
+		r = ctl_wait(ctl, ctl_is_set, &trial.over) == CTL_DONE ? trial.result : ZKH_TIMEOUT;
+	rights_cancel(&rights);
 	if (r != ZKH_OK)
 		check_say(check, CHECK_ERROR, "rights", "see the servers",
 			  "the rights cannot be tried: %s",
 			  r < 0 ? strerror(-r) : zkh_result_text(r));
-	else if (trial.rights.results[0] == ZKH_NO_NODE)
+	else if (rights.results[0] == ZKH_NO_NODE)
 		check_say(check, CHECK_NOTE, "rights", "",
 			  "%s does not exist yet: it is made when the first node registers",
 			  ctl->config.zookeeper.root);
 	else
-		tell_rights(check, &trial.rights);
+		tell_rights(check, &rights);
 }
 
 /* -- other nodes -- */

@@ -17,11 +17,8 @@ struct check {
 void check_say(struct check *check, enum check_level level, const char *subject, const char *remedy,
 	       const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* Each server by itself: whether it answers, in what mode, how fast. */
+/* Each server by itself, and whether they are one ensemble. */
 void check_servers(struct check *check);
-
-/* Whether servers that serve (ADDRESS:PORT each) are of one ensemble. */
-void check_ensemble(struct check *check, const char *const *addresses, size_t count);
 
 /* This machine: clock source, unit, permission. Nothing here waits longer than a moment. */
 void check_host(struct check *check);

@@ -20,9 +20,8 @@
 #define POLKIT "org.freedesktop.PolicyKit1"
 #define BUS_TIMEOUT_US (2 * DURATION_S) /* of one call */
 #define SERVICE_USER "primaryd"
-#define RULE "50-primaryd.rules"
-#define RULE_REMEDY                                                                                \
-	"install " RULE " into /etc/polkit-1/rules.d; for another unit than primary.target add a " \
+#define RULE_REMEDY                                                                                         \
+	"install 50-primaryd.rules into /etc/polkit-1/rules.d; for another unit than primary.target add a " \
 	"rule: primaryd-units(7)"
 
 /* What systemd says of the unit. */
@@ -281,37 +280,6 @@ static void ask_for_all(struct check *check, sd_bus *bus, uid_t uid, const struc
 			SERVICE_USER, unit->name, killer);
 }
 
-/* For users other than root, whom polkit tells nothing about others. */
-static void look_for_rule(struct check *check, const char *unit)
-{
-	static const char *const places[] = { "/etc/polkit-1/rules.d/" RULE,
-					      "/usr/share/polkit-1/rules.d/" RULE,
-					      "/usr/local/share/polkit-1/rules.d/" RULE };
-	bool hidden = false;
-
-	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		if (access(places[i], F_OK) == 0) {
-			check_say(
-				check, CHECK_NOTE, "polkit", "run this as root",
-				"%s is there; whether it lets the user %s start and stop %s was not asked: polkit tells that to root alone",
-				places[i], SERVICE_USER, unit);
-			return;
-		}
-		hidden = hidden || errno == EACCES;
-	}
-	if (hidden)
-		check_say(
-			check, CHECK_NOTE, "polkit", "run this as root",
-			"not checked whether the user %s may start and stop %s: polkit's rules are hidden from this user, and it answers to root alone",
-			SERVICE_USER, unit);
-	else
-		check_say(
-			check, CHECK_WARNING, "polkit", RULE_REMEDY,
-			"there is no " RULE
-			"; whether another rule lets the user %s start and stop %s was not asked: polkit tells that to root alone",
-			SERVICE_USER, unit);
-}
-
 static void check_permission(struct check *check, sd_bus *bus, const struct unit *unit)
 {
 	const struct passwd *user = getpwnam(SERVICE_USER);
@@ -321,7 +289,10 @@ static void check_permission(struct check *check, sd_bus *bus, const struct unit
 			  "no user %s: run as root, primaryd needs no permission for its units",
 			  SERVICE_USER);
 	else if (geteuid() != 0)
-		look_for_rule(check, unit->name);
+		check_say(
+			check, CHECK_NOTE, "polkit", "run this as root",
+			"not checked whether the user %s may start and stop %s: polkit tells that to root alone",
+			SERVICE_USER, unit->name);
 	else
 		ask_for_all(check, bus, user->pw_uid, unit);
 }

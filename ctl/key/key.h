@@ -26,4 +26,3 @@ bool key_path_good(const char *path);
 
 int key_list(struct ctl *ctl, char **arguments, int count);
 int key_get(struct ctl *ctl, char **arguments, int count);
-int key_set(struct ctl *ctl, char **arguments, int count);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "progress.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static const struct table_column move_columns[] = {
 static void on_step(void *userdata, const char *text)
 {
 	struct progress *p = userdata;
-	int64_t us = ctl_now_us() - p->start_us;
+	int64_t us = time_monotonic_us() - p->start_us;
 
 	if (p->quiet)
 		return;
@@ -77,6 +78,25 @@ static void on_change(void *userdata)
 	p->has_facts = true;
 }
 
+bool move_is_primary(const struct facts *facts, const char *name)
+{
+	const struct node_facts *primary = facts_primary(facts);
+
+	return primary && primary->named && !strcmp(primary->router, "primary") &&
+	       !strcmp(primary->name, name);
+}
+
+bool progress_end(struct progress *p, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	p->code = code;
+	va_start(ap, fmt);
+	vsnprintf(p->verdict, sizeof(p->verdict), fmt, ap);
+	va_end(ap);
+	return true;
+}
+
 int progress_open(struct progress *p, struct ctl *ctl)
 {
 	int code;
@@ -105,8 +125,9 @@ void progress_close(struct progress *p)
 
 void progress_begin(struct progress *p)
 {
+	ctl_set_timeout(p->ctl, MOVE_TIMEOUT_US);
 	p->quiet = false;
-	p->start_us = ctl_now_us();
+	p->start_us = time_monotonic_us();
 	p->stop_ms = p->start_ms = 0;
 }
 
@@ -150,10 +171,8 @@ static bool gap_ms(const struct progress *p, bool wanted, int64_t *ret_ms)
 
 static int report_json(struct progress *p, int code, bool gap)
 {
-	struct table *tables[] = {
-		TABLE_SINGLE("move", move_columns),
-		TABLE_OF("steps", step_columns),
-	};
+	struct table *tables[] = { TABLE_SINGLE("move", move_columns),
+				   TABLE_OF("steps", step_columns) };
 	int64_t ms;
 
 	table_row(tables[0]);
@@ -164,7 +183,7 @@ static int report_json(struct progress *p, int code, bool gap)
 	table_put(tables[0], PRIMARY, *p->facts.acting ? p->facts.acting : NULL);
 	if (p->facts.epoch)
 		table_put_number(tables[0], EPOCH, p->facts.epoch);
-	table_put_number(tables[0], DURATION, (ctl_now_us() - p->start_us) / 1000);
+	table_put_number(tables[0], DURATION, (time_monotonic_us() - p->start_us) / 1000);
 	if (gap_ms(p, gap, &ms))
 		table_put_number(tables[0], GAP, ms);
 	table_put(tables[0], VERDICT, *p->verdict ? p->verdict : NULL);
@@ -189,7 +208,7 @@ int progress_report(struct progress *p, int code, bool gap)
 		return report_json(p, code, gap);
 	if (code != CTL_DONE)
 		return code;
-	printf("%s after %s", p->verdict, wall_span(ctl_now_us() - p->start_us, took));
+	printf("%s after %s", p->verdict, wall_span(time_monotonic_us() - p->start_us, took));
 	if (gap_ms(p, gap, &ms))
 		printf("; gap %s, from %s of the work on %s", wall_span(ms * 1000, without),
 		       p->stop_late ? "the end" : "the stop", p->stopper);

@@ -25,7 +25,7 @@ struct progress {
 	int64_t stop_ms;	 /* when that began, or (stop_late) ended */
 	bool stop_late;
 	int64_t start_ms; /* when the new primary's work ran */
-	/* Whether it is over; *ret_code and what is to be said are the verb's. */
+	/* Whether it is over; then progress_end() has been called. */
 	bool (*is_over)(struct progress *progress);
 	void *userdata;
 	int code;
@@ -36,11 +36,18 @@ struct progress {
 int progress_open(struct progress *progress, struct ctl *ctl);
 void progress_close(struct progress *progress);
 
-/* The move is asked for now: from here on steps are said. */
+/* Named, with the post, and its work runs. */
+bool move_is_primary(const struct facts *facts, const char *name);
+
+/* The move is asked for now: from here on steps are said, and it has its own time to be over. */
 void progress_begin(struct progress *progress);
 
 /* Waits until is_over(); the code, with the verdict on stderr if it is not CTL_DONE. `doing`: for when it times out. */
 int progress_wait(struct progress *progress, const char *doing);
+
+/* What it came to, for is_over(). True. */
+bool progress_end(struct progress *progress, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* After an operation of unknown outcome: waits until everything has been read anew. CTL_DONE, or as ctl_wait(). */
 int progress_look_again(struct progress *progress);

@@ -10,6 +10,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "ctl.h"
+
 #define ENTER "\033[?1049h\033[?25l"
 #define LEAVE "\033[?25h\033[?1049l"
 #define HOME "\033[H"
@@ -94,11 +96,9 @@ bool screen_draw(const char *text, unsigned rows, unsigned columns)
 {
 	char *frame = NULL;
 	size_t length;
-	FILE *file = open_memstream(&frame, &length);
+	FILE *file = ctl_need(open_memstream(&frame, &length));
 	bool good;
 
-	if (!file)
-		return true;
 	fputs(HOME, file);
 	for (unsigned row = 0; row < rows && *text; row++) {
 		size_t n = strcspn(text, "\n");
@@ -108,9 +108,8 @@ bool screen_draw(const char *text, unsigned rows, unsigned columns)
 		text += n + (text[n] == '\n');
 	}
 	fputs(CLEAR_BELOW, file);
-	if (fclose(file) != 0)
-		return true;
-	good = put(frame, length);
+	fclose(file);
+	good = put(ctl_need(frame), length);
 	free(frame);
 	return good;
 }

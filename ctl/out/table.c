@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/wall.h"
 #include "ctl.h"
 
 #define CELL_MAX 1024
@@ -101,6 +102,14 @@ void table_put_number(struct table *table, size_t column, int64_t number)
 void table_put_boolean(struct table *table, size_t column, bool value)
 {
 	put(table, column, ctl_need(json_object_new_boolean(value)));
+}
+
+void table_put_time(struct table *table, size_t people, size_t programs, int64_t ms)
+{
+	char text[WALL_TEXT_SIZE];
+
+	table_put(table, people, wall_local(ms, text));
+	table_put(table, programs, wall_utc(ms, text));
 }
 
 void table_color(struct table *table, size_t column, enum table_color color)

@@ -50,6 +50,8 @@ void table_putf(struct table *table, size_t column, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 void table_put_number(struct table *table, size_t column, int64_t number);
 void table_put_boolean(struct table *table, size_t column, bool value);
+/* One moment twice: as local time for people, in UTC for programs. ms since 1970. */
+void table_put_time(struct table *table, size_t people, size_t programs, int64_t ms);
 void table_color(struct table *table, size_t column, enum table_color color);
 
 size_t table_rows(const struct table *table);
