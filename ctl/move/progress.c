@@ -29,9 +29,10 @@ static void on_step(void *userdata, const char *text)
 
 	if (p->quiet)
 		return;
-	if (p->step_count < PROGRESS_STEPS_MAX) {
-		p->steps[p->step_count].us = us;
-		p->steps[p->step_count++].text = strdup(text);
+	if (p->ctl->options.json && table_rows(p->steps) < PROGRESS_STEPS_MAX) {
+		table_row(p->steps);
+		table_put_number(p->steps, MS, us / 1000);
+		table_put(p->steps, TEXT, text);
 	}
 	if (p->ctl->options.json)
 		return;
@@ -104,6 +105,7 @@ int progress_open(struct progress *p, struct ctl *ctl)
 	memset(p, 0, sizeof(*p));
 	p->ctl = ctl;
 	p->quiet = true;
+	p->steps = TABLE_OF("steps", step_columns);
 	cluster_open(&p->cluster, ctl, true, true);
 	p->cluster.on_change = on_change;
 	p->cluster.userdata = p;
@@ -119,8 +121,7 @@ void progress_close(struct progress *p)
 {
 	cluster_close(&p->cluster);
 	facts_finish(&p->facts);
-	while (p->step_count)
-		free(p->steps[--p->step_count].text);
+	table_destroy(p->steps);
 }
 
 void progress_begin(struct progress *p)
@@ -171,8 +172,7 @@ static bool gap_ms(const struct progress *p, bool wanted, int64_t *ret_ms)
 
 static int report_json(struct progress *p, int code, bool gap)
 {
-	struct table *tables[] = { TABLE_SINGLE("move", move_columns),
-				   TABLE_OF("steps", step_columns) };
+	struct table *tables[] = { TABLE_SINGLE("move", move_columns), p->steps };
 	int64_t ms;
 
 	table_row(tables[0]);
@@ -187,15 +187,9 @@ static int report_json(struct progress *p, int code, bool gap)
 	if (gap_ms(p, gap, &ms))
 		table_put_number(tables[0], GAP, ms);
 	table_put(tables[0], VERDICT, *p->verdict ? p->verdict : NULL);
-	for (size_t i = 0; i < p->step_count; i++) {
-		table_row(tables[1]);
-		table_put_number(tables[1], MS, p->steps[i].us / 1000);
-		table_put(tables[1], TEXT, p->steps[i].text);
-	}
 	if (ctl_print(p->ctl, tables, 2) != CTL_DONE && code == CTL_DONE)
 		code = CTL_REFUSED;
 	table_destroy(tables[0]);
-	table_destroy(tables[1]);
 	return code;
 }
 

@@ -7,19 +7,13 @@
 
 #define PROGRESS_STEPS_MAX 256
 
-struct progress_step {
-	int64_t us; /* since the move was asked for */
-	char *text;
-};
-
 struct progress {
 	struct ctl *ctl;
 	struct cluster cluster;
 	struct facts facts;    /* of the last complete look */
 	bool has_facts, quiet; /* quiet: steps are not said yet */
 	int64_t start_us;      /* CLOCK_MONOTONIC */
-	struct progress_step steps[PROGRESS_STEPS_MAX];
-	size_t step_count;
+	struct table *steps;   /* so far, for the JSON */
 	/* Server's clock, ms since 1970; 0: not seen. */
 	char stopper[NAME_SIZE]; /* who stopped its work last */
 	int64_t stop_ms;	 /* when that began, or (stop_late) ended */
