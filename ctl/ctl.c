@@ -180,7 +180,7 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 		ctl->on_session(ctl->on_session_userdata, report);
 }
 
-int ctl_session_start(struct ctl *ctl)
+static int start_session(struct ctl *ctl)
 {
 	struct zkh_session_config config = {
 		.servers = ctl->config.zookeeper.servers,
@@ -214,14 +214,18 @@ static bool is_connected(void *userdata)
 	return zkh_session_connected(ctl->session);
 }
 
+int ctl_reach(struct ctl *ctl)
+{
+	int code = start_session(ctl);
+
+	return code == CTL_DONE ? ctl_wait(ctl, is_connected, ctl) : code;
+}
+
 int ctl_connect(struct ctl *ctl)
 {
-	int code = ctl_session_start(ctl);
+	int code = ctl_reach(ctl);
 
-	if (code != CTL_DONE)
-		return code;
-	code = ctl_wait(ctl, is_connected, ctl);
-	return code == CTL_DONE ? CTL_DONE : ctl_explain_wait(ctl, code, NULL);
+	return code == CTL_DONE || !ctl->session ? code : ctl_explain_wait(ctl, code, NULL);
 }
 
 /* -- saying -- */

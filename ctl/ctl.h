@@ -83,8 +83,8 @@ void ctl_close(
 
 /* Starts a session, and waits for it. CTL_DONE, or what to end with, said. */
 int ctl_connect(struct ctl *ctl);
-/* The first half: CTL_DONE, or CTL_USAGE when the servers or the root are not valid. */
-int ctl_session_start(struct ctl *ctl);
+/* The same, but for a session that does not come about in time: ctl->session is there then, and nothing is said. */
+int ctl_reach(struct ctl *ctl);
 
 /* From now on everything must be over in that time, unless --timeout was given. */
 void ctl_set_timeout(struct ctl *ctl, int64_t default_us);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/rights.h"
-#include "cluster/facts.h"
+#include "cluster/snapshot.h"
 
 enum { LEVEL, SUBJECT, WHAT, REMEDY };
 static const struct table_column columns[] = {
@@ -47,9 +47,9 @@ static void check_config(struct check *check)
 	struct ctl *ctl = check->ctl;
 	const char *path = ctl->options.config_path ? ctl->options.config_path
 						    : CONFIG_DEFAULT_FILE;
-	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct config_errors *errors = ctl_need(calloc(1, sizeof(*errors)));
 	struct config config = { 0 };
-	int r = errors ? config_load(path, CONFIG_CHECK_COMMANDS, &config, errors) : -ENOMEM;
+	int r = config_load(path, CONFIG_CHECK_COMMANDS, &config, errors);
 
 	if (r == 0)
 		check_say(check, CHECK_OK, "configuration", "", "%s is complete", path);
@@ -58,18 +58,13 @@ static void check_config(struct check *check)
 			  "name one with --config, if this machine is to be a node",
 			  "there is no %s; defaults are used", path);
 	else
-		for (size_t i = 0; errors && i < errors->n; i++)
+		for (size_t i = 0; i < errors->n; i++)
 			check_say(check, CHECK_ERROR, "configuration", "", "%s", errors->texts[i]);
 	config_finish(&config);
 	free(errors);
 }
 
 /* -- the session -- */
-
-static bool is_connected(void *userdata)
-{
-	return zkh_session_connected(((struct ctl *)userdata)->session);
-}
 
 static void check_lease(struct check *check)
 {
@@ -97,11 +92,8 @@ static void check_lease(struct check *check)
 static bool connect_session(struct check *check)
 {
 	struct ctl *ctl = check->ctl;
-	int code = ctl_session_start(ctl);
 
-	if (code == CTL_DONE)
-		code = ctl_wait(ctl, is_connected, ctl);
-	if (code == CTL_DONE)
+	if (ctl_reach(ctl) == CTL_DONE)
 		return true;
 	check_say(check, CHECK_ERROR, "session",
 		  ctl->auth_refused ? "see zookeeper.auth-file" : "see the servers",
@@ -220,20 +212,19 @@ static void check_nodes(struct check *check, const struct facts *facts)
 
 static void check_cluster(struct check *check)
 {
-	struct cluster cluster;
-	struct facts facts = { 0 };
+	struct snapshot now = { 0 };
+	struct cluster *cluster = &now.cluster;
 
-	cluster_open(&cluster, check->ctl, false, false);
-	if (ctl_wait(check->ctl, cluster_complete, &cluster) != CTL_DONE)
+	cluster_open(cluster, check->ctl, false, false);
+	if (ctl_wait(check->ctl, cluster_complete, cluster) != CTL_DONE)
 		check_say(check, CHECK_ERROR, "cluster", "", "the keys cannot be read in time");
-	else if (cluster.result != ZKH_OK)
+	else if (cluster->result != ZKH_OK)
 		check_say(check, CHECK_ERROR, "cluster",
 			  "name the credential that the keys were made with: zookeeper.auth-file",
-			  "%s: %s", cluster.refused_path, zkh_result_text(cluster.result));
-	else if (facts_gather(&cluster, &facts))
-		check_nodes(check, &facts);
-	facts_finish(&facts);
-	cluster_close(&cluster);
+			  "%s: %s", cluster->refused_path, zkh_result_text(cluster->result));
+	else if (facts_gather(cluster, &now.facts))
+		check_nodes(check, &now.facts);
+	snapshot_close(&now);
 }
 
 int verb_check(struct ctl *ctl)
