@@ -43,7 +43,7 @@ struct node_tree {
 	char closed[ZKH_PATH_MAX]; /* one with keys below it that may not be listed */
 };
 
-/* What was read is deleted as it was read, children first: if a daemon comes up meanwhile, all of it fails. */
+/* Every key is deleted at the version that was read, children first: if a daemon starts meanwhile, all of it fails. */
 static void on_tree(void *userdata, int result, const struct zkh_entry *entries, size_t count)
 {
 	struct node_tree *tree = userdata;
@@ -60,7 +60,7 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 	}
 }
 
-/* What a key's parent forbids is said of the parent. */
+/* ZooKeeper checks the parent's access list for a delete: name the parent. */
 static int explain_commit(struct ctl *ctl, const struct ctl_commit *commit)
 {
 	char path[ZKH_PATH_MAX];

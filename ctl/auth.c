@@ -40,7 +40,7 @@ static void on_acl(void *userdata, int result, struct zkh_acl *acl)
 	auth->acl = acl;
 }
 
-/* r: what starting it returned. CTL_DONE: auth->reply tells. */
+/* r: what starting the request returned. CTL_DONE: the result is in auth->reply. */
 static int await(struct auth *auth, int r, struct zkh_op **op)
 {
 	int code = CTL_DONE;
@@ -120,7 +120,7 @@ static int change_once(struct auth *auth, const char *path, bool *ret_changed, b
 	return code;
 }
 
-/* above: of a key above the root, which may be anybody's: what does not name us is left alone without a word. */
+/* above: the key is above the root and may belong to others; a list that does not name us is left alone silently. */
 static int change(struct auth *auth, const char *path, bool above)
 {
 	bool changed, refused;
@@ -216,7 +216,7 @@ static int take_id(const struct config_credential *from, const char *file, char 
 	return CTL_REFUSED;
 }
 
-/* What is to be revoked, from its file. */
+/* Reads the credential to be revoked from its file. */
 static int take_old(struct auth *auth, const char *file)
 {
 	char message[CONFIG_ERROR_SIZE];

@@ -259,7 +259,7 @@ static void say_unreachable(const struct ctl *ctl)
 		zkh_addresses_finish(&numeric);
 	else if (!*trouble)
 		trouble = "no answer, or the look-up of names takes longer than that";
-	/* What went wrong with a single server begins with its name. */
+	/* The trouble of a single server begins with its name. */
 	if (!strncmp(trouble, servers, strlen(servers)) && trouble[strlen(servers)] == ':')
 		ctl_error("ZooKeeper is out of reach: %s (see --servers, or `primaryctl check`)",
 			  trouble);
@@ -353,7 +353,7 @@ int ctl_flush(void)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return CTL_DONE;
-	/* Who closed it does not want to hear of it either. */
+	/* A reader that closed the pipe wants no message either. */
 	if (errno != EPIPE)
 		ctl_error("cannot write: %s", strerror(errno));
 	return CTL_REFUSED;

@@ -122,8 +122,8 @@ int ctl_explain_wait(struct ctl *ctl, int code, const char *doing);
 int ctl_explain_result(struct ctl *ctl, int result, const char *path);
 
 /*
- * For a request on path that tells a reply. r: what starting it returned. Waits, and says what went wrong; CTL_DONE: it
- * came to ZKH_OK. Else the request is still to be cancelled if !reply->over.
+ * Waits for the request on path that fills reply; r is what starting the request returned. CTL_DONE: its result is ZKH_OK.
+ * Otherwise the failure was reported, and the caller cancels the request if !reply->over.
  */
 int ctl_finish(struct ctl *ctl, int r, struct ctl_reply *reply, const char *path,
 	       const char *doing);

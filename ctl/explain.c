@@ -35,7 +35,7 @@ static const struct table_column cluster_columns[] = {
 	[C_WHY] = { "why", "why", 0 },
 };
 
-/* What must hold. */
+/* In the order of enum election_obstacle. */
 static const char *const predicates[OBSTACLE_COUNT] = {
 	[OBSTACLE_BIT_CLIENT] = "mode is coordinator",
 	[OBSTACLE_BIT_OFFLINE] = "its session lives",
@@ -65,7 +65,7 @@ static const char *missing(const struct node_facts *n, int key)
 	return n->unreadable & UINT32_C(1) << key ? "may not be read" : "missing";
 }
 
-/* What a predicate is read from; perhaps in text[FACTS_TEXT_SIZE]. */
+/* The value that a predicate is read from; perhaps in text[FACTS_TEXT_SIZE]. */
 static const char *value_of(const struct facts *facts, const struct node_facts *n, unsigned bit,
 			    int64_t *ret_since_ms, char *text)
 {

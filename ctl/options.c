@@ -172,7 +172,7 @@ static bool check(const struct options *o)
 	return true;
 }
 
-/* What is behind the first `--` belongs to the command, if the verb takes one. */
+/* The words behind the first `--` are the command, if the verb takes one. */
 static char **find_command(int *argc, char *argv[])
 {
 	for (int i = 1; i < *argc; i++) {

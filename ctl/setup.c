@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a command starts with: configuration, credential, the terminal's manners, who we are. */
+/* The start of every command: configuration, credential, style of the terminal, the name of the user. */
 
 #include <errno.h>
 #include <pwd.h>

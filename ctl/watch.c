@@ -133,7 +133,7 @@ static void on_draw(struct ev_loop *loop, ev_prepare *prepare, int events)
 	(void)events;
 	if (!w->dirty)
 		return;
-	/* Not "in order" before that was looked at. */
+	/* The status could say "in order" too early: the renewals have not been looked at yet. */
 	if (!w->on_screen && (!w->has_facts || !renewal_decided(&w->renewal)))
 		return;
 	w->dirty = false;
@@ -226,7 +226,7 @@ static void on_suspended(struct ev_loop *loop, ev_signal *signal, int events)
 
 	(void)events;
 	screen_close();
-	/* Not handled any more: then it stops us here, or, where nobody could wake us, it does nothing. */
+	/* With the default action the signal stops this process; the kernel ignores it where nobody could wake us. */
 	ev_signal_stop(loop, signal);
 	raise(SIGTSTP);
 	ev_signal_start(loop, signal);

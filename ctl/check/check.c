@@ -235,7 +235,7 @@ int verb_check(struct ctl *ctl)
 
 	check.findings = TABLE_OF("findings", columns);
 	check_config(&check);
-	/* What goes wrong here was found above, or is said on stderr: a credential, an option. */
+	/* A failure here was either found above, or is reported on stderr: a credential, an option. */
 	code = ctl_load(ctl);
 	if (code == CTL_DONE) {
 		check_host(&check);

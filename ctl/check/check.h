@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* `primaryctl check`: what each part looks at, and how a finding is told. */
+/* `primaryctl check`: its parts, and how a finding is reported. */
 
 #include "ctl.h"
 

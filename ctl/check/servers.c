@@ -149,7 +149,7 @@ static void resolve(struct probes *all)
 	zkh_resolve_stop(&all->resolver);
 }
 
-/* The mode that it tells; NULL: none. What answers there may be anything. */
+/* The mode in its answer; NULL: none. Any program may be listening there. */
 static const char *mode_of(const struct probe *probe, size_t *ret_length)
 {
 	const char *mode = strstr(probe->answer, MODE);

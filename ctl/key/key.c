@@ -89,7 +89,7 @@ static int read_stdin(struct zkh_pair *pair, char **ret_data)
 	return CTL_REFUSED;
 }
 
-/* PATH@VERSION: cuts the version off; what is not one belongs to the path. */
+/* PATH@VERSION: cuts the version off. Text behind an @ that is no version belongs to the path. */
 static void take_version(char *path, struct zkh_pair *pair)
 {
 	char *at = strrchr(path, '@'), *end;

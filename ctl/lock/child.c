@@ -163,7 +163,7 @@ static void give_terminal(pid_t group)
 	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-/* What we handle, and what only we ignore. What we were started to ignore, the command ignores, too. */
+/* Resets the signals that primaryctl handles or ignores itself. Those it was started to ignore the command ignores, too. */
 static void reset_signals(void)
 {
 	struct sigaction action;
@@ -290,7 +290,7 @@ static void on_changed(struct ev_loop *loop, ev_signal *changed, int events)
 		ev_timer_start(loop, &child->terminal);
 }
 
-/* What the new process says before it is the command: an errno, or nothing. */
+/* Before it becomes the command, the new process reports an errno, or nothing. */
 static int read_report(int fd)
 {
 	int error = 0;

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What we, the guard, and the command's process before its exec share. */
+/* Shared by primaryctl, the guard, and the command's process until its exec. */
 struct child_guard_page {
 	_Atomic int64_t kill_us; /* time_boot_us(); then the group is killed */
 	_Atomic pid_t group;	 /* 0: none (yet, or any more) */

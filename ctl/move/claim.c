@@ -23,7 +23,7 @@ static struct zkh_txn *build(struct progress *p, const char *node, const struct 
 	return txn;
 }
 
-/* The connection was lost under way: what stands in the key now decides. */
+/* The connection was lost before the answer: the key's present value tells whether the write was done. */
 static int find_out(struct progress *p, const char *node, int32_t version, bool was_there,
 		    struct claim *claim)
 {

@@ -142,7 +142,7 @@ static bool switchover_over(struct progress *p)
 			    move->target);
 }
 
-/* Who the role is to go to. NULL: nobody can take it, said. */
+/* The node that is to get the role. NULL: no node can take it; reported. */
 static const struct node_facts *choose(struct ctl *ctl, const struct facts *facts)
 {
 	const char *from = *facts->acting ? facts->acting : facts->named;

@@ -39,7 +39,7 @@ void progress_begin(struct progress *progress);
 /* Waits until is_over(); the code, with the verdict on stderr if it is not CTL_DONE. `doing`: for when it times out. */
 int progress_wait(struct progress *progress, const char *doing);
 
-/* What it came to, for is_over(). True. */
+/* For is_over(): the move has ended, with this code and verdict. Returns true. */
 bool progress_end(struct progress *progress, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* drain, undrain and maintenance: what an operator sets, and waits for the effect of. */
+/* drain, undrain and maintenance: an operator sets a key, and waits for the effect. */
 
 #include <stdio.h>
 #include <string.h>

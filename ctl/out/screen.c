@@ -85,7 +85,7 @@ static void put_line(FILE *file, const char *line, size_t length, unsigned colum
 			i += n - 1;
 			continue;
 		}
-		/* Not the first byte of a character: belongs to the one before. */
+		/* A continuation byte belongs to the character before. */
 		column += ((unsigned char)line[i] & 0xc0) != 0x80;
 		if (column <= columns)
 			fputc(line[i], file);

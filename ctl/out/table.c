@@ -185,9 +185,9 @@ static char *format_table(const struct table *table, const struct table_style *s
 	char *text = NULL;
 
 	scols_table_enable_colors(out, style->color);
-	/* Whoever fills cells has escaped what must not reach a terminal; twice would be too much. */
+	/* The callers have escaped the cells already; libsmartcols would escape them a second time. */
 	scols_table_enable_noencoding(out, 1);
-	/* What is not for a terminal is not cut either. */
+	/* Only output to a terminal is cut. */
 	scols_table_set_termforce(out,
 				  style->width ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
 	if (style->width)
