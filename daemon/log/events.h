@@ -146,7 +146,7 @@
 	X(EVENT_COMMAND_FAILED, "command_failed", "ceae853d9547de600bb154d28d2e4cd3", LOG_WARNING, ALWAYS, \
 	  "a command has failed") \
 	X(EVENT_COMMAND_KILLED, "command_killed", "7a9b520b1176ea73eb4290cf18ddd152", LOG_WARNING, ALWAYS, \
-	  "a command did not end in time and was killed") \
+	  "a command was killed: it was late, or no longer needed") \
 	X(EVENT_UNIT_STARTED, "unit_started", "3c41b14ff1a7dc85a9e5fa4a1d5d9945", LOG_INFO, ALWAYS, \
 	  "a systemd unit was started") \
 	X(EVENT_UNIT_STOPPED, "unit_stopped", "e782d3241b6026e228f0abf8bb08c8c8", LOG_INFO, ALWAYS, \
