@@ -24,11 +24,11 @@
 	X(EVENT_RIGHTS_MISSING, "rights_missing", "653a37363e734ff098d37f54b683f2fb", LOG_ERR, ALWAYS, \
 	  "this node lacks rights that a primary needs") \
 	X(EVENT_RIGHTS_BACK, "rights_back", "9a205202faa2461e97073c03d464ea62", LOG_NOTICE, ALWAYS, \
-	  "this node has the rights that a primary needs again") \
+	  "this node again has the rights that a primary needs") \
 	X(EVENT_RIGHTS_WIDE, "rights_wide", "34167306e913463b83c65409a151e186", LOG_WARNING, ALWAYS, \
 	  "clients other than the nodes may change the cluster's keys") \
 	X(EVENT_CONNECTED, "connected", "59a4b4fd405f524bccea41e7c6ddcfc4", LOG_INFO, ALWAYS, \
-	  "connected to a server of the ensemble") \
+	  "this node is connected to a server of the ensemble") \
 	X(EVENT_DISCONNECTED, "disconnected", "16fba161eb61deba6d0b7dcd351acc9b", LOG_WARNING, ALWAYS, \
 	  "the connection to the ensemble is lost; the session may still be alive") \
 	X(EVENT_SERVER_FAILED, "server_failed", "2eae520703193145179cfe9780d914a0", LOG_WARNING, REPEATS, \
@@ -72,7 +72,7 @@
 	X(EVENT_TAKEOVER_STARTED, "takeover_started", "f6e17e2b9ee7b6059e3b2aa6fe15e155", LOG_NOTICE, ALWAYS, \
 	  "this node takes over") \
 	X(EVENT_TAKEOVER_CANCELLED, "takeover_cancelled", "935d30f6064799d37ec28bfa54cf0fee", LOG_NOTICE, ALWAYS, \
-	  "this node was no longer named before its takeover began") \
+	  "the takeover was cancelled, because this node is no longer named") \
 	X(EVENT_TAKEOVER_FAILED, "takeover_failed", "a9fcfa6614a2e32d99cc3edb9f9fec32", LOG_ERR, ALWAYS, \
 	  "the takeover failed and is undone") \
 	X(EVENT_PENALTY, "penalty", "28bf695e88d66eeeb681a6b015a6d0d0", LOG_WARNING, ALWAYS, \
@@ -82,7 +82,7 @@
 	X(EVENT_RELINQUISH_STARTED, "relinquish_started", "28b0cfbe54abe7262173ff54e4de2db0", LOG_NOTICE, ALWAYS, \
 	  "this node stops its work to hand over the role") \
 	X(EVENT_RELINQUISH_CANCELLED, "relinquish_cancelled", "aa5acbf69bac9a501aaffe8c39d75609", LOG_NOTICE, ALWAYS, \
-	  "this node is named again before it stopped its work") \
+	  "this node was named again before it stopped its work, and remains primary") \
 	X(EVENT_RELINQUISHED, "relinquished", "3651ddc6ae3df5435ce0e941a8868367", LOG_NOTICE, ALWAYS, \
 	  "the work is down and the post is released") \
 	X(EVENT_CONNECTION_CUT, "connection_cut", "cf93a64e58872683ebeadddc7a736c57", LOG_WARNING, REPEATS, \
