@@ -125,12 +125,11 @@ void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event
 /* True if the message has to wait for its path. */
 static bool held_up(struct sim *w, const struct queue_event *ev, struct sim_conn *c)
 {
-	int64_t until = w->path_cut[ev->node][c->server][1];
+	int64_t until = conn_held_up(w, c, 1);
 
-	if (until <= w->now)
+	if (!until)
 		return false;
-	conn_held_up(c, 1, until);
-	sim_schedule(w, until, ev->type, ev->node, ev->gen, ev->arg);
+	sim_hold(w, ev, until);
 	return true;
 }
 
@@ -198,18 +197,19 @@ void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_even
 		client_lose(w, n);
 }
 
-void client_on_reply(struct sim *w, struct sim_node *n, uint32_t request)
+void client_on_reply(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
-	struct sim_request *r = &w->requests[request];
+	struct sim_request *r = &w->requests[ev->arg];
 	struct sim_conn *c = conn_get(w, n->id, r->gen);
+	int64_t held;
 
 	if (!c || r->gen != n->client.conn || n->client.link != LINK_ATTACHED) {
 		request_free(w, r);
 		return;
 	}
-	if (w->path_cut[n->id][c->server][1] > w->now) {
-		conn_held_up(c, 1, w->path_cut[n->id][c->server][1]);
-		sim_schedule(w, w->path_cut[n->id][c->server][1], EV_REPLY, n->id, r->gen, request);
+	held = conn_held_up(w, c, 1);
+	if (held) {
+		sim_hold(w, ev, held);
 		return;
 	}
 	n->client.heard = w->now;

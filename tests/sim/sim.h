@@ -68,10 +68,13 @@ struct sim_session {
 
 /* Server's side of a connection. */
 struct sim_conn {
-	uint64_t watch;		     /* CHANGED_ bits */
-	int64_t arrival[2];	     /* last one planned: towards the server, towards the node */
+	uint64_t watch;	    /* CHANGED_ bits */
+	int64_t arrival[2]; /* last one planned: towards the server, towards the node */
+	int64_t held
+		[2]; /* what met a cut waits until then, also when the path is whole again before */
 	int64_t commit_at;	     /* last one planned */
 	int64_t proposed, committed; /* order of the last transaction */
+	int64_t arrived;	     /* order of the last request */
 	int64_t timeout;	     /* granted */
 	uint32_t gen;
 	int32_t session;
@@ -412,6 +415,8 @@ struct sim {
 /* sim.c */
 __attribute__((format(printf, 2, 3))) void sim_fail(struct sim *w, const char *format, ...);
 void sim_schedule(struct sim *w, int64_t at, uint8_t type, int node, uint32_t gen, uint32_t arg);
+/* The event comes later; its place among those of that moment is the one that it was given at first. */
+void sim_hold(struct sim *w, const struct queue_event *ev, int64_t until);
 
 /* trace.c; call it through SIM_TRACE only */
 __attribute__((format(printf, 2, 3))) void trace_line(struct sim *w, const char *format, ...);
@@ -473,14 +478,15 @@ void request_free(struct sim *w, struct sim_request *r);
 void request_send(struct sim *w, struct sim_request *r);
 void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r);
 void conn_pump(struct sim *w, struct sim_conn *c);
-void conn_arrive(struct sim *w, uint32_t request);
+void conn_arrive(struct sim *w, const struct queue_event *ev);
 void conn_close_by_server(struct sim *w, struct sim_conn *c, bool silent);
 void conn_close_session(struct sim *w, int server, int node, int32_t session);
 void conn_close_all(struct sim *w, int server, bool silent);
 void conn_tell_watches(struct sim *w, int server, uint64_t changed);
 void conn_on_connect(struct sim *w, const struct queue_event *ev);
 void conn_on_revalidate(struct sim *w, const struct queue_event *ev);
-void conn_held_up(struct sim_conn *c, int direction, int64_t until);
+/* Until when a message that has come to the end of its way is held up there; 0: it is not. */
+int64_t conn_held_up(const struct sim *w, struct sim_conn *c, int direction);
 int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction);
 
 /* client.c: the library in the node */
@@ -491,7 +497,7 @@ void client_lose(struct sim *w, struct sim_node *n);
 void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-void client_on_reply(struct sim *w, struct sim_node *n, uint32_t request);
+void client_on_reply(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 enum closed_by { CLOSED_BY_SERVER, CLOSED_HERE, CLOSED_TO_RENEW };
 /* The session is left as it is, not closed. */
 void client_give_up(struct sim *w, struct sim_node *n);

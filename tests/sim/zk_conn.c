@@ -61,11 +61,18 @@ int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction)
 	return at;
 }
 
-/* What is sent meanwhile comes after it, also when the path is whole again before that. */
-void conn_held_up(struct sim_conn *c, int direction, int64_t until)
+/* What is sent, or on its way, meanwhile comes after it, also when the path is whole again before that. */
+int64_t conn_held_up(const struct sim *w, struct sim_conn *c, int direction)
 {
-	if (c->arrival[direction] < until)
-		c->arrival[direction] = until;
+	int64_t cut = w->path_cut[c->node][c->server][direction];
+
+	if (cut > c->held[direction])
+		c->held[direction] = cut;
+	if (c->held[direction] <= w->now)
+		return 0;
+	if (c->arrival[direction] < c->held[direction])
+		c->arrival[direction] = c->held[direction];
+	return c->held[direction];
 }
 
 void request_send(struct sim *w, struct sim_request *r)
@@ -281,10 +288,11 @@ void conn_pump(struct sim *w, struct sim_conn *c)
 	}
 }
 
-void conn_arrive(struct sim *w, uint32_t request)
+void conn_arrive(struct sim *w, const struct queue_event *ev)
 {
-	struct sim_request *r = &w->requests[request];
+	struct sim_request *r = &w->requests[ev->arg];
 	struct sim_conn *c = conn_get(w, r->node, r->gen);
+	int64_t held;
 
 	if (!c || c->lost || !c->open) {
 		request_free(w, r);
@@ -292,14 +300,16 @@ void conn_arrive(struct sim *w, uint32_t request)
 	}
 	if (c->count == CONN_QUEUE)
 		sim_fail(w, "simulator: too many requests on one connection");
-	if (w->path_cut[r->node][c->server][UP] > w->now) {
-		conn_held_up(c, UP, w->path_cut[r->node][c->server][UP]);
-		sim_schedule(w, w->path_cut[r->node][c->server][UP], EV_ARRIVE, r->node, 0,
-			     request);
+	held = conn_held_up(w, c, UP);
+	if (held) {
+		sim_hold(w, ev, held);
 		return;
 	}
+	if (r->order < c->arrived)
+		sim_fail(w, "simulator: a request overtook another on its connection");
+	c->arrived = r->order;
 	r->stage = STAGE_QUEUED;
-	c->queue[(uint8_t)(c->head + c->count++) % CONN_QUEUE] = (uint16_t)request;
+	c->queue[(uint8_t)(c->head + c->count++) % CONN_QUEUE] = (uint16_t)ev->arg;
 	conn_pump(w, c);
 }
 
@@ -391,13 +401,13 @@ void conn_on_connect(struct sim *w, const struct queue_event *ev)
 {
 	struct sim_conn *c = conn_get(w, ev->node, ev->gen);
 	const struct sim_server *sv;
+	int64_t held;
 
 	if (!c || c->lost)
 		return;
-	if (w->path_cut[ev->node][c->server][UP] > w->now) {
-		conn_held_up(c, UP, w->path_cut[ev->node][c->server][UP]);
-		sim_schedule(w, w->path_cut[ev->node][c->server][UP], EV_CONNECT, ev->node, ev->gen,
-			     ev->arg);
+	held = conn_held_up(w, c, UP);
+	if (held) {
+		sim_hold(w, ev, held);
 		return;
 	}
 	sv = &w->servers[c->server];
