@@ -141,6 +141,8 @@ static uint64_t watches_of(const struct sim_request *r)
 		watch |= CHANGED_DRAIN(r->node);
 	if ((r->parts & PART_ALIVE) && r->holder >= 0 && r->holder < NODES_MAX)
 		watch |= CHANGED_ALIVE(r->holder);
+	if (r->parts & PART_CLUSTER)
+		watch |= CHANGED_CLUSTER;
 	if (r->parts & PART_KEEPALIVE)
 		watch |= CHANGED_KEEPALIVE(r->node);
 	return watch;
@@ -161,7 +163,9 @@ static void read_parts(const struct sim_tree *t, struct sim_request *r)
 	r->seen.self = t->alive[r->node] != 0;
 	r->seen.there = t->router[r->node] && t->keepalive[r->node].there && t->alive[r->node];
 	r->seen.alive_session = t->alive[r->node];
-	r->seen.cluster_zxid = t->cluster_zxid;
+	r->seen.cluster_czxid = t->cluster_czxid;
+	r->seen.cluster_generation = t->cluster_generation;
+	r->seen.cluster_id = t->cluster_id;
 	r->seen.alive = r->holder >= 0 && r->holder < NODES_MAX && t->alive[r->holder];
 }
 
@@ -179,7 +183,7 @@ static void read_keepalive(const struct sim_tree *t, struct sim_request *r)
 static void scan(const struct sim *w, const struct sim_tree *t, struct sim_request *r)
 {
 	r->peers = 0;
-	r->seen.cluster_zxid = t->cluster_zxid;
+	r->seen.cluster_czxid = t->cluster_czxid;
 	for (int i = 0; i < w->node_count; i++) {
 		struct sim_sight *s = &r->sights[i];
 		const struct tree_keepalive *k = &t->keepalive[i];
@@ -353,6 +357,8 @@ static uint16_t parts_of(const struct sim_tree *t, int node, uint64_t changed)
 		parts |= t->post < 0 ? PART_POST | PART_POST_GONE : PART_POST;
 	if (changed & CHANGED_EPOCH)
 		parts |= PART_EPOCH;
+	if (changed & CHANGED_CLUSTER)
+		parts |= PART_CLUSTER;
 	if (changed & CHANGED_MAINT)
 		parts |= PART_MAINT;
 	if (changed & CHANGED_LOCKS)
@@ -457,6 +463,9 @@ void conn_on_revalidate(struct sim *w, const struct queue_event *ev)
 						      session_granted(w, ev->node, c->server))
 				     : 0;
 
+		/* It is a transaction like others. */
+		if (id)
+			(void)commit_txn(w, &(struct sim_txn){ .type = TXN_NOP }, -1, w->leader);
 		if (id)
 			accept_session(w, c, session_get(w, id));
 		return;
