@@ -18,7 +18,7 @@
 #include "base/process_group.h"
 
 #define LEASE_FILE_NEW "lease.new"
-#define LEASE_MAGIC "primaryd lease 2"
+#define LEASE_MAGIC "primaryd lease 3"
 
 #define MARK_BITS 2
 
@@ -33,6 +33,7 @@
 struct lease_record {
 	char magic[16];
 	char boot_id[40];
+	uint64_t device, inode; /* its own: those of a copy are others */
 	int64_t end_us;
 	int64_t timeout_us;
 	int64_t epoch;
@@ -43,7 +44,7 @@ struct lease_record {
 };
 
 static_assert(sizeof(LEASE_MAGIC) - 1 == sizeof(((struct lease_record *)NULL)->magic), "magic");
-static_assert(sizeof(struct lease_record) == 16 + 40 + (6 + LEASE_GROUP_COUNT) * 8, "padding");
+static_assert(sizeof(struct lease_record) == 16 + 40 + (8 + LEASE_GROUP_COUNT) * 8, "padding");
 
 struct lease_file {
 	int fd;
@@ -121,6 +122,9 @@ static int open_file(const char *directory, const char *boot_id, struct lease_fi
 	if (fstat(file->fd, &st) == 0 && S_ISREG(st.st_mode) &&
 	    st.st_size == (off_t)sizeof(file->last) && read_record(file->fd, &file->last))
 		*ret_why = check(&file->last, boot_id);
+	/* The guard watches the original: at the end of that lease it would stop work that goes by a copy. */
+	if (*ret_why == NULL && (file->last.device != st.st_dev || file->last.inode != st.st_ino))
+		*ret_why = "a copy";
 	if (*ret_why == NULL)
 		return 0;
 	(void)close(file->fd);
@@ -129,6 +133,8 @@ static int open_file(const char *directory, const char *boot_id, struct lease_fi
 
 static int write_file(const char *path, const struct lease_record *record)
 {
+	struct lease_record own = *record;
+	struct stat st;
 	int fd, r = 0;
 
 	if (unlink(path) < 0 && errno != ENOENT)
@@ -136,8 +142,12 @@ static int write_file(const char *path, const struct lease_record *record)
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	own.device = st.st_dev;
+	own.inode = st.st_ino;
 	/* The memory for it is taken here: later writes need none. */
-	if (write(fd, record, sizeof(*record)) != (ssize_t)sizeof(*record))
+	if (r == 0 && write(fd, &own, sizeof(own)) != (ssize_t)sizeof(own))
 		r = -ENOSPC;
 	(void)close(fd);
 	return r;
