@@ -128,7 +128,8 @@ bool value_keepalive(const char *data, size_t length, struct keepalive *ret)
 	if (!value_text(data, length, text, sizeof(text)) ||
 	    sscanf(text, KEEPALIVE_SCAN, &k.nonce, &k.lease_us, &k.counter, k.machine, k.boot,
 		   &n) != 5 ||
-	    text[n] || !k.nonce || k.lease_us <= 0 || k.counter < 0)
+	    text[n] || !k.nonce || k.lease_us <= 0 || k.lease_us > KEEPALIVE_LEASE_MAX_US ||
+	    k.counter < 0)
 		return false;
 	*ret = k;
 	return true;

@@ -76,6 +76,7 @@ static void check_keepalive(const char *data, size_t size)
 		return;
 	PROMISE(term.nonce && term.lease_us > 0 && term.counter >= 0);
 	keepalive_format(&term, text);
+	PROMISE(term.lease_us > 0 && term.lease_us <= KEEPALIVE_LEASE_MAX_US);
 	PROMISE(value_keepalive(text, strlen(text), &again));
 	PROMISE(again.nonce == term.nonce && again.lease_us == term.lease_us);
 	PROMISE(again.counter == term.counter && !strcmp(again.machine, term.machine) &&
