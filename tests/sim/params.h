@@ -107,7 +107,11 @@ enum sim_fault {
 	X(NO_MAKES, "keepalive-is-not-made-again")                                                 \
 	X(NO_RAISE, "remembered-epoch-is-not-raised")                                              \
 	X(OLD_STORE, "restored-ensemble-is-taken")                                                 \
-	X(EMPTY_STORE, "emptied-ensemble-is-taken")
+	X(EMPTY_STORE, "emptied-ensemble-is-taken")                                                \
+	X(FOREIGN_WRITE, "another-ensemble-is-written-to")                                         \
+	X(OWN_TRACE, "trace-of-another-machine-is-overwritten")                                    \
+	X(NO_DEBT, "keepalive-promises-the-own-lease-only")                                        \
+	X(RAISE_NOBODY, "raised-epoch-names-nobody")
 
 enum sim_mutation {
 #define X(name, text) MUTATION_##name,

@@ -113,7 +113,7 @@ static void close_gate(struct sim *w, struct sim_node *n, enum identity_reason r
 	if (*g->known.id &&
 	    (g->known.zxid != n->disk_next.zxid || g->known.change != n->disk_next.change))
 		keep(w, n);
-	if (is_news)
+	if (is_news && !mutated(w, MUTATION_FOREIGN_WRITE))
 		shell_foreign(w, n);
 }
 

@@ -33,11 +33,17 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 /* Nothing that this session holds there is worth anything. */
 void shell_foreign(struct sim *w, struct sim_node *n)
 {
+	bool registering = n->shell.op == OP_REGISTER;
+
 	if (n->shell.repairing)
 		repair_cancel(n);
+	if (registering)
+		n->shell.op = OP_NONE;
 	n->shell.watch_gen++;
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
+	if (registering)
+		shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, RESULT_UNKNOWN, 0);
 }
 
 void shell_attach(struct sim *w, struct sim_node *n, bool fresh)
@@ -252,7 +258,7 @@ void shell_tell_corpses(struct sim *w, struct sim_node *n, struct election_event
 {
 	n->shell.scan_early = SCAN_NOT_EARLY;
 	n->shell.scanning = 0;
-	if (ev->result == RESULT_OK)
+	if (ev->result == RESULT_OK && !mutated(w, MUTATION_NO_DEBT))
 		term_owes(n, ev->time_us);
 	if (ev->result == RESULT_OK && (ev->count || ev->time_us > clock_local(w, n)))
 		term_renew(w, n);
@@ -325,6 +331,7 @@ void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *s
 	if (n->memory_epoch <= seen->epoch || mutated(w, MUTATION_NO_RAISE))
 		return;
 	txn->epoch = n->memory_epoch;
+	txn->owner = mutated(w, MUTATION_RAISE_NOBODY) ? OWNER_NOBODY : OWNER_UNKNOWN;
 	txn->epoch_version = seen->epoch_version;
 }
 
@@ -337,7 +344,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 		return;
 	if (session && session != n->client.session)
 		result = RESULT_CONFLICT;
-	else if (trace_of_another(n, r) &&
+	else if (!mutated(w, MUTATION_OWN_TRACE) && trace_of_another(n, r) &&
 		 clock_local(w, n) < until_us(w, n, n->id, &r->seen.keepalive, false, 0))
 		result = RESULT_CONFLICT;
 	if (result == RESULT_OK) {
@@ -609,6 +616,8 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 		.zxid = r->zxid,
 	};
 
+	if (r->op == OP_REGISTER && n->shell.op != OP_REGISTER)
+		return; /* that was called off */
 	n->shell.op = OP_NONE;
 	if (r->op == OP_LEAVE)
 		n->shell.leave_makes = r->result == TXN_MISSING ? n->shell.leave_makes % 3 + 1 : 0;

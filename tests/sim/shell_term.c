@@ -86,7 +86,8 @@ void term_open(struct sim *w, struct sim_node *n, struct sim_txn *txn)
 				.serial = t->serial + 1,
 				.claimed = 1,
 				.session_us = n->core.term_us };
-	if (n->shell.remembers && n->shell.owner_before != OWNER_NOBODY)
+	if (n->shell.remembers && n->shell.owner_before != OWNER_NOBODY &&
+	    !mutated(w, MUTATION_NO_DEBT))
 		t->debt_us = clock_local(w, n) + lease_unknown_promise_us(n->core.term_us);
 	t->epoch_version = txn->epoch_version + 1;
 	next_value(w, n, txn);

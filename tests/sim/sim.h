@@ -680,6 +680,8 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 void oracle_term(struct sim *w, const struct sim_txn *txn);
 /* The machine of before works on without its name. */
 void oracle_ghost(struct sim *w, struct sim_node *n, int64_t until);
+/* A request leaves its node. */
+void oracle_send(struct sim *w, const struct sim_request *r);
 /* The ensemble was set back, or emptied. */
 void oracle_restored(struct sim *w);
 void oracle_liveness(struct sim *w);

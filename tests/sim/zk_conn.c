@@ -79,6 +79,7 @@ void request_send(struct sim *w, struct sim_request *r)
 {
 	struct sim_conn *c = conn_get(w, r->node, r->gen);
 
+	oracle_send(w, r);
 	r->sent_local = clock_local(w, &w->nodes[r->node]);
 	w->nodes[r->node].client.spoke = w->now;
 	w->nodes[r->node].client.waiting++;
