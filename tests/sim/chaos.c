@@ -145,7 +145,7 @@ static void fault_on_servers(struct sim *w, enum sim_fault what, struct sim_node
 static void fault_on_node(struct sim *w, enum sim_fault what, struct sim_node *n)
 {
 	if (what == FAULT_CONN_RESET)
-		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, 1);
+		sim_schedule(w, w->now, EVENT_CLOSED, n->id, n->client.conn, 1);
 	else if (what == FAULT_PATH_SILENT)
 		cut_path(w, n, n->client.server, true, true, span(w));
 	else if (what == FAULT_PATH_UP)
@@ -225,7 +225,7 @@ void chaos_on_event(struct sim *w)
 		     w->now + (rng_chance(&w->rng, 300)
 				       ? rng_range(&w->rng, 1, 200 * MS)
 				       : rng_range(&w->rng, MS, w->params.chaos_us)),
-		     EV_CHAOS, 0, 0, 0);
+		     EVENT_CHAOS, 0, 0, 0);
 }
 
 /*
@@ -252,7 +252,7 @@ void chaos_ambush(struct sim *w, struct sim_node *n)
 		     w->now + (rng_chance(&w->rng, 500)
 				       ? 0
 				       : rng_range(&w->rng, 0, 2 * w->params.latency_us)),
-		     EV_OPERATOR, n->id, 0, kind);
+		     EVENT_OPERATOR, n->id, 0, kind);
 }
 
 /* An ambush comes as an event of its own, so that nothing happens in the middle of anything. */
@@ -430,10 +430,10 @@ void chaos_off(struct sim *w)
 
 		n->blind_until = n->state_fails_until = 0;
 		shell_post(w, n, MS, ELECTION_HEALTH, 0, RESULT_OK);
-		sim_schedule(w, w->now + 10 * MS, EV_BOOT, i, n->incarnation, 0);
+		sim_schedule(w, w->now + 10 * MS, EVENT_BOOT, i, n->incarnation, 0);
 	}
 	w->liveness_bound = params_liveness_us(w);
-	sim_schedule(w, w->now + 6 * SEC, EV_CALM, 0, 1 + undrain, 0);
-	sim_schedule(w, w->now + w->liveness_bound - w->params.session_us, EV_CALM, 0, 3, 0);
-	sim_schedule(w, w->now + w->liveness_bound, EV_END, 0, 0, 0);
+	sim_schedule(w, w->now + 6 * SEC, EVENT_CALM, 0, 1 + undrain, 0);
+	sim_schedule(w, w->now + w->liveness_bound - w->params.session_us, EVENT_CALM, 0, 3, 0);
+	sim_schedule(w, w->now + w->liveness_bound, EVENT_END, 0, 0, 0);
 }

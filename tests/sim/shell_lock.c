@@ -38,11 +38,11 @@ void lock_acquire(struct sim *w, struct sim_node *n)
 	/* With that much left to remove, nothing has been answered for a while. */
 	s->lock_sent = n->client.link == LINK_ATTACHED && s->removal_count < REMOVALS_MAX / 2;
 	if (!s->lock_sent) {
-		sim_schedule(w, w->now, EV_LOCK, n->id, s->lock_gen, 1);
+		sim_schedule(w, w->now, EVENT_LOCK, n->id, s->lock_gen, 1);
 		return;
 	}
 	send_lock(w, n, REQUEST_TXN);
-	sim_schedule(w, clock_true(w, n, clock_local(w, n) + n->config.lock_timeout_us), EV_LOCK,
+	sim_schedule(w, clock_true(w, n, clock_local(w, n) + n->config.lock_timeout_us), EVENT_LOCK,
 		     n->id, s->lock_gen, 0);
 }
 
