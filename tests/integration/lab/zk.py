@@ -237,6 +237,12 @@ class Ensemble:
                     proxy.reset_connections()
                     proxy.set_mode('pass')
 
+    def set_delay(self, milliseconds):
+        """Of what the servers send each other: a commit takes twice that."""
+        for pair in self.links.values():
+            for proxy in pair:
+                proxy.set_delay(milliseconds)
+
     def _make_links(self):
         """Ports first: an election connection names its opener's own address, which the other side then
         calls back. The proxy puts the address of the proxy for that way in its place."""
