@@ -45,7 +45,7 @@ def settle(keys, oracle, nodes, primary=None, other_than=None, timeout=20.0, idl
             return None
         return name if not keys.lock_nodes() and oracle.working() == [name] else None
     return wait_until(at_rest, timeout, lambda: f'one primary, all others at rest; {keys.summary()}\n'
-                      f'working: {oracle.working()}\n' + ''.join(f'{node.log_tail(12)}\n' for node in nodes))
+                      f'working: {oracle.working()}\n' + ''.join(f'{node.log_tail(12)}\n' for node in nodes), 0.02)
 
 
 def wait_members(keys, nodes, timeout=15.0):
