@@ -22,10 +22,10 @@ stage_sim_long() {
 stage_integration() {
 	sanitizer_environment
 	build_tree asan
-	PRIMARYD_BUILD=$BUILD_ROOT/asan run_pytest tests/integration
+	PRIMARYD_BUILD=$BUILD_ROOT/asan run_pytest -m 'not long' tests/integration
 }
 
-# the same as users build it
+# all of them, as users build the programs
 stage_integration_plain() {
 	build_tree gcc
 	PRIMARYD_BUILD=$BUILD_ROOT/gcc run_pytest tests/integration

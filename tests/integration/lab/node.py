@@ -193,7 +193,8 @@ class Node:
         return [line for line in self.log_text().splitlines() if re.search(pattern, line)]
 
     def log_tail(self, lines=25):
-        return f'--- {self.name}\n' + '\n'.join(self.log_text().splitlines()[-lines:])
+        state = process.state_of(self.child.pid) if self.child else None
+        return f'--- {self.name}, {state or "not running"}\n' + '\n'.join(self.log_text().splitlines()[-lines:])
 
     def log_mark(self):
         """A position for wait_log(since=...): what is said from now on."""

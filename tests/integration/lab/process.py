@@ -84,6 +84,14 @@ def started_at(pid):
         return None
 
 
+def state_of(pid):
+    """The kernel's letter for it (S sleeps, R runs, T is stopped, t is traced, Z ended), None if it is gone."""
+    try:
+        return _stat(pid)[0].decode()
+    except OSError:
+        return None
+
+
 def parent_of(pid):
     """Its parent's pid, None if it is gone."""
     try:

@@ -20,8 +20,8 @@ QUICK = {
 # A session that expires soon, for tests in which somebody dies without a word.
 MORTAL = {
     **QUICK,
-    'zookeeper.session-timeout': '1500ms',
-    'relinquish.lease-timeout': '300ms',
+    'zookeeper.session-timeout': '2s',
+    'relinquish.lease-timeout': '600ms',
 }
 
 
