@@ -301,8 +301,6 @@ void zkh_op_free_unsure(struct zkh_session *session); /* the handle is closed */
 
 /* zkh_txn.c */
 void zkh_txn_failed(struct zkh_op *op, int result);
-/* A persistent, empty key; path counts from "/", not from the session's root. */
-void zkh_txn_create_absolute(struct zkh_txn *txn, const char *path);
 
 /* zkh_watch.c */
 void zkh_watch_dispatch(struct zkh_session *session, int type, const char *path);
