@@ -276,7 +276,7 @@ static void txn_forget_data(struct zkh_txn *txn)
 	}
 }
 
-void zkh_txn_failed(struct zkh_op *op, int result)
+static void txn_failed(struct zkh_op *op, int result)
 {
 	struct zkh_txn_reply reply = {
 		.count = op->txn->count,
@@ -337,7 +337,7 @@ static void txn_completed(int code, const void *data)
 	if (code == ZOK)
 		txn_succeeded(op);
 	else if (zkh_result_translate(code) == ZKH_UNKNOWN && code != ZRUNTIMEINCONSISTENCY)
-		zkh_txn_failed(op, ZKH_UNKNOWN);
+		txn_failed(op, ZKH_UNKNOWN);
 	else
 		txn_refused(op, code);
 	zkh_op_end(op);
@@ -382,7 +382,7 @@ int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh
 	if (r == 0)
 		r = txn_allocate(txn);
 	if (r == 0) {
-		op = zkh_op_create(session, zkh_txn_failed, userdata);
+		op = zkh_op_create(session, txn_failed, userdata);
 		if (op == NULL)
 			r = -ENOMEM;
 	}
@@ -392,6 +392,7 @@ int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh
 	}
 	op->fn.commit = fn;
 	op->txn = txn;
+	op->free_txn = zkh_txn_destroy;
 	return zkh_op_submit(op, txn_submit, NULL, false, ret_op);
 }
 
