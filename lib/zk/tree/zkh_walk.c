@@ -146,7 +146,7 @@ static void on_get(void *userdata, int result, const char *data, size_t length,
 	slot->op = NULL;
 	if (result == ZKH_OK) {
 		r = store_data(walk, index, data, length, stat);
-		if (r == 0 && stat->children > 0) {
+		if (r == 0 && stat->children > 0 && !(walk->one_level && index > 0)) {
 			r = zkh_children(walk->session, walk->nodes[index].path, false, on_children,
 					 slot, &slot->op);
 			if (r == 0)
@@ -261,6 +261,7 @@ int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const cha
 				   .with_data = flags & ZKH_WALK_DATA,
 				   .with_acl = flags & ZKH_WALK_ACL,
 				   .with_denied = flags & ZKH_WALK_DENIED,
+				   .one_level = flags & ZKH_WALK_ONE_LEVEL,
 				   .limit = limit,
 				   .limit_bytes = limit_bytes };
 	for (i = 0; i < ZKH_WALK_WINDOW; i++) {
@@ -363,8 +364,8 @@ static void on_walked(struct zkh_walk *walk, int result, const char *path)
 	tree_finish(tree, ZKH_OK, walk->count);
 }
 
-int zkh_tree(struct zkh_session *session, const char *path, size_t limit, zkh_tree_fn fn,
-	     void *userdata, struct zkh_task **ret_task)
+static int tree_start(struct zkh_session *session, const char *path, unsigned flags, size_t limit,
+		      zkh_tree_fn fn, void *userdata, struct zkh_task **ret_task)
 {
 	struct tree_task *tree;
 	int r;
@@ -381,12 +382,24 @@ int zkh_tree(struct zkh_session *session, const char *path, size_t limit, zkh_tr
 	tree->task.userdata = userdata;
 	tree->fn = fn;
 	zkh_task_begin(&tree->task, session);
-	r = zkh_walk_start(&tree->walk, session, path, ZKH_WALK_DATA | ZKH_WALK_DENIED, limit,
-			   ZKH_WALK_BYTES_MAX, on_walked);
+	r = zkh_walk_start(&tree->walk, session, path, ZKH_WALK_DATA | ZKH_WALK_DENIED | flags,
+			   limit, ZKH_WALK_BYTES_MAX, on_walked);
 	if (r != 0) {
 		zkh_task_cancel(&tree->task);
 		return r;
 	}
 	*ret_task = &tree->task;
 	return 0;
+}
+
+int zkh_tree(struct zkh_session *session, const char *path, size_t limit, zkh_tree_fn fn,
+	     void *userdata, struct zkh_task **ret_task)
+{
+	return tree_start(session, path, 0, limit, fn, userdata, ret_task);
+}
+
+int zkh_level(struct zkh_session *session, const char *path, size_t limit, zkh_tree_fn fn,
+	      void *userdata, struct zkh_task **ret_task)
+{
+	return tree_start(session, path, ZKH_WALK_ONE_LEVEL, limit, fn, userdata, ret_task);
 }
