@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Inside lib/ only. First the hooks by which the key and lock modules attach to a session; they
+ * Inside lib/ only. First the hooks by which the key, lock and mirror modules attach to a session; they
  * use nothing else of this file. What follows below is private to session, op, txn, watch, resolve
  * and close.
  */
@@ -43,7 +43,7 @@ void zkh_listener_remove(struct zkh_listener *listener); /* also fine when never
 struct ev_loop *zkh_session_loop(const struct zkh_session *session);
 
 /* A place for one pointer a module; NULL at first. The module frees it in ZKH_HOOK_DESTROY. */
-enum zkh_slot { ZKH_SLOT_LOCKS, ZKH_SLOT_TASKS, ZKH_SLOTS };
+enum zkh_slot { ZKH_SLOT_LOCKS, ZKH_SLOT_TASKS, ZKH_SLOT_MIRRORS, ZKH_SLOTS };
 void *zkh_session_slot(const struct zkh_session *session, enum zkh_slot slot);
 void zkh_session_set_slot(struct zkh_session *session, enum zkh_slot slot, void *pointer);
 
@@ -54,6 +54,7 @@ void zkh_session_set_slot(struct zkh_session *session, enum zkh_slot slot, void 
 #include "zk/zkh_acl.h"
 #include "zkh_op.h"
 #include "zkh_resolve.h"
+#include "zkh_watch.h"
 
 /* Longest text of a report's detail, the NUL included. */
 #define ZKH_DETAIL_MAX 320
@@ -121,8 +122,6 @@ struct zkh_op {
 	void *userdata;
 	struct zkh_txn *txn;	   /* of a commit; owned */
 	const struct zkh_acl *acl; /* to be set; borrowed until it was submitted */
-	char *missing_path; /* of a get that watches, with the root: where the key may appear; owned */
-	unsigned misses;
 };
 
 struct zkh_op_list {
