@@ -46,7 +46,7 @@ static int look(struct ctl *ctl, struct cluster *cluster, struct facts *ret_fact
 {
 	int code;
 
-	cluster_open(cluster, ctl, false, true);
+	cluster_open(cluster, ctl, false);
 	code = cluster_wait(cluster);
 	if (code == CTL_DONE && !facts_gather(cluster, ret_facts))
 		code = CTL_REFUSED;

@@ -225,7 +225,7 @@ int verb_cluster(struct ctl *ctl)
 		ctl_error("usage: primaryctl cluster [accept]");
 		return CTL_USAGE;
 	}
-	cluster_open(&cluster, ctl, false, false);
+	cluster_open(&cluster, ctl, false);
 	code = cluster_wait(&cluster);
 	if (code == CTL_DONE && !facts_gather(&cluster, &facts))
 		code = CTL_REFUSED;

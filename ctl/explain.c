@@ -100,9 +100,7 @@ static const char *value_of(const struct facts *facts, const struct node_facts *
 		return !n->drained ? "no" : *n->drain ? n->drain : "yes";
 	case OBSTACLE_BIT_MAINTENANCE:
 		*ret_since_ms = facts->maintenance_since_ms;
-		return facts->maintenance	       ? "on"
-		       : facts->maintenance_unreadable ? "may not be read: taken for off"
-						       : "off";
+		return facts->maintenance ? "on" : "off";
 	case OBSTACLE_BIT_PENALTY:
 		return penalty_of(n, text);
 	default:
@@ -251,9 +249,7 @@ int verb_explain(struct ctl *ctl)
 	code = renewal_snapshot(ctl, &cluster, &facts);
 	if (code == CTL_DONE && name) {
 		only = facts_find(&facts, name);
-		if (!only && facts.nodes_unreadable) {
-			code = ctl_explain_result(ctl, ZKH_DENIED, PATH_NODES);
-		} else if (!only) {
+		if (!only) {
 			ctl_error("no node is called '%s' (primaryctl status lists them)", name);
 			code = CTL_REFUSED;
 		}

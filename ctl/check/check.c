@@ -243,7 +243,7 @@ static void check_cluster(struct check *check)
 	struct cluster cluster;
 	struct facts facts = { 0 };
 
-	cluster_open(&cluster, check->ctl, false, false);
+	cluster_open(&cluster, check->ctl, false);
 	if (ctl_wait(check->ctl, cluster_complete, &cluster) != CTL_DONE)
 		check_say(check, CHECK_ERROR, "cluster", "", "the keys cannot be read in time");
 	else if (cluster.result != ZKH_OK)

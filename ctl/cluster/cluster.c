@@ -8,8 +8,6 @@
 
 #include "remember.h"
 
-static void take_named(struct cluster *cluster);
-
 /* The first refusal stays the result. */
 static void refuse(struct cluster *cluster, int result, const char *path)
 {
@@ -22,11 +20,7 @@ static void refuse(struct cluster *cluster, int result, const char *path)
 /* Something was read: everything, perhaps. */
 static void read_one(struct cluster *cluster)
 {
-	struct zkh_session *session = cluster->ctl->session;
-
-	if (!zkh_mirrors_unread(session) && cluster->list_denied)
-		take_named(cluster); /* may open new ones */
-	if (!zkh_mirrors_unread(session) && cluster->on_change)
+	if (!zkh_mirrors_unread(cluster->ctl->session) && cluster->on_change)
 		cluster->on_change(cluster->userdata);
 }
 
@@ -159,44 +153,24 @@ static void take_list(struct cluster *cluster, const char **names, size_t count)
 		remove_node(cluster, link);
 }
 
-/* Without the list: whom the key names, and who acts. */
-static void take_named(struct cluster *cluster)
-{
-	const struct cluster_slot *key = &cluster->keys[CLUSTER_PRIMARY];
-	const struct cluster_slot *post = &cluster->keys[CLUSTER_POST];
-	char named[NAME_SIZE], acting[NAME_SIZE];
-	const char *names[2];
-	size_t count = 0;
-	int64_t epoch;
-
-	if (key->there && key->data && value_name(key->data, key->length, named))
-		names[count++] = named;
-	if (post->there && post->data && value_post(post->data, post->length, acting, &epoch) &&
-	    (!count || strcmp(acting, named) != 0))
-		names[count++] = acting;
-	qsort(names, count, sizeof(*names), compare_names);
-	take_list(cluster, names, count);
-}
-
-/* A list that may not be read is refused to who needs all nodes; else they are known as far as the keys name them. */
 static void on_list(void *userdata, int result, const char *const *names, size_t count,
 		    const struct zkh_stat *stat)
 {
 	struct cluster *cluster = userdata;
-	const char **sorted = result == ZKH_OK ? calloc(count + 1, sizeof(*sorted)) : NULL;
+	const char **sorted = NULL;
 
 	(void)stat;
 	if (result == ZKH_UNKNOWN)
 		return;
-	cluster->list_denied = result == ZKH_DENIED && !cluster->whole;
+	if (result == ZKH_OK || result == ZKH_NO_NODE)
+		sorted = calloc(count + 1, sizeof(*sorted));
 	if (sorted) {
-		memcpy(sorted, names, count * sizeof(*sorted));
+		if (count)
+			memcpy(sorted, names, count * sizeof(*sorted));
 		qsort(sorted, count, sizeof(*sorted), compare_names);
 		take_list(cluster, sorted, count);
 		free(sorted);
-	} else if (result == ZKH_NO_NODE) {
-		take_list(cluster, NULL, 0);
-	} else if (!cluster->list_denied) {
+	} else {
 		refuse(cluster, result == ZKH_OK ? ZKH_FAILED : result, PATH_NODES);
 	}
 	read_one(cluster);
@@ -212,7 +186,7 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 		cluster->on_change(cluster->userdata);
 }
 
-void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whole)
+void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live)
 {
 	static const char *const paths[CLUSTER_KEYS] = {
 		[CLUSTER_PRIMARY] = PATH_PRIMARY,
@@ -221,7 +195,7 @@ void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whol
 		[CLUSTER_IDENTITY] = PATH_CLUSTER,
 	};
 
-	*cluster = (struct cluster){ .ctl = ctl, .live = live, .whole = whole };
+	*cluster = (struct cluster){ .ctl = ctl, .live = live };
 	cluster->known_error = remember(ctl, &cluster->known, cluster->known_path);
 	ctl->on_session = on_session;
 	ctl->on_session_userdata = cluster;

@@ -51,7 +51,7 @@ enum cluster_key {
 
 struct cluster {
 	struct ctl *ctl;
-	bool live, whole;
+	bool live;
 	struct cluster_slot keys[CLUSTER_KEYS];
 	struct identity known;	   /* what the daemon here remembers, as of cluster_open() */
 	int known_error;	   /* why that is nothing; 0: it is something */
@@ -59,8 +59,7 @@ struct cluster {
 	struct cluster_node *nodes;
 	size_t node_count, strangers; /* strangers: children that are no node's name */
 	struct zkh_mirror list;
-	bool list_denied; /* it may not be read: the nodes are those that the keys name */
-	int result;	  /* the first refusal: ZKH_DENIED ... */
+	int result; /* the first refusal: ZKH_DENIED ... */
 	char refused_path[KEY_PATH_SIZE];
 	/* Live: something changed and everything is known again. From the loop. */
 	void (*on_change)(void *userdata);
@@ -68,11 +67,8 @@ struct cluster {
 	unsigned changes; /* counts them */
 };
 
-/*
- * Starts reading; live: goes on for ever. whole: the list of nodes must be readable, else that is the result. on_change
- * and userdata are set by the caller after it.
- */
-void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whole);
+/* Starts reading; live: goes on for ever. on_change and userdata are set by the caller after it. */
+void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live);
 void cluster_close(struct cluster *cluster); /* also fine when zeroed */
 
 /* Everything is read, or refused. For ctl_wait(). */

@@ -119,7 +119,7 @@ static int snapshot(struct ctl *ctl, struct cluster *cluster, struct facts *fact
 {
 	int code;
 
-	cluster_open(cluster, ctl, false, false);
+	cluster_open(cluster, ctl, false);
 	code = cluster_wait(cluster);
 	if (code == CTL_DONE && !facts_gather(cluster, facts))
 		code = CTL_REFUSED;

@@ -87,7 +87,7 @@ int progress_open(struct progress *p, struct ctl *ctl)
 	memset(p, 0, sizeof(*p));
 	p->ctl = ctl;
 	p->quiet = true;
-	cluster_open(&p->cluster, ctl, true, true);
+	cluster_open(&p->cluster, ctl, true);
 	p->cluster.on_change = on_change;
 	p->cluster.userdata = p;
 	code = cluster_wait(&p->cluster);
