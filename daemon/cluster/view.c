@@ -164,7 +164,8 @@ static void say_refused(struct view_slot *slot, int result)
 {
 	char text[160];
 
-	snprintf(text, sizeof(text), "may not be read: %s; its value is ignored until it can be read",
+	snprintf(text, sizeof(text),
+		 "may not be read: %s; its value is ignored until it can be read",
 		 zkh_result_text(result));
 	junk(slot, text, strlen(text), text);
 	slot->refused = true;

@@ -51,7 +51,6 @@ static void tell(struct zkh_mirror *mirror, int result, const char *data, size_t
 
 static void tell_missing(struct zkh_mirror *mirror)
 {
-	mirror->refused = ZKH_OK;
 	if (!mirror->current || mirror->told != ZKH_NO_NODE)
 		tell(mirror, ZKH_NO_NODE, NULL, 0, NULL);
 }
@@ -121,7 +120,7 @@ static void take_failure(struct zkh_mirror *mirror, int result)
 		mirror->missing = true;
 		read_mirror(mirror);
 	} else if (result == ZKH_NO_NODE) {
-		tell_missing(mirror);
+		tell_missing(mirror); /* ZKH_MIRROR_ONCE notes no refusals */
 	} else if (result != ZKH_DENIED || zkh_exists(session_of(mirror), mirror->watch.path, watch,
 						      on_denied_stat, mirror, &mirror->op) != 0) {
 		refuse(mirror, result, NULL);
@@ -155,6 +154,7 @@ static void on_awaited(void *userdata, int result, const struct zkh_stat *stat)
 		read_mirror(mirror);
 		tell_change(mirror);
 	} else if (result == ZKH_NO_NODE) {
+		mirror->refused = ZKH_OK;
 		tell_missing(mirror);
 	} else {
 		refuse(mirror, result, NULL);
@@ -248,6 +248,7 @@ static void on_event(void *userdata, enum zkh_watch_event event, const char *pat
 	    mirror->flags & ZKH_MIRROR_ONCE || !zkh_session_connected(session_of(mirror)))
 		return;
 	mirror->missing = event == ZKH_WATCH_DELETED;
+	mirror->refused = ZKH_OK;
 	read_mirror(mirror);
 	if (mirror->missing)
 		tell_missing(mirror);
