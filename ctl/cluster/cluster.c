@@ -106,7 +106,6 @@ static void add_node(struct cluster *cluster, struct cluster_node **link, const 
 	}
 	snprintf(path, sizeof(path), PATH_NODES "/%s/detail", name);
 	open_slot(&node->detail, cluster, path);
-	node->listed = true;
 }
 
 static void remove_node(struct cluster *cluster, struct cluster_node **link)

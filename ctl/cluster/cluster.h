@@ -36,7 +36,6 @@ struct cluster_slot {
 struct cluster_node {
 	struct cluster_node *next; /* by name */
 	char name[NAME_SIZE];
-	bool listed; /* in the last list */
 	struct cluster_slot keys[NODE_KEY_COUNT];
 	struct cluster_slot detail;
 };

@@ -204,6 +204,7 @@ static void change(void *userdata, zhandle_t *handle)
 {
 	const char *value = userdata;
 
+	(void)handle;
 	if (!value)
 		fake_zk_delete(FULL("/a"));
 	else if (fake_zk_set(FULL("/a"), value) != ZOK)
@@ -241,6 +242,54 @@ static void test_changes_while_it_is_read(void **state)
 					assert_int_equal(owner.told[n - 1], '-');
 				finish(&world, &owner);
 			}
+		}
+	}
+}
+
+/* What was told last is what the servers have. */
+static bool is_true(const struct owner *owner)
+{
+	const char *data = fake_zk_data(FULL("/a"));
+	char text[64] = "-";
+	size_t n = strlen(owner->told), length;
+
+	if (data)
+		snprintf(text, sizeof(text), "=%s", data);
+	length = strlen(text);
+	return zkh_mirror_is_current(&owner->mirror) && n >= length &&
+	       !strcmp(owner->told + n - length, text);
+}
+
+/* Whatever becomes of its requests. */
+static void test_faults(void **state)
+{
+	char later[] = "later";
+
+	for (unsigned way = 0; way < FAKE_ZK_WAY_COUNT; way++) {
+		for (unsigned k = 1; k <= 4; k++) {
+			struct owner owner;
+			struct world world = world_rooted();
+			struct zkh_session_config config = world_config(&world);
+			int64_t end = world_now_ms() + LATE_MS;
+
+			config.timeout_ms = 300; /* a server that hangs is given up soon */
+			if (k % 2)
+				plant(&world, "/a", "old");
+			assert_int_equal(zkh_session_create(world.loop, &config, &world.session),
+					 0);
+			assert_true(world_wait_connected(&world));
+			fake_zk_fail(k, (enum fake_zk_way)way);
+			open_key(&world, &owner, "/a", ZKH_MIRROR_SYNCED);
+			world_steps(&world, 10);
+			change(later, NULL);
+			world_steps(&world, 10);
+			while (!is_true(&owner) && world_now_ms() < end)
+				world_step(&world);
+			fake_zk_unplan();
+			if (!is_true(&owner))
+				fail_msg("request %u: %s: told %s", k,
+					 fake_zk_way_text((enum fake_zk_way)way), owner.told);
+			finish(&world, &owner);
 		}
 	}
 }
@@ -557,6 +606,7 @@ int main(void)
 		cmocka_unit_test(test_follows),
 		cmocka_unit_test(test_comes_and_goes),
 		cmocka_unit_test(test_changes_while_it_is_read),
+		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_reconnects),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_refused),
