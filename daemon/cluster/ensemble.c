@@ -296,7 +296,8 @@ static void on_key(void *userdata, int result, const char *data, size_t length,
 		identity_parse_value(data, length, &e->seen);
 	else
 		e->seen.key = result == ZKH_NO_NODE ? IDENTITY_MISSING : IDENTITY_REFUSED;
-	ask(e);
+	if (!e->primary_op)
+		ask(e);
 }
 
 /* -- life -- */
@@ -352,6 +353,7 @@ bool ensemble_attached(struct ensemble *ensemble, bool fresh)
 			    on_key, ensemble) != 0)
 		zkh_session_cut(
 			ensemble->session); /* out of memory: the next attachment tries again */
+	ask(ensemble);			    /* answered right behind the mirror's read */
 	return ensemble->state == ENSEMBLE_OPEN;
 }
 

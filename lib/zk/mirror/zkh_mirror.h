@@ -2,13 +2,14 @@
 #pragma once
 
 /*
- * A mirror of one key, or of the names of a key's children. It is read when it is opened, and again after each change and
- * each new connection, also one with a new session; a read that is refused is tried again after a pause that grows. The
- * owner hears of it through one callback.
+ * A mirror follows one key, or the names of a key's children. It reads when it is opened, after each change, and on each new
+ * connection, be it of a new session. A read that is refused is tried again after a pause that grows. The owner is told
+ * through one callback.
  *
- * The struct is embedded in the owner; its fields are private. Zeroed it is closed. Close it before the owner goes; it is
- * closed by itself when the session is destroyed. The callback runs from the loop only, never from inside a zkh_* call, and
- * may call any of them: zkh_mirror_close() on its own mirror and zkh_session_destroy() included.
+ * The struct is embedded in the owner, who closes it before it goes; its fields are private, and one that is zeroed is
+ * closed. zkh_session_destroy() closes the mirrors of the session. The callback runs from the loop only, never from inside a
+ * zkh_* call. It may call any zkh_* function: zkh_mirror_close() on its own mirror and zkh_session_destroy() included. What
+ * it is given is valid only while it runs.
  */
 
 #include "zk/session/zkh_op.h"
@@ -21,14 +22,14 @@
 #define ZKH_MIRROR_PAUSE_MIN_S 1.
 #define ZKH_MIRROR_PAUSE_MAX_S 16.
 
-/* The key is probably missing: looked for with one request instead of two. */
+/* The key is probably missing: it is looked for with one request instead of two. */
 #define ZKH_MIRROR_RARE 1u
 /*
  * A sync goes ahead of the first read on each connection (one for all such mirrors): the server may lag behind what other
  * clients were told. Mirrors without it are read first.
  */
 #define ZKH_MIRROR_SYNCED 2u
-/* Read only once on each connection: changes and refusals are not followed. Costs no watch. */
+/* Reads only once on each connection, without a watch: changes are not followed, refusals not tried again. */
 #define ZKH_MIRROR_ONCE 4u
 
 /*
@@ -39,8 +40,9 @@
  * - ZKH_DENIED: it may not be read, but it exists: stat is set. (Anybody may see that.)
  * - another refusal of the server, with its code: no data, no stat.
  *
- * A refusal is told once; then again only if something about it changes. A lost connection is not told, since the session's
- * event tells it: whatever was told before may be over, and every mirror tells its value again after the next ZKH_CONNECTED.
+ * A refusal is told once, and again when its code or the key's mzxid has changed. A lost connection is not told, because the
+ * session's event tells it: from then on nothing is current, and each mirror tells its value again after the next
+ * ZKH_CONNECTED.
  */
 typedef void (*zkh_mirror_fn)(void *userdata, int result, const char *data, size_t length,
 			      const struct zkh_stat *stat);
