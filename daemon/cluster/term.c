@@ -154,7 +154,6 @@ void term_attached(struct term *term, struct zkh_session *session)
 {
 	cancel(term);
 	term->session = session;
-	term->decisive = false;
 	/* Not behind a sync, which may take as long as a commit. One that is open has read it already. */
 	if (term->session_us && !zkh_mirror_is_open(&term->mirror)) {
 		char path[KEY_PATH_SIZE];
@@ -169,7 +168,7 @@ void term_attached(struct term *term, struct zkh_session *session)
 static void send_renewal(struct term *term, int64_t now_us);
 
 /* What the keepalive says decides whose term it is, and how far it is known to be committed. */
-static void take(struct term *term, const struct keepalive *value, int32_t version)
+static void take(struct term *term, const struct keepalive *value, int32_t version, bool decisive)
 {
 	const struct term_renewal *renewal = &term->renewals[value->counter % TERM_RENEWALS_MAX];
 	bool sent = value->nonce == term->nonce && renewal->sent_us &&
@@ -179,7 +178,7 @@ static void take(struct term *term, const struct keepalive *value, int32_t versi
 
 	if (!own) {
 		/* Else it may be from before a takeover that has not committed yet. */
-		if (term->ours || term->decisive)
+		if (term->ours || decisive)
 			term->on_superseded(term->userdata);
 		return;
 	}
@@ -199,13 +198,13 @@ static void take(struct term *term, const struct keepalive *value, int32_t versi
 }
 
 static void take_read(struct term *term, int result, const char *data, size_t length,
-		      const struct zkh_stat *stat)
+		      const struct zkh_stat *stat, bool decisive)
 {
 	struct keepalive value;
 	char path[KEY_PATH_SIZE];
 
 	if (result == ZKH_OK && value_keepalive(data, length, &value)) {
-		take(term, &value, stat->version);
+		take(term, &value, stat->version, decisive);
 	} else if (result == ZKH_OK) {
 		/* Somebody wrote junk over it: what stood there before, nobody knows. */
 		term->on_renewed(term->userdata, RESULT_CONFLICT, 0);
@@ -226,7 +225,7 @@ static void on_read(void *userdata, int result, const char *data, size_t length,
 	struct term *term = userdata;
 
 	term->read_op = NULL;
-	take_read(term, result, data, length, stat);
+	take_read(term, result, data, length, stat, term->decisive);
 }
 
 static void look(struct term *term)
@@ -255,7 +254,7 @@ static void on_mirror(void *userdata, int result, const char *data, size_t lengt
 	/* Later renewals are known by their answers. */
 	if (term->proven)
 		zkh_mirror_close(&term->mirror);
-	take_read(term, result, data, length, stat);
+	take_read(term, result, data, length, stat, false);
 }
 
 /* -- renewing it -- */

@@ -64,7 +64,7 @@ struct term {
 	int made;     /* by the one before: what was not enough is made more of */
 	int makes; /* what the next renewal makes: 0 nothing, 1 the keepalive, 2 its parent too, 3 and that one's */
 	bool wanted;   /* a renewal, once it is read */
-	bool decisive; /* the read was sent for a renewal: when the post was known to be held */
+	bool decisive; /* read_op was sent for a renewal: when the post was known to be held */
 	struct zkh_op *read_op;
 	/* From an attachment on until the term is proven: what the connection before left may still commit. */
 	struct zkh_mirror mirror;
