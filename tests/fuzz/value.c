@@ -55,7 +55,34 @@ static void check_identity(const char *data, size_t size)
 	(void)identity_parse_file(data, size, &known);
 }
 
-/* What stands in keys: names, the post, a sign of life, a history entry, anything. */
+static void check_epoch(const char *data, size_t size)
+{
+	char name[NAME_SIZE];
+	int64_t epoch;
+
+	if (!value_epoch(data, size, &epoch, name))
+		return;
+	PROMISE(epoch >= 0);
+	PROMISE(!*name || !strcmp(name, NAME_NOBODY) || zkh_name_valid(name));
+}
+
+/* A term that is believed can be waited for, and reads the same again. */
+static void check_keepalive(const char *data, size_t size)
+{
+	struct keepalive term, again;
+	char text[KEEPALIVE_SIZE];
+
+	if (!value_keepalive(data, size, &term))
+		return;
+	PROMISE(term.nonce && term.lease_us > 0 && term.counter >= 0);
+	keepalive_format(&term, text);
+	PROMISE(value_keepalive(text, strlen(text), &again));
+	PROMISE(again.nonce == term.nonce && again.lease_us == term.lease_us);
+	PROMISE(again.counter == term.counter && !strcmp(again.machine, term.machine) &&
+		!strcmp(again.boot, term.boot));
+}
+
+/* What stands in keys: names, the post, an epoch, a term, a sign of life, a history entry, anything. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	char *data = malloc(size ? size : 1);
@@ -73,6 +100,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	(void)value_maintenance(data, size, &clear);
 	if (value_text(data, size, text, sizeof(text)))
 		(void)router_state_is_acting(text);
+	check_epoch(data, size);
+	check_keepalive(data, size);
 	check_alive(data, size);
 	check_history(data, size);
 	check_identity(data, size);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Faults, drawn by the weights of the run, and the end of all faults. */
@@ -91,8 +92,8 @@ static void fail_health(struct sim *w, struct sim_node *n)
 
 static void make_blind(struct sim *w, struct sim_node *n)
 {
-	static const uint16_t parts[] = { PART_KEY,   PART_POST,  PART_ALIVE, PART_DRAIN,
-					  PART_MAINT, PART_EPOCH, PARTS_ALL };
+	static const uint16_t parts[] = { PART_KEY,   PART_POST,  PART_ALIVE,	PART_DRAIN,
+					  PART_MAINT, PART_EPOCH, PART_CLUSTER, PARTS_ALL };
 
 	n->blind = parts[rng_below(&w->rng, sizeof(parts) / sizeof(parts[0]))];
 	n->blind_denied = rng_chance(&w->rng, 500);
@@ -212,6 +213,8 @@ void chaos_on_event(struct sim *w)
 {
 	if (w->calm)
 		return;
+	if (w->params.weight[FAULT_RESTORE] && server_can_commit(w) && rng_chance(&w->rng, 50))
+		server_backup(w);
 	if (w->params.weight_sum) {
 		struct sim_node *n = victim(w);
 
@@ -336,6 +339,46 @@ static void close_session(struct sim *w, const struct sim_node *n)
 		commit_txn(w, &txn, -1, w->leader);
 }
 
+/*
+ * `primaryctl cluster accept`, by a node that remembers the cluster and does not take this ensemble for it. The old servers
+ * are off by then.
+ */
+static void accept_ensemble(struct sim *w)
+{
+	struct sim_txn txn = { .type = TXN_ACCEPT };
+	struct identity_seen seen;
+	bool foreign = false;
+
+	gate_see(&w->tree, &seen);
+	for (int i = 0; i < w->node_count; i++) {
+		int32_t id = (int32_t)strtol(w->nodes[i].disk.id, NULL, 16);
+
+		if (id && (!txn.id || id < txn.id))
+			txn.id = id;
+	}
+	for (int i = 0; i < w->node_count; i++) {
+		const struct identity *known = &w->nodes[i].disk;
+		enum identity_reason reason;
+
+		if (!*known->id || identity_judge(known, &seen, false, &reason) != IDENTITY_FOREIGN)
+			continue;
+		foreign = true;
+		if (known->generation >= txn.generation)
+			txn.generation = known->generation + 1;
+	}
+	for (int s = 0; s < w->server_count; s++)
+		foreign = foreign && !w->servers[s].cut;
+	if (seen.key == IDENTITY_READ && seen.generation >= txn.generation)
+		txn.generation = seen.generation + 1;
+	if (!foreign || !server_can_commit(w))
+		return;
+	commit_txn(w, &txn, -1, w->leader);
+	/* A node that came when /cluster had been deleted, and made one of its own: its memory is removed. */
+	for (int i = 0; i < w->node_count; i++)
+		if (strtol(w->nodes[i].disk.id, NULL, 16) != txn.id)
+			host_forget(w, &w->nodes[i]);
+}
+
 /* Compare-and-set, as primaryctl does it; only the deletions ask nobody. */
 void operator_do(struct sim *w, enum sim_fault what)
 {
@@ -360,6 +403,8 @@ void operator_do(struct sim *w, enum sim_fault what)
 		close_session(w, victim(w));
 	else if (what == FAULT_RESTORE)
 		server_restore(w);
+	else if (what == FAULT_ACCEPT)
+		accept_ensemble(w);
 	else if (what == FAULT_REFUSED)
 		refuse(w, node);
 	else

@@ -52,7 +52,7 @@ void disk_keep(struct sim *w, struct sim_node *n)
 		n->disk_due = w->now + 1;
 }
 
-static const struct sim_disk empty_disk;
+static const struct identity empty_disk;
 
 /* The process ends; what it had not written yet is lost. */
 static void forget_epochs(struct sim *w, struct sim_node *n)
@@ -76,6 +76,16 @@ void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64
 		n->file.there = 0;
 	forget_epochs(w, n);
 	sim_schedule(w, w->now + down_us, EV_BOOT, n->id, n->incarnation, 0);
+}
+
+void host_forget(struct sim *w, struct sim_node *n)
+{
+	if (n->daemon == DAEMON_UP) {
+		shell_kill(w, n);
+		sim_schedule(w, w->now + w->params.restart_us, EV_BOOT, n->id, n->incarnation, 0);
+	}
+	n->disk_due = 0;
+	n->disk = n->disk_next = empty_disk;
 }
 
 /*

@@ -151,7 +151,7 @@ class Bench:
         shutil.rmtree(self.work, ignore_errors=True)
         os.makedirs(self.work)
         here = os.path.join(TOP, 'tests', 'sim')
-        sources = sorted(glob.glob(os.path.join(here, '*.c')))
+        sources = [*sorted(glob.glob(os.path.join(here, '*.c'))), os.path.join(TOP, 'lib', 'base', 'identity.c')]
         jobs = [(source, self.object(source), [os.path.join(TOP, 'lib'), TOP, here]) for source in sources]
         compile_all(jobs)
         self.check = [self.object(s) for s in sources if os.path.basename(s).startswith('check')]

@@ -24,6 +24,7 @@ enum queue_type {
 	EV_RETRY,	  /* of reads that were refused */
 	EV_PRIMARY,	  /* the primary's keepalive is read; arg: serial that should be answered */
 	EV_MEMORY,	  /* all terms of before are over */
+	EV_GATE,	  /* another look at the ensemble */
 	EV_UNACKED,	  /* the kernel looks whether the path is dead; gen: connection */
 	EV_WORK,	  /* arg: enum work_end */
 	EV_GUARD,	  /* arg 1: it is up */

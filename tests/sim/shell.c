@@ -68,8 +68,7 @@ bool shell_persist(struct sim *w, struct sim_node *n)
 	bool idle = e->work == WORK_DOWN && e->phase != PHASE_ENTER && e->phase != PHASE_RECOVER;
 	int32_t session = n->client.session ? n->client.session : n->file.session;
 
-	n->state_failed = w->now < n->state_fails_until;
-	if (n->state_failed)
+	if (w->now < n->state_fails_until)
 		return false;
 	n->file = (struct sim_state_file){
 		.there = 1,
@@ -129,10 +128,9 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		shell_fence(w, n);
 		break;
 	case ACTION_START:
-		n->disk_next.cluster_zxid = n->survivor.cluster_czxid;
-		n->disk_next.own = n->core.epoch;
+		gate_note_made(w, n, n->survivor.cluster_czxid);
 		n->survivor.cluster_new_us = 0;
-		disk_keep(w, n);
+		gate_note_own(w, n, n->core.epoch);
 		work_start(w, n);
 		term_started(w, n);
 		break;
@@ -152,7 +150,7 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		break;
 	case ACTION_REFRESH:
 		n->mirror.known &= (uint16_t) ~(PART_KEY | PART_POST | PART_EPOCH);
-		shell_read(w, n, PART_KEY | PART_POST | PART_EPOCH, false);
+		shell_read(w, n, PART_KEY | PART_POST | PART_EPOCH);
 		break;
 	case ACTION_COUNT_PEERS:
 		shell_scan(w, n, FOR_PEERS);
@@ -412,12 +410,13 @@ void shell_start(struct sim *w, struct sim_node *n)
 	disk_settle(w, n);
 	n->disk_due = 0;
 	n->disk_next = n->disk;
-	n->memory_epoch = n->disk.memory_epoch;
+	gate_start(n, n->client.session != 0);
+	n->memory_epoch = n->disk.epoch;
 	/* What the state tells of was handed out. */
 	if (n->file.there && n->file.epoch > n->memory_epoch)
 		n->memory_epoch = n->file.epoch;
 	memset(&n->survivor, 0, sizeof(n->survivor));
-	n->survivor.cluster_czxid = n->disk.cluster_zxid;
+	n->survivor.cluster_czxid = n->disk.made;
 	term_begin(w, n, ev.resume == RESUME_PRIMARY);
 	guard_adopt(w, n);
 	w->stats.resumes += ev.resume == RESUME_PRIMARY;

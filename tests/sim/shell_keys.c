@@ -10,7 +10,37 @@ static bool mutated(const struct sim *w, enum sim_mutation m)
 	return w->options->mutations & UINT64_C(1) << m;
 }
 
+/* Once it is known that all terms of before are over, the next process need not wait for them. */
+static void see_cluster(struct sim *w, struct sim_node *n)
+{
+	if (n->gate.czxid)
+		survivor_see_cluster(&n->survivor, n->gate.czxid, clock_local(w, n));
+	if (!n->survivor.cluster_new_us)
+		gate_note_made(w, n, n->survivor.cluster_czxid);
+	else
+		sim_schedule(w, w->now + lease_unknown_promise_us(n->client.timeout), EV_MEMORY,
+			     n->id, ++n->shell.memory_gen, 0);
+}
+
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
+{
+	/* Not behind the sync, which may take as long as a commit. */
+	term_attached(w, n);
+	if (gate_attached(w, n, fresh))
+		shell_attach(w, n, fresh);
+}
+
+/* Nothing that this session holds there is worth anything. */
+void shell_foreign(struct sim *w, struct sim_node *n)
+{
+	if (n->shell.repairing)
+		repair_cancel(n);
+	n->shell.watch_gen++;
+	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
+	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
+}
+
+void shell_attach(struct sim *w, struct sim_node *n, bool fresh)
 {
 	struct election_event ev = {
 		.type = ELECTION_SESSION_UP,
@@ -21,11 +51,12 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	if (fresh)
 		n->shell.router = 0;
-	/* Not behind the sync, which may take as long as a commit. */
-	term_attached(w, n);
+	see_cluster(w, n);
 	shell_tell(w, n, &ev);
+	if (n->daemon != DAEMON_UP || n->client.link != LINK_ATTACHED)
+		return;
 	lock_attached(w, n, fresh);
-	shell_read(w, n, PARTS_ALL & ~PART_ALIVE, true);
+	shell_read(w, n, PARTS_ALL & ~PART_ALIVE);
 	n->shell.watch_waits = 0;
 	sim_schedule(w, w->now, EV_PRIMARY, n->id, ++n->shell.watch_gen, 0);
 	if (n->shell.repair_wanted && n->client.link == LINK_ATTACHED)
@@ -42,7 +73,12 @@ void shell_detached(struct sim *w, struct sim_node *n)
 	bool first = rng_chance(&w->rng, 500);
 	uint8_t op = s->op, scanning = s->scanning, counting = s->counting;
 	bool marking = s->marks > 0;
+	bool leaves = gate_detached(n, false);
 
+	if (leaves) {
+		n->client.session = 0;
+		n->client.last_zxid = 0;
+	}
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	/* What was on its way may have written it. */
 	if (op != OP_NONE || s->repairing || s->telling)
@@ -70,6 +106,8 @@ void shell_detached(struct sim *w, struct sim_node *n)
 		shell_tell_result(w, n, ELECTION_FENCED, 0, RESULT_UNKNOWN, 0);
 	if (!first)
 		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
+	if (leaves)
+		shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
 }
 
 /* -- the survivor -- */
@@ -162,8 +200,8 @@ static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct
 
 	if (mutated(w, MUTATION_NEW_CLUSTER))
 		return 0;
-	if (r->seen.cluster_zxid)
-		survivor_see_cluster(&n->survivor, r->seen.cluster_zxid, now);
+	if (r->seen.cluster_czxid)
+		survivor_see_cluster(&n->survivor, r->seen.cluster_czxid, now);
 	/* A later look at the same takeover does not begin it anew. */
 	if (!n->shell.untold_us)
 		n->shell.untold_us =
@@ -313,7 +351,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 /* As own_debt() in node.c. */
 static int8_t own_debt(const struct sim *w, const struct sim_node *n)
 {
-	if (n->memory_epoch == n->disk_next.own || mutated(w, MUTATION_FOREIGN_EPOCH))
+	if (n->memory_epoch == n->gate.known.own || mutated(w, MUTATION_FOREIGN_EPOCH))
 		return OWNER_NOBODY;
 	return n->memory_epoch == n->shell.takeover_epoch ? n->shell.owner_before : OWNER_UNKNOWN;
 }
@@ -618,6 +656,10 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 		break;
 	case FOR_WATCH:
 		reply_watch(w, n, r);
+		break;
+	case FOR_GATE:
+	case FOR_MAKE:
+		gate_reply(w, n, r);
 		break;
 	case FOR_LOOK_FIRST:
 		reply_look_first(w, n, r);

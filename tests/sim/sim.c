@@ -90,7 +90,7 @@ void sim_schedule(struct sim *w, int64_t at, uint8_t type, int node, uint32_t ge
 		sim_fail(w, "simulator: too many events");
 }
 
-void sim_postpone(struct sim *w, const struct queue_event *ev, int64_t until)
+void sim_hold(struct sim *w, const struct queue_event *ev, int64_t until)
 {
 	struct queue_event later = *ev;
 
@@ -148,6 +148,9 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 	case EV_MEMORY:
 		shell_memory_due(w, n, ev);
 		break;
+	case EV_GATE:
+		gate_on_look(w, n, ev);
+		break;
 	case EV_UNACKED:
 		client_on_unacked(w, n, ev);
 		break;
@@ -200,7 +203,7 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 
 /*
  * gen 0: the faults end; 1 and 2: an operator puts things right; 3: from here on there should be
- * rest.
+ * rest; 4: an operator looks whether the ensemble is refused.
  */
 static void on_calm(struct sim *w, const struct queue_event *ev)
 {
@@ -217,6 +220,10 @@ static void on_calm(struct sim *w, const struct queue_event *ev)
 		sim_schedule(w, w->now + 100 * MS, EV_CALM, 0, ev->gen, 0);
 		return;
 	}
+	operator_do(w, FAULT_ACCEPT);
+	sim_schedule(w, w->now + 2 * SEC, EV_CALM, 0, 4, 0);
+	if (ev->gen == 4)
+		return;
 	operator_do(w, FAULT_MAINT_OFF);
 	for (int i = 0; i < w->node_count; i++) {
 		struct sim_txn allow = { .type = TXN_REFUSE, .node = (int8_t)i };
@@ -356,8 +363,9 @@ static void summary(const struct sim *w, double seconds, double cpu_seconds)
 	       " sessions expired, %" PRId64 " leaders elected, %" PRId64 " fenced\n",
 	       s->elections, s->takeovers, s->resumes, s->expiries, s->leaders, s->fences);
 	printf("%" PRId64 " transactions of unknown outcome, %" PRId64 " landed late, %" PRId64
-	       " refused, %" PRId64 " kills, %" PRId64 " stops by the guard\n",
-	       s->unknown, s->late_commits, s->conflicts, s->kills, s->guard_stops);
+	       " refused, %" PRId64 " kills, %" PRId64 " stops by the guard, %" PRId64
+	       " foreign ensembles\n",
+	       s->unknown, s->late_commits, s->conflicts, s->kills, s->guard_stops, s->foreign);
 	printf("faults:");
 	for (int i = 0; i < FAULT_COUNT; i++)
 		printf("%s %" PRId64 " %s", i ? "," : "", s->faults[i], texts[i]);

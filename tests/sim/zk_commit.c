@@ -112,7 +112,7 @@ static void trace_commit(struct sim *w, const struct sim_request *r, enum txn_re
 					     "delete post",  "drain",	     "maintenance",
 					     "delete alive", "delete node",  "delete root",
 					     "refuse",	     "delete epoch", "delete keepalive",
-					     "accept" };
+					     "make cluster", "accept" };
 
 	SIM_TRACE(w, "zk    node %d: %s %s, zxid %lld", r->node, texts[r->txn.type],
 		  result == TXN_OK ? "committed" : "refused", (long long)w->zxid);

@@ -9,6 +9,8 @@
  * connection one by one.
  */
 
+enum { UP, DOWN };
+
 struct sim_conn *conn_get(struct sim *w, int node, uint32_t gen)
 {
 	struct sim_conn *c = &w->conns[node][gen % CONNS_PER_NODE];
@@ -59,23 +61,18 @@ int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction)
 	return at;
 }
 
-/*
- * True if the message has to wait for its path. What was sent after it comes after it: what is on its way already, too, and
- * also when the path is whole again before that.
- */
-bool conn_held_up(struct sim *w, struct sim_conn *c, int direction, const struct queue_event *ev)
+/* What is sent, or on its way, meanwhile comes after it, also when the path is whole again before that. */
+int64_t conn_held_up(const struct sim *w, struct sim_conn *c, int direction)
 {
-	int64_t until = w->path_cut[c->node][c->server][direction];
+	int64_t cut = w->path_cut[c->node][c->server][direction];
 
-	if (until < c->held_until[direction])
-		until = c->held_until[direction];
-	if (until <= w->now)
-		return false;
-	c->held_until[direction] = until;
-	if (c->arrival[direction] < until)
-		c->arrival[direction] = until;
-	sim_postpone(w, ev, until);
-	return true;
+	if (cut > c->held[direction])
+		c->held[direction] = cut;
+	if (c->held[direction] <= w->now)
+		return 0;
+	if (c->arrival[direction] < c->held[direction])
+		c->arrival[direction] = c->held[direction];
+	return c->held[direction];
 }
 
 void request_send(struct sim *w, struct sim_request *r)
@@ -144,6 +141,8 @@ static uint64_t watches_of(const struct sim_request *r)
 		watch |= CHANGED_DRAIN(r->node);
 	if ((r->parts & PART_ALIVE) && r->holder >= 0 && r->holder < NODES_MAX)
 		watch |= CHANGED_ALIVE(r->holder);
+	if (r->parts & PART_CLUSTER)
+		watch |= CHANGED_CLUSTER;
 	if (r->parts & PART_KEEPALIVE)
 		watch |= CHANGED_KEEPALIVE(r->node);
 	return watch;
@@ -164,7 +163,9 @@ static void read_parts(const struct sim_tree *t, struct sim_request *r)
 	r->seen.self = t->alive[r->node] != 0;
 	r->seen.there = t->router[r->node] && t->keepalive[r->node].there && t->alive[r->node];
 	r->seen.alive_session = t->alive[r->node];
-	r->seen.cluster_zxid = t->cluster_zxid;
+	r->seen.cluster_czxid = t->cluster_czxid;
+	r->seen.cluster_generation = t->cluster_generation;
+	r->seen.cluster_id = t->cluster_id;
 	r->seen.alive = r->holder >= 0 && r->holder < NODES_MAX && t->alive[r->holder];
 }
 
@@ -182,7 +183,7 @@ static void read_keepalive(const struct sim_tree *t, struct sim_request *r)
 static void scan(const struct sim *w, const struct sim_tree *t, struct sim_request *r)
 {
 	r->peers = 0;
-	r->seen.cluster_zxid = t->cluster_zxid;
+	r->seen.cluster_czxid = t->cluster_czxid;
 	for (int i = 0; i < w->node_count; i++) {
 		struct sim_sight *s = &r->sights[i];
 		const struct tree_keepalive *k = &t->keepalive[i];
@@ -293,9 +294,9 @@ void conn_pump(struct sim *w, struct sim_conn *c)
 
 void conn_arrive(struct sim *w, const struct queue_event *ev)
 {
-	uint32_t request = ev->arg;
-	struct sim_request *r = &w->requests[request];
+	struct sim_request *r = &w->requests[ev->arg];
 	struct sim_conn *c = conn_get(w, r->node, r->gen);
+	int64_t held;
 
 	if (!c || c->lost || !c->open) {
 		request_free(w, r);
@@ -303,10 +304,16 @@ void conn_arrive(struct sim *w, const struct queue_event *ev)
 	}
 	if (c->count == CONN_QUEUE)
 		sim_fail(w, "simulator: too many requests on one connection");
-	if (conn_held_up(w, c, UP, ev))
+	held = conn_held_up(w, c, UP);
+	if (held) {
+		sim_hold(w, ev, held);
 		return;
+	}
+	if (r->order < c->arrived)
+		sim_fail(w, "simulator: a request overtook another on its connection");
+	c->arrived = r->order;
 	r->stage = STAGE_QUEUED;
-	c->queue[(uint8_t)(c->head + c->count++) % CONN_QUEUE] = (uint16_t)request;
+	c->queue[(uint8_t)(c->head + c->count++) % CONN_QUEUE] = (uint16_t)ev->arg;
 	conn_pump(w, c);
 }
 
@@ -350,6 +357,8 @@ static uint16_t parts_of(const struct sim_tree *t, int node, uint64_t changed)
 		parts |= t->post < 0 ? PART_POST | PART_POST_GONE : PART_POST;
 	if (changed & CHANGED_EPOCH)
 		parts |= PART_EPOCH;
+	if (changed & CHANGED_CLUSTER)
+		parts |= PART_CLUSTER;
 	if (changed & CHANGED_MAINT)
 		parts |= PART_MAINT;
 	if (changed & CHANGED_LOCKS)
@@ -398,11 +407,15 @@ void conn_on_connect(struct sim *w, const struct queue_event *ev)
 {
 	struct sim_conn *c = conn_get(w, ev->node, ev->gen);
 	const struct sim_server *sv;
+	int64_t held;
 
 	if (!c || c->lost)
 		return;
-	if (conn_held_up(w, c, UP, ev))
+	held = conn_held_up(w, c, UP);
+	if (held) {
+		sim_hold(w, ev, held);
 		return;
+	}
 	sv = &w->servers[c->server];
 	if (sv->state < SERVER_FOLLOWING) {
 		sim_schedule(w, conn_arrival(w, c, DOWN), EV_CLOSED, ev->node, ev->gen, 0);
@@ -450,6 +463,9 @@ void conn_on_revalidate(struct sim *w, const struct queue_event *ev)
 						      session_granted(w, ev->node, c->server))
 				     : 0;
 
+		/* It is a transaction like others. */
+		if (id)
+			(void)commit_txn(w, &(struct sim_txn){ .type = TXN_NOP }, -1, w->leader);
 		if (id)
 			accept_session(w, c, session_get(w, id));
 		return;

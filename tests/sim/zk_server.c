@@ -302,10 +302,88 @@ void server_heal_all(struct sim *w)
 	}
 }
 
-/* To come, with the model of which ensemble it is: so far nothing is set back. */
+/* -- backups -- */
+
+void server_backup(struct sim *w)
+{
+	w->backup.tree = w->tree;
+	w->backup.there = 1;
+	for (int i = 0; i < SESSIONS_MAX; i++)
+		w->backup.sessions[i] = w->sessions[i].alive ? w->sessions[i].id : 0;
+}
+
+/* What had not been committed by then never is. */
+static void drop_proposals(struct sim *w)
+{
+	for (int i = 0; i < REQUESTS_MAX; i++) {
+		struct sim_request *r = &w->requests[i];
+
+		if (r->stage == STAGE_STALLED)
+			request_free(w, r);
+		else if (r->stage == STAGE_PROPOSED)
+			r->epoch = -1;
+	}
+}
+
+/* Sessions of then are alive again, for one timeout at least; the others were never heard of. */
+static void set_back_sessions(struct sim *w, bool wiped)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct sim_session *s = &w->sessions[i];
+		int32_t id = wiped ? 0 : w->backup.sessions[i];
+		uint64_t changed;
+
+		s->alive = id && id == s->id;
+		s->closing = 0;
+		s->closed_zxid = INT64_MAX;
+		if (!id || s->alive)
+			continue;
+		(void)tree_apply(&w->tree, &(struct sim_txn){ .type = TXN_CLOSE, .session = id },
+				 ++w->zxid, &changed);
+	}
+}
+
+/* One that nobody remembers would take whatever answers for its own. */
+static bool all_remember(const struct sim *w)
+{
+	for (int i = 0; i < w->node_count; i++)
+		if (!*w->nodes[i].disk.id)
+			return false;
+	return true;
+}
+
 void server_restore(struct sim *w)
 {
-	(void)w;
+	bool wiped = !w->backup.there || rng_chance(&w->rng, 200);
+	int64_t down_us = rng_range(&w->rng, 200 * MS, 2 * w->params.session_us);
+	/* One of the old servers keeps its connections for a while. */
+	int old = rng_chance(&w->rng, 400) ? (int)rng_below(&w->rng, (uint32_t)w->server_count)
+					   : -1;
+
+	if (!all_remember(w))
+		return;
+	SIM_TRACE(w, "fault the ensemble is %s", wiped ? "emptied" : "set back");
+	if (old >= 0)
+		server_isolate(w, old, w->now + rng_range(&w->rng, MS, OLD_SERVER_US));
+	drop_proposals(w);
+	for (int s = 0; s < w->server_count; s++) {
+		if (w->servers[s].state == SERVER_DOWN || s == old)
+			continue;
+		leave(w, s, SERVER_DOWN, false);
+		sim_schedule(w, w->now + down_us, EV_SERVER_UP, 0, w->servers[s].stint,
+			     (uint32_t)s);
+	}
+	w->leader = -1;
+	w->epoch++;
+	if (wiped)
+		tree_init(&w->tree);
+	else
+		w->tree = w->backup.tree;
+	w->zxid = w->tree.zxid;
+	set_back_sessions(w, wiped);
+	oracle_restored(w);
+	sim_schedule(w, w->now + down_us + rng_range(&w->rng, 20 * MS, 500 * MS), EV_ELECT, 0,
+		     (uint32_t)w->epoch, 0);
 }
 
 void server_start(struct sim *w)
