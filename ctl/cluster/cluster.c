@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "remember.h"
-
 /* The first refusal stays the result. */
 static void refuse(struct cluster *cluster, int result, const char *path)
 {
@@ -195,7 +193,7 @@ void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live)
 	};
 
 	*cluster = (struct cluster){ .ctl = ctl, .live = live };
-	cluster->known_error = remember(ctl, &cluster->known, cluster->known_path);
+	cluster->known_error = ctl_remember(ctl, &cluster->known, cluster->known_path);
 	ctl->on_session = on_session;
 	ctl->on_session_userdata = cluster;
 	if (zkh_mirror_open_children(&cluster->list, ctl->session, PATH_NODES,
