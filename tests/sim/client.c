@@ -20,7 +20,7 @@ int64_t path_latency(struct sim *w)
 static void set_timer(struct sim *w, struct sim_node *n, int64_t at)
 {
 	n->client.timer++;
-	sim_schedule(w, at, EV_CLIENT, n->id, n->client.timer, 0);
+	sim_schedule(w, at, EVENT_CLIENT, n->id, n->client.timer, 0);
 }
 
 static void wait_a_moment(struct sim *w, struct sim_node *n)
@@ -98,7 +98,7 @@ static void connect_next(struct sim *w, struct sim_node *n)
 		conn_close_by_server(w, c, true);
 	*c = (struct sim_conn){ .gen = k->conn, .server = k->server, .node = (int8_t)n->id };
 	k->link = LINK_CONNECTING;
-	sim_schedule(w, conn_arrival(w, c, 0), EV_CONNECT, n->id, k->conn, (uint32_t)k->session);
+	sim_schedule(w, conn_arrival(w, c, 0), EVENT_CONNECT, n->id, k->conn, (uint32_t)k->session);
 	set_timer(w, n, w->now + lease_cut_us(k->timeout));
 }
 

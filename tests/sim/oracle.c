@@ -158,7 +158,9 @@ void oracle_guard(struct sim *w, const struct sim_node *n)
 
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 {
-	if (op == OP_ENTER && n->refused_epoch && n->core.epoch == n->refused_epoch)
+	if (op == OP_ENTER)
+		n->enter_claim = n->core.view.key_mzxid;
+	if (op == OP_ENTER && n->enter_claim == n->refused_claim)
 		sim_fail(w, "node %d tries a takeover again that was refused", n->id);
 	if (op != OP_CLAIM)
 		return;
@@ -306,6 +308,14 @@ static void check_twins(struct sim *w, const struct sim_txn *txn)
 		twin->went_on = 1;
 }
 
+/* To an ensemble that it does not know a node writes nothing; its own lock nodes it may remove. */
+void oracle_send(struct sim *w, const struct sim_request *r)
+{
+	if (r->type == REQUEST_TXN && w->nodes[r->node].gate.state == GATE_CLOSED &&
+	    r->purpose != FOR_FAREWELL && r->purpose != FOR_REMOVAL)
+		sim_fail(w, "node %d writes to an ensemble that it does not know", r->node);
+}
+
 /* Nothing that was read before says anything of the keys as they are now. */
 void oracle_restored(struct sim *w)
 {
@@ -314,6 +324,9 @@ void oracle_restored(struct sim *w)
 	w->claim_at = w->now;
 	w->corpses = 0;
 	memset(w->alive_deleted, 0, sizeof(w->alive_deleted));
+	/* Transactions get the numbers of before anew. */
+	for (int i = 0; i < w->node_count; i++)
+		w->nodes[i].refused_claim = 0;
 }
 
 void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,

@@ -59,7 +59,7 @@ static void look_later(struct sim *w, struct sim_node *n)
 	if (g->looks)
 		return;
 	g->looks = 1;
-	sim_schedule(w, w->now + g->pause_us, EV_GATE, n->id, ++g->look, 0);
+	sim_schedule(w, w->now + g->pause_us, EVENT_GATE, n->id, ++g->look, 0);
 	g->pause_us = 2 * g->pause_us < LOOK_MAX_US ? 2 * g->pause_us : LOOK_MAX_US;
 }
 
@@ -113,7 +113,7 @@ static void close_gate(struct sim *w, struct sim_node *n, enum identity_reason r
 	if (*g->known.id &&
 	    (g->known.zxid != n->disk_next.zxid || g->known.change != n->disk_next.change))
 		keep(w, n);
-	if (is_news)
+	if (is_news && !mutated(w, MUTATION_FOREIGN_WRITE))
 		shell_foreign(w, n);
 }
 

@@ -27,7 +27,7 @@ static void send_removal(struct sim *w, struct sim_node *n, int32_t uid)
 
 static void bound(struct sim *w, struct sim_node *n, int64_t timeout_us)
 {
-	sim_schedule(w, clock_true(w, n, clock_local(w, n) + timeout_us), EV_LOCK, n->id,
+	sim_schedule(w, clock_true(w, n, clock_local(w, n) + timeout_us), EVENT_LOCK, n->id,
 		     n->shell.lock_gen, 0);
 }
 
@@ -45,7 +45,7 @@ void lock_acquire(struct sim *w, struct sim_node *n)
 	/* With that much left to remove, nothing has been answered for a while. */
 	s->lock_sent = n->client.link == LINK_ATTACHED && s->removal_count < REMOVALS_MAX / 2;
 	if (!s->lock_sent) {
-		sim_schedule(w, w->now, EV_LOCK, n->id, s->lock_gen, 1);
+		sim_schedule(w, w->now, EVENT_LOCK, n->id, s->lock_gen, 1);
 		return;
 	}
 	send_lock(w, n, REQUEST_TXN);

@@ -129,7 +129,7 @@ void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts)
 	if (parts & PART_LOCK)
 		lock_watch(w, n);
 	if (parts & PART_KEEPALIVE)
-		term_changed(w, n);
+		zkh_fire(n);
 	if (parts & PART_CLUSTER)
 		gate_ask(w, n, false);
 	if (!again || n->gate.state != GATE_OPEN)
@@ -175,7 +175,7 @@ static void read_refused(struct sim *w, struct sim_node *n, struct sim_request *
 	r->parts &= (uint16_t)~refused;
 	if (!m->retrying && !mutated(w, MUTATION_NO_RETRY)) {
 		m->retrying = 1;
-		sim_schedule(w, w->now + SEC, EV_RETRY, n->id, n->incarnation, 0);
+		sim_schedule(w, w->now + SEC, EVENT_RETRY, n->id, n->incarnation, 0);
 	}
 }
 
@@ -199,7 +199,7 @@ void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_even
 		return;
 	left = survivor_untold_us(&n->survivor, false, true, n->client.timeout, now) - now;
 	if (left > 0) {
-		sim_schedule(w, w->now + left, EV_MEMORY, n->id, n->shell.memory_gen, 0);
+		sim_schedule(w, w->now + left, EVENT_MEMORY, n->id, n->shell.memory_gen, 0);
 		return;
 	}
 	n->survivor.cluster_new_us = 0;

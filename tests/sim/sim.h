@@ -12,6 +12,8 @@
 #include <stdbool.h>
 
 #include "base/identity.h"
+#include "base/keys.h"
+#include "cluster/term.h"
 #include "election/election.h"
 #include "election/lease.h"
 #include "election/survivor.h"
@@ -32,6 +34,7 @@
 #define REQUESTS_MAX 1024
 #define LOG_MAX 4096
 #define REMOVALS_MAX 32
+#define OPS_MAX 128 /* of all nodes, see zkh.c */
 #define BEHIND_MAX 16
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
@@ -111,8 +114,7 @@ enum request_purpose {
 	FOR_NOTHING,
 	FOR_VIEW,
 	FOR_OP,
-	FOR_RENEW,
-	FOR_KEEPALIVE,	/* the own one, read back */
+	FOR_CALL,	/* of zkh.c */
 	FOR_WATCH,	/* that of the acting primary */
 	FOR_LOOK_FIRST, /* at the own trace, before a registration */
 	FOR_LOCK,
@@ -172,6 +174,8 @@ struct sim_request {
 	int64_t previous;     /* order of the transaction before it on its connection */
 	struct sim_sight sights[NODES_MAX]; /* SCAN */
 	int32_t epoch;			    /* of the leader it was proposed to */
+	int64_t call_order;
+	int16_t call; /* FOR_CALL: the operation */
 	uint16_t next_free;
 	uint16_t parts;
 	uint8_t type, purpose, stage, op, result;
@@ -259,20 +263,6 @@ struct sim_shell {
 
 enum scan_early { SCAN_NOT_EARLY, SCAN_EARLY, SCAN_EARLY_DONE };
 
-/* As in term.c. */
-#define TERM_RENEWALS 16
-#define TERM_NONCES 4
-
-struct sim_term {
-	int64_t nonce, before[TERM_NONCES];
-	int64_t session_us; /* T; 0: no term */
-	int64_t debt_us;    /* as in term.h */
-	int64_t counter, counters[TERM_RENEWALS], sent[TERM_RENEWALS];
-	int32_t epoch_version, version, serial;
-	uint8_t known, proven, ours, claimed, made, makes, wanted, decisive, reading;
-	uint8_t open[TERM_RENEWALS]; /* unanswered */
-};
-
 enum gate_state { GATE_UNKNOWN, GATE_OPEN, GATE_CLOSED };
 
 /* Whether the ensemble is the known one, as in ensemble.h. */
@@ -305,7 +295,8 @@ struct sim_twin {
 
 /* What survives the daemon: the state file, and the page that the guard looks at. */
 struct sim_state_file {
-	int64_t epoch, session_us, term_us, nonces[TERM_NONCES];
+	int64_t epoch, session_us, term_us;
+	uint64_t nonces[TERM_NONCES];
 	int32_t session, epoch_version, generation;
 	uint8_t phase, work, there;
 };
@@ -324,6 +315,16 @@ struct sim_guard {
 	uint8_t lost;	   /* for too long: the daemon gives the role up */
 };
 
+/* An operation of zkh.c that is under way. */
+struct zkh_op {
+	int64_t order; /* 0: free */
+	zkh_get_fn on_get;
+	zkh_commit_fn on_commit;
+	void *userdata;
+	size_t failed;
+	int8_t node;
+};
+
 struct sim_node {
 	struct election core;
 	struct election_config config;
@@ -333,7 +334,11 @@ struct sim_node {
 	struct sim_work work;
 	struct sim_state_file file;
 	struct sim_guard guard;
-	struct sim_term term;
+	struct term term;
+	struct zkh_mirror *keepalive_mirror; /* of the own one, in the term */
+	char mirror_path[KEY_PATH_SIZE];
+	struct sim *world;
+	char boot_text[BOOT_ID_SIZE];
 	struct sim_twin twin;
 	struct survivor survivor;
 	int64_t memory_epoch; /* the highest that this node knows of */
@@ -359,7 +364,8 @@ struct sim_node {
 	int64_t await_at;      /* named, as it knows, since then */
 	int64_t up_since;      /* of the daemon */
 	int64_t penalty_end;   /* local */
-	int64_t refused_epoch; /* the takeover of that claim was refused; 0: none */
+	int64_t enter_claim;   /* mzxid of the key that names this node, of the last takeover */
+	int64_t refused_claim; /* the takeover of that claim was refused; 0: none */
 	int64_t blind_until;
 	uint16_t blind;	      /* reads of these parts fail */
 	uint8_t blind_denied; /* for access denied */
@@ -410,6 +416,8 @@ struct sim {
 
 	struct sim_request requests[REQUESTS_MAX];
 	uint16_t request_free;
+	struct zkh_op ops[OPS_MAX];
+	int64_t op_order;
 
 	/* the oracle's own memory */
 	int64_t claim_at, key_changed_at, key_created_at, restored_at, last_epoch, faults_off_at,
@@ -566,21 +574,26 @@ void gate_note_epoch(struct sim *w, struct sim_node *n, int64_t epoch);
 void gate_note_made(struct sim *w, struct sim_node *n, int64_t czxid);
 void gate_note_own(struct sim *w, struct sim_node *n, int64_t epoch);
 
-/* shell_term.c: the keepalive of the own term */
-void term_begin(struct sim *w, struct sim_node *n, bool resumes);
-void term_open(struct sim *w, struct sim_node *n, struct sim_txn *txn);
-void term_opened(struct sim *w, struct sim_node *n, const struct sim_request *r);
-void term_detached(struct sim_node *n);
-/* Before anything else is sent. */
-void term_attached(struct sim *w, struct sim_node *n);
-void term_close(struct sim_node *n);
-void term_nonces(const struct sim_node *n, int64_t ret_nonces[TERM_NONCES]);
-bool term_is_before(const int64_t nonces[TERM_NONCES], int64_t nonce);
-void term_changed(struct sim *w, struct sim_node *n);
-void term_renew(struct sim *w, struct sim_node *n);
-void term_owes(struct sim_node *n, int64_t until_us);
-void term_started(struct sim *w, struct sim_node *n);
-void term_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
+/* shell_term.c: around the daemon's term.c */
+void shell_term_begin(struct sim *w, struct sim_node *n, bool resumes);
+
+/* zkh.c: the ZooKeeper module for what is linked of the daemon */
+void zkh_begin(struct sim *w);
+struct zkh_session *zkh_session_of(struct sim_node *n);
+const char *node_name(int node);
+void zkh_on_call(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void zkh_reply(struct sim *w, const struct sim_request *r);
+/* The connection is lost: all that is under way ends. */
+void zkh_detached(struct sim_node *n);
+/* The process is gone. */
+void zkh_drop(struct sim_node *n);
+/* Connected, before anything else is sent: the mirror reads. */
+void zkh_attached(struct sim_node *n);
+/* The own keepalive has changed. */
+void zkh_fire(struct sim_node *n);
+void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text);
+/* term_open(), into the takeover's transaction. */
+void zkh_open_term(struct sim_node *n, bool owes, int32_t epoch_version, struct sim_txn *txn);
 
 void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose);
 void shell_publish(struct sim *w, struct sim_node *n);
@@ -680,6 +693,8 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 void oracle_term(struct sim *w, const struct sim_txn *txn);
 /* The machine of before works on without its name. */
 void oracle_ghost(struct sim *w, struct sim_node *n, int64_t until);
+/* A request leaves its node. */
+void oracle_send(struct sim *w, const struct sim_request *r);
 /* The ensemble was set back, or emptied. */
 void oracle_restored(struct sim *w);
 void oracle_liveness(struct sim *w);

@@ -324,7 +324,7 @@ static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *t
 	if (!t->keepalive[txn->node].there && (txn->router == 's' || txn->router == 'c'))
 		t->keepalive[txn->node] = (struct tree_keepalive){ .there = 1, .mzxid = t->zxid };
 	if (txn->epoch)
-		set_epoch(t, txn->epoch, OWNER_UNKNOWN, changed);
+		set_epoch(t, txn->epoch, txn->owner, changed);
 	return TXN_OK;
 }
 

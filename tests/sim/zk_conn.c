@@ -79,14 +79,16 @@ void request_send(struct sim *w, struct sim_request *r)
 {
 	struct sim_conn *c = conn_get(w, r->node, r->gen);
 
+	oracle_send(w, r);
 	r->sent_local = clock_local(w, &w->nodes[r->node]);
 	w->nodes[r->node].client.spoke = w->now;
 	w->nodes[r->node].client.waiting++;
 	if (w->path_cut[r->node][c->server][UP] > w->now ||
 	    w->path_cut[r->node][c->server][DOWN] > w->now || !c->open)
-		sim_schedule(w, w->now + lease_cut_us(w->nodes[r->node].client.timeout), EV_UNACKED,
-			     r->node, r->gen, 0);
-	sim_schedule(w, conn_arrival(w, c, UP), EV_ARRIVE, r->node, 0, (uint32_t)(r - w->requests));
+		sim_schedule(w, w->now + lease_cut_us(w->nodes[r->node].client.timeout),
+			     EVENT_UNACKED, r->node, r->gen, 0);
+	sim_schedule(w, conn_arrival(w, c, UP), EVENT_ARRIVE, r->node, 0,
+		     (uint32_t)(r - w->requests));
 }
 
 /* The answer leaves the server, if anybody is there to take it. */
@@ -118,7 +120,7 @@ void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r)
 		}
 	}
 	r->stage = STAGE_REPLY;
-	sim_schedule(w, conn_arrival(w, c, DOWN), EV_REPLY, r->node, r->gen,
+	sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_REPLY, r->node, r->gen,
 		     (uint32_t)(r - w->requests));
 	conn_pump(w, c);
 }
@@ -217,7 +219,7 @@ static void answer(struct sim *w, struct sim_conn *c, struct sim_request *r)
 	}
 	r->result = TXN_OK;
 	r->zxid = t->zxid;
-	if (r->purpose == FOR_RENEW)
+	if (r->txn.type == TXN_RENEW)
 		r->result = t->post >= 0 ? TXN_OK : TXN_CONFLICT;
 	request_reply(w, c, r);
 }
@@ -255,7 +257,7 @@ static void propose(struct sim *w, struct sim_conn *c, struct sim_request *r)
 		latency += path_latency(w);
 	r->stage = STAGE_PROPOSED;
 	r->proposed = c->server != w->leader || !w->servers[c->server].cut;
-	sim_schedule(w, commit_at(w, c, latency), EV_COMMIT, 0, 0, (uint32_t)(r - w->requests));
+	sim_schedule(w, commit_at(w, c, latency), EVENT_COMMIT, 0, 0, (uint32_t)(r - w->requests));
 }
 
 static bool may_go(const struct sim *w, const struct sim_conn *c)
@@ -325,7 +327,7 @@ void conn_close_by_server(struct sim *w, struct sim_conn *c, bool silent)
 	for (; c->count; c->count--)
 		request_free(w, &w->requests[c->queue[c->head++ % CONN_QUEUE]]);
 	if (!silent)
-		sim_schedule(w, conn_arrival(w, c, DOWN), EV_CLOSED, c->node, c->gen, 0);
+		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_CLOSED, c->node, c->gen, 0);
 }
 
 void conn_close_all(struct sim *w, int server, bool silent)
@@ -397,7 +399,7 @@ void conn_tell_watches(struct sim *w, int server, uint64_t changed)
 		if (!fired)
 			continue;
 		c->watch &= ~fired;
-		sim_schedule(w, conn_arrival(w, c, DOWN), EV_WATCH, n, c->gen,
+		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_WATCH, n, c->gen,
 			     parts_of(&w->servers[server].tree, n, fired));
 	}
 }
@@ -418,15 +420,15 @@ void conn_on_connect(struct sim *w, const struct queue_event *ev)
 	}
 	sv = &w->servers[c->server];
 	if (sv->state < SERVER_FOLLOWING) {
-		sim_schedule(w, conn_arrival(w, c, DOWN), EV_CLOSED, ev->node, ev->gen, 0);
+		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_CLOSED, ev->node, ev->gen, 0);
 		return;
 	}
 	server_advance(w, c->server);
 	if (sv->tree.zxid < w->nodes[ev->node].client.last_zxid) {
-		sim_schedule(w, conn_arrival(w, c, DOWN), EV_CLOSED, ev->node, ev->gen, 0);
+		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_CLOSED, ev->node, ev->gen, 0);
 		return;
 	}
-	sim_schedule(w, w->now + path_latency(w), EV_REVALIDATE, ev->node, ev->gen, ev->arg);
+	sim_schedule(w, w->now + path_latency(w), EVENT_REVALIDATE, ev->node, ev->gen, ev->arg);
 }
 
 static void accept_session(struct sim *w, struct sim_conn *c, struct sim_session *s)
@@ -440,7 +442,7 @@ static void accept_session(struct sim *w, struct sim_conn *c, struct sim_session
 		session_moved(w, s, granted);
 	c->session = s->id;
 	c->open = 1;
-	sim_schedule(w, conn_arrival(w, c, DOWN), EV_ATTACHED, c->node, c->gen, (uint32_t)s->id);
+	sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_ATTACHED, c->node, c->gen, (uint32_t)s->id);
 }
 
 /* The leader's word; an isolated leader gives it too. */
@@ -473,5 +475,5 @@ void conn_on_revalidate(struct sim *w, const struct queue_event *ev)
 	if (s && (s->alive ? !s->closing : !linked && s->closed_zxid > sv->tree.zxid))
 		accept_session(w, c, s);
 	else
-		sim_schedule(w, conn_arrival(w, c, DOWN), EV_ATTACHED, ev->node, ev->gen, 0);
+		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_ATTACHED, ev->node, ev->gen, 0);
 }
