@@ -54,7 +54,7 @@ struct node {
 
 	struct zkh_session *session;
 	struct ensemble ensemble;
-	struct zkh_op *sync_op, *state_op, *health_op;
+	struct zkh_op *state_op, *health_op;
 	struct view view;
 	struct term term;
 	struct writes writes;
@@ -82,7 +82,6 @@ struct node {
 	unsigned repair_refusals; /* in a row */
 	ev_timer repair_look;	  /* the next look */
 	ev_timer memory_due;	  /* all terms of before this node came to the cluster are over */
-	ev_timer view_retry;	  /* of reads that were refused */
 	ev_timer rights_look;	  /* while some are missing: the next trial */
 	unsigned rights_looks;
 	struct rights rights;		       /* of that trial */
@@ -159,7 +158,6 @@ void node_repair(struct node *node);
 void node_repair_later(void *userdata);
 void node_farewell(struct node *node);
 void node_view_changed(void *userdata);
-void node_view_refused(void *userdata);
 void node_publish_health(struct node *node, bool ok, const char *reason);
 /* Ends with `code`, handing over first if need be. */
 void node_refuse(struct node *node, int code);

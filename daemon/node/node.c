@@ -549,8 +549,7 @@ static void init_parts(struct node *node)
 	bool coordinator = node->config->node.mode == CONFIG_COORDINATOR;
 	struct alive self;
 
-	view_init(&node->view, node->name, coordinator, node_view_changed, on_junk,
-		  node_view_refused, node);
+	view_init(&node->view, node->name, coordinator, node_view_changed, on_junk, node);
 	writes_init(&node->writes, &node->view, &node->term, node->name);
 	node->writes.on_done = on_done;
 	node->writes.on_missing = on_missing;

@@ -25,6 +25,7 @@ static void see_cluster(struct sim *w, struct sim_node *n)
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 {
 	/* Not behind the sync, which may take as long as a commit. */
+	zkh_attached(n);
 	term_attached(&n->term, zkh_session_of(n));
 	if (gate_attached(w, n, fresh))
 		shell_attach(w, n, fresh);

@@ -335,7 +335,8 @@ struct sim_node {
 	struct sim_state_file file;
 	struct sim_guard guard;
 	struct term term;
-	struct zkh_watch *watch; /* of the own keepalive */
+	struct zkh_mirror *keepalive_mirror; /* of the own one, in the term */
+	char mirror_path[KEY_PATH_SIZE];
 	struct sim *world;
 	char boot_text[BOOT_ID_SIZE];
 	struct sim_twin twin;
@@ -423,6 +424,8 @@ struct sim {
 		liveness_bound;
 	int32_t running; /* nodes whose work runs */
 	int32_t last_epoch_node;
+	uint8_t epochs_lost; /* the store was set back since work was started last */
+
 	int8_t named; /* since claim_at */
 	bool calm;    /* faults are off */
 	int64_t calm_steps[NODES_MAX];
@@ -586,6 +589,8 @@ void zkh_reply(struct sim *w, const struct sim_request *r);
 void zkh_detached(struct sim_node *n);
 /* The process is gone. */
 void zkh_drop(struct sim_node *n);
+/* Connected, before anything else is sent: the mirror reads. */
+void zkh_attached(struct sim_node *n);
 /* The own keepalive has changed. */
 void zkh_fire(struct sim_node *n);
 void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text);
@@ -681,7 +686,7 @@ void oracle_guard(struct sim *w, const struct sim_node *n);
 void oracle_start_failed(struct sim *w, struct sim_node *n);
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op);
 struct sim_before {
-	int64_t key_mzxid;
+	int64_t key_mzxid, epoch;
 	int8_t key, post;
 };
 void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,

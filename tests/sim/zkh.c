@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/timer.h"
-#include "zk/session/zkh_op.h"
+#include "zk/mirror/zkh_mirror.h"
 
 struct zkh_session {
 	int node;
@@ -155,6 +155,7 @@ void zkh_drop(struct sim_node *n)
 {
 	struct zkh_op *op;
 
+	n->keepalive_mirror = NULL;
 	while ((op = op_next(n)))
 		op->order = 0;
 }
@@ -209,28 +210,87 @@ int zkh_get(struct zkh_session *session, const char *path, bool watch, zkh_get_f
 	return 0;
 }
 
-/* -- watches: of the own keepalive -- */
+/* -- a mirror: of the own keepalive -- */
 
-int zkh_watch_add(struct zkh_session *session, struct zkh_watch *watch, const char *path)
+static void read_mirror(struct zkh_mirror *mirror);
+
+static void on_mirror_read(void *userdata, int result, const char *data, size_t length,
+			   const struct zkh_stat *stat)
 {
-	static char there[] = "";
+	struct zkh_mirror *mirror = userdata;
 
-	(void)path;
-	watch->path = there;
-	node_of(session)->watch = watch;
+	mirror->op = NULL;
+	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
+		return; /* it is read again when attached */
+	mirror->current = true;
+	mirror->fn(mirror->userdata, result, data, length, stat);
+}
+
+static void read_mirror(struct zkh_mirror *mirror)
+{
+	struct zkh_session *session = mirror->watch.session;
+
+	mirror->current = false;
+	zkh_op_cancel(mirror->op);
+	mirror->op = NULL;
+	if (node_of(session)->client.link == LINK_ATTACHED)
+		(void)zkh_get(session, mirror->watch.path, true, on_mirror_read, mirror,
+			      &mirror->op);
+}
+
+int zkh_mirror_open(struct zkh_mirror *mirror, struct zkh_session *session, const char *path,
+		    unsigned flags, zkh_mirror_fn fn, void *userdata)
+{
+	struct sim_node *n = node_of(session);
+
+	assert(!zkh_mirror_is_open(mirror) && flags == 0);
+	snprintf(n->mirror_path, sizeof(n->mirror_path), "%s", path);
+	*mirror = (struct zkh_mirror){ .fn = fn,
+				       .userdata = userdata,
+				       .watch = { .session = session, .path = n->mirror_path } };
+	n->keepalive_mirror = mirror;
+	read_mirror(mirror);
 	return 0;
 }
 
-void zkh_watch_remove(struct zkh_watch *watch)
+void zkh_mirror_close(struct zkh_mirror *mirror)
 {
-	watch->path = NULL;
+	zkh_op_cancel(mirror->op);
+	memset(mirror, 0, sizeof(*mirror));
+}
+
+bool zkh_mirror_is_open(const struct zkh_mirror *mirror)
+{
+	return mirror->fn;
+}
+
+bool zkh_mirror_is_current(const struct zkh_mirror *mirror)
+{
+	return mirror->current;
+}
+
+static struct zkh_mirror *open_mirror(struct sim_node *n)
+{
+	return n->keepalive_mirror && zkh_mirror_is_open(n->keepalive_mirror) ? n->keepalive_mirror
+									      : NULL;
+}
+
+void zkh_attached(struct sim_node *n)
+{
+	current = n->id;
+	if (open_mirror(n))
+		read_mirror(open_mirror(n));
 }
 
 void zkh_fire(struct sim_node *n)
 {
+	struct zkh_mirror *mirror = open_mirror(n);
+
 	current = n->id;
-	if (n->watch && n->watch->path)
-		n->watch->fn(n->watch->userdata, ZKH_WATCH_CHANGED, "");
+	if (!mirror || mirror->op)
+		return;
+	read_mirror(mirror);
+	mirror->fn(mirror->userdata, ZKH_UNKNOWN, NULL, 0, NULL);
 }
 
 /* -- transactions -- */

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Inside lib/ only. First the hooks by which the key and lock modules attach to a session; they
+ * Inside lib/ only. First the hooks by which the key, lock and mirror modules attach to a session; they
  * use nothing else of this file. What follows below is private to session, op, txn, watch, resolve
  * and close.
  */
@@ -46,6 +46,10 @@ struct ev_loop *zkh_session_loop(const struct zkh_session *session);
 void zkh_session_hold(struct zkh_session *session, int change);
 unsigned zkh_session_held(const struct zkh_session *session);
 
+/* What zkh_mirror.c keeps for all mirrors of the session; NULL at first, and freed by it in ZKH_HOOK_DESTROY. */
+struct zkh_mirrors;
+struct zkh_mirrors **zkh_session_mirrors(struct zkh_session *session);
+
 /* ---- Private from here on ---- */
 
 #include <ev.h>
@@ -53,6 +57,7 @@ unsigned zkh_session_held(const struct zkh_session *session);
 #include "zk/zkh_acl.h"
 #include "zkh_op.h"
 #include "zkh_resolve.h"
+#include "zkh_watch.h"
 
 /* Longest text of a report's detail, the NUL included. */
 #define ZKH_DETAIL_MAX 320
@@ -121,8 +126,6 @@ struct zkh_op {
 	struct zkh_txn *txn; /* of a commit; owned */
 	struct zkh_txn *(*free_txn)(struct zkh_txn *txn);
 	const struct zkh_acl *acl; /* to be set; borrowed until it was submitted */
-	char *missing_path; /* of a get that watches, with the root: where the key may appear; owned */
-	unsigned misses;
 };
 
 struct zkh_op_list {
@@ -199,6 +202,7 @@ struct zkh_session {
 	struct zkh_listener *listeners;
 	struct zkh_listener *listener_next; /* of the round under way */
 	unsigned held;			    /* see zkh_session_hold() */
+	struct zkh_mirrors *mirrors;	    /* see zkh_session_mirrors() */
 
 	struct zkh_closing closing;
 	struct zkh_doubt doubt;

@@ -369,3 +369,8 @@ unsigned zkh_session_held(const struct zkh_session *session)
 {
 	return session->held;
 }
+
+struct zkh_mirrors **zkh_session_mirrors(struct zkh_session *session)
+{
+	return &session->mirrors;
+}

@@ -164,8 +164,8 @@ static void print_lag(const struct load *load)
 		       first->ready, first->holder, first->primary,
 		       first->node->view.slots[VIEW_KEY].known,
 		       first->node->view.slots[VIEW_POST].known,
-		       first->node->view.slots[VIEW_KEY].op != NULL,
-		       first->node->view.slots[VIEW_POST].op != NULL);
+		       !zkh_mirror_is_current(&first->node->view.slots[VIEW_KEY].mirror),
+		       !zkh_mirror_is_current(&first->node->view.slots[VIEW_POST].mirror));
 	puts("}");
 }
 
