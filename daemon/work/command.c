@@ -32,9 +32,8 @@ enum phase {
 	PHASE_RUNNING,
 	PHASE_TERMINATING, /* SIGTERM was sent */
 	PHASE_KILLING,	   /* SIGKILL was sent */
-	PHASE_REAPED,	/* the process is gone; its group, if terminated by us, may still settle */
-	PHASE_ENDED,	/* on_end has run or runs */
-	PHASE_ORPHANED, /* destroyed while running: only waits for the process */
+	PHASE_REAPED, /* the process is gone; its group, if terminated by us, may still settle */
+	PHASE_ENDED,  /* on_end has run or runs */
 };
 
 struct command {
@@ -44,7 +43,7 @@ struct command {
 	bool is_group_killed;	/* SIGKILL was sent */
 	pid_t pid;
 	int failure_fd;
-	ev_io child; /* the pidfd */
+	ev_child child;
 	ev_io pipe;
 	ev_timer pause; /* of reading from it */
 	struct timer timer;
@@ -52,7 +51,7 @@ struct command {
 	int64_t grace_us;
 	int64_t kill_us;   /* when SIGKILL is due after SIGTERM */
 	int64_t settle_us; /* when to stop waiting for the group */
-	siginfo_t info;	   /* of the dead process */
+	int status;	   /* of the dead process, as waitpid() has it */
 	int failure;	   /* errno of the exec */
 	void (*on_end)(void *userdata, const struct command_result *result);
 	void *userdata;
@@ -63,12 +62,10 @@ static struct command *command_free(struct command *command)
 {
 	if (command == NULL)
 		return NULL;
-	ev_io_stop(command->loop, &command->child);
+	ev_child_stop(command->loop, &command->child);
 	ev_timer_stop(command->loop, &command->pause);
 	ev_io_stop(command->loop, &command->pipe);
 	timer_finish(&command->timer);
-	if (command->child.fd >= 0)
-		(void)close(command->child.fd);
 	if (command->pipe.fd >= 0)
 		(void)close(command->pipe.fd);
 	if (command->failure_fd >= 0)
@@ -127,8 +124,9 @@ static void make_result(const struct command *command, bool has_leftovers,
 		ret->end = COMMAND_NOT_STARTED;
 		ret->value = command->failure;
 	} else if (command->cause == COMMAND_EXITED) {
-		ret->end = command->info.si_code == CLD_EXITED ? COMMAND_EXITED : COMMAND_SIGNALLED;
-		ret->value = command->info.si_status;
+		ret->end = WIFEXITED(command->status) ? COMMAND_EXITED : COMMAND_SIGNALLED;
+		ret->value = WIFEXITED(command->status) ? WEXITSTATUS(command->status)
+							: WTERMSIG(command->status);
 	}
 }
 
@@ -173,22 +171,13 @@ static void settle(struct command *command)
 		  time_boot_us() + (look_us > SETTLE_INTERVAL_US ? look_us : SETTLE_INTERVAL_US));
 }
 
-static void reap(struct command *command)
+static void on_child(struct ev_loop *loop, ev_child *child, int revents)
 {
+	struct command *command = child->data;
 	int failure = 0;
 
-	/* Nobody else reaps it: anything else is a SIGCHLD set to be ignored. */
-	if (waitid(P_PIDFD, (id_t)command->child.fd, &command->info, WEXITED | WNOHANG) < 0)
-		command->failure = errno;
-	else if (command->info.si_pid == 0)
-		return;
-	ev_io_stop(command->loop, &command->child);
-	(void)close(command->child.fd);
-	command->child.fd = -1;
-	if (command->phase == PHASE_ORPHANED) {
-		(void)command_free(command);
-		return;
-	}
+	ev_child_stop(loop, child);
+	command->status = child->rstatus;
 	if (read(command->failure_fd, &failure, sizeof(failure)) == (ssize_t)sizeof(failure))
 		command->failure = failure;
 	command->phase = PHASE_REAPED;
@@ -197,11 +186,6 @@ static void reap(struct command *command)
 		finish(command, command_group_signal(command->pid, 0));
 	else
 		settle(command);
-}
-
-static void on_child(struct ev_loop *loop, ev_io *io, int revents)
-{
-	reap(io->data);
 }
 
 static void on_pipe(struct ev_loop *loop, ev_io *io, int revents)
@@ -257,7 +241,6 @@ static void on_timer(struct timer *timer, void *userdata)
 		return;
 	case PHASE_KILLING:
 	case PHASE_ENDED:
-	case PHASE_ORPHANED:
 		break;
 	}
 	assert(!"no timer in this phase");
@@ -267,16 +250,16 @@ static void watch(struct command *command, const struct command_child *child)
 {
 	command->pid = child->pid;
 	command->failure_fd = child->failure;
-	ev_io_set(&command->child, child->pidfd, EV_READ);
+	ev_child_set(&command->child, child->pid, 0);
 	ev_io_set(&command->pipe, child->output, EV_READ);
-	ev_io_start(command->loop, &command->child);
+	ev_child_start(command->loop, &command->child);
 	ev_io_start(command->loop, &command->pipe);
 }
 
 int command_start(struct ev_loop *loop, const struct command_options *options,
 		  struct command **ret_command)
 {
-	struct command_child child = { .pidfd = -1 };
+	struct command_child child;
 	struct command *command = calloc(1, sizeof(*command));
 	int r;
 
@@ -290,7 +273,7 @@ int command_start(struct ev_loop *loop, const struct command_options *options,
 	command->userdata = options->userdata;
 	command->failure_fd = -1;
 	command_output_init(&command->output, options->on_line, options->userdata);
-	ev_io_init(&command->child, on_child, -1, EV_READ);
+	ev_child_init(&command->child, on_child, 0, 0);
 	ev_io_init(&command->pipe, on_pipe, -1, EV_READ);
 	ev_timer_init(&command->pause, on_pause, 0., 0.);
 	command->child.data = command;
@@ -338,7 +321,6 @@ void command_kill_now(struct command *command)
 		return;
 	case PHASE_KILLING:
 	case PHASE_ENDED:
-	case PHASE_ORPHANED:
 		return;
 	}
 	timer_clear(&command->timer);
@@ -359,16 +341,9 @@ struct command *command_destroy(struct command *command)
 {
 	if (command == NULL)
 		return NULL;
-	if (command->phase == PHASE_ENDED)
-		return command_free(command);
-	(void)kill(-command->pid, SIGKILL);
-	if (command->phase == PHASE_REAPED)
-		return command_free(command);
-	close_pipe(command);
-	timer_finish(&command->timer);
-	command->phase = PHASE_ORPHANED;
-	reap(command); /* dead already, maybe */
-	return NULL;
+	if (command->phase != PHASE_ENDED)
+		(void)kill(-command->pid, SIGKILL);
+	return command_free(command);
 }
 
 bool command_succeeded(const struct command_result *result)

@@ -10,8 +10,7 @@
  * empty signal mask, an oom_score_adj of 0, no other descriptors, and as environment the caller's list plus, where set here
  * and not in the list, PATH, HOME, LANG, LC_ALL, TZ, USER, LOGNAME, SHELL and TMPDIR.
  *
- * The kernel must know pidfd_open() and waitid(P_PIDFD): Linux 5.4. No SIGCHLD handler is used;
- * SIGCHLD must not be ignored (SIG_IGN), and nobody else may reap these children.
+ * The loop must be libev's default loop: it reaps every child of the process.
  */
 
 #include <stdbool.h>
@@ -107,8 +106,7 @@ pid_t command_group(const struct command *command);
 
 /*
  * Frees it, at any time; on_end and on_line never run again. A running one is killed (SIGKILL to the
- * group) without waiting: the loop reaps it when it is dead. If the loop is destroyed before, the
- * zombie stays until this process ends. Takes NULL. Returns NULL.
+ * group) without waiting: the loop reaps it when it is dead. Takes NULL. Returns NULL.
  *
  * An ended command whose leftovers hold the pipe is best kept until these are gone: they would get
  * SIGPIPE when they write.

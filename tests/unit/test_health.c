@@ -76,7 +76,7 @@ static int setup(void **state)
 	struct probe *probe = &the_probe;
 
 	memset(probe, 0, sizeof(*probe));
-	probe->loop = ev_loop_new(EVFLAG_AUTO);
+	probe->loop = ev_default_loop(EVFLAG_AUTO);
 	(void)strcpy(probe->directory, "/tmp/test_health.XXXXXX");
 	assert_non_null(mkdtemp(probe->directory));
 	ev_timer_init(&probe->hang, on_hang, HANG_S, 0.);
