@@ -129,8 +129,9 @@ struct node {
 	ev_timer keep_retry; /* the next one */
 
 	/* node_say.c: what was last said */
-	bool said_missing;		     /* and the keys were not made again since */
-	uint64_t said_wide;		     /* the text's hash */
+	bool said_missing;  /* and the keys were not made again since */
+	uint64_t said_wide; /* the text's hash */
+	uint64_t said_line; /* the hash of the last line of output, with its command and epoch */
 	uint64_t said_refused[OP_COUNT + 1]; /* since it last succeeded; 0: nothing */
 	char said_primary[NAME_SIZE];
 	bool said_drained, said_maintenance, said_trace;

@@ -21,13 +21,6 @@
 
 #define PIPE_CAPACITY (64 * 1024)
 
-/*
- * While most of the output is left out anyway, the pipe is emptied once in this time, so that a flood costs some percent
- * of a processor and not all of it. A command that writes more than a pipe's capacity in it, 3 MB a second, is slowed
- * down to that: it waits for moments, never for good. Not reading at all would stop it, and with it perhaps the work.
- */
-#define FLOOD_PAUSE_S 0.02
-
 enum phase {
 	PHASE_RUNNING,
 	PHASE_TERMINATING, /* SIGTERM was sent */
@@ -45,7 +38,6 @@ struct command {
 	int failure_fd;
 	ev_child child;
 	ev_io pipe;
-	ev_timer pause; /* of reading from it */
 	struct timer timer;
 	int64_t started_us;
 	int64_t grace_us;
@@ -63,7 +55,6 @@ static struct command *command_free(struct command *command)
 	if (command == NULL)
 		return NULL;
 	ev_child_stop(command->loop, &command->child);
-	ev_timer_stop(command->loop, &command->pause);
 	ev_io_stop(command->loop, &command->pipe);
 	timer_finish(&command->timer);
 	if (command->pipe.fd >= 0)
@@ -79,7 +70,6 @@ static void close_pipe(struct command *command)
 	if (command->pipe.fd < 0)
 		return;
 	ev_io_stop(command->loop, &command->pipe);
-	ev_timer_stop(command->loop, &command->pause);
 	(void)close(command->pipe.fd);
 	command->pipe.fd = -1;
 }
@@ -91,13 +81,13 @@ static bool read_pipe(struct command *command)
 	ssize_t n = read(command->pipe.fd, bytes, sizeof(bytes));
 
 	if (n > 0) {
-		command_output_take(&command->output, bytes, (size_t)n, time_boot_us());
+		command_output_take(&command->output, bytes, (size_t)n);
 		return true;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	close_pipe(command);
-	command_output_flush(&command->output, time_boot_us());
+	command_output_flush(&command->output);
 	return false;
 }
 
@@ -116,7 +106,6 @@ static void make_result(const struct command *command, bool has_leftovers,
 	*ret = (struct command_result){
 		.end = command->cause,
 		.duration_us = time_boot_us() - command->started_us,
-		.lines_dropped = command->output.n_dropped,
 		.has_leftovers = has_leftovers,
 		.group = command->pid,
 	};
@@ -137,7 +126,7 @@ static void finish(struct command *command, bool has_leftovers)
 
 	assert(command->phase == PHASE_REAPED);
 	timer_clear(&command->timer);
-	command_output_flush(&command->output, time_boot_us());
+	command_output_flush(&command->output);
 	make_result(command, has_leftovers, &result);
 	command->phase = PHASE_ENDED;
 	command->on_end(command->userdata, &result);
@@ -191,26 +180,10 @@ static void on_child(struct ev_loop *loop, ev_child *child, int revents)
 static void on_pipe(struct ev_loop *loop, ev_io *io, int revents)
 {
 	struct command *command = io->data;
-	int n_reads = 0;
 
-	while (read_pipe(command) && command_output_is_flooded(&command->output))
-		if (++n_reads == PIPE_CAPACITY / COMMAND_READ_MAX)
-			break;
-	if (command->pipe.fd >= 0 && command_output_is_flooded(&command->output)) {
-		ev_io_stop(loop, io);
-		ev_timer_set(&command->pause, FLOOD_PAUSE_S, 0.);
-		ev_timer_start(loop, &command->pause);
-		return;
-	}
+	(void)read_pipe(command);
 	if (command->pipe.fd < 0 && command->phase == PHASE_REAPED)
 		settle(command);
-}
-
-static void on_pause(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct command *command = timer->data;
-
-	ev_io_start(loop, &command->pipe);
 }
 
 static void terminate(struct command *command, enum command_end cause)
@@ -275,10 +248,8 @@ int command_start(struct ev_loop *loop, const struct command_options *options,
 	command_output_init(&command->output, options->on_line, options->userdata);
 	ev_child_init(&command->child, on_child, 0, 0);
 	ev_io_init(&command->pipe, on_pipe, -1, EV_READ);
-	ev_timer_init(&command->pause, on_pause, 0., 0.);
 	command->child.data = command;
 	command->pipe.data = command;
-	command->pause.data = command;
 	/* Output comes after everything else that is due in the same turn of the loop. */
 	ev_set_priority(&command->pipe, EV_MINPRI);
 

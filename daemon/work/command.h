@@ -22,11 +22,10 @@ struct ev_loop;
 struct command;
 
 /* Bounds. */
-#define COMMAND_LINE_MAX 1024	     /* bytes of one line; the rest of it is cut, "..." follows */
-#define COMMAND_LINES_PER_SECOND 100 /* handed on; the others are counted and said in one line */
-#define COMMAND_LINES_PER_HOUR 5000
-#define COMMAND_READ_MAX (16 * 1024) /* bytes read in one turn of the loop */
-#define COMMAND_ENVIRONMENT_MAX 64   /* entries of the caller's list */
+#define COMMAND_LINE_MAX 1024 /* bytes of one line; the rest of it is cut, "..." follows */
+#define COMMAND_READ_MAX                                                                           \
+	4096 /* bytes read in one turn of the loop: some milliseconds of logging at most */
+#define COMMAND_ENVIRONMENT_MAX 64 /* entries of the caller's list */
 #define COMMAND_TEXT_SIZE 128
 
 #define COMMAND_ENDS(X)                                                                            \
@@ -46,7 +45,6 @@ struct command_result {
 	enum command_end end;
 	int value;
 	int64_t duration_us;
-	uint64_t lines_dropped;
 	/*
 	 * Processes of the command's group live on, although the command itself is gone and reaped:
 	 * what a takeover command left running (after an end by itself, zombies that nobody reaps
