@@ -4,11 +4,10 @@
 /* Shared by the node's files only. */
 
 #include "base/timer.h"
+#include "cluster/cleanup.h"
 #include "cluster/ensemble.h"
-#include "cluster/history.h"
 #include "cluster/recovery.h"
 #include "cluster/registration.h"
-#include "cluster/sweep.h"
 #include "cluster/term.h"
 #include "cluster/view.h"
 #include "cluster/witness.h"
@@ -68,7 +67,7 @@ struct node {
 		bool remembers;	      /* this node knew of an epoch before it */
 		char debt[NAME_SIZE]; /* who may have been at work before it, as in value_epoch() */
 	} takeover;
-	struct history history;
+	struct cleanup cleanup;
 	struct zkh_lock *lock;
 	struct health *health;
 	struct work work;
@@ -87,11 +86,10 @@ struct node {
 	unsigned rights_looks;
 	struct rights rights;		       /* of that trial */
 	char rights_missing[RIGHTS_TEXT_SIZE]; /* "": none */
-	bool swept;		  /* lock nodes of the process before were looked for */
+	bool locks_cleaned;	  /* lock nodes of the process before were looked for */
 	int64_t foreign_since_us; /* another session holds our name since; 0: no */
 	bool farewell;
 	int exit_code;
-	struct sweep sweep;
 
 	/* node_cold.c */
 	bool cold;	       /* the start is held back */
