@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
+#include "base/text.h"
 #include "log/log.h"
 #include "work/command_output.h"
 
@@ -15,7 +16,7 @@ static void on_line(void *userdata, const char *line)
 
 	seen->lines++;
 	PROMISE(strlen(line) < COMMAND_LINE_MAX + 4);
-	log_escape(line, shown, sizeof(shown));
+	text_escape_into(line, shown, sizeof(shown));
 	for (const char *c = shown; *c; c++)
 		PROMISE((unsigned char)*c >= ' ' && *c != 127);
 }
