@@ -34,8 +34,8 @@ static void usage(FILE *file)
 	      "  --version      print the version\n"
 	      "  --help         print this and every configuration key\n"
 	      "\n"
-	      "SIGTERM and SIGINT hand the role over and stop. SIGHUP checks the configuration and, if it is valid,\n"
-	      "executes the binary anew; a primary stays primary.\n"
+	      "SIGTERM and SIGINT hand over the role and end the daemon. SIGHUP checks the configuration and, if it\n"
+	      "is valid, re-executes the binary; a primary remains primary.\n"
 	      "Exit codes: 0 stopped, 1 configuration, 2 usage, others as in sysexits.h.\n",
 	      file);
 }

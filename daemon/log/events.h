@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Every event that the daemon tells about, once: the journal, its catalog, the man page and the tests
- * are held against this table. A MESSAGE_ID never changes and is never used for something else.
+ * Every event that the daemon logs: the journal, its catalog, the man page and the tests are checked
+ * against this table. A MESSAGE_ID never changes and is never reused.
  *
  * X(NAME, "name", "MESSAGE_ID", PRIORITY, LIMIT, "what it means")
  *
@@ -20,145 +20,145 @@
 	X(EVENT_CONFIG_INVALID, "config_invalid", "97f822adf82d0bf35eb58490fbb868f7", LOG_ERR, ALWAYS, \
 	  "the configuration was refused") \
 	X(EVENT_CONFIG_WARNING, "config_warning", "c47bab7a1b365e54724218d0540841c6", LOG_WARNING, ALWAYS, \
-	  "the configuration works, but something about it is odd") \
+	  "the configuration is valid, but probably not what was meant") \
 	X(EVENT_RIGHTS_MISSING, "rights_missing", "653a37363e734ff098d37f54b683f2fb", LOG_ERR, ALWAYS, \
-	  "the servers refuse this node what a primary has to do") \
+	  "this node lacks rights that a primary needs") \
 	X(EVENT_RIGHTS_BACK, "rights_back", "9a205202faa2461e97073c03d464ea62", LOG_NOTICE, ALWAYS, \
-	  "this node has the rights again that it needs") \
+	  "this node again has the rights that a primary needs") \
 	X(EVENT_RIGHTS_WIDE, "rights_wide", "34167306e913463b83c65409a151e186", LOG_WARNING, ALWAYS, \
-	  "others than the nodes may change their keys") \
+	  "clients other than the nodes may change the cluster's keys") \
 	X(EVENT_CONNECTED, "connected", "59a4b4fd405f524bccea41e7c6ddcfc4", LOG_INFO, ALWAYS, \
-	  "connected to a server of the ensemble") \
+	  "this node is connected to a server of the ensemble") \
 	X(EVENT_DISCONNECTED, "disconnected", "16fba161eb61deba6d0b7dcd351acc9b", LOG_WARNING, ALWAYS, \
-	  "the connection to the ensemble is lost; the session may live on") \
+	  "the connection to the ensemble is lost; the session may still be alive") \
 	X(EVENT_SERVER_FAILED, "server_failed", "2eae520703193145179cfe9780d914a0", LOG_WARNING, REPEATS, \
 	  "a server of the ensemble could not be reached") \
 	X(EVENT_NAMES_FAILED, "names_failed", "f05684a813b51c06fe986a61d217c280", LOG_WARNING, REPEATS, \
-	  "the servers' names could not be resolved") \
+	  "the names of the servers could not be resolved") \
 	X(EVENT_AUTH_REFUSED, "auth_refused", "fa752f819867ad26548cd01322610d85", LOG_ERR, REPEATS, \
 	  "the ensemble refused the credential") \
 	X(EVENT_ENSEMBLE_SET_BACK, "ensemble_set_back", "f6bfb0b6253944ee8490b238e0c8f126", LOG_ERR, ALWAYS, \
-	  "the servers know less than this node has seen: restored from a backup, or emptied") \
+	  "the servers know less than this node has seen: they were restored from a backup, or emptied") \
 	X(EVENT_SESSION_LOST, "session_lost", "6696d3c9e519839f8f33367519590296", LOG_WARNING, ALWAYS, \
-	  "the session is gone, and with it everything it held") \
+	  "the session is lost, and with it everything it held") \
 	X(EVENT_SESSION_RESUMED, "session_resumed", "8011982f63712373365d18e72957bfb4", LOG_NOTICE, ALWAYS, \
-	  "the session of the process before was taken up again") \
+	  "the session of the previous process was resumed") \
 	X(EVENT_RESUME_REFUSED, "resume_refused", "1e32fc036a491700cb063d71302cccd5", LOG_WARNING, ALWAYS, \
-	  "the state of the process before could not be taken up") \
+	  "the state of the previous process could not be resumed") \
 	X(EVENT_REGISTERED, "registered", "7f8008309db7386786cd152f4354fa48", LOG_INFO, ALWAYS, \
-	  "this node is known to the cluster") \
+	  "this node has registered in ZooKeeper") \
 	X(EVENT_CLUSTER_MADE, "cluster_made", "4d1f0c5b8b3f4b7e9a6d2c81f5e07a36", LOG_NOTICE, ALWAYS, \
-	  "the key that tells this cluster from others was made, or made again") \
+	  "the key that identifies this cluster was created, or created again") \
 	X(EVENT_CLUSTER_KNOWN, "cluster_known", "b02c7e14d95a4e6c8f31a7d06be4925f", LOG_NOTICE, ALWAYS, \
-	  "the ensemble is the one that this node belongs to from now on") \
+	  "this is the ensemble that the node belongs to") \
 	X(EVENT_CLUSTER_FOREIGN, "cluster_foreign", "e7953a0d61c84f2bb41e08f7c2d63b19", LOG_ERR, ALWAYS, \
-	  "the ensemble is not the one that this node belongs to; nothing is claimed or written there") \
+	  "this is not the ensemble that the node belongs to; the node claims and writes nothing there") \
 	X(EVENT_CLUSTER_FILE_FAILED, "cluster_file_failed", "58ba6f21c7e04d9db3902d5f8e14c6a7", LOG_WARNING, ALWAYS, \
-	  "what this node remembers of its cluster could not be kept or read") \
+	  "the node's memory of its cluster could not be written or read") \
 	X(EVENT_DUPLICATE_NAME, "duplicate_name", "a3ae223f4dc8fcd6b877ad3c8ed191d6", LOG_ERR, ALWAYS, \
 	  "another live daemon uses this node's name") \
 	X(EVENT_STATE_CHANGED, "state_changed", "daf039b361e01018a3b1c3a10ad5266c", LOG_INFO, ALWAYS, \
 	  "this node moved from one state to another") \
 	X(EVENT_VACANCY, "vacancy", "2866af1f450637acd2770f2091cf9595", LOG_NOTICE, ALWAYS, \
-	  "nobody is named as primary") \
+	  "the role is vacant; this node contends for it") \
 	X(EVENT_CONTENTION_LOST, "contention_lost", "2fbb5d9514483c2b5129705b8c15546b", LOG_INFO, REPEATS, \
-	  "another node was there first") \
+	  "this node did not claim the role: another node was first") \
 	X(EVENT_CLAIMED, "claimed", "042a23a5ce1c184e7678cdbe47cb7ba6", LOG_NOTICE, ALWAYS, \
-	  "this node won the vacancy and is named as primary") \
+	  "this node claimed the vacant role") \
 	X(EVENT_NAMED, "named", "304a0060458c9eae1dc01fe95ee409c5", LOG_NOTICE, ALWAYS, \
-	  "this node is named as primary by somebody else") \
+	  "a node was named as primary; this node takes over or hands over") \
 	X(EVENT_TAKEOVER_WAITING, "takeover_waiting", "b512da27f383276534d7009420d1a7d4", LOG_NOTICE, REPEATS, \
-	  "this node is named, but another one still acts as primary") \
+	  "this node waits to take over, because another node acts or may act as primary") \
 	X(EVENT_TAKEOVER_STARTED, "takeover_started", "f6e17e2b9ee7b6059e3b2aa6fe15e155", LOG_NOTICE, ALWAYS, \
 	  "this node takes over") \
 	X(EVENT_TAKEOVER_CANCELLED, "takeover_cancelled", "935d30f6064799d37ec28bfa54cf0fee", LOG_NOTICE, ALWAYS, \
-	  "the key stopped naming this node before it had taken over") \
+	  "the takeover was cancelled, because this node is no longer named") \
 	X(EVENT_TAKEOVER_FAILED, "takeover_failed", "a9fcfa6614a2e32d99cc3edb9f9fec32", LOG_ERR, ALWAYS, \
-	  "the work could not be started; everything is undone") \
+	  "the takeover failed and is undone") \
 	X(EVENT_PENALTY, "penalty", "28bf695e88d66eeeb681a6b015a6d0d0", LOG_WARNING, ALWAYS, \
-	  "after a failed takeover this node stays out for a while") \
+	  "this node stays out of the election for a while after a failed takeover") \
 	X(EVENT_PRIMARY, "primary", "63f4b9e04de703136a8a014ca3233561", LOG_NOTICE, ALWAYS, \
 	  "this node is primary and its work runs") \
 	X(EVENT_RELINQUISH_STARTED, "relinquish_started", "28b0cfbe54abe7262173ff54e4de2db0", LOG_NOTICE, ALWAYS, \
-	  "this node stops its work in order to hand over the role") \
+	  "this node stops its work to hand over the role") \
 	X(EVENT_RELINQUISH_CANCELLED, "relinquish_cancelled", "aa5acbf69bac9a501aaffe8c39d75609", LOG_NOTICE, ALWAYS, \
-	  "the key names this node again before it had stopped") \
+	  "this node was named again before it stopped its work, and remains primary") \
 	X(EVENT_RELINQUISHED, "relinquished", "3651ddc6ae3df5435ce0e941a8868367", LOG_NOTICE, ALWAYS, \
-	  "the work is down and the role is released") \
+	  "the work is down and the post is released") \
 	X(EVENT_CONNECTION_CUT, "connection_cut", "cf93a64e58872683ebeadddc7a736c57", LOG_WARNING, REPEATS, \
-	  "a server that does not answer was left for the next one") \
+	  "a server did not answer in time; the next one is tried") \
 	X(EVENT_LEASE_RUNNING_OUT, "lease_running_out", "3d0cc49541534cc0e9061bf66dfb93d0", LOG_ERR, ALWAYS, \
-	  "the lease could not be renewed; the work is stopped before it ends") \
+	  "the lease could not be renewed; the work is stopped before the lease ends") \
 	X(EVENT_LEASE_LOST, "lease_lost", "09569971c1521c0b5b1abf45a429cf5a", LOG_ERR, ALWAYS, \
 	  "the lease has ended") \
 	X(EVENT_POST_LOST, "post_lost", "92fd96d115587ffe8669f68697b7c89a", LOG_ERR, ALWAYS, \
-	  "this node's post as acting primary is gone") \
+	  "this node lost its post as acting primary") \
 	X(EVENT_LEASE_MISFIT, "lease_misfit", "0ae8b94f28e275ff85d1e42bc7493ff7", LOG_ERR, ALWAYS, \
-	  "the session timeout that the ensemble granted is too short for the stop") \
+	  "the granted session timeout leaves too little time to stop the work") \
 	X(EVENT_WORK_STOP_LATE, "work_stop_late", "0cf6c61af203b156e92419be1428fa89", LOG_ERR, ALWAYS, \
-	  "the work did not stop in time and is killed") \
+	  "the work did not stop in time and is being killed") \
 	X(EVENT_WORK_KILLED, "work_killed", "459d4adfbbda8af6290cb3f3a128f44d", LOG_ERR, ALWAYS, \
-	  "the work that would not stop was killed") \
+	  "the work that did not stop was killed") \
 	X(EVENT_SELF_FENCE, "self_fence", "eed319ba5de3cee68a28a1ff729ca791", LOG_EMERG, ALWAYS, \
-	  "the work will not stop; this host reboots itself") \
+	  "the work cannot be stopped; this host reboots if it is configured to") \
 	X(EVENT_CORPSE_FOUND, "corpse_found", "8330e267a21d2e6bac4aa90ab195f2ac", LOG_WARNING, ALWAYS, \
 	  "a node died while it was acting") \
 	X(EVENT_ACQUIRE_WAITING, "acquire_waiting", "81058b78e6e073d29c3c98a1f97e5f37", LOG_NOTICE, ALWAYS, \
-	  "waiting before taking over from a node that died while acting") \
+	  "this node waits before it takes over from a node that died while acting") \
 	X(EVENT_FENCE_STARTED, "fence_started", "58cfbe7223211da5c2ef61aa780390f5", LOG_NOTICE, ALWAYS, \
 	  "the fence command runs for a node that died while acting") \
 	X(EVENT_FENCED, "fenced", "9f025ab3d4ff37c921c7abb7d6b03a61", LOG_NOTICE, ALWAYS, \
-	  "the node that died while acting is surely off") \
+	  "a node that died while acting is marked as dead") \
 	X(EVENT_FENCE_FAILED, "fence_failed", "e8c21fa16008d6b153198587e18ce9a0", LOG_ERR, ALWAYS, \
 	  "the fence command failed") \
 	X(EVENT_HANDED_BACK, "handed_back", "6e5e09ad613c42b62e1de9dd0e9b6ccc", LOG_WARNING, ALWAYS, \
-	  "the role was handed back without taking it") \
+	  "this node handed the role back without taking over") \
 	X(EVENT_RECLAIMED, "reclaimed", "1b489b060b874ed54a0952d79b06dfac", LOG_NOTICE, ALWAYS, \
-	  "nobody claimed the released role; this node goes on") \
+	  "no node claimed the released role; this node remains primary") \
 	X(EVENT_RELEASED, "released", "97f6236b2e6cdfabd8cedd3e5778c7ce", LOG_NOTICE, ALWAYS, \
-	  "this node gave the role free for a successor") \
+	  "this node releases the role to a successor") \
 	X(EVENT_HANDOVER_TIMEOUT, "handover_timeout", "bdeba4f5816f2bc3413d38a7a40f01a5", LOG_WARNING, ALWAYS, \
 	  "no successor claimed the role in time") \
 	X(EVENT_PRIMARY_CHANGED, "primary_changed", "24f54c288f91efd9a8fe04143edcd59c", LOG_NOTICE, ALWAYS, \
-	  "another node is acting primary now, or none is") \
+	  "another node acts as primary now, or none does") \
 	X(EVENT_HEALTH_FAILED, "health_failed", "14716e6300a291d6dd9a8fd3292c5dd4", LOG_ERR, ALWAYS, \
-	  "the health check says that this node is not fit") \
+	  "this node is not healthy") \
 	X(EVENT_HEALTH_OK, "health_ok", "d6e7a49fd5d2c2c0ddbdb3d694b650d1", LOG_NOTICE, ALWAYS, \
-	  "the health check says that this node is fit again") \
+	  "this node is healthy again") \
 	X(EVENT_DRAIN_ON, "drain_on", "ee8bcc9aa0a193039518e02e13239199", LOG_NOTICE, ALWAYS, \
-	  "this node is drained and hands the role over") \
+	  "this node is drained: it gives up the role and does not contend") \
 	X(EVENT_DRAIN_OFF, "drain_off", "83fc6fcfb0ec142209ceb9737cd851b1", LOG_NOTICE, ALWAYS, \
-	  "this node takes part again") \
+	  "this node is no longer drained") \
 	X(EVENT_MAINTENANCE_ON, "maintenance_on", "be89cc520c6d54cdd46de3ae6176076c", LOG_NOTICE, ALWAYS, \
-	  "only operators move the role") \
+	  "maintenance has begun: only operators move the role") \
 	X(EVENT_MAINTENANCE_OFF, "maintenance_off", "0a694c1d8cd6f9eafec444b4db1b29e7", LOG_NOTICE, ALWAYS, \
-	  "vacancies are filled again") \
+	  "maintenance is over: nodes claim vacancies again") \
 	X(EVENT_JUNK_IGNORED, "junk_ignored", "f8d66d5a38c6b671191912aec921aa7b", LOG_WARNING, ALWAYS, \
-	  "something in ZooKeeper makes no sense and is treated as absent") \
+	  "a key in ZooKeeper holds an invalid value, which is treated as absent") \
 	X(EVENT_REQUEST_FAILED, "request_failed", "fba837a7ff5c975999277680b8535f2c", LOG_WARNING, REPEATS, \
-	  "a request to ZooKeeper failed") \
+	  "a request to ZooKeeper or systemd failed") \
 	X(EVENT_CONFLICT, "conflict", "4f71d49957c84dc9d4d78b24fb4f5ca5", LOG_INFO, REPEATS, \
-	  "a write was refused because something had changed in between") \
+	  "a write was refused because a key had changed in the meantime") \
 	X(EVENT_COMMAND_OUTPUT, "command_output", "38614645cde636e7af96fc3c8f3677cc", LOG_INFO, ALWAYS, \
-	  "a line of a command's output") \
+	  "a command printed a line") \
 	X(EVENT_COMMAND_ENDED, "command_ended", "a1722d881c81dff68bbfe40eb602ef41", LOG_INFO, ALWAYS, \
-	  "a command has ended") \
+	  "a command has succeeded") \
 	X(EVENT_COMMAND_FAILED, "command_failed", "ceae853d9547de600bb154d28d2e4cd3", LOG_WARNING, ALWAYS, \
 	  "a command has failed") \
 	X(EVENT_COMMAND_KILLED, "command_killed", "7a9b520b1176ea73eb4290cf18ddd152", LOG_WARNING, ALWAYS, \
-	  "a command was late and was killed") \
+	  "a command was killed: it was late, or no longer needed") \
 	X(EVENT_UNIT_STARTED, "unit_started", "3c41b14ff1a7dc85a9e5fa4a1d5d9945", LOG_INFO, ALWAYS, \
 	  "a systemd unit was started") \
 	X(EVENT_UNIT_STOPPED, "unit_stopped", "e782d3241b6026e228f0abf8bb08c8c8", LOG_INFO, ALWAYS, \
 	  "a systemd unit was stopped") \
 	X(EVENT_UNIT_FAILED, "unit_failed", "727e4c48a722afd6fc413b18f9a7259b", LOG_ERR, ALWAYS, \
-	  "a systemd unit failed or went away") \
+	  "a systemd unit went down although primaryd did not stop it") \
 	X(EVENT_BUS_LOST, "bus_lost", "0b9b4a6e7a0f4c1d8a8e5f3fd2c67b11", LOG_WARNING, ALWAYS, \
-	  "the system bus is out of reach: units can be neither started nor stopped") \
+	  "the system bus cannot be reached: units can be neither started nor stopped") \
 	X(EVENT_BUS_BACK, "bus_back", "3f8f1cb5e6f94e0bb0a6d1c2947a5e80", LOG_INFO, ALWAYS, \
 	  "the system bus can be reached again") \
 	X(EVENT_GUARD_STARTED, "guard_started", "26b3ded86ea16a330a1010ccacf47dc5", LOG_INFO, ALWAYS, \
-	  "the guard watches over the lease") \
+	  "the guard watches the lease") \
 	X(EVENT_GUARD_FAILED, "guard_failed", "a8cb498a1bd121fd3e5eb1ccc31526fa", LOG_ERR, ALWAYS, \
 	  "the guard could not be started or has died") \
 	X(EVENT_GUARD_ACTS, "guard_acts", "3bb6fb9f1c8d5c6d53541ca9be30975e", LOG_EMERG, ALWAYS, \
@@ -176,11 +176,11 @@
 	X(EVENT_STOPPED, "stopped", "bbb62cb5d2330504fdf7dd4ba50a9543", LOG_INFO, ALWAYS, \
 	  "the daemon has stopped") \
 	X(EVENT_RELOAD, "reload", "c955fe5957874bb738c42d271e6445a3", LOG_NOTICE, ALWAYS, \
-	  "the configuration is fine; the daemon executes itself anew") \
+	  "the configuration is valid; the daemon re-executes its binary") \
 	X(EVENT_RELOAD_REFUSED, "reload_refused", "279525117b89422dc71a24b497e56117", LOG_ERR, ALWAYS, \
-	  "a reload was refused; the daemon goes on as it is") \
+	  "a reload was refused; the daemon continues unchanged") \
 	X(EVENT_LINES_DROPPED, "lines_dropped", "5f4e6604d58b18f24766f5ce4f74f815", LOG_WARNING, ALWAYS, \
-	  "lines that nobody was there to take")
+	  "log lines were lost because they were not read in time")
 /* clang-format on */
 
 enum event {

@@ -122,18 +122,6 @@ void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event
 		watch_over(w, n);
 }
 
-/* True if the message has to wait for its path. */
-static bool held_up(struct sim *w, const struct queue_event *ev, struct sim_conn *c)
-{
-	int64_t until = w->path_cut[ev->node][c->server][1];
-
-	if (until <= w->now)
-		return false;
-	conn_held_up(c, 1, until);
-	sim_schedule(w, until, ev->type, ev->node, ev->gen, ev->arg);
-	return true;
-}
-
 /* The kernel's word: what was sent is not acknowledged for T/8. Unless something gets through, it is the same path still. */
 void client_on_unacked(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
@@ -162,7 +150,7 @@ void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_ev
 	struct sim_client *k = &n->client;
 	bool fresh = k->session == 0;
 
-	if (!c || ev->gen != k->conn || k->link != LINK_CONNECTING || held_up(w, ev, c))
+	if (!c || ev->gen != k->conn || k->link != LINK_CONNECTING || conn_held_up(w, c, DOWN, ev))
 		return;
 	if (!ev->arg) {
 		SIM_TRACE(w, "node  %d learns that its session expired", n->id);
@@ -194,24 +182,21 @@ void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_even
 		return;
 	if (ev->arg == CLOSED_TO_RENEW)
 		client_give_up(w, n);
-	else if (ev->arg || !held_up(w, ev, c))
+	else if (ev->arg || !conn_held_up(w, c, DOWN, ev))
 		client_lose(w, n);
 }
 
-void client_on_reply(struct sim *w, struct sim_node *n, uint32_t request)
+void client_on_reply(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
-	struct sim_request *r = &w->requests[request];
+	struct sim_request *r = &w->requests[ev->arg];
 	struct sim_conn *c = conn_get(w, n->id, r->gen);
 
 	if (!c || r->gen != n->client.conn || n->client.link != LINK_ATTACHED) {
 		request_free(w, r);
 		return;
 	}
-	if (w->path_cut[n->id][c->server][1] > w->now) {
-		conn_held_up(c, 1, w->path_cut[n->id][c->server][1]);
-		sim_schedule(w, w->path_cut[n->id][c->server][1], EV_REPLY, n->id, r->gen, request);
+	if (conn_held_up(w, c, DOWN, ev))
 		return;
-	}
 	n->client.heard = w->now;
 	n->client.waiting--;
 	if (r->zxid > n->client.last_zxid)
@@ -224,7 +209,8 @@ void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event
 {
 	struct sim_conn *c = conn_get(w, n->id, ev->gen);
 
-	if (!c || ev->gen != n->client.conn || n->client.link != LINK_ATTACHED || held_up(w, ev, c))
+	if (!c || ev->gen != n->client.conn || n->client.link != LINK_ATTACHED ||
+	    conn_held_up(w, c, DOWN, ev))
 		return;
 	n->client.heard = w->now;
 	shell_watch(w, n, (uint16_t)ev->arg);

@@ -72,7 +72,7 @@ static void draw_weights(struct sim *w)
 	}
 	/*
 	 * As of the memory of epochs, see below; nor with deleted keys: nothing at all tells of the machine of before then
-	 * (README, What it cannot).
+	 * (doc/promises.md, What it cannot).
 	 */
 	if (p->least_us != p->session_us || p->weight[FAULT_DELETE_NODE] ||
 	    p->weight[FAULT_DELETE_ROOT]) {
@@ -170,7 +170,7 @@ void params_draw(struct sim *w)
 	p->guard_late = p->weight[FAULT_GUARD_LATE] ? (uint32_t)rng_range(r, 1, 300) : 0;
 	/*
 	 * What nobody remembers and no key tells is waited for by the own T: keys deleted, the memory of them lost (or the machine
-	 * replaced), and a primary that is cut off and has a longer T than its successor are too much together (README, What it
+	 * replaced), and a primary that is cut off and has a longer T than its successor are too much together (doc/promises.md, What it
 	 * cannot).
 	 */
 	p->memory_lost = p->weight[FAULT_MEMORY_LOST] && p->least_us == p->session_us

@@ -90,6 +90,15 @@ void sim_schedule(struct sim *w, int64_t at, uint8_t type, int node, uint32_t ge
 		sim_fail(w, "simulator: too many events");
 }
 
+void sim_postpone(struct sim *w, const struct queue_event *ev, int64_t until)
+{
+	struct queue_event later = *ev;
+
+	later.at = until;
+	if (!queue_put(&w->queue, later))
+		sim_fail(w, "simulator: too many events");
+}
+
 /* An assertion of the core is a finding like any other. */
 static void on_abort(int signal_number)
 {
@@ -155,7 +164,7 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 		shell_on_tell(w, n, ev);
 		break;
 	case EV_REPLY:
-		client_on_reply(w, n, ev->arg);
+		client_on_reply(w, n, ev);
 		break;
 	case EV_WATCH:
 		client_on_watch(w, n, ev);
@@ -233,7 +242,7 @@ static void dispatch(struct sim *w, const struct queue_event *ev)
 	} else if (ev->type == EV_TWIN) {
 		host_on_twin(w, &w->nodes[ev->node]);
 	} else if (ev->type == EV_ARRIVE) {
-		conn_arrive(w, ev->arg);
+		conn_arrive(w, ev);
 	} else if (ev->type == EV_CONNECT) {
 		conn_on_connect(w, ev);
 	} else if (ev->type == EV_REVALIDATE) {

@@ -66,10 +66,14 @@ struct sim_session {
 	uint8_t closing; /* expired by the leader, not committed yet */
 };
 
-/* Server's side of a connection. */
+/* Directions: towards the server, towards the node. */
+enum { UP, DOWN };
+
+/* The server's side of a connection. Arrays are by direction. */
 struct sim_conn {
 	uint64_t watch;		     /* CHANGED_ bits */
-	int64_t arrival[2];	     /* last one planned: towards the server, towards the node */
+	int64_t held_until[2];	     /* what was sent before that arrives no earlier */
+	int64_t arrival[2];	     /* last one planned */
 	int64_t commit_at;	     /* last one planned */
 	int64_t proposed, committed; /* order of the last transaction */
 	int64_t timeout;	     /* granted */
@@ -413,6 +417,9 @@ struct sim {
 __attribute__((format(printf, 2, 3))) void sim_fail(struct sim *w, const char *format, ...);
 void sim_schedule(struct sim *w, int64_t at, uint8_t type, int node, uint32_t gen, uint32_t arg);
 
+/* Once more, later, in its place among those that were scheduled before and after it. */
+void sim_postpone(struct sim *w, const struct queue_event *ev, int64_t until);
+
 /* trace.c; call it through SIM_TRACE only */
 __attribute__((format(printf, 2, 3))) void trace_line(struct sim *w, const char *format, ...);
 void trace_dump(void);
@@ -473,14 +480,14 @@ void request_free(struct sim *w, struct sim_request *r);
 void request_send(struct sim *w, struct sim_request *r);
 void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r);
 void conn_pump(struct sim *w, struct sim_conn *c);
-void conn_arrive(struct sim *w, uint32_t request);
+void conn_arrive(struct sim *w, const struct queue_event *ev);
 void conn_close_by_server(struct sim *w, struct sim_conn *c, bool silent);
 void conn_close_session(struct sim *w, int server, int node, int32_t session);
 void conn_close_all(struct sim *w, int server, bool silent);
 void conn_tell_watches(struct sim *w, int server, uint64_t changed);
 void conn_on_connect(struct sim *w, const struct queue_event *ev);
 void conn_on_revalidate(struct sim *w, const struct queue_event *ev);
-void conn_held_up(struct sim_conn *c, int direction, int64_t until);
+bool conn_held_up(struct sim *w, struct sim_conn *c, int direction, const struct queue_event *ev);
 int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction);
 
 /* client.c: the library in the node */
@@ -491,7 +498,7 @@ void client_lose(struct sim *w, struct sim_node *n);
 void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-void client_on_reply(struct sim *w, struct sim_node *n, uint32_t request);
+void client_on_reply(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 enum closed_by { CLOSED_BY_SERVER, CLOSED_HERE, CLOSED_TO_RENEW };
 /* The session is left as it is, not closed. */
 void client_give_up(struct sim *w, struct sim_node *n);

@@ -9,8 +9,6 @@
  * connection one by one.
  */
 
-enum { UP, DOWN };
-
 struct sim_conn *conn_get(struct sim *w, int node, uint32_t gen)
 {
 	struct sim_conn *c = &w->conns[node][gen % CONNS_PER_NODE];
@@ -61,11 +59,23 @@ int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction)
 	return at;
 }
 
-/* What is sent meanwhile comes after it, also when the path is whole again before that. */
-void conn_held_up(struct sim_conn *c, int direction, int64_t until)
+/*
+ * True if the message has to wait for its path. What was sent after it comes after it: what is on its way already, too, and
+ * also when the path is whole again before that.
+ */
+bool conn_held_up(struct sim *w, struct sim_conn *c, int direction, const struct queue_event *ev)
 {
+	int64_t until = w->path_cut[c->node][c->server][direction];
+
+	if (until < c->held_until[direction])
+		until = c->held_until[direction];
+	if (until <= w->now)
+		return false;
+	c->held_until[direction] = until;
 	if (c->arrival[direction] < until)
 		c->arrival[direction] = until;
+	sim_postpone(w, ev, until);
+	return true;
 }
 
 void request_send(struct sim *w, struct sim_request *r)
@@ -281,8 +291,9 @@ void conn_pump(struct sim *w, struct sim_conn *c)
 	}
 }
 
-void conn_arrive(struct sim *w, uint32_t request)
+void conn_arrive(struct sim *w, const struct queue_event *ev)
 {
+	uint32_t request = ev->arg;
 	struct sim_request *r = &w->requests[request];
 	struct sim_conn *c = conn_get(w, r->node, r->gen);
 
@@ -292,12 +303,8 @@ void conn_arrive(struct sim *w, uint32_t request)
 	}
 	if (c->count == CONN_QUEUE)
 		sim_fail(w, "simulator: too many requests on one connection");
-	if (w->path_cut[r->node][c->server][UP] > w->now) {
-		conn_held_up(c, UP, w->path_cut[r->node][c->server][UP]);
-		sim_schedule(w, w->path_cut[r->node][c->server][UP], EV_ARRIVE, r->node, 0,
-			     request);
+	if (conn_held_up(w, c, UP, ev))
 		return;
-	}
 	r->stage = STAGE_QUEUED;
 	c->queue[(uint8_t)(c->head + c->count++) % CONN_QUEUE] = (uint16_t)request;
 	conn_pump(w, c);
@@ -394,12 +401,8 @@ void conn_on_connect(struct sim *w, const struct queue_event *ev)
 
 	if (!c || c->lost)
 		return;
-	if (w->path_cut[ev->node][c->server][UP] > w->now) {
-		conn_held_up(c, UP, w->path_cut[ev->node][c->server][UP]);
-		sim_schedule(w, w->path_cut[ev->node][c->server][UP], EV_CONNECT, ev->node, ev->gen,
-			     ev->arg);
+	if (conn_held_up(w, c, UP, ev))
 		return;
-	}
 	sv = &w->servers[c->server];
 	if (sv->state < SERVER_FOLLOWING) {
 		sim_schedule(w, conn_arrival(w, c, DOWN), EV_CLOSED, ev->node, ev->gen, 0);

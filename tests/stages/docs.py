@@ -121,10 +121,25 @@ def check_pages():
             yield f'{path}: no title or no NAME'
 
 
+def anchors(path):
+    """Of the headings, as GitHub makes them."""
+    headings = re.findall(r'^#+ (.*)$', read(path), re.M)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).strip().replace(' ', '-') for heading in headings}
+
+
+def check_links():
+    for path in map(pathlib.Path, ('README.md', 'CONTRIBUTING.md', 'SECURITY.md', *sorted(pathlib.Path('doc').glob('*.md')))):
+        for link in re.findall(r'\]\(([^)\s]+)\)', read(path)):
+            name, _, anchor = link.partition('#')
+            target = path.parent / name if name else path
+            if '://' not in link and (not target.exists() or (anchor and anchor not in anchors(target))):
+                yield f'{path}: nothing is at {link}'
+
+
 def main(build):
     help_text = subprocess.run([f'{build}/daemon/primaryd', '--help'], capture_output=True, text=True, check=True).stdout
     offences = [*check_events(), *check_catalog(), *check_fields(), *check_options(help_text), *check_keys(help_text),
-                *check_pages()]
+                *check_pages(), *check_links()]
     print('\n'.join(offences) or 'events, catalog, pages, options, keys and sample agree')
     return 1 if offences else 0
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Holds the blocks of README and design that are generated against the programs that they describe.
+"""Holds the blocks of the documents that are generated against the programs that they describe.
 
     tests/extra/readme/blocks.py [--write] TREE print_phases primaryd
 
@@ -37,7 +37,7 @@ def keys(programs):
     return '\n'.join(row if isinstance(row, str) else '| ' + ' | '.join(row) + ' |' for row in rows) + '\n'
 
 
-BLOCKS = {'README.md': {'keys': keys}, 'doc/design.md': {'phases': phases}}
+BLOCKS = {'doc/operations.md': {'keys': keys}, 'doc/design.md': {'phases': phases}}
 
 
 def main():
