@@ -249,12 +249,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_good_says_nothing),
-		TEST(test_fails_after_so_many_and_heals_at_once),
-		TEST(test_counts_in_a_row_only),
-		TEST(test_late_is_bad),
-		TEST(test_missing_command_is_bad),
-		TEST(test_destroy_while_running),
+		TEST(test_good_says_nothing),	   TEST(test_fails_after_so_many_and_heals_at_once),
+		TEST(test_counts_in_a_row_only),   TEST(test_late_is_bad),
+		TEST(test_missing_command_is_bad), TEST(test_destroy_while_running),
 		TEST(test_destroy_in_change),
 	};
 
