@@ -134,6 +134,16 @@ static void disconnected(struct node *node, enum election_event_type type)
 	node_post_result(node, type, RESULT_OK, 0);
 }
 
+/* What it has not written yet would go to another ensemble. True: the election waits for its end. */
+static bool drop_registration(struct node *node)
+{
+	bool registering = node->registering;
+
+	registration_cancel(&node->registration);
+	node->registering = false;
+	return registering;
+}
+
 static void on_ensemble(void *userdata, enum ensemble_news news, const char *text)
 {
 	struct node *node = userdata;
@@ -146,11 +156,13 @@ static void on_ensemble(void *userdata, enum ensemble_news news, const char *tex
 		attach(node, true);
 	} else if (news == ENSEMBLE_IS_FOREIGN) {
 		/* Nothing that this session holds there is worth anything: the work stops, and nothing is written. */
-		if (!node->registering)
-			registration_cancel(&node->registration);
+		bool registering = drop_registration(node);
+
 		witness_detached(&node->witness);
 		view_forget(&node->view);
 		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);
+		if (registering)
+			node_post_done(node, OP_REGISTER, RESULT_UNKNOWN, 0);
 	} else if (node->on_status) {
 		node->on_status(node->userdata, node);
 	}

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "file.h"
+
 #define SUFFIX ".cluster"
 
 int identity_file_path(const char *directory, const char *runtime_directory, char *ret_path)
@@ -61,58 +63,6 @@ int identity_file_load(const char *path, struct identity *known)
 
 /* -- writing: in the child -- */
 
-static int write_all(int fd, const char *text, size_t length)
-{
-	while (length) {
-		ssize_t n = write(fd, text, length);
-
-		if (n < 0 && errno != EINTR)
-			return errno;
-		if (n > 0) {
-			text += n;
-			length -= (size_t)n;
-		}
-	}
-	return fsync(fd) < 0 ? errno : 0;
-}
-
-/* So that the new name outlives a power cut, too. */
-static int sync_directory(const char *path)
-{
-	char directory[PATH_MAX];
-	int fd, r;
-
-	strcpy(directory, path);
-	*strrchr(directory, '/') = '\0';
-	fd = open(*directory ? directory : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return errno;
-	r = fsync(fd) < 0 ? errno : 0;
-	(void)close(fd);
-	return r;
-}
-
-/* As a whole or not at all. Returns 0 or errno. */
-static int replace(const struct identity_writer *w)
-{
-	char fresh[PATH_MAX + 16];
-	int fd, r;
-
-	/* The child of a former process may still be at it. */
-	(void)snprintf(fresh, sizeof(fresh), "%s.%d", w->path, (int)getpid());
-	(void)unlink(fresh);
-	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return errno;
-	r = write_all(fd, w->text, w->length);
-	(void)close(fd);
-	if (r == 0 && rename(fresh, w->path) < 0)
-		r = errno;
-	if (r != 0)
-		(void)unlink(fresh);
-	return r == 0 ? sync_directory(w->path) : r;
-}
-
 /* Returns its pid or -errno. */
 static pid_t start_child(const struct identity_writer *w)
 {
@@ -126,7 +76,7 @@ static pid_t start_child(const struct identity_writer *w)
 	if (pid == 0) {
 		/* A child that hangs on a disk must not hold the locks of a daemon that is gone. */
 		(void)close_range(0, ~0U, 0);
-		_exit(replace(w));
+		_exit(-file_replace(w->path, w->text, w->length, 0600, true));
 	}
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	return pid < 0 ? -errno : pid;

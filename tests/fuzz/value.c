@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
-#include "base/history_entry.h"
 #include "base/identity.h"
 #include "base/keys.h"
 #include "base/text.h"
+#include "entry.h"
 #include "zk/zkh_path.h"
 
 static void check_alive(const char *data, size_t size)
@@ -28,14 +28,14 @@ static void check_history(const char *data, size_t size)
 	struct history_entry entry, again;
 	char text[KEY_VALUE_MAX];
 
-	if (!history_entry_parse(data, size, &entry))
+	if (!entry_parse(data, size, &entry))
 		return;
 	PROMISE(memchr(entry.reason, '\0', sizeof(entry.reason)));
 	PROMISE(!*entry.to || zkh_name_valid(entry.to));
 	if (strpbrk(entry.reason, "\"\\") || strpbrk(entry.time, "\"\\"))
 		return; /* its writer's promise */
 	if (history_entry_format(&entry, text, sizeof(text)))
-		PROMISE(history_entry_parse(text, strlen(text), &again));
+		PROMISE(entry_parse(text, strlen(text), &again));
 }
 
 /* What is taken for an identity is one, and reads the same again. */
@@ -55,7 +55,35 @@ static void check_identity(const char *data, size_t size)
 	(void)identity_parse_file(data, size, &known);
 }
 
-/* What stands in keys: names, the post, a sign of life, a history entry, anything. */
+static void check_epoch(const char *data, size_t size)
+{
+	char name[NAME_SIZE];
+	int64_t epoch;
+
+	if (!value_epoch(data, size, &epoch, name))
+		return;
+	PROMISE(epoch >= 0);
+	PROMISE(!*name || !strcmp(name, NAME_NOBODY) || zkh_name_valid(name));
+}
+
+/* A term that is believed can be waited for, and reads the same again. */
+static void check_keepalive(const char *data, size_t size)
+{
+	struct keepalive term, again;
+	char text[KEEPALIVE_SIZE];
+
+	if (!value_keepalive(data, size, &term))
+		return;
+	PROMISE(term.nonce && term.lease_us > 0 && term.counter >= 0);
+	keepalive_format(&term, text);
+	PROMISE(term.lease_us > 0 && term.lease_us <= KEEPALIVE_LEASE_MAX_US);
+	PROMISE(value_keepalive(text, strlen(text), &again));
+	PROMISE(again.nonce == term.nonce && again.lease_us == term.lease_us);
+	PROMISE(again.counter == term.counter && !strcmp(again.machine, term.machine) &&
+		!strcmp(again.boot, term.boot));
+}
+
+/* What stands in keys: names, the post, an epoch, a term, a sign of life, a history entry, anything. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	char *data = malloc(size ? size : 1);
@@ -73,6 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	(void)value_maintenance(data, size, &clear);
 	if (value_text(data, size, text, sizeof(text)))
 		(void)router_state_is_acting(text);
+	check_epoch(data, size);
+	check_keepalive(data, size);
 	check_alive(data, size);
 	check_history(data, size);
 	check_identity(data, size);

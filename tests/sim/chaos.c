@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Faults, drawn by the weights of the run, and the end of all faults. */
@@ -91,8 +92,8 @@ static void fail_health(struct sim *w, struct sim_node *n)
 
 static void make_blind(struct sim *w, struct sim_node *n)
 {
-	static const uint16_t parts[] = { PART_KEY,   PART_POST,  PART_ALIVE, PART_DRAIN,
-					  PART_MAINT, PART_EPOCH, PARTS_ALL };
+	static const uint16_t parts[] = { PART_KEY,   PART_POST,  PART_ALIVE,	PART_DRAIN,
+					  PART_MAINT, PART_EPOCH, PART_CLUSTER, PARTS_ALL };
 
 	n->blind = parts[rng_below(&w->rng, sizeof(parts) / sizeof(parts[0]))];
 	n->blind_denied = rng_chance(&w->rng, 500);
@@ -144,7 +145,7 @@ static void fault_on_servers(struct sim *w, enum sim_fault what, struct sim_node
 static void fault_on_node(struct sim *w, enum sim_fault what, struct sim_node *n)
 {
 	if (what == FAULT_CONN_RESET)
-		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, 1);
+		sim_schedule(w, w->now, EVENT_CLOSED, n->id, n->client.conn, 1);
 	else if (what == FAULT_PATH_SILENT)
 		cut_path(w, n, n->client.server, true, true, span(w));
 	else if (what == FAULT_PATH_UP)
@@ -212,6 +213,8 @@ void chaos_on_event(struct sim *w)
 {
 	if (w->calm)
 		return;
+	if (w->params.weight[FAULT_RESTORE] && server_can_commit(w) && rng_chance(&w->rng, 50))
+		server_backup(w);
 	if (w->params.weight_sum) {
 		struct sim_node *n = victim(w);
 
@@ -222,7 +225,7 @@ void chaos_on_event(struct sim *w)
 		     w->now + (rng_chance(&w->rng, 300)
 				       ? rng_range(&w->rng, 1, 200 * MS)
 				       : rng_range(&w->rng, MS, w->params.chaos_us)),
-		     EV_CHAOS, 0, 0, 0);
+		     EVENT_CHAOS, 0, 0, 0);
 }
 
 /*
@@ -249,7 +252,7 @@ void chaos_ambush(struct sim *w, struct sim_node *n)
 		     w->now + (rng_chance(&w->rng, 500)
 				       ? 0
 				       : rng_range(&w->rng, 0, 2 * w->params.latency_us)),
-		     EV_OPERATOR, n->id, 0, kind);
+		     EVENT_OPERATOR, n->id, 0, kind);
 }
 
 /* An ambush comes as an event of its own, so that nothing happens in the middle of anything. */
@@ -336,6 +339,57 @@ static void close_session(struct sim *w, const struct sim_node *n)
 		commit_txn(w, &txn, -1, w->leader);
 }
 
+/* What the node goes by: a process that runs need not have saved it. */
+static const struct identity *known_by(const struct sim_node *n)
+{
+	return n->daemon == DAEMON_UP && *n->gate.known.id ? &n->gate.known : &n->disk;
+}
+
+static int32_t id_of(const struct sim_node *n)
+{
+	return (int32_t)strtol(known_by(n)->id, NULL, 16);
+}
+
+/*
+ * `primaryctl cluster accept`, by a node that remembers the cluster and does not take this ensemble for it. The old servers
+ * are off by then.
+ */
+static void accept_ensemble(struct sim *w)
+{
+	struct sim_txn txn = { .type = TXN_ACCEPT };
+	struct identity_seen seen;
+	bool foreign = false;
+
+	gate_see(&w->tree, &seen);
+	for (int i = 0; i < w->node_count; i++) {
+		int32_t id = id_of(&w->nodes[i]);
+
+		if (id && (!txn.id || id < txn.id))
+			txn.id = id;
+	}
+	for (int i = 0; i < w->node_count; i++) {
+		const struct identity *known = known_by(&w->nodes[i]);
+		enum identity_reason reason;
+
+		if (!*known->id || identity_judge(known, &seen, false, &reason) != IDENTITY_FOREIGN)
+			continue;
+		foreign = true;
+		if (known->generation >= txn.generation)
+			txn.generation = known->generation + 1;
+	}
+	for (int s = 0; s < w->server_count; s++)
+		foreign = foreign && !w->servers[s].cut;
+	if (seen.key == IDENTITY_READ && seen.generation >= txn.generation)
+		txn.generation = seen.generation + 1;
+	if (!foreign || !server_can_commit(w))
+		return;
+	commit_txn(w, &txn, -1, w->leader);
+	/* A node that came when /cluster had been deleted, and made one of its own: its memory is removed. */
+	for (int i = 0; i < w->node_count; i++)
+		if (id_of(&w->nodes[i]) != txn.id)
+			host_forget(w, &w->nodes[i]);
+}
+
 /* Compare-and-set, as primaryctl does it; only the deletions ask nobody. */
 void operator_do(struct sim *w, enum sim_fault what)
 {
@@ -360,6 +414,8 @@ void operator_do(struct sim *w, enum sim_fault what)
 		close_session(w, victim(w));
 	else if (what == FAULT_RESTORE)
 		server_restore(w);
+	else if (what == FAULT_ACCEPT)
+		accept_ensemble(w);
 	else if (what == FAULT_REFUSED)
 		refuse(w, node);
 	else
@@ -385,10 +441,10 @@ void chaos_off(struct sim *w)
 
 		n->blind_until = n->state_fails_until = 0;
 		shell_post(w, n, MS, ELECTION_HEALTH, 0, RESULT_OK);
-		sim_schedule(w, w->now + 10 * MS, EV_BOOT, i, n->incarnation, 0);
+		sim_schedule(w, w->now + 10 * MS, EVENT_BOOT, i, n->incarnation, 0);
 	}
 	w->liveness_bound = params_liveness_us(w);
-	sim_schedule(w, w->now + 6 * SEC, EV_CALM, 0, 1 + undrain, 0);
-	sim_schedule(w, w->now + w->liveness_bound - w->params.session_us, EV_CALM, 0, 3, 0);
-	sim_schedule(w, w->now + w->liveness_bound, EV_END, 0, 0, 0);
+	sim_schedule(w, w->now + 6 * SEC, EVENT_CALM, 0, 1 + undrain, 0);
+	sim_schedule(w, w->now + w->liveness_bound - w->params.session_us, EVENT_CALM, 0, 3, 0);
+	sim_schedule(w, w->now + w->liveness_bound, EVENT_END, 0, 0, 0);
 }

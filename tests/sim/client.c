@@ -20,7 +20,7 @@ int64_t path_latency(struct sim *w)
 static void set_timer(struct sim *w, struct sim_node *n, int64_t at)
 {
 	n->client.timer++;
-	sim_schedule(w, at, EV_CLIENT, n->id, n->client.timer, 0);
+	sim_schedule(w, at, EVENT_CLIENT, n->id, n->client.timer, 0);
 }
 
 static void wait_a_moment(struct sim *w, struct sim_node *n)
@@ -29,9 +29,25 @@ static void wait_a_moment(struct sim *w, struct sim_node *n)
 	set_timer(w, n, w->now + rng_range(&w->rng, 100, 20 * MS));
 }
 
+static void forget_doubt(struct sim_client *k)
+{
+	k->failures = k->next_probe = 0;
+	k->probing = k->granted = 0;
+}
+
+/* The session is over, or is left as it is. */
+static void forget_session(struct sim_node *n)
+{
+	(void)gate_detached(n, true);
+	n->client.session = 0;
+	n->client.last_zxid = 0;
+	forget_doubt(&n->client);
+}
+
 void client_begin(struct sim *w, struct sim_node *n)
 {
 	n->client.last_zxid = 0;
+	forget_doubt(&n->client);
 	n->client.timeout = n->wants_us;
 	n->client.waiting = 0;
 	n->client.server = (int8_t)rng_below(&w->rng, (uint32_t)w->server_count);
@@ -82,8 +98,48 @@ static void connect_next(struct sim *w, struct sim_node *n)
 		conn_close_by_server(w, c, true);
 	*c = (struct sim_conn){ .gen = k->conn, .server = k->server, .node = (int8_t)n->id };
 	k->link = LINK_CONNECTING;
-	sim_schedule(w, conn_arrival(w, c, 0), EV_CONNECT, n->id, k->conn, (uint32_t)k->session);
+	sim_schedule(w, conn_arrival(w, c, 0), EVENT_CONNECT, n->id, k->conn, (uint32_t)k->session);
 	set_timer(w, n, w->now + lease_cut_us(k->timeout));
+}
+
+/*
+ * Servers that know less than the session close its connection; so do those without a quorum. Once all had their turn, a
+ * probe that has seen nothing asks the last one for a session of its own. If that is granted, and the session refused right
+ * afterwards, it is given up. See zkh_doubt.c.
+ */
+static void doubt(struct sim *w, struct sim_node *n)
+{
+	struct sim_client *k = &n->client;
+
+	if (k->granted && k->doubted == k->server) {
+		SIM_TRACE(w, "node  %d: the ensemble was set back", n->id);
+		forget_session(n);
+		shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
+		return;
+	}
+	k->granted = 0;
+	if (!k->session || k->failures < w->server_count || k->failures < k->next_probe)
+		return;
+	k->next_probe = k->failures + w->server_count;
+	k->doubted = k->server;
+	k->probing = 1;
+}
+
+static void probe(struct sim *w, struct sim_node *n)
+{
+	struct sim_client *k = &n->client;
+	const int64_t *cut = w->path_cut[n->id][k->doubted];
+
+	k->probing = 0;
+	if (!server_linked(w, k->doubted) || !server_can_commit(w) || cut[0] > w->now ||
+	    cut[1] > w->now)
+		return;
+	(void)commit_txn(w, &(struct sim_txn){ .type = TXN_NOP }, -1, w->leader);
+	server_advance(w, k->doubted);
+	k->granted = w->servers[k->doubted].tree.zxid == w->zxid;
+	/* The same server once more. */
+	if (k->granted)
+		k->server = (int8_t)((k->doubted + w->server_count - 1) % w->server_count);
 }
 
 static void ping(struct sim *w, struct sim_node *n)
@@ -114,12 +170,27 @@ void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event
 {
 	if (ev->gen != n->client.timer)
 		return;
-	if (n->client.link == LINK_WAIT)
+	if (n->client.link == LINK_WAIT) {
+		if (n->client.probing)
+			probe(w, n);
 		connect_next(w, n);
-	else if (n->client.link == LINK_CONNECTING)
+	} else if (n->client.link == LINK_CONNECTING) {
+		n->client.failures++;
 		client_lose(w, n);
-	else if (n->client.link == LINK_ATTACHED)
+	} else if (n->client.link == LINK_ATTACHED) {
 		watch_over(w, n);
+	}
+}
+
+/* True if the message has to wait for its path. */
+static bool held_up(struct sim *w, const struct queue_event *ev, struct sim_conn *c)
+{
+	int64_t until = conn_held_up(w, c, 1);
+
+	if (!until)
+		return false;
+	sim_hold(w, ev, until);
+	return true;
 }
 
 /* The kernel's word: what was sent is not acknowledged for T/8. Unless something gets through, it is the same path still. */
@@ -138,8 +209,7 @@ void client_on_unacked(struct sim *w, struct sim_node *n, const struct queue_eve
 void client_give_up(struct sim *w, struct sim_node *n)
 {
 	SIM_TRACE(w, "node  %d leaves its session as it is", n->id);
-	n->client.session = 0;
-	n->client.last_zxid = 0;
+	forget_session(n);
 	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
 	client_lose(w, n);
 }
@@ -150,19 +220,19 @@ void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_ev
 	struct sim_client *k = &n->client;
 	bool fresh = k->session == 0;
 
-	if (!c || ev->gen != k->conn || k->link != LINK_CONNECTING || conn_held_up(w, c, DOWN, ev))
+	if (!c || ev->gen != k->conn || k->link != LINK_CONNECTING || held_up(w, ev, c))
 		return;
 	if (!ev->arg) {
 		SIM_TRACE(w, "node  %d learns that its session expired", n->id);
 		drop_connection(w, n);
-		k->session = 0;
-		k->last_zxid = 0;
+		forget_session(n);
 		wait_a_moment(w, n);
 		shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
 		return;
 	}
 	k->session = (int32_t)ev->arg;
 	k->link = LINK_ATTACHED;
+	forget_doubt(k);
 	w->stats.faults[FAULT_TIMEOUT] += !fresh &&
 					  k->timeout != session_granted(w, n->id, c->server);
 	k->timeout = session_granted(w, n->id, c->server);
@@ -180,23 +250,32 @@ void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_even
 
 	if (!c || ev->gen != n->client.conn || n->client.link < LINK_CONNECTING)
 		return;
-	if (ev->arg == CLOSED_TO_RENEW)
+	if (ev->arg == CLOSED_TO_RENEW) {
 		client_give_up(w, n);
-	else if (ev->arg || !conn_held_up(w, c, DOWN, ev))
+	} else if (ev->arg || !held_up(w, ev, c)) {
+		if (n->client.link == LINK_CONNECTING) {
+			n->client.failures++;
+			doubt(w, n);
+		}
 		client_lose(w, n);
+	}
 }
 
 void client_on_reply(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
 	struct sim_request *r = &w->requests[ev->arg];
 	struct sim_conn *c = conn_get(w, n->id, r->gen);
+	int64_t held;
 
 	if (!c || r->gen != n->client.conn || n->client.link != LINK_ATTACHED) {
 		request_free(w, r);
 		return;
 	}
-	if (conn_held_up(w, c, DOWN, ev))
+	held = conn_held_up(w, c, 1);
+	if (held) {
+		sim_hold(w, ev, held);
 		return;
+	}
 	n->client.heard = w->now;
 	n->client.waiting--;
 	if (r->zxid > n->client.last_zxid)
@@ -209,8 +288,7 @@ void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event
 {
 	struct sim_conn *c = conn_get(w, n->id, ev->gen);
 
-	if (!c || ev->gen != n->client.conn || n->client.link != LINK_ATTACHED ||
-	    conn_held_up(w, c, DOWN, ev))
+	if (!c || ev->gen != n->client.conn || n->client.link != LINK_ATTACHED || held_up(w, ev, c))
 		return;
 	n->client.heard = w->now;
 	shell_watch(w, n, (uint16_t)ev->arg);

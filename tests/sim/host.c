@@ -52,7 +52,7 @@ void disk_keep(struct sim *w, struct sim_node *n)
 		n->disk_due = w->now + 1;
 }
 
-static const struct sim_disk empty_disk;
+static const struct identity empty_disk;
 
 /* The process ends; what it had not written yet is lost. */
 static void forget_epochs(struct sim *w, struct sim_node *n)
@@ -75,7 +75,18 @@ void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64
 	if (state_lost)
 		n->file.there = 0;
 	forget_epochs(w, n);
-	sim_schedule(w, w->now + down_us, EV_BOOT, n->id, n->incarnation, 0);
+	sim_schedule(w, w->now + down_us, EVENT_BOOT, n->id, n->incarnation, 0);
+}
+
+void host_forget(struct sim *w, struct sim_node *n)
+{
+	if (n->daemon == DAEMON_UP) {
+		shell_kill(w, n);
+		sim_schedule(w, w->now + w->params.restart_us, EVENT_BOOT, n->id, n->incarnation,
+			     0);
+	}
+	n->disk_due = 0;
+	n->disk = n->disk_next = empty_disk;
 }
 
 /*
@@ -99,6 +110,14 @@ void host_replace(struct sim *w, struct sim_node *n, int64_t down_us)
 	n->core = (struct election){ .now_us = 0 };
 }
 
+static bool is_of(const uint64_t nonces[TERM_NONCES], int64_t nonce)
+{
+	for (int i = 0; i < TERM_NONCES; i++)
+		if (nonces[i] == (uint64_t)nonce)
+			return true;
+	return false;
+}
+
 /*
  * The runtime directory was copied: another process goes on with the session and the term that the state tells of, by the
  * rules of term.c, on a connection that never fails.
@@ -109,7 +128,7 @@ void host_copy(struct sim *w, struct sim_node *n)
 	const struct sim_state_file *f = &n->file;
 
 	if (n->twin.nonce || !f->there || w->tree.post != (int8_t)n->id ||
-	    w->tree.post_session != f->session || !k->nonce || !term_is_before(f->nonces, k->nonce))
+	    w->tree.post_session != f->session || !k->nonce || !is_of(f->nonces, k->nonce))
 		return;
 	n->twin = (struct sim_twin){ .nonce = -++w->nonces,
 				     .since = w->now,
@@ -119,7 +138,7 @@ void host_copy(struct sim *w, struct sim_node *n)
 	SIM_TRACE(w, "fault node %d: another process goes on with its term", n->id);
 	host_on_twin(w, n);
 	if (rng_chance(&w->rng, 500))
-		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, CLOSED_BY_SERVER);
+		sim_schedule(w, w->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_BY_SERVER);
 }
 
 static bool twin_mutated(const struct sim *w, enum sim_mutation m)
@@ -156,7 +175,7 @@ void host_on_twin(struct sim *w, struct sim_node *n)
 	else
 		twin->nonce = 0; /* it knows better */
 	if (twin->nonce)
-		sim_schedule(w, w->now + lease_renew_us(w->params.session_us), EV_TWIN, n->id, 0,
+		sim_schedule(w, w->now + lease_renew_us(w->params.session_us), EVENT_TWIN, n->id, 0,
 			     0);
 }
 
@@ -174,7 +193,7 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 	n->guard = (struct sim_guard){ .gen = n->guard.gen + 1, .spawn = n->guard.spawn + 1 };
 	n->frozen_until = 0;
 	work_down(w, n);
-	sim_schedule(w, w->now + down_us, EV_BOOT, n->id, n->incarnation, 0);
+	sim_schedule(w, w->now + down_us, EVENT_BOOT, n->id, n->incarnation, 0);
 }
 
 void host_pause_daemon(struct sim *w, struct sim_node *n, int64_t pause_us)
@@ -214,8 +233,8 @@ void host_depart(struct sim *w, struct sim_node *n)
 	disk_settle(w, n);
 	n->daemon = DAEMON_GONE;
 	n->file.there = 0;
-	sim_schedule(w, w->now + rng_range(&w->rng, MS, w->params.restart_us * 3), EV_BOOT, n->id,
-		     n->incarnation, 0);
+	sim_schedule(w, w->now + rng_range(&w->rng, MS, w->params.restart_us * 3), EVENT_BOOT,
+		     n->id, n->incarnation, 0);
 }
 
 void host_on_boot(struct sim *w, struct sim_node *n)

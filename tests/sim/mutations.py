@@ -18,6 +18,9 @@ import subprocess
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
+SHELL = ['daemon/cluster/own_key.c', 'daemon/cluster/term.c', 'lib/base/identity.c', 'lib/base/keys.c',
+         'lib/zk/zkh_path.c']
 CORE = ['election.c', 'acting.c', 'apply.c', 'leasing.c', 'table.c', 'survivor.c']
 CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-O2', '-w']
 STEPS = '100000000'  # bound of one simulation; most mutations are seen within the first hundred thousand
@@ -104,7 +107,7 @@ MUTATIONS = [
     Mutation('after a deletion nothing is waited for', switches=['new-cluster-is-not-waited-for']),
     Mutation('a renewal at any version', switches=['renewal-at-any-version'],
              options=['--often', 'second process on one session']),
-    Mutation('a foreign nonce goes on', switches=['foreign-nonce-goes-on'],
+    Mutation('a foreign nonce goes on', 'term.c', 'if (!own) {', 'if (0) {', switches=['foreign-nonce-goes-on'],
              options=['--often', 'second process on one session']),
     Mutation('an old state is believed', switches=['old-state-is-believed'],
              options=['--nodes', '2', '--often', 'state not saved', '--often', 'daemon killed']),
@@ -120,6 +123,32 @@ MUTATIONS = [
              options=['--often', 'node replaced by another machine', '--often', "node's keys deleted"]),
     Mutation('a registration sets no floor', switches=['registration-is-no-floor'],
              options=['--often', 'epoch deleted', '--often', 'highest epoch forgotten']),
+    Mutation('a renewal proves a lease from its answer on', 'term.c',
+             'memset(term->before, 0, sizeof(term->before)); term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us); }'
+             ' static void send_renewal',
+             'term->on_renewed(term->userdata, RESULT_OK, time_boot_us()); } static void send_renewal'),
+    Mutation('a counter that was not sent proves a lease', 'term.c',
+             'bool sent = value->nonce == term->nonce && renewal->sent_us && renewal->counter == value->counter;',
+             'bool sent = value->nonce == term->nonce;'),
+    Mutation('the renewals of before a takeover count', 'term.c',
+             'forget_renewals(term); memset(term->before, 0, sizeof(term->before)); term->claimed = true;',
+             'cancel(term); term->counter = 0; term->claimed = true;'),
+    Mutation('a deleted keepalive is not made again', 'term.c', 'term->makes = term->made % OWN_KEY_MAKES_MAX + 1;', '',
+             options=['--often', 'keepalive deleted']),
+    Mutation('a remembered epoch is not raised', switches=['remembered-epoch-is-not-raised'],
+             options=['--often', 'ensemble set back']),
+    Mutation('a raised epoch names nobody', switches=['raised-epoch-names-nobody'],
+             options=['--often', 'ensemble set back']),
+    Mutation('a restored ensemble is taken for the known one', switches=['restored-ensemble-is-taken'],
+             options=['--often', 'ensemble set back']),
+    Mutation('an emptied ensemble is taken for the known one', switches=['emptied-ensemble-is-taken'],
+             options=['--often', 'ensemble set back']),
+    Mutation('another ensemble is written to', switches=['another-ensemble-is-written-to'],
+             options=['--often', 'ensemble set back']),
+    Mutation('the trace of another machine is overwritten', switches=['trace-of-another-machine-is-overwritten'],
+             options=['--often', 'node replaced by another machine']),
+    Mutation('a keepalive promises the own lease only', 'term.c', 'term->debt_us, now_us)', '0, now_us)',
+             options=['--often', "node's keys deleted", '--often', 'post deleted']),
     Mutation('a takeover that conflicts is tried again at once', 'apply.c',
              'retry_later(s);\n\t}\n\tif (event->result != RESULT_UNKNOWN)', '}\n\tif (event->result != RESULT_UNKNOWN)',
              options=['--often', 'keepalive deleted']),
@@ -152,14 +181,27 @@ class Bench:
         os.makedirs(self.work)
         here = os.path.join(TOP, 'tests', 'sim')
         sources = sorted(glob.glob(os.path.join(here, '*.c')))
-        jobs = [(source, self.object(source), [os.path.join(TOP, 'lib'), TOP, here]) for source in sources]
-        compile_all(jobs)
+        self.includes = [os.path.join(TOP, 'lib'), os.path.join(TOP, 'daemon'), TOP, here]
+        product = [os.path.join(TOP, source) for source in SHELL]
+        compile_all([(source, self.object(source), self.includes) for source in [*sources, *product]])
+        self.shell = {os.path.basename(source): self.object(source) for source in product}
         self.check = [self.object(s) for s in sources if os.path.basename(s).startswith('check')]
         self.sim = [self.object(s) for s in sources if not os.path.basename(s).startswith('check')]
         self.core = self.compile_core(os.path.join(self.work, 'original'), None)
 
     def object(self, source):
         return os.path.join(self.work, os.path.basename(source)[:-2] + '.o')
+
+    def compile_shell(self, directory, mutation):
+        """The objects of SHELL, one of them mutated."""
+        source = next(path for path in SHELL if os.path.basename(path) == mutation.file)
+        os.makedirs(directory)
+        copy = os.path.join(directory, mutation.file)
+        shutil.copy(os.path.join(TOP, source), copy)
+        self.mutate(copy, mutation)
+        target = copy[:-2] + '.o'
+        compile_all([(copy, target, [os.path.join(TOP, os.path.dirname(source)), *self.includes])])
+        return {**self.shell, mutation.file: target}
 
     def compile_core(self, directory, mutation):
         shutil.copytree(os.path.join(TOP, 'lib', 'election'), directory)
@@ -194,17 +236,20 @@ class Bench:
 
 def judge(bench, number, mutation):
     """Who caught it, where, and what was seen; or None."""
-    core = bench.core
-    if mutation.file:
-        core = bench.compile_core(os.path.join(bench.work, str(number)), mutation)
-    sim = bench.link(f'sim-{number}', bench.sim, core)
+    core, shell = bench.core, bench.shell
+    directory = os.path.join(bench.work, str(number))
+    if mutation.file in shell:
+        shell = bench.compile_shell(directory, mutation)
+    elif mutation.file:
+        core = bench.compile_core(directory, mutation)
+    sim = bench.link(f'sim-{number}', [*bench.sim, *shell.values()], core)
     said = run([sim, '--steps', STEPS, *mutation.switches])
     found = re.search(r'^FAILED: (seed \d+), step \d+, [\d.]+ s: (.*)$', said.stdout, re.MULTILINE)
     if said.returncode == 1 and found:
         what = found.group(2)
         asserted = re.search(r'Assertion `(.*)\' failed', said.stdout)
         return 'simulator', found.group(1), f'assertion {asserted.group(1)}' if asserted else what
-    if not bench.check or not mutation.file:
+    if not bench.check or not mutation.file or mutation.file in shell:
         return None
     check = bench.link(f'check-{number}', bench.check, core)
     for options in CHECKS:

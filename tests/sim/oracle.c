@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include <string.h>
+
 /*
  * The judge. It looks at the truth of the world: which work runs, what is committed, when a renewal
  * that did commit was sent.
@@ -63,11 +65,25 @@ void oracle_running(struct sim *w, struct sim_node *n, bool running)
 			sim_fail(w, "two primaries: work runs on node %d and on node %d", i, n->id);
 }
 
-/* The fencing token: what the work of a later primary is given is larger. */
+/* A node that runs, and has been told of that epoch. */
+static bool is_remembered(const struct sim *w, int64_t epoch)
+{
+	for (int i = 0; i < w->node_count; i++)
+		if (w->nodes[i].daemon == DAEMON_UP && w->nodes[i].memory_epoch >= epoch)
+			return true;
+	return false;
+}
+
+/*
+ * The fencing token: what the work of a later primary is given is larger. (If the store was set back, somebody has to
+ * remember it.)
+ */
 static void check_epoch(struct sim *w, const struct sim_node *n)
 {
 	int64_t epoch = n->core.epoch;
 
+	if (w->restored_at && !is_remembered(w, w->last_epoch))
+		w->last_epoch = 0;
 	if (epoch < w->last_epoch || (epoch == w->last_epoch && w->last_epoch_node != n->id))
 		sim_fail(w, "node %d starts its work with epoch %lld after node %d had epoch %lld",
 			 n->id, (long long)epoch, w->last_epoch_node, (long long)w->last_epoch);
@@ -142,7 +158,9 @@ void oracle_guard(struct sim *w, const struct sim_node *n)
 
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 {
-	if (op == OP_ENTER && n->refused_epoch && n->core.epoch == n->refused_epoch)
+	if (op == OP_ENTER)
+		n->enter_claim = n->core.view.key_mzxid;
+	if (op == OP_ENTER && n->enter_claim == n->refused_claim)
 		sim_fail(w, "node %d tries a takeover again that was refused", n->id);
 	if (op != OP_CLAIM)
 		return;
@@ -163,7 +181,9 @@ void oracle_start(struct sim *w, struct sim_node *n)
 		sim_fail(w, "node %d starts its work, the dead (bits %#x) are left as they are",
 			 n->id, (unsigned)(w->corpses & corpses(w)));
 	check_post(w, n);
-	if (w->tree.there[n->id] && w->tree.router[n->id] == 's')
+	/* (The store that it was told to may have been set back a moment ago.) */
+	if (w->tree.there[n->id] && w->tree.router[n->id] == 's' &&
+	    !(w->restored_at && w->now < w->restored_at + w->params.session_us))
 		sim_fail(w, "node %d starts its work, and its router state does not tell", n->id);
 	if (clock_local(w, n) >= n->lease_proof)
 		sim_fail(w, "node %d starts its work without a lease", n->id);
@@ -201,7 +221,7 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 }
 
 /*
- * Who enters did so after the transition delay: nobody who began to contend before the claim, and
+ * Who enters did so after the transition delay: nobody who began to wait for others before the claim, and
  * was not held up since, still waits for the lock. (Those who were held up are stopped by the
  * version check.)
  */
@@ -210,9 +230,10 @@ static void check_contenders(struct sim *w, int node)
 	for (int i = 0; i < w->node_count; i++) {
 		const struct sim_node *n = &w->nodes[i];
 
-		if (i == node || n->daemon != DAEMON_UP || n->shell.lock != SHELL_LOCK_WAITING)
+		if (i == node || n->daemon != DAEMON_UP || n->shell.lock != SHELL_LOCK_WAITING ||
+		    !n->shell.lock_placed)
 			continue;
-		if (n->shell.lock_began < w->claim_at && n->disturbed < n->shell.lock_began &&
+		if (n->shell.lock_placed < w->claim_at && n->disturbed < n->shell.lock_placed &&
 		    w->nodes[node].await_at >= w->claim_at)
 			sim_fail(w,
 				 "node %d enters, node %d waits for the lock from before the claim",
@@ -285,6 +306,27 @@ static void check_twins(struct sim *w, const struct sim_txn *txn)
 		sim_fail(w, "two processes go on with the term of node %d", txn->node);
 	else
 		twin->went_on = 1;
+}
+
+/* To an ensemble that it does not know a node writes nothing; its own lock nodes it may remove. */
+void oracle_send(struct sim *w, const struct sim_request *r)
+{
+	if (r->type == REQUEST_TXN && w->nodes[r->node].gate.state == GATE_CLOSED &&
+	    r->purpose != FOR_FAREWELL && r->purpose != FOR_REMOVAL)
+		sim_fail(w, "node %d writes to an ensemble that it does not know", r->node);
+}
+
+/* Nothing that was read before says anything of the keys as they are now. */
+void oracle_restored(struct sim *w)
+{
+	w->restored_at = w->key_changed_at = w->key_created_at = w->post_lost_at = w->now;
+	w->named = w->tree.key;
+	w->claim_at = w->now;
+	w->corpses = 0;
+	memset(w->alive_deleted, 0, sizeof(w->alive_deleted));
+	/* Transactions get the numbers of before anew. */
+	for (int i = 0; i < w->node_count; i++)
+		w->nodes[i].refused_claim = 0;
 }
 
 void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,

@@ -81,8 +81,12 @@ static void draw_weights(struct sim *w)
 	}
 	p->restores = p->weight[FAULT_RESTORE] != 0;
 	if (p->restores) {
-		p->weight_sum -= p->weight[FAULT_MEMORY_LOST];
-		p->weight[FAULT_MEMORY_LOST] = 0;
+		p->weight_sum -= p->weight[FAULT_MEMORY_LOST] + p->weight[FAULT_REPLACED];
+		p->weight[FAULT_MEMORY_LOST] = p->weight[FAULT_REPLACED] = 0;
+	}
+	if (p->restores || p->weight[FAULT_DELETE_ROOT]) {
+		p->weight_sum += 4;
+		p->weight[FAULT_ACCEPT] += 4;
 	}
 	if (w->options->refusals) {
 		p->weight[FAULT_REFUSED] += 20;
@@ -114,11 +118,9 @@ static void draw_configs(struct sim *w)
 {
 	int64_t session_us = w->params.least_us;
 	int64_t fits_us = session_us / 3 - lease_margin_us(session_us);
-	/* A lock that times out before its create can be answered is never held. */
-	int64_t round_trip_us = 12 * w->params.latency_us;
 	struct election_config c = { .lease_timeout_us = fits_us };
 
-	c.lock_timeout_us = round_trip_us + rng_range(&w->rng, 50 * MS, 400 * MS);
+	c.lock_timeout_us = rng_range(&w->rng, 50 * MS, 400 * MS);
 	c.handover_timeout_us = rng_range(&w->rng, 500 * MS, 5 * SEC);
 	c.penalty_us = rng_range(&w->rng, 100 * MS, 3 * SEC);
 	c.acquire_delay_us = rng_chance(&w->rng, 600) ? 0 : rng_range(&w->rng, 0, 2 * SEC);
@@ -239,7 +241,9 @@ int64_t params_liveness_us(const struct sim *w)
 
 	int64_t refused = c->lock_timeout_us << 6;
 	int64_t terms = 3 * lease_unknown_promise_us(p->session_us);
+	/* Until each node has looked again at an ensemble that was accepted. */
+	int64_t looks = p->restores ? 20 * SEC + 2 * p->session_us : 0;
 
 	return 2 * round + penalty_left_us(w) + 3 * p->session_us + 2 * OLD_SERVER_US + refused +
-	       terms;
+	       terms + looks;
 }

@@ -64,7 +64,8 @@
 	X(DELETE_EPOCH, "epoch deleted")                                                           \
 	X(DELETE_KEEPALIVE, "keepalive deleted")                                                   \
 	X(CLOSE_SESSION, "session closed by somebody else")                                        \
-	X(RESTORE, "ensemble set back (does nothing yet)")                                         \
+	X(RESTORE, "ensemble set back")                                                            \
+	X(ACCEPT, "ensemble accepted")                                                             \
 	X(REFUSED, "writes refused")
 
 enum sim_fault {
@@ -99,12 +100,15 @@ enum sim_fault {
 	X(OLD_STATE, "old-state-is-believed")                                                      \
 	X(UNSAVED, "unsaved-takeover")                                                             \
 	X(ANY_NONCE, "foreign-nonce-goes-on")                                                      \
-	X(COUNTER_ANEW, "counter-begins-anew")                                                     \
 	X(OWNER_SAYS, "owner-before-is-believed")                                                  \
 	X(NO_FLOOR, "registration-is-no-floor")                                                    \
 	X(FOREIGN_EPOCH, "unknown-own-epoch-is-believed")                                          \
-	X(NO_MAKES, "keepalive-is-not-made-again")                                                 \
-	X(NO_RAISE, "remembered-epoch-is-not-raised")
+	X(NO_RAISE, "remembered-epoch-is-not-raised")                                              \
+	X(OLD_STORE, "restored-ensemble-is-taken")                                                 \
+	X(EMPTY_STORE, "emptied-ensemble-is-taken")                                                \
+	X(FOREIGN_WRITE, "another-ensemble-is-written-to")                                         \
+	X(OWN_TRACE, "trace-of-another-machine-is-overwritten")                                    \
+	X(RAISE_NOBODY, "raised-epoch-names-nobody")
 
 enum sim_mutation {
 #define X(name, text) MUTATION_##name,

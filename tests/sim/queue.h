@@ -9,43 +9,45 @@
 #define QUEUE_MAX 4096
 
 enum queue_type {
-	EV_TIMER,	  /* core: ELECTION_TIME is due */
-	EV_TELL,	  /* shell: an event for the core */
-	EV_REPLY,	  /* arg: request, at the node */
-	EV_WATCH,	  /* arg: parts, at the node */
-	EV_CLOSED,	  /* the connection, at the node */
-	EV_ATTACHED,	  /* arg: session, 0 expired; at the node */
-	EV_CLIENT,	  /* timer of the client library */
-	EV_LOCK,	  /* the lock's timeout; arg 1: it cannot be asked for at all */
-	EV_FENCE,	  /* a fence command ends */
-	EV_STEP,	  /* a daemon that was stopped within a step goes on */
-	EV_READY,	  /* arg: enum guard_news, at the daemon */
-	EV_REPAIR,	  /* another look at the own keys */
-	EV_RETRY,	  /* of reads that were refused */
-	EV_PRIMARY,	  /* the primary's keepalive is read; arg: serial that should be answered */
-	EV_MEMORY,	  /* all terms of before are over */
-	EV_UNACKED,	  /* the kernel looks whether the path is dead; gen: connection */
-	EV_WORK,	  /* arg: enum work_end */
-	EV_GUARD,	  /* arg 1: it is up */
-	EV_BOOT,	  /* daemon starts */
-	EV_TWIN,	  /* another process of that name renews */
-	EV_ARRIVE,	  /* arg: request, at the server */
-	EV_CONNECT,	  /* at the server */
-	EV_REVALIDATE,	  /* at the leader */
-	EV_COMMIT,	  /* arg: request, at the leader */
-	EV_APPLY,	  /* arg: server */
-	EV_EXPIRE,	  /* arg: session slot */
-	EV_CLOSE_SESSION, /* arg: session slot; expiry is committed */
-	EV_RESIGN,	  /* arg: server, which gives up on its leader or its quorum */
-	EV_LEADER_LOST,	  /* gen: epoch */
-	EV_ELECT,	  /* gen: epoch */
-	EV_JOIN,	  /* arg: server finds the leader */
-	EV_SERVER_UP,	  /* arg: server */
-	EV_SERVER_HEAL,	  /* arg: server */
-	EV_CHAOS,
-	EV_OPERATOR, /* arg: fault, gen: version read */
-	EV_CALM,
-	EV_END,
+	EVENT_TIMER,	  /* core: ELECTION_TIME is due */
+	EVENT_TELL,	  /* shell: an event for the core */
+	EVENT_REPLY,	  /* arg: request, at the node */
+	EVENT_WATCH,	  /* arg: parts, at the node */
+	EVENT_CLOSED,	  /* the connection, at the node */
+	EVENT_ATTACHED,	  /* arg: session, 0 expired; at the node */
+	EVENT_CLIENT,	  /* timer of the client library */
+	EVENT_LOCK,	  /* the lock's timeout; arg 1: it cannot be asked for at all */
+	EVENT_FENCE,	  /* a fence command ends */
+	EVENT_STEP,	  /* a daemon that was stopped within a step goes on */
+	EVENT_READY,	  /* arg: enum guard_news, at the daemon */
+	EVENT_REPAIR,	  /* another look at the own keys */
+	EVENT_RETRY,	  /* of reads that were refused */
+	EVENT_PRIMARY,	  /* the primary's keepalive is read; arg: serial that should be answered */
+	EVENT_MEMORY,	  /* all terms of before are over */
+	EVENT_GATE,	  /* another look at the ensemble */
+	EVENT_CALL,	  /* arg: an operation that was called while there was no connection */
+	EVENT_UNACKED,	  /* the kernel looks whether the path is dead; gen: connection */
+	EVENT_WORK,	  /* arg: enum work_end */
+	EVENT_GUARD,	  /* arg 1: it is up */
+	EVENT_BOOT,	  /* daemon starts */
+	EVENT_TWIN,	  /* another process of that name renews */
+	EVENT_ARRIVE,	  /* arg: request, at the server */
+	EVENT_CONNECT,	  /* at the server */
+	EVENT_REVALIDATE, /* at the leader */
+	EVENT_COMMIT,	  /* arg: request, at the leader */
+	EVENT_APPLY,	  /* arg: server */
+	EVENT_EXPIRE,	  /* arg: session slot */
+	EVENT_CLOSE_SESSION, /* arg: session slot; expiry is committed */
+	EVENT_RESIGN,	     /* arg: server, which gives up on its leader or its quorum */
+	EVENT_LEADER_LOST,   /* gen: epoch */
+	EVENT_ELECT,	     /* gen: epoch */
+	EVENT_JOIN,	     /* arg: server finds the leader */
+	EVENT_SERVER_UP,     /* arg: server */
+	EVENT_SERVER_HEAL,   /* arg: server */
+	EVENT_CHAOS,
+	EVENT_OPERATOR, /* arg: fault, gen: version read */
+	EVENT_CALM,
+	EVENT_END,
 };
 
 struct queue_event {

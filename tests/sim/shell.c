@@ -29,7 +29,7 @@ static void arm_timer(struct sim *w, struct sim_node *n)
 	if (n->timer_armed && n->timer_armed <= due)
 		return;
 	n->timer_armed = due;
-	sim_schedule(w, due, EV_TIMER, n->id, n->incarnation, 0);
+	sim_schedule(w, due, EVENT_TIMER, n->id, n->incarnation, 0);
 }
 
 void shell_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev)
@@ -68,8 +68,7 @@ bool shell_persist(struct sim *w, struct sim_node *n)
 	bool idle = e->work == WORK_DOWN && e->phase != PHASE_ENTER && e->phase != PHASE_RECOVER;
 	int32_t session = n->client.session ? n->client.session : n->file.session;
 
-	n->state_failed = w->now < n->state_fails_until;
-	if (n->state_failed)
+	if (w->now < n->state_fails_until)
 		return false;
 	n->file = (struct sim_state_file){
 		.there = 1,
@@ -81,7 +80,7 @@ bool shell_persist(struct sim *w, struct sim_node *n)
 		.epoch_version = n->term.epoch_version,
 		.generation = n->page_generation,
 	};
-	term_nonces(n, n->file.nonces);
+	term_nonces(&n->term, n->file.nonces);
 	return true;
 }
 
@@ -129,12 +128,11 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		shell_fence(w, n);
 		break;
 	case ACTION_START:
-		n->disk_next.cluster_zxid = n->survivor.cluster_czxid;
-		n->disk_next.own = n->core.epoch;
+		gate_note_made(w, n, n->survivor.cluster_czxid);
 		n->survivor.cluster_new_us = 0;
-		disk_keep(w, n);
+		gate_note_own(w, n, n->core.epoch);
 		work_start(w, n);
-		term_started(w, n);
+		term_started(&n->term, clock_local(w, n));
 		break;
 	case ACTION_STOP:
 		work_stop(w, n);
@@ -145,14 +143,14 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 	case ACTION_SELF_FENCE:
 		break; /* not configured */
 	case ACTION_RENEW:
-		term_renew(w, n);
+		term_renew(&n->term, clock_local(w, n));
 		break;
 	case ACTION_CUT:
-		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, CLOSED_HERE);
+		sim_schedule(w, w->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_HERE);
 		break;
 	case ACTION_REFRESH:
 		n->mirror.known &= (uint16_t) ~(PART_KEY | PART_POST | PART_EPOCH);
-		shell_read(w, n, PART_KEY | PART_POST | PART_EPOCH, false);
+		shell_read(w, n, PART_KEY | PART_POST | PART_EPOCH);
 		break;
 	case ACTION_COUNT_PEERS:
 		shell_scan(w, n, FOR_PEERS);
@@ -210,7 +208,7 @@ bool shell_stopped_here(struct sim *w, struct sim_node *n)
 	if (n->paused_until <= w->now)
 		return false;
 	w->stats.faults[FAULT_STOP_IN_STEP]++;
-	sim_schedule(w, n->paused_until, EV_STEP, n->id, n->incarnation, 0);
+	sim_schedule(w, n->paused_until, EVENT_STEP, n->id, n->incarnation, 0);
 	return true;
 }
 
@@ -276,7 +274,7 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 	had_term = n->core.term_us;
 	election_step(&n->config, &n->core, event, &actions);
 	if (had_term && !n->core.term_us)
-		term_close(n);
+		term_close(&n->term);
 	trace_step(w, n, event, before);
 	persist(w, n);
 	oracle_step(w, n, before);
@@ -331,7 +329,7 @@ void shell_post(struct sim *w, struct sim_node *n, int64_t delay, uint8_t type, 
 	uint32_t arg = (uint32_t)type | (uint32_t)op << 8 | (uint32_t)result << 16 |
 		       (n->work.gen & 0xff) << 24;
 
-	sim_schedule(w, w->now + delay, EV_TELL, n->id, n->incarnation, arg);
+	sim_schedule(w, w->now + delay, EVENT_TELL, n->id, n->incarnation, arg);
 }
 
 void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *ev)
@@ -394,7 +392,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->incarnation++;
 	n->timer_armed = 0;
 	n->penalty_end = 0;
-	n->refused_epoch = 0;
+	n->refused_claim = 0;
 	n->up_since = w->now;
 	n->paused_until = 0;
 	memset(&n->shell, 0, sizeof(n->shell));
@@ -412,13 +410,14 @@ void shell_start(struct sim *w, struct sim_node *n)
 	disk_settle(w, n);
 	n->disk_due = 0;
 	n->disk_next = n->disk;
-	n->memory_epoch = n->disk.memory_epoch;
+	gate_start(n, n->client.session != 0);
+	n->memory_epoch = n->disk.epoch;
 	/* What the state tells of was handed out. */
 	if (n->file.there && n->file.epoch > n->memory_epoch)
 		n->memory_epoch = n->file.epoch;
 	memset(&n->survivor, 0, sizeof(n->survivor));
-	n->survivor.cluster_czxid = n->disk.cluster_zxid;
-	term_begin(w, n, ev.resume == RESUME_PRIMARY);
+	n->survivor.cluster_czxid = n->disk.made;
+	shell_term_begin(w, n, ev.resume == RESUME_PRIMARY);
 	guard_adopt(w, n);
 	w->stats.resumes += ev.resume == RESUME_PRIMARY;
 	SIM_TRACE(w, "node  %d daemon starts, resume %d", n->id, ev.resume);
@@ -441,5 +440,6 @@ void shell_kill(struct sim *w, struct sim_node *n)
 	n->work.forking = 0;
 	n->shell.fence_gen++;
 	n->shell.lock_gen++;
+	zkh_drop(n);
 	client_end(w, n);
 }

@@ -10,7 +10,43 @@ static bool mutated(const struct sim *w, enum sim_mutation m)
 	return w->options->mutations & UINT64_C(1) << m;
 }
 
+/* Once it is known that all terms of before are over, the next process need not wait for them. */
+static void see_cluster(struct sim *w, struct sim_node *n)
+{
+	if (n->gate.czxid)
+		survivor_see_cluster(&n->survivor, n->gate.czxid, clock_local(w, n));
+	if (!n->survivor.cluster_new_us)
+		gate_note_made(w, n, n->survivor.cluster_czxid);
+	else
+		sim_schedule(w, w->now + lease_unknown_promise_us(n->client.timeout), EVENT_MEMORY,
+			     n->id, ++n->shell.memory_gen, 0);
+}
+
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
+{
+	/* Not behind the sync, which may take as long as a commit. */
+	term_attached(&n->term, zkh_session_of(n));
+	if (gate_attached(w, n, fresh))
+		shell_attach(w, n, fresh);
+}
+
+/* Nothing that this session holds there is worth anything. */
+void shell_foreign(struct sim *w, struct sim_node *n)
+{
+	bool registering = n->shell.op == OP_REGISTER;
+
+	if (n->shell.repairing)
+		repair_cancel(n);
+	if (registering)
+		n->shell.op = OP_NONE;
+	n->shell.watch_gen++;
+	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
+	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
+	if (registering)
+		shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, RESULT_UNKNOWN, 0);
+}
+
+void shell_attach(struct sim *w, struct sim_node *n, bool fresh)
 {
 	struct election_event ev = {
 		.type = ELECTION_SESSION_UP,
@@ -21,13 +57,14 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	if (fresh)
 		n->shell.router = 0;
-	/* Not behind the sync, which may take as long as a commit. */
-	term_attached(w, n);
+	see_cluster(w, n);
 	shell_tell(w, n, &ev);
+	if (n->daemon != DAEMON_UP || n->client.link != LINK_ATTACHED)
+		return;
 	lock_attached(w, n, fresh);
-	shell_read(w, n, PARTS_ALL & ~PART_ALIVE, true);
+	shell_read(w, n, PARTS_ALL & ~PART_ALIVE);
 	n->shell.watch_waits = 0;
-	sim_schedule(w, w->now, EV_PRIMARY, n->id, ++n->shell.watch_gen, 0);
+	sim_schedule(w, w->now, EVENT_PRIMARY, n->id, ++n->shell.watch_gen, 0);
 	if (n->shell.repair_wanted && n->client.link == LINK_ATTACHED)
 		repair_begin(w, n);
 }
@@ -42,7 +79,12 @@ void shell_detached(struct sim *w, struct sim_node *n)
 	bool first = rng_chance(&w->rng, 500);
 	uint8_t op = s->op, scanning = s->scanning, counting = s->counting;
 	bool marking = s->marks > 0;
+	bool leaves = gate_detached(n, false);
 
+	if (leaves) {
+		n->client.session = 0;
+		n->client.last_zxid = 0;
+	}
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	/* What was on its way may have written it. */
 	if (op != OP_NONE || s->repairing || s->telling)
@@ -51,12 +93,12 @@ void shell_detached(struct sim *w, struct sim_node *n)
 	s->scan_early = SCAN_NOT_EARLY;
 	s->scan_gen++;
 	s->watch_gen++;
-	term_detached(n);
 	if (s->repairing) {
 		repair_cancel(n);
 		repair_later(w, n);
 	}
 	s->marks = 0;
+	zkh_detached(n);
 	if (first)
 		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
 	w->stats.unknown += op != OP_NONE;
@@ -70,16 +112,11 @@ void shell_detached(struct sim *w, struct sim_node *n)
 		shell_tell_result(w, n, ELECTION_FENCED, 0, RESULT_UNKNOWN, 0);
 	if (!first)
 		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
+	if (leaves)
+		shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
 }
 
 /* -- the survivor -- */
-
-static const char *name_of(int node)
-{
-	static const char *const names[NODES_MAX] = { "a", "b", "c", "d", "e", "f", "g" };
-
-	return names[node];
-}
 
 /* Each T/6; arg: the serial of a read that should be answered by now, 0: time for the next. */
 void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_event *ev)
@@ -95,8 +132,8 @@ void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_e
 			client_lose(w, n);
 		return;
 	}
-	sim_schedule(w, w->now + lease_watch_us(n->client.timeout), EV_PRIMARY, n->id, s->watch_gen,
-		     0);
+	sim_schedule(w, w->now + lease_watch_us(n->client.timeout), EVENT_PRIMARY, n->id,
+		     s->watch_gen, 0);
 	if (s->watch_waits || !n->config.coordinator || !(n->mirror.known & PART_POST) ||
 	    holder < 0 || holder >= NODES_MAX || holder == (int8_t)n->id || n->mirror.nameless)
 		return;
@@ -107,8 +144,8 @@ void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_e
 	r->holder = holder;
 	r->lock_wait = (int32_t)s->watch_serial;
 	request_send(w, r);
-	sim_schedule(w, w->now + lease_cut_us(n->client.timeout), EV_PRIMARY, n->id, s->watch_gen,
-		     s->watch_serial);
+	sim_schedule(w, w->now + lease_cut_us(n->client.timeout), EVENT_PRIMARY, n->id,
+		     s->watch_gen, s->watch_serial);
 }
 
 static int64_t sight_zxid(const struct tree_keepalive *k, bool hidden)
@@ -124,7 +161,7 @@ static void reply_watch(struct sim *w, struct sim_node *n, const struct sim_requ
 		return;
 	SIM_TRACE(w, "node  %d saw the keepalive of node %d: %d, mzxid %lld", n->id, r->holder,
 		  r->seen.keepalive.there, (long long)r->seen.keepalive.mzxid);
-	survivor_note(&n->survivor, name_of(r->holder),
+	survivor_note(&n->survivor, node_name(r->holder),
 		      sight_zxid(&r->seen.keepalive, r->seen.router == '?'), clock_local(w, n));
 }
 
@@ -135,7 +172,7 @@ static int64_t until_us(struct sim *w, struct sim_node *n, int node, const struc
 
 	if (mutated(w, MUTATION_OWN_LEASE))
 		lease_us = lease_promise_us(n->client.timeout);
-	return survivor_until_us(&n->survivor, name_of(node), sight_zxid(k, hidden), lease_us,
+	return survivor_until_us(&n->survivor, node_name(node), sight_zxid(k, hidden), lease_us,
 				 session_us, clock_local(w, n));
 }
 
@@ -162,8 +199,8 @@ static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct
 
 	if (mutated(w, MUTATION_NEW_CLUSTER))
 		return 0;
-	if (r->seen.cluster_zxid)
-		survivor_see_cluster(&n->survivor, r->seen.cluster_zxid, now);
+	if (r->seen.cluster_czxid)
+		survivor_see_cluster(&n->survivor, r->seen.cluster_czxid, now);
 	/* A later look at the same takeover does not begin it anew. */
 	if (!n->shell.untold_us)
 		n->shell.untold_us =
@@ -215,9 +252,9 @@ void shell_tell_corpses(struct sim *w, struct sim_node *n, struct election_event
 	n->shell.scan_early = SCAN_NOT_EARLY;
 	n->shell.scanning = 0;
 	if (ev->result == RESULT_OK)
-		term_owes(n, ev->time_us);
+		term_owes(&n->term, ev->time_us);
 	if (ev->result == RESULT_OK && (ev->count || ev->time_us > clock_local(w, n)))
-		term_renew(w, n);
+		term_renew(&n->term, clock_local(w, n));
 	shell_tell(w, n, ev);
 }
 
@@ -287,6 +324,7 @@ void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *s
 	if (n->memory_epoch <= seen->epoch || mutated(w, MUTATION_NO_RAISE))
 		return;
 	txn->epoch = n->memory_epoch;
+	txn->owner = mutated(w, MUTATION_RAISE_NOBODY) ? OWNER_NOBODY : OWNER_UNKNOWN;
 	txn->epoch_version = seen->epoch_version;
 }
 
@@ -299,7 +337,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 		return;
 	if (session && session != n->client.session)
 		result = RESULT_CONFLICT;
-	else if (trace_of_another(n, r) &&
+	else if (!mutated(w, MUTATION_OWN_TRACE) && trace_of_another(n, r) &&
 		 clock_local(w, n) < until_us(w, n, n->id, &r->seen.keepalive, false, 0))
 		result = RESULT_CONFLICT;
 	if (result == RESULT_OK) {
@@ -313,7 +351,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 /* As own_debt() in node.c. */
 static int8_t own_debt(const struct sim *w, const struct sim_node *n)
 {
-	if (n->memory_epoch == n->disk_next.own || mutated(w, MUTATION_FOREIGN_EPOCH))
+	if (n->memory_epoch == n->gate.known.own || mutated(w, MUTATION_FOREIGN_EPOCH))
 		return OWNER_NOBODY;
 	return n->memory_epoch == n->shell.takeover_epoch ? n->shell.owner_before : OWNER_UNKNOWN;
 }
@@ -410,7 +448,7 @@ static bool prepare_enter(struct sim *w, struct sim_node *n)
 	if (!mutated(w, MUTATION_OLD_STATE))
 		shell_raise_generation(n);
 	if (!shell_persist(w, n) && !mutated(w, MUTATION_UNSAVED)) {
-		n->refused_epoch = 0;
+		n->refused_claim = 0;
 		answer_later(w, n, OP_ENTER, RESULT_FAILED);
 		return false;
 	}
@@ -447,7 +485,8 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 		n->shell.owner_before = owner;
 		n->shell.remembers = n->memory_epoch > 0;
 		n->shell.unread_until_us = 0;
-		term_open(w, n, &r->txn);
+		zkh_open_term(n, n->shell.remembers && owner != OWNER_NOBODY,
+			      r->txn.epoch_version + 1, &r->txn);
 	}
 	request_send(w, r);
 	if (a->op != OP_ENTER)
@@ -526,7 +565,7 @@ static void committed(struct sim *w, struct sim_node *n, const struct sim_reques
 
 	if (r->op == OP_ENTER) {
 		s->router = 't';
-		term_opened(w, n, r);
+		term_opened(&n->term, s->epoch_version, r->keep_version);
 		shell_epoch(w, n, r->txn.epoch, (int8_t)n->id, s->epoch_version);
 		post_written(n, (int8_t)n->id);
 	} else if (r->op == OP_LEAVE) {
@@ -559,7 +598,7 @@ static uint8_t result_of(struct sim *w, struct sim_node *n, const struct sim_req
 	}
 	/* The work is down; the post goes with its session. */
 	if (r->op == OP_LEAVE && !mutated(w, MUTATION_KEEP_POST))
-		sim_schedule(w, w->now, EV_CLOSED, n->id, n->client.conn, CLOSED_TO_RENEW);
+		sim_schedule(w, w->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_TO_RENEW);
 	return RESULT_FAILED;
 }
 
@@ -571,6 +610,8 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 		.zxid = r->zxid,
 	};
 
+	if (r->op == OP_REGISTER && n->shell.op != OP_REGISTER)
+		return; /* that was called off */
 	n->shell.op = OP_NONE;
 	if (r->op == OP_LEAVE)
 		n->shell.leave_makes = r->result == TXN_MISSING ? n->shell.leave_makes % 3 + 1 : 0;
@@ -580,7 +621,7 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 	}
 	ev.result = result_of(w, n, r);
 	if (r->op == OP_ENTER && ev.result == RESULT_FAILED)
-		n->refused_epoch = r->txn.epoch;
+		n->refused_claim = n->enter_claim;
 	if (r->result == TXN_OK)
 		committed(w, n, r);
 	chaos_ambush(w, n);
@@ -612,12 +653,15 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 	case FOR_OP:
 		reply_op(w, n, r);
 		break;
-	case FOR_RENEW:
-	case FOR_KEEPALIVE:
-		term_reply(w, n, r);
+	case FOR_CALL:
+		zkh_reply(w, r);
 		break;
 	case FOR_WATCH:
 		reply_watch(w, n, r);
+		break;
+	case FOR_GATE:
+	case FOR_MAKE:
+		gate_reply(w, n, r);
 		break;
 	case FOR_LOOK_FIRST:
 		reply_look_first(w, n, r);
@@ -700,10 +744,10 @@ void shell_fence(struct sim *w, struct sim_node *n)
 		w->stats.faults[FAULT_FENCE_HANGS] += hangs;
 		took += hangs ? w->params.fence_timeout_us
 			      : rng_range(&w->rng, MS, w->params.fence_us);
-		sim_schedule(w, w->now + took, EV_FENCE, n->id, s->fence_gen,
+		sim_schedule(w, w->now + took, EVENT_FENCE, n->id, s->fence_gen,
 			     end << 16 | (uint32_t)i);
 	}
-	sim_schedule(w, w->now + took, EV_FENCE, n->id, s->fence_gen, 2u << 16);
+	sim_schedule(w, w->now + took, EVENT_FENCE, n->id, s->fence_gen, 2u << 16);
 }
 
 void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *ev)

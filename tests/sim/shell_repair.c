@@ -56,7 +56,7 @@ void repair_begin(struct sim *w, struct sim_node *n)
 
 static void look_later(struct sim *w, struct sim_node *n, int64_t delay)
 {
-	sim_schedule(w, w->now + delay, EV_REPAIR, n->id, ++n->shell.look_gen, 0);
+	sim_schedule(w, w->now + delay, EVENT_REPAIR, n->id, ++n->shell.look_gen, 0);
 }
 
 void repair_later(struct sim *w, struct sim_node *n)

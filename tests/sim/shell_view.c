@@ -11,13 +11,13 @@ static bool mutated(const struct sim *w, enum sim_mutation m)
 	return w->options->mutations & UINT64_C(1) << m;
 }
 
-static void read_parts(struct sim *w, struct sim_node *n, uint16_t parts, bool sync)
+static void read_parts(struct sim *w, struct sim_node *n, uint16_t parts)
 {
 	struct sim_request *r;
 
 	if (!parts)
 		return;
-	r = request_create(w, n, sync ? REQUEST_SYNC : REQUEST_READ, FOR_VIEW);
+	r = request_create(w, n, REQUEST_READ, FOR_VIEW);
 	r->parts = parts;
 	r->holder = n->mirror.seen.key;
 	n->mirror.reading |= parts;
@@ -25,18 +25,17 @@ static void read_parts(struct sim *w, struct sim_node *n, uint16_t parts, bool s
 }
 
 /* /epoch, then the key, then the post: each may see a later state than the one before. */
-void shell_read(struct sim *w, struct sim_node *n, uint16_t parts, bool sync)
+void shell_read(struct sim *w, struct sim_node *n, uint16_t parts)
 {
 	if (n->client.link != LINK_ATTACHED)
 		return;
 	if (w->params.apart) {
-		read_parts(w, n, parts & PART_EPOCH, sync);
-		sync = sync && !(parts & PART_EPOCH);
-		read_parts(w, n, parts & PART_KEY, sync);
-		read_parts(w, n, parts & ~(PART_EPOCH | PART_KEY), false);
+		read_parts(w, n, parts & PART_EPOCH);
+		read_parts(w, n, parts & PART_KEY);
+		read_parts(w, n, parts & ~(PART_EPOCH | PART_KEY));
 		return;
 	}
-	read_parts(w, n, parts, sync);
+	read_parts(w, n, parts);
 }
 
 void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch)
@@ -44,8 +43,7 @@ void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch)
 	if (epoch <= n->memory_epoch)
 		return;
 	n->memory_epoch = epoch;
-	n->disk_next.memory_epoch = epoch;
-	disk_keep(w, n);
+	gate_note_epoch(w, n, epoch);
 }
 
 void shell_epoch(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner, int32_t version)
@@ -102,7 +100,7 @@ void shell_tell_view(struct sim *w, struct sim_node *n)
 {
 	struct election_event ev = { .type = ELECTION_VIEW };
 
-	if (n->client.link != LINK_ATTACHED)
+	if (n->client.link != LINK_ATTACHED || n->gate.state != GATE_OPEN)
 		return;
 	ev.view.key = view_complete(n) ? view_key(w, n) : KEY_UNKNOWN;
 	if (ev.view.key != KEY_UNKNOWN && ev.view.key != KEY_MISSING) {
@@ -131,13 +129,15 @@ void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts)
 	if (parts & PART_LOCK)
 		lock_watch(w, n);
 	if (parts & PART_KEEPALIVE)
-		term_changed(w, n);
-	if (!again)
+		zkh_fire(n);
+	if (parts & PART_CLUSTER)
+		gate_ask(w, n, false);
+	if (!again || n->gate.state != GATE_OPEN)
 		return;
 	n->mirror.known &= (uint16_t)~again;
 	again &= (uint16_t)~n->mirror.reading;
 	if (again)
-		shell_read(w, n, again, false);
+		shell_read(w, n, again);
 	if (parts & PART_POST_GONE) {
 		/* The news itself says all. */
 		n->mirror.seen.holder = -1;
@@ -175,7 +175,7 @@ static void read_refused(struct sim *w, struct sim_node *n, struct sim_request *
 	r->parts &= (uint16_t)~refused;
 	if (!m->retrying && !mutated(w, MUTATION_NO_RETRY)) {
 		m->retrying = 1;
-		sim_schedule(w, w->now + SEC, EV_RETRY, n->id, n->incarnation, 0);
+		sim_schedule(w, w->now + SEC, EVENT_RETRY, n->id, n->incarnation, 0);
 	}
 }
 
@@ -187,22 +187,7 @@ void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event 
 		return;
 	m->retrying = 0;
 	if (m->refused & (uint16_t)~m->reading)
-		shell_read(w, n, m->refused & (uint16_t)~m->reading, false);
-}
-
-/* Once it is known that all terms of before are over, the next process need not wait for them. */
-static void see_cluster(struct sim *w, struct sim_node *n, int64_t zxid)
-{
-	if (!zxid || n->survivor.cluster_czxid == zxid)
-		return;
-	survivor_see_cluster(&n->survivor, zxid, clock_local(w, n));
-	if (!n->survivor.cluster_new_us) {
-		n->disk_next.cluster_zxid = zxid;
-		disk_keep(w, n);
-		return;
-	}
-	sim_schedule(w, w->now + lease_unknown_promise_us(n->client.timeout), EV_MEMORY, n->id,
-		     ++n->shell.memory_gen, 0);
+		shell_read(w, n, m->refused & (uint16_t)~m->reading);
 }
 
 void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev)
@@ -214,12 +199,11 @@ void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_even
 		return;
 	left = survivor_untold_us(&n->survivor, false, true, n->client.timeout, now) - now;
 	if (left > 0) {
-		sim_schedule(w, w->now + left, EV_MEMORY, n->id, n->shell.memory_gen, 0);
+		sim_schedule(w, w->now + left, EVENT_MEMORY, n->id, n->shell.memory_gen, 0);
 		return;
 	}
 	n->survivor.cluster_new_us = 0;
-	n->disk_next.cluster_zxid = n->survivor.cluster_czxid;
-	disk_keep(w, n);
+	gate_note_made(w, n, n->survivor.cluster_czxid);
 }
 
 void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r)
@@ -233,7 +217,6 @@ void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r)
 		m->seen.self = r->seen.self;
 	if (r->parts & PART_EPOCH)
 		shell_epoch(w, n, r->seen.epoch, r->seen.epoch_owner, r->seen.epoch_version);
-	see_cluster(w, n, r->seen.cluster_zxid);
 	if (r->parts & PART_KEY) {
 		m->seen.key = r->seen.key;
 		m->seen.key_version = r->seen.key_version;
@@ -254,7 +237,7 @@ void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r)
 	if ((m->known & PART_KEY) && m->seen.key >= 0 && m->seen.key != (int8_t)n->id &&
 	    !((m->known & PART_ALIVE) && m->alive_of == m->seen.key)) {
 		m->known &= (uint16_t)~PART_ALIVE;
-		shell_read(w, n, PART_ALIVE, false);
+		shell_read(w, n, PART_ALIVE);
 	}
 	shell_tell_view(w, n);
 }

@@ -90,7 +90,7 @@ void sim_schedule(struct sim *w, int64_t at, uint8_t type, int node, uint32_t ge
 		sim_fail(w, "simulator: too many events");
 }
 
-void sim_postpone(struct sim *w, const struct queue_event *ev, int64_t until)
+void sim_hold(struct sim *w, const struct queue_event *ev, int64_t until)
 {
 	struct queue_event later = *ev;
 
@@ -120,14 +120,14 @@ static bool asleep(struct sim *w, const struct sim_node *n, const struct queue_e
 {
 	int64_t until = n->frozen_until;
 
-	if (ev->type > EV_BOOT)
+	if (ev->type > EVENT_BOOT)
 		return false;
-	if (ev->type < EV_WORK && n->paused_until > until)
+	if (ev->type < EVENT_WORK && n->paused_until > until)
 		until = n->paused_until;
 	if (until <= w->now)
 		return false;
 	put_off(w, ev, until);
-	if (ev->type == EV_TIMER && w->nodes[ev->node].timer_armed == ev->at)
+	if (ev->type == EVENT_TIMER && w->nodes[ev->node].timer_armed == ev->at)
 		w->nodes[ev->node].timer_armed = until;
 	return true;
 }
@@ -136,61 +136,67 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 {
 	struct sim_node *n = &w->nodes[ev->node];
 
-	if (ev->type < EV_WORK)
+	if (ev->type < EVENT_WORK)
 		shell_go_on(w, n);
 	switch ((int)ev->type) {
-	case EV_REPAIR:
+	case EVENT_REPAIR:
 		repair_on_event(w, n, ev);
 		break;
-	case EV_PRIMARY:
+	case EVENT_PRIMARY:
 		shell_watch_primary(w, n, ev);
 		break;
-	case EV_MEMORY:
+	case EVENT_MEMORY:
 		shell_memory_due(w, n, ev);
 		break;
-	case EV_UNACKED:
+	case EVENT_GATE:
+		gate_on_look(w, n, ev);
+		break;
+	case EVENT_CALL:
+		zkh_on_call(w, n, ev);
+		break;
+	case EVENT_UNACKED:
 		client_on_unacked(w, n, ev);
 		break;
-	case EV_RETRY:
+	case EVENT_RETRY:
 		shell_on_retry(w, n, ev);
 		break;
-	case EV_READY:
+	case EVENT_READY:
 		guard_on_ready(w, n, ev);
 		break;
-	case EV_TIMER:
+	case EVENT_TIMER:
 		shell_on_timer(w, n, ev);
 		break;
-	case EV_TELL:
+	case EVENT_TELL:
 		shell_on_tell(w, n, ev);
 		break;
-	case EV_REPLY:
+	case EVENT_REPLY:
 		client_on_reply(w, n, ev);
 		break;
-	case EV_WATCH:
+	case EVENT_WATCH:
 		client_on_watch(w, n, ev);
 		break;
-	case EV_CLOSED:
+	case EVENT_CLOSED:
 		client_on_closed(w, n, ev);
 		break;
-	case EV_ATTACHED:
+	case EVENT_ATTACHED:
 		client_on_attached(w, n, ev);
 		break;
-	case EV_CLIENT:
+	case EVENT_CLIENT:
 		client_on_timer(w, n, ev);
 		break;
-	case EV_LOCK:
+	case EVENT_LOCK:
 		lock_on_timeout(w, n, ev);
 		break;
-	case EV_FENCE:
+	case EVENT_FENCE:
 		shell_on_fence(w, n, ev);
 		break;
-	case EV_WORK:
+	case EVENT_WORK:
 		work_on_event(w, n, ev);
 		break;
-	case EV_GUARD:
+	case EVENT_GUARD:
 		guard_on_event(w, n, ev);
 		break;
-	case EV_BOOT:
+	case EVENT_BOOT:
 		host_on_boot(w, n);
 		break;
 	default:
@@ -200,7 +206,7 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 
 /*
  * gen 0: the faults end; 1 and 2: an operator puts things right; 3: from here on there should be
- * rest.
+ * rest; 4: an operator looks whether the ensemble is refused.
  */
 static void on_calm(struct sim *w, const struct queue_event *ev)
 {
@@ -214,9 +220,13 @@ static void on_calm(struct sim *w, const struct queue_event *ev)
 		return;
 	}
 	if (!server_can_commit(w)) {
-		sim_schedule(w, w->now + 100 * MS, EV_CALM, 0, ev->gen, 0);
+		sim_schedule(w, w->now + 100 * MS, EVENT_CALM, 0, ev->gen, 0);
 		return;
 	}
+	operator_do(w, FAULT_ACCEPT);
+	sim_schedule(w, w->now + 2 * SEC, EVENT_CALM, 0, 4, 0);
+	if (ev->gen == 4)
+		return;
 	operator_do(w, FAULT_MAINT_OFF);
 	for (int i = 0; i < w->node_count; i++) {
 		struct sim_txn allow = { .type = TXN_REFUSE, .node = (int8_t)i };
@@ -236,27 +246,27 @@ static void on_calm(struct sim *w, const struct queue_event *ev)
 
 static void dispatch(struct sim *w, const struct queue_event *ev)
 {
-	if (ev->type <= EV_BOOT) {
+	if (ev->type <= EVENT_BOOT) {
 		if (!asleep(w, &w->nodes[ev->node], ev))
 			dispatch_node(w, ev);
-	} else if (ev->type == EV_TWIN) {
+	} else if (ev->type == EVENT_TWIN) {
 		host_on_twin(w, &w->nodes[ev->node]);
-	} else if (ev->type == EV_ARRIVE) {
+	} else if (ev->type == EVENT_ARRIVE) {
 		conn_arrive(w, ev);
-	} else if (ev->type == EV_CONNECT) {
+	} else if (ev->type == EVENT_CONNECT) {
 		conn_on_connect(w, ev);
-	} else if (ev->type == EV_REVALIDATE) {
+	} else if (ev->type == EVENT_REVALIDATE) {
 		conn_on_revalidate(w, ev);
-	} else if (ev->type == EV_COMMIT) {
+	} else if (ev->type == EVENT_COMMIT) {
 		commit_on_event(w, ev->arg);
-	} else if (ev->type == EV_EXPIRE) {
+	} else if (ev->type == EVENT_EXPIRE) {
 		if (ev->gen == w->sessions[ev->arg].timer)
 			session_on_expire(w, ev->arg);
-	} else if (ev->type == EV_CHAOS) {
+	} else if (ev->type == EVENT_CHAOS) {
 		chaos_on_event(w);
-	} else if (ev->type == EV_OPERATOR) {
+	} else if (ev->type == EVENT_OPERATOR) {
 		operator_on_event(w, ev);
-	} else if (ev->type == EV_CALM) {
+	} else if (ev->type == EVENT_CALM) {
 		on_calm(w, ev);
 	} else {
 		server_on_event(w, ev);
@@ -275,12 +285,13 @@ static void begin(struct sim *w, const struct sim_options *options, uint64_t see
 	w->now = 10 * SEC;
 	for (int i = 0; i < REQUESTS_MAX; i++)
 		w->requests[i].next_free = (uint16_t)(i + 1);
+	zkh_begin(w);
 	params_draw(w);
 	server_start(w);
 	for (int i = 0; i < w->node_count; i++)
-		sim_schedule(w, w->now + rng_range(&w->rng, 0, SEC), EV_BOOT, i, 0, 0);
-	sim_schedule(w, w->now + SEC, EV_CHAOS, 0, 0, 0);
-	sim_schedule(w, w->now + w->params.fault_phase_us, EV_CALM, 0, 0, 0);
+		sim_schedule(w, w->now + rng_range(&w->rng, 0, SEC), EVENT_BOOT, i, 0, 0);
+	sim_schedule(w, w->now + SEC, EVENT_CHAOS, 0, 0, 0);
+	sim_schedule(w, w->now + w->params.fault_phase_us, EVENT_CALM, 0, 0, 0);
 }
 
 /* True: passed. */
@@ -297,7 +308,7 @@ static bool run(struct sim *w, const struct sim_options *options, uint64_t seed,
 	}
 	while (!w->failed && queue_pop(&w->queue, &ev)) {
 		w->now = ev.at;
-		if (ev.type == EV_END) {
+		if (ev.type == EVENT_END) {
 			oracle_liveness(w);
 			break;
 		}
@@ -356,8 +367,9 @@ static void summary(const struct sim *w, double seconds, double cpu_seconds)
 	       " sessions expired, %" PRId64 " leaders elected, %" PRId64 " fenced\n",
 	       s->elections, s->takeovers, s->resumes, s->expiries, s->leaders, s->fences);
 	printf("%" PRId64 " transactions of unknown outcome, %" PRId64 " landed late, %" PRId64
-	       " refused, %" PRId64 " kills, %" PRId64 " stops by the guard\n",
-	       s->unknown, s->late_commits, s->conflicts, s->kills, s->guard_stops);
+	       " refused, %" PRId64 " kills, %" PRId64 " stops by the guard, %" PRId64
+	       " foreign ensembles\n",
+	       s->unknown, s->late_commits, s->conflicts, s->kills, s->guard_stops, s->foreign);
 	printf("faults:");
 	for (int i = 0; i < FAULT_COUNT; i++)
 		printf("%s %" PRId64 " %s", i ? "," : "", s->faults[i], texts[i]);

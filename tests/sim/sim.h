@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <stdbool.h>
 
+#include "base/identity.h"
+#include "base/keys.h"
+#include "cluster/term.h"
 #include "election/election.h"
 #include "election/lease.h"
 #include "election/survivor.h"
@@ -24,13 +27,14 @@
 #define NEVER INT64_MAX
 
 #define SERVERS_MAX 5
-#define SESSIONS_PER_NODE 8
-#define SESSIONS_MAX 64 /* >= NODES_MAX * SESSIONS_PER_NODE: an id's low bits are its slot */
+#define SESSIONS_PER_NODE 16
+#define SESSIONS_MAX 128 /* >= NODES_MAX * SESSIONS_PER_NODE: an id's low bits are its slot */
 #define CONNS_PER_NODE 8
 #define CONN_QUEUE 128
 #define REQUESTS_MAX 1024
 #define LOG_MAX 4096
 #define REMOVALS_MAX 32
+#define OPS_MAX 128 /* of all nodes, see zkh.c */
 #define BEHIND_MAX 16
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
@@ -66,16 +70,15 @@ struct sim_session {
 	uint8_t closing; /* expired by the leader, not committed yet */
 };
 
-/* Directions: towards the server, towards the node. */
-enum { UP, DOWN };
-
-/* The server's side of a connection. Arrays are by direction. */
+/* Server's side of a connection. */
 struct sim_conn {
-	uint64_t watch;		     /* CHANGED_ bits */
-	int64_t held_until[2];	     /* what was sent before that arrives no earlier */
-	int64_t arrival[2];	     /* last one planned */
+	uint64_t watch;	    /* CHANGED_ bits */
+	int64_t arrival[2]; /* last one planned: towards the server, towards the node */
+	int64_t held
+		[2]; /* what met a cut waits until then, also when the path is whole again before */
 	int64_t commit_at;	     /* last one planned */
 	int64_t proposed, committed; /* order of the last transaction */
+	int64_t arrived;	     /* order of the last request */
 	int64_t timeout;	     /* granted */
 	uint32_t gen;
 	int32_t session;
@@ -111,8 +114,7 @@ enum request_purpose {
 	FOR_NOTHING,
 	FOR_VIEW,
 	FOR_OP,
-	FOR_RENEW,
-	FOR_KEEPALIVE,	/* the own one, read back */
+	FOR_CALL,	/* of zkh.c */
 	FOR_WATCH,	/* that of the acting primary */
 	FOR_LOOK_FIRST, /* at the own trace, before a registration */
 	FOR_LOCK,
@@ -125,6 +127,8 @@ enum request_purpose {
 	FOR_REPAIRED,
 	FOR_LOOK, /* whether it stayed */
 	FOR_ROUTER,
+	FOR_GATE, /* /cluster */
+	FOR_MAKE,
 };
 
 /* Who holds it: exactly one of these may free it. */
@@ -142,8 +146,8 @@ struct sim_snapshot {
 	int64_t key_mzxid;
 	int32_t key_version;
 	int32_t post_session, alive_session;
-	int64_t epoch, cluster_zxid;
-	int32_t epoch_version;
+	int64_t epoch, cluster_czxid, cluster_generation;
+	int32_t epoch_version, cluster_id;
 	int8_t key, holder, epoch_owner;
 	uint8_t alive, drained, maintenance, self, there;
 	char router; /* the own one */
@@ -170,6 +174,8 @@ struct sim_request {
 	int64_t previous;     /* order of the transaction before it on its connection */
 	struct sim_sight sights[NODES_MAX]; /* SCAN */
 	int32_t epoch;			    /* of the leader it was proposed to */
+	int64_t call_order;
+	int16_t call; /* FOR_CALL: the operation */
 	uint16_t next_free;
 	uint16_t parts;
 	uint8_t type, purpose, stage, op, result;
@@ -191,6 +197,7 @@ enum part {
 	PART_SELF = 128, /* the own sign of life */
 	PART_EPOCH = 256,
 	PART_KEEPALIVE = 512, /* the own one */
+	PART_CLUSTER = 1024,
 };
 
 #define PARTS_ALL                                                                                  \
@@ -207,9 +214,11 @@ struct sim_client {
 	uint32_t timer;	 /* generation */
 	int32_t session; /* 0: a new one is wanted */
 	int32_t waiting; /* requests unanswered */
-	int8_t server;
+	/* Of servers that refuse the session since it was attached last, see client.c. */
+	int32_t failures, next_probe;
+	int8_t server, doubted;
+	uint8_t probing, granted;
 	uint8_t link; /* enum link */
-	uint8_t fresh;
 };
 
 struct sim_mirror {
@@ -220,7 +229,7 @@ struct sim_mirror {
 };
 
 struct sim_shell {
-	int64_t lock_began;
+	int64_t lock_began, lock_placed;   /* asked for; known to be behind another, 0: not */
 	uint32_t lock_gen, fence_gen, dry; /* dry: undisturbed since */
 	int32_t lock_uid;
 	int32_t removals[REMOVALS_MAX];
@@ -230,7 +239,6 @@ struct sim_shell {
 	uint16_t corpses;
 	uint8_t lock; /* enum shell_lock */
 	uint8_t lock_sent;
-	int64_t epoch_told;	     /* ENTER: the highest before it */
 	int32_t epoch_version;	     /* of /epoch, once ENTER or LEAVE have set it */
 	int64_t takeover_epoch;	     /* of the last takeover of this process */
 	int8_t owner_before;	     /* who may have been at work before it, as /epoch said */
@@ -255,25 +263,18 @@ struct sim_shell {
 
 enum scan_early { SCAN_NOT_EARLY, SCAN_EARLY, SCAN_EARLY_DONE };
 
-/* As in term.c. */
-#define TERM_RENEWALS 16
-#define TERM_NONCES 4
+enum gate_state { GATE_UNKNOWN, GATE_OPEN, GATE_CLOSED };
 
-struct sim_term {
-	int64_t nonce, before[TERM_NONCES];
-	int64_t session_us; /* T; 0: no term */
-	int64_t debt_us;    /* as in term.h */
-	int64_t counter, counters[TERM_RENEWALS], sent[TERM_RENEWALS];
-	int32_t epoch_version, version, serial;
-	uint8_t known, proven, ours, claimed, made, makes, wanted, decisive, reading;
-	uint8_t open[TERM_RENEWALS]; /* unanswered */
-};
-
-/* What a node keeps on disk of the cluster: written by a thread of its own, a moment later. */
-struct sim_disk {
-	int64_t memory_epoch;
-	int64_t cluster_zxid;
-	int64_t own; /* the highest epoch of an own takeover that started work */
+/* Whether the ensemble is the known one, as in ensemble.h. */
+struct sim_gate {
+	struct identity known;
+	int64_t czxid; /* of /cluster as it was read last */
+	int64_t pause_us;
+	int32_t made; /* the id that a key is made with, while nothing is remembered */
+	uint32_t ask, look;
+	uint8_t state; /* enum gate_state */
+	uint8_t told;  /* enum identity_reason */
+	uint8_t looks, making;
 };
 
 struct sim_work {
@@ -294,7 +295,8 @@ struct sim_twin {
 
 /* What survives the daemon: the state file, and the page that the guard looks at. */
 struct sim_state_file {
-	int64_t epoch, session_us, term_us, nonces[TERM_NONCES];
+	int64_t epoch, session_us, term_us;
+	uint64_t nonces[TERM_NONCES];
 	int32_t session, epoch_version, generation;
 	uint8_t phase, work, there;
 };
@@ -313,6 +315,16 @@ struct sim_guard {
 	uint8_t lost;	   /* for too long: the daemon gives the role up */
 };
 
+/* An operation of zkh.c that is under way. */
+struct zkh_op {
+	int64_t order; /* 0: free */
+	zkh_get_fn on_get;
+	zkh_commit_fn on_commit;
+	void *userdata;
+	size_t failed;
+	int8_t node;
+};
+
 struct sim_node {
 	struct election core;
 	struct election_config config;
@@ -322,21 +334,23 @@ struct sim_node {
 	struct sim_work work;
 	struct sim_state_file file;
 	struct sim_guard guard;
-	struct sim_term term;
+	struct term term;
+	struct zkh_watch *watch; /* of the own keepalive */
+	struct sim *world;
+	char boot_text[BOOT_ID_SIZE];
 	struct sim_twin twin;
 	struct survivor survivor;
 	int64_t memory_epoch; /* the highest that this node knows of */
-	struct sim_disk disk, disk_next;
-	int64_t disk_due;    /* then the next is written; 0: it is */
+	struct sim_gate gate;
+	struct identity disk, disk_next; /* its memory, written beside the loop, a moment later */
+	int64_t disk_due;		 /* then the next is written; 0: it is */
 	int64_t floor_epoch; /* zxid of the registration: no epoch handed out before is larger */
 	int64_t state_fails_until;
 	int64_t wants_us;    /* session timeout it asks for */
 	int64_t ghost_until; /* the machine that bore this name before works until then */
 	int32_t machine, boot;
-	int32_t history;	      /* restores of the ensemble that it knows of */
 	int64_t page_epoch;	      /* of the page of the lease, as the next */
 	int32_t page_generation;      /* of the file that belongs to it */
-	uint8_t state_failed;	      /* the last save did */
 	struct election_actions held; /* the daemon was stopped before it carried these out */
 	struct election_event behind[BEHIND_MAX]; /* what came in the same turn of its loop */
 	int32_t behind_count;
@@ -349,7 +363,8 @@ struct sim_node {
 	int64_t await_at;      /* named, as it knows, since then */
 	int64_t up_since;      /* of the daemon */
 	int64_t penalty_end;   /* local */
-	int64_t refused_epoch; /* the takeover of that claim was refused; 0: none */
+	int64_t enter_claim;   /* mzxid of the key that names this node, of the last takeover */
+	int64_t refused_claim; /* the takeover of that claim was refused; 0: none */
 	int64_t blind_until;
 	uint16_t blind;	      /* reads of these parts fail */
 	uint8_t blind_denied; /* for access denied */
@@ -366,6 +381,7 @@ struct sim_stats {
 	int64_t runs, steps, events, elections, takeovers, resumes, expiries, failed_starts,
 		late_commits;
 	int64_t conflicts, unknown, kills, guard_stops, fences, leaders, out_of_order;
+	int64_t foreign; /* ensembles met that were not the known one */
 	int64_t faults[FAULT_COUNT];
 };
 
@@ -390,15 +406,21 @@ struct sim {
 	int64_t slow_until;
 	int64_t fsync_until, fsync_us; /* commits in groups, that slowly */
 	int64_t nonces;
-	struct sim_tree backup;
-	int32_t restores, machines;
+	struct {
+		struct sim_tree tree;
+		int32_t sessions[SESSIONS_MAX];
+		uint8_t there;
+	} backup;
+	int32_t machines, ids;
 
 	struct sim_request requests[REQUESTS_MAX];
 	uint16_t request_free;
+	struct zkh_op ops[OPS_MAX];
+	int64_t op_order;
 
 	/* the oracle's own memory */
-	int64_t claim_at, key_changed_at, key_created_at, post_deleted_at, last_epoch,
-		faults_off_at, liveness_bound;
+	int64_t claim_at, key_changed_at, key_created_at, restored_at, last_epoch, faults_off_at,
+		liveness_bound;
 	int32_t running; /* nodes whose work runs */
 	int32_t last_epoch_node;
 	int8_t named; /* since claim_at */
@@ -416,9 +438,8 @@ struct sim {
 /* sim.c */
 __attribute__((format(printf, 2, 3))) void sim_fail(struct sim *w, const char *format, ...);
 void sim_schedule(struct sim *w, int64_t at, uint8_t type, int node, uint32_t gen, uint32_t arg);
-
-/* Once more, later, in its place among those that were scheduled before and after it. */
-void sim_postpone(struct sim *w, const struct queue_event *ev, int64_t until);
+/* The event comes later; its place among those of that moment is the one that it was given at first. */
+void sim_hold(struct sim *w, const struct queue_event *ev, int64_t until);
 
 /* trace.c; call it through SIM_TRACE only */
 __attribute__((format(printf, 2, 3))) void trace_line(struct sim *w, const char *format, ...);
@@ -442,7 +463,8 @@ bool server_can_commit(const struct sim *w);
 void server_advance(struct sim *w, int s);
 void server_crash(struct sim *w, int s, int64_t down_us, bool dark);
 void server_isolate(struct sim *w, int s, int64_t until);
-/* Of a backup. */
+void server_backup(struct sim *w);
+/* The ensemble is stopped, and begins anew with the data of the backup, or with none. */
 void server_restore(struct sim *w);
 void server_heal_all(struct sim *w);
 void server_on_event(struct sim *w, const struct queue_event *ev);
@@ -487,7 +509,8 @@ void conn_close_all(struct sim *w, int server, bool silent);
 void conn_tell_watches(struct sim *w, int server, uint64_t changed);
 void conn_on_connect(struct sim *w, const struct queue_event *ev);
 void conn_on_revalidate(struct sim *w, const struct queue_event *ev);
-bool conn_held_up(struct sim *w, struct sim_conn *c, int direction, const struct queue_event *ev);
+/* Until when a message that has come to the end of its way is held up there; 0: it is not. */
+int64_t conn_held_up(const struct sim *w, struct sim_conn *c, int direction);
 int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction);
 
 /* client.c: the library in the node */
@@ -525,6 +548,10 @@ bool shell_stopped_here(struct sim *w, struct sim_node *n);
 
 /* shell_keys.c: what is asked of ZooKeeper, and the answers */
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh);
+/* The ensemble is the known one: the election may read and write there. */
+void shell_attach(struct sim *w, struct sim_node *n, bool fresh);
+/* It is not: nothing is written, and a primary stops. */
+void shell_foreign(struct sim *w, struct sim_node *n);
 void shell_detached(struct sim *w, struct sim_node *n);
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
@@ -532,21 +559,38 @@ void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *s
 		 struct sim_txn *txn);
 void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
-/* shell_term.c: the keepalive of the own term */
-void term_begin(struct sim *w, struct sim_node *n, bool resumes);
-void term_open(struct sim *w, struct sim_node *n, struct sim_txn *txn);
-void term_opened(struct sim *w, struct sim_node *n, const struct sim_request *r);
-void term_detached(struct sim_node *n);
-/* Before anything else is sent. */
-void term_attached(struct sim *w, struct sim_node *n);
-void term_close(struct sim_node *n);
-void term_nonces(const struct sim_node *n, int64_t ret_nonces[TERM_NONCES]);
-bool term_is_before(const int64_t nonces[TERM_NONCES], int64_t nonce);
-void term_changed(struct sim *w, struct sim_node *n);
-void term_renew(struct sim *w, struct sim_node *n);
-void term_owes(struct sim_node *n, int64_t until_us);
-void term_started(struct sim *w, struct sim_node *n);
-void term_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
+/* shell_gate.c: which ensemble is this? */
+void gate_start(struct sim_node *n, bool resumes);
+/* True: it goes on at once; else shell_attach() or shell_foreign() follow. */
+bool gate_attached(struct sim *w, struct sim_node *n, bool fresh);
+/* True: the session is left, too. */
+bool gate_detached(struct sim_node *n, bool expired);
+void gate_ask(struct sim *w, struct sim_node *n, bool sync);
+void gate_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
+void gate_on_look(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void gate_see(const struct sim_tree *t, struct identity_seen *ret_seen);
+void gate_note_epoch(struct sim *w, struct sim_node *n, int64_t epoch);
+void gate_note_made(struct sim *w, struct sim_node *n, int64_t czxid);
+void gate_note_own(struct sim *w, struct sim_node *n, int64_t epoch);
+
+/* shell_term.c: around the daemon's term.c */
+void shell_term_begin(struct sim *w, struct sim_node *n, bool resumes);
+
+/* zkh.c: the ZooKeeper module for what is linked of the daemon */
+void zkh_begin(struct sim *w);
+struct zkh_session *zkh_session_of(struct sim_node *n);
+const char *node_name(int node);
+void zkh_on_call(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void zkh_reply(struct sim *w, const struct sim_request *r);
+/* The connection is lost: all that is under way ends. */
+void zkh_detached(struct sim_node *n);
+/* The process is gone. */
+void zkh_drop(struct sim_node *n);
+/* The own keepalive has changed. */
+void zkh_fire(struct sim_node *n);
+void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text);
+/* term_open(), into the takeover's transaction. */
+void zkh_open_term(struct sim_node *n, bool owes, int32_t epoch_version, struct sim_txn *txn);
 
 void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose);
 void shell_publish(struct sim *w, struct sim_node *n);
@@ -556,7 +600,7 @@ void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event 
 /* shell_view.c */
 void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts);
-void shell_read(struct sim *w, struct sim_node *n, uint16_t parts, bool sync);
+void shell_read(struct sim *w, struct sim_node *n, uint16_t parts);
 void shell_tell_view(struct sim *w, struct sim_node *n);
 void shell_tell_corpses(struct sim *w, struct sim_node *n, struct election_event *ev);
 /* What was read of /epoch, or set in it. */
@@ -609,6 +653,8 @@ void work_go_on(struct sim *w, struct sim_node *n);
 int64_t clock_local(const struct sim *w, const struct sim_node *n);
 int64_t clock_true(const struct sim *w, const struct sim_node *n, int64_t local);
 void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64_t down_us);
+/* The memory of the cluster is removed by hand, and the daemon started anew. */
+void host_forget(struct sim *w, struct sim_node *n);
 void host_copy(struct sim *w, struct sim_node *n);
 void host_on_twin(struct sim *w, struct sim_node *n);
 void host_replace(struct sim *w, struct sim_node *n, int64_t down_us);
@@ -644,4 +690,8 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 void oracle_term(struct sim *w, const struct sim_txn *txn);
 /* The machine of before works on without its name. */
 void oracle_ghost(struct sim *w, struct sim_node *n, int64_t until);
+/* A request leaves its node. */
+void oracle_send(struct sim *w, const struct sim_request *r);
+/* The ensemble was set back, or emptied. */
+void oracle_restored(struct sim *w);
 void oracle_liveness(struct sim *w);

@@ -10,7 +10,6 @@ void tree_init(struct sim_tree *t)
 	t->post = -1;
 	t->epoch_version = ANY_VERSION;
 	t->epoch_owner = OWNER_UNKNOWN;
-	t->cluster_zxid = 1;
 }
 
 int tree_find_lock(const struct sim_tree *t, int32_t uid, int32_t *ret_before)
@@ -160,7 +159,9 @@ static void delete_root(struct sim_tree *t, uint64_t *changed)
 		*changed |= CHANGED_MAINT;
 	t->maintenance = 0;
 	(void)delete_epoch(t, changed);
-	t->cluster_zxid = 0;
+	if (t->cluster_czxid)
+		*changed |= CHANGED_CLUSTER;
+	t->cluster_czxid = 0;
 	t->rootless = 1;
 }
 
@@ -311,8 +312,6 @@ static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *t
 	if (txn->epoch && !epoch_holds(t, txn))
 		return TXN_CONFLICT;
 	t->there[txn->node] = 1;
-	if (t->rootless)
-		t->cluster_zxid = t->zxid;
 	t->rootless = 0;
 	if (!t->alive[txn->node]) {
 		t->alive_zxid[txn->node] = t->zxid;
@@ -325,7 +324,7 @@ static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *t
 	if (!t->keepalive[txn->node].there && (txn->router == 's' || txn->router == 'c'))
 		t->keepalive[txn->node] = (struct tree_keepalive){ .there = 1, .mzxid = t->zxid };
 	if (txn->epoch)
-		set_epoch(t, txn->epoch, OWNER_UNKNOWN, changed);
+		set_epoch(t, txn->epoch, txn->owner, changed);
 	return TXN_OK;
 }
 
@@ -366,6 +365,27 @@ static enum txn_result mark(struct sim_tree *t, const struct sim_txn *txn)
 	return TXN_OK;
 }
 
+static void set_cluster(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
+{
+	t->rootless = 0;
+	if (!t->cluster_czxid)
+		t->cluster_czxid = t->zxid;
+	t->cluster_id = txn->id;
+	t->cluster_generation = txn->generation;
+	*changed |= CHANGED_CLUSTER;
+}
+
+static enum txn_result make_cluster(struct sim_tree *t, const struct sim_txn *txn,
+				    uint64_t *changed)
+{
+	if (refuses(t, txn, REFUSE_POST))
+		return TXN_REFUSED;
+	if (t->cluster_czxid)
+		return TXN_CONFLICT;
+	set_cluster(t, txn, changed);
+	return TXN_OK;
+}
+
 /* What operators do. */
 static enum txn_result operate(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
 {
@@ -388,7 +408,7 @@ static enum txn_result operate(struct sim_tree *t, const struct sim_txn *txn, ui
 		t->keepalive[txn->node] = (struct tree_keepalive){ .there = 0 };
 		break;
 	case TXN_ACCEPT:
-		t->generation++;
+		set_cluster(t, txn, changed);
 		break;
 	default:
 		return TXN_CONFLICT;
@@ -403,6 +423,8 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 		return TXN_OK;
 	case TXN_REGISTER:
 		return register_node(t, txn, changed);
+	case TXN_MAKE:
+		return make_cluster(t, txn, changed);
 	case TXN_CREATE_KEY:
 		if (refuses(t, txn, REFUSE_POST))
 			return TXN_REFUSED;

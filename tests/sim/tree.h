@@ -40,7 +40,8 @@ enum txn_type {
 	TXN_REFUSE, /* node, version: what its writes, or those on it, are refused */
 	TXN_DELETE_EPOCH,
 	TXN_DELETE_KEEPALIVE, /* node */
-	TXN_ACCEPT,	      /* the cluster's generation is raised */
+	TXN_MAKE,   /* node, id, generation: /cluster, and the root, where it is missing */
+	TXN_ACCEPT, /* id, generation: of /cluster, whatever it says */
 };
 
 enum leave { LEAVE_KEEP, LEAVE_DELETE };
@@ -87,8 +88,8 @@ struct tree_keepalive {
 struct sim_txn {
 	int64_t epoch;
 	int64_t sent_local, session_us; /* ENTER, RENEW: for the oracle */
-	int64_t lease_us, nonce, counter;
-	int32_t session, version, uid, epoch_version, machine, boot;
+	int64_t lease_us, nonce, counter, generation;
+	int32_t session, version, uid, epoch_version, machine, boot, id;
 	uint8_t type;
 	uint8_t makes; /* as own_key_write() has it */
 	int8_t node, value, owner;
@@ -103,8 +104,9 @@ struct sim_tree {
 	int64_t zxid, key_czxid, key_mzxid, post_epoch;
 	int64_t alive_zxid[NODES_MAX]; /* when it came */
 	int32_t key_version, post_session, lock_sequence, lock_count;
-	int64_t epoch, cluster_zxid, generation;
+	int64_t epoch, cluster_czxid, cluster_generation; /* czxid 0: there is no /cluster */
 	struct tree_keepalive keepalive[NODES_MAX];
+	int32_t cluster_id;
 	int32_t epoch_version;	  /* ANY_VERSION: it is missing */
 	int32_t alive[NODES_MAX]; /* session, 0: none */
 	int32_t alive_machine[NODES_MAX], alive_boot[NODES_MAX];
@@ -125,6 +127,7 @@ struct sim_tree {
 #define CHANGED_MAINT (UINT64_C(1) << 2)
 #define CHANGED_LOCKS (UINT64_C(1) << 3)
 #define CHANGED_EPOCH (UINT64_C(1) << 4)
+#define CHANGED_CLUSTER (UINT64_C(1) << 5)
 #define CHANGED_ALIVE(node) (UINT64_C(1) << (8 + (node)))
 #define CHANGED_DRAIN(node) (UINT64_C(1) << (24 + (node)))
 #define CHANGED_KEEPALIVE(node) (UINT64_C(1) << (40 + (node)))

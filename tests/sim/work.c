@@ -39,7 +39,7 @@ static int64_t kill_took(struct sim *w, const struct sim_node *n)
 
 static void plan(struct sim *w, struct sim_node *n, int64_t delay, enum work_end end)
 {
-	sim_schedule(w, w->now + delay, EV_WORK, n->id, n->work.gen, end);
+	sim_schedule(w, w->now + delay, EVENT_WORK, n->id, n->work.gen, end);
 }
 
 /*
@@ -64,7 +64,7 @@ static void guard_arm(struct sim *w, struct sim_node *n)
 	if (due < w->now)
 		due = w->now;
 	n->guard.armed = due;
-	sim_schedule(w, due, EV_GUARD, n->id, n->guard.gen, 0);
+	sim_schedule(w, due, EVENT_GUARD, n->id, n->guard.gen, 0);
 }
 
 static void start_failed(struct sim *w, struct sim_node *n)
@@ -146,7 +146,7 @@ static bool guard_spawn(struct sim *w, struct sim_node *n)
 	}
 	n->guard.spawning = 1;
 	n->guard.spawn++;
-	sim_schedule(w, w->now + took, EV_GUARD, n->id, n->guard.spawn,
+	sim_schedule(w, w->now + took, EVENT_GUARD, n->id, n->guard.spawn,
 		     fails ? GUARD_NEWS_FAILED : GUARD_NEWS_UP);
 	return true;
 }
@@ -166,7 +166,8 @@ static void guard_again_later(struct sim *w, struct sim_node *n)
 		n->guard.lost = 1;
 		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
 	}
-	sim_schedule(w, w->now + GUARD_RETRY_US, EV_READY, n->id, n->incarnation, GUARD_NEWS_RETRY);
+	sim_schedule(w, w->now + GUARD_RETRY_US, EVENT_READY, n->id, n->incarnation,
+		     GUARD_NEWS_RETRY);
 }
 
 static bool to_be_guarded(const struct sim *w, const struct sim_node *n, uint32_t news)
@@ -235,7 +236,7 @@ void guard_die(struct sim *w, struct sim_node *n)
 	if (n->guard.acted && n->core.work == WORK_UP)
 		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
 	else if (!n->guard.acted)
-		sim_schedule(w, w->now, EV_READY, n->id, n->incarnation, GUARD_NEWS_DIED);
+		sim_schedule(w, w->now, EVENT_READY, n->id, n->incarnation, GUARD_NEWS_DIED);
 	n->guard.acting = 0;
 }
 
@@ -246,7 +247,7 @@ static void guard_up(struct sim *w, struct sim_node *n, uint32_t news)
 		n->guard.gone_at = 0;
 		guard_arm(w, n);
 	}
-	sim_schedule(w, w->now, EV_READY, n->id, n->incarnation, news);
+	sim_schedule(w, w->now, EVENT_READY, n->id, n->incarnation, news);
 }
 
 void work_stop(struct sim *w, struct sim_node *n)
@@ -369,7 +370,7 @@ void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event 
 	    clock_local(w, n) < n->guard.end_local - n->config.lease_timeout_us / 2) {
 		n->guard.armed = clock_true(w, n,
 					    n->guard.end_local - n->config.lease_timeout_us / 2);
-		sim_schedule(w, n->guard.armed, EV_GUARD, n->id, n->guard.gen, 0);
+		sim_schedule(w, n->guard.armed, EVENT_GUARD, n->id, n->guard.gen, 0);
 		return;
 	}
 	n->guard.acted = 1;
@@ -393,6 +394,6 @@ void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event 
 		left = rng_range(&w->rng, left, latest > left ? latest : left);
 	}
 	n->guard.acting = 1;
-	sim_schedule(w, w->now + left + kill_took(w, n), EV_WORK, n->id, n->guard.spawn,
+	sim_schedule(w, w->now + left + kill_took(w, n), EVENT_WORK, n->id, n->guard.spawn,
 		     WORK_GUARDED);
 }

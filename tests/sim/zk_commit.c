@@ -3,7 +3,7 @@
 
 /*
  * Requests that need the leader: transactions and syncs. A transaction commits at the instant of
- * its EV_COMMIT if a quorum can be reached then; otherwise it stalls, until the link is back or
+ * its EVENT_COMMIT if a quorum can be reached then; otherwise it stalls, until the link is back or
  * another leader decides what becomes of it. One whose session has re-attached elsewhere never
  * commits any more.
  */
@@ -49,7 +49,7 @@ static void plan_entry(struct sim *w, struct sim_entry *e, int s, uint64_t chang
 	sv->apply_at = e->at[s];
 	if (e->at[s] > w->now &&
 	    ((e->origin == s && e->request >= 0) || (changed & watched_at(w, s))))
-		sim_schedule(w, e->at[s], EV_APPLY, 0, sv->stint, (uint32_t)s);
+		sim_schedule(w, e->at[s], EVENT_APPLY, 0, sv->stint, (uint32_t)s);
 }
 
 /* Room for one more entry: whoever is up has applied the oldest long ago. */
@@ -112,7 +112,7 @@ static void trace_commit(struct sim *w, const struct sim_request *r, enum txn_re
 					     "delete post",  "drain",	     "maintenance",
 					     "delete alive", "delete node",  "delete root",
 					     "refuse",	     "delete epoch", "delete keepalive",
-					     "accept" };
+					     "make cluster", "accept" };
 
 	SIM_TRACE(w, "zk    node %d: %s %s, zxid %lld", r->node, texts[r->txn.type],
 		  result == TXN_OK ? "committed" : "refused", (long long)w->zxid);
@@ -171,7 +171,7 @@ void commit_on_event(struct sim *w, uint32_t request)
 	}
 	/* Behind one that waits for the link. */
 	if (r->previous > c->committed) {
-		sim_schedule(w, w->now + 20 * MS, EV_COMMIT, 0, 0, request);
+		sim_schedule(w, w->now + 20 * MS, EVENT_COMMIT, 0, 0, request);
 		return;
 	}
 	here = w->servers[c->server].epoch == w->epoch &&
@@ -238,7 +238,7 @@ void commit_resume_stalled(struct sim *w)
 			r->stage = STAGE_PROPOSED;
 			r->proposed = 1;
 			at += rng_range(&w->rng, 0, MS);
-			sim_schedule(w, at, EV_COMMIT, 0, 0, list[i]);
+			sim_schedule(w, at, EVENT_COMMIT, 0, 0, list[i]);
 		}
 	}
 }

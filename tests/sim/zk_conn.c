@@ -9,6 +9,8 @@
  * connection one by one.
  */
 
+enum { UP, DOWN };
+
 struct sim_conn *conn_get(struct sim *w, int node, uint32_t gen)
 {
 	struct sim_conn *c = &w->conns[node][gen % CONNS_PER_NODE];
@@ -59,37 +61,34 @@ int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction)
 	return at;
 }
 
-/*
- * True if the message has to wait for its path. What was sent after it comes after it: what is on its way already, too, and
- * also when the path is whole again before that.
- */
-bool conn_held_up(struct sim *w, struct sim_conn *c, int direction, const struct queue_event *ev)
+/* What is sent, or on its way, meanwhile comes after it, also when the path is whole again before that. */
+int64_t conn_held_up(const struct sim *w, struct sim_conn *c, int direction)
 {
-	int64_t until = w->path_cut[c->node][c->server][direction];
+	int64_t cut = w->path_cut[c->node][c->server][direction];
 
-	if (until < c->held_until[direction])
-		until = c->held_until[direction];
-	if (until <= w->now)
-		return false;
-	c->held_until[direction] = until;
-	if (c->arrival[direction] < until)
-		c->arrival[direction] = until;
-	sim_postpone(w, ev, until);
-	return true;
+	if (cut > c->held[direction])
+		c->held[direction] = cut;
+	if (c->held[direction] <= w->now)
+		return 0;
+	if (c->arrival[direction] < c->held[direction])
+		c->arrival[direction] = c->held[direction];
+	return c->held[direction];
 }
 
 void request_send(struct sim *w, struct sim_request *r)
 {
 	struct sim_conn *c = conn_get(w, r->node, r->gen);
 
+	oracle_send(w, r);
 	r->sent_local = clock_local(w, &w->nodes[r->node]);
 	w->nodes[r->node].client.spoke = w->now;
 	w->nodes[r->node].client.waiting++;
 	if (w->path_cut[r->node][c->server][UP] > w->now ||
 	    w->path_cut[r->node][c->server][DOWN] > w->now || !c->open)
-		sim_schedule(w, w->now + lease_cut_us(w->nodes[r->node].client.timeout), EV_UNACKED,
-			     r->node, r->gen, 0);
-	sim_schedule(w, conn_arrival(w, c, UP), EV_ARRIVE, r->node, 0, (uint32_t)(r - w->requests));
+		sim_schedule(w, w->now + lease_cut_us(w->nodes[r->node].client.timeout),
+			     EVENT_UNACKED, r->node, r->gen, 0);
+	sim_schedule(w, conn_arrival(w, c, UP), EVENT_ARRIVE, r->node, 0,
+		     (uint32_t)(r - w->requests));
 }
 
 /* The answer leaves the server, if anybody is there to take it. */
@@ -121,7 +120,7 @@ void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r)
 		}
 	}
 	r->stage = STAGE_REPLY;
-	sim_schedule(w, conn_arrival(w, c, DOWN), EV_REPLY, r->node, r->gen,
+	sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_REPLY, r->node, r->gen,
 		     (uint32_t)(r - w->requests));
 	conn_pump(w, c);
 }
@@ -144,6 +143,8 @@ static uint64_t watches_of(const struct sim_request *r)
 		watch |= CHANGED_DRAIN(r->node);
 	if ((r->parts & PART_ALIVE) && r->holder >= 0 && r->holder < NODES_MAX)
 		watch |= CHANGED_ALIVE(r->holder);
+	if (r->parts & PART_CLUSTER)
+		watch |= CHANGED_CLUSTER;
 	if (r->parts & PART_KEEPALIVE)
 		watch |= CHANGED_KEEPALIVE(r->node);
 	return watch;
@@ -164,7 +165,9 @@ static void read_parts(const struct sim_tree *t, struct sim_request *r)
 	r->seen.self = t->alive[r->node] != 0;
 	r->seen.there = t->router[r->node] && t->keepalive[r->node].there && t->alive[r->node];
 	r->seen.alive_session = t->alive[r->node];
-	r->seen.cluster_zxid = t->cluster_zxid;
+	r->seen.cluster_czxid = t->cluster_czxid;
+	r->seen.cluster_generation = t->cluster_generation;
+	r->seen.cluster_id = t->cluster_id;
 	r->seen.alive = r->holder >= 0 && r->holder < NODES_MAX && t->alive[r->holder];
 }
 
@@ -182,7 +185,7 @@ static void read_keepalive(const struct sim_tree *t, struct sim_request *r)
 static void scan(const struct sim *w, const struct sim_tree *t, struct sim_request *r)
 {
 	r->peers = 0;
-	r->seen.cluster_zxid = t->cluster_zxid;
+	r->seen.cluster_czxid = t->cluster_czxid;
 	for (int i = 0; i < w->node_count; i++) {
 		struct sim_sight *s = &r->sights[i];
 		const struct tree_keepalive *k = &t->keepalive[i];
@@ -216,7 +219,7 @@ static void answer(struct sim *w, struct sim_conn *c, struct sim_request *r)
 	}
 	r->result = TXN_OK;
 	r->zxid = t->zxid;
-	if (r->purpose == FOR_RENEW)
+	if (r->txn.type == TXN_RENEW)
 		r->result = t->post >= 0 ? TXN_OK : TXN_CONFLICT;
 	request_reply(w, c, r);
 }
@@ -254,7 +257,7 @@ static void propose(struct sim *w, struct sim_conn *c, struct sim_request *r)
 		latency += path_latency(w);
 	r->stage = STAGE_PROPOSED;
 	r->proposed = c->server != w->leader || !w->servers[c->server].cut;
-	sim_schedule(w, commit_at(w, c, latency), EV_COMMIT, 0, 0, (uint32_t)(r - w->requests));
+	sim_schedule(w, commit_at(w, c, latency), EVENT_COMMIT, 0, 0, (uint32_t)(r - w->requests));
 }
 
 static bool may_go(const struct sim *w, const struct sim_conn *c)
@@ -293,9 +296,9 @@ void conn_pump(struct sim *w, struct sim_conn *c)
 
 void conn_arrive(struct sim *w, const struct queue_event *ev)
 {
-	uint32_t request = ev->arg;
-	struct sim_request *r = &w->requests[request];
+	struct sim_request *r = &w->requests[ev->arg];
 	struct sim_conn *c = conn_get(w, r->node, r->gen);
+	int64_t held;
 
 	if (!c || c->lost || !c->open) {
 		request_free(w, r);
@@ -303,10 +306,16 @@ void conn_arrive(struct sim *w, const struct queue_event *ev)
 	}
 	if (c->count == CONN_QUEUE)
 		sim_fail(w, "simulator: too many requests on one connection");
-	if (conn_held_up(w, c, UP, ev))
+	held = conn_held_up(w, c, UP);
+	if (held) {
+		sim_hold(w, ev, held);
 		return;
+	}
+	if (r->order < c->arrived)
+		sim_fail(w, "simulator: a request overtook another on its connection");
+	c->arrived = r->order;
 	r->stage = STAGE_QUEUED;
-	c->queue[(uint8_t)(c->head + c->count++) % CONN_QUEUE] = (uint16_t)request;
+	c->queue[(uint8_t)(c->head + c->count++) % CONN_QUEUE] = (uint16_t)ev->arg;
 	conn_pump(w, c);
 }
 
@@ -318,7 +327,7 @@ void conn_close_by_server(struct sim *w, struct sim_conn *c, bool silent)
 	for (; c->count; c->count--)
 		request_free(w, &w->requests[c->queue[c->head++ % CONN_QUEUE]]);
 	if (!silent)
-		sim_schedule(w, conn_arrival(w, c, DOWN), EV_CLOSED, c->node, c->gen, 0);
+		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_CLOSED, c->node, c->gen, 0);
 }
 
 void conn_close_all(struct sim *w, int server, bool silent)
@@ -350,6 +359,8 @@ static uint16_t parts_of(const struct sim_tree *t, int node, uint64_t changed)
 		parts |= t->post < 0 ? PART_POST | PART_POST_GONE : PART_POST;
 	if (changed & CHANGED_EPOCH)
 		parts |= PART_EPOCH;
+	if (changed & CHANGED_CLUSTER)
+		parts |= PART_CLUSTER;
 	if (changed & CHANGED_MAINT)
 		parts |= PART_MAINT;
 	if (changed & CHANGED_LOCKS)
@@ -388,7 +399,7 @@ void conn_tell_watches(struct sim *w, int server, uint64_t changed)
 		if (!fired)
 			continue;
 		c->watch &= ~fired;
-		sim_schedule(w, conn_arrival(w, c, DOWN), EV_WATCH, n, c->gen,
+		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_WATCH, n, c->gen,
 			     parts_of(&w->servers[server].tree, n, fired));
 	}
 }
@@ -398,22 +409,26 @@ void conn_on_connect(struct sim *w, const struct queue_event *ev)
 {
 	struct sim_conn *c = conn_get(w, ev->node, ev->gen);
 	const struct sim_server *sv;
+	int64_t held;
 
 	if (!c || c->lost)
 		return;
-	if (conn_held_up(w, c, UP, ev))
+	held = conn_held_up(w, c, UP);
+	if (held) {
+		sim_hold(w, ev, held);
 		return;
+	}
 	sv = &w->servers[c->server];
 	if (sv->state < SERVER_FOLLOWING) {
-		sim_schedule(w, conn_arrival(w, c, DOWN), EV_CLOSED, ev->node, ev->gen, 0);
+		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_CLOSED, ev->node, ev->gen, 0);
 		return;
 	}
 	server_advance(w, c->server);
 	if (sv->tree.zxid < w->nodes[ev->node].client.last_zxid) {
-		sim_schedule(w, conn_arrival(w, c, DOWN), EV_CLOSED, ev->node, ev->gen, 0);
+		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_CLOSED, ev->node, ev->gen, 0);
 		return;
 	}
-	sim_schedule(w, w->now + path_latency(w), EV_REVALIDATE, ev->node, ev->gen, ev->arg);
+	sim_schedule(w, w->now + path_latency(w), EVENT_REVALIDATE, ev->node, ev->gen, ev->arg);
 }
 
 static void accept_session(struct sim *w, struct sim_conn *c, struct sim_session *s)
@@ -427,7 +442,7 @@ static void accept_session(struct sim *w, struct sim_conn *c, struct sim_session
 		session_moved(w, s, granted);
 	c->session = s->id;
 	c->open = 1;
-	sim_schedule(w, conn_arrival(w, c, DOWN), EV_ATTACHED, c->node, c->gen, (uint32_t)s->id);
+	sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_ATTACHED, c->node, c->gen, (uint32_t)s->id);
 }
 
 /* The leader's word; an isolated leader gives it too. */
@@ -450,6 +465,9 @@ void conn_on_revalidate(struct sim *w, const struct queue_event *ev)
 						      session_granted(w, ev->node, c->server))
 				     : 0;
 
+		/* It is a transaction like others. */
+		if (id)
+			(void)commit_txn(w, &(struct sim_txn){ .type = TXN_NOP }, -1, w->leader);
 		if (id)
 			accept_session(w, c, session_get(w, id));
 		return;
@@ -457,5 +475,5 @@ void conn_on_revalidate(struct sim *w, const struct queue_event *ev)
 	if (s && (s->alive ? !s->closing : !linked && s->closed_zxid > sv->tree.zxid))
 		accept_session(w, c, s);
 	else
-		sim_schedule(w, conn_arrival(w, c, DOWN), EV_ATTACHED, ev->node, ev->gen, 0);
+		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_ATTACHED, ev->node, ev->gen, 0);
 }

@@ -82,7 +82,7 @@ static void plan_apply(struct sim *w, int s)
 		if (e->at[s] != NEVER)
 			continue;
 		e->at[s] = sv->apply_at = w->now + path_latency(w);
-		sim_schedule(w, e->at[s], EV_APPLY, 0, sv->stint, (uint32_t)s);
+		sim_schedule(w, e->at[s], EVENT_APPLY, 0, sv->stint, (uint32_t)s);
 	}
 }
 
@@ -110,7 +110,7 @@ static void leave(struct sim *w, int s, enum server_state state, bool silent)
 	w->servers[s].applied = -1;
 	if (s == w->leader) {
 		w->leader = -1;
-		sim_schedule(w, w->now + rng_range(&w->rng, MS, 500 * MS), EV_LEADER_LOST, 0,
+		sim_schedule(w, w->now + rng_range(&w->rng, MS, 500 * MS), EVENT_LEADER_LOST, 0,
 			     (uint32_t)w->epoch, 0);
 	}
 }
@@ -126,8 +126,8 @@ static void take_snapshot(struct sim *w, int s)
 
 static void plan_join(struct sim *w, int s)
 {
-	sim_schedule(w, w->now + rng_range(&w->rng, MS, 300 * MS), EV_JOIN, 0, w->servers[s].stint,
-		     (uint32_t)s);
+	sim_schedule(w, w->now + rng_range(&w->rng, MS, 300 * MS), EVENT_JOIN, 0,
+		     w->servers[s].stint, (uint32_t)s);
 }
 
 static void on_join(struct sim *w, int s)
@@ -154,7 +154,7 @@ static void on_leader_lost(struct sim *w, uint32_t epoch)
 	if ((uint32_t)w->epoch != epoch || (w->leader >= 0 && server_can_commit(w)))
 		return;
 	drop_followers(w);
-	sim_schedule(w, w->now + rng_range(&w->rng, 20 * MS, 500 * MS), EV_ELECT, 0, epoch, 0);
+	sim_schedule(w, w->now + rng_range(&w->rng, 20 * MS, 500 * MS), EVENT_ELECT, 0, epoch, 0);
 }
 
 static int choose_leader(struct sim *w)
@@ -181,7 +181,7 @@ static void on_elect(struct sim *w, uint32_t epoch)
 	drop_followers(w);
 	leader = choose_leader(w);
 	if (leader < 0) {
-		sim_schedule(w, w->now + 100 * MS, EV_ELECT, 0, epoch, 0);
+		sim_schedule(w, w->now + 100 * MS, EVENT_ELECT, 0, epoch, 0);
 		return;
 	}
 	w->leader = leader;
@@ -245,7 +245,7 @@ static void on_resign(struct sim *w, int s)
 	if (server_linked(w, s) && server_can_commit(w))
 		return;
 	if (!w->servers[s].cut && s != w->leader)
-		return; /* that is EV_LEADER_LOST's business */
+		return; /* that is EVENT_LEADER_LOST's business */
 	leave(w, s, SERVER_LOOKING, false);
 	if (!w->servers[s].cut)
 		plan_join(w, s);
@@ -255,13 +255,13 @@ static void plan_doubts(struct sim *w, int s)
 {
 	int64_t late = rng_range(&w->rng, 50 * MS, OLD_SERVER_US);
 
-	sim_schedule(w, w->now + late, EV_RESIGN, 0, w->servers[s].stint, (uint32_t)s);
+	sim_schedule(w, w->now + late, EVENT_RESIGN, 0, w->servers[s].stint, (uint32_t)s);
 	late = rng_chance(&w->rng, 500) ? rng_range(&w->rng, 20 * MS, 500 * MS)
 					: rng_range(&w->rng, 50 * MS, OLD_SERVER_US);
 	if (w->leader >= 0 && !server_can_commit(w)) {
-		sim_schedule(w, w->now + late, EV_LEADER_LOST, 0, (uint32_t)w->epoch, 0);
-		sim_schedule(w, w->now + OLD_SERVER_US, EV_RESIGN, 0, w->servers[w->leader].stint,
-			     (uint32_t)w->leader);
+		sim_schedule(w, w->now + late, EVENT_LEADER_LOST, 0, (uint32_t)w->epoch, 0);
+		sim_schedule(w, w->now + OLD_SERVER_US, EVENT_RESIGN, 0,
+			     w->servers[w->leader].stint, (uint32_t)w->leader);
 	}
 }
 
@@ -279,7 +279,7 @@ void server_isolate(struct sim *w, int s, int64_t until)
 	for (int64_t k = sv->applied; k >= 0 && k < w->log_end; k++)
 		w->log[k % LOG_MAX].at[s] = NEVER;
 	sv->cut = 1;
-	sim_schedule(w, until, EV_SERVER_HEAL, 0, 0, (uint32_t)s);
+	sim_schedule(w, until, EVENT_SERVER_HEAL, 0, 0, (uint32_t)s);
 	plan_doubts(w, s);
 }
 
@@ -289,7 +289,7 @@ void server_crash(struct sim *w, int s, int64_t down_us, bool dark)
 		return;
 	SIM_TRACE(w, "fault server %d is killed", s);
 	leave(w, s, SERVER_DOWN, dark);
-	sim_schedule(w, w->now + down_us, EV_SERVER_UP, 0, w->servers[s].stint, (uint32_t)s);
+	sim_schedule(w, w->now + down_us, EVENT_SERVER_UP, 0, w->servers[s].stint, (uint32_t)s);
 	if (w->leader >= 0)
 		plan_doubts(w, s);
 }
@@ -302,10 +302,88 @@ void server_heal_all(struct sim *w)
 	}
 }
 
-/* To come, with the model of which ensemble it is: so far nothing is set back. */
+/* -- backups -- */
+
+void server_backup(struct sim *w)
+{
+	w->backup.tree = w->tree;
+	w->backup.there = 1;
+	for (int i = 0; i < SESSIONS_MAX; i++)
+		w->backup.sessions[i] = w->sessions[i].alive ? w->sessions[i].id : 0;
+}
+
+/* What had not been committed by then never is. */
+static void drop_proposals(struct sim *w)
+{
+	for (int i = 0; i < REQUESTS_MAX; i++) {
+		struct sim_request *r = &w->requests[i];
+
+		if (r->stage == STAGE_STALLED)
+			request_free(w, r);
+		else if (r->stage == STAGE_PROPOSED)
+			r->epoch = -1;
+	}
+}
+
+/* Sessions of then are alive again, for one timeout at least; the others were never heard of. */
+static void set_back_sessions(struct sim *w, bool wiped)
+{
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		struct sim_session *s = &w->sessions[i];
+		int32_t id = wiped ? 0 : w->backup.sessions[i];
+		uint64_t changed;
+
+		s->alive = id && id == s->id;
+		s->closing = 0;
+		s->closed_zxid = INT64_MAX;
+		if (!id || s->alive)
+			continue;
+		(void)tree_apply(&w->tree, &(struct sim_txn){ .type = TXN_CLOSE, .session = id },
+				 ++w->zxid, &changed);
+	}
+}
+
+/* One that nobody remembers would take whatever answers for its own. */
+static bool all_remember(const struct sim *w)
+{
+	for (int i = 0; i < w->node_count; i++)
+		if (!*w->nodes[i].disk.id)
+			return false;
+	return true;
+}
+
 void server_restore(struct sim *w)
 {
-	(void)w;
+	bool wiped = !w->backup.there || rng_chance(&w->rng, 200);
+	int64_t down_us = rng_range(&w->rng, 200 * MS, 2 * w->params.session_us);
+	/* One of the old servers keeps its connections for a while. */
+	int old = rng_chance(&w->rng, 400) ? (int)rng_below(&w->rng, (uint32_t)w->server_count)
+					   : -1;
+
+	if (!all_remember(w))
+		return;
+	SIM_TRACE(w, "fault the ensemble is %s", wiped ? "emptied" : "set back");
+	if (old >= 0)
+		server_isolate(w, old, w->now + rng_range(&w->rng, MS, OLD_SERVER_US));
+	drop_proposals(w);
+	for (int s = 0; s < w->server_count; s++) {
+		if (w->servers[s].state == SERVER_DOWN || s == old)
+			continue;
+		leave(w, s, SERVER_DOWN, false);
+		sim_schedule(w, w->now + down_us, EVENT_SERVER_UP, 0, w->servers[s].stint,
+			     (uint32_t)s);
+	}
+	w->leader = -1;
+	w->epoch++;
+	if (wiped)
+		tree_init(&w->tree);
+	else
+		w->tree = w->backup.tree;
+	w->zxid = w->tree.zxid;
+	set_back_sessions(w, wiped);
+	oracle_restored(w);
+	sim_schedule(w, w->now + down_us + rng_range(&w->rng, 20 * MS, 500 * MS), EVENT_ELECT, 0,
+		     (uint32_t)w->epoch, 0);
 }
 
 void server_start(struct sim *w)
@@ -325,21 +403,21 @@ void server_on_event(struct sim *w, const struct queue_event *ev)
 {
 	int s = (int)ev->arg;
 
-	if (ev->type == EV_LEADER_LOST) {
+	if (ev->type == EVENT_LEADER_LOST) {
 		on_leader_lost(w, ev->gen);
-	} else if (ev->type == EV_ELECT) {
+	} else if (ev->type == EVENT_ELECT) {
 		on_elect(w, ev->gen);
-	} else if (ev->type == EV_SERVER_HEAL) {
+	} else if (ev->type == EVENT_SERVER_HEAL) {
 		heal(w, s);
 	} else if (ev->gen != w->servers[s].stint) {
 		return;
-	} else if (ev->type == EV_APPLY) {
+	} else if (ev->type == EVENT_APPLY) {
 		server_advance(w, s);
-	} else if (ev->type == EV_RESIGN) {
+	} else if (ev->type == EVENT_RESIGN) {
 		on_resign(w, s);
-	} else if (ev->type == EV_JOIN) {
+	} else if (ev->type == EVENT_JOIN) {
 		on_join(w, s);
-	} else if (ev->type == EV_SERVER_UP) {
+	} else if (ev->type == EVENT_SERVER_UP) {
 		on_server_up(w, s);
 	}
 }

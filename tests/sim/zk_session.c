@@ -51,7 +51,7 @@ static void plan_expiry(struct sim *w, struct sim_session *s, int64_t at)
 {
 	s->timer++;
 	s->planned = at;
-	sim_schedule(w, at, EV_EXPIRE, 0, s->timer, (uint32_t)(s - w->sessions));
+	sim_schedule(w, at, EVENT_EXPIRE, 0, s->timer, (uint32_t)(s - w->sessions));
 }
 
 /* A shorter timeout moves the deadline nearer: the timer has to look at that moment, not later. */
