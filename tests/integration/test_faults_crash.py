@@ -139,7 +139,6 @@ def run_side_by_side(trials, bound_s):
     return failed + [f'not within {bound_s} s: {trial.tell()}' for trial in waiting]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('restart', RESTARTS)
 @pytest.mark.parametrize('moment', MOMENTS)
 def test_killed_at(ensemble, zk_client, tmp_path, moment, restart):

@@ -3,15 +3,19 @@
 """
 Breaks the election in one place at a time and looks whether the simulator, or else the checker, notices.
 
-    tests/sim/mutations.py BUILD_DIR [NAME...]
+    tests/sim/mutations.py [--sample N] BUILD_DIR [NAME...]
+
+--sample N: only N of them, drawn anew each time.
 
 Each mutation is applied to a copy of the core's sources (a pattern that is not found exactly once is an error: the table has
 to follow the code), or is a switch of the simulator where the shell, not the core, has to be careful. Prints a table; exits 1 if
 any mutation gets through. CC in the environment chooses the compiler, JOBS how many compilers run at once.
 """
+import argparse
 import concurrent.futures
 import glob
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -263,10 +267,15 @@ def judge(bench, number, mutation):
 
 
 def main():
-    if len(sys.argv) < 2:
-        sys.exit('usage: tests/sim/mutations.py BUILD_DIR [NAME...]')
-    chosen = [m for m in MUTATIONS if not sys.argv[2:] or m.name in sys.argv[2:]]
-    bench = Bench(sys.argv[1])
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--sample', type=int)
+    parser.add_argument('build')
+    parser.add_argument('names', nargs='*')
+    arguments = parser.parse_args()
+    chosen = [m for m in MUTATIONS if not arguments.names or m.name in arguments.names]
+    if arguments.sample:
+        chosen = random.SystemRandom().sample(chosen, min(arguments.sample, len(chosen)))
+    bench = Bench(arguments.build)
     missed = 0
     print(f'{"mutation":<60} {"caught by":<10} {"where":<12} what')
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get('JOBS', '2'))) as pool:

@@ -15,6 +15,10 @@ build_package() {
 			tail -n 40 "$base/log" >&2
 			return 1
 		fi
+		if grep -A3 'warning:' "$base/log" >&2; then
+			echo "gcc warns, as the package calls it" >&2
+			return 1
+		fi
 		echo "$sum" >"$base/sum"
 	fi
 	ls "$base"/primaryd_*.deb

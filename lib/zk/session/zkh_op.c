@@ -65,7 +65,8 @@ struct zkh_op *zkh_op_create(struct zkh_session *session,
 void zkh_op_discard(struct zkh_op *op)
 {
 	assert(op->link == NULL && !op->in_library && !op->calling);
-	zkh_txn_destroy(op->txn);
+	if (op->txn != NULL)
+		op->free_txn(op->txn);
 	free(op->missing_path);
 	free(op);
 }

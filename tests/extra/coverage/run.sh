@@ -33,7 +33,7 @@ meson test -C "$dir" --no-rebuild --suite '' 2>/dev/null | grep -E '^(Ok|Fail|Ti
 if [ "$what" = all ]; then
 	export PRIMARYD_BUILD=$dir PYTHONDONTWRITEBYTECODE=1
 	# The tests mostly wait: more of them than processors.
-	/usr/bin/python3 -m pytest -q -p no:cacheprovider -n "${PYTEST_JOBS:-$((2 * jobs))}" -m 'not slow' tests/integration 2>&1 |
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider -n "${PYTEST_JOBS:-$((2 * jobs))}" -m 'not long' tests/integration 2>&1 |
 		grep -E '^(FAILED|ERROR) |(passed|failed|error).* in ' || true
 	tests/extra/load/run.py --clients 20 | tail -n 1 || true
 fi
