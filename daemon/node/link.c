@@ -90,9 +90,9 @@ static void attach(struct node *node, bool fresh)
 		writes_unpublish(&node->writes);
 	view_start(&node->view, node->session);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
-	if (!fresh && !node->swept)
-		sweep_run(&node->sweep, node->session);
-	node->swept = true;
+	if (!fresh && !node->locks_cleaned)
+		cleanup_locks(&node->cleanup, node->session);
+	node->locks_cleaned = true;
 	node_post(node, &event);
 	if (node->repair_wanted)
 		node_repair(node);
@@ -245,7 +245,7 @@ void node_session_stop(struct node *node)
 	if (node->memory_due.data)
 		ev_timer_stop(node->loop, &node->memory_due);
 	rights_cancel(&node->rights);
-	sweep_finish(&node->sweep);
+	cleanup_finish(&node->cleanup);
 	ensemble_finish(&node->ensemble);
 	node->lock = zkh_lock_release(node->lock);
 	node->session = zkh_session_destroy(node->session);
@@ -572,7 +572,7 @@ void node_farewell(struct node *node)
 	timer_clear(&node->timer);
 	registration_cancel(&node->registration);
 	recovery_cancel(&node->recovery);
-	history_finish(&node->history);
+	cleanup_finish(&node->cleanup);
 	writes_finish(&node->writes);
 	term_finish(&node->term);
 	witness_finish(&node->witness);

@@ -17,18 +17,18 @@ build_tree() {
 setup_tree() {
 	local name=$1 dir=$2
 	case $name in
-	gcc) CC=gcc meson setup "$dir" -Dwerror=true ;;
+	gcc) CC=gcc meson setup "$dir" -Dwerror=true -Dfault-points=true ;;
 	clang) CC=clang meson setup "$dir" -Dwerror=true ;;
 	asan)
 		# gcc's sanitizers: they name the source lines without further packages.
-		CC=gcc meson setup "$dir" -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false \
+		CC=gcc meson setup "$dir" -Dwerror=true -Dfault-points=true -Db_sanitize=address,undefined -Db_lundef=false \
 			-Dc_args=-fno-sanitize-recover=all
 		;;
 	fuzz)
 		CC=clang meson setup "$dir" -Db_sanitize=address,undefined -Db_lundef=false -Dman-pages=disabled \
 			"-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=all"
 		;;
-	coverage) CC=gcc meson setup "$dir" -Db_coverage=true -Doptimization=0 ;;
+	coverage) CC=gcc meson setup "$dir" -Dfault-points=true -Db_coverage=true -Doptimization=0 ;;
 	*) echo "no such build: $name"; return 1 ;;
 	esac
 }

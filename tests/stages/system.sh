@@ -30,6 +30,10 @@ stage_package() {
 	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages.sh system)"
 	command -v dh >/dev/null || skip "needs debhelper (tests/packages.sh system)"
 	deb=$(build_package)
+	if dpkg-deb --fsys-tarfile "$deb" | grep -a PRIMARYD_FAULT_POINT >/dev/null; then
+		echo "the package's daemon has fault points"
+		return 1
+	fi
 	dpkg-deb --info "$deb" | sed -n 's/^ \(Package\|Version\|Installed-Size\|Depends\)/\1/p'
 	if command -v lintian >/dev/null; then
 		lintian --allow-root --fail-on error --no-tag-display-limit "${deb%.deb}.changes" "$deb" "$BUILD_ROOT"/deb/*.dsc

@@ -25,7 +25,7 @@ command -v gcovr >/dev/null || { echo "tests/extra/coverage/run.sh: gcovr is mis
 
 mkdir -p "$dir"
 gcc -O1 -Wall -Wextra -Werror -c tests/extra/coverage/dump.c -o "$dir/dump.o"
-[ -f "$dir/build.ninja" ] || CC=gcc meson setup "$dir" -Db_coverage=true -Doptimization=0 -Dman-pages=disabled \
+[ -f "$dir/build.ninja" ] || CC=gcc meson setup "$dir" -Dfault-points=true -Db_coverage=true -Doptimization=0 -Dman-pages=disabled \
 	"-Dc_link_args=$dir/dump.o -Wl,--wrap=_exit,--wrap=fork,--wrap=raise,--wrap=execv,--wrap=execve,--wrap=execvp -lgcov" >/dev/null
 ninja -C "$dir" -j "$jobs" | tail -n 1
 find "$dir" -name '*.gcda' -delete

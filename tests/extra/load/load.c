@@ -288,7 +288,7 @@ int main(int argc, char *argv[])
 	};
 	load.fleet.on_change = on_change;
 	load.fleet.userdata = &load;
-	load.loop = ev_loop_new(EVFLAG_AUTO);
+	load.loop = ev_default_loop(EVFLAG_AUTO);
 	must(load.loop, "make a loop");
 	ev_io_init(&load.input, on_input, 0, EV_READ);
 	ev_check_init(&load.settled, on_settled);
