@@ -32,7 +32,8 @@ static void wait_a_moment(struct sim *w, struct sim_node *n)
 static void forget_doubt(struct sim_client *k)
 {
 	k->failures = k->next_probe = 0;
-	k->probing = k->granted = 0;
+	k->probing = PROBE_NONE;
+	k->granted = 0;
 }
 
 /* The session is over, or is left as it is. */
@@ -122,24 +123,35 @@ static void doubt(struct sim *w, struct sim_node *n)
 		return;
 	k->next_probe = k->failures + w->server_count;
 	k->doubted = k->server;
-	k->probing = 1;
+	k->probing = PROBE_WANTED;
 }
 
-static void probe(struct sim *w, struct sim_node *n)
+/* True while it waits for the answer: the server gives it once it has applied what made the session. */
+static bool probe(struct sim *w, struct sim_node *n)
 {
 	struct sim_client *k = &n->client;
 	const int64_t *cut = w->path_cut[n->id][k->doubted];
 
-	k->probing = 0;
 	if (!server_linked(w, k->doubted) || !server_can_commit(w) || cut[0] > w->now ||
-	    cut[1] > w->now)
-		return;
-	(void)commit_txn(w, &(struct sim_txn){ .type = TXN_NOP }, -1, w->leader);
+	    cut[1] > w->now) {
+		k->probing = PROBE_NONE;
+		return false;
+	}
+	if (k->probing == PROBE_WANTED) {
+		(void)commit_txn(w, &(struct sim_txn){ .type = TXN_NOP }, -1, w->leader);
+		k->probing = PROBE_SENT;
+		k->probe_zxid = w->zxid;
+	}
 	server_advance(w, k->doubted);
-	k->granted = w->servers[k->doubted].tree.zxid == w->zxid;
+	if (w->servers[k->doubted].tree.zxid < k->probe_zxid) {
+		set_timer(w, n, w->now + MS);
+		return true;
+	}
+	k->probing = PROBE_NONE;
+	k->granted = 1;
 	/* The same server once more. */
-	if (k->granted)
-		k->server = (int8_t)((k->doubted + w->server_count - 1) % w->server_count);
+	k->server = (int8_t)((k->doubted + w->server_count - 1) % w->server_count);
+	return false;
 }
 
 static void ping(struct sim *w, struct sim_node *n)
@@ -171,9 +183,8 @@ void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event
 	if (ev->gen != n->client.timer)
 		return;
 	if (n->client.link == LINK_WAIT) {
-		if (n->client.probing)
-			probe(w, n);
-		connect_next(w, n);
+		if (!n->client.probing || !probe(w, n))
+			connect_next(w, n);
 	} else if (n->client.link == LINK_CONNECTING) {
 		n->client.failures++;
 		client_lose(w, n);
