@@ -392,7 +392,10 @@ static int adopt_main(char *argv[])
 	    !runtime.is_handed_over || !(fcntl(runtime.lock_fd, F_GETFD) & FD_CLOEXEC) ||
 	    runtime.lock_fd != atoi(argv[3]))
 		return 1;
-	return open_and_close(argv[2]) == RUNTIME_TAKEN ? 0 : 2;
+	if (open_and_close(argv[2]) != RUNTIME_TAKEN)
+		return 2;
+	runtime_close(&runtime);
+	return 0;
 }
 
 static void test_lock_goes_along(void **unused)
