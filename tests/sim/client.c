@@ -125,21 +125,32 @@ static void doubt(struct sim *w, struct sim_node *n)
 	k->probing = 1;
 }
 
-static void probe(struct sim *w, struct sim_node *n)
+/* True: it is not answered yet. */
+static bool probe(struct sim *w, struct sim_node *n)
 {
 	struct sim_client *k = &n->client;
 	const int64_t *cut = w->path_cut[n->id][k->doubted];
 
-	k->probing = 0;
 	if (!server_linked(w, k->doubted) || !server_can_commit(w) || cut[0] > w->now ||
-	    cut[1] > w->now)
-		return;
-	(void)commit_txn(w, &(struct sim_txn){ .type = TXN_NOP }, -1, w->leader);
+	    cut[1] > w->now) {
+		k->probing = 0;
+		return false;
+	}
+	if (k->probing == 1) {
+		(void)commit_txn(w, &(struct sim_txn){ .type = TXN_NOP }, -1, w->leader);
+		k->probe_zxid = w->zxid;
+		k->probing = 2;
+		set_timer(w, n, w->now + 4 * path_latency(w));
+		return true;
+	}
+	/* Answered once that server has it. */
 	server_advance(w, k->doubted);
-	k->granted = w->servers[k->doubted].tree.zxid == w->zxid;
+	k->probing = 0;
+	k->granted = w->servers[k->doubted].tree.zxid >= k->probe_zxid;
 	/* The same server once more. */
 	if (k->granted)
 		k->server = (int8_t)((k->doubted + w->server_count - 1) % w->server_count);
+	return false;
 }
 
 static void ping(struct sim *w, struct sim_node *n)
@@ -171,9 +182,8 @@ void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event
 	if (ev->gen != n->client.timer)
 		return;
 	if (n->client.link == LINK_WAIT) {
-		if (n->client.probing)
-			probe(w, n);
-		connect_next(w, n);
+		if (!n->client.probing || !probe(w, n))
+			connect_next(w, n);
 	} else if (n->client.link == LINK_CONNECTING) {
 		n->client.failures++;
 		client_lose(w, n);

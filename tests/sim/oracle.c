@@ -65,12 +65,16 @@ void oracle_running(struct sim *w, struct sim_node *n, bool running)
 			sim_fail(w, "two primaries: work runs on node %d and on node %d", i, n->id);
 }
 
-/* A node that runs, and has been told of that epoch. */
+/* A node that takes part has been told of that epoch. */
 static bool is_remembered(const struct sim *w, int64_t epoch)
 {
-	for (int i = 0; i < w->node_count; i++)
-		if (w->nodes[i].daemon == DAEMON_UP && w->nodes[i].memory_epoch >= epoch)
+	for (int i = 0; i < w->node_count; i++) {
+		const struct sim_node *n = &w->nodes[i];
+
+		if (n->daemon == DAEMON_UP && n->core.registered && n->core.attached &&
+		    n->memory_epoch >= epoch)
 			return true;
+	}
 	return false;
 }
 
@@ -158,7 +162,7 @@ void oracle_guard(struct sim *w, const struct sim_node *n)
 
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 {
-	if (op == OP_ENTER && n->refused_epoch && n->core.epoch == n->refused_epoch)
+	if (op == OP_ENTER && n->refused_claim && n->core.claim_mzxid == n->refused_claim)
 		sim_fail(w, "node %d tries a takeover again that was refused", n->id);
 	if (op != OP_CLAIM)
 		return;
@@ -321,6 +325,8 @@ void oracle_restored(struct sim *w)
 	w->claim_at = w->now;
 	w->corpses = 0;
 	memset(w->alive_deleted, 0, sizeof(w->alive_deleted));
+	for (int i = 0; i < w->node_count; i++)
+		w->nodes[i].refused_claim = 0;
 }
 
 void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,

@@ -115,6 +115,7 @@ void shell_tell_view(struct sim *w, struct sim_node *n)
 	ev.view.drained = n->mirror.seen.drained;
 	ev.view.maintenance = n->mirror.seen.maintenance;
 	ev.view.absent = n->config.coordinator && !n->mirror.seen.self;
+	shell_watch_primary(n);
 	shell_tell(w, n, &ev);
 	/* Somebody deleted our sign of life: without it the others take us for dead. */
 	if (n->daemon == DAEMON_UP && n->config.coordinator && n->core.registered &&

@@ -136,14 +136,15 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 {
 	struct sim_node *n = &w->nodes[ev->node];
 
+	(void)zkh_session_of(n);
 	if (ev->type < EVENT_WORK)
 		shell_go_on(w, n);
 	switch ((int)ev->type) {
 	case EVENT_REPAIR:
 		repair_on_event(w, n, ev);
 		break;
-	case EVENT_PRIMARY:
-		shell_watch_primary(w, n, ev);
+	case EVENT_LIBEV:
+		zkh_on_timer(n, ev);
 		break;
 	case EVENT_MEMORY:
 		shell_memory_due(w, n, ev);
@@ -277,6 +278,8 @@ static void begin(struct sim *w, const struct sim_options *options, uint64_t see
 {
 	struct sim_stats stats = w->stats;
 
+	for (int i = 0; i < w->node_count; i++)
+		shell_survey_end(&w->nodes[i]);
 	memset(w, 0, sizeof(*w));
 	w->stats = stats;
 	w->options = options;

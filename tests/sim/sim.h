@@ -13,7 +13,9 @@
 
 #include "base/identity.h"
 #include "base/keys.h"
+#include "cluster/recovery.h"
 #include "cluster/term.h"
+#include "cluster/witness.h"
 #include "election/election.h"
 #include "election/lease.h"
 #include "election/survivor.h"
@@ -34,7 +36,8 @@
 #define REQUESTS_MAX 1024
 #define LOG_MAX 4096
 #define REMOVALS_MAX 32
-#define OPS_MAX 128 /* of all nodes, see zkh.c */
+#define OPS_MAX 256 /* of all nodes, see zkh.c */
+#define TIMERS_MAX 4
 #define BEHIND_MAX 16
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
@@ -100,14 +103,7 @@ struct sim_entry {
 	int8_t origin;
 };
 
-enum request_type {
-	REQUEST_PING,
-	REQUEST_READ,
-	REQUEST_SYNC,
-	REQUEST_LIST,
-	REQUEST_SCAN,
-	REQUEST_TXN
-};
+enum request_type { REQUEST_PING, REQUEST_READ, REQUEST_SYNC, REQUEST_LIST, REQUEST_TXN };
 
 /* What the shell wants with it. */
 enum request_purpose {
@@ -115,13 +111,9 @@ enum request_purpose {
 	FOR_VIEW,
 	FOR_OP,
 	FOR_CALL,	/* of zkh.c */
-	FOR_WATCH,	/* that of the acting primary */
 	FOR_LOOK_FIRST, /* at the own trace, before a registration */
 	FOR_LOCK,
 	FOR_REMOVAL,
-	FOR_SCAN,
-	FOR_PEERS,
-	FOR_MARK,
 	FOR_FAREWELL,
 	FOR_REPAIR, /* looks what is there, then writes */
 	FOR_REPAIRED,
@@ -154,13 +146,26 @@ struct sim_snapshot {
 	struct tree_keepalive keepalive;
 };
 
-/* What a survey reads of one node. */
+/* What zkh.c reads: a key, or the names below /nodes. */
+enum sim_key {
+	SIM_KEY_NONE,
+	SIM_KEY_NODES,
+	SIM_KEY_CLUSTER,
+	SIM_KEY_MODE,
+	SIM_KEY_STATE,
+	SIM_KEY_ROUTER,
+	SIM_KEY_ALIVE,
+	SIM_KEY_DRAIN,
+	SIM_KEY_KEEPALIVE,
+};
+
 struct sim_sight {
 	struct tree_keepalive keepalive;
-	int32_t router_version;
-	char router;	     /* 0: missing, '?': may not be read */
-	uint8_t alive, same; /* its sign of life bears the machine and boot of its keepalive */
-	uint8_t hidden;	     /* the keepalive may not be read */
+	int64_t czxid, mzxid;
+	int32_t version, session, machine, boot;
+	uint16_t names; /* bits of nodes */
+	char router;
+	uint8_t there, denied;
 };
 
 struct sim_request {
@@ -169,18 +174,20 @@ struct sim_request {
 	int64_t order, zxid, sent_local;
 	uint32_t gen; /* of the connection */
 	int32_t lock_wait;
-	int32_t keep_version; /* ENTER: that of the keepalive */
-	int64_t stalled_at;   /* length of the log then */
-	int64_t previous;     /* order of the transaction before it on its connection */
-	struct sim_sight sights[NODES_MAX]; /* SCAN */
-	int32_t epoch;			    /* of the leader it was proposed to */
+	int32_t keep_version;	/* ENTER: that of the keepalive */
+	int64_t stalled_at;	/* length of the log then */
+	int64_t previous;	/* order of the transaction before it on its connection */
+	struct sim_sight sight; /* FOR_CALL */
+	int32_t epoch;		/* of the leader it was proposed to */
 	int64_t call_order;
 	int16_t call; /* FOR_CALL: the operation */
 	uint16_t next_free;
 	uint16_t parts;
 	uint8_t type, purpose, stage, op, result;
 	uint8_t proposed; /* other servers may have it */
-	uint8_t lock_found, peers;
+	uint8_t lock_found;
+	uint8_t key; /* FOR_CALL: enum sim_key, of that node */
+	int8_t of;
 	int8_t node, holder;
 };
 
@@ -217,6 +224,7 @@ struct sim_client {
 	/* Of servers that refuse the session since it was attached last, see client.c. */
 	int32_t failures, next_probe;
 	int8_t server, doubted;
+	int64_t probe_zxid;
 	uint8_t probing, granted;
 	uint8_t link; /* enum link */
 };
@@ -234,34 +242,19 @@ struct sim_shell {
 	int32_t lock_uid;
 	int32_t removals[REMOVALS_MAX];
 	int32_t removal_count;
-	int32_t marks; /* replies missing */
-	int32_t router_versions[NODES_MAX];
-	uint16_t corpses;
 	uint8_t lock; /* enum shell_lock */
 	uint8_t lock_sent;
-	int32_t epoch_version;	     /* of /epoch, once ENTER or LEAVE have set it */
-	int64_t takeover_epoch;	     /* of the last takeover of this process */
-	int8_t owner_before;	     /* who may have been at work before it, as /epoch said */
-	int64_t unread_until_us;     /* terms that could not be read are over */
-	int64_t untold_us;	     /* the terms of which the keys do not tell are over */
-	uint8_t remembers;	     /* this node knew of an epoch */
-	int64_t survey_us;	     /* the own T at the takeover */
-	struct election_event early; /* of a scan that was not asked for yet */
-	uint32_t scan_gen;
-	uint8_t scan_early;			 /* enum scan_early */
-	uint8_t op, scanning, counting, telling; /* telling: a router state is on its way */
+	int32_t epoch_version;	/* of /epoch, once ENTER or LEAVE have set it */
+	int64_t takeover_epoch; /* of the last takeover of this process */
+	int8_t owner_before;	/* who may have been at work before it, as /epoch said */
+	uint8_t remembers;	/* this node knew of an epoch */
+	uint8_t op, telling;	/* telling: a router state is on its way */
 	uint8_t leave_makes, repair_refusals, repair_tries;
-	uint8_t alive_corpse[NODES_MAX];
-	uint8_t marked_badly;
-	uint32_t watch_gen, watch_serial; /* of the reads of the primary's keepalive */
-	uint8_t watch_waits;
 	uint32_t repair_gen, look_gen, memory_gen;
 	uint8_t repair_wanted, repair_refused, repair_looks, repairing;
 	char repair_router;
 	char router; /* first letter of what was published last; 0: not known */
 };
-
-enum scan_early { SCAN_NOT_EARLY, SCAN_EARLY, SCAN_EARLY_DONE };
 
 enum gate_state { GATE_UNKNOWN, GATE_OPEN, GATE_CLOSED };
 
@@ -319,10 +312,18 @@ struct sim_guard {
 struct zkh_op {
 	int64_t order; /* 0: free */
 	zkh_get_fn on_get;
+	zkh_exists_fn on_exists;
+	zkh_children_fn on_children;
 	zkh_commit_fn on_commit;
 	void *userdata;
 	size_t failed;
 	int8_t node;
+};
+
+/* Of libev, armed by what is linked of the daemon. */
+struct sim_timer {
+	struct ev_timer *timer;
+	uint32_t gen;
 };
 
 struct sim_node {
@@ -335,6 +336,9 @@ struct sim_node {
 	struct sim_state_file file;
 	struct sim_guard guard;
 	struct term term;
+	struct witness witness;
+	struct recovery recovery;
+	struct sim_timer timers[TIMERS_MAX];
 	struct zkh_watch *watch; /* of the own keepalive */
 	struct sim *world;
 	char boot_text[BOOT_ID_SIZE];
@@ -354,7 +358,7 @@ struct sim_node {
 	struct election_actions held; /* the daemon was stopped before it carried these out */
 	struct election_event behind[BEHIND_MAX]; /* what came in the same turn of its loop */
 	int32_t behind_count;
-	bool going_on;
+	bool going_on, stepping;
 	int64_t clock_offset, clock_ppm;
 	int64_t timer_armed;
 	int64_t paused_until, frozen_until, pause_credit_at;
@@ -363,7 +367,7 @@ struct sim_node {
 	int64_t await_at;      /* named, as it knows, since then */
 	int64_t up_since;      /* of the daemon */
 	int64_t penalty_end;   /* local */
-	int64_t refused_epoch; /* the takeover of that claim was refused; 0: none */
+	int64_t refused_claim; /* its takeover was refused: mzxid; 0: none */
 	int64_t blind_until;
 	uint16_t blind;	      /* reads of these parts fail */
 	uint8_t blind_denied; /* for access denied */
@@ -556,7 +560,6 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
 void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen,
 		 struct sim_txn *txn);
-void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
 /* shell_gate.c: which ensemble is this? */
 void gate_start(struct sim_node *n, bool resumes);
@@ -579,6 +582,10 @@ void shell_term_begin(struct sim *w, struct sim_node *n, bool resumes);
 void zkh_begin(struct sim *w);
 struct zkh_session *zkh_session_of(struct sim_node *n);
 const char *node_name(int node);
+int node_of_name(const char *name);
+void zkh_on_timer(struct sim_node *n, const struct queue_event *ev);
+/* At the server. */
+void zkh_answer(const struct sim *w, const struct sim_tree *t, struct sim_request *r);
 void zkh_on_call(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void zkh_reply(struct sim *w, const struct sim_request *r);
 /* The connection is lost: all that is under way ends. */
@@ -591,8 +598,15 @@ void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text);
 /* term_open(), into the takeover's transaction. */
 void zkh_open_term(struct sim_node *n, bool owes, int32_t epoch_version, struct sim_txn *txn);
 
-void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose);
 void shell_publish(struct sim *w, struct sim_node *n);
+/* shell_survey.c: around the daemon's recovery.c and witness.c */
+void shell_survey_begin(struct sim_node *n);
+void shell_survey_end(struct sim_node *n);
+void shell_scan(struct sim_node *n);
+void shell_scan_early(struct sim_node *n);
+void shell_count_peers(struct sim_node *n);
+void shell_recovery_cancel(struct sim_node *n);
+void shell_watch_primary(struct sim_node *n);
 void shell_fence(struct sim *w, struct sim_node *n);
 void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
@@ -601,7 +615,6 @@ void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event 
 void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts);
 void shell_read(struct sim *w, struct sim_node *n, uint16_t parts);
 void shell_tell_view(struct sim *w, struct sim_node *n);
-void shell_tell_corpses(struct sim *w, struct sim_node *n, struct election_event *ev);
 /* What was read of /epoch, or set in it. */
 void shell_epoch(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner, int32_t version);
 void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch);

@@ -9,6 +9,7 @@
 #include "sim.h"
 
 #include <assert.h>
+#include <ev.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +23,9 @@ struct zkh_session {
 };
 
 struct zkh_txn {
-	int32_t epoch_version, version; /* of /epoch, and of the key that is set */
-	int8_t node;
-	uint8_t makes;
+	int32_t epoch_version, version; /* of /epoch, and of the key that is set first */
+	int8_t node, of;
+	uint8_t makes, sets;
 	bool in_use;
 	struct keepalive keepalive;
 };
@@ -74,6 +75,11 @@ const char *node_name(int node)
 	return names[node];
 }
 
+int node_of_name(const char *name)
+{
+	return name[0] - 'a';
+}
+
 static void machine_text(int32_t machine, char *ret, size_t size)
 {
 	snprintf(ret, size, "%032" PRIx32, (uint32_t)machine);
@@ -105,25 +111,81 @@ void zkh_op_cancel(struct zkh_op *op)
 		op->order = 0;
 }
 
+static const char *router_text(char router)
+{
+	static const char *const texts[] = { "takeover", "primary", "relinquish", "secondary",
+					     "client" };
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i][0] == router)
+			return texts[i];
+	return "";
+}
+
+static void format_alive(const struct sim_sight *s, char *ret_text, size_t size)
+{
+	struct alive alive = { .session = s->session };
+
+	machine_text(s->machine, alive.machine, sizeof(alive.machine));
+	machine_text(s->boot, alive.boot, sizeof(alive.boot));
+	alive_format(&alive, ret_text, size);
+}
+
+/* The value of the key that was read. */
+static void format_value(const struct sim_request *r, const struct sim_node *of, char *ret_text,
+			 size_t size)
+{
+	const struct sim_sight *s = &r->sight;
+
+	*ret_text = '\0';
+	if (r->key == SIM_KEY_KEEPALIVE)
+		zkh_format_keepalive(&s->keepalive, ret_text);
+	else if (r->key == SIM_KEY_ROUTER)
+		snprintf(ret_text, size, "%s", router_text(s->router));
+	else if (r->key == SIM_KEY_MODE)
+		snprintf(ret_text, size, "%s", of->config.coordinator ? "coordinator" : "client");
+	else if (r->key == SIM_KEY_STATE)
+		snprintf(ret_text, size, "run");
+	else if (r->key == SIM_KEY_ALIVE)
+		format_alive(s, ret_text, size);
+}
+
+static void end_children(const struct zkh_op *op, int result, const struct sim_request *r,
+			 const struct zkh_stat *stat)
+{
+	const char *names[NODES_MAX];
+	size_t count = 0;
+
+	for (int i = 0; r && i < NODES_MAX; i++)
+		if (r->sight.names & 1u << i)
+			names[count++] = node_name(i);
+	op->on_children(op->userdata, result, names, count, stat);
+}
+
 /* What it says of the keys is what the server told. */
 static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 {
 	struct zkh_op ended = *op;
+	const struct sim_sight *s = r ? &r->sight : NULL;
+	struct zkh_stat stats = { .version = s ? s->version : 0,
+				  .czxid = s ? s->czxid : 0,
+				  .mzxid = s ? s->mzxid : 0,
+				  .ephemeral_owner = s ? s->session : 0 };
+	const struct zkh_stat *stat = result == ZKH_OK ? &stats : NULL;
+	struct zkh_txn_reply reply = { .failed_path = "", .failed = r ? ended.failed : 0 };
+	char text[KEY_VALUE_MAX] = "";
 
 	op->order = 0;
 	current = ended.node;
 	if (ended.on_get) {
-		const struct tree_keepalive *k = r ? &r->seen.keepalive : NULL;
-		char text[KEEPALIVE_SIZE] = "";
-		struct zkh_stat stat = { .version = k ? k->version : 0, .mzxid = k ? k->mzxid : 0 };
-
 		if (result == ZKH_OK)
-			zkh_format_keepalive(k, text);
-		ended.on_get(ended.userdata, result, text, strlen(text),
-			     result == ZKH_OK ? &stat : NULL);
+			format_value(r, &world->nodes[r->of], text, sizeof(text));
+		ended.on_get(ended.userdata, result, text, strlen(text), stat);
+	} else if (ended.on_exists) {
+		ended.on_exists(ended.userdata, result, stat);
+	} else if (ended.on_children) {
+		end_children(&ended, result, r, stat);
 	} else {
-		struct zkh_txn_reply reply = { .failed_path = "", .failed = r ? ended.failed : 0 };
-
 		ended.on_commit(ended.userdata, result, &reply);
 	}
 }
@@ -186,27 +248,160 @@ static bool is_sent(struct sim_node *n, struct zkh_op *op)
 
 /* -- reads -- */
 
+static enum sim_key key_of(const char *path, int8_t *ret_of)
+{
+	static const struct {
+		const char *name;
+		enum sim_key key;
+	} keys[] = {
+		{ "daemonmode", SIM_KEY_MODE },	   { "daemonstate", SIM_KEY_STATE },
+		{ "routerstate", SIM_KEY_ROUTER }, { "alive", SIM_KEY_ALIVE },
+		{ "drain", SIM_KEY_DRAIN },	   { "keepalive", SIM_KEY_KEEPALIVE },
+	};
+	const size_t n = sizeof(PATH_NODES) - 1;
+
+	if (!strcmp(path, PATH_CLUSTER))
+		return SIM_KEY_CLUSTER;
+	if (!strcmp(path, PATH_NODES))
+		return SIM_KEY_NODES;
+	assert(!strncmp(path, PATH_NODES "/", n + 1) && path[n + 2] == '/');
+	*ret_of = (int8_t)node_of_name(path + n + 1);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (!strcmp(path + n + 3, keys[i].name))
+			return keys[i].key;
+	assert(false);
+	return SIM_KEY_NONE;
+}
+
+/* Sent, unless there is no connection. */
+static void read_key(struct sim_node *n, struct zkh_op *op, const char *path, bool watch)
+{
+	struct sim_request *r;
+
+	if (!is_sent(n, op))
+		return;
+	r = request_create(world, n, REQUEST_READ, FOR_CALL);
+	r->parts = watch ? PART_KEEPALIVE : 0;
+	r->holder = -1;
+	r->of = 0;
+	r->key = (uint8_t)key_of(path, &r->of);
+	send(n, op, r);
+}
+
 int zkh_get(struct zkh_session *session, const char *path, bool watch, zkh_get_fn fn,
 	    void *userdata, struct zkh_op **ret_op)
 {
 	struct sim_node *n = node_of(session);
-	char own[KEY_PATH_SIZE];
-	struct sim_request *r;
 	struct zkh_op *op;
 
-	node_key_path(node_name(n->id), NODE_KEY_KEEPALIVE, own);
-	assert(!strcmp(path, own));
 	if (n->daemon != DAEMON_UP)
 		return ZKH_FAILED;
 	op = op_create(n, userdata, ret_op);
 	op->on_get = fn;
-	if (!is_sent(n, op))
-		return 0;
-	r = request_create(world, n, REQUEST_READ, FOR_CALL);
-	r->parts = watch ? PART_KEEPALIVE : 0;
-	r->holder = -1;
-	send(n, op, r);
+	read_key(n, op, path, watch);
 	return 0;
+}
+
+int zkh_exists(struct zkh_session *session, const char *path, bool watch, zkh_exists_fn fn,
+	       void *userdata, struct zkh_op **ret_op)
+{
+	struct sim_node *n = node_of(session);
+	struct zkh_op *op;
+
+	if (n->daemon != DAEMON_UP)
+		return ZKH_FAILED;
+	op = op_create(n, userdata, ret_op);
+	op->on_exists = fn;
+	read_key(n, op, path, watch);
+	return 0;
+}
+
+int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_children_fn fn,
+		 void *userdata, struct zkh_op **ret_op)
+{
+	struct sim_node *n = node_of(session);
+	struct zkh_op *op;
+
+	if (n->daemon != DAEMON_UP)
+		return ZKH_FAILED;
+	op = op_create(n, userdata, ret_op);
+	op->on_children = fn;
+	read_key(n, op, path, watch);
+	return 0;
+}
+
+/* What a server says of a key. */
+void zkh_answer(const struct sim *w, const struct sim_tree *t, struct sim_request *r)
+{
+	struct sim_sight *s = &r->sight;
+	bool other = r->of != r->node;
+
+	(void)w;
+	*s = (struct sim_sight){ .there = t->there[r->of] };
+	if (r->key == SIM_KEY_NODES) {
+		for (int i = 0; i < NODES_MAX; i++)
+			s->names |= (uint16_t)(t->there[i] ? 1u << i : 0);
+		s->there = s->names != 0;
+	} else if (r->key == SIM_KEY_CLUSTER) {
+		s->there = t->cluster_czxid != 0;
+		s->czxid = t->cluster_czxid;
+	} else if (r->key == SIM_KEY_ROUTER) {
+		s->there = t->router[r->of] != 0;
+		s->denied = other && t->refused[r->of] & REFUSE_LOOK;
+		s->router = t->router[r->of];
+		s->version = t->router_version[r->of];
+	} else if (r->key == SIM_KEY_ALIVE) {
+		s->there = t->alive[r->of] != 0;
+		s->session = t->alive[r->of];
+		s->machine = t->alive_machine[r->of];
+		s->boot = t->alive_boot[r->of];
+	} else if (r->key == SIM_KEY_DRAIN) {
+		s->there = t->drained[r->of];
+	} else if (r->key == SIM_KEY_KEEPALIVE) {
+		s->keepalive = t->keepalive[r->of];
+		s->there = s->keepalive.there;
+		s->denied = other && t->refused[r->of] & REFUSE_WATCH;
+		s->version = s->keepalive.version;
+		s->mzxid = s->keepalive.mzxid;
+	}
+}
+
+/* -- timers -- */
+
+static struct sim_timer *timer_of(struct sim_node *n, const ev_timer *timer)
+{
+	for (int i = 0; i < TIMERS_MAX; i++)
+		if (!n->timers[i].timer || n->timers[i].timer == timer)
+			return &n->timers[i];
+	abort();
+}
+
+/* The loop is the node. */
+void ev_timer_start(struct ev_loop *loop, ev_timer *timer)
+{
+	struct sim_node *n = (struct sim_node *)loop;
+	struct sim_timer *slot = timer_of(n, timer);
+
+	slot->timer = timer;
+	timer->active = 1;
+	sim_schedule(world, world->now + (int64_t)(timer->at * 1e6), EVENT_LIBEV, n->id,
+		     ++slot->gen, (uint32_t)(slot - n->timers));
+}
+
+void ev_timer_stop(struct ev_loop *loop, ev_timer *timer)
+{
+	timer_of((struct sim_node *)loop, timer)->gen++;
+	timer->active = 0;
+}
+
+void zkh_on_timer(struct sim_node *n, const struct queue_event *ev)
+{
+	struct sim_timer *slot = &n->timers[ev->arg];
+
+	if (ev->gen != slot->gen || n->daemon != DAEMON_UP)
+		return;
+	slot->timer->active = 0;
+	slot->timer->cb((struct ev_loop *)n, slot->timer, EV_TIMER);
 }
 
 /* -- watches: of the own keepalive -- */
@@ -240,9 +435,9 @@ struct zkh_txn *zkh_txn_create(struct zkh_session *session)
 	if (node_of(session)->daemon != DAEMON_UP)
 		return NULL;
 	assert(!transaction.in_use);
-	transaction = (struct zkh_txn){ .node = (int8_t)session->node,
-					.in_use = true,
-					.epoch_version = UNCHECKED };
+	transaction = (struct zkh_txn){
+		.node = (int8_t)session->node, .of = -1, .in_use = true, .epoch_version = UNCHECKED
+	};
 	return &transaction;
 }
 
@@ -260,16 +455,25 @@ void zkh_txn_check(struct zkh_txn *txn, const char *path, int32_t version)
 		assert(!strcmp(path, PATH_POST));
 }
 
+/* The first key that is set, or made, is what it is about. */
 static void take_text(struct zkh_txn *txn, const char *path, const char *text)
 {
-	if (*text && !value_keepalive(text, strlen(text), &txn->keepalive))
-		assert(!path);
+	int8_t of = -1;
+	enum sim_key key = !strcmp(path, PATH_NODES) || path[sizeof(PATH_NODES) + 1] == '\0'
+				   ? SIM_KEY_NONE
+				   : key_of(path, &of);
+
+	if (key == SIM_KEY_KEEPALIVE && !value_keepalive(text, strlen(text), &txn->keepalive))
+		abort();
+	if (key == SIM_KEY_ROUTER)
+		txn->of = of;
 }
 
 void zkh_txn_set_text(struct zkh_txn *txn, const char *path, const char *text, int32_t version)
 {
 	take_text(txn, path, text);
-	txn->version = version;
+	if (txn->sets++ == 0)
+		txn->version = version;
 }
 
 void zkh_txn_create_text(struct zkh_txn *txn, const char *path, const char *text, unsigned flags)
@@ -320,12 +524,22 @@ static bool mutated(enum sim_mutation m)
 	return world->options->mutations & UINT64_C(1) << m;
 }
 
-/* A renewal: no other transaction is linked yet. */
+static void fill_renewal(const struct sim_node *n, const struct zkh_txn *from, struct sim_txn *to)
+{
+	to->type = TXN_RENEW;
+	to->epoch_version = mutated(MUTATION_RENEW_EPOCH) ? UNCHECKED : from->epoch_version;
+	to->version = mutated(MUTATION_RENEW_VERSION) ? ANY_VERSION : from->version;
+	to->makes = from->makes;
+	fill_keepalive(n, from, to);
+}
+
+/* A renewal, or the mark of a node that died. */
 int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh_op **ret_op)
 {
-	bool read = mutated(MUTATION_RENEW_BY_READ);
 	struct sim_node *n = &world->nodes[txn->node];
 	struct zkh_op *op = op_create(n, userdata, ret_op);
+	bool renews = txn->of < 0;
+	bool read = renews && mutated(MUTATION_RENEW_BY_READ);
 	struct sim_request *r;
 
 	txn->in_use = false;
@@ -335,21 +549,25 @@ int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh
 	r = request_create(world, n, read ? REQUEST_READ : REQUEST_TXN, FOR_CALL);
 	r->parts = 0;
 	r->holder = -1;
-	r->txn.type = TXN_RENEW;
-	r->txn.epoch_version = mutated(MUTATION_RENEW_EPOCH) ? UNCHECKED : txn->epoch_version;
-	r->txn.version = mutated(MUTATION_RENEW_VERSION) ? ANY_VERSION : txn->version;
-	r->txn.makes = txn->makes;
-	fill_keepalive(n, txn, &r->txn);
+	r->key = SIM_KEY_NONE;
+	r->of = 0;
+	if (renews) {
+		fill_renewal(n, txn, &r->txn);
+	} else {
+		r->txn.type = TXN_MARK;
+		r->txn.node = txn->of;
+		r->txn.version = txn->version;
+	}
 	send(n, op, r);
 	return 0;
 }
 
 /* -- answers -- */
 
-/* Its operations: the post, /epoch, the keepalive. */
-static int renewal_result(uint8_t result, size_t *ret_failed)
+/* The operations of a renewal are the post, /epoch, the keepalive. A mark fails at its first. */
+static int commit_result(uint8_t type, uint8_t result, size_t *ret_failed)
 {
-	*ret_failed = result == TXN_CONFLICT ? 1 : 2;
+	*ret_failed = type == TXN_MARK ? 0 : result == TXN_CONFLICT ? 1 : 2;
 	switch ((enum txn_result)result) {
 	case TXN_OK:
 		return ZKH_OK;
@@ -370,9 +588,9 @@ void zkh_reply(struct sim *w, const struct sim_request *r)
 
 	if (!op->order || op->order != r->call_order)
 		return; /* called off */
-	if (op->on_get)
-		result = r->seen.keepalive.there ? ZKH_OK : ZKH_NO_NODE;
+	if (!op->on_commit)
+		result = r->sight.denied ? ZKH_DENIED : r->sight.there ? ZKH_OK : ZKH_NO_NODE;
 	else
-		result = renewal_result(r->result, &op->failed);
+		result = commit_result(r->txn.type, r->result, &op->failed);
 	op_end(op, result, r);
 }
