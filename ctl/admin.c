@@ -5,71 +5,50 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cluster/facts.h"
+#include "cluster/snapshot.h"
 #include "key/key.h"
 
 /* Keys of one node that are dealt with. */
 #define NODE_TREE_MAX 1000
 
-/* A node that may be touched: not alive, not acting, and no trace that the next primary must see. */
-static int may_touch(struct ctl *ctl, const struct facts *facts, const char *name)
+/* Whether the node may be touched: not alive, not acting, and no trace that the next primary must see. */
+static int may_touch(struct ctl *ctl, const struct node_facts *n)
 {
-	const struct node_facts *n = facts_find(facts, name);
-
-	if (!n) {
-		ctl_error("no node is called '%s' (primaryctl status lists them)", name);
+	if (!n)
 		return CTL_REFUSED;
-	}
-	if (n->alive || n->acting) {
-		ctl_error("%s is alive (host %s, pid %lld): stop primaryd there first", name,
+	if (n->alive || n->acting)
+		ctl_error("%s is alive (host %s, pid %lld): stop primaryd there first", n->name,
 			  *n->self.host ? n->self.host : "unknown", (long long)n->self.pid);
-		return CTL_REFUSED;
-	}
-	if (router_state_is_acting(n->router) && !ctl->options.force) {
+	else if (router_state_is_acting(n->router) && !ctl->options.force)
 		ctl_error(
 			"%s died in state %s, and the next primary has to see to it before it starts (it will, if it "
 			"can; --force hides it: only when that host surely is off)",
-			name, n->router);
-		return CTL_REFUSED;
-	}
-	if (n->unreadable & UINT32_C(1) << NODE_KEY_ROUTER && !ctl->options.force) {
+			n->name, n->router);
+	else if (n->unreadable & UINT32_C(1) << NODE_KEY_ROUTER && !ctl->options.force)
 		ctl_error(
 			"%s: its routerstate may not be read%s, and nobody can tell whether it died at work (--force takes it "
 			"that it did not: only when that host surely is off)",
-			name, ctl_denied_hint(ctl));
-		return CTL_REFUSED;
-	}
-	return CTL_DONE;
-}
-
-static int look(struct ctl *ctl, struct cluster *cluster, struct facts *ret_facts)
-{
-	int code;
-
-	cluster_open(cluster, ctl, false, true);
-	code = cluster_wait(cluster);
-	if (code == CTL_DONE && !facts_gather(cluster, ret_facts))
-		code = CTL_REFUSED;
-	return code;
+			n->name, ctl_denied_hint(ctl));
+	else
+		return CTL_DONE;
+	return CTL_REFUSED;
 }
 
 /* -- remove -- */
 
 struct node_tree {
-	bool over;
-	int result;
+	struct ctl_reply reply;
 	struct zkh_txn *txn;
 	char alive[ZKH_PATH_MAX];  /* an ephemeral key among them */
 	char closed[ZKH_PATH_MAX]; /* one with keys below it that may not be listed */
 };
 
-/* What was read is deleted as it was read, children first: if a daemon comes up meanwhile, all of it fails. */
+/* Every key is deleted at the version that was read, children first: if a daemon starts meanwhile, all of it fails. */
 static void on_tree(void *userdata, int result, const struct zkh_entry *entries, size_t count)
 {
 	struct node_tree *tree = userdata;
 
-	tree->over = true;
-	tree->result = result;
+	ctl_on_result(&tree->reply, result);
 	for (size_t i = count; i > 0; i--) {
 		const struct zkh_entry *entry = &entries[i - 1];
 
@@ -81,12 +60,7 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 	}
 }
 
-static bool tree_over(void *userdata)
-{
-	return ((struct node_tree *)userdata)->over;
-}
-
-/* What a key's parent forbids is said of the parent. */
+/* ZooKeeper checks the parent's access list for a delete: name the parent. */
 static int explain_commit(struct ctl *ctl, const struct ctl_commit *commit)
 {
 	char path[ZKH_PATH_MAX];
@@ -99,83 +73,63 @@ static int explain_commit(struct ctl *ctl, const struct ctl_commit *commit)
 				  path);
 }
 
-static int explain_tree(struct ctl *ctl, const struct node_tree *tree, const char *path)
-{
-	if (tree->result != ZKH_OK)
-		return ctl_explain_result(ctl, tree->result, path);
-	if (*tree->alive)
-		return ctl_explain_result(ctl, ZKH_EPHEMERAL, tree->alive);
-	return ctl_explain_result(ctl, ZKH_DENIED, tree->closed);
-}
-
 static int remove_node(struct ctl *ctl, const char *path)
 {
-	struct node_tree tree = { .txn = zkh_txn_create(ctl->session) };
+	struct node_tree tree = { .txn = ctl_need(zkh_txn_create(ctl->session)) };
 	struct ctl_commit commit;
 	struct zkh_task *task = NULL;
-	int code, r = -1;
+	int r = zkh_tree(ctl->session, path, NODE_TREE_MAX, on_tree, &tree, &task);
+	int code = ctl_finish(ctl, r, &tree.reply, path, "reading its keys");
 
-	if (tree.txn)
-		r = zkh_tree(ctl->session, path, NODE_TREE_MAX, on_tree, &tree, &task);
-	if (r != 0) {
-		zkh_txn_destroy(tree.txn);
-		return ctl_explain_result(ctl, r, path);
-	}
-	code = ctl_wait(ctl, tree_over, &tree);
-	if (code == CTL_DONE && tree.result == ZKH_OK && !*tree.alive && !*tree.closed) {
-		code = ctl_commit(ctl, tree.txn, &commit);
-		if (code == CTL_DONE)
-			return explain_commit(ctl, &commit);
-		return ctl_explain_wait(ctl, code, "removing it");
-	}
-	zkh_txn_destroy(tree.txn);
-	if (code != CTL_DONE) {
+	if (!tree.reply.over)
 		zkh_task_cancel(task);
-		return ctl_explain_wait(ctl, code, "reading its keys");
+	if (code == CTL_DONE && *tree.alive)
+		code = ctl_explain_result(ctl, ZKH_EPHEMERAL, tree.alive);
+	else if (code == CTL_DONE && *tree.closed)
+		code = ctl_explain_result(ctl, ZKH_DENIED, tree.closed);
+	if (code != CTL_DONE) {
+		zkh_txn_destroy(tree.txn);
+		return code;
 	}
-	return explain_tree(ctl, &tree, path);
+	code = ctl_commit(ctl, tree.txn, "removing it", &commit);
+	return code == CTL_DONE ? explain_commit(ctl, &commit) : code;
 }
 
 int verb_remove(struct ctl *ctl)
 {
 	const char *name = ctl_node_argument(ctl, 0);
 	char path[KEY_PATH_SIZE];
-	struct cluster cluster;
-	struct facts facts = { 0 };
+	struct snapshot now = { 0 };
 	int code;
 
 	if (!name)
 		return CTL_USAGE;
-	code = look(ctl, &cluster, &facts);
+	code = snapshot_read(ctl, true, &now);
 	if (code == CTL_DONE)
-		code = may_touch(ctl, &facts, name);
+		code = may_touch(ctl, snapshot_argument(ctl, &now.facts, 0));
 	snprintf(path, sizeof(path), PATH_NODES "/%s", name);
 	if (code == CTL_DONE)
 		code = remove_node(ctl, path);
 	if (code == CTL_DONE && !ctl->options.json)
 		printf("%s is removed\n", name);
-	facts_finish(&facts);
-	cluster_close(&cluster);
+	snapshot_close(&now);
 	return code == CTL_DONE ? ctl_flush() : code;
 }
-
-/* -- rename -- */
 
 int verb_rename(struct ctl *ctl)
 {
 	const char *from = ctl_node_argument(ctl, 0), *to = ctl_node_argument(ctl, 1);
 	char from_path[KEY_PATH_SIZE], to_path[KEY_PATH_SIZE];
 	struct key_task task = { 0 };
-	struct cluster cluster;
-	struct facts facts = { 0 };
+	struct snapshot now = { 0 };
 	int code;
 
 	if (!from || !to)
 		return CTL_USAGE;
-	code = look(ctl, &cluster, &facts);
+	code = snapshot_read(ctl, true, &now);
 	if (code == CTL_DONE)
-		code = may_touch(ctl, &facts, from);
-	if (code == CTL_DONE && facts_find(&facts, to)) {
+		code = may_touch(ctl, snapshot_argument(ctl, &now.facts, 0));
+	if (code == CTL_DONE && facts_find(&now.facts, to)) {
 		ctl_error(
 			"there is a node called '%s' already (primaryctl remove %s, if it is dead)",
 			to, to);
@@ -191,7 +145,6 @@ int verb_rename(struct ctl *ctl)
 	}
 	if (code == CTL_DONE && !ctl->options.json)
 		printf("%s is called %s now; set node.name in its configuration\n", from, to);
-	facts_finish(&facts);
-	cluster_close(&cluster);
+	snapshot_close(&now);
 	return code == CTL_DONE ? ctl_flush() : code;
 }

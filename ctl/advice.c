@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "out/wall.h"
+#include "base/wall.h"
 
 static void remedy_busy(const struct node_facts *n, char *text, size_t size)
 {
@@ -30,12 +30,10 @@ static bool is_unreadable(const struct node_facts *n, uint32_t bit)
 	return key != NODE_KEY_COUNT && n->unreadable & UINT32_C(1) << key;
 }
 
-void advice_remedy(const struct facts *facts, const struct node_facts *n, uint32_t bit, char *text,
-		   size_t size)
+void advice_remedy(const struct node_facts *n, uint32_t bit, char *text, size_t size)
 {
 	char time[WALL_TEXT_SIZE];
 
-	(void)facts;
 	*text = '\0';
 	if (is_unreadable(n, bit)) {
 		snprintf(text, size,
@@ -77,14 +75,14 @@ void advice_remedy(const struct facts *facts, const struct node_facts *n, uint32
 	}
 }
 
-void advice_say(const struct facts *facts, const struct node_facts *node, uint32_t bits)
+void advice_say(const struct node_facts *node, uint32_t bits)
 {
 	char text[2 * FACTS_TEXT_SIZE];
 
 	for (unsigned i = 0; i < OBSTACLE_COUNT; i++) {
 		if (!(bits & UINT32_C(1) << i))
 			continue;
-		advice_remedy(facts, node, UINT32_C(1) << i, text, sizeof(text));
+		advice_remedy(node, UINT32_C(1) << i, text, sizeof(text));
 		ctl_error("%s: %s (%s)", node->name, election_obstacle_text(UINT32_C(1) << i),
 			  text);
 	}

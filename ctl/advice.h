@@ -5,9 +5,8 @@
 
 #include "cluster/facts.h"
 
-/* For one bit of enum election_obstacle: what an operator can do; into text[size]. */
-void advice_remedy(const struct facts *facts, const struct node_facts *node, uint32_t bit,
-		   char *text, size_t size);
+/* Writes into text[size] how an operator can remove the obstacle, one bit of enum election_obstacle. */
+void advice_remedy(const struct node_facts *node, uint32_t bit, char *text, size_t size);
 
 /* One line on stderr for each bit: why, and what would change it. */
-void advice_say(const struct facts *facts, const struct node_facts *node, uint32_t bits);
+void advice_say(const struct node_facts *node, uint32_t bits);

@@ -5,6 +5,7 @@
  * the same everywhere; `revoke` takes one out of every list. Both may be repeated, and go on where they were interrupted.
  */
 
+#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,70 +25,51 @@ struct auth {
 	unsigned count;
 	char old[DIGEST_ID_SIZE]; /* to be revoked; "": nothing is */
 	size_t changed, unchanged, refused;
-	/* The keys, as absolute or relative paths as the session has it. */
+	/* The keys, as paths below the root of the session. */
 	char **paths;
 	size_t path_count;
-	bool over;
-	int result;
+	struct ctl_reply reply;
 	struct zkh_acl *acl;
 };
-
-/* -- answers -- */
-
-static bool is_over(void *userdata)
-{
-	return ((struct auth *)userdata)->over;
-}
 
 static void on_acl(void *userdata, int result, struct zkh_acl *acl)
 {
 	struct auth *auth = userdata;
 
-	auth->over = true;
-	auth->result = result;
+	ctl_on_result(&auth->reply, result);
 	auth->acl = acl;
 }
 
-static void on_set(void *userdata, int result)
+/* r: what starting the request returned. CTL_DONE: the result is in auth->reply. */
+static int await(struct auth *auth, int r, struct zkh_op **op)
 {
-	struct auth *auth = userdata;
+	int code = CTL_DONE;
 
-	auth->over = true;
-	auth->result = result;
-}
-
-/* r: what starting it returned. CTL_DONE: auth->result tells. */
-static int await(struct auth *auth, int r, struct zkh_op *op)
-{
-	int code;
-
-	if (r != 0) {
-		auth->result = r > 0 ? r : ZKH_FAILED;
-		return CTL_DONE;
-	}
-	code = ctl_wait(auth->ctl, is_over, auth);
-	if (code != CTL_DONE) {
-		zkh_op_cancel(op);
-		return ctl_explain_wait(auth->ctl, code, "changing access lists (repeat it)");
-	}
-	return CTL_DONE;
+	if (r != 0)
+		auth->reply.result = r > 0 ? r : ZKH_FAILED;
+	else
+		code = ctl_await(auth->ctl, &auth->reply.over, "changing access lists (repeat it)");
+	if (code != CTL_DONE)
+		zkh_op_cancel(*op);
+	auth->reply.over = false;
+	return code;
 }
 
 /* -- one list -- */
 
-/* Everybody of the auth-file may do what one of them may. NULL: out of memory. */
+/* Everybody of the auth-file may do what one of them may. */
 static struct zkh_acl *join(const struct auth *auth, struct zkh_acl *acl, bool *ret_changed)
 {
 	unsigned rights[CONFIG_AUTH_MAX], all = 0;
 
 	for (unsigned i = 0; i < auth->count; i++)
 		all |= rights[i] = zkh_acl_rights(acl, "digest", auth->ids[i]);
-	for (unsigned i = 0; acl && i < auth->count; i++) {
+	for (unsigned i = 0; i < auth->count; i++) {
 		struct zkh_acl *edited;
 
 		if (rights[i] == all)
 			continue;
-		edited = zkh_acl_edit(acl, "digest", auth->ids[i], all);
+		edited = ctl_need(zkh_acl_edit(acl, "digest", auth->ids[i], all));
 		zkh_acl_free(acl);
 		acl = edited;
 		*ret_changed = true;
@@ -116,33 +98,29 @@ static struct zkh_acl *strike(const struct auth *auth, struct zkh_acl *acl, bool
 	return edited;
 }
 
-/* One attempt; auth->result: of the last request, ZKH_OK also when there was nothing to do. */
+/* One attempt; auth->reply.result: of the last request, ZKH_OK also when there was nothing to do. */
 static int change_once(struct auth *auth, const char *path, bool *ret_changed, bool *ret_refused)
 {
+	struct zkh_session *session = auth->ctl->session;
 	struct zkh_op *op = NULL;
 	int code;
 
-	*ret_changed = *ret_refused = auth->over = false;
-	auth->acl = NULL;
-	code = await(auth, zkh_acl_get(auth->ctl->session, path, on_acl, auth, &op), op);
-	if (code != CTL_DONE || auth->result != ZKH_OK)
+	*ret_changed = *ret_refused = false;
+	code = await(auth, zkh_acl_get(session, path, on_acl, auth, &op), &op);
+	if (code != CTL_DONE || auth->reply.result != ZKH_OK)
 		return code;
-	auth->acl = *auth->old ? strike(auth, auth->acl, ret_changed, ret_refused)
-			       : join(auth, auth->acl, ret_changed);
-	if (!auth->acl)
-		auth->result = ZKH_FAILED;
-	else if (*ret_changed && !auth->ctl->options.dry_run) {
-		auth->over = false;
-		op = NULL;
+	auth->acl = ctl_need(*auth->old ? strike(auth, auth->acl, ret_changed, ret_refused)
+					: join(auth, auth->acl, ret_changed));
+	if (*ret_changed && !auth->ctl->options.dry_run)
 		code = await(auth,
-			     zkh_acl_set(auth->ctl->session, path, auth->acl, on_set, auth, &op),
-			     op);
-	}
+			     zkh_acl_set(session, path, auth->acl, ctl_on_result, &auth->reply,
+					 &op),
+			     &op);
 	zkh_acl_free(auth->acl);
 	return code;
 }
 
-/* above: of a key above the root, which may be anybody's: what does not name us is left alone without a word. */
+/* above: the key is above the root and may belong to others; a list that does not name us is left alone silently. */
 static int change(struct auth *auth, const char *path, bool above)
 {
 	bool changed, refused;
@@ -150,9 +128,9 @@ static int change(struct auth *auth, const char *path, bool above)
 
 	do
 		code = change_once(auth, path, &changed, &refused);
-	while (code == CTL_DONE && auth->result == ZKH_CONFLICT && ++tries < TRIES);
-	if (code != CTL_DONE || auth->result == ZKH_NO_NODE ||
-	    (above && auth->result == ZKH_DENIED))
+	while (code == CTL_DONE && auth->reply.result == ZKH_CONFLICT && ++tries < TRIES);
+	if (code != CTL_DONE || auth->reply.result == ZKH_NO_NODE ||
+	    (above && auth->reply.result == ZKH_DENIED))
 		return code;
 	if (refused) {
 		ctl_error(
@@ -160,8 +138,8 @@ static int change(struct auth *auth, const char *path, bool above)
 			"(primaryctl auth rotate, with both in the auth-file)",
 			path);
 		auth->refused++;
-	} else if (auth->result != ZKH_OK) {
-		(void)ctl_explain_result(auth->ctl, auth->result, path);
+	} else if (auth->reply.result != ZKH_OK) {
+		(void)ctl_explain_result(auth->ctl, auth->reply.result, path);
 		auth->refused++;
 	} else if (changed) {
 		auth->changed++;
@@ -177,40 +155,27 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 {
 	struct auth *auth = userdata;
 
-	auth->over = true;
-	auth->result = result;
-	auth->paths = calloc(count + 1, sizeof(*auth->paths));
-	for (size_t i = 0; auth->paths && i < count; i++) {
-		auth->paths[i] = strdup(entries[i].path);
-		if (!auth->paths[i])
-			break;
-		auth->path_count++;
+	ctl_on_result(&auth->reply, result);
+	auth->paths = ctl_need(calloc(count + 1, sizeof(*auth->paths)));
+	for (size_t i = 0; i < count; i++) {
+		auth->paths[auth->path_count++] = ctl_need(strdup(entries[i].path));
 		if (!entries[i].denied || !entries[i].stat.children)
 			continue;
 		ctl_error("%s may not be read: the keys below it are left as they are",
 			  entries[i].path);
 		auth->refused++;
 	}
-	if (result == ZKH_OK && auth->path_count < count)
-		auth->result = ZKH_FAILED;
 }
 
 static int change_below_root(struct auth *auth)
 {
 	struct zkh_task *task = NULL;
-	int code = CTL_DONE, r;
+	int r = zkh_tree(auth->ctl->session, "/", TREE_MAX, on_tree, auth, &task);
+	int code = ctl_finish(auth->ctl, r, &auth->reply, "/", "reading the keys");
 
-	auth->over = false;
-	r = zkh_tree(auth->ctl->session, "/", TREE_MAX, on_tree, auth, &task);
-	if (r != 0)
-		return ctl_explain_result(auth->ctl, r, "/");
-	code = ctl_wait(auth->ctl, is_over, auth);
-	if (code != CTL_DONE) {
+	if (!auth->reply.over)
 		zkh_task_cancel(task);
-		return ctl_explain_wait(auth->ctl, code, "reading the keys");
-	}
-	if (auth->result != ZKH_OK)
-		return ctl_explain_result(auth->ctl, auth->result, "/");
+	auth->reply.over = false;
 	for (size_t i = 0; code == CTL_DONE && i < auth->path_count; i++)
 		code = change(auth, auth->paths[i], false);
 	return code;
@@ -238,35 +203,33 @@ static int change_above_root(struct auth *auth)
 
 /* -- the verb -- */
 
-static bool take_id(const struct config_credential *from, const char *file, char *ret_id)
+/* The credential's name in access lists. */
+static int take_id(const struct config_credential *from, const char *file, char *ret_id)
 {
+	*ret_id = '\0';
 	if (strcmp(from->scheme, "digest") == 0)
 		digest_id(from->credential, ret_id);
-	if (strcmp(from->scheme, "digest") == 0 && *ret_id)
-		return true;
+	if (*ret_id)
+		return CTL_DONE;
 	ctl_error("%s: scheme %s: only digest credentials can be changed in this way", file,
 		  from->scheme);
-	return false;
+	return CTL_REFUSED;
 }
 
-/* What is to be revoked, from its file. */
+/* Reads the credential to be revoked from its file. */
 static int take_old(struct auth *auth, const char *file)
 {
 	char message[CONFIG_ERROR_SIZE];
 	struct config_auth old;
-	int code = CTL_DONE;
+	int code = CTL_REFUSED;
 
-	if (config_load_auth(file, &old, message, sizeof(message)) != 0) {
+	if (config_load_auth(file, &old, message, sizeof(message)) != 0)
 		ctl_error("%s", message);
-		return CTL_REFUSED;
-	}
-	if (old.count != 1) {
+	else if (old.count != 1)
 		ctl_error("%s holds two credentials: name a file that holds the old one alone",
 			  file);
-		code = CTL_REFUSED;
-	} else if (!take_id(&old.list[0], file, auth->old)) {
-		code = CTL_REFUSED;
-	}
+	else
+		code = take_id(&old.list[0], file, auth->old);
 	explicit_bzero(&old, sizeof(old));
 	return code;
 }
@@ -278,37 +241,43 @@ static int take_credentials(struct auth *auth, const char *old_file)
 	int code = old_file ? take_old(auth, old_file) : CTL_DONE;
 
 	for (unsigned i = 0; code == CTL_DONE && ctl->has_auth && i < ctl->auth.count; i++) {
-		if (!take_id(&ctl->auth.list[i], file, auth->ids[auth->count]))
-			code = CTL_REFUSED;
-		else if (strcmp(auth->ids[auth->count], auth->old) != 0)
-			auth->count++;
+		code = take_id(&ctl->auth.list[i], file, auth->ids[auth->count]);
+		auth->count += strcmp(auth->ids[auth->count], auth->old) != 0;
 	}
-	if (code == CTL_DONE && !ctl->has_auth) {
+	if (code != CTL_DONE)
+		return code;
+	if (!ctl->has_auth)
 		ctl_error("name the credential with zookeeper.auth-file, or --auth-file");
-		code = CTL_REFUSED;
-	} else if (code == CTL_DONE && !auth->count) {
+	else if (!auth->count)
 		ctl_error(
 			"%s is what is to be revoked: put the new credential into the auth-file of all nodes first",
 			file);
-		code = CTL_REFUSED;
-	} else if (code == CTL_DONE && !old_file && auth->count != 2) {
+	else if (!old_file && auth->count != 2)
 		ctl_error("%s holds one credential: put the new one on a second line, on all nodes",
 			  file);
-		code = CTL_REFUSED;
-	}
-	return code;
+	else
+		return CTL_DONE;
+	return CTL_REFUSED;
 }
 
 static int tell(const struct auth *auth)
 {
 	const char *done = auth->ctl->options.dry_run ? "to be changed" : "changed";
+	struct json_object *object;
 
-	if (auth->ctl->options.json)
-		printf("{\n  \"changed\": %zu,\n  \"unchanged\": %zu,\n  \"refused\": %zu\n}\n",
-		       auth->changed, auth->unchanged, auth->refused);
-	else
+	if (!auth->ctl->options.json) {
 		printf("access lists: %zu %s, %zu as they should be, %zu refused\n", auth->changed,
 		       done, auth->unchanged, auth->refused);
+		return ctl_flush();
+	}
+	object = ctl_need(json_object_new_object());
+	json_object_object_add(object, "changed", json_object_new_int64((int64_t)auth->changed));
+	json_object_object_add(object, "unchanged",
+			       json_object_new_int64((int64_t)auth->unchanged));
+	json_object_object_add(object, "refused", json_object_new_int64((int64_t)auth->refused));
+	puts(json_object_to_json_string_ext(object,
+					    JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED));
+	json_object_put(object);
 	return ctl_flush();
 }
 

@@ -7,21 +7,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cluster/facts.h"
-#include "cluster/remember.h"
+#include "cluster/snapshot.h"
 
 enum { ID, GENERATION, FORMAT, R_ID, R_GENERATION, R_ZXID, R_EPOCH, R_FILE, KNOWN, TROUBLE };
 static const struct table_column columns[] = {
-	[ID] = { "cluster", "id", TABLE_TEXT, 0 },
-	[GENERATION] = { "generation", "generation", TABLE_NUMBER, 0 },
-	[FORMAT] = { "format", "format", TABLE_NUMBER, 0 },
-	[R_ID] = { "remembered", "remembered_id", TABLE_TEXT, 0 },
-	[R_GENERATION] = { "its generation", "remembered_generation", TABLE_NUMBER, 0 },
-	[R_ZXID] = { "its zxid", "remembered_zxid", TABLE_TEXT, 0 },
-	[R_EPOCH] = { "highest epoch", "remembered_epoch", TABLE_NUMBER, 0 },
-	[R_FILE] = { "in", "file", TABLE_TEXT, 0 },
-	[KNOWN] = { "known", "known", TABLE_BOOLEAN, 0 },
-	[TROUBLE] = { "trouble", "trouble", TABLE_TEXT, 0 },
+	[ID] = { "cluster", "id", 0 },
+	[GENERATION] = { "generation", "generation", 0 },
+	[FORMAT] = { "format", "format", 0 },
+	[R_ID] = { "remembered", "remembered_id", 0 },
+	[R_GENERATION] = { "its generation", "remembered_generation", 0 },
+	[R_ZXID] = { "its zxid", "remembered_zxid", 0 },
+	[R_EPOCH] = { "highest epoch", "remembered_epoch", 0 },
+	[R_FILE] = { "in", "file", 0 },
+	[KNOWN] = { "known", "known", 0 },
+	[TROUBLE] = { "trouble", "trouble", 0 },
 };
 
 static const char *why_nothing(int error)
@@ -54,8 +53,7 @@ static void put_remembered(struct table *t, const struct cluster *cluster)
 
 static int show(struct ctl *ctl, const struct cluster *cluster, const struct facts *facts)
 {
-	struct table *t = table_create("cluster", columns, sizeof(columns) / sizeof(*columns),
-				       true);
+	struct table *t = TABLE_SINGLE("cluster", columns);
 	const struct identity_seen *seen = &facts->identity;
 	char text[IDENTITY_TEXT_SIZE];
 	int code;
@@ -136,11 +134,6 @@ static void on_answer(struct ev_loop *loop, ev_io *io, int events)
 	question->yes = n > 0 && (*line == 'y' || *line == 'Y');
 }
 
-static bool is_answered(void *userdata)
-{
-	return ((struct question *)userdata)->over;
-}
-
 /* On a terminal it is asked; a script knows what it does. The session lives on meanwhile. */
 static int confirm(struct ctl *ctl, const struct identity *known)
 {
@@ -157,7 +150,7 @@ static int confirm(struct ctl *ctl, const struct identity *known)
 	question.io.data = &question;
 	ev_io_start(ctl->loop, &question.io);
 	ctl->deadline_us = 0;
-	code = ctl_wait(ctl, is_answered, &question);
+	code = ctl_wait(ctl, ctl_is_set, &question.over);
 	ev_io_stop(ctl->loop, &question.io);
 	ctl_set_timeout(ctl, CONNECT_TIMEOUT_US);
 	if (code != CTL_DONE || question.yes)
@@ -179,15 +172,13 @@ static int write_identity(struct ctl *ctl, const struct cluster *cluster, int64_
 	if (code != CTL_DONE)
 		return code;
 	identity_format_value(cluster->known.id, generation, IDENTITY_FORMAT, text);
-	txn = zkh_txn_create(ctl->session);
-	if (txn && slot->there)
+	txn = ctl_need(zkh_txn_create(ctl->session));
+	if (slot->there)
 		zkh_txn_set_text(txn, PATH_CLUSTER, text, slot->stat.version);
-	else if (txn)
+	else
 		zkh_txn_create_text(txn, PATH_CLUSTER, text, ZKH_PERSISTENT);
-	code = ctl_commit(ctl, txn, &commit);
-	if (code != CTL_DONE)
-		return ctl_explain_wait(ctl, code, "writing " PATH_CLUSTER);
-	return ctl_explain_result(ctl, commit.result, PATH_CLUSTER);
+	code = ctl_commit(ctl, txn, "writing " PATH_CLUSTER, &commit);
+	return code == CTL_DONE ? ctl_explain_result(ctl, commit.result, PATH_CLUSTER) : code;
 }
 
 static int accept_ensemble(struct ctl *ctl, const struct cluster *cluster,
@@ -217,21 +208,16 @@ static int accept_ensemble(struct ctl *ctl, const struct cluster *cluster,
 int verb_cluster(struct ctl *ctl)
 {
 	bool accept = ctl->options.argument_count > 0;
-	struct cluster cluster = { 0 };
-	struct facts facts = { 0 };
+	struct snapshot now = { 0 };
 	int code;
 
 	if (accept && strcmp(ctl->options.arguments[0], "accept") != 0) {
 		ctl_error("usage: primaryctl cluster [accept]");
 		return CTL_USAGE;
 	}
-	cluster_open(&cluster, ctl, false, false);
-	code = cluster_wait(&cluster);
-	if (code == CTL_DONE && !facts_gather(&cluster, &facts))
-		code = CTL_REFUSED;
+	code = snapshot_read(ctl, false, &now);
 	if (code == CTL_DONE)
-		code = (accept ? accept_ensemble : show)(ctl, &cluster, &facts);
-	facts_finish(&facts);
-	cluster_close(&cluster);
+		code = (accept ? accept_ensemble : show)(ctl, &now.cluster, &now.facts);
+	snapshot_close(&now);
 	return code;
 }

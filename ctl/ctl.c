@@ -8,23 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/keys.h"
-#include "base/timer.h"
-#include "cluster/remember.h"
+#include "base/clock.h"
 #include "zk/session/zkh_resolve.h"
 
 /* Telling the ensemble goodbye: when it takes longer, the session is left to expire. */
 #define FAREWELL_MS 1000
-
-int64_t ctl_now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
-}
 
 /* -- the loop -- */
 
@@ -46,70 +36,48 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	ev_break(loop, EVBREAK_ONE);
 }
 
-bool ctl_signal_ignored(int number)
+/* nohup, and what a script puts into the background. */
+static bool is_ignored(int number)
 {
 	struct sigaction action;
 
 	return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-static void watch_signal(struct ctl *ctl, ev_signal *watcher, int number)
-{
-	ev_signal_init(watcher, on_signal, number);
-	watcher->data = ctl;
-	/* nohup, and what a script puts into the background. */
-	if (ctl_signal_ignored(number))
-		return;
-	ev_signal_start(ctl->loop, watcher);
-	ev_unref(ctl->loop);
-}
-
 bool ctl_open(struct ctl *ctl)
 {
+	static const int numbers[CTL_SIGNALS] = {
+		SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2
+	};
+
 	ctl->loop = ev_loop_new(EVFLAG_AUTO);
 	if (!ctl->loop) {
 		ctl_error("no event loop: %s", strerror(errno));
 		return false;
 	}
-	watch_signal(ctl, &ctl->sigint, SIGINT);
-	watch_signal(ctl, &ctl->sigterm, SIGTERM);
-	watch_signal(ctl, &ctl->sighup, SIGHUP);
+	for (int i = 0; i < CTL_SIGNALS; i++) {
+		ev_signal_init(&ctl->signals[i], on_signal, numbers[i]);
+		ctl->signals[i].data = ctl;
+		if (is_ignored(numbers[i]))
+			continue;
+		ev_signal_start(ctl->loop, &ctl->signals[i]);
+		ev_unref(ctl->loop);
+	}
 	ev_timer_init(&ctl->timer, on_timer, 0., 0.);
 	return true;
 }
 
-static void stop_signal(struct ctl *ctl, ev_signal *watcher)
-{
-	if (!ev_is_active(watcher))
-		return;
-	ev_ref(ctl->loop);
-	ev_signal_stop(ctl->loop, watcher);
-}
-
-static void on_closed(void *userdata, int result)
-{
-	bool *over = userdata;
-
-	(void)result;
-	*over = true;
-}
-
-static bool is_set(void *userdata)
-{
-	return *(bool *)userdata;
-}
-
 static void say_goodbye(struct ctl *ctl)
 {
-	bool over = false;
+	struct ctl_reply closed = { 0 };
 
 	ctl->on_session = NULL;
 	ctl->deadline_us = 0;
 	/* A second signal ends it at once. */
 	ctl->signal_seen = 0;
 	if (ctl->connected_once && zkh_session_connected(ctl->session) &&
-	    zkh_session_close(ctl->session, FAREWELL_MS, on_closed, &over) == 0)
-		ctl_wait(ctl, is_set, &over);
+	    zkh_session_close(ctl->session, FAREWELL_MS, ctl_on_result, &closed) == 0)
+		ctl_wait(ctl, ctl_is_set, &closed.over);
 }
 
 void ctl_close(struct ctl *ctl)
@@ -122,9 +90,12 @@ void ctl_close(struct ctl *ctl)
 	ctl->session = zkh_session_destroy(ctl->session);
 	if (ctl->loop) {
 		ev_timer_stop(ctl->loop, &ctl->timer);
-		stop_signal(ctl, &ctl->sigint);
-		stop_signal(ctl, &ctl->sigterm);
-		stop_signal(ctl, &ctl->sighup);
+		for (int i = 0; i < CTL_SIGNALS; i++) {
+			if (!ev_is_active(&ctl->signals[i]))
+				continue;
+			ev_ref(ctl->loop);
+			ev_signal_stop(ctl->loop, &ctl->signals[i]);
+		}
 		ev_loop_destroy(ctl->loop);
 	}
 	ctl->loop = NULL;
@@ -138,12 +109,12 @@ void ctl_set_timeout(struct ctl *ctl, int64_t default_us)
 {
 	int64_t timeout_us = ctl->options.has_timeout ? ctl->options.timeout_us : default_us;
 
-	ctl->deadline_us = ctl_now_us() + timeout_us;
+	ctl->deadline_us = time_monotonic_us() + timeout_us;
 }
 
 static void arm(struct ctl *ctl)
 {
-	int64_t left_us = ctl->deadline_us - ctl_now_us();
+	int64_t left_us = ctl->deadline_us - time_monotonic_us();
 
 	ev_timer_stop(ctl->loop, &ctl->timer);
 	if (!ctl->deadline_us)
@@ -151,6 +122,24 @@ static void arm(struct ctl *ctl)
 	ev_now_update(ctl->loop);
 	ev_timer_set(&ctl->timer, left_us > 0 ? (double)left_us / 1e6 : 0., 0.);
 	ev_timer_start(ctl->loop, &ctl->timer);
+}
+
+bool ctl_is_set(void *flag)
+{
+	return *(bool *)flag;
+}
+
+void ctl_on_result(void *userdata, int result)
+{
+	struct ctl_reply *reply = userdata;
+
+	reply->over = true;
+	reply->result = result;
+}
+
+bool ctl_is_zero(void *count)
+{
+	return !*(size_t *)count;
 }
 
 int ctl_wait(struct ctl *ctl, ctl_ready_fn ready, void *userdata)
@@ -163,7 +152,7 @@ int ctl_wait(struct ctl *ctl, ctl_ready_fn ready, void *userdata)
 			code = CTL_INTERRUPTED;
 		else if (ctl->auth_refused)
 			code = CTL_UNREACHABLE;
-		else if (ctl->deadline_us && ctl_now_us() >= ctl->deadline_us)
+		else if (ctl->deadline_us && time_monotonic_us() >= ctl->deadline_us)
 			code = ctl->connected_once ? CTL_TIMED_OUT : CTL_UNREACHABLE;
 		if (code != CTL_DONE)
 			break;
@@ -191,13 +180,13 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 		ctl->on_session(ctl->on_session_userdata, report);
 }
 
-int ctl_session_start(struct ctl *ctl)
+static int start_session(struct ctl *ctl)
 {
 	struct zkh_session_config config = {
 		.servers = ctl->config.zookeeper.servers,
 		.root = ctl->config.zookeeper.root,
 		.timeout_ms = (int32_t)(ctl->config.zookeeper.session_timeout_us / 1000),
-		.seed = (uint32_t)ctl_now_us(),
+		.seed = (uint32_t)time_monotonic_us(),
 		.on_event = on_session,
 		.userdata = ctl,
 	};
@@ -225,14 +214,18 @@ static bool is_connected(void *userdata)
 	return zkh_session_connected(ctl->session);
 }
 
+int ctl_reach(struct ctl *ctl)
+{
+	int code = start_session(ctl);
+
+	return code == CTL_DONE ? ctl_wait(ctl, is_connected, ctl) : code;
+}
+
 int ctl_connect(struct ctl *ctl)
 {
-	int code = ctl_session_start(ctl);
+	int code = ctl_reach(ctl);
 
-	if (code != CTL_DONE)
-		return code;
-	code = ctl_wait(ctl, is_connected, ctl);
-	return code == CTL_DONE ? CTL_DONE : ctl_explain_wait(ctl, code, NULL);
+	return code == CTL_DONE || !ctl->session ? code : ctl_explain_wait(ctl, code, NULL);
 }
 
 /* -- saying -- */
@@ -249,6 +242,14 @@ void ctl_error(const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
+void *ctl_need(void *memory)
+{
+	if (memory)
+		return memory;
+	ctl_error("out of memory");
+	exit(CTL_REFUSED);
+}
+
 static void say_unreachable(const struct ctl *ctl)
 {
 	const char *servers = ctl->config.zookeeper.servers, *trouble = ctl->trouble;
@@ -258,7 +259,7 @@ static void say_unreachable(const struct ctl *ctl)
 		zkh_addresses_finish(&numeric);
 	else if (!*trouble)
 		trouble = "no answer, or the look-up of names takes longer than that";
-	/* What went wrong with a single server begins with its name. */
+	/* The trouble of a single server begins with its name. */
 	if (!strncmp(trouble, servers, strlen(servers)) && trouble[strlen(servers)] == ':')
 		ctl_error("ZooKeeper is out of reach: %s (see --servers, or `primaryctl check`)",
 			  trouble);
@@ -298,6 +299,13 @@ int ctl_explain_wait(struct ctl *ctl, int code, const char *doing)
 	return code;
 }
 
+int ctl_await(struct ctl *ctl, bool *over, const char *doing)
+{
+	int code = ctl_wait(ctl, ctl_is_set, over);
+
+	return code == CTL_DONE ? code : ctl_explain_wait(ctl, code, doing);
+}
+
 const char *ctl_denied_hint(const struct ctl *ctl)
 {
 	return ctl->has_auth ? " (the credential of --auth-file is not the one it was made with)"
@@ -306,50 +314,46 @@ const char *ctl_denied_hint(const struct ctl *ctl)
 
 int ctl_explain_result(struct ctl *ctl, int result, const char *path)
 {
-	const char *what = zkh_result_text(result);
+	static const char *const hints[] = {
+		[ZKH_CONFLICT] = "; nothing was done (look, and try again)",
+		[ZKH_NOT_EMPTY] = " (--recursive deletes them, too)",
+		[ZKH_EPHEMERAL] = ": it goes with the session that made it (stop its owner)",
+		[ZKH_ACL_REFUSED] =
+			": it has an identity that the server does not know (set another list)",
+		[ZKH_TOO_LARGE] = " (do it in parts)",
+	};
+	const char *hint = result > 0 && result < (int)(sizeof(hints) / sizeof(*hints))
+				   ? hints[result]
+				   : NULL;
 
-	switch (result) {
-	case ZKH_OK:
+	if (result == ZKH_OK)
 		return CTL_DONE;
-	case ZKH_DENIED:
-		ctl_error("%s: %s%s", path, what, ctl_denied_hint(ctl));
-		return CTL_REFUSED;
-	case ZKH_CONFLICT:
-		ctl_error("%s: %s; nothing was done (look, and try again)", path, what);
-		return CTL_REFUSED;
-	case ZKH_NOT_EMPTY:
-		ctl_error("%s: %s (--recursive deletes them, too)", path, what);
-		return CTL_REFUSED;
-	case ZKH_EPHEMERAL:
-		ctl_error("%s: %s: it goes with the session that made it (stop its owner)", path,
-			  what);
-		return CTL_REFUSED;
-	case ZKH_ACL_REFUSED:
-		ctl_error(
-			"%s: %s: it has an identity that the server does not know (set another list)",
-			path, what);
-		return CTL_REFUSED;
-	case ZKH_TOO_LARGE:
-		ctl_error("%s: %s (do it in parts)", path, what);
-		return CTL_REFUSED;
-	case ZKH_NOT_CONNECTED:
-		ctl_error("the connection to ZooKeeper was lost; nothing was done (try again)");
+	if (result == ZKH_NOT_CONNECTED || result == ZKH_UNKNOWN) {
+		ctl_error("the connection to ZooKeeper was lost%s",
+			  result == ZKH_UNKNOWN
+				  ? ": it may or may not have been done (look, and try again)"
+				  : "; nothing was done (try again)");
 		return CTL_UNREACHABLE;
-	case ZKH_UNKNOWN:
-		ctl_error(
-			"the connection to ZooKeeper was lost: it may or may not have been done (look, and try again)");
-		return CTL_UNREACHABLE;
-	default:
-		ctl_error("%s%s%s", path, *path ? ": " : "", result < 0 ? strerror(-result) : what);
-		return CTL_REFUSED;
 	}
+	if (result == ZKH_DENIED)
+		hint = ctl_denied_hint(ctl);
+	ctl_error("%s%s%s%s", path, *path || hint ? ": " : "",
+		  result < 0 ? strerror(-result) : zkh_result_text(result), hint ? hint : "");
+	return CTL_REFUSED;
+}
+
+int ctl_finish(struct ctl *ctl, int r, struct ctl_reply *reply, const char *path, const char *doing)
+{
+	int code = r == 0 ? ctl_await(ctl, &reply->over, doing) : CTL_DONE;
+
+	return code == CTL_DONE ? ctl_explain_result(ctl, r != 0 ? r : reply->result, path) : code;
 }
 
 int ctl_flush(void)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return CTL_DONE;
-	/* Who closed it does not want to hear of it either. */
+	/* A reader that closed the pipe wants no message either. */
 	if (errno != EPIPE)
 		ctl_error("cannot write: %s", strerror(errno));
 	return CTL_REFUSED;
@@ -360,10 +364,6 @@ int ctl_print(struct ctl *ctl, struct table *const *tables, size_t count)
 	const struct table_style style = ctl_style(ctl);
 	char *text = tables_format(tables, count, &style);
 
-	if (!text) {
-		ctl_error("out of memory");
-		return CTL_REFUSED;
-	}
 	fputs(text, stdout);
 	free(text);
 	return ctl_flush();
@@ -390,40 +390,26 @@ static void on_commit(void *userdata, int result, const struct zkh_txn_reply *re
 				 reply->created_paths[i]);
 }
 
-static bool commit_over(void *userdata)
-{
-	return ((struct ctl_commit *)userdata)->over;
-}
-
-int ctl_commit(struct ctl *ctl, struct zkh_txn *txn, struct ctl_commit *ret_commit)
+int ctl_commit(struct ctl *ctl, struct zkh_txn *txn, const char *doing,
+	       struct ctl_commit *ret_commit)
 {
 	struct zkh_op *op = NULL;
-	int r, code;
+	int code;
 
 	memset(ret_commit, 0, sizeof(*ret_commit));
-	r = txn ? zkh_commit(txn, on_commit, ret_commit, &op) : -ENOMEM;
-	if (r != 0) {
-		ret_commit->result = r;
+	ret_commit->result = zkh_commit(txn, on_commit, ret_commit, &op);
+	if (ret_commit->result != 0)
 		return CTL_DONE;
-	}
-	code = ctl_wait(ctl, commit_over, ret_commit);
-	if (code != CTL_DONE)
-		zkh_op_cancel(op);
-	return code;
-}
-
-static void on_root(void *userdata, int result)
-{
-	struct ctl_commit *commit = userdata;
-
-	commit->over = true;
-	commit->result = result;
+	code = ctl_wait(ctl, ctl_is_set, &ret_commit->over);
+	if (code == CTL_DONE)
+		return CTL_DONE;
+	zkh_op_cancel(op);
+	return doing ? ctl_explain_wait(ctl, code, doing) : code;
 }
 
 struct look {
+	struct ctl_reply reply;
 	struct identity_seen seen;
-	bool over;
-	int result;
 };
 
 static void on_identity(void *userdata, int result, const char *data, size_t length,
@@ -432,15 +418,10 @@ static void on_identity(void *userdata, int result, const char *data, size_t len
 	struct look *look = userdata;
 
 	(void)stat;
-	look->over = true;
-	look->result = result;
+	/* There may be none yet. */
+	ctl_on_result(&look->reply, result == ZKH_NO_NODE ? ZKH_OK : result);
 	if (result == ZKH_OK)
 		identity_parse_value(data, length, &look->seen);
-}
-
-static bool look_over(void *userdata)
-{
-	return ((struct look *)userdata)->over;
 }
 
 /* Nothing is made in an ensemble that has lost its data, or is another one. */
@@ -451,18 +432,16 @@ static int look_for_cluster(struct ctl *ctl)
 	enum identity_reason reason;
 	char path[PATH_MAX], text[IDENTITY_TEXT_SIZE];
 	struct zkh_op *op = NULL;
-	int code, r;
+	int code;
 
-	if (remember(ctl, &known, path) != 0)
+	if (ctl_remember(ctl, &known, path) != 0)
 		return CTL_DONE;
-	r = zkh_get(ctl->session, PATH_CLUSTER, false, on_identity, &look, &op);
-	code = r == 0 ? ctl_wait(ctl, look_over, &look) : CTL_DONE;
-	if (code != CTL_DONE) {
+	code = ctl_finish(ctl, zkh_get(ctl->session, PATH_CLUSTER, false, on_identity, &look, &op),
+			  &look.reply, PATH_CLUSTER, "reading " PATH_CLUSTER);
+	if (!look.reply.over)
 		zkh_op_cancel(op);
-		return ctl_explain_wait(ctl, code, "reading " PATH_CLUSTER);
-	}
-	if (r != 0 || (look.result != ZKH_OK && look.result != ZKH_NO_NODE))
-		return ctl_explain_result(ctl, r != 0 ? r : look.result, PATH_CLUSTER);
+	if (code != CTL_DONE)
+		return code;
 	if (identity_judge(&known, &look.seen, false, &reason) != IDENTITY_FOREIGN)
 		return CTL_DONE;
 	ctl_error("%s", identity_explain(reason, &known, &look.seen, ctl->config.zookeeper.servers,
@@ -472,19 +451,15 @@ static int look_for_cluster(struct ctl *ctl)
 
 int ctl_make_root(struct ctl *ctl, bool anyway)
 {
-	struct ctl_commit made = { 0 };
+	struct ctl_reply made = { 0 };
 	struct zkh_op *op = NULL;
-	int code = anyway ? CTL_DONE : look_for_cluster(ctl), r;
+	int code = anyway ? CTL_DONE : look_for_cluster(ctl);
 
 	if (code != CTL_DONE)
 		return code;
-	r = zkh_make_root(ctl->session, on_root, &made, &op);
-	if (r != 0)
-		return ctl_explain_result(ctl, r, ctl->config.zookeeper.root);
-	code = ctl_wait(ctl, commit_over, &made);
-	if (code != CTL_DONE) {
+	code = ctl_finish(ctl, zkh_make_root(ctl->session, ctl_on_result, &made, &op), &made,
+			  ctl->config.zookeeper.root, "making the root");
+	if (!made.over)
 		zkh_op_cancel(op);
-		return ctl_explain_wait(ctl, code, "making the root");
-	}
-	return ctl_explain_result(ctl, made.result, ctl->config.zookeeper.root);
+	return code;
 }

@@ -9,10 +9,13 @@
  */
 
 #include <ev.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/config/config.h"
+#include "base/identity.h"
 #include "options.h"
 #include "out/table.h"
 #include "zk/session/zkh_op.h"
@@ -22,6 +25,8 @@
 #define CONNECT_TIMEOUT_US (5 * DURATION_S)
 /* How long a move of the role may take, unless --timeout says otherwise: stop and start with their defaults, and some. */
 #define MOVE_TIMEOUT_US (2 * DURATION_MIN)
+
+#define CTL_SIGNALS 6
 
 enum ctl_exit {
 	CTL_DONE = 0,
@@ -40,7 +45,7 @@ struct ctl {
 	struct config_auth auth;
 	bool has_auth;
 	struct ev_loop *loop;
-	ev_signal sigint, sigterm, sighup;
+	ev_signal signals[CTL_SIGNALS];
 	ev_timer timer;
 	int signal_seen; /* 0: none */
 	struct zkh_session *session;
@@ -56,8 +61,6 @@ struct ctl {
 	void *on_session_userdata;
 };
 
-int64_t ctl_now_us(void); /* CLOCK_MONOTONIC */
-
 /* Loads configuration and credential. CTL_DONE, or CTL_REFUSED or CTL_USAGE, which was said. */
 int ctl_load(struct ctl *ctl);
 
@@ -67,18 +70,21 @@ int ctl_load(struct ctl *ctl);
  */
 void ctl_runtime_directory(const struct ctl *ctl, char ret_directory[CONFIG_PATH_SIZE]);
 
+/*
+ * What the daemon with this configuration remembers of its cluster. ret_known has root and name in any case, and an id if
+ * something is remembered of them; ret_path (PATH_MAX) is where it would be. 0 or -errno, see identity_file_load().
+ */
+int ctl_remember(const struct ctl *ctl, struct identity *ret_known, char *ret_path);
+
 /* Loop and signals. False: out of resources, said. */
 bool ctl_open(struct ctl *ctl);
 void ctl_close(
 	struct ctl *ctl); /* ends the session in order if it can in a moment; frees everything */
 
-/* Whether we were started to ignore it: then it stays so. */
-bool ctl_signal_ignored(int number);
-
 /* Starts a session, and waits for it. CTL_DONE, or what to end with, said. */
 int ctl_connect(struct ctl *ctl);
-/* The first half: CTL_DONE, or CTL_USAGE when the servers or the root are not valid. */
-int ctl_session_start(struct ctl *ctl);
+/* The same, but for a session that does not come about in time: ctl->session is there then, and nothing is said. */
+int ctl_reach(struct ctl *ctl);
 
 /* From now on everything must be over in that time, unless --timeout was given. */
 void ctl_set_timeout(struct ctl *ctl, int64_t default_us);
@@ -89,6 +95,22 @@ void ctl_set_timeout(struct ctl *ctl, int64_t default_us);
  */
 typedef bool (*ctl_ready_fn)(void *userdata);
 int ctl_wait(struct ctl *ctl, ctl_ready_fn ready, void *userdata);
+bool ctl_is_set(void *flag);   /* of a bool: a ctl_ready_fn */
+bool ctl_is_zero(void *count); /* of a size_t */
+
+/* A request that was sent, and what came of it. */
+struct ctl_reply {
+	bool over;
+	int result;
+};
+void ctl_on_result(void *userdata,
+		   int result); /* the callback of many requests; userdata: a struct ctl_reply */
+
+/* Waits until that is set; the code, with the reason on stderr if it is not CTL_DONE. doing: as of ctl_explain_wait(). */
+int ctl_await(struct ctl *ctl, bool *over, const char *doing);
+
+/* memory, which is not NULL: without it the program ends, and says so. */
+void *ctl_need(void *memory);
 
 /* One line on stderr, `primaryctl: ...`. */
 void ctl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -98,6 +120,13 @@ int ctl_explain_wait(struct ctl *ctl, int code, const char *doing);
 
 /* Says what came of an operation on a key, and the remedy. The exit code. path may be "". */
 int ctl_explain_result(struct ctl *ctl, int result, const char *path);
+
+/*
+ * Waits for the request on path that fills reply; r is what starting the request returned. CTL_DONE: its result is ZKH_OK.
+ * Otherwise the failure was reported, and the caller cancels the request if !reply->over.
+ */
+int ctl_finish(struct ctl *ctl, int r, struct ctl_reply *reply, const char *path,
+	       const char *doing);
 
 /* The remedy of ZKH_DENIED, as " (...)". */
 const char *ctl_denied_hint(const struct ctl *ctl);
@@ -109,7 +138,6 @@ int ctl_flush(void);
 
 struct table_style ctl_style(const struct ctl *ctl);
 
-/* Commits and waits. *ret_result; *ret_stat: of the first operation (NULL: not wanted). CTL_DONE or as ctl_wait(). */
 struct ctl_commit {
 	int result;
 	bool over;
@@ -117,7 +145,9 @@ struct ctl_commit {
 	char created_path[ZKH_PATH_MAX]; /* of the last created */
 	struct zkh_stat stat;		 /* of the first operation */
 };
-int ctl_commit(struct ctl *ctl, struct zkh_txn *txn, struct ctl_commit *ret_commit);
+/* Commits and waits. CTL_DONE: *ret_commit tells; else what to end with, said, if doing is not NULL. */
+int ctl_commit(struct ctl *ctl, struct zkh_txn *txn, const char *doing,
+	       struct ctl_commit *ret_commit);
 
 /*
  * Makes the root where it is missing; unless anyway: not in an ensemble that lacks the cluster which this node remembers.

@@ -2,7 +2,10 @@
 #include "digest.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/text.h"
 
 #define BLOCK 64
 #define SUM 20
@@ -59,31 +62,19 @@ static void sha1(const char *text, unsigned char ret_sum[SUM])
 		ret_sum[i] = (unsigned char)(h[i / 4] >> (24 - 8 * (i % 4)));
 }
 
-/* Of 20 bytes: 27 letters and one sign to fill up. */
-static void base64(const unsigned char sum[SUM], char *to)
-{
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t bit = 0; bit < (size_t)SUM * 8; bit += 6) {
-		uint32_t two = (uint32_t)sum[bit / 8] << 8 |
-			       (bit / 8 + 1 < SUM ? sum[bit / 8 + 1] : 0u);
-
-		*to++ = letters[two >> (10 - bit % 8) & 0x3f];
-	}
-	strcpy(to, "=");
-}
-
 void digest_id(const char *credential, char *ret_id)
 {
 	const char *colon = strchr(credential, ':');
 	unsigned char sum[SUM];
-	char hash[32];
+	char *hash;
 
 	*ret_id = '\0';
 	if (!colon || strlen(credential) >= CONFIG_AUTH_CREDENTIAL_SIZE)
 		return;
 	sha1(credential, sum);
-	base64(sum, hash);
-	snprintf(ret_id, DIGEST_ID_SIZE, "%.*s:%s", (int)(colon - credential), credential, hash);
+	hash = text_base64((const char *)sum, SUM);
+	if (hash)
+		snprintf(ret_id, DIGEST_ID_SIZE, "%.*s:%s", (int)(colon - credential), credential,
+			 hash);
+	free(hash);
 }

@@ -6,52 +6,46 @@
 #include <string.h>
 
 #include "advice.h"
-#include "cluster/renewal.h"
-#include "out/wall.h"
+#include "cluster/snapshot.h"
+#include "base/wall.h"
 
 enum { NODE, PREDICATE, HOLDS, VALUE, SINCE, SINCE_UTC, CHANGE };
 static const struct table_column columns[] = {
-	[NODE] = { "NODE", "node", TABLE_TEXT, 0 },
-	[PREDICATE] = { "FIT IF", "predicate", TABLE_TEXT, 0 },
-	[HOLDS] = { "HOLDS", "holds", TABLE_BOOLEAN, 0 },
-	[VALUE] = { "VALUE", "value", TABLE_TEXT, TABLE_CUT },
-	[SINCE] = { "SINCE", "since_local", TABLE_TEXT, TABLE_FOR_PEOPLE },
-	[SINCE_UTC] = { "SINCE", "since", TABLE_TEXT, TABLE_FOR_JSON },
-	[CHANGE] = { "WHAT WOULD CHANGE IT", "remedy", TABLE_TEXT, 0 },
+	[NODE] = { "NODE", "node", 0 },
+	[PREDICATE] = { "FIT IF", "predicate", 0 },
+	[HOLDS] = { "HOLDS", "holds", 0 },
+	[VALUE] = { "VALUE", "value", TABLE_CUT },
+	[SINCE] = { "SINCE", "since_local", TABLE_FOR_PEOPLE },
+	[SINCE_UTC] = { "SINCE", "since", TABLE_FOR_JSON },
+	[CHANGE] = { "WHAT WOULD CHANGE IT", "remedy", 0 },
 };
 
 enum { E_NODE, E_ELIGIBLE, E_PRIMARY, E_VERDICT };
 static const struct table_column verdict_columns[] = {
-	[E_NODE] = { "NODE", "node", TABLE_TEXT, 0 },
-	[E_ELIGIBLE] = { "FIT", "eligible", TABLE_BOOLEAN, 0 },
-	[E_PRIMARY] = { "PRIMARY", "primary", TABLE_BOOLEAN, 0 },
-	[E_VERDICT] = { "WHY", "why", TABLE_TEXT, 0 },
+	[E_NODE] = { "NODE", "node", 0 },
+	[E_ELIGIBLE] = { "FIT", "eligible", 0 },
+	[E_PRIMARY] = { "PRIMARY", "primary", 0 },
+	[E_VERDICT] = { "WHY", "why", 0 },
 };
 
 enum { C_PRIMARY, C_PRIMARY_NULL, C_WHY };
 static const struct table_column cluster_columns[] = {
-	[C_PRIMARY] = { "primary", "primary_or_none", TABLE_TEXT, TABLE_FOR_PEOPLE },
-	[C_PRIMARY_NULL] = { "primary", "primary", TABLE_TEXT, TABLE_FOR_JSON },
-	[C_WHY] = { "why", "why", TABLE_TEXT, 0 },
+	[C_PRIMARY] = { "primary", "primary_or_none", TABLE_FOR_PEOPLE },
+	[C_PRIMARY_NULL] = { "primary", "primary", TABLE_FOR_JSON },
+	[C_WHY] = { "why", "why", 0 },
 };
 
-/* X(obstacle, what must hold) in the order of the election's own list */
-#define PREDICATES(X)                                                                              \
-	X(CLIENT, "mode is coordinator")                                                           \
-	X(OFFLINE, "its session lives")                                                            \
-	X(SHUTDOWN, "it is not shutting down")                                                     \
-	X(UNHEALTHY, "health is ok")                                                               \
-	X(DRAINED, "not drained")                                                                  \
-	X(MAINTENANCE, "no maintenance")                                                           \
-	X(PENALTY, "no penalty runs")                                                              \
-	X(BUSY, "it is secondary")
-
-static const char *const predicates[] = {
-#define X(name, text) [OBSTACLE_BIT_##name] = text,
-	PREDICATES(X)
-#undef X
+/* In the order of enum election_obstacle. */
+static const char *const predicates[OBSTACLE_COUNT] = {
+	[OBSTACLE_BIT_CLIENT] = "mode is coordinator",
+	[OBSTACLE_BIT_OFFLINE] = "its session lives",
+	[OBSTACLE_BIT_SHUTDOWN] = "it is not shutting down",
+	[OBSTACLE_BIT_UNHEALTHY] = "health is ok",
+	[OBSTACLE_BIT_DRAINED] = "not drained",
+	[OBSTACLE_BIT_MAINTENANCE] = "no maintenance",
+	[OBSTACLE_BIT_PENALTY] = "no penalty runs",
+	[OBSTACLE_BIT_BUSY] = "it is secondary",
 };
-_Static_assert(sizeof(predicates) / sizeof(*predicates) == OBSTACLE_COUNT, "a predicate for each");
 
 /* into text[FACTS_TEXT_SIZE] */
 static const char *penalty_of(const struct node_facts *n, char *text)
@@ -71,7 +65,7 @@ static const char *missing(const struct node_facts *n, int key)
 	return n->unreadable & UINT32_C(1) << key ? "may not be read" : "missing";
 }
 
-/* What a predicate is read from; perhaps in text[FACTS_TEXT_SIZE]. */
+/* The value that a predicate is read from; perhaps in text[FACTS_TEXT_SIZE]. */
 static const char *value_of(const struct facts *facts, const struct node_facts *n, unsigned bit,
 			    int64_t *ret_since_ms, char *text)
 {
@@ -113,7 +107,7 @@ static const char *value_of(const struct facts *facts, const struct node_facts *
 static void add_predicate(struct table *t, const struct facts *facts, const struct node_facts *n,
 			  unsigned bit, bool json)
 {
-	char text[2 * FACTS_TEXT_SIZE], time[WALL_TEXT_SIZE];
+	char text[2 * FACTS_TEXT_SIZE];
 	bool holds = !(n->obstacles & UINT32_C(1) << bit);
 	/* For programs it stays what the election asks; who has the post need not be secondary to be fit. */
 	bool own = !json && n->acting && bit == OBSTACLE_BIT_BUSY;
@@ -127,13 +121,11 @@ static void add_predicate(struct table *t, const struct facts *facts, const stru
 		table_put_boolean(t, HOLDS, holds || own);
 	table_color(t, HOLDS, holds || own ? TABLE_GOOD : TABLE_BAD);
 	table_put(t, VALUE, value_of(facts, n, bit, &since_ms, text));
-	if (since_ms) {
-		table_put(t, SINCE, wall_local(since_ms, time));
-		table_put(t, SINCE_UTC, wall_utc(since_ms, time));
-	}
+	if (since_ms)
+		table_put_time(t, SINCE, SINCE_UTC, since_ms);
 	if (holds || own)
 		return;
-	advice_remedy(facts, n, UINT32_C(1) << bit, text, sizeof(text));
+	advice_remedy(n, UINT32_C(1) << bit, text, sizeof(text));
 	table_put(t, CHANGE, text);
 }
 
@@ -209,10 +201,9 @@ static const char *in_order(const struct facts *facts)
 
 static int explain(struct ctl *ctl, const struct facts *facts, const struct node_facts *only)
 {
-	struct table *tables[] = { table_create("cluster", cluster_columns, 3, true),
-				   table_create("nodes", verdict_columns, 4, false),
-				   table_create("predicates", columns,
-						sizeof(columns) / sizeof(*columns), false) };
+	struct table *tables[] = { TABLE_SINGLE("cluster", cluster_columns),
+				   TABLE_OF("nodes", verdict_columns),
+				   TABLE_OF("predicates", columns) };
 	const struct options *o = &ctl->options;
 	char text[FACTS_TROUBLE_SIZE];
 	int code;
@@ -237,30 +228,18 @@ static int explain(struct ctl *ctl, const struct facts *facts, const struct node
 
 int verb_explain(struct ctl *ctl)
 {
-	const char *name = NULL;
+	bool named = ctl->options.argument_count > 0;
 	const struct node_facts *only = NULL;
-	struct cluster cluster = { 0 };
-	struct facts facts = { 0 };
-	int code = CTL_DONE;
+	struct snapshot now = { 0 };
+	int code;
 
-	if (ctl->options.argument_count) {
-		name = ctl_node_argument(ctl, 0);
-		if (!name)
-			return CTL_USAGE;
-	}
-	code = renewal_snapshot(ctl, &cluster, &facts);
-	if (code == CTL_DONE && name) {
-		only = facts_find(&facts, name);
-		if (!only && facts.nodes_unreadable) {
-			code = ctl_explain_result(ctl, ZKH_DENIED, PATH_NODES);
-		} else if (!only) {
-			ctl_error("no node is called '%s' (primaryctl status lists them)", name);
-			code = CTL_REFUSED;
-		}
-	}
+	if (named && !ctl_node_argument(ctl, 0))
+		return CTL_USAGE;
+	code = snapshot_read_renewals(ctl, &now);
+	if (code == CTL_DONE && named)
+		only = snapshot_argument(ctl, &now.facts, 0);
 	if (code == CTL_DONE)
-		code = explain(ctl, &facts, only);
-	facts_finish(&facts);
-	cluster_close(&cluster);
+		code = named && !only ? CTL_REFUSED : explain(ctl, &now.facts, only);
+	snapshot_close(&now);
 	return code;
 }

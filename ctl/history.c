@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/history_entry.h"
 #include "ctl.h"
-#include "out/wall.h"
+#include "entry.h"
+#include "base/wall.h"
 #include "zk/tree/zkh_keys.h"
 
 /* Many more than are kept: strangers' keys. */
@@ -16,20 +16,19 @@
 
 enum { TIME, TIME_UTC, EPOCH, FROM, TO, REASON, TAKEOVER, TAKEOVER_US, KEY };
 static const struct table_column columns[] = {
-	[TIME] = { "TIME", "time_local", TABLE_TEXT, TABLE_FOR_PEOPLE },
-	[TIME_UTC] = { "TIME", "time", TABLE_TEXT, TABLE_FOR_JSON },
-	[EPOCH] = { "EPOCH", "epoch", TABLE_NUMBER, TABLE_RIGHT },
-	[FROM] = { "FROM", "from", TABLE_TEXT, 0 },
-	[TO] = { "TO", "to", TABLE_TEXT, 0 },
-	[REASON] = { "REASON", "reason", TABLE_TEXT, TABLE_CUT },
-	[TAKEOVER] = { "TAKEOVER", "takeover_text", TABLE_TEXT, TABLE_RIGHT | TABLE_FOR_PEOPLE },
-	[TAKEOVER_US] = { "TAKEOVER", "takeover_us", TABLE_NUMBER, TABLE_FOR_JSON },
-	[KEY] = { "KEY", "key", TABLE_TEXT, TABLE_FOR_JSON },
+	[TIME] = { "TIME", "time_local", TABLE_FOR_PEOPLE },
+	[TIME_UTC] = { "TIME", "time", TABLE_FOR_JSON },
+	[EPOCH] = { "EPOCH", "epoch", TABLE_RIGHT },
+	[FROM] = { "FROM", "from", 0 },
+	[TO] = { "TO", "to", 0 },
+	[REASON] = { "REASON", "reason", TABLE_CUT },
+	[TAKEOVER] = { "TAKEOVER", "takeover_text", TABLE_RIGHT | TABLE_FOR_PEOPLE },
+	[TAKEOVER_US] = { "TAKEOVER", "takeover_us", TABLE_FOR_JSON },
+	[KEY] = { "KEY", "key", TABLE_FOR_JSON },
 };
 
 struct history_read {
-	bool over;
-	int result;
+	struct ctl_reply reply;
 	struct table *table;
 	size_t junk, denied;
 };
@@ -44,14 +43,16 @@ static void add(struct history_read *h, const struct zkh_entry *key)
 		h->denied++;
 		return;
 	}
-	if (!history_entry_parse(key->data ? key->data : "", key->length, &entry)) {
+	if (!entry_parse(key->data ? key->data : "", key->length, &entry)) {
 		h->junk++;
 		return;
 	}
 	ms = wall_parse_utc(entry.time);
 	table_row(h->table);
-	table_put(h->table, TIME, ms ? wall_local(ms, text) : "?");
-	table_put(h->table, TIME_UTC, ms ? wall_utc(ms, text) : NULL);
+	if (ms)
+		table_put_time(h->table, TIME, TIME_UTC, ms);
+	else
+		table_put(h->table, TIME, "?");
 	/* The entry was made in the transaction of the claim. */
 	table_put_number(h->table, EPOCH, key->stat.czxid);
 	table_put(h->table, FROM, *entry.from ? entry.from : NULL);
@@ -76,13 +77,10 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 	struct history_read *h = userdata;
 	const struct zkh_entry **sorted;
 
-	h->over = true;
-	h->result = result == ZKH_NO_NODE ? ZKH_OK : result;
+	ctl_on_result(&h->reply, result == ZKH_NO_NODE ? ZKH_OK : result);
 	if (result != ZKH_OK)
 		return;
-	sorted = calloc(count + 1, sizeof(*sorted));
-	if (!sorted)
-		return;
+	sorted = ctl_need(calloc(count + 1, sizeof(*sorted)));
 	for (size_t i = 0; i < count; i++)
 		sorted[i] = &entries[i];
 	qsort(sorted, count, sizeof(*sorted), compare);
@@ -92,38 +90,23 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 	free(sorted);
 }
 
-static bool is_over(void *userdata)
-{
-	return ((struct history_read *)userdata)->over;
-}
-
 int verb_history(struct ctl *ctl)
 {
-	struct history_read h = {
-		.table = table_create("history", columns, sizeof(columns) / sizeof(*columns), false)
-	};
+	struct history_read h = { .table = TABLE_OF("history", columns) };
 	struct zkh_task *task = NULL;
-	int code;
+	int r = zkh_tree(ctl->session, PATH_HISTORY, ENTRIES_MAX, on_tree, &h, &task);
+	int code = ctl_finish(ctl, r, &h.reply, PATH_HISTORY, "reading the history");
 
-	if (zkh_tree(ctl->session, PATH_HISTORY, ENTRIES_MAX, on_tree, &h, &task) != 0) {
-		h.over = true;
-		h.result = ZKH_FAILED;
-	}
-	code = ctl_wait(ctl, is_over, &h);
-	if (code != CTL_DONE) {
+	if (!h.reply.over)
 		zkh_task_cancel(task);
-		ctl_explain_wait(ctl, code, "reading the history");
-	} else if (h.result != ZKH_OK) {
-		code = ctl_explain_result(ctl, h.result, PATH_HISTORY);
-	} else {
+	if (code == CTL_DONE)
 		code = ctl_print(ctl, &h.table, 1);
-		if (h.junk)
-			ctl_error("%zu keys below %s are no entries (junk: left out)", h.junk,
-				  PATH_HISTORY);
-		if (h.denied)
-			ctl_error("%zu keys below %s may not be read (access list): left out%s",
-				  h.denied, PATH_HISTORY, ctl_denied_hint(ctl));
-	}
+	if (h.junk)
+		ctl_error("%zu keys below %s are no entries (junk: left out)", h.junk,
+			  PATH_HISTORY);
+	if (h.denied)
+		ctl_error("%zu keys below %s may not be read (access list): left out%s", h.denied,
+			  PATH_HISTORY, ctl_denied_hint(ctl));
 	table_destroy(h.table);
 	return code;
 }

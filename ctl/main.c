@@ -24,7 +24,7 @@ static int run(struct ctl *ctl)
 	ctl_set_timeout(ctl, CONNECT_TIMEOUT_US);
 	/* There it is the lock's own: 0 is a try. */
 	if (ctl->options.verb->takes & TAKES_COMMAND)
-		ctl->deadline_us = ctl_now_us() + CONNECT_TIMEOUT_US;
+		ctl->deadline_us = time_monotonic_us() + CONNECT_TIMEOUT_US;
 	code = ctl_connect(ctl);
 	return code == CTL_DONE ? ctl->options.verb->run(ctl) : code;
 }

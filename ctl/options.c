@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/duration.h"
@@ -13,15 +14,36 @@ const struct verb verbs[] = { VERBS(X) };
 #undef X
 const unsigned verb_count = sizeof(verbs) / sizeof(verbs[0]);
 
-static const struct option long_options[] = {
-	{ "config", required_argument, NULL, 'c' }, { "servers", required_argument, NULL, 's' },
-	{ "root", required_argument, NULL, 'r' },   { "auth-file", required_argument, NULL, 'a' },
-	{ "json", no_argument, NULL, 'j' },	    { "timeout", required_argument, NULL, 't' },
-	{ "force", no_argument, NULL, 'f' },	    { "dry-run", no_argument, NULL, 'n' },
-	{ "recursive", no_argument, NULL, 'R' },    { "epoch", no_argument, NULL, 'e' },
-	{ "all", no_argument, NULL, 'A' },	    { "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },	    { NULL, 0, NULL, 0 },
-};
+enum kind { TEXT, FLAG, TIMEOUT, VERSION, HELP };
+
+/* X(letter, name, kind, member, for which verbs (0: all)) */
+#define OPTIONS(X)                                                                                 \
+	X('c', "config", TEXT, config_path, 0)                                                     \
+	X('s', "servers", TEXT, servers, 0)                                                        \
+	X('r', "root", TEXT, root, 0)                                                              \
+	X('a', "auth-file", TEXT, auth_file, 0)                                                    \
+	X('t', "timeout", TIMEOUT, timeout_us, 0)                                                  \
+	X('j', "json", FLAG, json, 0)                                                              \
+	X('f', "force", FLAG, force, TAKES_FORCE)                                                  \
+	X('n', "dry-run", FLAG, dry_run, TAKES_DRY_RUN)                                            \
+	X('R', "recursive", FLAG, recursive, TAKES_RECURSIVE)                                      \
+	X('e', "epoch", FLAG, epoch, TAKES_EPOCH)                                                  \
+	X('A', "all", FLAG, all, TAKES_ALL)                                                        \
+	X('V', "version", VERSION, verb, 0)                                                        \
+	X('h', "help", HELP, verb, 0)
+
+#define X(letter, name, kind, member, takes) { kind, offsetof(struct options, member), takes },
+static const struct {
+	enum kind kind;
+	size_t offset;
+	unsigned takes;
+} table[] = { OPTIONS(X) };
+#undef X
+
+#define X(letter, name, kind, member, takes)                                                       \
+	{ name, kind == TEXT || kind == TIMEOUT ? required_argument : no_argument, NULL, letter },
+static const struct option long_options[] = { OPTIONS(X){ NULL, 0, NULL, 0 } };
+#undef X
 
 void options_usage(FILE *file)
 {
@@ -83,51 +105,35 @@ static bool take_timeout(struct options *options, const char *text)
 }
 
 /* True: go on. */
-static bool take_option(struct options *options, int option, int *ret_code)
+static bool take_option(struct options *o, int letter, int *ret_code)
 {
-	switch (option) {
-	case 'c':
-		options->config_path = optarg;
-		return true;
-	case 's':
-		options->servers = optarg;
-		return true;
-	case 'r':
-		options->root = optarg;
-		return true;
-	case 'a':
-		options->auth_file = optarg;
-		return true;
-	case 'j':
-		options->json = true;
-		return true;
-	case 't':
-		return take_timeout(options, optarg) || fail(CTL_USAGE, ret_code);
-	case 'f':
-		options->force = true;
-		return true;
-	case 'n':
-		options->dry_run = true;
-		return true;
-	case 'R':
-		options->recursive = true;
-		return true;
-	case 'e':
-		options->epoch = true;
-		return true;
-	case 'A':
-		options->all = true;
-		return true;
-	case 'V':
-		puts("primaryctl " PRIMARYD_VERSION);
-		return fail(ctl_flush(), ret_code);
-	case 'h':
-		options_usage(stdout);
-		return fail(ctl_flush(), ret_code);
-	default:
+	size_t i = 0;
+	char *member;
+
+	while (long_options[i].name && long_options[i].val != letter)
+		i++;
+	if (!long_options[i].name) {
 		fputs("try: primaryctl --help\n", stderr);
 		return fail(CTL_USAGE, ret_code);
 	}
+	member = (char *)o + table[i].offset;
+	switch (table[i].kind) {
+	case TEXT:
+		memcpy(member, &optarg, sizeof(optarg));
+		return true;
+	case FLAG:
+		memcpy(member, &(bool){ true }, sizeof(bool));
+		return true;
+	case TIMEOUT:
+		return take_timeout(o, optarg) || fail(CTL_USAGE, ret_code);
+	case VERSION:
+		puts("primaryctl " PRIMARYD_VERSION);
+		return fail(ctl_flush(), ret_code);
+	case HELP:
+		options_usage(stdout);
+		return fail(ctl_flush(), ret_code);
+	}
+	return false;
 }
 
 static const struct verb *find_verb(const char *name)
@@ -138,25 +144,21 @@ static const struct verb *find_verb(const char *name)
 	return NULL;
 }
 
-static bool check_option(const struct options *options, bool given, unsigned bit, const char *name)
-{
-	if (!given || options->verb->takes & bit)
-		return true;
-	ctl_error("%s does not take %s", options->verb->name, name);
-	return false;
-}
-
 static bool check(const struct options *o)
 {
 	const struct verb *verb = o->verb;
 
-	if (!check_option(o, o->force, TAKES_FORCE, "--force") ||
-	    !check_option(o, o->dry_run, TAKES_DRY_RUN, "--dry-run") ||
-	    !check_option(o, o->recursive, TAKES_RECURSIVE, "--recursive") ||
-	    !check_option(o, o->epoch, TAKES_EPOCH, "--epoch") ||
-	    !check_option(o, o->all, TAKES_ALL, "--all") ||
-	    !check_option(o, o->command, TAKES_COMMAND, "a command behind --"))
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		if (table[i].kind != FLAG || !table[i].takes || verb->takes & table[i].takes ||
+		    !*((const char *)o + table[i].offset))
+			continue;
+		ctl_error("%s does not take --%s", verb->name, long_options[i].name);
 		return false;
+	}
+	if (o->command && !(verb->takes & TAKES_COMMAND)) {
+		ctl_error("%s does not take a command behind --", verb->name);
+		return false;
+	}
 	if (o->argument_count < verb->least || o->argument_count > verb->most) {
 		ctl_error("usage: primaryctl %s %s%s", verb->name, verb->arguments,
 			  verb->takes & TAKES_COMMAND ? " -- COMMAND [ARGUMENT...]" : "");
@@ -170,7 +172,7 @@ static bool check(const struct options *o)
 	return true;
 }
 
-/* What is behind the first `--` belongs to the command, if the verb takes one. */
+/* The words behind the first `--` are the command, if the verb takes one. */
 static char **find_command(int *argc, char *argv[])
 {
 	for (int i = 1; i < *argc; i++) {

@@ -78,7 +78,7 @@ struct options {
 	char **command; /* behind `--`; NULL: none */
 };
 
-/* True: *ret_options is complete. False: *ret_code is the exit code; what is to be said was said. */
+/* True: *ret_options is complete. False: *ret_code is the exit code; an error was reported. */
 bool options_parse(int argc, char *argv[], struct options *ret_options, int *ret_code);
 
 void options_usage(FILE *file);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a command starts with: configuration, credential, the terminal's manners, who we are. */
+/* The start of every command: configuration, credential, style of the terminal, the name of the user. */
 
 #include <errno.h>
 #include <pwd.h>
@@ -10,22 +10,23 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/identity_file.h"
 #include "base/keys.h"
 #include "ctl.h"
 #include "zk/session/zkh_resolve.h"
 
 #define WIDTH_MIN 20
 
-static int override(char *to, size_t size, const char *text, const char *option)
+static int override(char *to, size_t size, const char *text, const char *option, int code)
 {
-	if (!text)
+	if (code != CTL_DONE || !text)
+		return code;
+	if (strlen(text) < size) {
+		strcpy(to, text);
 		return CTL_DONE;
-	if (strlen(text) >= size) {
-		ctl_error("%s is too long", option);
-		return CTL_USAGE;
 	}
-	strcpy(to, text);
-	return CTL_DONE;
+	ctl_error("%s is too long", option);
+	return CTL_USAGE;
 }
 
 /* Names of servers and root are what an operator types wrong. */
@@ -92,21 +93,18 @@ static int load_credential(struct ctl *ctl)
 
 int ctl_load(struct ctl *ctl)
 {
-	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct config_errors *errors = ctl_need(calloc(1, sizeof(*errors)));
 	const struct options *o = &ctl->options;
-	int code = errors ? load_file(ctl, errors) : CTL_REFUSED;
+	int code = load_file(ctl, errors);
 
 	free(errors);
-	if (code == CTL_DONE)
-		code = override(ctl->config.zookeeper.servers,
-				sizeof(ctl->config.zookeeper.servers), o->servers, "--servers");
-	if (code == CTL_DONE)
-		code = override(ctl->config.zookeeper.root, sizeof(ctl->config.zookeeper.root),
-				o->root, "--root");
-	if (code == CTL_DONE)
-		code = override(ctl->config.zookeeper.auth_file,
-				sizeof(ctl->config.zookeeper.auth_file), o->auth_file,
-				"--auth-file");
+#define OVERRIDE(member, option)                                                                   \
+	code = override(ctl->config.zookeeper.member, sizeof(ctl->config.zookeeper.member),        \
+			o->member, option, code)
+	OVERRIDE(servers, "--servers");
+	OVERRIDE(root, "--root");
+	OVERRIDE(auth_file, "--auth-file");
+#undef OVERRIDE
 	if (code == CTL_DONE)
 		code = check_overrides(ctl);
 	return code == CTL_DONE ? load_credential(ctl) : code;
@@ -129,6 +127,20 @@ void ctl_runtime_directory(const struct ctl *ctl, char ret_directory[CONFIG_PATH
 	else
 		snprintf(ret_directory, CONFIG_PATH_SIZE, "/run/primaryd-%.*s", (int)(end - name),
 			 name);
+}
+
+int ctl_remember(const struct ctl *ctl, struct identity *ret_known, char *ret_path)
+{
+	char runtime[CONFIG_PATH_SIZE];
+	int r;
+
+	*ret_known = (struct identity){ .generation = 0 };
+	(void)snprintf(ret_known->root, sizeof(ret_known->root), "%s", ctl->config.zookeeper.root);
+	(void)snprintf(ret_known->name, sizeof(ret_known->name), "%s", ctl->config.node.name);
+	ctl_runtime_directory(ctl, runtime);
+	*ret_path = '\0';
+	r = identity_file_path(ctl->config.node.state_directory, runtime, ret_path);
+	return r == 0 ? identity_file_load(ret_path, ret_known) : r;
 }
 
 static unsigned terminal_width(void)

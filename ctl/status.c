@@ -3,38 +3,38 @@
 
 #include <string.h>
 
-#include "cluster/renewal.h"
-#include "out/wall.h"
+#include "cluster/snapshot.h"
+#include "base/wall.h"
 
 enum { PRIMARY, IN_ORDER, TROUBLE, SINCE, SINCE_UTC, EPOCH, NAMED, MAINTENANCE, STRANGERS };
 static const struct table_column cluster_columns[] = {
-	[PRIMARY] = { "primary", "primary", TABLE_TEXT, 0 },
-	[IN_ORDER] = { "in order", "in_order", TABLE_BOOLEAN, 0 },
-	[TROUBLE] = { "trouble", "trouble", TABLE_TEXT, 0 },
-	[SINCE] = { "since", "since_local", TABLE_TEXT, TABLE_FOR_PEOPLE },
-	[SINCE_UTC] = { "since", "since", TABLE_TEXT, TABLE_FOR_JSON },
-	[EPOCH] = { "epoch", "epoch", TABLE_NUMBER, 0 },
-	[NAMED] = { "named", "named", TABLE_TEXT, 0 },
-	[MAINTENANCE] = { "maintenance", "maintenance", TABLE_BOOLEAN, 0 },
-	[STRANGERS] = { "strange keys", "strangers", TABLE_NUMBER, TABLE_FOR_JSON },
+	[PRIMARY] = { "primary", "primary", 0 },
+	[IN_ORDER] = { "in order", "in_order", 0 },
+	[TROUBLE] = { "trouble", "trouble", 0 },
+	[SINCE] = { "since", "since_local", TABLE_FOR_PEOPLE },
+	[SINCE_UTC] = { "since", "since", TABLE_FOR_JSON },
+	[EPOCH] = { "epoch", "epoch", 0 },
+	[NAMED] = { "named", "named", 0 },
+	[MAINTENANCE] = { "maintenance", "maintenance", 0 },
+	[STRANGERS] = { "strange keys", "strangers", TABLE_FOR_JSON },
 };
 
 enum { NODE, MODE, STATE, ROLE, ALIVE, HEALTH, DRAIN, VERSION, HOST, STARTED, WAITING };
 static const struct table_column node_columns[] = {
-	[NODE] = { "NODE", "node", TABLE_TEXT, 0 },
-	[MODE] = { "MODE", "mode", TABLE_TEXT, 0 },
-	[STATE] = { "STATE", "state", TABLE_TEXT, 0 },
-	[ROLE] = { "ROLE", "role", TABLE_TEXT, 0 },
-	[ALIVE] = { "ALIVE", "alive", TABLE_BOOLEAN, 0 },
-	[HEALTH] = { "HEALTH", "health", TABLE_TEXT, TABLE_CUT },
-	[DRAIN] = { "DRAIN", "drain", TABLE_BOOLEAN, 0 },
-	[VERSION] = { "VERSION", "version", TABLE_TEXT, 0 },
-	[HOST] = { "HOST", "host", TABLE_TEXT, TABLE_FOR_JSON },
-	[STARTED] = { "STARTED", "started", TABLE_TEXT, TABLE_FOR_JSON },
-	[WAITING] = { "WAITS FOR", "waits_for", TABLE_TEXT, TABLE_CUT },
+	[NODE] = { "NODE", "node", 0 },
+	[MODE] = { "MODE", "mode", 0 },
+	[STATE] = { "STATE", "state", 0 },
+	[ROLE] = { "ROLE", "role", 0 },
+	[ALIVE] = { "ALIVE", "alive", 0 },
+	[HEALTH] = { "HEALTH", "health", TABLE_CUT },
+	[DRAIN] = { "DRAIN", "drain", 0 },
+	[VERSION] = { "VERSION", "version", 0 },
+	[HOST] = { "HOST", "host", TABLE_FOR_JSON },
+	[STARTED] = { "STARTED", "started", TABLE_FOR_JSON },
+	[WAITING] = { "WAITS FOR", "waits_for", TABLE_CUT },
 };
 
-static const struct table_column junk_columns[] = { { "JUNK IN THE KEYS", "what", TABLE_TEXT, 0 } };
+static const struct table_column junk_columns[] = { { "JUNK IN THE KEYS", "what", 0 } };
 
 static const char *or_null(const char *text)
 {
@@ -43,8 +43,7 @@ static const char *or_null(const char *text)
 
 static struct table *cluster_table(const struct facts *facts)
 {
-	struct table *t = table_create("cluster", cluster_columns,
-				       sizeof(cluster_columns) / sizeof(*cluster_columns), true);
+	struct table *t = TABLE_SINGLE("cluster", cluster_columns);
 	char trouble[FACTS_TROUBLE_SIZE], time[WALL_TEXT_SIZE], age[WALL_TEXT_SIZE];
 	bool in_order = facts_in_order(facts);
 
@@ -113,7 +112,7 @@ static void node_row(struct table *t, const struct facts *facts, const struct no
 
 static struct table *junk_table(const struct facts *facts)
 {
-	struct table *t = table_create("junk", junk_columns, 1, false);
+	struct table *t = TABLE_OF("junk", junk_columns);
 
 	for (size_t i = 0; i < facts->junk_count && i < FACTS_JUNK_MAX; i++) {
 		table_row(t);
@@ -126,8 +125,7 @@ static struct table *junk_table(const struct facts *facts)
 void status_tables(const struct facts *facts, struct table *ret_tables[STATUS_TABLES])
 {
 	ret_tables[0] = cluster_table(facts);
-	ret_tables[1] = table_create("nodes", node_columns,
-				     sizeof(node_columns) / sizeof(*node_columns), false);
+	ret_tables[1] = TABLE_OF("nodes", node_columns);
 	for (size_t i = 0; i < facts->node_count; i++)
 		node_row(ret_tables[1], facts, &facts->nodes[i]);
 	ret_tables[2] = junk_table(facts);
@@ -142,18 +140,16 @@ void status_finish(struct table *tables[STATUS_TABLES])
 int verb_status(struct ctl *ctl)
 {
 	struct table *tables[STATUS_TABLES];
-	struct cluster cluster = { 0 };
-	struct facts facts = { 0 };
-	int code = renewal_snapshot(ctl, &cluster, &facts);
+	struct snapshot now = { 0 };
+	int code = snapshot_read_renewals(ctl, &now);
 
 	if (code == CTL_DONE) {
-		status_tables(&facts, tables);
+		status_tables(&now.facts, tables);
 		code = ctl_print(ctl, tables, STATUS_TABLES);
 		status_finish(tables);
-		if (code == CTL_DONE && !facts_in_order(&facts))
+		if (code == CTL_DONE && !facts_in_order(&now.facts))
 			code = CTL_REFUSED;
 	}
-	facts_finish(&facts);
-	cluster_close(&cluster);
+	snapshot_close(&now);
 	return code;
 }

@@ -15,7 +15,7 @@
 #include "cluster/changes.h"
 #include "cluster/renewal.h"
 #include "out/screen.h"
-#include "out/wall.h"
+#include "base/wall.h"
 #include "status.h"
 
 #define LOG_LINES 200
@@ -96,21 +96,19 @@ static void draw_screen(struct watch *w)
 	unsigned rows, columns, used;
 	char *frame = NULL, *status;
 	size_t length;
-	FILE *file;
+	FILE *file = ctl_need(open_memstream(&frame, &length));
 
 	screen_size(&rows, &columns);
-	status = w->has_facts ? format(w, columns) : strdup("reading ...\n");
-	file = open_memstream(&frame, &length);
-	if (status && file) {
-		used = count_lines(status) + 3;
-		fprintf(file, "%s\n%s", status,
-			zkh_session_connected(w->ctl->session)
-				? ""
-				: "not connected: what is above may be old\n");
-		if (used < rows)
-			add_log(file, w, rows - used);
-	}
-	if (file && fclose(file) == 0 && !screen_draw(frame, rows, columns))
+	status = w->has_facts ? format(w, columns) : ctl_need(strdup("reading ...\n"));
+	used = count_lines(status) + 3;
+	fprintf(file, "%s\n%s", status,
+		zkh_session_connected(w->ctl->session)
+			? ""
+			: "not connected: what is above may be old\n");
+	if (used < rows)
+		add_log(file, w, rows - used);
+	fclose(file);
+	if (!screen_draw(ctl_need(frame), rows, columns))
 		finish(w, CTL_REFUSED);
 	free(frame);
 	free(status);
@@ -120,8 +118,7 @@ static void print_status(struct watch *w)
 {
 	char *text = format(w, 0);
 
-	if (text)
-		fputs(text, stdout);
+	fputs(text, stdout);
 	free(text);
 	if (ctl_flush() != CTL_DONE)
 		finish(w, CTL_REFUSED);
@@ -136,7 +133,7 @@ static void on_draw(struct ev_loop *loop, ev_prepare *prepare, int events)
 	(void)events;
 	if (!w->dirty)
 		return;
-	/* Not "in order" before that was looked at. */
+	/* The status could say "in order" too early: the renewals have not been looked at yet. */
 	if (!w->on_screen && (!w->has_facts || !renewal_decided(&w->renewal)))
 		return;
 	w->dirty = false;
@@ -217,11 +214,9 @@ static void on_key(struct ev_loop *loop, ev_io *io, int events)
 
 static void on_resized(struct ev_loop *loop, ev_signal *signal, int events)
 {
-	struct watch *w = signal->data;
-
 	(void)loop;
 	(void)events;
-	w->dirty = true;
+	((struct watch *)signal->data)->dirty = true;
 }
 
 /* Ctrl-Z: the shell gets its screen and its modes; fg brings the picture back. */
@@ -231,7 +226,7 @@ static void on_suspended(struct ev_loop *loop, ev_signal *signal, int events)
 
 	(void)events;
 	screen_close();
-	/* Not handled any more: then it stops us here, or, where nobody could wake us, it does nothing. */
+	/* With the default action the signal stops this process; the kernel ignores it where nobody could wake us. */
 	ev_signal_stop(loop, signal);
 	raise(SIGTSTP);
 	ev_signal_start(loop, signal);
@@ -242,11 +237,9 @@ static void on_suspended(struct ev_loop *loop, ev_signal *signal, int events)
 
 static void on_clock(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	struct watch *w = timer->data;
-
 	(void)loop;
 	(void)events;
-	w->dirty = w->on_screen;
+	((struct watch *)timer->data)->dirty = true;
 }
 
 static void start(struct watch *w)
@@ -283,11 +276,6 @@ static void stop(struct watch *w)
 	facts_finish(&w->facts);
 }
 
-static bool is_over(void *userdata)
-{
-	return ((struct watch *)userdata)->over;
-}
-
 int verb_watch(struct ctl *ctl)
 {
 	static struct watch w;
@@ -302,7 +290,7 @@ int verb_watch(struct ctl *ctl)
 	w.cluster.on_change = on_change;
 	w.cluster.userdata = &w;
 	start(&w);
-	code = ctl_wait(ctl, is_over, &w);
+	code = ctl_wait(ctl, ctl_is_set, &w.over);
 	refused = w.cluster.result;
 	stop(&w);
 	if (code == CTL_TIMED_OUT) /* --timeout: that long */

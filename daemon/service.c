@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/timer.h"
 #include "host/notify.h"
@@ -216,13 +215,8 @@ void service_update(struct service *service, const struct node *node)
 
 void service_reload_begins(struct service *service)
 {
-	struct timespec now;
-
-	if (!service->ready)
-		return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	(void)notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n",
-			  now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000);
+	if (service->ready)
+		(void)notify_send("RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n", time_monotonic_us());
 }
 
 void service_reload_failed(struct service *service)

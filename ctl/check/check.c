@@ -9,14 +9,14 @@
 #include <string.h>
 
 #include "base/rights.h"
-#include "cluster/facts.h"
+#include "cluster/snapshot.h"
 
 enum { LEVEL, SUBJECT, WHAT, REMEDY };
 static const struct table_column columns[] = {
-	[LEVEL] = { "RESULT", "result", TABLE_TEXT, 0 },
-	[SUBJECT] = { "OF", "subject", TABLE_TEXT, 0 },
-	[WHAT] = { "FINDING", "finding", TABLE_TEXT, 0 },
-	[REMEDY] = { "REMEDY", "remedy", TABLE_TEXT, 0 },
+	[LEVEL] = { "RESULT", "result", 0 },
+	[SUBJECT] = { "OF", "subject", 0 },
+	[WHAT] = { "FINDING", "finding", 0 },
+	[REMEDY] = { "REMEDY", "remedy", 0 },
 };
 
 void check_say(struct check *check, enum check_level level, const char *subject, const char *remedy,
@@ -47,9 +47,9 @@ static void check_config(struct check *check)
 	struct ctl *ctl = check->ctl;
 	const char *path = ctl->options.config_path ? ctl->options.config_path
 						    : CONFIG_DEFAULT_FILE;
-	struct config_errors *errors = calloc(1, sizeof(*errors));
+	struct config_errors *errors = ctl_need(calloc(1, sizeof(*errors)));
 	struct config config = { 0 };
-	int r = errors ? config_load(path, CONFIG_CHECK_COMMANDS, &config, errors) : -ENOMEM;
+	int r = config_load(path, CONFIG_CHECK_COMMANDS, &config, errors);
 
 	if (r == 0)
 		check_say(check, CHECK_OK, "configuration", "", "%s is complete", path);
@@ -58,18 +58,13 @@ static void check_config(struct check *check)
 			  "name one with --config, if this machine is to be a node",
 			  "there is no %s; defaults are used", path);
 	else
-		for (size_t i = 0; errors && i < errors->n; i++)
+		for (size_t i = 0; i < errors->n; i++)
 			check_say(check, CHECK_ERROR, "configuration", "", "%s", errors->texts[i]);
 	config_finish(&config);
 	free(errors);
 }
 
 /* -- the session -- */
-
-static bool is_connected(void *userdata)
-{
-	return zkh_session_connected(((struct ctl *)userdata)->session);
-}
 
 static void check_lease(struct check *check)
 {
@@ -97,11 +92,8 @@ static void check_lease(struct check *check)
 static bool connect_session(struct check *check)
 {
 	struct ctl *ctl = check->ctl;
-	int code = ctl_session_start(ctl);
 
-	if (code == CTL_DONE)
-		code = ctl_wait(ctl, is_connected, ctl);
-	if (code == CTL_DONE)
+	if (ctl_reach(ctl) == CTL_DONE)
 		return true;
 	check_say(check, CHECK_ERROR, "session",
 		  ctl->auth_refused ? "see zookeeper.auth-file" : "see the servers",
@@ -110,25 +102,6 @@ static bool connect_session(struct check *check)
 }
 
 /* -- rights -- */
-
-struct trial {
-	struct rights rights;
-	int result;
-	bool over;
-};
-
-static void on_rights(void *userdata, int result)
-{
-	struct trial *trial = userdata;
-
-	trial->result = result;
-	trial->over = true;
-}
-
-static bool trial_over(void *userdata)
-{
-	return ((struct trial *)userdata)->over;
-}
 
 static void tell_rights(struct check *check, const struct rights *rights)
 {
@@ -158,25 +131,24 @@ static void tell_rights(struct check *check, const struct rights *rights)
 static void check_rights(struct check *check)
 {
 	struct ctl *ctl = check->ctl;
-	struct trial trial = { 0 };
-	int r = rights_try(&trial.rights, ctl->session, ctl->config.node.name,
-			   ctl->has_auth ? RIGHTS_WITH_LISTS : 0, on_rights, &trial);
+	struct rights rights = { 0 };
+	struct ctl_reply trial = { 0 };
+	int r = rights_try(&rights, ctl->session, ctl->config.node.name,
+			   ctl->has_auth ? RIGHTS_WITH_LISTS : 0, ctl_on_result, &trial);
 
-	if (r == 0 && ctl_wait(ctl, trial_over, &trial) == CTL_DONE)
-		r = trial.result;
-	else if (r == 0)
-		r = ZKH_TIMEOUT;
-	rights_cancel(&trial.rights);
+	if (r == 0)
+		r = ctl_wait(ctl, ctl_is_set, &trial.over) == CTL_DONE ? trial.result : ZKH_TIMEOUT;
+	rights_cancel(&rights);
 	if (r != ZKH_OK)
 		check_say(check, CHECK_ERROR, "rights", "see the servers",
 			  "the rights cannot be tried: %s",
 			  r < 0 ? strerror(-r) : zkh_result_text(r));
-	else if (trial.rights.results[0] == ZKH_NO_NODE)
+	else if (rights.results[0] == ZKH_NO_NODE)
 		check_say(check, CHECK_NOTE, "rights", "",
 			  "%s does not exist yet: it is made when the first node registers",
 			  ctl->config.zookeeper.root);
 	else
-		tell_rights(check, &trial.rights);
+		tell_rights(check, &rights);
 }
 
 /* -- other nodes -- */
@@ -240,20 +212,19 @@ static void check_nodes(struct check *check, const struct facts *facts)
 
 static void check_cluster(struct check *check)
 {
-	struct cluster cluster;
-	struct facts facts = { 0 };
+	struct snapshot now = { 0 };
+	struct cluster *cluster = &now.cluster;
 
-	cluster_open(&cluster, check->ctl, false, false);
-	if (ctl_wait(check->ctl, cluster_complete, &cluster) != CTL_DONE)
+	cluster_open(cluster, check->ctl, false, false);
+	if (ctl_wait(check->ctl, cluster_complete, cluster) != CTL_DONE)
 		check_say(check, CHECK_ERROR, "cluster", "", "the keys cannot be read in time");
-	else if (cluster.result != ZKH_OK)
+	else if (cluster->result != ZKH_OK)
 		check_say(check, CHECK_ERROR, "cluster",
 			  "name the credential that the keys were made with: zookeeper.auth-file",
-			  "%s: %s", cluster.refused_path, zkh_result_text(cluster.result));
-	else if (facts_gather(&cluster, &facts))
-		check_nodes(check, &facts);
-	facts_finish(&facts);
-	cluster_close(&cluster);
+			  "%s: %s", cluster->refused_path, zkh_result_text(cluster->result));
+	else if (facts_gather(cluster, &now.facts))
+		check_nodes(check, &now.facts);
+	snapshot_close(&now);
 }
 
 int verb_check(struct ctl *ctl)
@@ -262,10 +233,9 @@ int verb_check(struct ctl *ctl)
 	bool unreachable = false;
 	int code;
 
-	check.findings = table_create("findings", columns, sizeof(columns) / sizeof(*columns),
-				      false);
+	check.findings = TABLE_OF("findings", columns);
 	check_config(&check);
-	/* What goes wrong here was found above, or is said on stderr: a credential, an option. */
+	/* A failure here was either found above, or is reported on stderr: a credential, an option. */
 	code = ctl_load(ctl);
 	if (code == CTL_DONE) {
 		check_host(&check);

@@ -1,13 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+
+/* This machine: the clock source, and what systemd and polkit say of the unit of the work. */
+
 #include "check.h"
 
+#include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "work/bus.h"
-#include "work/bus_guard.h"
+#include "base/unit_call.h"
 
 #define CLOCK_SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+#define SYSTEMD "org.freedesktop.systemd1"
+#define SYSTEMD_PATH "/org/freedesktop/systemd1"
+#define UNIT SYSTEMD ".Unit"
+#define POLKIT "org.freedesktop.PolicyKit1"
+#define BUS_TIMEOUT_US (2 * DURATION_S) /* of one call */
+#define SERVICE_USER "primaryd"
+#define RULE_REMEDY                                                                                         \
+	"install 50-primaryd.rules into /etc/polkit-1/rules.d; for another unit than primary.target add a " \
+	"rule: primaryd-units(7)"
+
+/* What systemd says of the unit. */
+struct unit {
+	const char *name;
+	char *path;
+	char state[64];	 /* "loaded" when all is well */
+	char guard[256]; /* what it is bound to; "": not to a guard */
+	char loose
+		[256]; /* the first unit started with it that neither it nor the guard stops; "": none */
+	char guarded
+		[UNIT_DIRECTORY_SIZE]; /* the runtime directory that the guard watches over; "": not known */
+};
 
 static void check_clock(struct check *check)
 {
@@ -36,54 +63,255 @@ static void check_clock(struct check *check)
 	check_say(check, CHECK_OK, "clock", "", "the clock source is %s", name);
 }
 
-static void check_unit(struct check *check, const char *name)
+/* -- systemd -- */
+
+/* A property that is a list of units; to be freed by free_list(). < 0: it cannot be asked. */
+static int get_list(sd_bus *bus, const char *path, const char *property, char ***ret_list)
 {
-	struct check_unit unit = { 0 };
+	*ret_list = NULL;
+	return sd_bus_get_property_strv(bus, SYSTEMD, path, UNIT, property, NULL, ret_list);
+}
+
+static void free_list(char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free(list[i]);
+	free(list);
+}
+
+static bool has(char **list, const char *name)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		if (!strcmp(list[i], name))
+			return true;
+	return false;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), n_end = strlen(end);
+
+	return n >= n_end && !strcmp(text + n - n_end, end);
+}
+
+/* Neither bound to the guard nor stopped with the work; groups of units and the root are not part of the work. */
+static bool is_loose(sd_bus *bus, const char *part, const struct unit *unit)
+{
+	static const char *const ties[] = { "PartOf", "BindsTo", "Requires" };
+	bool tied = ends_with(part, ".target") || ends_with(part, ".slice") ||
+		    !strcmp(part, "-.mount") || !strcmp(part, unit->guard);
+	char *path = NULL;
+
+	if (tied || sd_bus_path_encode(SYSTEMD_PATH "/unit", part, &path) < 0)
+		return false;
+	for (size_t i = 0; !tied && i < sizeof(ties) / sizeof(*ties); i++) {
+		char **list;
+
+		/* A unit that cannot be asked about is not reported. */
+		tied = get_list(bus, path, ties[i], &list) < 0 || has(list, unit->name) ||
+		       has(list, unit->guard);
+		free_list(list);
+	}
+	free(path);
+	return !tied;
+}
+
+static void read_loose(sd_bus *bus, struct unit *unit)
+{
+	static const char *const wants[] = { "Wants", "Requires", "BindsTo" };
+
+	for (size_t i = 0; i < sizeof(wants) / sizeof(*wants); i++) {
+		char **list;
+
+		(void)get_list(bus, unit->path, wants[i], &list);
+		for (size_t k = 0; list && list[k] && !*unit->loose; k++)
+			if (is_loose(bus, list[k], unit))
+				snprintf(unit->loose, sizeof(unit->loose), "%s", list[k]);
+		free_list(list);
+	}
+}
+
+/* The guard, as the daemon finds it: among the units that this one is bound to; and the directory that it watches over. */
+static int read_guard(sd_bus *bus, struct unit *unit)
+{
+	sd_bus_message *reply = NULL;
+	char *path = NULL, **bound;
+	int r = get_list(bus, unit->path, "BindsTo", &bound);
+
+	for (size_t i = 0; bound && bound[i]; i++)
+		if (!strncmp(bound[i], UNIT_GUARD_PREFIX, strlen(UNIT_GUARD_PREFIX)))
+			snprintf(unit->guard, sizeof(unit->guard), "%s", bound[i]);
+	free_list(bound);
+	if (*unit->guard && sd_bus_path_encode(SYSTEMD_PATH "/unit", unit->guard, &path) >= 0 &&
+	    sd_bus_call_method(bus, SYSTEMD, path, "org.freedesktop.DBus.Properties", "Get", NULL,
+			       &reply, "ss", SYSTEMD ".Service", "ExecStart") >= 0)
+		(void)unit_guard_directory(reply, unit->guarded);
+	sd_bus_message_unref(reply);
+	free(path);
+	return r;
+}
+
+/* False: systemd cannot be asked. */
+static bool read_unit(sd_bus *bus, struct unit *unit)
+{
+	sd_bus_message *reply = NULL;
+	const char *path;
+	char *state = NULL;
+	int r = bus ? sd_bus_call_method(bus, SYSTEMD, SYSTEMD_PATH, SYSTEMD ".Manager", "LoadUnit",
+					 NULL, &reply, "s", unit->name)
+		    : -ENOTCONN;
+
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "o", &path);
+	if (r >= 0)
+		r = sd_bus_get_property_string(bus, SYSTEMD, path, UNIT, "LoadState", NULL, &state);
+	if (r >= 0) {
+		snprintf(unit->state, sizeof(unit->state), "%s", state);
+		unit->path = strdup(path);
+		r = unit->path ? read_guard(bus, unit) : -ENOMEM;
+	}
+	if (r >= 0)
+		read_loose(bus, unit);
+	free(state);
+	free(unit->path);
+	sd_bus_message_unref(reply);
+	return r >= 0;
+}
+
+static void check_unit(struct check *check, sd_bus *bus, struct unit *unit)
+{
 	char directory[CONFIG_PATH_SIZE];
 
 	ctl_runtime_directory(check->ctl, directory);
-	if (!check_unit_look(name, &unit))
+	if (!read_unit(bus, unit))
 		check_say(check, CHECK_ERROR, "unit",
 			  "run this where primaryd is to run, under systemd",
-			  "takeover.unit is %s, and systemd cannot be asked about it", name);
-	else if (strcmp(unit.state, "loaded") != 0)
+			  "takeover.unit is %s, and systemd cannot be asked about it", unit->name);
+	else if (strcmp(unit->state, "loaded") != 0)
 		check_say(
 			check, CHECK_ERROR, "unit",
 			"install it, or set takeover.unit to one that is there; systemctl daemon-reload",
-			"takeover.unit %s: systemd says %s", name, unit.state);
-	else if (!*unit.guard)
+			"takeover.unit %s: systemd says %s", unit->name, unit->state);
+	else if (!*unit->guard)
 		check_say(check, CHECK_ERROR, "unit",
-			  "add BindsTo=" BUS_GUARD_PREFIX ".service and After=" BUS_GUARD_PREFIX
+			  "add BindsTo=" UNIT_GUARD_PREFIX ".service and After=" UNIT_GUARD_PREFIX
 			  ".service to it",
 			  "takeover.unit %s is not bound to a guard: primaryd will not start it",
-			  name);
-	else if (*unit.guarded && !bus_guard_is_same(unit.guarded, directory))
+			  unit->name);
+	else if (*unit->guarded && !unit_guard_is_same(unit->guarded, directory))
 		check_say(
 			check, CHECK_ERROR, "unit",
 			"give each daemon a unit, and a guard, of its own, as primary@NAME.target for primaryd@NAME.service",
 			"takeover.unit %s is the work of another daemon: %s watches over %s, not over %s",
-			name, unit.guard, unit.guarded, directory);
+			unit->name, unit->guard, unit->guarded, directory);
 	else
 		check_say(check, CHECK_OK, "unit", "",
-			  "takeover.unit %s is loaded, and bound to %s", name, unit.guard);
-	if (*unit.loose)
+			  "takeover.unit %s is loaded, and bound to %s", unit->name, unit->guard);
+	if (*unit->loose)
 		check_say(
 			check, CHECK_WARNING, "unit",
 			"add PartOf= with the unit, BindsTo= and After= with its guard (primaryd-units(7)), if it is part of the work",
 			"%s is started with %s, and nothing stops it when the role goes: it has neither PartOf= nor BindsTo=",
-			unit.loose, name);
-	check_permission(check, name, unit.guard);
+			unit->loose, unit->name);
+}
+
+/* -- polkit -- */
+
+/*
+ * Whether polkit lets the user do that ("start", "stop", ...) to the unit: 1 or 0, or -errno when it cannot be asked.
+ * The subject is this process, under the other user's name: polkit takes root's word for that, and nobody else's.
+ */
+static int ask_polkit(sd_bus *bus, uid_t uid, const char *unit, const char *verb)
+{
+	sd_bus_message *reply = NULL;
+	int allowed = 0, challenge = 0;
+	int r = bus ? sd_bus_call_method(bus, POLKIT, "/org/freedesktop/PolicyKit1/Authority",
+					 POLKIT ".Authority", "CheckAuthorization", NULL, &reply,
+					 "(sa{sv})sa{ss}us", "unix-process", 3, "pid", "u",
+					 (uint32_t)getpid(), "start-time", "t", UINT64_C(0), "uid",
+					 "i", (int32_t)uid, SYSTEMD ".manage-units", 2, "unit",
+					 unit, "verb", verb, UINT32_C(0), "")
+		    : -ENOTCONN;
+
+	if (r >= 0)
+		r = sd_bus_message_enter_container(reply, 'r', "bba{ss}");
+	if (r >= 0)
+		r = sd_bus_message_read(reply, "bb", &allowed, &challenge);
+	sd_bus_message_unref(reply);
+	return r < 0 ? r : allowed != 0;
+}
+
+static void ask_for_all(struct check *check, sd_bus *bus, uid_t uid, const struct unit *unit)
+{
+	const struct {
+		const char *unit, *verb;
+	} questions[] = { { unit->name, "start" },
+			  { unit->name, "stop" },
+			  { unit->guard, "restart" },
+			  { unit->guard, "stop" } };
+	char killer[512];
+
+	for (size_t i = 0; i < sizeof(questions) / sizeof(*questions); i++) {
+		const char *name = questions[i].unit, *verb = questions[i].verb;
+		int r = *name ? ask_polkit(bus, uid, name, verb) : 1;
+
+		if (r < 0)
+			check_say(
+				check, CHECK_ERROR, "polkit",
+				"install and start polkit: systemd asks it for every user but root",
+				"polkit cannot be asked whether the user %s may %s %s: %s",
+				SERVICE_USER, verb, name, strerror(-r));
+		else if (!r)
+			check_say(check, CHECK_ERROR, "polkit", RULE_REMEDY,
+				  "polkit does not let the user %s %s %s", SERVICE_USER, verb,
+				  name);
+		if (r <= 0)
+			return;
+	}
+	check_say(check, CHECK_OK, "polkit", "", "asked: it lets the user %s start and stop %s%s%s",
+		  SERVICE_USER, unit->name, *unit->guard ? ", restart and stop " : "", unit->guard);
+	/* A late unit is killed by the user itself, or by a service that it may start. */
+	snprintf(killer, sizeof(killer), "%s@%s.service", UNIT_KILLER, unit->name);
+	if (ask_polkit(bus, uid, unit->name, "kill") == 0 &&
+	    ask_polkit(bus, uid, killer, "start") == 0)
+		check_say(
+			check, CHECK_WARNING, "polkit", RULE_REMEDY,
+			"polkit does not let the user %s kill %s, nor start %s: one that stops late is not killed",
+			SERVICE_USER, unit->name, killer);
+}
+
+static void check_permission(struct check *check, sd_bus *bus, const struct unit *unit)
+{
+	const struct passwd *user = getpwnam(SERVICE_USER);
+
+	if (!user)
+		check_say(check, CHECK_NOTE, "polkit", "",
+			  "no user %s: run as root, primaryd needs no permission for its units",
+			  SERVICE_USER);
+	else if (geteuid() != 0)
+		check_say(
+			check, CHECK_NOTE, "polkit", "run this as root",
+			"not checked whether the user %s may start and stop %s: polkit tells that to root alone",
+			SERVICE_USER, unit->name);
+	else
+		ask_for_all(check, bus, user->pw_uid, unit);
 }
 
 void check_host(struct check *check)
 {
 	const struct config *config = &check->ctl->config;
+	struct unit unit = { .name = config->takeover.unit };
+	sd_bus *bus = NULL;
 
 	check_clock(check);
 	if (!check->ctl->has_file)
 		return;
-	if (*config->takeover.unit) {
-		check_unit(check, config->takeover.unit);
+	if (*unit.name) {
+		if (sd_bus_open_system(&bus) >= 0)
+			(void)sd_bus_set_method_call_timeout(bus, BUS_TIMEOUT_US);
+		check_unit(check, bus, &unit);
+		check_permission(check, bus, &unit);
+		sd_bus_flush_close_unref(bus);
 	} else if (!config->takeover.command.argv) {
 		check_say(check, CHECK_WARNING, "work", "set takeover.unit or takeover.command",
 			  "neither a unit nor a command is configured: a primary does nothing");

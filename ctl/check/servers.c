@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+
+/* The servers: each by itself (whether it answers, in what mode, how fast), and whether they are one ensemble. */
+
 #include "check.h"
 
 #include <errno.h>
@@ -9,12 +12,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "out/wall.h"
+#include "base/keys.h"
+#include "base/wall.h"
+#include "zk/session/zkh_op.h"
 #include "zk/session/zkh_resolve.h"
 
 #define ASK "srvr"
 #define ANSWER_MAX 4096
+#define CLOSE_MS 1000
 #define MODE "Mode: "
+#define ONE_ENSEMBLE                                                                               \
+	"list the servers of one ensemble only: nodes at different ones do not see each other"
 #define MODE_LETTERS "abcdefghijklmnopqrstuvwxyz-"
 
 struct probe {
@@ -63,7 +71,7 @@ static void on_connected(struct probe *probe)
 		end(probe, error);
 		return;
 	}
-	probe->connected_us = ctl_now_us();
+	probe->connected_us = time_monotonic_us();
 	ev_io_stop(probe->all->ctl->loop, &probe->io);
 	ev_io_set(&probe->io, probe->fd, EV_READ);
 	ev_io_start(probe->all->ctl->loop, &probe->io);
@@ -87,25 +95,26 @@ static void on_ready(struct ev_loop *loop, ev_io *io, int events)
 		end(probe, n < 0 && !probe->length ? errno : 0);
 }
 
-/* IPv6 addresses hold colons: the last one is before the port. */
 static void start(struct probe *probe)
 {
 	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
 					.ai_socktype = SOCK_STREAM };
-	char host[ZKH_HOST_MAX + 8];
-	const char *colon = strrchr(probe->address, ':');
+	char text[ZKH_HOST_MAX + 8];
+	const char *list = text;
+	struct zkh_server server;
 	struct addrinfo *found = NULL;
 
 	probe->fd = -1;
 	probe->all->open++;
 	ev_io_init(&probe->io, on_ready, -1, EV_WRITE);
-	snprintf(host, sizeof(host), "%.*s", (int)(colon - probe->address), probe->address);
-	if (getaddrinfo(host, colon + 1, &hints, &found) != 0) {
+	zkh_server_format(probe->address, text, sizeof(text));
+	if (zkh_server_next(&list, &server) != 0 ||
+	    getaddrinfo(server.host, server.port, &hints, &found) != 0) {
 		end(probe, EINVAL);
 		return;
 	}
 	probe->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	probe->started_us = ctl_now_us();
+	probe->started_us = time_monotonic_us();
 	if (probe->fd < 0 ||
 	    (connect(probe->fd, found->ai_addr, found->ai_addrlen) < 0 && errno != EINPROGRESS)) {
 		end(probe, errno);
@@ -127,16 +136,6 @@ static void on_resolved(void *userdata, struct zkh_addresses *addresses, const c
 	snprintf(all->problem, sizeof(all->problem), "%s", problem);
 }
 
-static bool resolved(void *userdata)
-{
-	return ((struct probes *)userdata)->resolved;
-}
-
-static bool answered(void *userdata)
-{
-	return !((struct probes *)userdata)->open;
-}
-
 static void resolve(struct probes *all)
 {
 	struct ctl *ctl = all->ctl;
@@ -146,11 +145,11 @@ static void resolve(struct probes *all)
 		return;
 	if (zkh_resolve_start(&all->resolver, ctl->loop, servers,
 			      (int32_t)(CONNECT_TIMEOUT_US / 1000), on_resolved, all) == 0)
-		(void)ctl_wait(ctl, resolved, all);
+		(void)ctl_wait(ctl, ctl_is_set, &all->resolved);
 	zkh_resolve_stop(&all->resolver);
 }
 
-/* The mode that it tells; NULL: none. What answers there may be anything. */
+/* The mode in its answer; NULL: none. Any program may be listening there. */
 static const char *mode_of(const struct probe *probe, size_t *ret_length)
 {
 	const char *mode = strstr(probe->answer, MODE);
@@ -231,31 +230,141 @@ static void tell_leaders(struct check *check, const struct probes *all)
 {
 	const struct probe *first = NULL;
 
-	if (!all->list || all->addresses.count > listed(check->ctl->config.zookeeper.servers))
+	if (all->addresses.count > listed(check->ctl->config.zookeeper.servers))
 		return;
 	for (size_t i = 0; i < all->addresses.count; i++) {
 		if (!has_mode(&all->list[i], "leader"))
 			continue;
 		if (first)
-			check_say(
-				check, CHECK_ERROR, "servers",
-				"list the servers of one ensemble only: nodes at different ones do not see each other",
-				"two leaders, %s and %s: these are not one ensemble",
-				first->address, all->list[i].address);
+			check_say(check, CHECK_ERROR, "servers", ONE_ENSEMBLE,
+				  "two leaders, %s and %s: these are not one ensemble",
+				  first->address, all->list[i].address);
 		first = &all->list[i];
+	}
+}
+
+/* -- one ensemble -- */
+
+/*
+ * Each server is asked, by a session of its own, when the cluster's keys were made. A server that has caught up with its
+ * ensemble and tells another transaction, or has no keys, belongs to another one.
+ */
+struct witness {
+	struct witnesses *all;
+	const char *address; /* ADDRESS:PORT */
+	struct zkh_session *session;
+	bool told;    /* what follows is known */
+	int64_t zxid; /* that made the keys; 0: there are none */
+	int64_t made_ms;
+};
+
+struct witnesses {
+	struct witness *list;
+	size_t count, open;
+};
+
+static void on_closed(void *userdata, int result)
+{
+	struct witness *witness = userdata;
+
+	(void)result;
+	witness->session = zkh_session_destroy(witness->session);
+	witness->all->open--;
+}
+
+static void leave(struct witness *witness)
+{
+	(void)zkh_session_close(witness->session, CLOSE_MS, on_closed, witness);
+}
+
+static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct witness *witness = userdata;
+
+	witness->told = result == ZKH_OK || result == ZKH_NO_NODE;
+	if (result == ZKH_OK) {
+		witness->zxid = stat->czxid;
+		witness->made_ms = stat->ctime_ms;
+	}
+	leave(witness);
+}
+
+static void on_synced(void *userdata, int result)
+{
+	struct witness *witness = userdata;
+
+	if (result != ZKH_OK ||
+	    zkh_exists(witness->session, PATH_NODES, false, on_stat, witness, NULL) != 0)
+		leave(witness);
+}
+
+static void on_session(void *userdata, const struct zkh_session_report *report)
+{
+	struct witness *witness = userdata;
+
+	if (report->event == ZKH_DISCONNECTED)
+		return; /* the answer to come says it, or the close */
+	if (report->event != ZKH_CONNECTED ||
+	    zkh_sync(witness->session, on_synced, witness, NULL) != 0)
+		leave(witness);
+}
+
+static void begin_session(struct ctl *ctl, struct witness *witness)
+{
+	char server[ZKH_HOST_MAX + 8];
+	const struct zkh_session_config config = {
+		.servers = server,
+		.root = ctl->config.zookeeper.root,
+		.timeout_ms = (int32_t)(ctl->config.zookeeper.session_timeout_us / DURATION_MS),
+		.seed = (uint32_t)time_monotonic_us(),
+		.on_event = on_session,
+		.userdata = witness,
+	};
+
+	zkh_server_format(witness->address, server, sizeof(server));
+	if (zkh_session_create(ctl->loop, &config, &witness->session) == 0)
+		witness->all->open++;
+}
+
+static void compare_keys(struct check *check, const struct witnesses *all)
+{
+	const struct witness *first = NULL;
+
+	for (size_t i = 0; i < all->count; i++) {
+		const struct witness *other = &all->list[i];
+
+		if (!other->told)
+			continue;
+		if (!first)
+			first = other;
+		else if (first->zxid != other->zxid || first->made_ms != other->made_ms)
+			check_say(
+				check, CHECK_ERROR, "servers", ONE_ENSEMBLE,
+				!first->zxid || !other->zxid
+					? "%s and %s are not one ensemble: only one of them has the cluster's keys"
+					: "%s and %s are not one ensemble: the cluster's keys differ",
+				first->address, other->address);
 	}
 }
 
 static void compare(struct check *check, const struct probes *all)
 {
-	const char *addresses[ZKH_SERVERS_MAX];
-	size_t count = 0, length;
+	struct witnesses asked = { .count = 0 };
+	size_t length;
 
-	for (size_t i = 0; all->list && i < all->addresses.count && count < ZKH_SERVERS_MAX; i++)
+	asked.list = ctl_need(calloc(all->addresses.count + 1, sizeof(*asked.list)));
+	for (size_t i = 0; i < all->addresses.count; i++)
 		if (mode_of(&all->list[i], &length) && !has_mode(&all->list[i], "read-only"))
-			addresses[count++] = all->list[i].address;
+			asked.list[asked.count++] =
+				(struct witness){ .all = &asked, .address = all->list[i].address };
 	ctl_set_timeout(check->ctl, CONNECT_TIMEOUT_US);
-	check_ensemble(check, addresses, count);
+	for (size_t i = 0; asked.count > 1 && i < asked.count; i++)
+		begin_session(check->ctl, &asked.list[i]);
+	(void)ctl_wait(check->ctl, ctl_is_zero, &asked.open);
+	for (size_t i = 0; i < asked.count; i++)
+		zkh_session_destroy(asked.list[i].session);
+	compare_keys(check, &asked);
+	free(asked.list);
 }
 
 void check_servers(struct check *check)
@@ -266,14 +375,14 @@ void check_servers(struct check *check)
 	if (*all.problem)
 		check_say(check, CHECK_ERROR, "server", "see to the name, or write addresses", "%s",
 			  all.problem);
-	all.list = calloc(all.addresses.count + 1, sizeof(*all.list));
-	for (size_t i = 0; all.list && i < all.addresses.count; i++) {
+	all.list = ctl_need(calloc(all.addresses.count + 1, sizeof(*all.list)));
+	for (size_t i = 0; i < all.addresses.count; i++) {
 		all.list[i].all = &all;
 		all.list[i].address = all.addresses.text[i];
 		start(&all.list[i]);
 	}
-	(void)ctl_wait(check->ctl, answered, &all);
-	for (size_t i = 0; all.list && i < all.addresses.count; i++) {
+	(void)ctl_wait(check->ctl, ctl_is_zero, &all.open);
+	for (size_t i = 0; i < all.addresses.count; i++) {
 		tell(check, &all.list[i]);
 		end(&all.list[i], ETIMEDOUT);
 	}

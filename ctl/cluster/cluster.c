@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "remember.h"
 #include "slot.h"
 
 /* Between two looks at keys that may not be read: the servers tell nobody what becomes of those. */
@@ -287,7 +286,7 @@ void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whol
 	};
 
 	*cluster = (struct cluster){ .ctl = ctl, .live = live, .whole = whole };
-	cluster->known_error = remember(ctl, &cluster->known, cluster->known_path);
+	cluster->known_error = ctl_remember(ctl, &cluster->known, cluster->known_path);
 	ctl->on_session = on_session;
 	ctl->on_session_userdata = cluster;
 	ev_timer_init(&cluster->retry, on_retry, RETRY_S, RETRY_S);

@@ -8,7 +8,7 @@
 
 #include "detail.h"
 #include "election/lease.h"
-#include "out/wall.h"
+#include "base/wall.h"
 
 static void junk(struct facts *facts, const char *path, const char *what)
 {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "renewal.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "out/wall.h"
+#include "base/wall.h"
 
 /* Longer sessions than any ensemble grants are somebody's junk. */
 #define SESSION_MAX_US (10 * DURATION_MIN)
@@ -31,7 +30,7 @@ static void on_read(void *userdata, int result, const struct zkh_stat *stat)
 	r->op = NULL;
 	if (result == ZKH_OK || result == ZKH_NO_NODE)
 		renewal_note(&r->seen, stat ? stat->mzxid : 0, stat ? stat->mtime_ms : 0,
-			     r->sent_us, ctl_now_us(), wall_now_ms());
+			     r->sent_us, time_monotonic_us(), wall_now_ms());
 	else if (result != ZKH_UNKNOWN && result != ZKH_NOT_CONNECTED)
 		r->over = true;
 	if (r->on_look)
@@ -40,7 +39,7 @@ static void on_read(void *userdata, int result, const struct zkh_stat *stat)
 
 static void read_key(struct renewal *r)
 {
-	r->sent_us = ctl_now_us();
+	r->sent_us = time_monotonic_us();
 	if (zkh_exists(r->ctl->session, r->path, false, on_read, r, &r->op) != 0)
 		r->op = NULL;
 }
@@ -113,62 +112,4 @@ bool renewal_follows(const struct renewal *r, const struct facts *facts)
 	       (!primary || r->over ||
 		(!strcmp(r->name, primary->name) &&
 		 r->seen.session_us == primary->detail.session_us));
-}
-
-static int snapshot(struct ctl *ctl, struct cluster *cluster, struct facts *facts)
-{
-	int code;
-
-	cluster_open(cluster, ctl, false, false);
-	code = cluster_wait(cluster);
-	if (code == CTL_DONE && !facts_gather(cluster, facts))
-		code = CTL_REFUSED;
-	return code;
-}
-
-static bool has_looked(void *userdata)
-{
-	const struct renewal *r = userdata;
-
-	return r->over || r->seen.known;
-}
-
-static int decide(struct ctl *ctl, struct renewal *r, bool *ret_waited)
-{
-	char doing[NAME_SIZE + 48];
-	int code = ctl_wait(ctl, has_looked, r);
-
-	*ret_waited = code == CTL_DONE && !renewal_decided(r);
-	if (*ret_waited) {
-		ctl_set_timeout(ctl, r->seen.session_us / 2 + CONNECT_TIMEOUT_US);
-		code = ctl_wait(ctl, renewal_decided, r);
-	}
-	if (code == CTL_DONE)
-		return code;
-	snprintf(doing, sizeof(doing), "looking whether %s renews its lease", r->name);
-	return ctl_explain_wait(ctl, code, doing);
-}
-
-int renewal_snapshot(struct ctl *ctl, struct cluster *cluster, struct facts *ret_facts)
-{
-	struct renewal_verdict verdict;
-	struct renewal r;
-	bool waited = false;
-	int code = snapshot(ctl, cluster, ret_facts);
-
-	if (code != CTL_DONE)
-		return code;
-	renewal_open(&r, ctl, ret_facts, NULL, NULL);
-	code = decide(ctl, &r, &waited);
-	if (code == CTL_DONE && waited) {
-		/* What was read before may be over. */
-		facts_finish(ret_facts);
-		cluster_close(cluster);
-		code = snapshot(ctl, cluster, ret_facts);
-	}
-	verdict = renewal_judge(&r.seen);
-	if (code == CTL_DONE && renewal_follows(&r, ret_facts))
-		facts_take_renewal(ret_facts, &verdict);
-	renewal_close(&r);
-	return code;
 }

@@ -30,6 +30,3 @@ bool renewal_follows(const struct renewal *r, const struct facts *facts);
 
 /* The looks so far suffice for a verdict. For ctl_wait(). */
 bool renewal_decided(void *renewal);
-
-/* Opens the cluster, reads it once, and looks at the renewals. CTL_DONE, or what to end with, said. */
-int renewal_snapshot(struct ctl *ctl, struct cluster *cluster, struct facts *ret_facts);

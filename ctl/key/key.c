@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+
+/* key: set (any number of keys in one versioned transaction), delete, rename. */
+
 #include "key.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void key_task_done(void *userdata, int result, const char *path)
 {
@@ -13,11 +19,6 @@ void key_task_done(void *userdata, int result, const char *path)
 	task->task = NULL;
 	task->result = result;
 	snprintf(task->path, sizeof(task->path), "%s", path);
-}
-
-static bool task_over(void *userdata)
-{
-	return ((struct key_task *)userdata)->over;
 }
 
 /* A delete of several transactions that ended half-way: many keys are gone, none of the usual remedies fits. */
@@ -42,11 +43,10 @@ int key_task_wait(struct ctl *ctl, struct key_task *task, int r, const char *pat
 
 	if (r != 0)
 		return ctl_explain_result(ctl, r, path);
-	code = ctl_wait(ctl, task_over, task);
+	code = ctl_await(ctl, &task->over, doing);
 	if (code != CTL_DONE) {
 		task->deleted = zkh_task_deleted(task->task);
 		zkh_task_cancel(task->task);
-		code = ctl_explain_wait(ctl, code, doing);
 		if (task->deleted > 0)
 			ctl_error("at least %zu keys below %s were deleted before", task->deleted,
 				  path);
@@ -63,6 +63,102 @@ bool key_path_good(const char *path)
 		return true;
 	ctl_error("'%s' is not a key's path (such as /nodes/a; it counts from --root)", path);
 	return false;
+}
+
+/* All of stdin, up to what a key can hold; *ret_data: to be freed, whatever comes of it. */
+static int read_stdin(struct zkh_pair *pair, char **ret_data)
+{
+	char *data = *ret_data = ctl_need(malloc(ZKH_DATA_MAX + 1));
+	size_t length = 0;
+	ssize_t n = 1;
+
+	while (n != 0 && length <= ZKH_DATA_MAX) {
+		n = read(STDIN_FILENO, data + length, ZKH_DATA_MAX + 1 - length);
+		if (n < 0 && errno != EINTR)
+			break;
+		length += n > 0 ? (size_t)n : 0;
+	}
+	pair->data = data;
+	pair->length = length;
+	if (n == 0 && length <= ZKH_DATA_MAX)
+		return CTL_DONE;
+	if (n < 0)
+		ctl_error("cannot read the value from stdin: %s", strerror(errno));
+	else
+		ctl_error("the value on stdin is longer than %d bytes", ZKH_DATA_MAX);
+	return CTL_REFUSED;
+}
+
+/* PATH@VERSION: cuts the version off. Text behind an @ that is no version belongs to the path. */
+static void take_version(char *path, struct zkh_pair *pair)
+{
+	char *at = strrchr(path, '@'), *end;
+	long version;
+
+	if (!at || !at[1])
+		return;
+	errno = 0;
+	version = strtol(at + 1, &end, 10);
+	if (!strcmp(at + 1, "new"))
+		version = -1;
+	else if (*end || errno || version < -1 || version > INT32_MAX)
+		return;
+	*at = '\0';
+	pair->versioned = true;
+	pair->version = (int32_t)version;
+}
+
+static int take_pair(char *argument, struct zkh_pair *pair, char **ret_stdin)
+{
+	char *equals = strchr(argument, '=');
+
+	if (!equals) {
+		ctl_error("'%s' is not PATH=VALUE", argument);
+		return CTL_USAGE;
+	}
+	*equals = '\0';
+	take_version(argument, pair);
+	if (!key_path_good(argument))
+		return CTL_USAGE;
+	pair->path = argument;
+	pair->data = equals + 1;
+	pair->length = strlen(equals + 1);
+	if (strcmp(equals + 1, "-") != 0)
+		return CTL_DONE;
+	if (*ret_stdin) {
+		ctl_error("only one value can come from stdin");
+		return CTL_USAGE;
+	}
+	return read_stdin(pair, ret_stdin);
+}
+
+static int key_set(struct ctl *ctl, char **arguments, int count)
+{
+	struct zkh_pair *pairs = ctl_need(calloc((size_t)count, sizeof(*pairs)));
+	struct key_task task = { 0 };
+	char *from_stdin = NULL;
+	int code = CTL_DONE;
+
+	for (int i = 0; i < count && code == CTL_DONE; i++) {
+		code = take_pair(arguments[i], &pairs[i], &from_stdin);
+		for (int j = 0; j < i && code == CTL_DONE; j++) {
+			if (strcmp(pairs[i].path, pairs[j].path) != 0)
+				continue;
+			ctl_error("%s is named twice", pairs[i].path);
+			code = CTL_USAGE;
+		}
+	}
+	/* Parents are made as they are needed; the root is above them all. */
+	if (code == CTL_DONE)
+		code = ctl_make_root(ctl, false);
+	if (code == CTL_DONE)
+		code = key_task_wait(ctl, &task,
+				     zkh_write(ctl->session, pairs, (size_t)count, key_task_done,
+					       &task, &task.task),
+				     pairs[0].path, "writing");
+	free(from_stdin);
+	free(pairs);
+	return code;
 }
 
 static int key_delete(struct ctl *ctl, char **arguments, int count)

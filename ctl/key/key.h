@@ -17,7 +17,7 @@ struct key_task {
 
 void key_task_done(void *userdata, int result, const char *path); /* a zkh_task_fn */
 
-/* r: what starting it returned. Waits, and says what went wrong; CTL_DONE or the exit code. path: for what is said. */
+/* r: what starting the task returned. Waits, and reports a failure; CTL_DONE or the exit code. path: named in messages. */
 int key_task_wait(struct ctl *ctl, struct key_task *task, int r, const char *path,
 		  const char *doing);
 
@@ -26,4 +26,3 @@ bool key_path_good(const char *path);
 
 int key_list(struct ctl *ctl, char **arguments, int count);
 int key_get(struct ctl *ctl, char **arguments, int count);
-int key_set(struct ctl *ctl, char **arguments, int count);

@@ -16,34 +16,14 @@
 
 enum { PATH, VERSION, CHILDREN, OWNER, BYTES, SHOWN, VALUE, BASE64 };
 static const struct table_column columns[] = {
-	[PATH] = { "PATH", "path", TABLE_TEXT, 0 },
-	[VERSION] = { "VERSION", "version", TABLE_NUMBER, TABLE_RIGHT },
-	[CHILDREN] = { "CHILDREN", "children", TABLE_NUMBER, TABLE_RIGHT },
-	[OWNER] = { "SESSION", "ephemeral_owner", TABLE_TEXT, 0 },
-	[BYTES] = { "BYTES", "bytes", TABLE_NUMBER, TABLE_RIGHT },
-	[SHOWN] = { "VALUE", "shown", TABLE_TEXT, TABLE_CUT | TABLE_FOR_PEOPLE },
-	[VALUE] = { "VALUE", "value", TABLE_TEXT, TABLE_FOR_JSON },
-	[BASE64] = { "BASE64", "base64", TABLE_TEXT, TABLE_FOR_JSON },
-};
-
-struct key_read {
-	struct ctl *ctl;
-	struct table *table;
-	size_t open;
-	int result;
-	char path[ZKH_PATH_MAX]; /* of what went wrong */
-	struct key_get *gets;
-	size_t get_count;
-};
-
-struct key_get {
-	struct key_read *read;
-	struct zkh_op *op;
-	char path[ZKH_PATH_MAX];
-	char *data;
-	size_t length;
-	struct zkh_stat stat;
-	bool there, denied;
+	[PATH] = { "PATH", "path", 0 },
+	[VERSION] = { "VERSION", "version", TABLE_RIGHT },
+	[CHILDREN] = { "CHILDREN", "children", TABLE_RIGHT },
+	[OWNER] = { "SESSION", "ephemeral_owner", 0 },
+	[BYTES] = { "BYTES", "bytes", TABLE_RIGHT },
+	[SHOWN] = { "VALUE", "shown", TABLE_CUT | TABLE_FOR_PEOPLE },
+	[VALUE] = { "VALUE", "value", TABLE_FOR_JSON },
+	[BASE64] = { "BASE64", "base64", TABLE_FOR_JSON },
 };
 
 /* data: NULL when it may not be read. */
@@ -72,155 +52,70 @@ static void add(struct table *table, const char *path, const char *data, size_t 
 	free(safe_path);
 }
 
-static bool is_over(void *userdata)
-{
-	return !((struct key_read *)userdata)->open;
-}
+/* -- many keys -- */
 
-/* path: NULL for what was asked for. */
-static void fail(struct key_read *read, int result, const char *path)
-{
-	if (read->result != ZKH_OK)
-		return;
-	read->result = result;
-	if (path)
-		snprintf(read->path, sizeof(read->path), "%s", path);
-}
-
-/* -- with everything below -- */
+struct key_read {
+	struct ctl_reply reply;
+	struct table *table;
+	bool below; /* without the key that was named */
+};
 
 static void on_tree(void *userdata, int result, const struct zkh_entry *entries, size_t count)
 {
 	struct key_read *read = userdata;
 
-	read->open--;
-	if (result != ZKH_OK)
-		fail(read, result, NULL);
-	for (size_t i = 0; i < count; i++)
+	ctl_on_result(&read->reply, result);
+	for (size_t i = read->below; i < count; i++)
 		add(read->table, entries[i].path,
 		    entries[i].data || entries[i].denied ? entries[i].data : "", entries[i].length,
 		    &entries[i].stat);
 }
 
-/* -- one level -- */
-
-static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
+int key_list(struct ctl *ctl, char **arguments, int count)
 {
-	struct key_get *get = userdata;
+	struct key_read read = { .below = !ctl->options.recursive };
+	const char *path = count ? arguments[0] : "/";
+	struct zkh_task *task = NULL;
+	int r, code;
 
-	get->op = NULL;
-	get->read->open--;
-	if (result == ZKH_OK) {
-		get->stat = *stat;
-		get->there = get->denied = true;
-	} else if (result != ZKH_NO_NODE) {
-		fail(get->read, result, get->path);
-	}
+	if (!key_path_good(path))
+		return CTL_USAGE;
+	read.table = TABLE_OF("keys", columns);
+	r = (read.below ? zkh_level : zkh_tree)(ctl->session, path, LIST_MAX, on_tree, &read,
+						&task);
+	code = ctl_finish(ctl, r, &read.reply, path, "reading the keys");
+	if (!read.reply.over)
+		zkh_task_cancel(task);
+	if (code == CTL_DONE)
+		code = ctl_print(ctl, &read.table, 1);
+	table_destroy(read.table);
+	return code;
 }
+
+/* -- one key -- */
+
+struct key_get {
+	struct ctl_reply reply;
+	const char *path;
+	char *data;
+	size_t length;
+	struct zkh_stat stat;
+};
 
 static void on_get(void *userdata, int result, const char *data, size_t length,
 		   const struct zkh_stat *stat)
 {
 	struct key_get *get = userdata;
 
-	get->op = NULL;
-	/* In a list one that may not be read must not hide the others. */
-	if (result == ZKH_DENIED && get->read->gets &&
-	    zkh_exists(get->read->ctl->session, get->path, false, on_stat, get, &get->op) == 0)
+	ctl_on_result(&get->reply, result);
+	if (result != ZKH_OK)
 		return;
-	get->read->open--;
-	if (result == ZKH_NO_NODE)
-		return; /* it went meanwhile */
-	if (result != ZKH_OK) {
-		fail(get->read, result, get->path);
-		return;
-	}
-	get->data = malloc(length + 1);
-	if (!get->data)
-		return;
+	get->data = ctl_need(calloc(1, length + 1));
 	if (length)
 		memcpy(get->data, data, length);
-	get->data[length] = '\0';
 	get->length = length;
 	get->stat = *stat;
-	get->there = true;
 }
-
-static int compare(const void *a, const void *b)
-{
-	return strcmp(((const struct key_get *)a)->path, ((const struct key_get *)b)->path);
-}
-
-static void on_children(void *userdata, int result, const char *const *names, size_t count,
-			const struct zkh_stat *stat)
-{
-	struct key_read *read = userdata;
-
-	(void)stat;
-	read->open--;
-	if (result == ZKH_OK && count > LIST_MAX)
-		result = ZKH_TOO_LARGE;
-	if (result == ZKH_OK)
-		read->gets = calloc(count + 1, sizeof(*read->gets));
-	if (!read->gets) {
-		fail(read, result != ZKH_OK ? result : ZKH_FAILED, NULL);
-		return;
-	}
-	for (size_t i = 0; i < count; i++)
-		if (zkh_path_join(read->path, names[i], read->gets[read->get_count].path) == 0)
-			read->gets[read->get_count++].read = read;
-	qsort(read->gets, read->get_count, sizeof(*read->gets), compare);
-	for (size_t i = 0; i < read->get_count; i++) {
-		struct key_get *get = &read->gets[i];
-
-		if (zkh_get(read->ctl->session, get->path, false, on_get, get, &get->op) == 0)
-			read->open++;
-	}
-}
-
-static int finish(struct key_read *read, int code)
-{
-	for (size_t i = 0; i < read->get_count; i++) {
-		zkh_op_cancel(read->gets[i].op);
-		free(read->gets[i].data);
-	}
-	free(read->gets);
-	table_destroy(read->table);
-	return code;
-}
-
-int key_list(struct ctl *ctl, char **arguments, int count)
-{
-	struct key_read read = { .ctl = ctl };
-	const char *path = count ? arguments[0] : "/";
-	struct zkh_task *task;
-	struct zkh_op *op = NULL;
-	int r, code;
-
-	if (!key_path_good(path))
-		return CTL_USAGE;
-	read.table = table_create("keys", columns, sizeof(columns) / sizeof(*columns), false);
-	snprintf(read.path, sizeof(read.path), "%s", path);
-	read.open = 1;
-	if (ctl->options.recursive)
-		r = zkh_tree(ctl->session, path, LIST_MAX, on_tree, &read, &task);
-	else
-		r = zkh_children(ctl->session, path, false, on_children, &read, &op);
-	if (r != 0)
-		return finish(&read, ctl_explain_result(ctl, r, path));
-	code = ctl_wait(ctl, is_over, &read);
-	if (code != CTL_DONE)
-		return finish(&read, ctl_explain_wait(ctl, code, "reading the keys"));
-	if (read.result != ZKH_OK)
-		return finish(&read, ctl_explain_result(ctl, read.result, read.path));
-	for (size_t i = 0; i < read.get_count; i++)
-		if (read.gets[i].there)
-			add(read.table, read.gets[i].path, read.gets[i].data, read.gets[i].length,
-			    &read.gets[i].stat);
-	return finish(&read, ctl_print(ctl, &read.table, 1));
-}
-
-/* -- one key -- */
 
 /* To a file or a pipe the bytes as they are; on a terminal nothing that could harm it. */
 static int show(struct ctl *ctl, const struct key_get *get)
@@ -230,7 +125,7 @@ static int show(struct ctl *ctl, const struct key_get *get)
 	int code;
 
 	if (ctl->options.json) {
-		table = table_create("key", columns, sizeof(columns) / sizeof(*columns), true);
+		table = TABLE_SINGLE("key", columns);
 		add(table, get->path, get->data, get->length, &get->stat);
 		code = ctl_print(ctl, &table, 1);
 		table_destroy(table);
@@ -254,26 +149,18 @@ static int show(struct ctl *ctl, const struct key_get *get)
 
 int key_get(struct ctl *ctl, char **arguments, int count)
 {
-	struct key_read read = { .ctl = ctl, .open = 1 };
-	struct key_get get = { .read = &read };
-	int r, code;
+	struct key_get get = { .path = arguments[0] };
+	struct zkh_op *op = NULL;
+	int code;
 
 	(void)count;
-	if (!key_path_good(arguments[0]))
+	if (!key_path_good(get.path))
 		return CTL_USAGE;
-	snprintf(get.path, sizeof(get.path), "%s", arguments[0]);
-	r = zkh_get(ctl->session, get.path, false, on_get, &get, &get.op);
-	if (r != 0)
-		return ctl_explain_result(ctl, r, get.path);
-	code = ctl_wait(ctl, is_over, &read);
-	if (code != CTL_DONE) {
-		zkh_op_cancel(get.op);
-		return ctl_explain_wait(ctl, code, "reading the key");
-	}
-	if (!get.there)
-		code = ctl_explain_result(ctl, read.result != ZKH_OK ? read.result : ZKH_NO_NODE,
-					  get.path);
-	else
+	code = ctl_finish(ctl, zkh_get(ctl->session, get.path, false, on_get, &get, &op),
+			  &get.reply, get.path, "reading the key");
+	if (!get.reply.over)
+		zkh_op_cancel(op);
+	if (code == CTL_DONE)
 		code = show(ctl, &get);
 	free(get.data);
 	return code;

@@ -3,7 +3,7 @@
 
 /*
  * One command in a process group of its own, with our standard streams, and with the terminal if we had it. The group
- * dies with us, and at a time that we have to put off (child_guard.h); the command itself also by the kernel's hand. Ctrl-Z
+ * dies with us, and at a time that we have to put off; the command itself also by the kernel's hand. Ctrl-Z
  * does not suspend it: it would sleep on the terminal with nobody to wake it.
  */
 
@@ -12,7 +12,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "child_guard.h"
+/* Shared by primaryctl, the guard, and the command's process until its exec. */
+struct child_guard_page {
+	_Atomic int64_t kill_us; /* time_boot_us(); then the group is killed */
+	_Atomic pid_t group;	 /* 0: none (yet, or any more) */
+};
+
+/* A process of its own session, which kills the group when we are dead, or have let that time pass: stopped, or hanging. */
+struct child_guard {
+	pid_t pid; /* 0: none */
+	int pidfd; /* readable when it is dead */
+};
 
 struct child {
 	pid_t pid; /* also the group; 0: none, or gone */

@@ -52,7 +52,6 @@ struct lock_run {
 	int64_t kill_us;
 	bool killed;
 	struct child child;
-	ev_signal sigquit, sigusr1, sigusr2;
 	int result; /* of the acquire */
 	int code;
 	char lost[160]; /* why */
@@ -219,9 +218,7 @@ static void drive(struct lock_run *run)
 		run->killed = true;
 		child_signal(&run->child, SIGKILL);
 	}
-	if (run->phase == LOCK_OVER || run->phase == LOCK_ASKED)
-		timer_clear(&run->timer);
-	else if (due_us(run))
+	if (run->phase != LOCK_OVER && run->phase != LOCK_ASKED && due_us(run))
 		timer_set(&run->timer, due_us(run));
 	else
 		timer_clear(&run->timer);
@@ -279,25 +276,6 @@ static bool on_signal(void *userdata, int number)
 		return false;
 	child_signal(&run->child, number);
 	return true;
-}
-
-static void on_more_signals(struct ev_loop *loop, ev_signal *signal, int events)
-{
-	struct lock_run *run = signal->data;
-
-	(void)events;
-	if (on_signal(run, signal->signum))
-		return;
-	run->ctl->signal_seen = signal->signum;
-	ev_break(loop, EVBREAK_ONE);
-}
-
-static void pass_signal(struct lock_run *run, ev_signal *watcher, int number)
-{
-	ev_signal_init(watcher, on_more_signals, number);
-	watcher->data = run;
-	if (!ctl_signal_ignored(number))
-		ev_signal_start(run->ctl->loop, watcher);
 }
 
 /* -- the verb -- */
@@ -364,9 +342,6 @@ static void finish(struct lock_run *run)
 	child_finish(&run->child);
 	run->lock = zkh_lock_release(run->lock);
 	timer_finish(&run->timer);
-	ev_signal_stop(ctl->loop, &run->sigquit);
-	ev_signal_stop(ctl->loop, &run->sigusr1);
-	ev_signal_stop(ctl->loop, &run->sigusr2);
 }
 
 static int hold(struct lock_run *run, const char *path)
@@ -409,9 +384,6 @@ int verb_lock(struct ctl *ctl)
 	ctl->on_session_userdata = &run;
 	ctl->on_signal = on_signal;
 	ctl->on_signal_userdata = &run;
-	pass_signal(&run, &run.sigquit, SIGQUIT);
-	pass_signal(&run, &run.sigusr1, SIGUSR1);
-	pass_signal(&run, &run.sigusr2, SIGUSR2);
 	code = acquire(&run, (enum zkh_lock_kind)kind, path);
 	if (code == CTL_DONE)
 		code = hold(&run, path);

@@ -4,96 +4,60 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/history_entry.h"
-#include "out/wall.h"
-
-#define TRIES 3
-
-static bool entry_text(const struct progress *p, const char *node, const char *from,
-		       const char *reason, int64_t takeover_us, int64_t time_ms,
-		       char text[KEY_VALUE_MAX])
+static struct zkh_txn *build(struct progress *p, const char *node, const struct claim *claim)
 {
-	struct history_entry entry = { .takeover_us = takeover_us };
-	char time[WALL_TEXT_SIZE];
-
-	(void)p;
-	snprintf(entry.time, sizeof(entry.time), "%.39s", wall_utc(time_ms, time));
-	snprintf(entry.to, sizeof(entry.to), "%s", node);
-	snprintf(entry.from, sizeof(entry.from), "%s", from);
-	snprintf(entry.reason, sizeof(entry.reason), "%s", reason);
-	return history_entry_format(&entry, text, KEY_VALUE_MAX);
-}
-
-static struct zkh_txn *build(struct progress *p, const char *node, const char *reason,
-			     bool make_history)
-{
-	struct zkh_txn *txn = zkh_txn_create(p->ctl->session);
+	struct zkh_txn *txn = ctl_need(zkh_txn_create(p->ctl->session));
 	const struct facts *facts = &p->facts;
-	char text[KEY_VALUE_MAX], path[KEY_PATH_SIZE];
+	char text[HISTORY_ENTRY_SIZE], path[KEY_PATH_SIZE];
 
-	if (!txn)
-		return NULL;
 	if (facts->key_there)
 		zkh_txn_set_text(txn, PATH_PRIMARY, node ? node : NAME_NONE, facts->key_version);
 	else
 		zkh_txn_create_text(txn, PATH_PRIMARY, node ? node : NAME_NONE, ZKH_PERSISTENT);
 	if (!node)
 		return txn;
-	if (make_history)
-		zkh_txn_create_text(txn, PATH_HISTORY, "", ZKH_PERSISTENT);
-	if (entry_text(p, node, facts->named, reason, -1, wall_now_ms(), text))
+	if (history_entry_format(&claim->entry, text, sizeof(text)))
 		zkh_txn_create_text(txn, HISTORY_PREFIX, text, ZKH_CREATE_SEQUENCE);
 	node_key_path(node, NODE_KEY_ALIVE, path);
 	zkh_txn_check(txn, path, ZKH_ANY_VERSION);
 	return txn;
 }
 
-/* The connection was lost under way: what stands in the key now decides. */
+/* The connection was lost before the answer: the key's present value tells whether the write was done. */
 static int find_out(struct progress *p, const char *node, int32_t version, bool was_there,
 		    struct claim *claim)
 {
 	int code = progress_look_again(p);
 	const struct facts *now = &p->facts;
-	bool moved = now->key_there != was_there || now->key_version != version;
 
 	if (code != CTL_DONE)
 		return code;
-	if (!moved) {
+	claim->mzxid = now->key_mzxid;
+	if (now->key_there == was_there && now->key_version == version)
 		ctl_error("the connection to ZooKeeper was lost; nothing was done (try again)");
-		return CTL_REFUSED;
-	}
-	if (strcmp(now->named, node ? node : "") != 0) {
+	else if (strcmp(now->named, node ? node : "") != 0)
 		ctl_error(
 			"the connection to ZooKeeper was lost, and somebody else wrote %s meanwhile (look, and try again)",
 			PATH_PRIMARY);
-		return CTL_REFUSED;
-	}
-	claim->mzxid = now->key_mzxid;
-	return CTL_DONE;
+	else
+		return CTL_DONE;
+	return CTL_REFUSED;
 }
 
 static int refused(struct progress *p, const char *node, const struct ctl_commit *commit)
 {
 	if (!strcmp(commit->failed_path, PATH_PRIMARY) &&
 	    (commit->result == ZKH_CONFLICT || commit->result == ZKH_NO_NODE ||
-	     commit->result == ZKH_NODE_EXISTS)) {
+	     commit->result == ZKH_NODE_EXISTS))
 		ctl_error(
 			"somebody else wrote %s meanwhile; nothing was done (see primaryctl status, and try again)",
 			PATH_PRIMARY);
-		return CTL_REFUSED;
-	}
-	if (node && commit->result == ZKH_NO_NODE) {
+	else if (node && commit->result == ZKH_NO_NODE &&
+		 !zkh_path_is_below(commit->failed_path, PATH_HISTORY))
 		ctl_error("%s is not alive any more; nothing was done", node);
-		return CTL_REFUSED;
-	}
-	return ctl_explain_result(p->ctl, commit->result, commit->failed_path);
-}
-
-/* True: /history is, or is not, as the transaction took it to be. */
-static bool history_trouble(const struct ctl_commit *commit)
-{
-	return zkh_path_is_below(commit->failed_path, PATH_HISTORY) &&
-	       (commit->result == ZKH_NO_NODE || commit->result == ZKH_NODE_EXISTS);
+	else
+		return ctl_explain_result(p->ctl, commit->result, commit->failed_path);
+	return CTL_REFUSED;
 }
 
 static bool caught_up(struct progress *p)
@@ -104,52 +68,52 @@ static bool caught_up(struct progress *p)
 	return p->facts.key_mzxid >= claim->mzxid;
 }
 
-int claim_write(struct progress *p, const char *node, const char *reason, struct claim *ret_claim)
+int claim_write(struct progress *p, const char *node, const char *reason, struct claim *claim)
 {
 	int32_t version = p->facts.key_version;
-	bool was_there = p->facts.key_there, make_history = false;
+	bool was_there = p->facts.key_there;
 	struct ctl_commit commit;
-	int code = CTL_DONE;
+	int code;
 
-	memset(ret_claim, 0, sizeof(*ret_claim));
-	for (int i = 0; i < TRIES; i++) {
-		code = ctl_commit(p->ctl, build(p, node, reason, make_history), &commit);
-		if (code != CTL_DONE)
-			return ctl_explain_wait(
-				p->ctl, code,
-				"writing the key: it may be written, and then the move goes on by itself");
-		if (!history_trouble(&commit))
-			break;
-		make_history = commit.result == ZKH_NO_NODE;
-	}
-	if (commit.result == ZKH_UNKNOWN || commit.result == ZKH_NOT_CONNECTED)
-		code = find_out(p, node, version, was_there, ret_claim);
-	else if (commit.result != ZKH_OK)
-		code = refused(p, node, &commit);
-	else
-		ret_claim->mzxid = commit.stat.mzxid;
+	*claim = (struct claim){ .entry.takeover_us = -1 };
+	wall_utc(wall_now_ms(), claim->entry.time);
+	snprintf(claim->entry.to, sizeof(claim->entry.to), "%s", node ? node : "");
+	strcpy(claim->entry.from, p->facts.named);
+	snprintf(claim->entry.reason, sizeof(claim->entry.reason), "%s", reason);
+	code = ctl_commit(p->ctl, build(p, node, claim),
+			  "writing the key: it may be written, and then the move goes on by itself",
+			  &commit);
 	if (code != CTL_DONE)
 		return code;
-	snprintf(ret_claim->entry_path, sizeof(ret_claim->entry_path), "%s",
-		 commit.result == ZKH_OK ? commit.created_path : "");
+	if (commit.result == ZKH_OK) {
+		claim->mzxid = commit.stat.mzxid;
+		strcpy(claim->entry_path, commit.created_path);
+	} else {
+		code = commit.result == ZKH_UNKNOWN || commit.result == ZKH_NOT_CONNECTED
+			       ? find_out(p, node, version, was_there, claim)
+			       : refused(p, node, &commit);
+	}
+	if (code != CTL_DONE)
+		return code;
 	p->is_over = caught_up;
-	p->userdata = ret_claim;
+	p->userdata = claim;
 	return progress_wait(p, "reading what was written; the move goes on by itself");
 }
 
-void claim_record(struct progress *p, const struct claim *claim, const char *node, const char *from,
-		  const char *reason, int64_t takeover_us)
+void claim_record(struct progress *p, struct claim *claim, int64_t takeover_us)
 {
-	char text[KEY_VALUE_MAX];
+	char text[HISTORY_ENTRY_SIZE], time[WALL_TEXT_SIZE];
 	struct ctl_commit commit;
 	struct zkh_txn *txn;
 
-	if (!*claim->entry_path ||
-	    !entry_text(p, node, from, reason, takeover_us, p->facts.key_mtime_ms, text))
+	if (!*claim->entry_path)
 		return;
-	txn = zkh_txn_create(p->ctl->session);
-	if (!txn)
+	claim->entry.takeover_us = takeover_us;
+	/* By the servers' clock, as the duration is. */
+	strcpy(claim->entry.time, wall_utc(p->facts.key_mtime_ms, time));
+	if (!history_entry_format(&claim->entry, text, sizeof(text)))
 		return;
+	txn = ctl_need(zkh_txn_create(p->ctl->session));
 	zkh_txn_set_text(txn, claim->entry_path, text, 0);
-	(void)ctl_commit(p->ctl, txn, &commit);
+	(void)ctl_commit(p->ctl, txn, NULL, &commit);
 }

@@ -6,10 +6,12 @@
  * its entry in the history, and only while that node is alive.
  */
 
+#include "base/history_entry.h"
 #include "progress.h"
 
 struct claim {
-	int64_t mzxid;		       /* of the key, as written: the epoch of a name */
+	int64_t mzxid; /* of the key, as written: the epoch of a name */
+	struct history_entry entry;
 	char entry_path[ZKH_PATH_MAX]; /* of the history; "" for none */
 };
 
@@ -20,6 +22,5 @@ struct claim {
 int claim_write(struct progress *progress, const char *node, const char *reason,
 		struct claim *ret_claim);
 
-/* For how long it took: fills it in at the entry that claim_write() made. Failing is no harm. */
-void claim_record(struct progress *progress, const struct claim *claim, const char *node,
-		  const char *from, const char *reason, int64_t takeover_us);
+/* Adds how long it took to the entry that claim_write() made. Failing is no harm. */
+void claim_record(struct progress *progress, struct claim *claim, int64_t takeover_us);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* switchover and release. */
+/* switchover and release, and what they would do (--dry-run). */
 
-#include "move.h"
-
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "advice.h"
 #include "claim.h"
+#include "cluster/snapshot.h"
 
 struct move {
 	struct claim claim;
@@ -17,25 +17,97 @@ struct move {
 	bool maintenance;	/* nobody will claim it */
 };
 
-static int refuse(const char *why)
+/* -- what would happen -- */
+
+enum { NUMBER, WHO, STEP };
+static const struct table_column plan_columns[] = {
+	[NUMBER] = { "", "step", TABLE_RIGHT },
+	[WHO] = { "WHO", "who", 0 },
+	[STEP] = { "DOES", "does", 0 },
+};
+
+static void step(struct table *t, const char *who, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void step(struct table *t, const char *who, const char *fmt, ...)
 {
-	ctl_error("%s", why);
-	return CTL_REFUSED;
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	table_row(t);
+	table_put_number(t, NUMBER, (int64_t)table_rows(t));
+	table_put(t, WHO, who);
+	table_put(t, STEP, text);
 }
 
-static bool verdict(struct progress *p, int code, const char *text)
+/* Times are the named node's own, where it says them; else those of this machine's configuration. */
+static const char *delay(const struct ctl *ctl, const struct node_facts *n,
+			 char text[DURATION_TEXT_SIZE])
 {
-	p->code = code;
-	snprintf(p->verdict, sizeof(p->verdict), "%s", text);
-	return true;
+	int64_t us = n && n->detail.transition_delay_us ? n->detail.transition_delay_us
+							: ctl->config.election.transition_delay_us;
+
+	return duration_format(us, text);
 }
 
-bool move_is_primary(const struct facts *facts, const char *name)
+static void plan_handover(struct table *t, struct ctl *ctl, const struct facts *facts,
+			  const struct node_facts *target)
 {
-	const struct node_facts *primary = facts_primary(facts);
+	const struct node_facts *old = facts_primary(facts);
+	const char *who = target ? target->name : "the claimant";
+	char text[DURATION_TEXT_SIZE];
 
-	return primary && primary->named && !strcmp(primary->router, "primary") &&
-	       !strcmp(primary->name, name);
+	if (old && old != target) {
+		step(t, old->name,
+		     "waits its transition-delay (%s); naming it again until then undoes all",
+		     delay(ctl, old, text));
+		step(t, old->name,
+		     "stops its work: within its relinquish.timeout, then it is killed");
+		step(t, old->name, "releases the post (%s)", PATH_POST);
+	} else if (!old) {
+		step(t, who, "waits its transition-delay (%s)", delay(ctl, target, text));
+	}
+	step(t, who, "takes the post when it is free, with the new epoch");
+	for (size_t i = 0; i < facts->node_count; i++)
+		if (!facts->nodes[i].alive && router_state_is_acting(facts->nodes[i].router))
+			step(t, who, "fences %s, which died in state %s, or stops here",
+			     facts->nodes[i].name, facts->nodes[i].router);
+	step(t, who, "starts its work: within its takeover.timeout, else all is undone");
+	step(t, who, "is primary");
+}
+
+/* Prints, step by step, what would happen if target (NULL: `none`) were named. The exit code. */
+static int dry_run(struct ctl *ctl, const struct facts *facts, const struct node_facts *target)
+{
+	struct table *t = TABLE_OF("plan", plan_columns);
+	const struct node_facts *next = facts_candidate(facts, facts->named, false);
+	bool moves = target ? !move_is_primary(facts, target->name) : next && !facts->maintenance;
+	int code;
+
+	if (target && !moves)
+		step(t, "-", "nothing: %s is primary already", target->name);
+	else if (target && target->named)
+		step(t, "primaryctl", "waits: %s is named already", target->name);
+	else
+		step(t, "primaryctl", "%s %s %s %s, if that still is at version %d (%s)",
+		     target ? "names" : "writes", target ? target->name : NAME_NONE,
+		     target ? "in" : "into", PATH_PRIMARY,
+		     facts->key_there ? facts->key_version : -1,
+		     *facts->named ? facts->named : NAME_NONE);
+	if (!target && facts->maintenance)
+		step(t, "-", "maintenance: nobody claims the role");
+	else if (!target)
+		step(t, next ? next->name : "-", "%s",
+		     next ? "claims the role, or another node that is fit"
+			  : "nobody is fit to claim the role");
+	if (moves)
+		plan_handover(t, ctl, facts, target);
+	code = ctl_print(ctl, &t, 1);
+	table_destroy(t);
+	return code;
 }
 
 /* -- switchover -- */
@@ -51,62 +123,40 @@ static const char *back_because(const struct node_facts *target)
 	return *target->detail.reason ? target->detail.reason : "its work did not start";
 }
 
-/* The key names another than the target, and not because of us. */
-static bool handed_back(struct progress *p, const struct move *move)
-{
-	char text[sizeof(p->verdict)];
-
-	if (*p->facts.named) {
-		snprintf(text, sizeof(text), "%s was named instead of %s", p->facts.named,
-			 move->target);
-		return verdict(p, CTL_REFUSED, text);
-	}
-	snprintf(text, sizeof(text), "%s handed the role back: %s (its log says more)",
-		 move->target, back_because(facts_find(&p->facts, move->target)));
-	return verdict(p, CTL_REFUSED, text);
-}
-
 static bool switchover_over(struct progress *p)
 {
 	const struct move *move = p->userdata;
 	const struct node_facts *target = facts_find(&p->facts, move->target);
-	char text[sizeof(p->verdict)];
 
-	if (move_is_primary(&p->facts, move->target)) {
-		snprintf(text, sizeof(text), "%s is primary", move->target);
-		return verdict(p, CTL_DONE, text);
-	}
-	if (strcmp(p->facts.named, move->target) != 0)
-		return handed_back(p, move);
-	if (target && target->alive)
-		return false;
-	snprintf(text, sizeof(text), "%s died on the way (another node will claim the role)",
-		 move->target);
-	return verdict(p, CTL_REFUSED, text);
+	if (move_is_primary(&p->facts, move->target))
+		return progress_end(p, CTL_DONE, "%s is primary", move->target);
+	if (*p->facts.named && strcmp(p->facts.named, move->target) != 0)
+		return progress_end(p, CTL_REFUSED, "%s was named instead of %s", p->facts.named,
+				    move->target);
+	if (!*p->facts.named)
+		return progress_end(p, CTL_REFUSED,
+				    "%s handed the role back: %s (its log says more)", move->target,
+				    back_because(target));
+	return !(target && target->alive) &&
+	       progress_end(p, CTL_REFUSED, "%s died on the way (another node will claim the role)",
+			    move->target);
 }
 
-/* Who the role is to go to. NULL: nobody can take it, said. */
+/* The node that is to get the role. NULL: no node can take it; reported. */
 static const struct node_facts *choose(struct ctl *ctl, const struct facts *facts)
 {
-	const char *name = ctl->options.argument_count ? ctl_node_argument(ctl, 0) : NULL;
 	const char *from = *facts->acting ? facts->acting : facts->named;
 	const struct node_facts *target;
 
-	if (ctl->options.argument_count && !name)
-		return NULL;
-	if (name) {
-		target = facts_find(facts, name);
-		if (!target)
-			ctl_error("no node is called '%s' (primaryctl status lists them)", name);
-		return target;
-	}
+	if (ctl->options.argument_count)
+		return snapshot_argument(ctl, facts, 0);
 	target = facts_candidate(facts, from, ctl->options.force);
 	if (target)
 		return target;
 	ctl_error("no other node can take the role:");
 	for (size_t i = 0; i < facts->node_count; i++)
 		if (strcmp(facts->nodes[i].name, from) != 0)
-			advice_say(facts, &facts->nodes[i],
+			advice_say(&facts->nodes[i],
 				   facts_obstacles(&facts->nodes[i], ctl->options.force));
 	return NULL;
 }
@@ -119,32 +169,30 @@ static int may_switch(struct ctl *ctl, const struct facts *facts, const struct n
 	if (target->named)
 		bits &= ~(uint32_t)(OBSTACLE_BUSY | OBSTACLE_MAINTENANCE);
 	if (facts->post_junk)
-		return refuse(PATH_POST " holds junk, so that nobody can take the role "
-					"(primaryctl key delete " PATH_POST ")");
-	if (!bits)
-		return CTL_DONE;
-	advice_say(facts, target, bits);
-	return CTL_REFUSED;
+		ctl_error("%s holds junk, so that nobody can take the role "
+			  "(primaryctl key delete %s)",
+			  PATH_POST, PATH_POST);
+	else
+		advice_say(target, bits);
+	return facts->post_junk || bits ? CTL_REFUSED : CTL_DONE;
 }
 
 static int switch_over(struct progress *p, struct move *move)
 {
 	char reason[160];
-	int code;
+	int code = CTL_DONE;
 
 	snprintf(reason, sizeof(reason), "switchover by %s", ctl_who());
 	progress_begin(p);
-	if (strcmp(p->facts.named, move->target) != 0) {
+	if (strcmp(p->facts.named, move->target) != 0)
 		code = claim_write(p, move->target, reason, &move->claim);
-		if (code != CTL_DONE)
-			return code;
-	}
+	if (code != CTL_DONE)
+		return code;
 	p->is_over = switchover_over;
 	p->userdata = move;
 	code = progress_wait(p, "waiting for the new primary; the move goes on by itself");
 	if (code == CTL_DONE && p->start_ms)
-		claim_record(p, &move->claim, move->target, move->from, reason,
-			     (p->start_ms - p->facts.key_mtime_ms) * 1000);
+		claim_record(p, &move->claim, (p->start_ms - p->facts.key_mtime_ms) * 1000);
 	return progress_report(p, code, true);
 }
 
@@ -152,20 +200,17 @@ int verb_switchover(struct ctl *ctl)
 {
 	static struct progress p;
 	const struct node_facts *target = NULL;
-	struct move move = { 0 };
-	int code;
+	static struct move move;
+	int code = progress_open(&p, ctl);
 
-	code = progress_open(&p, ctl);
 	if (code == CTL_DONE) {
 		target = choose(ctl, &p.facts);
 		code = target ? may_switch(ctl, &p.facts, target) : CTL_REFUSED;
 	}
 	if (code == CTL_DONE && ctl->options.dry_run) {
-		code = move_dry_run(ctl, &p.facts, target);
+		code = dry_run(ctl, &p.facts, target);
 	} else if (code == CTL_DONE) {
 		strcpy(move.target, target->name);
-		strcpy(move.from, p.facts.named);
-		ctl_set_timeout(ctl, MOVE_TIMEOUT_US);
 		if (move_is_primary(&p.facts, target->name))
 			ctl_error("%s is primary already", target->name);
 		code = switch_over(&p, &move);
@@ -180,21 +225,15 @@ static bool release_over(struct progress *p)
 {
 	const struct move *move = p->userdata;
 	const struct facts *facts = &p->facts;
-	const struct node_facts *primary = facts_primary(facts);
-	char text[sizeof(p->verdict)];
 
 	if (move->maintenance)
-		return verdict(p, CTL_DONE, "nobody is named primary");
+		return progress_end(p, CTL_DONE, "nobody is named primary");
 	/* Its own claim on the way, or taken back because nobody else came. */
-	if (!strcmp(facts->named, move->from) && move_is_primary(facts, move->from)) {
-		snprintf(text, sizeof(text), "nobody else claimed the role: %s keeps it",
-			 move->from);
-		return verdict(p, CTL_REFUSED, text);
-	}
-	if (!primary || !move_is_primary(facts, primary->name))
-		return false;
-	snprintf(text, sizeof(text), "%s is primary", primary->name);
-	return verdict(p, CTL_DONE, text);
+	if (!strcmp(facts->named, move->from) && move_is_primary(facts, move->from))
+		return progress_end(p, CTL_REFUSED, "nobody else claimed the role: %s keeps it",
+				    move->from);
+	return move_is_primary(facts, facts->acting) &&
+	       progress_end(p, CTL_DONE, "%s is primary", facts->acting);
 }
 
 static int may_release(struct ctl *ctl, const struct facts *facts)
@@ -202,46 +241,39 @@ static int may_release(struct ctl *ctl, const struct facts *facts)
 	bool force = ctl->options.force;
 
 	if (!*facts->named)
-		return refuse("nobody is named primary: there is nothing to release");
-	if (facts->maintenance && !force)
-		return refuse(
-			"maintenance: nobody would claim the role (primaryctl maintenance off, "
-			"switchover NODE --force, or --force to leave it vacant)");
-	if (!facts->maintenance && !force && !facts_candidate(facts, facts->named, false))
-		return refuse("no other node is fit to claim the role, so it would not move "
-			      "(primaryctl explain tells why; --force releases it all the same)");
-	return CTL_DONE;
-}
-
-static int release(struct progress *p, struct move *move)
-{
-	int code;
-
-	progress_begin(p);
-	code = claim_write(p, NULL, "", &move->claim);
-	if (code != CTL_DONE)
-		return code;
-	p->is_over = release_over;
-	p->userdata = move;
-	code = progress_wait(p, "waiting for another node to claim the role");
-	return progress_report(p, code, !move->maintenance);
+		ctl_error("nobody is named primary: there is nothing to release");
+	else if (facts->maintenance && !force)
+		ctl_error("maintenance: nobody would claim the role (primaryctl maintenance off, "
+			  "switchover NODE --force, or --force to leave it vacant)");
+	else if (!force && !facts_candidate(facts, facts->named, false))
+		ctl_error("no other node is fit to claim the role, so it would not move "
+			  "(primaryctl explain tells why; --force releases it all the same)");
+	else
+		return CTL_DONE;
+	return CTL_REFUSED;
 }
 
 int verb_release(struct ctl *ctl)
 {
 	static struct progress p;
-	struct move move = { 0 };
+	static struct move move;
 	int code = progress_open(&p, ctl);
 
 	if (code == CTL_DONE)
 		code = may_release(ctl, &p.facts);
 	if (code == CTL_DONE && ctl->options.dry_run) {
-		code = move_dry_run(ctl, &p.facts, NULL);
+		code = dry_run(ctl, &p.facts, NULL);
 	} else if (code == CTL_DONE) {
 		strcpy(move.from, p.facts.named);
 		move.maintenance = p.facts.maintenance;
-		ctl_set_timeout(ctl, MOVE_TIMEOUT_US);
-		code = release(&p, &move);
+		progress_begin(&p);
+		code = claim_write(&p, NULL, "", &move.claim);
+		if (code == CTL_DONE) {
+			p.is_over = release_over;
+			p.userdata = &move;
+			code = progress_wait(&p, "waiting for another node to claim the role");
+			code = progress_report(&p, code, !move.maintenance);
+		}
 	}
 	progress_close(&p);
 	return code;

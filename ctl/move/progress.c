@@ -1,39 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "progress.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cluster/changes.h"
-#include "out/wall.h"
+#include "base/wall.h"
 
 enum { MS, TEXT };
 static const struct table_column step_columns[] = {
-	[MS] = { "MS", "ms", TABLE_NUMBER, TABLE_RIGHT },
-	[TEXT] = { "STEP", "step", TABLE_TEXT, 0 },
+	[MS] = { "MS", "ms", TABLE_RIGHT },
+	[TEXT] = { "STEP", "step", 0 },
 };
 
 enum { RESULT, PRIMARY, EPOCH, DURATION, GAP, VERDICT };
 static const struct table_column move_columns[] = {
-	[RESULT] = { "result", "result", TABLE_TEXT, 0 },
-	[PRIMARY] = { "primary", "primary", TABLE_TEXT, 0 },
-	[EPOCH] = { "epoch", "epoch", TABLE_NUMBER, 0 },
-	[DURATION] = { "duration", "duration_ms", TABLE_NUMBER, 0 },
-	[GAP] = { "gap", "gap_ms", TABLE_NUMBER, 0 },
-	[VERDICT] = { "verdict", "verdict", TABLE_TEXT, 0 },
+	[RESULT] = { "result", "result", 0 }, [PRIMARY] = { "primary", "primary", 0 },
+	[EPOCH] = { "epoch", "epoch", 0 },    [DURATION] = { "duration", "duration_ms", 0 },
+	[GAP] = { "gap", "gap_ms", 0 },	      [VERDICT] = { "verdict", "verdict", 0 },
 };
 
 static void on_step(void *userdata, const char *text)
 {
 	struct progress *p = userdata;
-	int64_t us = ctl_now_us() - p->start_us;
+	int64_t us = time_monotonic_us() - p->start_us;
 
 	if (p->quiet)
 		return;
-	if (p->step_count < PROGRESS_STEPS_MAX) {
-		p->steps[p->step_count].us = us;
-		p->steps[p->step_count++].text = strdup(text);
+	if (p->ctl->options.json && table_rows(p->steps) < PROGRESS_STEPS_MAX) {
+		table_row(p->steps);
+		table_put_number(p->steps, MS, us / 1000);
+		table_put(p->steps, TEXT, text);
 	}
 	if (p->ctl->options.json)
 		return;
@@ -80,6 +79,25 @@ static void on_change(void *userdata)
 	p->has_facts = true;
 }
 
+bool move_is_primary(const struct facts *facts, const char *name)
+{
+	const struct node_facts *primary = facts_primary(facts);
+
+	return primary && primary->named && !strcmp(primary->router, "primary") &&
+	       !strcmp(primary->name, name);
+}
+
+bool progress_end(struct progress *p, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	p->code = code;
+	va_start(ap, fmt);
+	vsnprintf(p->verdict, sizeof(p->verdict), fmt, ap);
+	va_end(ap);
+	return true;
+}
+
 int progress_open(struct progress *p, struct ctl *ctl)
 {
 	int code;
@@ -87,6 +105,7 @@ int progress_open(struct progress *p, struct ctl *ctl)
 	memset(p, 0, sizeof(*p));
 	p->ctl = ctl;
 	p->quiet = true;
+	p->steps = TABLE_OF("steps", step_columns);
 	cluster_open(&p->cluster, ctl, true, true);
 	p->cluster.on_change = on_change;
 	p->cluster.userdata = p;
@@ -102,14 +121,14 @@ void progress_close(struct progress *p)
 {
 	cluster_close(&p->cluster);
 	facts_finish(&p->facts);
-	while (p->step_count)
-		free(p->steps[--p->step_count].text);
+	table_destroy(p->steps);
 }
 
 void progress_begin(struct progress *p)
 {
+	ctl_set_timeout(p->ctl, MOVE_TIMEOUT_US);
 	p->quiet = false;
-	p->start_us = ctl_now_us();
+	p->start_us = time_monotonic_us();
 	p->stop_ms = p->start_ms = 0;
 }
 
@@ -153,11 +172,7 @@ static bool gap_ms(const struct progress *p, bool wanted, int64_t *ret_ms)
 
 static int report_json(struct progress *p, int code, bool gap)
 {
-	struct table *tables[] = {
-		table_create("move", move_columns, sizeof(move_columns) / sizeof(*move_columns),
-			     true),
-		table_create("steps", step_columns, 2, false),
-	};
+	struct table *tables[] = { TABLE_SINGLE("move", move_columns), p->steps };
 	int64_t ms;
 
 	table_row(tables[0]);
@@ -168,19 +183,13 @@ static int report_json(struct progress *p, int code, bool gap)
 	table_put(tables[0], PRIMARY, *p->facts.acting ? p->facts.acting : NULL);
 	if (p->facts.epoch)
 		table_put_number(tables[0], EPOCH, p->facts.epoch);
-	table_put_number(tables[0], DURATION, (ctl_now_us() - p->start_us) / 1000);
+	table_put_number(tables[0], DURATION, (time_monotonic_us() - p->start_us) / 1000);
 	if (gap_ms(p, gap, &ms))
 		table_put_number(tables[0], GAP, ms);
 	table_put(tables[0], VERDICT, *p->verdict ? p->verdict : NULL);
-	for (size_t i = 0; i < p->step_count; i++) {
-		table_row(tables[1]);
-		table_put_number(tables[1], MS, p->steps[i].us / 1000);
-		table_put(tables[1], TEXT, p->steps[i].text);
-	}
 	if (ctl_print(p->ctl, tables, 2) != CTL_DONE && code == CTL_DONE)
 		code = CTL_REFUSED;
 	table_destroy(tables[0]);
-	table_destroy(tables[1]);
 	return code;
 }
 
@@ -193,7 +202,7 @@ int progress_report(struct progress *p, int code, bool gap)
 		return report_json(p, code, gap);
 	if (code != CTL_DONE)
 		return code;
-	printf("%s after %s", p->verdict, wall_span(ctl_now_us() - p->start_us, took));
+	printf("%s after %s", p->verdict, wall_span(time_monotonic_us() - p->start_us, took));
 	if (gap_ms(p, gap, &ms))
 		printf("; gap %s, from %s of the work on %s", wall_span(ms * 1000, without),
 		       p->stop_late ? "the end" : "the stop", p->stopper);

@@ -7,25 +7,19 @@
 
 #define PROGRESS_STEPS_MAX 256
 
-struct progress_step {
-	int64_t us; /* since the move was asked for */
-	char *text;
-};
-
 struct progress {
 	struct ctl *ctl;
 	struct cluster cluster;
 	struct facts facts;    /* of the last complete look */
 	bool has_facts, quiet; /* quiet: steps are not said yet */
 	int64_t start_us;      /* CLOCK_MONOTONIC */
-	struct progress_step steps[PROGRESS_STEPS_MAX];
-	size_t step_count;
+	struct table *steps;   /* so far, for the JSON */
 	/* Server's clock, ms since 1970; 0: not seen. */
 	char stopper[NAME_SIZE]; /* who stopped its work last */
 	int64_t stop_ms;	 /* when that began, or (stop_late) ended */
 	bool stop_late;
 	int64_t start_ms; /* when the new primary's work ran */
-	/* Whether it is over; *ret_code and what is to be said are the verb's. */
+	/* Whether it is over; then progress_end() has been called. */
 	bool (*is_over)(struct progress *progress);
 	void *userdata;
 	int code;
@@ -36,11 +30,18 @@ struct progress {
 int progress_open(struct progress *progress, struct ctl *ctl);
 void progress_close(struct progress *progress);
 
-/* The move is asked for now: from here on steps are said. */
+/* Named, with the post, and its work runs. */
+bool move_is_primary(const struct facts *facts, const char *name);
+
+/* The move is asked for now: from here on steps are said, and it has its own time to be over. */
 void progress_begin(struct progress *progress);
 
 /* Waits until is_over(); the code, with the verdict on stderr if it is not CTL_DONE. `doing`: for when it times out. */
 int progress_wait(struct progress *progress, const char *doing);
+
+/* For is_over(): the move has ended, with this code and verdict. Returns true. */
+bool progress_end(struct progress *progress, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* After an operation of unknown outcome: waits until everything has been read anew. CTL_DONE, or as ctl_wait(). */
 int progress_look_again(struct progress *progress);

@@ -10,6 +10,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "ctl.h"
+
 #define ENTER "\033[?1049h\033[?25l"
 #define LEAVE "\033[?25h\033[?1049l"
 #define HOME "\033[H"
@@ -83,7 +85,7 @@ static void put_line(FILE *file, const char *line, size_t length, unsigned colum
 			i += n - 1;
 			continue;
 		}
-		/* Not the first byte of a character: belongs to the one before. */
+		/* A continuation byte belongs to the character before. */
 		column += ((unsigned char)line[i] & 0xc0) != 0x80;
 		if (column <= columns)
 			fputc(line[i], file);
@@ -94,11 +96,9 @@ bool screen_draw(const char *text, unsigned rows, unsigned columns)
 {
 	char *frame = NULL;
 	size_t length;
-	FILE *file = open_memstream(&frame, &length);
+	FILE *file = ctl_need(open_memstream(&frame, &length));
 	bool good;
 
-	if (!file)
-		return true;
 	fputs(HOME, file);
 	for (unsigned row = 0; row < rows && *text; row++) {
 		size_t n = strcspn(text, "\n");
@@ -108,9 +108,8 @@ bool screen_draw(const char *text, unsigned rows, unsigned columns)
 		text += n + (text[n] == '\n');
 	}
 	fputs(CLEAR_BELOW, file);
-	if (fclose(file) != 0)
-		return true;
-	good = put(frame, length);
+	fclose(file);
+	good = put(ctl_need(frame), length);
 	free(frame);
 	return good;
 }

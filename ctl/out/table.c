@@ -2,18 +2,20 @@
 #include "table.h"
 
 #include <assert.h>
-#include <inttypes.h>
+#include <json-c/json.h>
 #include <libsmartcols.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS_MAX 24
+#include "base/wall.h"
+#include "ctl.h"
+
 #define CELL_MAX 1024
 
 struct cell {
-	char *text;
+	struct json_object *value; /* NULL: nothing */
 	enum table_color color;
 };
 
@@ -24,28 +26,23 @@ struct table {
 	bool single;
 	struct cell *cells; /* [rows * count] */
 	size_t rows, capacity;
-	bool broken; /* out of memory: not worth printing */
 };
 
 struct table *table_create(const char *name, const struct table_column *columns, size_t count,
 			   bool single)
 {
-	struct table *table = calloc(1, sizeof(*table));
+	struct table *table = ctl_need(calloc(1, sizeof(*table)));
 
-	assert(count <= COLUMNS_MAX);
-	if (table)
-		*table = (struct table){
-			.name = name, .columns = columns, .count = count, .single = single
-		};
+	*table = (struct table){
+		.name = name, .columns = columns, .count = count, .single = single
+	};
 	return table;
 }
 
 struct table *table_destroy(struct table *table)
 {
-	if (!table)
-		return NULL;
 	for (size_t i = 0; i < table->rows * table->count; i++)
-		free(table->cells[i].text);
+		json_object_put(table->cells[i].value);
 	free(table->cells);
 	free(table);
 	return NULL;
@@ -53,24 +50,15 @@ struct table *table_destroy(struct table *table)
 
 size_t table_rows(const struct table *table)
 {
-	return table ? table->rows : 0;
+	return table->rows;
 }
 
 void table_row(struct table *table)
 {
-	if (!table || table->broken)
-		return;
 	if (table->rows == table->capacity) {
-		size_t capacity = table->capacity ? table->capacity * 2 : 16;
-		struct cell *cells = reallocarray(table->cells, capacity * table->count,
-						  sizeof(*cells));
-
-		if (!cells) {
-			table->broken = true;
-			return;
-		}
-		table->cells = cells;
-		table->capacity = capacity;
+		table->capacity = table->capacity ? table->capacity * 2 : 16;
+		table->cells = ctl_need(reallocarray(table->cells, table->capacity * table->count,
+						     sizeof(*table->cells)));
 	}
 	memset(table->cells + table->rows * table->count, 0, table->count * sizeof(*table->cells));
 	table->rows++;
@@ -78,21 +66,21 @@ void table_row(struct table *table)
 
 static struct cell *last_cell(struct table *table, size_t column)
 {
-	if (!table || table->broken || !table->rows)
-		return NULL;
-	assert(column < table->count);
+	assert(table->rows && column < table->count);
 	return &table->cells[(table->rows - 1) * table->count + column];
+}
+
+static void put(struct table *table, size_t column, struct json_object *value)
+{
+	struct cell *cell = last_cell(table, column);
+
+	json_object_put(cell->value);
+	cell->value = value;
 }
 
 void table_put(struct table *table, size_t column, const char *text)
 {
-	struct cell *cell = last_cell(table, column);
-
-	if (!cell)
-		return;
-	free(cell->text);
-	cell->text = text ? strdup(text) : NULL;
-	table->broken = text && !cell->text;
+	put(table, column, text ? ctl_need(json_object_new_string(text)) : NULL);
 }
 
 void table_putf(struct table *table, size_t column, const char *fmt, ...)
@@ -108,53 +96,49 @@ void table_putf(struct table *table, size_t column, const char *fmt, ...)
 
 void table_put_number(struct table *table, size_t column, int64_t number)
 {
-	table_putf(table, column, "%" PRId64, number);
+	put(table, column, ctl_need(json_object_new_int64(number)));
 }
 
 void table_put_boolean(struct table *table, size_t column, bool value)
 {
-	table_put(table, column, value ? "1" : "0");
+	put(table, column, ctl_need(json_object_new_boolean(value)));
+}
+
+void table_put_time(struct table *table, size_t people, size_t programs, int64_t ms)
+{
+	char text[WALL_TEXT_SIZE];
+
+	table_put(table, people, wall_local(ms, text));
+	table_put(table, programs, wall_utc(ms, text));
 }
 
 void table_color(struct table *table, size_t column, enum table_color color)
 {
-	struct cell *cell = last_cell(table, column);
-
-	if (cell)
-		cell->color = color;
+	last_cell(table, column)->color = color;
 }
 
-static const char *color_name(enum table_color color)
-{
-	switch (color) {
-	case TABLE_GOOD:
-		return "green";
-	case TABLE_BAD:
-		return "red";
-	case TABLE_WARN:
-		return "yellow";
-	case TABLE_DIM:
-		return "darkgray";
-	case TABLE_PLAIN:
-		break;
-	}
-	return NULL;
-}
-
-static const char *for_people(const struct table_column *column, const char *text)
-{
-	if (text && column->type == TABLE_BOOLEAN)
-		return *text == '1' ? "yes" : "no";
-	return text ? text : "";
-}
+/* -- for people -- */
 
 static void fill(struct libscols_line *line, size_t n, const char *text, enum table_color color)
 {
-	if (!line)
-		return;
+	static const char *const names[] = { [TABLE_PLAIN] = NULL,
+					     [TABLE_GOOD] = "green",
+					     [TABLE_BAD] = "red",
+					     [TABLE_WARN] = "yellow",
+					     [TABLE_DIM] = "darkgray" };
+
 	scols_line_set_data(line, n, text);
-	if (color_name(color))
-		scols_cell_set_color(scols_line_get_cell(line, n), color_name(color));
+	if (names[color])
+		scols_cell_set_color(scols_line_get_cell(line, n), names[color]);
+}
+
+static void fill_cell(struct libscols_line *line, size_t n, const struct cell *cell)
+{
+	const char *text = cell->value ? json_object_get_string(cell->value) : "";
+
+	if (json_object_is_type(cell->value, json_type_boolean))
+		text = json_object_get_boolean(cell->value) ? "yes" : "no";
+	fill(line, n, text, cell->color);
 }
 
 /* Titles and values, one below the other. */
@@ -163,161 +147,112 @@ static void build_list(const struct table *table, struct libscols_table *out)
 	scols_table_new_column(out, "", 0, 0);
 	scols_table_new_column(out, "", 0, 0);
 	scols_table_enable_noheadings(out, 1);
-	for (size_t row = 0; row < table->rows; row++) {
-		for (size_t i = 0; i < table->count; i++) {
-			const struct table_column *column = &table->columns[i];
-			const struct cell *cell = &table->cells[row * table->count + i];
-			struct libscols_line *line;
+	for (size_t i = 0; i < table->rows * table->count; i++) {
+		const struct table_column *column = &table->columns[i % table->count];
+		struct libscols_line *line;
 
-			if (!cell->text || (column->flags & TABLE_FOR_JSON))
-				continue;
-			line = scols_table_new_line(out, NULL);
-			fill(line, 0, column->title, TABLE_PLAIN);
-			fill(line, 1, for_people(column, cell->text), cell->color);
-		}
+		if (!table->cells[i].value || (column->flags & TABLE_FOR_JSON))
+			continue;
+		line = ctl_need(scols_table_new_line(out, NULL));
+		fill(line, 0, column->title, TABLE_PLAIN);
+		fill_cell(line, 1, &table->cells[i]);
 	}
 }
 
-static void add_column(struct libscols_table *out, const struct table_column *column, bool json)
+static void build_rows(const struct table *table, struct libscols_table *out)
 {
-	static const int types[] = { [TABLE_TEXT] = SCOLS_JSON_STRING,
-				     [TABLE_NUMBER] = SCOLS_JSON_NUMBER,
-				     [TABLE_BOOLEAN] = SCOLS_JSON_BOOLEAN };
-	int flags = (column->flags & TABLE_RIGHT ? SCOLS_FL_RIGHT : 0) |
-		    (column->flags & TABLE_CUT ? SCOLS_FL_TRUNC : 0);
-	struct libscols_column *added =
-		scols_table_new_column(out, json ? column->key : column->title, 0, flags);
+	for (size_t i = 0; i < table->count; i++) {
+		unsigned flags = table->columns[i].flags;
 
-	if (added)
-		scols_column_set_json_type(added, types[column->type]);
-}
-
-static void build_rows(const struct table *table, struct libscols_table *out, bool json)
-{
-	unsigned hidden = json ? TABLE_FOR_PEOPLE : TABLE_FOR_JSON;
-
-	for (size_t i = 0; i < table->count; i++)
-		if (!(table->columns[i].flags & hidden))
-			add_column(out, &table->columns[i], json);
+		if (!(flags & TABLE_FOR_JSON))
+			scols_table_new_column(out, table->columns[i].title, 0,
+					       (flags & TABLE_RIGHT ? SCOLS_FL_RIGHT : 0) |
+						       (flags & TABLE_CUT ? SCOLS_FL_TRUNC : 0));
+	}
 	for (size_t row = 0; row < table->rows; row++) {
-		struct libscols_line *line = scols_table_new_line(out, NULL);
+		struct libscols_line *line = ctl_need(scols_table_new_line(out, NULL));
 		size_t n = 0;
 
-		for (size_t i = 0; i < table->count; i++) {
-			const struct table_column *column = &table->columns[i];
-			const struct cell *cell = &table->cells[row * table->count + i];
-
-			if (column->flags & hidden)
-				continue;
-			fill(line, n++, json ? cell->text : for_people(column, cell->text),
-			     cell->color);
-		}
+		for (size_t i = 0; i < table->count; i++)
+			if (!(table->columns[i].flags & TABLE_FOR_JSON))
+				fill_cell(line, n++, &table->cells[row * table->count + i]);
 	}
 }
 
 static char *format_table(const struct table *table, const struct table_style *style)
 {
-	struct libscols_table *out = scols_new_table();
+	struct libscols_table *out = ctl_need(scols_new_table());
 	char *text = NULL;
 
-	if (!out)
-		return NULL;
-	scols_table_set_name(out, table->name);
-	scols_table_enable_json(out, style->json);
 	scols_table_enable_colors(out, style->color);
-	/* Whoever fills cells has escaped what must not reach a terminal; twice would be too much. */
+	/* The callers have escaped the cells already; libsmartcols would escape them a second time. */
 	scols_table_enable_noencoding(out, 1);
-	/* What is not for a terminal is not cut either. */
+	/* Only output to a terminal is cut. */
 	scols_table_set_termforce(out,
 				  style->width ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
 	if (style->width)
 		scols_table_set_termwidth(out, style->width);
-	if (table->single && !style->json)
-		build_list(table, out);
-	else
-		build_rows(table, out, style->json);
-	if (scols_print_table_to_string(out, &text) != 0)
-		text = NULL;
+	(table->single ? build_list : build_rows)(table, out);
+	(void)scols_print_table_to_string(out, &text);
 	scols_unref_table(out);
-	return text;
+	return ctl_need(text);
 }
 
-/* What libsmartcols indented as an element of a list stands one level higher. */
-static void add_object(FILE *file, const char *name, const char *begin, const char *end)
+/* -- for programs -- */
+
+static struct json_object *json_row(const struct table *table, size_t row)
 {
-	fprintf(file, "   \"%s\": ", name);
-	for (const char *c = begin; c < end; c++) {
-		fputc(*c, file);
-		if (*c == '\n' && end - c > 3 && !strncmp(c + 1, "   ", 3))
-			c += 3;
-	}
+	struct json_object *object = ctl_need(json_object_new_object());
+
+	for (size_t i = 0; i < table->count; i++)
+		if (!(table->columns[i].flags & TABLE_FOR_PEOPLE))
+			json_object_object_add(object, table->columns[i].key,
+					       json_object_get(
+						       table->cells[row * table->count + i].value));
+	return object;
 }
 
-/* The members of the object that libsmartcols made of one table: what is between its braces. */
-static void add_member(FILE *file, const struct table *table, const char *text, bool first)
+static struct json_object *json_table(const struct table *table)
 {
-	const char *begin = strchr(text, table->single ? '[' : '{');
-	const char *end = strrchr(text, table->single ? ']' : '}');
+	struct json_object *list;
 
-	fputs(first ? "\n" : ",\n", file);
-	if (!table->rows) {
-		fprintf(file, "   \"%s\": %s", table->name, table->single ? "null" : "[]");
-		return;
-	}
-	if (!begin || !end || end <= begin)
-		return;
-	begin++;
-	while (begin < end && strchr(" \n", *begin))
-		begin++;
-	while (end > begin && strchr(" \n", end[-1]))
-		end--;
 	if (table->single)
-		add_object(file, table->name, begin, end);
-	else
-		fprintf(file, "   %.*s", (int)(end - begin), begin);
+		return table->rows ? json_row(table, 0) : NULL;
+	list = ctl_need(json_object_new_array());
+	for (size_t row = 0; row < table->rows; row++)
+		json_object_array_add(list, json_row(table, row));
+	return list;
 }
 
-static bool add_table(FILE *file, const struct table *table, const struct table_style *style,
-		      bool first)
+static void print_json(FILE *file, struct table *const *tables, size_t count)
 {
-	char *text;
+	struct json_object *all = ctl_need(json_object_new_object());
 
-	if (!table || table->broken)
-		return false;
-	if (!table->rows && !style->json)
-		return true;
-	text = format_table(table, style);
-	if (!text)
-		return false;
-	if (style->json)
-		add_member(file, table, text, first);
-	else
-		fprintf(file, "%s%s", first ? "" : "\n", text);
-	if (!style->json && *text && text[strlen(text) - 1] != '\n')
-		fputc('\n', file);
-	free(text);
-	return true;
+	for (size_t i = 0; i < count; i++)
+		json_object_object_add(all, tables[i]->name, json_table(tables[i]));
+	fprintf(file, "%s\n",
+		json_object_to_json_string_ext(all, JSON_C_TO_STRING_PRETTY |
+							    JSON_C_TO_STRING_SPACED |
+							    JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(all);
 }
 
 char *tables_format(struct table *const *tables, size_t count, const struct table_style *style)
 {
 	char *text = NULL;
 	size_t length;
-	FILE *file = open_memstream(&text, &length);
-	bool good = true, first = true;
+	FILE *file = ctl_need(open_memstream(&text, &length));
 
-	if (!file)
-		return NULL;
 	if (style->json)
-		fputc('{', file);
-	for (size_t i = 0; i < count; i++) {
-		good = good && add_table(file, tables[i], style, first);
-		first = first && !style->json && !table_rows(tables[i]);
+		print_json(file, tables, count);
+	for (size_t i = 0; i < count && !style->json; i++) {
+		char *one = tables[i]->rows ? format_table(tables[i], style) : NULL;
+
+		if (one)
+			fprintf(file, "%s%s%s", ftell(file) ? "\n" : "", one,
+				*one && one[strlen(one) - 1] != '\n' ? "\n" : "");
+		free(one);
 	}
-	if (style->json)
-		fputs("\n}\n", file);
-	if (fclose(file) == 0 && good)
-		return text;
-	free(text);
-	return NULL;
+	fclose(file);
+	return ctl_need(text);
 }

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/timer.h"
 #include "fault.h"
@@ -42,27 +41,15 @@ static enum election_result translate(int result)
 	}
 }
 
-static void utc_now(char *text, size_t size)
+static void begin_entry(struct writes *writes)
 {
-	int64_t us = time_wall_us();
-	time_t seconds = (time_t)(us / 1000000);
-	struct tm tm;
-	size_t n;
+	struct history_entry *entry = &writes->entry;
 
-	gmtime_r(&seconds, &tm);
-	n = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + n, size - n, ".%03dZ", (int)(us / 1000 % 1000));
-}
-
-/* One line of JSON; the words come from our own tables and checked names. */
-static void history_text(struct writes *writes)
-{
-	char now[40];
-
-	utc_now(now, sizeof(now));
-	snprintf(writes->history, sizeof(writes->history),
-		 "{\"time\":\"%s\",\"to\":\"%s\",\"from\":\"%s\",\"reason\":\"%s\"}", now,
-		 writes->name, writes->view->holder, writes->reason);
+	*entry = (struct history_entry){ .takeover_us = -1 };
+	(void)wall_utc(wall_now_ms(), entry->time);
+	(void)snprintf(entry->to, sizeof(entry->to), "%s", writes->name);
+	(void)snprintf(entry->from, sizeof(entry->from), "%s", writes->view->holder);
+	(void)snprintf(entry->reason, sizeof(entry->reason), "%s", writes->reason);
 }
 
 static void router_path(const struct writes *writes, char *path)
@@ -74,9 +61,13 @@ static void router_path(const struct writes *writes, char *path)
 
 static void build_claim(struct writes *writes, struct zkh_txn *txn)
 {
-	history_text(writes);
+	char text[HISTORY_ENTRY_SIZE];
+
+	begin_entry(writes);
 	zkh_txn_set_text(txn, PATH_PRIMARY, writes->name, writes->version);
-	zkh_txn_create_text(txn, HISTORY_PREFIX, writes->history, ZKH_CREATE_SEQUENCE);
+	/* The words come from our own tables and checked names: they need no escapes, and there is room. */
+	(void)history_entry_format(&writes->entry, text, sizeof(text));
+	zkh_txn_create_text(txn, HISTORY_PREFIX, text, ZKH_CREATE_SEQUENCE);
 	zkh_txn_delete(txn, writes->lock_path, ZKH_ANY_VERSION);
 }
 
@@ -364,17 +355,17 @@ static void on_recorded(void *userdata, int result, const struct zkh_txn_reply *
 
 void writes_record_takeover(struct writes *writes, int64_t duration_us)
 {
-	size_t n = strlen(writes->history);
+	char text[HISTORY_ENTRY_SIZE];
 	struct zkh_txn *txn;
 
-	if (!*writes->history_path || !n)
+	if (!*writes->history_path)
 		return;
 	txn = zkh_txn_create(writes->session);
 	if (!txn)
 		return;
-	snprintf(writes->history + n - 1, sizeof(writes->history) - n + 1,
-		 ",\"takeover_us\":%" PRId64 "}", duration_us);
-	zkh_txn_set_text(txn, writes->history_path, writes->history, 0);
+	writes->entry.takeover_us = duration_us;
+	(void)history_entry_format(&writes->entry, text, sizeof(text));
+	zkh_txn_set_text(txn, writes->history_path, text, 0);
 	writes->history_path[0] = '\0';
 	zkh_op_cancel(writes->record);
 	writes->record = NULL;

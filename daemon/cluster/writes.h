@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/history_entry.h"
 #include "base/keys.h"
 #include "election/election.h"
 #include "term.h"
@@ -47,7 +48,7 @@ struct writes {
 	char detail[DETAIL_SIZE]; /* LEAVE: of this node, written along; "": as it is */
 	char reason[96];
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
-	char history[512];
+	struct history_entry entry;
 	char published[16]; /* router state written last, "": unknown */
 	bool owes;	    /* ENTER: whoever was primary before has not left in order */
 	/* LEAVE: who may be at work after it; "": it is not known; NAME_NOBODY. */

@@ -12,14 +12,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/process_group.h"
+#include "base/wall.h"
 #include "work/command_environment.h"
 #include "work/script_facts.h"
 
 #define LINE_SIZE 512
-#define OOM_FILE "/proc/self/oom_score_adj"
 
 /* As the election says it of the daemon's own stop at that time. */
 #define REASON "the lease runs out"
@@ -35,18 +35,11 @@ static bool stderr_takes_a_line(void)
 /* journald reads the priority off the line and adds the time; people want the line as the daemon writes its own. */
 static int line_head(char *line, size_t size, int priority)
 {
-	struct timespec now;
-	struct tm tm;
-	size_t n;
+	char time[WALL_TEXT_SIZE];
 
 	if (getenv("JOURNAL_STREAM") != NULL)
 		return snprintf(line, size, "<%d>guard: ", priority);
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	(void)localtime_r(&now.tv_sec, &tm);
-	n = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &tm);
-	n += (size_t)snprintf(line + n, size - n, ".%03ld", now.tv_nsec / 1000000);
-	n += strftime(line + n, size - n, "%z", &tm);
-	return (int)n + snprintf(line + n, size - n, " guard: ");
+	return snprintf(line, size, "%s guard: ", wall_zoned(wall_now_ms(), time));
 }
 
 void guard_say(int priority, const char *format, ...)
@@ -68,21 +61,9 @@ void guard_say(int priority, const char *format, ...)
 	(void)written;
 }
 
-static void write_oom(const char *value)
-{
-	int fd = open(OOM_FILE, O_WRONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return;
-	n = write(fd, value, strlen(value));
-	(void)n;
-	(void)close(fd);
-}
-
 void guard_harden(void)
 {
-	write_oom("-1000");
+	process_set_oom("-1000");
 	(void)mlockall(MCL_CURRENT);
 }
 
@@ -98,17 +79,6 @@ static void arrange_descriptors(void)
 	(void)dup2(null, STDIN_FILENO);
 	(void)dup2(STDERR_FILENO, STDOUT_FILENO);
 	(void)close_range(3, ~0U, 0);
-}
-
-static void reset_signals(void)
-{
-	struct sigaction action = { .sa_handler = SIG_DFL };
-	sigset_t none;
-
-	for (int signal = 1; signal < _NSIG; signal++)
-		(void)sigaction(signal, &action, NULL);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
@@ -134,9 +104,9 @@ pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
 		return pid;
 	}
 	(void)setpgid(0, 0);
-	(void)write_oom("0");
+	process_set_oom("0");
 	arrange_descriptors();
-	reset_signals();
+	process_reset_signals();
 	(void)execve(argv[0], argv, (char *const *)environment.list);
 	guard_say(LOG_ERR, "%s: %s", argv[0], strerror(errno));
 	_exit(127);

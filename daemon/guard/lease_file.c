@@ -10,15 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/boot.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/lock_file.h"
 #include "base/process_group.h"
 
-#define LEASE_FILE_NEW "lease.new"
-#define LEASE_MAGIC "primaryd lease 2"
+#define LEASE_MAGIC "primaryd lease 3"
 
 #define MARK_BITS 2
 
@@ -33,6 +33,7 @@
 struct lease_record {
 	char magic[16];
 	char boot_id[40];
+	uint64_t device, inode; /* its own: those of a copy are others */
 	int64_t end_us;
 	int64_t timeout_us;
 	int64_t epoch;
@@ -43,7 +44,7 @@ struct lease_record {
 };
 
 static_assert(sizeof(LEASE_MAGIC) - 1 == sizeof(((struct lease_record *)NULL)->magic), "magic");
-static_assert(sizeof(struct lease_record) == 16 + 40 + (6 + LEASE_GROUP_COUNT) * 8, "padding");
+static_assert(sizeof(struct lease_record) == 16 + 40 + (8 + LEASE_GROUP_COUNT) * 8, "padding");
 
 struct lease_file {
 	int fd;
@@ -121,51 +122,56 @@ static int open_file(const char *directory, const char *boot_id, struct lease_fi
 	if (fstat(file->fd, &st) == 0 && S_ISREG(st.st_mode) &&
 	    st.st_size == (off_t)sizeof(file->last) && read_record(file->fd, &file->last))
 		*ret_why = check(&file->last, boot_id);
+	/* The guard watches the original: at the end of that lease it would stop work that goes by a copy. */
+	if (*ret_why == NULL && (file->last.device != st.st_dev || file->last.inode != st.st_ino))
+		*ret_why = "a copy";
 	if (*ret_why == NULL)
 		return 0;
 	(void)close(file->fd);
 	return LEASE_FILE_DAMAGED;
 }
 
-static int write_file(const char *path, const struct lease_record *record)
+/* A file that is copied says of itself that it is a copy. Returns 0 or -errno. */
+static int note_place(const char *path)
 {
-	int fd, r = 0;
+	uint64_t place[2];
+	struct stat st;
+	int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	int r = 0;
 
-	if (unlink(path) < 0 && errno != ENOENT)
-		return -errno;
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	static_assert(offsetof(struct lease_record, inode) ==
+			      offsetof(struct lease_record, device) + sizeof(uint64_t),
+		      "both are one write");
 	if (fd < 0)
 		return -errno;
-	/* The memory for it is taken here: later writes need none. */
-	if (write(fd, record, sizeof(*record)) != (ssize_t)sizeof(*record))
-		r = -ENOSPC;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	place[0] = st.st_dev;
+	place[1] = st.st_ino;
+	if (r == 0 && pwrite(fd, place, sizeof(place), offsetof(struct lease_record, device)) !=
+			      (ssize_t)sizeof(place))
+		r = -EIO;
 	(void)close(fd);
 	return r;
 }
 
-/* Renamed into place: whoever has the old one open keeps that. */
+/* Renamed into place: whoever has the old one open keeps that. The memory for it is taken here: later writes need none. */
 static int replace_file(const char *directory, const struct lease_record *record)
 {
-	char path[PATH_MAX], new_path[PATH_MAX];
+	char path[PATH_MAX];
 	int r = lock_file_path(directory, LEASE_FILE, path);
 
 	if (r == 0)
-		r = lock_file_path(directory, LEASE_FILE_NEW, new_path);
-	if (r == 0)
-		r = write_file(new_path, record);
-	if (r == 0 && rename(new_path, path) < 0)
-		r = -errno;
-	return r;
+		r = file_replace(path, record, sizeof(*record), 0600, false);
+	return r < 0 ? r : note_place(path);
 }
 
 /* Its generation is none that a state file of this boot may bear: what was written before this file was made is void. */
 static struct lease_record empty_record(const char *boot_id)
 {
 	struct lease_record record = { .magic = LEASE_MAGIC };
-	struct timespec now;
 
-	(void)clock_gettime(CLOCK_BOOTTIME, &now);
-	record.generation = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	record.generation = (uint64_t)time_boot_us();
 	(void)snprintf(record.boot_id, sizeof(record.boot_id), "%s", boot_id);
 	return record;
 }

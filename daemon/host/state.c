@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/fnv.h"
 #include "base/lock_file.h"
 #include "election/election.h"
 
-#define STATE_FILE_NEW "state.new"
 #define STATE_VERSION "primaryd-state 2"
 #define CHECKSUM "checksum="
 #define SERVERS_MAX 32 /* of one list; a session takes no more */
@@ -114,41 +114,15 @@ static size_t format(const struct state *state, char buf[STATE_FILE_MAX])
 	return (size_t)n + (size_t)n_sum;
 }
 
-static int write_file(const char *path, const char *text, size_t n)
-{
-	ssize_t written;
-	int fd, r = 0;
-
-	if (unlink(path) < 0 && errno != ENOENT)
-		return -errno;
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	written = write(fd, text, n);
-	if (written < 0)
-		r = -errno;
-	else if ((size_t)written != n)
-		r = -ENOSPC;
-	if (close(fd) < 0 && r == 0)
-		r = -errno;
-	if (r < 0)
-		(void)unlink(path);
-	return r;
-}
-
 int state_save(const char *directory, const struct state *state)
 {
-	char path[PATH_MAX], new_path[PATH_MAX], text[STATE_FILE_MAX];
+	char path[PATH_MAX], text[STATE_FILE_MAX];
 	int r = lock_file_path(directory, STATE_FILE, path);
 
-	if (r == 0)
-		r = lock_file_path(directory, STATE_FILE_NEW, new_path);
 	if (r < 0)
 		return r;
-	r = write_file(new_path, text, format(state, text));
+	r = file_replace(path, text, format(state, text), 0600, false);
 	explicit_bzero(text, sizeof(text));
-	if (r == 0 && rename(new_path, path) < 0)
-		r = -errno;
 	return r;
 }
 

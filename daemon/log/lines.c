@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/wall.h"
+
 void log_lines_init(struct log_lines *lines, int fd)
 {
 	char path[32];
@@ -64,21 +66,6 @@ static __attribute__((format(printf, 2, 3))) void append(struct line *line, cons
 		line->n += (size_t)n < room ? (size_t)n : room - 1;
 }
 
-static void append_time(struct line *line)
-{
-	struct timespec now;
-	struct tm tm;
-	char date[32] = "";
-	char zone[8] = "";
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	if (localtime_r(&now.tv_sec, &tm) != NULL) {
-		(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm);
-		(void)strftime(zone, sizeof(zone), "%z", &tm);
-	}
-	append(line, "%s.%03ld%s", date, now.tv_nsec / 1000000, zone);
-}
-
 static void append_text(struct line *line, const char *key, const char *value)
 {
 	if (value[0] == '\0')
@@ -103,10 +90,11 @@ static void format_line(const struct log_record *record, struct line *line)
 {
 	static const char *const levels[] = { "emergency ", "alert ",  "critical ", "error ",
 					      "warning ",   "notice ", "",	    "debug " };
+	char time[WALL_TEXT_SIZE];
 
 	line->n = 0;
-	append_time(line);
-	append(line, " %s %s%s: %s", record->node[0] != '\0' ? record->node : "-",
+	append(line, "%s %s %s%s: %s", wall_zoned(wall_now_ms(), time),
+	       record->node[0] != '\0' ? record->node : "-",
 	       levels[log_event_priority(record->event)], log_event_name(record->event),
 	       record->message);
 	append_text(line, "primary", record->primary);

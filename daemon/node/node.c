@@ -507,12 +507,6 @@ static void begin(struct node *node, const struct state *resume)
 
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;
-	if (resume)
-		view_remember_epoch(&node->view, resume->epoch);
-	if (resume && !node_state_agrees(node, resume)) {
-		node_say_older_state(node);
-		resume = NULL;
-	}
 	/* A former process of this boot that noted no work, and nothing could be started since: there is nothing to stop. */
 	node->work_known_down = resume && !resume->work && !lease_end_us;
 	/* A guard on standby waits for a takeover that will not come. */
@@ -588,9 +582,26 @@ static int init_term(struct node *node)
 	return r;
 }
 
+/*
+ * Returns what the process before left, as far as it is believed. A state of another lease file is void, and so is its session:
+ * until that expires, others may go by it, be it only the guard of that lease file.
+ */
+static const struct state *take_state(struct node *node, const struct state *left)
+{
+	if (!left)
+		return NULL;
+	view_remember_epoch(&node->view, left->epoch);
+	node->saved = *left;
+	if (node_state_agrees(node, left))
+		return left;
+	node_say_older_state(node);
+	node->saved.session = (struct zkh_client_id){ 0 };
+	return NULL;
+}
+
 int node_create(const struct node_options *options, struct node **ret_node)
 {
-	const struct zkh_client_id *resume_id = NULL;
+	const struct state *resume;
 	struct node *node = calloc(1, sizeof(*node));
 	int r;
 
@@ -611,22 +622,20 @@ int node_create(const struct node_options *options, struct node **ret_node)
 	election_init(&node->election);
 	r = init_term(node);
 	init_parts(node);
-	if (options->resume && options->resume->session.id)
-		resume_id = &options->resume->session;
-	if (options->resume)
-		node->saved = *options->resume;
+	resume = take_state(node, options->resume);
 	node_state_init(node);
 	if (r == 0)
 		r = timer_init(&node->timer, node->loop, EV_MAXPRI, on_timer, node);
 	if (r == 0)
 		r = node_work_init(node);
 	if (r == 0)
-		r = node_session_start(node, options->auth, resume_id);
+		r = node_session_start(node, options->auth,
+				       resume && resume->session.id ? &resume->session : NULL);
 	if (r != 0) {
 		node_destroy(node);
 		return r;
 	}
-	begin(node, options->resume);
+	begin(node, resume);
 	*ret_node = node;
 	return 0;
 }

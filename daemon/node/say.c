@@ -450,7 +450,7 @@ void node_say_older_state(struct node *node)
 	f.target = node->config->node.runtime_directory;
 	log_event(node->log, EVENT_RESUME_REFUSED, &f,
 		  "starting cold: %s/" STATE_FILE " is older than %s/" LEASE_FILE
-		  ": a takeover began after it was written",
+		  ", or belongs to another one",
 		  f.target, f.target);
 }
 

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 /* The connection: opened, turned by the loop, opened again when it is gone; and the state of the unit, as it is told. */
 
@@ -39,13 +40,6 @@ int bus_get_property(struct bus *b, const char *unit, const char *property,
 		     sd_bus_message_handler_t handler, sd_bus_slot **ret_slot)
 {
 	return bus_get(b, unit, UNIT, property, handler, ret_slot);
-}
-
-bool bus_enter_list(sd_bus_message *message)
-{
-	return !sd_bus_message_is_method_error(message, NULL) &&
-	       sd_bus_message_enter_container(message, 'v', "as") > 0 &&
-	       sd_bus_message_enter_container(message, 'a', "s") > 0;
 }
 
 /* -- state -- */
@@ -190,14 +184,12 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 /* Microseconds from now until sd-bus wants to be called; -1: not by time. */
 static int64_t wait_us(const struct bus *b)
 {
-	struct timespec now;
 	uint64_t until_us;
 	int64_t us;
 
 	if (sd_bus_get_timeout(b->bus, &until_us) < 0 || until_us == UINT64_MAX)
 		return -1;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	us = (int64_t)until_us - (now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000);
+	us = (int64_t)until_us - time_monotonic_us();
 	return us > 0 ? us : 0;
 }
 

@@ -6,7 +6,7 @@
  * it goes away. Of the daemon only this module's files know sd-bus. Nothing here waits: every call is asynchronous, and
  * a bus that is gone is opened again.
  *
- * The unit must be bound (BindsTo=) to a guard, a unit whose name begins with BUS_GUARD_PREFIX: one that is not is
+ * The unit must be bound (BindsTo=) to a guard, a unit whose name begins with UNIT_GUARD_PREFIX: one that is not is
  * never started, because nothing would stop it when this daemon dies. One that is bound to another daemon's guard is
  * neither started nor stopped.
  */
@@ -19,10 +19,6 @@ struct ev_loop;
 struct bus;
 
 #define BUS_TEXT_SIZE 384
-#define BUS_GUARD_PREFIX "primaryd-guard"
-
-/* Asked to kill what this user may not: primaryd-kill@UNIT.service, whose instance is the escaped unit. */
-#define BUS_KILLER "primaryd-kill"
 
 /* What a job of ours came to. text: what happened, or what went wrong; valid during the call. */
 typedef void (*bus_job_fn)(void *userdata, bool ok, const char *text);

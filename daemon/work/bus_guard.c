@@ -1,64 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "bus_guard.h"
+#include "bus_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-
-#include "bus_internal.h"
 
 /* The guard that the unit is bound to, and whether it is this daemon's. */
-
-/* -- whose -- */
-
-/* argv of one command; the last one wins, as with the guard itself. What is behind "--" is the relinquish command. */
-static bool read_arguments(sd_bus_message *message, char *ret_directory)
-{
-	bool found = false, over = false, is_value = false;
-	const char *argument;
-
-	while (sd_bus_message_read(message, "s", &argument) > 0) {
-		if (is_value) {
-			snprintf(ret_directory, BUS_DIRECTORY_SIZE, "%s", argument);
-			found = true;
-		}
-		over = over || (!is_value && !strcmp(argument, "--"));
-		is_value = !over && !is_value && !strcmp(argument, "--runtime-directory");
-	}
-	return found;
-}
-
-bool bus_guard_directory(sd_bus_message *message, char ret_directory[BUS_DIRECTORY_SIZE])
-{
-	bool found = false;
-
-	if (sd_bus_message_is_method_error(message, NULL) ||
-	    sd_bus_message_enter_container(message, 'v', "a(sasbttttuii)") <= 0 ||
-	    sd_bus_message_enter_container(message, 'a', "(sasbttttuii)") <= 0)
-		return false;
-	while (sd_bus_message_enter_container(message, 'r', "sasbttttuii") > 0) {
-		if (sd_bus_message_skip(message, "s") < 0 ||
-		    sd_bus_message_enter_container(message, 'a', "s") <= 0)
-			return found;
-		found = read_arguments(message, ret_directory) || found;
-		if (sd_bus_message_exit_container(message) < 0 ||
-		    sd_bus_message_skip(message, "bttttuii") < 0 ||
-		    sd_bus_message_exit_container(message) < 0)
-			return found;
-	}
-	return found;
-}
-
-bool bus_guard_is_same(const char *directory, const char *other)
-{
-	struct stat a, b;
-
-	return !strcmp(directory, other) || (stat(directory, &a) == 0 && stat(other, &b) == 0 &&
-					     a.st_dev == b.st_dev && a.st_ino == b.st_ino);
-}
-
-/* -- which -- */
 
 static void remember_guard(struct bus *b, sd_bus_message *message)
 {
@@ -67,20 +14,20 @@ static void remember_guard(struct bus *b, sd_bus_message *message)
 	if (sd_bus_message_is_method_error(message, NULL))
 		return;
 	b->guard[0] = '\0';
-	if (!bus_enter_list(message))
+	if (!unit_enter_list(message))
 		return;
 	while (sd_bus_message_read(message, "s", &unit) > 0)
-		if (!strncmp(unit, BUS_GUARD_PREFIX, strlen(BUS_GUARD_PREFIX)))
+		if (!strncmp(unit, UNIT_GUARD_PREFIX, strlen(UNIT_GUARD_PREFIX)))
 			snprintf(b->guard, sizeof(b->guard), "%s", unit);
 }
 
 /* What cannot be learnt is no reason to leave work running: only what is surely another's is left alone. */
 static bool is_foreign(struct bus *b, sd_bus_message *message)
 {
-	char directory[BUS_DIRECTORY_SIZE];
+	char directory[UNIT_DIRECTORY_SIZE];
 
-	if (!bus_guard_directory(message, directory) ||
-	    bus_guard_is_same(directory, b->runtime_directory))
+	if (!unit_guard_directory(message, directory) ||
+	    unit_guard_is_same(directory, b->runtime_directory))
 		return false;
 	snprintf(b->foreign, sizeof(b->foreign), "%s watches over %s, not over %s", b->guard,
 		 directory, b->runtime_directory);

@@ -6,8 +6,8 @@
 #include <ev.h>
 #include <systemd/sd-bus.h>
 
+#include "base/unit_call.h"
 #include "bus.h"
-#include "bus_guard.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
 #define MANAGER_PATH "/org/freedesktop/systemd1"
@@ -36,11 +36,11 @@ struct bus {
 	char unit[BUS_UNIT_SIZE];
 	char guard[BUS_UNIT_SIZE]; /* "": not known */
 	char *unit_path;
-	char runtime_directory[BUS_DIRECTORY_SIZE];
+	char runtime_directory[UNIT_DIRECTORY_SIZE];
 	bus_guard_fn then; /* once the guard is known */
 	bool vetted;	   /* it was looked for once */
 	bool ours;	   /* the unit is this daemon's, whoever guards it */
-	char foreign[BUS_UNIT_SIZE + 2 * BUS_DIRECTORY_SIZE + 40];
+	char foreign[BUS_UNIT_SIZE + 2 * UNIT_DIRECTORY_SIZE + 40];
 	bus_state_fn on_state;
 	bus_foreign_fn on_foreign;
 	bus_link_fn on_link;
@@ -73,9 +73,6 @@ int bus_get(struct bus *b, const char *unit, const char *interface, const char *
 /* The same of the interface that every unit has. */
 int bus_get_property(struct bus *b, const char *unit, const char *property,
 		     sd_bus_message_handler_t handler, sd_bus_slot **ret_slot);
-
-/* Ready for sd_bus_message_read(message, "s", ...) > 0; false: an error, or nothing of that kind. */
-bool bus_enter_list(sd_bus_message *message);
 
 /* bus_job.c */
 

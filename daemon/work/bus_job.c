@@ -160,7 +160,7 @@ static void on_guard_known(struct bus *b, const char *failure)
 	else
 		snprintf(text, sizeof(text),
 			 "not bound to a guard (add BindsTo=%s.service and After=%s.service to it)",
-			 BUS_GUARD_PREFIX, BUS_GUARD_PREFIX);
+			 UNIT_GUARD_PREFIX, UNIT_GUARD_PREFIX);
 	bus_job_over(b, false, text);
 }
 

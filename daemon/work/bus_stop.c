@@ -13,12 +13,12 @@
 
 static void ask_killer(struct bus *b)
 {
-	char name[BUS_UNIT_SIZE + sizeof(BUS_KILLER) + 16];
+	char name[BUS_UNIT_SIZE + sizeof(UNIT_KILLER) + 16];
 
 	if (b->killer_asked || !b->bus)
 		return;
 	b->killer_asked = true;
-	snprintf(name, sizeof(name), "%s@%s.service", BUS_KILLER, b->unit);
+	snprintf(name, sizeof(name), "%s@%s.service", UNIT_KILLER, b->unit);
 	(void)sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER, "StartUnit",
 				       NULL, NULL, "ss", name, "replace");
 }
@@ -68,7 +68,7 @@ static void add_dependents(struct bus *b, sd_bus_message *message, bool apart)
 {
 	const char *unit;
 
-	if (bus_enter_list(message))
+	if (unit_enter_list(message))
 		while (sd_bus_message_read(message, "s", &unit) > 0)
 			bus_parts_add(&b->parts, unit, apart);
 	b->n_asked--;

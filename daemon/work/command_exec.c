@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/process_group.h"
 #include "base/timer.h"
 #include "command_environment.h"
 
@@ -55,30 +56,6 @@ static int arrange_descriptors(struct exec_plan *plan)
 	return 0;
 }
 
-static void reset_signals(void)
-{
-	struct sigaction action = { .sa_handler = SIG_DFL };
-	sigset_t none;
-
-	for (int signal = 1; signal < _NSIG; signal++)
-		(void)sigaction(signal, &action, NULL);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* The unit protects the daemon from the memory killer, not its commands: they may be what uses up the memory. */
-static void reset_oom_score(void)
-{
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return;
-	n = write(fd, "0", 1); /* refused only where a lower one than ours may not be had */
-	(void)n;
-	(void)close(fd);
-}
-
 static _Noreturn void run_child(struct exec_plan *plan)
 {
 	const struct command_options *options = plan->options;
@@ -90,8 +67,9 @@ static _Noreturn void run_child(struct exec_plan *plan)
 	if (options->on_fork)
 		options->on_fork(options->userdata, getpid());
 	failure = -arrange_descriptors(plan);
-	reset_signals();
-	reset_oom_score();
+	process_reset_signals();
+	/* The unit protects the daemon from the memory killer, not its commands: they may be what uses up the memory. */
+	process_set_oom("0");
 	if (failure == 0 && options->not_after_us && time_boot_us() > options->not_after_us)
 		failure = ETIME;
 	if (failure == 0) {

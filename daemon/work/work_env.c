@@ -2,11 +2,13 @@
 #include "work_env.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/file.h"
 
 /* NAME="value": nothing in a value needs more than this to be read back as it is. */
 static int print_fact(FILE *file, const char *fact)
@@ -24,37 +26,38 @@ static int print_fact(FILE *file, const char *fact)
 	return fputs("\"\n", file) == EOF ? -EIO : 0;
 }
 
-static int print_facts(const char *path, const struct script_facts *facts)
+/* To be freed; NULL: out of memory. */
+static char *format_facts(const struct script_facts *facts)
 {
 	struct script_environment environment;
-	FILE *file = fopen(path, "we");
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
 	int r = 0;
 
 	if (!file)
-		return -errno;
+		return NULL;
 	script_environment(facts, &environment);
 	for (size_t i = 0; r == 0 && environment.list[i]; i++)
 		r = print_fact(file, environment.list[i]);
-	if (fclose(file) == EOF && r == 0)
-		r = -errno;
-	return r;
+	if (fclose(file) == 0 && r == 0)
+		return text;
+	free(text);
+	return NULL;
 }
 
 int work_env_write(const char *directory, const struct script_facts *facts)
 {
-	char path[PATH_MAX], fresh[PATH_MAX];
+	char path[PATH_MAX], *text;
 	int r;
 
-	if (snprintf(path, sizeof(path), "%s/" WORK_ENV_FILE, directory) >= (int)sizeof(path) ||
-	    snprintf(fresh, sizeof(fresh), "%s/." WORK_ENV_FILE, directory) >= (int)sizeof(fresh))
+	if (snprintf(path, sizeof(path), "%s/" WORK_ENV_FILE, directory) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	r = print_facts(fresh, facts);
-	if (r == 0 && rename(fresh, path) < 0)
-		r = -errno;
-	if (r < 0) {
-		(void)unlink(fresh);
-		/* None is better than that of an earlier epoch: a unit that depends on it then does not start. */
+	text = format_facts(facts);
+	r = text ? file_replace(path, text, strlen(text), 0666, false) : -ENOMEM;
+	free(text);
+	/* None is better than that of an earlier epoch: a unit that depends on it then does not start. */
+	if (r < 0)
 		(void)unlink(path);
-	}
 	return r;
 }

@@ -8,16 +8,16 @@
  */
 
 #include "keys.h"
+#include "wall.h"
+
+#define HISTORY_ENTRY_SIZE KEY_VALUE_MAX
 
 struct history_entry {
-	char time[40];
+	char time[WALL_TEXT_SIZE];
 	char to[NAME_SIZE], from[NAME_SIZE];
 	char reason[160];
 	int64_t takeover_us; /* -1: not known */
 };
-
-/* False: that is none. Unknown members are passed over. */
-bool history_entry_parse(const char *data, size_t length, struct history_entry *ret_entry);
 
 /* The texts must need no escapes. takeover_us -1 is left out. False: too long. */
 bool history_entry_format(const struct history_entry *entry, char *text, size_t size);

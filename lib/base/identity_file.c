@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "file.h"
+
 #define SUFFIX ".cluster"
 
 /* Paths are on it, and calls of the C library. */
@@ -65,58 +67,6 @@ int identity_file_load(const char *path, struct identity *known)
 
 /* -- writing: in the child -- */
 
-static int write_all(int fd, const char *text, size_t length)
-{
-	while (length) {
-		ssize_t n = write(fd, text, length);
-
-		if (n < 0 && errno != EINTR)
-			return errno;
-		if (n > 0) {
-			text += n;
-			length -= (size_t)n;
-		}
-	}
-	return fsync(fd) < 0 ? errno : 0;
-}
-
-/* So that the new name outlives a power cut, too. */
-static int sync_directory(const char *path)
-{
-	char directory[PATH_MAX];
-	int fd, r;
-
-	strcpy(directory, path);
-	*strrchr(directory, '/') = '\0';
-	fd = open(*directory ? directory : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return errno;
-	r = fsync(fd) < 0 ? errno : 0;
-	(void)close(fd);
-	return r;
-}
-
-/* As a whole or not at all. Returns 0 or errno. */
-static int replace(const struct identity_writer *w)
-{
-	char fresh[PATH_MAX + 16];
-	int fd, r;
-
-	/* The child of a former process may still be at it. */
-	(void)snprintf(fresh, sizeof(fresh), "%s.%d", w->path, (int)getpid());
-	(void)unlink(fresh);
-	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return errno;
-	r = write_all(fd, w->text, w->length);
-	(void)close(fd);
-	if (r == 0 && rename(fresh, w->path) < 0)
-		r = errno;
-	if (r != 0)
-		(void)unlink(fresh);
-	return r == 0 ? sync_directory(w->path) : r;
-}
-
 /*
  * With its pidfd at once, so that there is no child where none can be watched: as long as it has copies of the parent's
  * descriptors, libev hears of those that the parent has closed, and makes its epoll instance anew, which needs a descriptor.
@@ -136,8 +86,10 @@ static pid_t clone_child(int (*run)(void *argument), const struct identity_write
  */
 static int run_child(void *argument)
 {
+	const struct identity_writer *w = argument;
+
 	(void)close_range(0, ~0U, 0);
-	_exit(replace(argument));
+	_exit(-file_replace(w->path, w->text, w->length, 0600, true));
 }
 
 static int start_child(const struct identity_writer *w)

@@ -72,18 +72,26 @@ static bool parse_number(const char *text, int64_t *ret)
 	return true;
 }
 
+#define PAIR_SIZE (NAME_SIZE + 24)
+
+/* "FIRST SECOND": FIRST into text; returns SECOND, or NULL. */
+static char *split(const char *data, size_t length, char text[PAIR_SIZE])
+{
+	char *blank = value_text(data, length, text, PAIR_SIZE) ? strchr(text, ' ') : NULL;
+
+	if (!blank)
+		return NULL;
+	*blank = '\0';
+	return blank + 1;
+}
+
 bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64_t *ret_epoch)
 {
-	char text[NAME_SIZE + 24];
-	char *blank;
+	char text[PAIR_SIZE];
+	const char *number = split(data, length, text);
 	int64_t epoch;
 
-	if (!value_text(data, length, text, sizeof(text)))
-		return false;
-	blank = strchr(text, ' ');
-	if (!blank || !parse_number(blank + 1, &epoch))
-		return false;
-	if (!value_name(text, (size_t)(blank - text), ret_name))
+	if (!number || !parse_number(number, &epoch) || !value_name(text, strlen(text), ret_name))
 		return false;
 	*ret_epoch = epoch;
 	return true;
@@ -91,23 +99,19 @@ bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64
 
 bool value_epoch(const char *data, size_t length, int64_t *ret_epoch, char ret_name[NAME_SIZE])
 {
-	char text[NAME_SIZE + 24];
-	char *blank;
+	char text[PAIR_SIZE];
+	const char *name = split(data, length, text);
 	int64_t epoch;
 
-	if (!value_text(data, length, text, sizeof(text)))
+	if (!name)
 		return false;
-	blank = strchr(text, ' ');
-	if (!blank)
-		return false;
-	*blank = '\0';
 	if (!parse_number(text, &epoch) || epoch >= EPOCH_LIMIT)
 		return false;
-	if (!strcmp(blank + 1, NAME_NONE))
+	if (!strcmp(name, NAME_NONE))
 		ret_name[0] = '\0';
-	else if (!strcmp(blank + 1, NAME_NOBODY))
+	else if (!strcmp(name, NAME_NOBODY))
 		strcpy(ret_name, NAME_NOBODY);
-	else if (!value_name(blank + 1, strlen(blank + 1), ret_name))
+	else if (!value_name(name, strlen(name), ret_name))
 		return false;
 	*ret_epoch = epoch;
 	return true;
@@ -124,7 +128,8 @@ bool value_keepalive(const char *data, size_t length, struct keepalive *ret)
 	if (!value_text(data, length, text, sizeof(text)) ||
 	    sscanf(text, KEEPALIVE_SCAN, &k.nonce, &k.lease_us, &k.counter, k.machine, k.boot,
 		   &n) != 5 ||
-	    text[n] || !k.nonce || k.lease_us <= 0 || k.counter < 0)
+	    text[n] || !k.nonce || k.lease_us <= 0 || k.lease_us > KEEPALIVE_LEASE_MAX_US ||
+	    k.counter < 0)
 		return false;
 	*ret = k;
 	return true;

@@ -20,6 +20,8 @@
 #define HISTORY_PREFIX PATH_HISTORY "/claim-"
 
 #define EPOCH_LIMIT (INT64_C(1) << 62) /* epochs from here on are junk */
+/* A keepalive that promises more is junk: no session that is believed lasts longer. */
+#define KEEPALIVE_LEASE_MAX_US (INT64_C(3600) * 1000000)
 
 #define NAME_NONE "none"
 #define NAME_NOBODY "-"	   /* no node can be called that */

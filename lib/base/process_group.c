@@ -81,3 +81,26 @@ bool process_group_kill(struct process_group group)
 {
 	return process_group_runs(group) && kill(-group.id, SIGKILL) == 0;
 }
+
+void process_reset_signals(void)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int signal = 1; signal < _NSIG; signal++)
+		(void)sigaction(signal, &action, NULL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void process_set_oom(const char *value)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return;
+	n = write(fd, value, strlen(value));
+	(void)n;
+	(void)close(fd);
+}

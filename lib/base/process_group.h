@@ -26,3 +26,9 @@ bool process_group_runs(struct process_group group);
 
 /* SIGKILL to all members. False: there were none. */
 bool process_group_kill(struct process_group group);
+
+/* For a new process before its exec: all signals as by default, none blocked. Safe after a fork. */
+void process_reset_signals(void);
+
+/* oom_score_adj of this process, as far as it is allowed. Safe after a fork. */
+void process_set_oom(const char *value);

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "clock.h"
+
 struct timer;
 
 /* Runs from the loop, once a timer_set(). May set, clear or finish the timer and free what holds it. */
@@ -25,12 +27,6 @@ struct timer {
 	void *userdata;
 	int64_t due_us; /* 0: not set */
 };
-
-/* Microseconds since boot, suspends included. Never 0. */
-int64_t time_boot_us(void);
-
-/* Microseconds since 1970, for people only: it jumps. */
-int64_t time_wall_us(void);
 
 /*
  * Starts out not set. priority: libev's, EV_MINPRI to EV_MAXPRI; of watchers due in the same

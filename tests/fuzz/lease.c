@@ -4,9 +4,29 @@
 #include "base/boot.h"
 #include "guard/lease_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BOOT "00000000-0000-4000-8000-000000000000"
+
+/* Behind the fixed text it says which file it is. */
+#define SELF_AT (16 + 40)
+
+/* That it is this very one, so that what stands behind it is looked at. */
+static void sign(const char *path, size_t size)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	uint64_t self[2];
+	struct stat st;
+
+	PROMISE(fd >= 0 && fstat(fd, &st) == 0);
+	self[0] = st.st_dev;
+	self[1] = st.st_ino;
+	PROMISE(size < SELF_AT + sizeof(self) ||
+		pwrite(fd, self, sizeof(self), SELF_AT) == (ssize_t)sizeof(self));
+	close(fd);
+}
 
 /* The lease file as the guard and the next daemon find it. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -15,9 +35,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char boot_id[BOOT_ID_SIZE] = BOOT, message[256] = "", path[160];
 	struct lease_file *file = NULL;
 	uint64_t before;
-	int r = lease_file_attach(directory, boot_id, &file);
+	int r;
 
 	snprintf(path, sizeof(path), "%s/lease", directory);
+	sign(path, size);
+	r = lease_file_attach(directory, boot_id, &file);
 	PROMISE(r == 0 || r == LEASE_FILE_DAMAGED);
 	if (r == 0) {
 		(void)lease_file_end_us(file);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuzz.h"
 
-#include "base/history_entry.h"
 #include "base/identity.h"
 #include "base/keys.h"
 #include "base/text.h"
+#include "entry.h"
 #include "zk/zkh_path.h"
 
 static void check_alive(const char *data, size_t size)
@@ -28,14 +28,14 @@ static void check_history(const char *data, size_t size)
 	struct history_entry entry, again;
 	char text[KEY_VALUE_MAX];
 
-	if (!history_entry_parse(data, size, &entry))
+	if (!entry_parse(data, size, &entry))
 		return;
 	PROMISE(memchr(entry.reason, '\0', sizeof(entry.reason)));
 	PROMISE(!*entry.to || zkh_name_valid(entry.to));
 	if (strpbrk(entry.reason, "\"\\") || strpbrk(entry.time, "\"\\"))
 		return; /* its writer's promise */
 	if (history_entry_format(&entry, text, sizeof(text)))
-		PROMISE(history_entry_parse(text, strlen(text), &again));
+		PROMISE(entry_parse(text, strlen(text), &again));
 }
 
 /* What is taken for an identity is one, and reads the same again. */
@@ -76,6 +76,7 @@ static void check_keepalive(const char *data, size_t size)
 		return;
 	PROMISE(term.nonce && term.lease_us > 0 && term.counter >= 0);
 	keepalive_format(&term, text);
+	PROMISE(term.lease_us > 0 && term.lease_us <= KEEPALIVE_LEASE_MAX_US);
 	PROMISE(value_keepalive(text, strlen(text), &again));
 	PROMISE(again.nonce == term.nonce && again.lease_us == term.lease_us);
 	PROMISE(again.counter == term.counter && !strcmp(again.machine, term.machine) &&

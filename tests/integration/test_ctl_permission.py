@@ -135,9 +135,5 @@ def test_half_a_rule(polkit, config):
 
 def test_not_root(polkit, config):
     # What it cannot know is not said to be wrong, nor to be right.
-    shutil.copy(f'{TOP}/systemd/50-primaryd.rules', polkit.rules)
     [(result, text)] = polkit.check(config('primary.target'), user=65534)
-    assert result == 'note' and 'root alone' in text and 'is there' in text
-    os.chmod(polkit.rules, 0o700)
-    [(result, text)] = polkit.check(config('primary.target'), user=65534)
-    assert result == 'note' and 'not checked' in text
+    assert result == 'note' and 'not checked' in text and 'root alone' in text

@@ -53,6 +53,17 @@ def test_losers_end_when_they_see_the_claim(cluster, keys):
     assert len(history(keys)) == 1
 
 
+def test_slow_servers(cluster, keys, oracle):
+    """lock-timeout bounds the wait for other contenders. Servers that take longer to commit a node fill a vacancy, too."""
+    nodes = cluster(2, proxied=True, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    [other] = others(nodes, primary)
+    other.links.set_delay(150)  # there and back: longer than lock-timeout
+    by_name(nodes, primary).stop()
+    settle(keys, oracle, [other])
+    assert TIMED_OUT not in lock_moves(other)
+
+
 def test_every_kind_of_vacancy(cluster, keys, oracle):
     nodes = cluster(3, **QUICK)
     primary = settle(keys, oracle, nodes)

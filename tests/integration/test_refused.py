@@ -30,6 +30,16 @@ def test_corpse(cluster, keys, oracle, right):
     settle(keys, oracle, [node])
 
 
+@pytest.mark.parametrize('lease_us', [10**14, 2**63 - 1])
+def test_corpse_with_an_absurd_term(cluster, keys, oracle, lease_us):
+    """No session lasts as long: such a term is waited for as one that cannot be read."""
+    keys.set('nodes/ghost/routerstate', 'primary')
+    keys.set('nodes/ghost/keepalive', term(lease_us))
+    [node] = cluster(1, **QUICK)
+    node.wait_log('corpse_found: ghost .* in 2[0-9]')
+    settle(keys, oracle, [node], timeout=60)
+
+
 def test_list_of_nodes(cluster, keys, oracle):
     """Whether somebody acts cannot be told: the takeover waits and says for what, and goes on by itself."""
     [node] = cluster(1, start=False, **QUICK)

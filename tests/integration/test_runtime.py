@@ -227,6 +227,25 @@ def test_lease_file_gone(trial):
     restart_elsewhere(trial, primary, other)
 
 
+# copied
+
+def test_copied_in_place(trial):
+    """The guard goes by the original, so the daemon cannot go on with a copy: its restart stops the work first."""
+    primary, _ = trial.start(2)
+    directory = primary.runtime_directory
+    os.rename(directory, directory + '.old')
+    shutil.copytree(directory + '.old', directory)
+    mark = primary.log_mark()
+    primary.kill9()
+    primary.start()
+    primary.wait_log('resume_refused: .*/lease is a copy', since=mark)
+    # The end of the lease is the guard's, and is over before the next takeover.
+    trial.wait_down(primary)
+    trial.settle()
+    wait_until(lambda: len(work.find_guards(next(node for node in trial.nodes if node.name == trial.keys.primary()))) == 1, 5, 'one guard')
+    trial.settle()
+
+
 # cut
 
 @pytest.mark.parametrize('size', [0, 50])

@@ -47,3 +47,14 @@ def test_session_closed_by_another_client(trial):
     trial.wait_successor(primary, 30.0)
     trial.check()
     trial.settle()
+
+
+def test_plain_expiry(trial):
+    """After a crash the lease is over before the session is: nothing is waited for."""
+    primary, _ = trial.start(2)
+    primary.kill9()
+    successor, _ = trial.wait_successor(primary)
+    successor.wait_log(f'corpse_found: {primary.name} died with ')
+    assert not successor.log_lines('its lease is over in|takeover_waiting')
+    primary.start()
+    trial.settle(primary=successor.name)

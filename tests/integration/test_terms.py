@@ -1,8 +1,10 @@
 """Whose term it is: one process goes on with it, whatever is slow, copied or written by hand."""
 
 import contextlib
+import os
 import re
 import shutil
+import struct
 import subprocess
 
 import pytest
@@ -13,28 +15,63 @@ from lab.steps import QUICK, by_name, others, settle
 from lab.view import View, connect
 from lab.wait import stays, wait_until
 
+TWINS = {**QUICK, 'zookeeper.session-timeout': '4s'}
 
-def test_copied_runtime_directory(cluster, keys, oracle, tmp_path):
-    """Two daemons with one state: the one that renews first goes on, the other stops its work and is refused the name."""
-    [node] = cluster(1, **QUICK, **{'zookeeper.session-timeout': '4s'})
+
+@pytest.fixture
+def twin(tmp_path, keys):
+    """make(node): another daemon with a copy of that node's runtime directory."""
+    made = []
+
+    def make(node):
+        directory = tmp_path / 'twin'
+        directory.mkdir()
+        made.append(Node(node.name, node.config['zookeeper.servers'], keys.root, str(directory), node.event_log, TWINS))
+        shutil.rmtree(made[0].runtime_directory)
+        shutil.copytree(node.runtime_directory, made[0].runtime_directory)
+        return made[0]
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_copied_runtime_directory(cluster, keys, oracle, twin):
+    """A copy is recognized, and the node that it was made of is alive: that one goes on, the other is refused the name."""
+    [node] = cluster(1, **TWINS)
     settle(keys, oracle, [node])
-    twin_directory = tmp_path / 'twin'
-    twin_directory.mkdir()
-    twin = Node(node.name, node.config['zookeeper.servers'], keys.root, str(twin_directory), node.event_log,
-                {**QUICK, 'zookeeper.session-timeout': '4s'})
-    try:
-        shutil.rmtree(twin.runtime_directory)
-        shutil.copytree(node.runtime_directory, twin.runtime_directory)
-        twin.start()
-        superseded = lambda one: one.log_lines("another process goes on with this node's session")  # noqa: E731
-        wait_until(lambda: superseded(node) or superseded(twin), 15, lambda: node.log_tail() + twin.log_tail())
-        lost = node if superseded(node) else twin
-        lost.wait_log('lease_lost: ')
-        lost.wait_log('duplicate_name: ')
-        oracle.check()
-        lost.wait_exit(20)
-    finally:
-        twin.close()
+    epoch = keys.acting().epoch
+    copy = twin(node)
+    copy.start()
+    copy.wait_log('resume_refused: .*/lease is a copy')
+    copy.wait_log('duplicate_name: ')
+    copy.wait_exit(20)
+    assert not oracle.events('relinquish', 'end', node.name)[1:] and keys.acting().epoch == epoch
+    settle(keys, oracle, [node])
+
+
+def sign(directory):
+    """As in an image of the whole file system: the lease file says that it is itself (lease_file.c)."""
+    path = f'{directory}/lease'
+    stat = os.stat(path)
+    with open(path, 'r+b') as file:
+        file.seek(56)
+        file.write(struct.pack('=QQ', stat.st_dev, stat.st_ino))
+
+
+def test_two_processes_on_one_session(cluster, keys, oracle, twin):
+    """Two daemons with one state: the one that renews first goes on, the other stops its work and is refused the name."""
+    [node] = cluster(1, **TWINS)
+    settle(keys, oracle, [node])
+    copy = twin(node)
+    sign(copy.runtime_directory)
+    copy.start()
+    superseded = lambda one: one.log_lines("another process goes on with this node's session")  # noqa: E731
+    wait_until(lambda: superseded(node) or superseded(copy), 15, lambda: node.log_tail() + copy.log_tail())
+    lost = node if superseded(node) else copy
+    lost.wait_log('lease_lost: ')
+    lost.wait_log('duplicate_name: ')
+    oracle.check()
+    lost.wait_exit(20)
 
 
 @pytest.fixture(scope='module')

@@ -445,7 +445,7 @@ def test_facts_cannot_be_written(unit_cluster, keys):
     keys.wait_primary('n1')
     node.wait_log('Is a directory')
     assert os.listdir(f'{node.runtime_directory}/primary.env') == []
-    assert not os.path.exists(f'{node.runtime_directory}/.primary.env')
+    assert not os.path.exists(f'{node.runtime_directory}/primary.env.new')
 
 
 def test_reloading_unit_stays(unit_cluster, keys):

@@ -98,6 +98,13 @@ def test_one_round_trip(links, cut_tool, place):
     assert links.total('turns') == 2
 
 
+def test_timeout_is_of_the_wait_for_others(links, cut_tool, place):
+    """However long the servers take to commit the node: with nobody before it, the lock is held."""
+    place.client.create(place.path)
+    links.set_delay(100)
+    cut_tool.held(cut_tool.lock(timeout_ms=50))
+
+
 def test_missing_parents_are_made(tool, place):
     number = tool.lock(path='/a/b/c')
     node, _ = tool.held(number)

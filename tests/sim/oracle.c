@@ -223,7 +223,7 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 }
 
 /*
- * Who enters did so after the transition delay: nobody who began to contend before the claim, and
+ * Who enters did so after the transition delay: nobody who began to wait for others before the claim, and
  * was not held up since, still waits for the lock. (Those who were held up are stopped by the
  * version check.)
  */
@@ -232,9 +232,10 @@ static void check_contenders(struct sim *w, int node)
 	for (int i = 0; i < w->node_count; i++) {
 		const struct sim_node *n = &w->nodes[i];
 
-		if (i == node || n->daemon != DAEMON_UP || n->shell.lock != SHELL_LOCK_WAITING)
+		if (i == node || n->daemon != DAEMON_UP || n->shell.lock != SHELL_LOCK_WAITING ||
+		    !n->shell.lock_placed)
 			continue;
-		if (n->shell.lock_began < w->claim_at && n->disturbed < n->shell.lock_began &&
+		if (n->shell.lock_placed < w->claim_at && n->disturbed < n->shell.lock_placed &&
 		    w->nodes[node].await_at >= w->claim_at)
 			sim_fail(w,
 				 "node %d enters, node %d waits for the lock from before the claim",

@@ -118,11 +118,9 @@ static void draw_configs(struct sim *w)
 {
 	int64_t session_us = w->params.least_us;
 	int64_t fits_us = session_us / 3 - lease_margin_us(session_us);
-	/* A lock that times out before its create can be answered is never held. */
-	int64_t round_trip_us = 12 * w->params.latency_us;
 	struct election_config c = { .lease_timeout_us = fits_us };
 
-	c.lock_timeout_us = round_trip_us + rng_range(&w->rng, 50 * MS, 400 * MS);
+	c.lock_timeout_us = rng_range(&w->rng, 50 * MS, 400 * MS);
 	c.handover_timeout_us = rng_range(&w->rng, 500 * MS, 5 * SEC);
 	c.penalty_us = rng_range(&w->rng, 100 * MS, 3 * SEC);
 	c.acquire_delay_us = rng_chance(&w->rng, 600) ? 0 : rng_range(&w->rng, 0, 2 * SEC);

@@ -3,8 +3,8 @@
 
 /*
  * The contention lock as lib/ keeps it: one sequential node, created and listed in one flush, a
- * watch on the predecessor, a bound from the sending of the create, and the removal of what is not
- * wanted any more, repeated after every reconnect.
+ * watch on the predecessor, a bound of the wait for it and a longer one for the commit, and the
+ * removal of what is not wanted any more, repeated after every reconnect.
  */
 
 static void send_lock(struct sim *w, struct sim_node *n, enum request_type type)
@@ -25,6 +25,12 @@ static void send_removal(struct sim *w, struct sim_node *n, int32_t uid)
 	request_send(w, r);
 }
 
+static void bound(struct sim *w, struct sim_node *n, int64_t timeout_us)
+{
+	sim_schedule(w, clock_true(w, n, clock_local(w, n) + timeout_us), EVENT_LOCK, n->id,
+		     n->shell.lock_gen, 0);
+}
+
 void lock_acquire(struct sim *w, struct sim_node *n)
 {
 	struct sim_shell *s = &n->shell;
@@ -34,6 +40,7 @@ void lock_acquire(struct sim *w, struct sim_node *n)
 	s->lock = SHELL_LOCK_WAITING;
 	s->lock_uid = ++w->lock_uid;
 	s->lock_began = w->now;
+	s->lock_placed = 0;
 	s->lock_gen++;
 	/* With that much left to remove, nothing has been answered for a while. */
 	s->lock_sent = n->client.link == LINK_ATTACHED && s->removal_count < REMOVALS_MAX / 2;
@@ -42,8 +49,19 @@ void lock_acquire(struct sim *w, struct sim_node *n)
 		return;
 	}
 	send_lock(w, n, REQUEST_TXN);
-	sim_schedule(w, clock_true(w, n, clock_local(w, n) + n->config.lock_timeout_us), EVENT_LOCK,
-		     n->id, s->lock_gen, 0);
+	bound(w, n, n->config.lock_timeout_us + lease_patience_us(n->core.session_us));
+}
+
+/* There is somebody before it: the clock begins anew. */
+static void place(struct sim *w, struct sim_node *n)
+{
+	struct sim_shell *s = &n->shell;
+
+	if (s->lock_placed)
+		return;
+	s->lock_placed = w->now;
+	s->lock_gen++;
+	bound(w, n, n->config.lock_timeout_us);
 }
 
 static void forget(struct sim *w, struct sim_node *n, int32_t uid)
@@ -99,7 +117,9 @@ void lock_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 		return;
 	if (!r->lock_found) { /* refused, or gone with its parent */
 		end(w, n, RESULT_FAILED);
-	} else if (s->lock == SHELL_LOCK_WAITING && !r->lock_wait) {
+	} else if (s->lock == SHELL_LOCK_WAITING && r->lock_wait) {
+		place(w, n);
+	} else if (s->lock == SHELL_LOCK_WAITING) {
 		s->lock = SHELL_LOCK_HELD;
 		shell_tell_result(w, n, ELECTION_LOCK, 0, RESULT_OK, 0);
 	}

@@ -237,7 +237,7 @@ struct sim_mirror {
 };
 
 struct sim_shell {
-	int64_t lock_began;
+	int64_t lock_began, lock_placed;   /* asked for; known to be behind another, 0: not */
 	uint32_t lock_gen, fence_gen, dry; /* dry: undisturbed since */
 	int32_t lock_uid;
 	int32_t removals[REMOVALS_MAX];

@@ -125,6 +125,37 @@ static void test_alive_of_strangers(void **state)
 	assert_string_equal(read.host, "");
 }
 
+static void test_keepalives(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t lease_us; /* 0: junk */
+	} cases[] = {
+		{ "ab 6666666 7 0123 4-5", 6666666 },
+		{ "ab 3600000000 7 0123 4-5", KEEPALIVE_LEASE_MAX_US },
+		{ "ab 3600000001 7 0123 4-5", 0 },
+		{ "ab 9223372036854775807 7 0123 4-5", 0 },
+		{ "ab 99999999999999999999 7 0123 4-5", 0 },
+		{ "ab 0 7 0123 4-5", 0 },
+		{ "ab -1 7 0123 4-5", 0 },
+		{ "ab 1 -7 0123 4-5", 0 },
+		{ "0 1 7 0123 4-5", 0 },
+		{ "ab 1 7 0123", 0 },
+		{ "ab 1 7 0123 4-5 6", 0 },
+		{ "0", 0 },
+		{ "", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		struct keepalive read = { .lease_us = 0 };
+
+		assert_int_equal(value_keepalive(cases[i].text, strlen(cases[i].text), &read),
+				 cases[i].lease_us != 0);
+		assert_true(read.lease_us == cases[i].lease_us);
+	}
+}
+
 static void test_acting_states(void **state)
 {
 	(void)state;
@@ -182,6 +213,7 @@ int main(void)
 		cmocka_unit_test(test_posts),
 		cmocka_unit_test(test_alive_round_trip),
 		cmocka_unit_test(test_alive_of_strangers),
+		cmocka_unit_test(test_keepalives),
 		cmocka_unit_test(test_acting_states),
 		cmocka_unit_test(test_maintenance),
 		cmocka_unit_test(test_paths),

@@ -166,6 +166,32 @@ static void test_damaged(void **unused)
 			 -ENOENT);
 }
 
+/* A copy is as good as none: whoever goes by the original does not see what is written there. */
+static void test_copy(void **unused)
+{
+	struct lease_file *file, *guard;
+	char bytes[4096];
+	ssize_t n;
+	int fd;
+
+	assert_int_equal(open_file(boot, &file), 0);
+	assert_true(lease_file_set(file, 1000));
+	fd = open(path_of("lease"), O_RDONLY | O_CLOEXEC);
+	n = read(fd, bytes, sizeof(bytes));
+	assert_true(n > 0);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(unlink(path_of("lease")), 0);
+	fd = open(path_of("lease"), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, bytes, (size_t)n), n);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(lease_file_attach(directory, boot, &guard), LEASE_FILE_DAMAGED);
+	(void)lease_file_close(file);
+	assert_int_equal(open_file(boot, &file), LEASE_FILE_DAMAGED);
+	assert_non_null(strstr(message, "a copy"));
+	assert_int_equal(lease_file_end_us(file), 0);
+	(void)lease_file_close(file);
+}
+
 /* A process that waits for its end; how: 'g' in a group of its own, 's' in a session of its own. */
 static pid_t spawn(char how, pid_t join)
 {
@@ -429,6 +455,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_marks_belong_to_a_watch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_boot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_copy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cut, setup, teardown),

@@ -250,10 +250,14 @@ static void lock_judge(struct zkh_lock *lock, const char *const *names, size_t c
 		lock_acquired(lock);
 		break;
 	case ZKH_LOCK_PLACE_BEHIND:
-		if (lock->timeout_ms == 0)
+		if (lock->timeout_ms == 0) {
 			zkh_lock_end(lock, ZKH_TIMEOUT);
-		else
-			lock_watch_predecessor(lock, names[predecessor]);
+			break;
+		}
+		if (!lock->placed)
+			zkh_lock_start_deadline(lock, 0);
+		lock->placed = true;
+		lock_watch_predecessor(lock, names[predecessor]);
 		break;
 	case ZKH_LOCK_PLACE_GONE:
 		zkh_lock_start_over(lock);
@@ -322,7 +326,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 	zkh_lock_end(timer->data, ZKH_TIMEOUT);
 }
 
-void zkh_lock_start_deadline(struct zkh_lock *lock)
+void zkh_lock_start_deadline(struct zkh_lock *lock, int32_t more_ms)
 {
 	struct ev_loop *loop = zkh_session_loop(lock->session);
 
@@ -331,7 +335,7 @@ void zkh_lock_start_deadline(struct zkh_lock *lock)
 	/* The loop's idea of now may be as old as the callback that we are called from. */
 	ev_now_update(loop);
 	ev_timer_stop(loop, &lock->deadline);
-	ev_timer_set(&lock->deadline, lock->timeout_ms / 1e3, 0.);
+	ev_timer_set(&lock->deadline, (lock->timeout_ms + (double)more_ms) / 1e3, 0.);
 	ev_timer_start(loop, &lock->deadline);
 }
 
@@ -463,7 +467,7 @@ int zkh_lock_acquire(struct zkh_session *session, enum zkh_lock_kind kind, const
 	if (zkh_session_connected(session))
 		r = zkh_lock_create(lock);
 	else
-		zkh_lock_start_deadline(lock);
+		zkh_lock_start_deadline(lock, 0);
 	if (r != 0) {
 		zkh_lock_remove(lock);
 		return r;

@@ -31,8 +31,9 @@ enum zkh_lock_kind { ZKH_LOCK_EXCLUSIVE, ZKH_LOCK_WRITE, ZKH_LOCK_READ };
 typedef void (*zkh_lock_fn)(void *userdata, int result);
 
 /*
- * timeout_ms counts from the moment the create is sent; <0 waits for ever; 0 tries once. identifier: text shown to
- * people and to kazoo's Lock.contenders(). While not connected the request waits (within timeout_ms from the call).
+ * timeout_ms bounds the wait for other holders; <0 waits for ever; 0 tries once. The servers may take a quarter of the
+ * session timeout longer to commit the node. While not connected the request waits (within timeout_ms from the call).
+ * identifier: text shown to people and to kazoo's Lock.contenders().
  */
 int zkh_lock_acquire(struct zkh_session *session, enum zkh_lock_kind kind, const char *path,
 		     const char *identifier, int32_t timeout_ms, zkh_lock_fn fn, void *userdata,

@@ -116,7 +116,8 @@ int zkh_lock_create(struct zkh_lock *lock)
 	lock->node = ZKH_LOCK_NODE_MAYBE;
 	lock->session_id = zkh_session_id(lock->session);
 	if (!lock->clock_began && lock->timeout_ms > 0)
-		zkh_lock_start_deadline(lock);
+		zkh_lock_start_deadline(lock, zkh_session_timeout_ms(lock->session) /
+						      ZKH_LOCK_COMMIT_PART);
 	else if (lock->timeout_ms == 0)
 		ev_timer_stop(zkh_session_loop(lock->session), &lock->deadline);
 	lock->clock_began = true;

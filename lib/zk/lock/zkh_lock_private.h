@@ -37,6 +37,9 @@ enum zkh_lock_node {
 	ZKH_LOCK_NODE_KNOWN, /* path is set */
 };
 
+/* The part of the session timeout that the servers may take to commit the node. */
+#define ZKH_LOCK_COMMIT_PART 4
+
 /* Persistent keys that look like lock nodes: no session holds them, so they would stand in the way for ever. */
 #define ZKH_LOCK_JUNK_MAX 16
 
@@ -52,6 +55,7 @@ struct zkh_lock {
 	enum zkh_lock_kind kind;
 	bool calling;	  /* the caller's callback is on the stack */
 	bool clock_began; /* the deadline counts from the first create */
+	bool placed;	  /* and anew since its place behind others was known */
 	unsigned attempts;
 	int32_t timeout_ms;
 	int64_t session_id; /* the session that made the node */
@@ -94,7 +98,7 @@ int zkh_lock_send_list(struct zkh_lock *lock);
 
 /* Starts the pause, after which the lock is resumed if the session is connected then. */
 void zkh_lock_start_pause(struct zkh_lock *lock);
-void zkh_lock_start_deadline(struct zkh_lock *lock);
+void zkh_lock_start_deadline(struct zkh_lock *lock, int32_t more_ms);
 
 /* ---- zkh_lock_create.c ---- */
 

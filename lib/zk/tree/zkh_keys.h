@@ -80,3 +80,7 @@ typedef void (*zkh_tree_fn)(void *userdata, int result, const struct zkh_entry *
 			    size_t count);
 int zkh_tree(struct zkh_session *session, const char *path, size_t limit, zkh_tree_fn fn,
 	     void *userdata, struct zkh_task **ret_task);
+
+/* The same, of path and its children alone. */
+int zkh_level(struct zkh_session *session, const char *path, size_t limit, zkh_tree_fn fn,
+	      void *userdata, struct zkh_task **ret_task);

@@ -67,8 +67,8 @@ static void on_walked(struct zkh_walk *walk, int result, const char *path)
 	tree_finish(tree, ZKH_OK, walk->count);
 }
 
-int zkh_tree(struct zkh_session *session, const char *path, size_t limit, zkh_tree_fn fn,
-	     void *userdata, struct zkh_task **ret_task)
+static int start(struct zkh_session *session, const char *path, unsigned flags, size_t limit,
+		 zkh_tree_fn fn, void *userdata, struct zkh_task **ret_task)
 {
 	struct tree_task *tree;
 	int r;
@@ -85,12 +85,24 @@ int zkh_tree(struct zkh_session *session, const char *path, size_t limit, zkh_tr
 	tree->task.userdata = userdata;
 	tree->fn = fn;
 	zkh_task_begin(&tree->task, session);
-	r = zkh_walk_start(&tree->walk, session, path, ZKH_WALK_DATA | ZKH_WALK_DENIED, limit,
-			   ZKH_WALK_BYTES_MAX, on_walked);
+	r = zkh_walk_start(&tree->walk, session, path, ZKH_WALK_DATA | ZKH_WALK_DENIED | flags,
+			   limit, ZKH_WALK_BYTES_MAX, on_walked);
 	if (r != 0) {
 		zkh_task_cancel(&tree->task);
 		return r;
 	}
 	*ret_task = &tree->task;
 	return 0;
+}
+
+int zkh_tree(struct zkh_session *session, const char *path, size_t limit, zkh_tree_fn fn,
+	     void *userdata, struct zkh_task **ret_task)
+{
+	return start(session, path, 0, limit, fn, userdata, ret_task);
+}
+
+int zkh_level(struct zkh_session *session, const char *path, size_t limit, zkh_tree_fn fn,
+	      void *userdata, struct zkh_task **ret_task)
+{
+	return start(session, path, ZKH_WALK_ONE_LEVEL, limit, fn, userdata, ret_task);
 }

@@ -146,7 +146,7 @@ static void on_get(void *userdata, int result, const char *data, size_t length,
 	slot->op = NULL;
 	if (result == ZKH_OK) {
 		r = store_data(walk, index, data, length, stat);
-		if (r == 0 && stat->children > 0) {
+		if (r == 0 && stat->children > 0 && !(walk->one_level && index > 0)) {
 			r = zkh_children(walk->session, walk->nodes[index].path, false, on_children,
 					 slot, &slot->op);
 			if (r == 0)
@@ -261,6 +261,7 @@ int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const cha
 				   .with_data = flags & ZKH_WALK_DATA,
 				   .with_acl = flags & ZKH_WALK_ACL,
 				   .with_denied = flags & ZKH_WALK_DENIED,
+				   .one_level = flags & ZKH_WALK_ONE_LEVEL,
 				   .limit = limit,
 				   .limit_bytes = limit_bytes };
 	for (i = 0; i < ZKH_WALK_WINDOW; i++) {

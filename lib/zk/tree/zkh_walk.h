@@ -42,7 +42,7 @@ struct zkh_walk_slot {
 struct zkh_walk {
 	struct zkh_session *session;
 	zkh_walk_fn fn;
-	bool with_data, with_acl, with_denied;
+	bool with_data, with_acl, with_denied, one_level;
 	size_t limit, limit_bytes;
 
 	struct zkh_walk_node *nodes; /* the result: parents before children */
@@ -58,8 +58,10 @@ struct zkh_walk {
 /* What else is read, and what is put up with. */
 enum zkh_walk_flag {
 	ZKH_WALK_DATA = 1 << 0,
-	ZKH_WALK_ACL = 1 << 1,	 /* one that is not shown whole ends it with ZKH_DENIED */
-	ZKH_WALK_DENIED = 1 << 2 /* with data: keys below path that may not be read do not end it */
+	ZKH_WALK_ACL = 1 << 1, /* one that is not shown whole ends it with ZKH_DENIED */
+	ZKH_WALK_DENIED =
+		1 << 2, /* with data: keys below path that may not be read do not end it */
+	ZKH_WALK_ONE_LEVEL = 1 << 3 /* with data: path and its children alone */
 };
 
 /*

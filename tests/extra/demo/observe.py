@@ -125,11 +125,11 @@ class Observer:
         path = os.path.join(self.cluster.nodes[name].runtime_directory, 'lease')
         try:
             with open(path, 'rb') as file:
-                head = file.read(64)
+                head = file.read(80)
         except OSError:
             return None
-        # daemon/guard/lease_file.c: magic[16], boot_id[40], end_us
-        if len(head) < 64 or not head.startswith(b'primaryd lease 2'):
+        # daemon/guard/lease_file.c: magic[16], boot_id[40], device, inode, end_us
+        if len(head) < 80 or not head.startswith(b'primaryd lease 3'):
             return None
-        end_us, = struct.unpack_from('=q', head, 56)
+        end_us, = struct.unpack_from('=q', head, 72)
         return end_us / 1e6 - now_s() if end_us > 0 else None

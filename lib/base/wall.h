@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Times of day, for people (local time) and for programs (UTC). ms since 1970. */
+/* Times of day as text, for people (local time) and for programs (UTC). Milliseconds since 1970. */
 
 #include <stdint.h>
 
@@ -11,6 +11,9 @@ int64_t wall_now_ms(void);
 
 /* "2026-01-31 13:05:00.250"; returns text. */
 char *wall_local(int64_t ms, char text[WALL_TEXT_SIZE]);
+
+/* "2026-01-31T13:05:00.250+0100", for logs; returns text. */
+char *wall_zoned(int64_t ms, char text[WALL_TEXT_SIZE]);
 
 /* "2026-01-31T12:05:00.250Z"; returns text. */
 char *wall_utc(int64_t ms, char text[WALL_TEXT_SIZE]);

@@ -6,17 +6,19 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
+
 int64_t wall_now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+	return time_wall_us() / 1000;
 }
 
-static char *add_ms(int64_t ms, const char *tail, size_t n, char *text)
+static char *format(const struct tm *tm, int64_t ms, char separator, const char *zone, char *text)
 {
-	snprintf(text + n, WALL_TEXT_SIZE - n, ".%03d%s", (int)(ms % 1000), tail);
+	size_t n = strftime(text, WALL_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", tm);
+
+	snprintf(text + n, WALL_TEXT_SIZE - n, ".%03d%s", (int)(ms % 1000), zone);
+	*strchrnul(text, 'T') = separator;
 	return text;
 }
 
@@ -26,7 +28,18 @@ char *wall_local(int64_t ms, char text[WALL_TEXT_SIZE])
 	struct tm tm = { 0 };
 
 	localtime_r(&seconds, &tm);
-	return add_ms(ms, "", strftime(text, WALL_TEXT_SIZE - 8, "%Y-%m-%d %H:%M:%S", &tm), text);
+	return format(&tm, ms, ' ', "", text);
+}
+
+char *wall_zoned(int64_t ms, char text[WALL_TEXT_SIZE])
+{
+	time_t seconds = (time_t)(ms / 1000);
+	struct tm tm = { 0 };
+	char zone[8] = "";
+
+	localtime_r(&seconds, &tm);
+	(void)strftime(zone, sizeof(zone), "%z", &tm);
+	return format(&tm, ms, 'T', zone, text);
 }
 
 char *wall_utc(int64_t ms, char text[WALL_TEXT_SIZE])
@@ -35,7 +48,7 @@ char *wall_utc(int64_t ms, char text[WALL_TEXT_SIZE])
 	struct tm tm = { 0 };
 
 	gmtime_r(&seconds, &tm);
-	return add_ms(ms, "Z", strftime(text, WALL_TEXT_SIZE - 8, "%Y-%m-%dT%H:%M:%S", &tm), text);
+	return format(&tm, ms, 'T', "Z", text);
 }
 
 int64_t wall_parse_utc(const char *text)

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int write_all(int fd, const char *data, size_t length)
+{
+	while (length) {
+		ssize_t n = write(fd, data, length);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			data += n;
+			length -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+static int sync_directory(const char *path)
+{
+	char directory[PATH_MAX];
+	int fd, r;
+
+	strcpy(directory, path);
+	*strrchr(directory, '/') = '\0';
+	fd = open(*directory ? directory : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = fsync(fd) < 0 ? -errno : 0;
+	(void)close(fd);
+	return r;
+}
+
+int file_replace(const char *path, const void *data, size_t length, mode_t mode, bool durable)
+{
+	char fresh[PATH_MAX];
+	int fd, n, r;
+
+	if (durable) /* it takes its time: the child of a former process may still be at it */
+		n = snprintf(fresh, sizeof(fresh), "%s.%d", path, (int)getpid());
+	else
+		n = snprintf(fresh, sizeof(fresh), "%s.new", path);
+	if (n >= (int)sizeof(fresh))
+		return -ENAMETOOLONG;
+	(void)unlink(fresh);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, data, length);
+	if (r == 0 && durable && fsync(fd) < 0)
+		r = -errno;
+	if (close(fd) < 0 && r == 0)
+		r = -errno;
+	if (r == 0 && rename(fresh, path) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlink(fresh);
+	return r == 0 && durable ? sync_directory(path) : r;
+}
