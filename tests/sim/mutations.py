@@ -19,10 +19,11 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
-SHELL = ['daemon/cluster/fault.c', 'daemon/cluster/own_key.c', 'daemon/cluster/recovery.c', 'daemon/cluster/term.c',
-         'daemon/cluster/witness.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/zk/zkh_path.c']
+SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/fault.c', 'daemon/cluster/own_key.c', 'daemon/cluster/recovery.c', 'daemon/cluster/term.c',
+         'daemon/cluster/witness.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/zk/zkh_path.c',
+         'lib/zk/zkh_result.c']
 CORE = ['election.c', 'acting.c', 'apply.c', 'leasing.c', 'table.c', 'survivor.c']
-CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-O2', '-w']
+CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']
 STEPS = '100000000'  # bound of one simulation; most mutations are seen within the first hundred thousand
 CHECKS = (['--nodes', '2', '--faults', '1', '--only', 'work', '--orders', '1', '--states', '1000000'],
           ['--nodes', '2', '--faults', '1', '--orders', '0', '--states', '1000000'])
@@ -145,9 +146,13 @@ MUTATIONS = [
              options=['--often', 'ensemble set back']),
     Mutation('a raised epoch names nobody', switches=['raised-epoch-names-nobody'],
              options=['--often', 'ensemble set back']),
-    Mutation('a restored ensemble is taken for the known one', switches=['restored-ensemble-is-taken'],
+    Mutation('a restored ensemble is taken for the known one', 'identity.c',
+             'seen->generation == known->generation && is_older(known, seen)', '0',
              options=['--often', 'ensemble set back']),
-    Mutation('an emptied ensemble is taken for the known one', switches=['emptied-ensemble-is-taken'],
+    Mutation('an emptied ensemble is taken for the known one', 'identity.c', 'return *known->id ? IDENTITY_NO_ID : IDENTITY_FINE;',
+             'return IDENTITY_FINE;',
+             options=['--often', 'ensemble set back']),
+    Mutation('an accepted ensemble is refused until the daemon is started anew', 'ensemble.c', 'leave(e); } /* -- verdicts', '} /* -- verdicts',
              options=['--often', 'ensemble set back']),
     Mutation('another ensemble is written to', switches=['another-ensemble-is-written-to'],
              options=['--often', 'ensemble set back']),

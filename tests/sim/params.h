@@ -101,8 +101,6 @@ enum sim_fault {
 	X(NO_FLOOR, "registration-is-no-floor")                                                    \
 	X(FOREIGN_EPOCH, "unknown-own-epoch-is-believed")                                          \
 	X(NO_RAISE, "remembered-epoch-is-not-raised")                                              \
-	X(OLD_STORE, "restored-ensemble-is-taken")                                                 \
-	X(EMPTY_STORE, "emptied-ensemble-is-taken")                                                \
 	X(FOREIGN_WRITE, "another-ensemble-is-written-to")                                         \
 	X(OWN_TRACE, "trace-of-another-machine-is-overwritten")                                    \
 	X(RAISE_NOBODY, "raised-epoch-names-nobody")

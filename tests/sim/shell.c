@@ -128,9 +128,9 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		shell_fence(w, n);
 		break;
 	case ACTION_START:
-		gate_note_made(w, n, n->survivor.cluster_czxid);
+		ensemble_note_made(&n->ensemble, n->survivor.cluster_czxid);
 		n->survivor.cluster_new_us = 0;
-		gate_note_own(w, n, n->core.epoch);
+		ensemble_note_own(&n->ensemble, n->core.epoch);
 		work_start(w, n);
 		term_started(&n->term, clock_local(w, n));
 		break;
@@ -427,6 +427,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	disk_settle(w, n);
 	n->disk_due = 0;
 	n->disk_next = n->disk;
+	n->world = w;
 	gate_start(n, n->client.session != 0);
 	n->memory_epoch = n->disk.epoch;
 	/* What the state tells of was handed out. */
@@ -434,7 +435,6 @@ void shell_start(struct sim *w, struct sim_node *n)
 		n->memory_epoch = n->file.epoch;
 	memset(&n->survivor, 0, sizeof(n->survivor));
 	n->survivor.cluster_czxid = n->disk.made;
-	n->world = w;
 	shell_survey_begin(n);
 	shell_term_begin(w, n, ev.resume == RESUME_PRIMARY);
 	guard_adopt(w, n);

@@ -13,20 +13,31 @@ static bool mutated(const struct sim *w, enum sim_mutation m)
 /* Once it is known that all terms of before are over, the next process need not wait for them. */
 static void see_cluster(struct sim *w, struct sim_node *n)
 {
-	if (n->gate.czxid)
-		survivor_see_cluster(&n->survivor, n->gate.czxid, clock_local(w, n));
+	if (n->ensemble.czxid)
+		survivor_see_cluster(&n->survivor, n->ensemble.czxid, clock_local(w, n));
 	if (!n->survivor.cluster_new_us)
-		gate_note_made(w, n, n->survivor.cluster_czxid);
+		ensemble_note_made(&n->ensemble, n->survivor.cluster_czxid);
 	else
 		sim_schedule(w, w->now + lease_unknown_promise_us(n->client.timeout), EVENT_MEMORY,
 			     n->id, ++n->shell.memory_gen, 0);
+}
+
+/* The server may lag behind what this node saw on another: the reads behind it wait. */
+static void catch_up(struct sim *w, struct sim_node *n)
+{
+	struct sim_request *r = request_create(w, n, REQUEST_SYNC, FOR_NOTHING);
+
+	r->parts = 0;
+	r->holder = -1;
+	request_send(w, r);
 }
 
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 {
 	/* Not behind the sync, which may take as long as a commit. */
 	term_attached(&n->term, zkh_session_of(n));
-	if (gate_attached(w, n, fresh))
+	catch_up(w, n);
+	if (ensemble_attached(&n->ensemble, fresh))
 		shell_attach(w, n, fresh);
 }
 
@@ -77,12 +88,8 @@ void shell_detached(struct sim *w, struct sim_node *n)
 	struct sim_shell *s = &n->shell;
 	bool first = rng_chance(&w->rng, 500);
 	uint8_t op = s->op;
-	bool leaves = gate_detached(n, false);
 
-	if (leaves) {
-		n->client.session = 0;
-		n->client.last_zxid = 0;
-	}
+	ensemble_detached(&n->ensemble, false);
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	/* What was on its way may have written it. */
 	if (op != OP_NONE || s->repairing || s->telling)
@@ -101,8 +108,6 @@ void shell_detached(struct sim *w, struct sim_node *n)
 		shell_tell_result(w, n, ELECTION_DONE, op, RESULT_UNKNOWN, 0);
 	if (!first)
 		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
-	if (leaves)
-		shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
 }
 
 /* -- registration -- */
@@ -174,7 +179,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 /* As own_debt() in node.c. */
 static int8_t own_debt(const struct sim *w, const struct sim_node *n)
 {
-	if (n->memory_epoch == n->gate.known.own || mutated(w, MUTATION_FOREIGN_EPOCH))
+	if (n->memory_epoch == ensemble_own(&n->ensemble) || mutated(w, MUTATION_FOREIGN_EPOCH))
 		return OWNER_NOBODY;
 	return n->memory_epoch == n->shell.takeover_epoch ? n->shell.owner_before : OWNER_UNKNOWN;
 }
@@ -436,10 +441,6 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 		break;
 	case FOR_CALL:
 		zkh_reply(w, r);
-		break;
-	case FOR_GATE:
-	case FOR_MAKE:
-		gate_reply(w, n, r);
 		break;
 	case FOR_LOOK_FIRST:
 		reply_look_first(w, n, r);

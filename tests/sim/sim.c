@@ -149,8 +149,8 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 	case EVENT_MEMORY:
 		shell_memory_due(w, n, ev);
 		break;
-	case EVENT_GATE:
-		gate_on_look(w, n, ev);
+	case EVENT_RENEW:
+		zkh_on_renew(w, n, ev);
 		break;
 	case EVENT_CALL:
 		zkh_on_call(w, n, ev);

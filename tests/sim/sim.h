@@ -13,6 +13,7 @@
 
 #include "base/identity.h"
 #include "base/keys.h"
+#include "cluster/ensemble.h"
 #include "cluster/recovery.h"
 #include "cluster/term.h"
 #include "cluster/witness.h"
@@ -119,8 +120,6 @@ enum request_purpose {
 	FOR_REPAIRED,
 	FOR_LOOK, /* whether it stayed */
 	FOR_ROUTER,
-	FOR_GATE, /* /cluster */
-	FOR_MAKE,
 };
 
 /* Who holds it: exactly one of these may free it. */
@@ -138,8 +137,8 @@ struct sim_snapshot {
 	int64_t key_mzxid;
 	int32_t key_version;
 	int32_t post_session, alive_session;
-	int64_t epoch, cluster_czxid, cluster_generation;
-	int32_t epoch_version, cluster_id;
+	int64_t epoch;
+	int32_t epoch_version;
 	int8_t key, holder, epoch_owner;
 	uint8_t alive, drained, maintenance, self, there;
 	char router; /* the own one */
@@ -150,6 +149,7 @@ struct sim_snapshot {
 enum sim_key {
 	SIM_KEY_NONE,
 	SIM_KEY_NODES,
+	SIM_KEY_PRIMARY,
 	SIM_KEY_CLUSTER,
 	SIM_KEY_MODE,
 	SIM_KEY_STATE,
@@ -162,7 +162,8 @@ enum sim_key {
 struct sim_sight {
 	struct tree_keepalive keepalive;
 	int64_t czxid, mzxid;
-	int32_t version, session, machine, boot;
+	int64_t generation;
+	int32_t version, session, machine, boot, id;
 	uint16_t names; /* bits of nodes */
 	char router;
 	uint8_t there, denied;
@@ -256,20 +257,6 @@ struct sim_shell {
 	char router; /* first letter of what was published last; 0: not known */
 };
 
-enum gate_state { GATE_UNKNOWN, GATE_OPEN, GATE_CLOSED };
-
-/* Whether the ensemble is the known one, as in ensemble.h. */
-struct sim_gate {
-	struct identity known;
-	int64_t czxid; /* of /cluster as it was read last */
-	int64_t pause_us;
-	int32_t made; /* the id that a key is made with, while nothing is remembered */
-	uint32_t ask, look;
-	uint8_t state; /* enum gate_state */
-	uint8_t told;  /* enum identity_reason */
-	uint8_t looks, making;
-};
-
 struct sim_work {
 	uint32_t gen;
 	uint8_t truth;	  /* enum truth */
@@ -314,6 +301,7 @@ struct zkh_op {
 	zkh_get_fn on_get;
 	zkh_exists_fn on_exists;
 	zkh_children_fn on_children;
+	zkh_done_fn on_done;
 	zkh_commit_fn on_commit;
 	void *userdata;
 	size_t failed;
@@ -339,13 +327,13 @@ struct sim_node {
 	struct witness witness;
 	struct recovery recovery;
 	struct sim_timer timers[TIMERS_MAX];
-	struct zkh_watch *watch; /* of the own keepalive */
+	struct zkh_watch *keepalive_watch, *cluster_watch;
 	struct sim *world;
 	char boot_text[BOOT_ID_SIZE];
 	struct sim_twin twin;
 	struct survivor survivor;
 	int64_t memory_epoch; /* the highest that this node knows of */
-	struct sim_gate gate;
+	struct ensemble ensemble;
 	struct identity disk, disk_next; /* its memory, written beside the loop, a moment later */
 	int64_t disk_due;		 /* then the next is written; 0: it is */
 	int64_t floor_epoch; /* zxid of the registration: no epoch handed out before is larger */
@@ -561,19 +549,9 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen,
 		 struct sim_txn *txn);
 
-/* shell_gate.c: which ensemble is this? */
+/* shell_gate.c: around the daemon's ensemble.c */
 void gate_start(struct sim_node *n, bool resumes);
-/* True: it goes on at once; else shell_attach() or shell_foreign() follow. */
-bool gate_attached(struct sim *w, struct sim_node *n, bool fresh);
-/* True: the session is left, too. */
-bool gate_detached(struct sim_node *n, bool expired);
-void gate_ask(struct sim *w, struct sim_node *n, bool sync);
-void gate_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
-void gate_on_look(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void gate_see(const struct sim_tree *t, struct identity_seen *ret_seen);
-void gate_note_epoch(struct sim *w, struct sim_node *n, int64_t epoch);
-void gate_note_made(struct sim *w, struct sim_node *n, int64_t czxid);
-void gate_note_own(struct sim *w, struct sim_node *n, int64_t epoch);
 
 /* shell_term.c: around the daemon's term.c */
 void shell_term_begin(struct sim *w, struct sim_node *n, bool resumes);
@@ -592,8 +570,11 @@ void zkh_reply(struct sim *w, const struct sim_request *r);
 void zkh_detached(struct sim_node *n);
 /* The process is gone. */
 void zkh_drop(struct sim_node *n);
-/* The own keepalive has changed. */
-void zkh_fire(struct sim_node *n);
+/* PART_KEEPALIVE, PART_CLUSTER: it has changed. */
+void zkh_fire(struct sim_node *n, uint16_t parts);
+void zkh_format_cluster(int32_t id, int64_t generation, char *ret_text);
+const struct identity *zkh_disk_of(const char *name);
+void zkh_on_renew(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text);
 /* term_open(), into the takeover's transaction. */
 void zkh_open_term(struct sim_node *n, bool owes, int32_t epoch_version, struct sim_txn *txn);

@@ -165,9 +165,6 @@ static void read_parts(const struct sim_tree *t, struct sim_request *r)
 	r->seen.self = t->alive[r->node] != 0;
 	r->seen.there = t->router[r->node] && t->keepalive[r->node].there && t->alive[r->node];
 	r->seen.alive_session = t->alive[r->node];
-	r->seen.cluster_czxid = t->cluster_czxid;
-	r->seen.cluster_generation = t->cluster_generation;
-	r->seen.cluster_id = t->cluster_id;
 	r->seen.alive = r->holder >= 0 && r->holder < NODES_MAX && t->alive[r->holder];
 }
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include "base/timer.h"
 #include "zk/session/zkh_op.h"
@@ -22,13 +23,20 @@ struct zkh_session {
 	int node;
 };
 
+enum txn_kind { KIND_RENEWAL, KIND_MARK, KIND_MAKE };
+
 struct zkh_txn {
 	int32_t epoch_version, version; /* of /epoch, and of the key that is set first */
+	int64_t generation;
+	int32_t id;
+	uint8_t kind;
 	int8_t node, of;
 	uint8_t makes, sets;
 	bool in_use;
 	struct keepalive keepalive;
 };
+
+ssize_t sim_getrandom(void *buffer, size_t size, unsigned flags);
 
 static struct zkh_session sessions[NODES_MAX];
 static struct zkh_txn transaction; /* one is built at a time */
@@ -49,6 +57,11 @@ struct zkh_session *zkh_session_of(struct sim_node *n)
 	return &sessions[n->id];
 }
 
+const struct identity *zkh_disk_of(const char *name)
+{
+	return &world->nodes[node_of_name(name)].disk;
+}
+
 static struct sim_node *node_of(const struct zkh_session *session)
 {
 	return &world->nodes[session->node];
@@ -64,6 +77,40 @@ bool zkh_session_connected(const struct zkh_session *session)
 	const struct sim_node *n = node_of(session);
 
 	return n->daemon == DAEMON_UP && n->client.link == LINK_ATTACHED;
+}
+
+int64_t zkh_session_zxid(const struct zkh_session *session)
+{
+	return node_of(session)->client.last_zxid;
+}
+
+/* From the loop. */
+void zkh_session_renew(struct zkh_session *session)
+{
+	struct sim_node *n = node_of(session);
+
+	sim_schedule(world, world->now, EVENT_RENEW, n->id, n->incarnation,
+		     (uint32_t)n->client.session);
+}
+
+void zkh_on_renew(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	if (ev->gen == n->incarnation && n->daemon == DAEMON_UP &&
+	    (uint32_t)n->client.session == ev->arg)
+		client_give_up(w, n);
+}
+
+/* What is linked of the product gets this one: no two draws are the same. */
+ssize_t sim_getrandom(void *buffer, size_t size, unsigned flags)
+{
+	uint32_t drawn = (uint32_t)++world->ids;
+	unsigned char *bytes = buffer;
+
+	(void)flags;
+	memset(bytes, 0, size);
+	for (size_t i = 0; i < sizeof(drawn) && i < size; i++)
+		bytes[size - 1 - i] = (unsigned char)(drawn >> (8 * i));
+	return (ssize_t)size;
 }
 
 /* -- names -- */
@@ -83,6 +130,14 @@ int node_of_name(const char *name)
 static void machine_text(int32_t machine, char *ret, size_t size)
 {
 	snprintf(ret, size, "%032" PRIx32, (uint32_t)machine);
+}
+
+void zkh_format_cluster(int32_t id, int64_t generation, char *ret_text)
+{
+	char text[IDENTITY_ID_SIZE];
+
+	machine_text(id, text, sizeof(text));
+	identity_format_value(text, generation, IDENTITY_FORMAT, ret_text);
 }
 
 /* -- operations -- */
@@ -146,6 +201,8 @@ static void format_value(const struct sim_request *r, const struct sim_node *of,
 		snprintf(ret_text, size, "%s", of->config.coordinator ? "coordinator" : "client");
 	else if (r->key == SIM_KEY_STATE)
 		snprintf(ret_text, size, "run");
+	else if (r->key == SIM_KEY_CLUSTER)
+		zkh_format_cluster(s->id, s->generation, ret_text);
 	else if (r->key == SIM_KEY_ALIVE)
 		format_alive(s, ret_text, size);
 }
@@ -183,6 +240,8 @@ static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 		ended.on_get(ended.userdata, result, text, strlen(text), stat);
 	} else if (ended.on_exists) {
 		ended.on_exists(ended.userdata, result, stat);
+	} else if (ended.on_done) {
+		ended.on_done(ended.userdata, result);
 	} else if (ended.on_children) {
 		end_children(&ended, result, r, stat);
 	} else {
@@ -219,6 +278,8 @@ void zkh_drop(struct sim_node *n)
 
 	while ((op = op_next(n)))
 		op->order = 0;
+	for (int i = 0; i < TIMERS_MAX; i++)
+		n->timers[i].gen++;
 }
 
 /* Not connected: that is told from the loop. */
@@ -262,6 +323,8 @@ static enum sim_key key_of(const char *path, int8_t *ret_of)
 
 	if (!strcmp(path, PATH_CLUSTER))
 		return SIM_KEY_CLUSTER;
+	if (!strcmp(path, PATH_PRIMARY))
+		return SIM_KEY_PRIMARY;
 	if (!strcmp(path, PATH_NODES))
 		return SIM_KEY_NODES;
 	assert(!strncmp(path, PATH_NODES "/", n + 1) && path[n + 2] == '/');
@@ -281,10 +344,12 @@ static void read_key(struct sim_node *n, struct zkh_op *op, const char *path, bo
 	if (!is_sent(n, op))
 		return;
 	r = request_create(world, n, REQUEST_READ, FOR_CALL);
-	r->parts = watch ? PART_KEEPALIVE : 0;
 	r->holder = -1;
 	r->of = 0;
 	r->key = (uint8_t)key_of(path, &r->of);
+	r->parts = 0;
+	if (watch)
+		r->parts = r->key == SIM_KEY_CLUSTER ? PART_CLUSTER : PART_KEEPALIVE;
 	send(n, op, r);
 }
 
@@ -330,6 +395,21 @@ int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_
 	return 0;
 }
 
+/* What makes /cluster makes it, too; here it is only a round trip. */
+int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata,
+		  struct zkh_op **ret_op)
+{
+	struct sim_node *n = node_of(session);
+	struct zkh_op *op;
+
+	if (n->daemon != DAEMON_UP)
+		return ZKH_FAILED;
+	op = op_create(n, userdata, ret_op);
+	op->on_done = fn;
+	read_key(n, op, PATH_NODES, false);
+	return 0;
+}
+
 /* What a server says of a key. */
 void zkh_answer(const struct sim *w, const struct sim_tree *t, struct sim_request *r)
 {
@@ -345,6 +425,11 @@ void zkh_answer(const struct sim *w, const struct sim_tree *t, struct sim_reques
 	} else if (r->key == SIM_KEY_CLUSTER) {
 		s->there = t->cluster_czxid != 0;
 		s->czxid = t->cluster_czxid;
+		s->id = t->cluster_id;
+		s->generation = t->cluster_generation;
+	} else if (r->key == SIM_KEY_PRIMARY) {
+		s->there = t->key != NAMED_MISSING;
+		s->mzxid = t->key_mzxid;
 	} else if (r->key == SIM_KEY_ROUTER) {
 		s->there = t->router[r->of] != 0;
 		s->denied = other && t->refused[r->of] & REFUSE_LOOK;
@@ -404,15 +489,18 @@ void zkh_on_timer(struct sim_node *n, const struct queue_event *ev)
 	slot->timer->cb((struct ev_loop *)n, slot->timer, EV_TIMER);
 }
 
-/* -- watches: of the own keepalive -- */
+/* -- watches: of the own keepalive, and of /cluster -- */
 
 int zkh_watch_add(struct zkh_session *session, struct zkh_watch *watch, const char *path)
 {
 	static char there[] = "";
+	struct sim_node *n = node_of(session);
 
-	(void)path;
 	watch->path = there;
-	node_of(session)->watch = watch;
+	if (!strcmp(path, PATH_CLUSTER))
+		n->cluster_watch = watch;
+	else
+		n->keepalive_watch = watch;
 	return 0;
 }
 
@@ -421,11 +509,19 @@ void zkh_watch_remove(struct zkh_watch *watch)
 	watch->path = NULL;
 }
 
-void zkh_fire(struct sim_node *n)
+static void fire(const struct zkh_watch *watch)
+{
+	if (watch && watch->path)
+		watch->fn(watch->userdata, ZKH_WATCH_CHANGED, watch->path);
+}
+
+void zkh_fire(struct sim_node *n, uint16_t parts)
 {
 	current = n->id;
-	if (n->watch && n->watch->path)
-		n->watch->fn(n->watch->userdata, ZKH_WATCH_CHANGED, "");
+	if (parts & PART_KEEPALIVE)
+		fire(n->keepalive_watch);
+	if (parts & PART_CLUSTER)
+		fire(n->cluster_watch);
 }
 
 /* -- transactions -- */
@@ -435,9 +531,9 @@ struct zkh_txn *zkh_txn_create(struct zkh_session *session)
 	if (node_of(session)->daemon != DAEMON_UP)
 		return NULL;
 	assert(!transaction.in_use);
-	transaction = (struct zkh_txn){
-		.node = (int8_t)session->node, .of = -1, .in_use = true, .epoch_version = UNCHECKED
-	};
+	transaction = (struct zkh_txn){ .node = (int8_t)session->node,
+					.in_use = true,
+					.epoch_version = UNCHECKED };
 	return &transaction;
 }
 
@@ -455,18 +551,34 @@ void zkh_txn_check(struct zkh_txn *txn, const char *path, int32_t version)
 		assert(!strcmp(path, PATH_POST));
 }
 
+/* The last digits of it. */
+static int32_t cluster_id(const char *text)
+{
+	return (int32_t)strtol(text + IDENTITY_ID_SIZE - 1 - 7, NULL, 16);
+}
+
 /* The first key that is set, or made, is what it is about. */
 static void take_text(struct zkh_txn *txn, const char *path, const char *text)
 {
 	int8_t of = -1;
-	enum sim_key key = !strcmp(path, PATH_NODES) || path[sizeof(PATH_NODES) + 1] == '\0'
-				   ? SIM_KEY_NONE
-				   : key_of(path, &of);
+	/* A node's key, or its parents. */
+	bool below = !strncmp(path, PATH_NODES, sizeof(PATH_NODES) - 1);
+	bool parent = below && strlen(path) < sizeof(PATH_NODES) + 2;
+	enum sim_key key = parent ? SIM_KEY_NONE : key_of(path, &of);
 
 	if (key == SIM_KEY_KEEPALIVE && !value_keepalive(text, strlen(text), &txn->keepalive))
 		abort();
-	if (key == SIM_KEY_ROUTER)
+	if (key == SIM_KEY_ROUTER) {
+		txn->kind = KIND_MARK;
 		txn->of = of;
+	} else if (key == SIM_KEY_CLUSTER) {
+		struct identity_seen seen;
+
+		identity_parse_value(text, strlen(text), &seen);
+		txn->kind = KIND_MAKE;
+		txn->id = cluster_id(seen.id);
+		txn->generation = seen.generation;
+	}
 }
 
 void zkh_txn_set_text(struct zkh_txn *txn, const char *path, const char *text, int32_t version)
@@ -533,13 +645,12 @@ static void fill_renewal(const struct sim_node *n, const struct zkh_txn *from, s
 	fill_keepalive(n, from, to);
 }
 
-/* A renewal, or the mark of a node that died. */
+/* A renewal, the mark of a node that died, or /cluster. */
 int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh_op **ret_op)
 {
 	struct sim_node *n = &world->nodes[txn->node];
 	struct zkh_op *op = op_create(n, userdata, ret_op);
-	bool renews = txn->of < 0;
-	bool read = renews && mutated(MUTATION_RENEW_BY_READ);
+	bool read = txn->kind == KIND_RENEWAL && mutated(MUTATION_RENEW_BY_READ);
 	struct sim_request *r;
 
 	txn->in_use = false;
@@ -551,8 +662,12 @@ int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh
 	r->holder = -1;
 	r->key = SIM_KEY_NONE;
 	r->of = 0;
-	if (renews) {
+	if (txn->kind == KIND_RENEWAL) {
 		fill_renewal(n, txn, &r->txn);
+	} else if (txn->kind == KIND_MAKE) {
+		r->txn.type = TXN_MAKE;
+		r->txn.id = txn->id;
+		r->txn.generation = txn->generation;
 	} else {
 		r->txn.type = TXN_MARK;
 		r->txn.node = txn->of;
@@ -567,7 +682,7 @@ int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh
 /* The operations of a renewal are the post, /epoch, the keepalive. A mark fails at its first. */
 static int commit_result(uint8_t type, uint8_t result, size_t *ret_failed)
 {
-	*ret_failed = type == TXN_MARK ? 0 : result == TXN_CONFLICT ? 1 : 2;
+	*ret_failed = type != TXN_RENEW ? 0 : result == TXN_CONFLICT ? 1 : 2;
 	switch ((enum txn_result)result) {
 	case TXN_OK:
 		return ZKH_OK;
@@ -581,6 +696,11 @@ static int commit_result(uint8_t type, uint8_t result, size_t *ret_failed)
 	}
 }
 
+static bool is_blind(const struct sim *w, const struct sim_node *n)
+{
+	return w->now < n->blind_until && n->blind & PART_CLUSTER;
+}
+
 void zkh_reply(struct sim *w, const struct sim_request *r)
 {
 	struct zkh_op *op = &w->ops[r->call];
@@ -588,7 +708,11 @@ void zkh_reply(struct sim *w, const struct sim_request *r)
 
 	if (!op->order || op->order != r->call_order)
 		return; /* called off */
-	if (!op->on_commit)
+	if (op->on_done)
+		result = ZKH_OK;
+	else if (r->key == SIM_KEY_CLUSTER && is_blind(w, &w->nodes[r->node]))
+		result = ZKH_DENIED;
+	else if (!op->on_commit)
 		result = r->sight.denied ? ZKH_DENIED : r->sight.there ? ZKH_OK : ZKH_NO_NODE;
 	else
 		result = commit_result(r->txn.type, r->result, &op->failed);
