@@ -109,6 +109,8 @@ MUTATIONS = [
              'if (!recovery->untold_us) recovery->untold_us = untold_us;', '(void)untold_us;'),
     Mutation('what could not be read is not waited for in the next look', 'recovery.c',
              'recovery->until_us = recovery->unread_until_us;', 'recovery->until_us = 0;', options=['--refusals']),
+    Mutation('a node whose name comes late is not asked', 'recovery.c',
+             'zkh_op_cancel(recovery->prepare_op); recovery->prepare_op = NULL; recovery->early = early;', 'recovery->early = early;'),
     Mutation('who cannot be asked is taken for idle', 'recovery.c', 'return result != ZKH_NO_NODE || is_before', 'return result == ZKH_OK || is_before',
              options=['--refusals']),
     Mutation('a renewal at any version', switches=['renewal-at-any-version'],
