@@ -5,7 +5,7 @@ Breaks the election in one place at a time and looks whether the simulator, or e
 
     tests/sim/mutations.py BUILD_DIR [NAME...]
 
-Each mutation is applied to a copy of the core's sources (a pattern that is not found exactly once is an error: the table has
+Each mutation is applied to a copy of the core's sources, or of what else is linked of the daemon (a pattern that is not found exactly once is an error: the table has
 to follow the code), or is a switch of the simulator where the shell, not the core, has to be careful. Prints a table; exits 1 if
 any mutation gets through. CC in the environment chooses the compiler, JOBS how many compilers run at once.
 """

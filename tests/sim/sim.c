@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The simulator: two to seven real cores (the objects that ship) in a model of the world, in
- * simulated time, from one seed.
+ * The simulator: two to seven nodes in a model of the world, in simulated time, from one seed. A node is made of the code that
+ * ships, as far as it is linked (meson.build): the election, and of daemon/cluster which ensemble this is (ensemble.c), the
+ * own term (term.c), the watch on the primary's (witness.c), and the survey and the marks of a takeover (recovery.c). What
+ * else a daemon does is modelled.
  *
  *   sim --runs 1000                 a thousand runs, seeds 1 to 1000
  *   sim --steps 20000000            as many runs as it takes
@@ -24,20 +26,26 @@
  *        them; an expired session is learnt of on re-attaching only
  *   tree
  *        the keys: versions, ephemerals, sequence nodes, and the transactions on them
- *   shell, shell_keys, shell_term, shell_view, shell_lock, shell_repair
- *        what the daemon makes of each action: the mirror of the keys, the lock, fencing, the files
- *        that outlive it; what it does when the servers refuse to read or to write, when somebody
- *        deletes its keys, when it is stopped between a step and what that asks for
+ *   zkh
+ *        the headers of lib/zk over the simulated client, and libev's timers, for what is linked
+ *   shell_gate, shell_term, shell_survey
+ *        the node around what is linked: its callbacks, its files, its fence command
+ *   shell, shell_keys, shell_view, shell_lock, shell_repair
+ *        what the daemon makes of each action: the mirror of the keys, its transactions, the lock,
+ *        the files that outlive it; what it does when the servers refuse to read or to write, when
+ *        somebody deletes its keys, when it is stopped between a step and what that asks for
  *   work
  *        the work (slow, failing, hanging), and the guard that outlives the daemon, and may be
  *        killed, late, or not to be started
  *   host, chaos
- *        drifting clocks, pauses, crashes, restarts, resets, operators
+ *        drifting clocks, pauses, crashes, restarts, resets, operators; an ensemble that is set back
+ *        to a backup or emptied while an old server may keep its connections, and accepted later
  *   oracle
  *        the judge, by the truth of the world: never work on two nodes, nor on a machine whose name
  *        another bears now; the post is never released while its owner's work runs; no work past the
  *        end of its lease, and none without post, lease and guard, or before the leases of others are
- *        over; no lease but by a commit; epochs of started work grow, whatever is deleted; the dead
+ *        over; no lease but by a commit; no write to an ensemble that is not the known one; epochs of
+ *        started work grow, whatever is deleted, as long as a node that takes part remembers; the dead
  *        are fenced or marked first; no contender from before a claim is left when the claimer
  *        enters; after the last fault one primary within a stated bound, no phase left half-way, no
  *        busy loop
@@ -46,8 +54,8 @@
  *
  * A run that fails is run again with the trace on; its last lines, the seed and the command that
  * repeats it are printed. --mutate NAME makes the shell wrong in one way (--mutate list), to show
-  * that the oracle sees it; --often FAULT makes one kind of fault frequent; --frozen-hosts lets hosts sleep past their lease with work up, the case
- * that software on the host cannot close; --unequal-servers and --refusals make servers that grant
+ * that the oracle sees it; --often FAULT makes one kind of fault frequent; --frozen-hosts lets hosts
+ * sleep past their lease with work up, the case that software on the host cannot close; --unequal-servers and --refusals make servers that grant
  * different session timeouts, access lists and quotas frequent.
  */
 
