@@ -104,7 +104,7 @@ int verb_remove(struct ctl *ctl)
 
 	if (!name)
 		return CTL_USAGE;
-	code = snapshot_read(ctl, true, &now);
+	code = snapshot_read(ctl, &now);
 	if (code == CTL_DONE)
 		code = may_touch(ctl, snapshot_argument(ctl, &now.facts, 0));
 	snprintf(path, sizeof(path), PATH_NODES "/%s", name);
@@ -126,7 +126,7 @@ int verb_rename(struct ctl *ctl)
 
 	if (!from || !to)
 		return CTL_USAGE;
-	code = snapshot_read(ctl, true, &now);
+	code = snapshot_read(ctl, &now);
 	if (code == CTL_DONE)
 		code = may_touch(ctl, snapshot_argument(ctl, &now.facts, 0));
 	if (code == CTL_DONE && facts_find(&now.facts, to)) {

@@ -215,7 +215,7 @@ int verb_cluster(struct ctl *ctl)
 		ctl_error("usage: primaryctl cluster [accept]");
 		return CTL_USAGE;
 	}
-	code = snapshot_read(ctl, false, &now);
+	code = snapshot_read(ctl, &now);
 	if (code == CTL_DONE)
 		code = (accept ? accept_ensemble : show)(ctl, &now.cluster, &now.facts);
 	snapshot_close(&now);

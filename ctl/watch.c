@@ -286,7 +286,7 @@ int verb_watch(struct ctl *ctl)
 	if (ctl->options.has_timeout)
 		ctl_set_timeout(ctl, 0);
 	w.on_screen = !ctl->options.json && screen_open();
-	cluster_open(&w.cluster, ctl, true, false);
+	cluster_open(&w.cluster, ctl, true);
 	w.cluster.on_change = on_change;
 	w.cluster.userdata = &w;
 	start(&w);

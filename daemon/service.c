@@ -12,10 +12,10 @@
 #define STOP_SLACK_US INT64_C(5000000)
 
 /* A boot, or an operator's start, is not held up for longer by an ensemble that is away. */
-#define PATIENCE_S 15.
+#define READY_TIMEOUT_S 15.
 
-/* Until what found no room is told again. */
-#define AGAIN_S 0.1
+/* A manager that is busy has no room for a message: it is sent again after this. */
+#define RETRY_S 0.1
 
 /* -- the sentence -- */
 
@@ -29,19 +29,21 @@ static void say_follower(const struct node *node, char *out, size_t size)
 		snprintf(out, size, "Secondary: nobody is primary");
 }
 
-static void say_actor(const struct election *e, const char *what, char *out, size_t size)
+static void say_actor(const struct election *e, const char *what, bool with_lease, char *out,
+		      size_t size)
 {
 	int64_t left_us = e->lease_end_us - time_boot_us();
 
-	if (e->lease_end_us && left_us > 0)
+	if (with_lease && e->lease_end_us && left_us > 0)
 		snprintf(out, size, "%s, epoch %" PRId64 ", lease good for %" PRId64 " s", what,
 			 e->epoch, left_us / 1000000);
 	else
 		snprintf(out, size, "%s, epoch %" PRId64, what, e->epoch);
 }
 
-char *service_status(const struct node *node, const struct config *config,
-		     char out[SERVICE_STATUS_SIZE])
+/* What a person reads in `systemctl status`. */
+static void format_status(const struct node *node, const struct config *config, bool with_lease,
+			  char out[SERVICE_STATUS_SIZE])
 {
 	const struct election *e = node_election(node);
 	const char *suffix = e->attached ? "" : "; no connection to ZooKeeper";
@@ -74,22 +76,23 @@ char *service_status(const struct node *node, const struct config *config,
 		snprintf(text, sizeof(text), "Named primary: waiting to take over");
 		break;
 	case PHASE_RECOVER:
-		say_actor(e, "Taking over: looking after nodes that died", text, sizeof(text));
+		say_actor(e, "Taking over: looking after nodes that died", with_lease, text,
+			  sizeof(text));
 		break;
 	case PHASE_BEGIN:
-		say_actor(e, "Taking over: starting the work", text, sizeof(text));
+		say_actor(e, "Taking over: starting the work", with_lease, text, sizeof(text));
 		break;
 	case PHASE_PRIMARY:
-		say_actor(e, "Primary", text, sizeof(text));
+		say_actor(e, "Primary", with_lease, text, sizeof(text));
 		break;
 	case PHASE_VACATED:
 	case PHASE_YIELD:
 	case PHASE_HANDOVER:
-		say_actor(e, "Primary, handing over", text, sizeof(text));
+		say_actor(e, "Primary, handing over", with_lease, text, sizeof(text));
 		break;
 	case PHASE_RESUME:
-		say_actor(e, "Primary before the restart: looking whether it still is", text,
-			  sizeof(text));
+		say_actor(e, "Primary before the restart: looking whether it still is", with_lease,
+			  text, sizeof(text));
 		break;
 	case PHASE_STOP:
 		snprintf(text, sizeof(text), "Stopping the work: %s%s%.120s%s", reason,
@@ -107,53 +110,50 @@ char *service_status(const struct node *node, const struct config *config,
 		break;
 	}
 	snprintf(out, SERVICE_STATUS_SIZE, "%s%s%s", text, suffix, kept);
-	return out;
 }
 
 /* -- what the manager hears -- */
-
-static bool is_ready(const struct election *e)
-{
-	return e->registered || e->phase == PHASE_PRIMARY;
-}
-
-/* A manager that is busy has no room; a READY=1 that is lost would leave it waiting for ever. */
-static void tell_surely(struct service *s, const char *text)
-{
-	snprintf(s->owed + strlen(s->owed), sizeof(s->owed) - strlen(s->owed), "%s", text);
-	if (notify_send("%s", s->owed) != 0) {
-		ev_timer_again(s->loop, &s->again);
-		return;
-	}
-	s->owed[0] = '\0';
-	ev_timer_stop(s->loop, &s->again);
-}
-
-static void on_again(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)events;
-	tell_surely(timer->data, "");
-}
-
-/* Stays silent when there is nothing new: each message wakes the manager. */
-static void tell(struct service *s, const char *head)
-{
-	char status[SERVICE_STATUS_SIZE];
-
-	service_status(s->node, s->config, status);
-	if (!*head && !strcmp(status, s->status))
-		return;
-	if (!strcmp(status, s->status))
-		(void)notify_send("%s", head);
-	else if (notify_send("%sSTATUS=%s\n", head, status) == 0)
-		strcpy(s->status, status);
-}
 
 static int64_t stop_bound_us(const struct config *c)
 {
 	return c->election.handover_timeout_us + c->election.transition_delay_us +
 	       c->relinquish.timeout_us + c->relinquish.lease_timeout_us + STOP_SLACK_US;
+}
+
+/*
+ * Sends what the manager was not told yet; silent when there is nothing, since each message wakes it. The lease in the
+ * sentence moves with every renewal: that alone is told with the watchdog only.
+ */
+static void tell(struct service *s, bool feed)
+{
+	char status[SERVICE_STATUS_SIZE] = "", full[SERVICE_STATUS_SIZE] = "", stopping[80] = "";
+	bool ready = s->ready && !s->told_ready;
+
+	if (s->node) {
+		format_status(s->node, s->config, false, status);
+		format_status(s->node, s->config, true, full);
+	}
+	if (s->stopping && !s->told_stopping)
+		snprintf(stopping, sizeof(stopping),
+			 "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRId64 "\n", stop_bound_us(s->config));
+	ev_timer_stop(s->loop, &s->retry);
+	if (!ready && !*stopping && !feed && !strcmp(status, s->told_status))
+		return;
+	if (notify_send("%s%s%s%s%s\n", ready ? "READY=1\n" : "", stopping,
+			feed ? "WATCHDOG=1\n" : "", *full ? "STATUS=" : "", full) != 0) {
+		ev_timer_again(s->loop, &s->retry);
+		return;
+	}
+	s->told_ready = s->ready;
+	s->told_stopping = s->stopping;
+	strcpy(s->told_status, status);
+}
+
+static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)events;
+	tell(timer->data, false);
 }
 
 static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
@@ -164,53 +164,29 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)events;
 	/* Fed only in order: else the manager restarts us, and the new process stops the work first. */
 	if (s->node && node_in_order(s->node))
-		tell(s, "WATCHDOG=1\n");
+		tell(s, true);
 }
 
 /* Not registered yet, but everything that depends on this host is in order. */
-static void on_patience(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_ready_timeout(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct service *s = timer->data;
 
 	(void)loop;
 	(void)events;
-	if (s->ready)
-		return;
 	s->ready = true;
-	tell_surely(s, "READY=1\n");
+	tell(s, false);
 }
 
 void service_update(struct service *service, const struct node *node)
 {
-	struct service *s = service;
 	const struct election *e = node_election(node);
-	char head[96] = "";
 
-	s->node = node;
-	if (!notify_wanted())
-		return;
-	if (!s->ready && is_ready(e)) {
-		s->ready = true;
-		ev_timer_stop(s->loop, &s->patience);
-		strcat(head, "READY=1\n");
-	}
-	if (!s->stopping && e->shutdown) {
-		s->stopping = true;
-		snprintf(head + strlen(head), sizeof(head) - strlen(head),
-			 "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRId64 "\n", stop_bound_us(s->config));
-	}
-	if (*head)
-		tell_surely(s, head);
-	/* The lease in the sentence moves with every renewal; that is told with the watchdog. */
-	if (*head || e->phase != s->phase || e->epoch != s->epoch ||
-	    (bool)e->attached != s->attached || node_is_kept(node) != s->kept ||
-	    e->phase == PHASE_FOLLOW || *node_trouble(node) || *node_foreign(node) || s->troubled)
-		tell(s, "");
-	s->phase = e->phase;
-	s->epoch = e->epoch;
-	s->attached = e->attached;
-	s->kept = node_is_kept(node);
-	s->troubled = *node_trouble(node) || *node_foreign(node);
+	service->node = node;
+	service->ready = service->ready || e->registered || e->phase == PHASE_PRIMARY;
+	service->stopping = service->stopping || e->shutdown;
+	if (notify_wanted())
+		tell(service, false);
 }
 
 void service_reload_begins(struct service *service)
@@ -221,8 +197,19 @@ void service_reload_begins(struct service *service)
 
 void service_reload_failed(struct service *service)
 {
-	if (service->ready)
-		tell_surely(service, "READY=1\n");
+	service->told_ready = false;
+	tell(service, false);
+}
+
+static void set_timer(struct service *s, ev_timer *timer,
+		      void (*fn)(struct ev_loop *, ev_timer *, int), double after_s,
+		      double repeat_s)
+{
+	ev_init(timer, fn);
+	ev_timer_set(timer, after_s, repeat_s);
+	timer->data = s;
+	if (after_s > 0. && notify_wanted())
+		ev_timer_start(s->loop, timer);
 }
 
 void service_init(struct service *service, struct ev_loop *loop, const struct config *config,
@@ -231,25 +218,9 @@ void service_init(struct service *service, struct ev_loop *loop, const struct co
 	double interval_s = (double)notify_watchdog_us() / 2e6;
 
 	*service = (struct service){ .loop = loop, .config = config, .ready = ready };
-	ev_timer_init(&service->watchdog, on_watchdog, interval_s, interval_s);
-	service->watchdog.data = service;
-	if (interval_s > 0)
-		ev_timer_start(loop, &service->watchdog);
-	ev_timer_init(&service->again, on_again, AGAIN_S, AGAIN_S);
-	service->again.data = service;
-	ev_timer_init(&service->patience, on_patience, PATIENCE_S, 0.);
-	service->patience.data = service;
-	if (!ready && notify_wanted())
-		ev_timer_start(loop, &service->patience);
+	set_timer(service, &service->watchdog, on_watchdog, interval_s, interval_s);
+	set_timer(service, &service->retry, on_retry, 0., RETRY_S);
+	set_timer(service, &service->ready_timeout, on_ready_timeout, READY_TIMEOUT_S, 0.);
 	if (ready)
-		tell_surely(service, "READY=1\nWATCHDOG=1\n");
-}
-
-void service_finish(struct service *service)
-{
-	if (service->loop) {
-		ev_timer_stop(service->loop, &service->watchdog);
-		ev_timer_stop(service->loop, &service->again);
-		ev_timer_stop(service->loop, &service->patience);
-	}
+		tell(service, true);
 }

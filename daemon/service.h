@@ -20,20 +20,15 @@ struct service {
 	struct ev_loop *loop;
 	const struct config *config;
 	const struct node *node;
-	ev_timer watchdog, again, patience;
-	char owed[96];			  /* what must not be lost, and found no room yet */
-	char status[SERVICE_STATUS_SIZE]; /* as told last */
-	int64_t epoch;
-	uint8_t phase;
-	bool attached, kept, ready, stopping, troubled;
+	ev_timer watchdog, retry, ready_timeout;
+	bool ready, told_ready;
+	bool stopping, told_stopping;
+	char told_status[SERVICE_STATUS_SIZE]; /* without the time that the lease has left */
 };
 
 /* config must outlive it. ready: a reload is under way, which ends here; one of a daemon that was not ready is none. */
 void service_init(struct service *service, struct ev_loop *loop, const struct config *config,
 		  bool ready);
-
-/* Also of one that is zeroed. */
-void service_finish(struct service *service);
 
 /* After every change of the node; says what is new. The node must live as long as the loop runs. */
 void service_update(struct service *service, const struct node *node);
@@ -41,7 +36,3 @@ void service_update(struct service *service, const struct node *node);
 /* Around the attempt to execute the binary anew. */
 void service_reload_begins(struct service *service);
 void service_reload_failed(struct service *service);
-
-/* What a person reads in `systemctl status`. Returns out. */
-char *service_status(const struct node *node, const struct config *config,
-		     char out[SERVICE_STATUS_SIZE]);

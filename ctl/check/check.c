@@ -215,7 +215,7 @@ static void check_cluster(struct check *check)
 	struct snapshot now = { 0 };
 	struct cluster *cluster = &now.cluster;
 
-	cluster_open(cluster, check->ctl, false, false);
+	cluster_open(cluster, check->ctl, false);
 	if (ctl_wait(check->ctl, cluster_complete, cluster) != CTL_DONE)
 		check_say(check, CHECK_ERROR, "cluster", "", "the keys cannot be read in time");
 	else if (cluster->result != ZKH_OK)

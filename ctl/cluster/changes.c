@@ -111,8 +111,7 @@ static void each_pair(struct changes *c, bool alone,
 
 		if (order == 0)
 			fn(c, a, b);
-		/* Those that are not listed may be there. */
-		else if (alone && !c->before->nodes_unreadable && !c->after->nodes_unreadable)
+		else if (alone)
 			say(c, order < 0 ? "%s was removed" : "%s is new",
 			    order < 0 ? a->name : b->name);
 		i += order <= 0;
@@ -125,11 +124,6 @@ void changes_between(const struct facts *before, const struct facts *after, chan
 {
 	struct changes c = { .before = before, .after = after, .fn = fn, .userdata = userdata };
 
-	if (before->nodes_unreadable != after->nodes_unreadable)
-		say(&c,
-		    after->nodes_unreadable ? "%s may not be read any more (access list)"
-					    : "%s may be read again",
-		    PATH_NODES);
 	if (before->maintenance != after->maintenance)
 		say(&c, "maintenance is %s", after->maintenance ? "on" : "off");
 	compare_key(&c);

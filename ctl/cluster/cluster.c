@@ -6,24 +6,81 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "slot.h"
+/* The first refusal stays the result. */
+static void refuse(struct cluster *cluster, int result, const char *path)
+{
+	if (cluster->result != ZKH_OK)
+		return;
+	cluster->result = result;
+	snprintf(cluster->refused_path, sizeof(cluster->refused_path), "%s", path);
+}
 
-/* Between two looks at keys that may not be read: the servers tell nobody what becomes of those. */
-#define RETRY_S 1.
+/* Something was read: everything, perhaps. */
+static void read_one(struct cluster *cluster)
+{
+	if (!zkh_mirrors_unread(cluster->ctl->session) && cluster->on_change)
+		cluster->on_change(cluster->userdata);
+}
 
-static void read_list(struct cluster *cluster);
+/* -- one key -- */
+
+static void take(struct cluster_slot *slot, const char *data, size_t length,
+		 const struct zkh_stat *stat)
+{
+	free(slot->data);
+	slot->data = NULL;
+	slot->there = stat;
+	slot->length = length;
+	if (!stat)
+		return;
+	slot->stat = *stat;
+	if (!data || length > KEY_VALUE_MAX)
+		return;
+	slot->data = malloc(length + 1);
+	if (!slot->data)
+		return;
+	if (length)
+		memcpy(slot->data, data, length);
+	slot->data[length] = '\0';
+}
+
+/*
+ * Of a key that may not be read it is known that it exists, as it is to the nodes: one access list must not hide the whole
+ * cluster. Without the primary key there is nothing to be told; a missing credential shows there.
+ */
+static void on_slot(void *userdata, int result, const char *data, size_t length,
+		    const struct zkh_stat *stat)
+{
+	struct cluster_slot *slot = userdata;
+	struct cluster *cluster = slot->cluster;
+
+	if (result == ZKH_UNKNOWN)
+		return;
+	slot->denied = result == ZKH_DENIED && stat;
+	if (result != ZKH_OK && result != ZKH_NO_NODE &&
+	    (!slot->denied || slot == &cluster->keys[CLUSTER_PRIMARY]))
+		refuse(cluster, result, slot->path);
+	take(slot, data, length, stat);
+	read_one(cluster);
+}
+
+static void open_slot(struct cluster_slot *slot, struct cluster *cluster, const char *path)
+{
+	slot->cluster = cluster;
+	if (zkh_mirror_open(&slot->mirror, cluster->ctl->session, path,
+			    cluster->live ? 0 : ZKH_MIRROR_ONCE, on_slot, slot) != 0)
+		refuse(cluster, ZKH_FAILED, path);
+	slot->path = zkh_mirror_path(&slot->mirror);
+}
+
+static void close_slot(struct cluster_slot *slot)
+{
+	zkh_mirror_close(&slot->mirror);
+	free(slot->data);
+	memset(slot, 0, sizeof(*slot));
+}
 
 /* -- nodes -- */
-
-/* For every key of a node; stops at nothing. */
-static void each_slot(struct cluster_node *node, void (*fn)(struct cluster_slot *slot))
-{
-	for (int i = 0; i < NODE_KEY_COUNT; i++)
-		if (node->keys[i].cluster)
-			fn(&node->keys[i]);
-	if (node->detail.cluster)
-		fn(&node->detail);
-}
 
 static void add_node(struct cluster *cluster, struct cluster_node **link, const char *name)
 {
@@ -31,7 +88,7 @@ static void add_node(struct cluster *cluster, struct cluster_node **link, const 
 	char path[KEY_PATH_SIZE];
 
 	if (!node) {
-		cluster_refuse(cluster, ZKH_FAILED, PATH_NODES);
+		refuse(cluster, ZKH_FAILED, PATH_NODES);
 		return;
 	}
 	strcpy(node->name, name);
@@ -43,11 +100,10 @@ static void add_node(struct cluster *cluster, struct cluster_node **link, const 
 		if (i == NODE_KEY_KEEPALIVE)
 			continue;
 		node_key_path(name, (enum node_key)i, path);
-		cluster_slot_open(&node->keys[i], cluster, node, path);
+		open_slot(&node->keys[i], cluster, path);
 	}
 	snprintf(path, sizeof(path), PATH_NODES "/%s/detail", name);
-	cluster_slot_open(&node->detail, cluster, node, path);
-	node->listed = true;
+	open_slot(&node->detail, cluster, path);
 }
 
 static void remove_node(struct cluster *cluster, struct cluster_node **link)
@@ -55,7 +111,9 @@ static void remove_node(struct cluster *cluster, struct cluster_node **link)
 	struct cluster_node *node = *link;
 
 	*link = node->next;
-	each_slot(node, cluster_slot_close);
+	for (int i = 0; i < NODE_KEY_COUNT; i++)
+		close_slot(&node->keys[i]);
+	close_slot(&node->detail);
 	free(node);
 	cluster->node_count--;
 }
@@ -92,191 +150,40 @@ static void take_list(struct cluster *cluster, const char **names, size_t count)
 		remove_node(cluster, link);
 }
 
-/* Without the list: whom the key names, and who acts. */
-static void take_named(struct cluster *cluster)
-{
-	const struct cluster_slot *key = &cluster->keys[CLUSTER_PRIMARY];
-	const struct cluster_slot *post = &cluster->keys[CLUSTER_POST];
-	char named[NAME_SIZE], acting[NAME_SIZE];
-	const char *names[2];
-	size_t count = 0;
-	int64_t epoch;
-
-	if (key->there && key->data && value_name(key->data, key->length, named))
-		names[count++] = named;
-	if (post->there && post->data && value_post(post->data, post->length, acting, &epoch) &&
-	    (!count || strcmp(acting, named) != 0))
-		names[count++] = acting;
-	qsort(names, count, sizeof(*names), compare_names);
-	take_list(cluster, names, count);
-}
-
-void cluster_read_over(struct cluster *cluster)
-{
-	if (cluster->list_denied)
-		take_named(cluster);
-	if (cluster->open) /* there are new ones */
-		return;
-	cluster->changes++;
-	if (cluster->on_change)
-		cluster->on_change(cluster->userdata);
-}
-
-/* The nodes are told of as far as the keys name them; who needs all of them is refused. */
-static void on_list_denied(struct cluster *cluster)
-{
-	if (cluster->whole) {
-		cluster_refuse(cluster, ZKH_DENIED, PATH_NODES);
-		return;
-	}
-	cluster->list_known = cluster->list_denied = true;
-	if (cluster->live)
-		ev_timer_again(cluster->ctl->loop, &cluster->retry);
-}
-
-static void on_exists(void *userdata, int result, const struct zkh_stat *stat)
-{
-	struct cluster *cluster = userdata;
-
-	(void)stat;
-	cluster->list_op = NULL;
-	if (result == ZKH_OK)
-		read_list(cluster);
-	else if (result == ZKH_NO_NODE)
-		cluster->list_known = true;
-	else
-		cluster_refuse(cluster, result, PATH_NODES);
-	cluster_end(cluster);
-}
-
-/* A list that misses its key leaves no watch: that key is watched for instead. */
-static void await_list(struct cluster *cluster)
-{
-	take_list(cluster, NULL, 0);
-	cluster->list_known = !cluster->live;
-	if (cluster->live && zkh_exists(cluster->ctl->session, PATH_NODES, true, on_exists, cluster,
-					&cluster->list_op) == 0)
-		cluster_begin(cluster);
-}
-
 static void on_list(void *userdata, int result, const char *const *names, size_t count,
 		    const struct zkh_stat *stat)
 {
 	struct cluster *cluster = userdata;
-	const char **sorted;
+	const char **sorted = NULL;
 
 	(void)stat;
-	cluster->list_op = NULL;
-	cluster->list_denied = false;
-	if (result == ZKH_NO_NODE) {
-		await_list(cluster);
-	} else if (result == ZKH_DENIED) {
-		on_list_denied(cluster);
-	} else if (result != ZKH_OK) {
-		cluster_refuse(cluster, result, PATH_NODES);
-	} else {
-		sorted = calloc(count + 1, sizeof(*sorted));
-		if (sorted) {
-			memcpy(sorted, names, count * sizeof(*sorted));
-			qsort(sorted, count, sizeof(*sorted), compare_names);
-			cluster->list_known = true;
-			take_list(cluster, sorted, count);
-			free(sorted);
-		} else {
-			cluster_refuse(cluster, ZKH_FAILED, PATH_NODES);
-		}
-	}
-	cluster_end(cluster);
-}
-
-static void read_list(struct cluster *cluster)
-{
-	struct zkh_session *session = cluster->ctl->session;
-
-	cluster_cancel(cluster, &cluster->list_op);
-	cluster->list_known = false;
-	if (zkh_children(session, PATH_NODES, cluster->live, on_list, cluster, &cluster->list_op) ==
-	    0)
-		cluster_begin(cluster);
-	else
-		cluster_refuse(cluster, ZKH_FAILED, PATH_NODES);
-}
-
-static void on_list_watch(void *userdata, enum zkh_watch_event event, const char *path)
-{
-	struct cluster *cluster = userdata;
-
-	(void)path;
-	if (event != ZKH_WATCH_CHANGED && zkh_session_connected(cluster->ctl->session))
-		read_list(cluster);
-}
-
-/* -- what may not be read -- */
-
-static void on_list_probe(void *userdata, int result, const char *const *names, size_t count,
-			  const struct zkh_stat *stat)
-{
-	struct cluster *cluster = userdata;
-
-	(void)names;
-	(void)count;
-	(void)stat;
-	cluster->list_probe = NULL;
-	if ((result == ZKH_OK || result == ZKH_NO_NODE) && !cluster->list_op)
-		read_list(cluster);
-}
-
-static void probe_list(struct cluster *cluster)
-{
-	struct zkh_session *session = cluster->ctl->session;
-
-	if (!cluster->list_denied)
+	if (result == ZKH_UNKNOWN)
 		return;
-	ev_timer_again(cluster->ctl->loop, &cluster->retry);
-	if (!cluster->list_op && !cluster->list_probe && zkh_session_connected(session))
-		zkh_children(session, PATH_NODES, false, on_list_probe, cluster,
-			     &cluster->list_probe);
-}
-
-static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	struct cluster *cluster = timer->data;
-
-	(void)events;
-	ev_timer_stop(loop, timer);
-	probe_list(cluster);
-	for (int i = 0; i < CLUSTER_KEYS; i++)
-		cluster_slot_probe(&cluster->keys[i]);
-	for (struct cluster_node *node = cluster->nodes; node; node = node->next)
-		each_slot(node, cluster_slot_probe);
+	if (result == ZKH_OK || result == ZKH_NO_NODE)
+		sorted = calloc(count + 1, sizeof(*sorted));
+	if (sorted) {
+		if (count)
+			memcpy(sorted, names, count * sizeof(*sorted));
+		qsort(sorted, count, sizeof(*sorted), compare_names);
+		take_list(cluster, sorted, count);
+		free(sorted);
+	} else {
+		refuse(cluster, result == ZKH_OK ? ZKH_FAILED : result, PATH_NODES);
+	}
+	read_one(cluster);
 }
 
 /* -- the whole -- */
-
-static void read_all(struct cluster *cluster)
-{
-	for (int i = 0; i < CLUSTER_KEYS; i++)
-		cluster_slot_read(&cluster->keys[i]);
-	for (struct cluster_node *node = cluster->nodes; node; node = node->next)
-		each_slot(node, cluster_slot_read);
-	read_list(cluster);
-}
 
 static void on_session(void *userdata, const struct zkh_session_report *report)
 {
 	struct cluster *cluster = userdata;
 
-	if (report->event == ZKH_CONNECTED) {
-		read_all(cluster);
-		return;
-	}
-	if (report->event == ZKH_DISCONNECTED || report->event == ZKH_EXPIRED)
-		cluster->list_known = false;
-	if (cluster->on_change)
+	if (report->event != ZKH_CONNECTED && cluster->on_change)
 		cluster->on_change(cluster->userdata);
 }
 
-void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whole)
+void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live)
 {
 	static const char *const paths[CLUSTER_KEYS] = {
 		[CLUSTER_PRIMARY] = PATH_PRIMARY,
@@ -285,21 +192,15 @@ void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whol
 		[CLUSTER_IDENTITY] = PATH_CLUSTER,
 	};
 
-	*cluster = (struct cluster){ .ctl = ctl, .live = live, .whole = whole };
+	*cluster = (struct cluster){ .ctl = ctl, .live = live };
 	cluster->known_error = ctl_remember(ctl, &cluster->known, cluster->known_path);
 	ctl->on_session = on_session;
 	ctl->on_session_userdata = cluster;
-	ev_timer_init(&cluster->retry, on_retry, RETRY_S, RETRY_S);
-	cluster->retry.data = cluster;
-	read_list(cluster);
+	if (zkh_mirror_open_children(&cluster->list, ctl->session, PATH_NODES,
+				     live ? 0 : ZKH_MIRROR_ONCE, on_list, cluster) != 0)
+		refuse(cluster, ZKH_FAILED, PATH_NODES);
 	for (int i = 0; i < CLUSTER_KEYS; i++)
-		cluster_slot_open(&cluster->keys[i], cluster, NULL, paths[i]);
-	if (!live)
-		return;
-	cluster->list_watch.fn = on_list_watch;
-	cluster->list_watch.userdata = cluster;
-	if (zkh_watch_add(ctl->session, &cluster->list_watch, PATH_NODES) != 0)
-		cluster_refuse(cluster, ZKH_FAILED, PATH_NODES);
+		open_slot(&cluster->keys[i], cluster, paths[i]);
 }
 
 void cluster_close(struct cluster *cluster)
@@ -308,12 +209,9 @@ void cluster_close(struct cluster *cluster)
 		return;
 	cluster->ctl->on_session = NULL;
 	cluster->on_change = NULL;
-	ev_timer_stop(cluster->ctl->loop, &cluster->retry);
-	cluster_cancel(cluster, &cluster->list_op);
-	zkh_op_cancel(cluster->list_probe);
-	zkh_watch_remove(&cluster->list_watch);
+	zkh_mirror_close(&cluster->list);
 	for (int i = 0; i < CLUSTER_KEYS; i++)
-		cluster_slot_close(&cluster->keys[i]);
+		close_slot(&cluster->keys[i]);
 	while (cluster->nodes)
 		remove_node(cluster, &cluster->nodes);
 	cluster->ctl = NULL;
@@ -323,7 +221,7 @@ bool cluster_complete(void *userdata)
 {
 	const struct cluster *cluster = userdata;
 
-	return cluster->result != ZKH_OK || (cluster->list_known && !cluster->open);
+	return cluster->result != ZKH_OK || !zkh_mirrors_unread(cluster->ctl->session);
 }
 
 int cluster_wait(struct cluster *cluster)

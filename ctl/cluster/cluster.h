@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The cluster's keys as they were read: once, or live from watches. Reads are pipelined: two round trips however
- * many nodes there are. What the values mean: facts.h.
+ * The cluster's keys as they were read: once, or live, by a mirror each (zkh_mirror.h). Reads are pipelined: two round trips
+ * however many nodes there are. What the values mean: facts.h.
  */
 
 #include <limits.h>
@@ -13,6 +13,7 @@
 #include "base/identity.h"
 #include "base/keys.h"
 #include "ctl.h"
+#include "zk/mirror/zkh_mirror.h"
 
 /* Nodes that are read; more are left out, and said. */
 #define CLUSTER_NODES_MAX 10000
@@ -22,16 +23,12 @@ struct cluster_node;
 
 /* One key. */
 struct cluster_slot {
-	struct cluster *cluster;
-	struct cluster_node *node; /* NULL: of the cluster */
-	const char *path;	   /* NULL: not used */
-	struct zkh_watch watch;
-	struct zkh_op *op;
-	struct zkh_op *probe; /* whether it may still not be read */
-	bool known;	      /* read since the last change */
-	bool there;	      /* and it exists */
-	bool denied;	      /* it does, and may not be read: all that is known of it is stat */
-	char *data;	      /* NUL-terminated; NULL: none, or longer than KEY_VALUE_MAX */
+	struct cluster *cluster; /* NULL: not used */
+	struct zkh_mirror mirror;
+	const char *path;
+	bool there;  /* it exists */
+	bool denied; /* and may not be read: all that is known of it is stat */
+	char *data;  /* NUL-terminated; NULL: none, or longer than KEY_VALUE_MAX */
 	size_t length;
 	struct zkh_stat stat; /* when it is there */
 };
@@ -39,7 +36,6 @@ struct cluster_slot {
 struct cluster_node {
 	struct cluster_node *next; /* by name */
 	char name[NAME_SIZE];
-	bool listed; /* in the last list */
 	struct cluster_slot keys[NODE_KEY_COUNT];
 	struct cluster_slot detail;
 };
@@ -54,21 +50,15 @@ enum cluster_key {
 
 struct cluster {
 	struct ctl *ctl;
-	bool live, whole;
+	bool live;
 	struct cluster_slot keys[CLUSTER_KEYS];
 	struct identity known;	   /* what the daemon here remembers, as of cluster_open() */
 	int known_error;	   /* why that is nothing; 0: it is something */
 	char known_path[PATH_MAX]; /* its file */
 	struct cluster_node *nodes;
 	size_t node_count, strangers; /* strangers: children that are no node's name */
-	struct zkh_watch list_watch;
-	struct zkh_op *list_op;
-	struct zkh_op *list_probe; /* whether it may still not be read */
-	bool list_known;
-	bool list_denied; /* it may not be read: the nodes are those that the keys name */
-	size_t open;	  /* reads under way */
-	ev_timer retry;	  /* live: while there are keys that may not be read */
-	int result;	  /* the first refusal: ZKH_DENIED ... */
+	struct zkh_mirror list;
+	int result; /* the first refusal: ZKH_DENIED ... */
 	char refused_path[KEY_PATH_SIZE];
 	/* Live: something changed and everything is known again. From the loop. */
 	void (*on_change)(void *userdata);
@@ -76,11 +66,8 @@ struct cluster {
 	unsigned changes; /* counts them */
 };
 
-/*
- * Starts reading; live: goes on for ever. whole: the list of nodes must be readable, else that is the result. on_change
- * and userdata are set by the caller after it.
- */
-void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live, bool whole);
+/* Starts reading; live: goes on for ever. on_change and userdata are set by the caller after it. */
+void cluster_open(struct cluster *cluster, struct ctl *ctl, bool live);
 void cluster_close(struct cluster *cluster); /* also fine when zeroed */
 
 /* Everything is read, or refused. For ctl_wait(). */

@@ -18,24 +18,22 @@ static void junk(struct facts *facts, const char *path, const char *what)
 	facts->junk_count++;
 }
 
-/* Whether there is nothing to be read of it. */
-static bool denied(struct facts *facts, const struct cluster_slot *slot, const char *taken)
+/* Whether it is there, but may not be read. */
+static bool denied(struct facts *facts, const struct cluster_slot *slot)
 {
 	if (!slot->denied)
 		return false;
 	if (facts->junk_count < FACTS_JUNK_MAX)
 		facts->junk_unreadable[facts->junk_count] = true;
-	junk(facts, slot->path, taken);
+	junk(facts, slot->path, "may not be read (access list)");
 	return true;
 }
-
-#define DENIED "may not be read (access list)"
 
 /* The text of a slot: false when it is not there; junk is noted and taken as absent. */
 static bool text_of(struct facts *facts, const struct cluster_slot *slot, char *ret_text,
 		    size_t size)
 {
-	if (!slot->there || denied(facts, slot, DENIED))
+	if (!slot->there || denied(facts, slot))
 		return false;
 	if (slot->data && value_text(slot->data, slot->length, ret_text, size))
 		return true;
@@ -84,7 +82,7 @@ static void take_alive(struct facts *facts, const struct cluster_slot *slot, str
 		return;
 	}
 	n->alive = true;
-	(void)denied(facts, slot, DENIED);
+	(void)denied(facts, slot);
 	if (slot->data)
 		value_alive(slot->data, slot->length, &n->self);
 }
@@ -138,7 +136,7 @@ static void gather_node(struct facts *facts, const struct cluster_node *node, st
 	take_alive(facts, &keys[NODE_KEY_ALIVE], n);
 	take_health(facts, &keys[NODE_KEY_HEALTH], n);
 	take_drain(facts, &keys[NODE_KEY_DRAIN], n);
-	(void)denied(facts, &node->detail, DENIED);
+	(void)denied(facts, &node->detail);
 	if (node->detail.there && node->detail.data)
 		detail_parse(node->detail.data, node->detail.length, &n->detail);
 	n->named = !strcmp(facts->named, n->name);
@@ -169,20 +167,6 @@ static void gather_key(const struct cluster *cluster, struct facts *facts)
 	junk(facts, slot->path, "is not a node's name: taken as absent");
 }
 
-/* Whose session owns the post: said by the owner of its sign of life. */
-static bool find_owner(const struct cluster *cluster, int64_t session, char *ret_name)
-{
-	for (const struct cluster_node *node = cluster->nodes; node; node = node->next) {
-		const struct cluster_slot *alive = &node->keys[NODE_KEY_ALIVE];
-
-		if (alive->there && alive->stat.ephemeral_owner == session) {
-			strcpy(ret_name, node->name);
-			return true;
-		}
-	}
-	return false;
-}
-
 static void gather_post(const struct cluster *cluster, struct facts *facts)
 {
 	const struct cluster_slot *slot = &cluster->keys[CLUSTER_POST];
@@ -193,14 +177,9 @@ static void gather_post(const struct cluster *cluster, struct facts *facts)
 	facts->post_since_ms = slot->stat.ctime_ms;
 	if (!slot->stat.ephemeral_owner)
 		junk(facts, slot->path, "is not ephemeral: delete it, nobody can take the role");
-	else if (denied(facts, slot, DENIED) &&
-		 find_owner(cluster, slot->stat.ephemeral_owner, facts->acting))
-		return;
-	else if (slot->denied)
-		facts->acting[0] = '\0';
 	else if (slot->data && value_post(slot->data, slot->length, facts->acting, &facts->epoch))
 		return;
-	else
+	else if (!denied(facts, slot))
 		junk(facts, slot->path, "does not say NAME EPOCH");
 	facts->post_junk = true;
 	facts->acting[0] = '\0';
@@ -211,11 +190,8 @@ static void gather_maintenance(const struct cluster *cluster, struct facts *fact
 	const struct cluster_slot *slot = &cluster->keys[CLUSTER_MAINTENANCE];
 	bool clear = false;
 
-	if (!slot->there)
-		return;
-	facts->maintenance_unreadable =
-		denied(facts, slot, DENIED ": the nodes take it for off, whatever it says");
-	if (facts->maintenance_unreadable)
+	/* One that may not be read is off, as it is to the nodes. */
+	if (!slot->there || denied(facts, slot))
 		return;
 	/* Without data it is too long to be anything. */
 	facts->maintenance = !slot->data || value_maintenance(slot->data, slot->length, &clear);
@@ -236,7 +212,7 @@ static void gather_identity(const struct cluster *cluster, struct facts *facts)
 	seen->change = primary->there ? primary->stat.mzxid : 0;
 	if (!slot->there)
 		seen->key = IDENTITY_MISSING;
-	else if (denied(facts, slot, DENIED ": no node can tell which ensemble this is"))
+	else if (denied(facts, slot))
 		seen->key = IDENTITY_REFUSED;
 	else if (slot->data)
 		identity_parse_value(slot->data, slot->length, seen);
@@ -245,18 +221,6 @@ static void gather_identity(const struct cluster *cluster, struct facts *facts)
 	(void)identity_judge(&cluster->known, seen, false, &facts->foreign);
 	(void)identity_explain(facts->foreign, &cluster->known, seen,
 			       cluster->ctl->config.zookeeper.servers, facts->foreign_text);
-}
-
-static void gather_list(const struct cluster *cluster, struct facts *facts)
-{
-	facts->strangers = cluster->strangers;
-	facts->nodes_unreadable = cluster->list_denied;
-	if (!cluster->list_denied)
-		return;
-	if (facts->junk_count < FACTS_JUNK_MAX)
-		facts->junk_unreadable[facts->junk_count] = true;
-	junk(facts, PATH_NODES,
-	     DENIED ": a takeover waits until it may, and most nodes are not shown");
 }
 
 bool facts_gather(const struct cluster *cluster, struct facts *ret_facts)
@@ -268,7 +232,7 @@ bool facts_gather(const struct cluster *cluster, struct facts *ret_facts)
 	facts->nodes = calloc(cluster->node_count + 1, sizeof(*facts->nodes));
 	if (!facts->nodes)
 		return false;
-	gather_list(cluster, facts);
+	facts->strangers = cluster->strangers;
 	gather_identity(cluster, facts);
 	gather_key(cluster, facts);
 	gather_post(cluster, facts);
@@ -373,10 +337,7 @@ static void no_post(const struct facts *facts, char *text, size_t size)
 {
 	const struct node_facts *named = facts_find(facts, facts->named);
 
-	if (!named && facts->nodes_unreadable)
-		say(text, size, "nobody is named; %s may not be read: nobody can tell who is fit",
-		    PATH_NODES);
-	else if (!facts->node_count)
+	if (!facts->node_count)
 		say(text, size,
 		    "no node has ever registered under this root (right --config, --root?)");
 	else if (*facts->named && !named)
@@ -413,8 +374,7 @@ static void not_renewed(const struct facts *facts, char *text, size_t size)
 	    "%s has not renewed its lease for %s%s: its daemon is dead, stopped or cut off; %s; %s when its "
 	    "session ends, at most %s from now",
 	    facts->acting, r->at_least ? "at least " : "", wall_tenths(r->quiet_us, quiet), guard,
-	    facts->nodes_unreadable			   ? "the role falls vacant"
-	    : facts_candidate(facts, facts->acting, false) ? "another node takes over"
+	    facts_candidate(facts, facts->acting, false) ? "another node takes over"
 	    : facts->maintenance ? "the role falls vacant, and in maintenance stays so,"
 				 : "the role falls vacant, for no other node is fit,",
 	    wall_tenths(end_us > 0 ? end_us : 0, end));
@@ -469,10 +429,7 @@ void facts_waiting(const struct facts *facts, const struct node_facts *n, char *
 			    ? "its trace to be cleared by the next primary"
 			    : "");
 	else if (!strcmp(n->router, "takeover"))
-		say(text, size,
-		    facts->nodes_unreadable ? "its work to start, and before that " PATH_NODES
-					      " to be readable"
-					    : "its work to start");
+		say(text, size, "its work to start");
 	else if (!strcmp(n->router, "relinquish"))
 		say(text, size, "its work to stop");
 	else if (!n->acting && !strcmp(n->router, "primary"))

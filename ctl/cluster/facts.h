@@ -48,15 +48,14 @@ struct facts {
 	int32_t key_version;
 	int64_t key_mzxid, key_mtime_ms;
 	int32_t contenders;	    /* children of the key: nodes of the contention lock, or junk */
-	bool post_there, post_junk; /* junk: persistent, or not NAME EPOCH */
+	bool post_there, post_junk; /* junk: persistent, not NAME EPOCH, or not readable */
 	char acting[NAME_SIZE];	    /* "": nobody, or junk */
 	int64_t epoch, post_since_ms;	/* epoch 0: not known */
 	struct renewal_verdict renewal; /* renewal.h finds it out; zeroed: fine, or not known */
-	bool maintenance, maintenance_unreadable; /* which is none, for the nodes */
+	bool maintenance;
 	int64_t maintenance_since_ms;
 	struct node_facts *nodes; /* sorted by name */
 	size_t node_count;
-	bool nodes_unreadable; /* the list is: only those that are named or act are known */
 	size_t strangers;
 	char junk[FACTS_JUNK_MAX][KEY_PATH_SIZE + 80];
 	bool junk_unreadable

@@ -5,12 +5,12 @@
 
 #include "renewal.h"
 
-int snapshot_read(struct ctl *ctl, bool whole, struct snapshot *ret)
+int snapshot_read(struct ctl *ctl, struct snapshot *ret)
 {
 	int code;
 
 	ret->facts = (struct facts){ .nodes = NULL };
-	cluster_open(&ret->cluster, ctl, false, whole);
+	cluster_open(&ret->cluster, ctl, false);
 	code = cluster_wait(&ret->cluster);
 	return code == CTL_DONE && !facts_gather(&ret->cluster, &ret->facts) ? CTL_REFUSED : code;
 }
@@ -48,7 +48,7 @@ int snapshot_read_renewals(struct ctl *ctl, struct snapshot *ret)
 	struct renewal_verdict verdict;
 	struct renewal r;
 	bool waited = false;
-	int code = snapshot_read(ctl, false, ret);
+	int code = snapshot_read(ctl, ret);
 
 	if (code != CTL_DONE)
 		return code;
@@ -56,7 +56,7 @@ int snapshot_read_renewals(struct ctl *ctl, struct snapshot *ret)
 	code = decide(ctl, &r, &waited);
 	if (code == CTL_DONE && waited) {
 		snapshot_close(ret);
-		code = snapshot_read(ctl, false, ret);
+		code = snapshot_read(ctl, ret);
 	}
 	verdict = renewal_judge(&r.seen);
 	if (code == CTL_DONE && renewal_follows(&r, &ret->facts))
@@ -70,9 +70,7 @@ const struct node_facts *snapshot_argument(struct ctl *ctl, const struct facts *
 	const char *name = ctl_node_argument(ctl, index);
 	const struct node_facts *node = name ? facts_find(facts, name) : NULL;
 
-	if (name && !node && facts->nodes_unreadable)
-		(void)ctl_explain_result(ctl, ZKH_DENIED, PATH_NODES);
-	else if (name && !node)
+	if (name && !node)
 		ctl_error("no node is called '%s' (primaryctl status lists them)", name);
 	return node;
 }

@@ -10,8 +10,8 @@ struct snapshot {
 	struct facts facts;
 };
 
-/* whole: as of cluster_open(). CTL_DONE, or what to end with, said. In any case to be closed. */
-int snapshot_read(struct ctl *ctl, bool whole, struct snapshot *ret);
+/* CTL_DONE, or what to end with, said. In any case to be closed. */
+int snapshot_read(struct ctl *ctl, struct snapshot *ret);
 
 /* The same, and looks whether the primary renews its lease, which may take a fourth of T. */
 int snapshot_read_renewals(struct ctl *ctl, struct snapshot *ret);

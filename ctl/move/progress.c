@@ -106,7 +106,7 @@ int progress_open(struct progress *p, struct ctl *ctl)
 	p->ctl = ctl;
 	p->quiet = true;
 	p->steps = TABLE_OF("steps", step_columns);
-	cluster_open(&p->cluster, ctl, true, true);
+	cluster_open(&p->cluster, ctl, true);
 	p->cluster.on_change = on_change;
 	p->cluster.userdata = p;
 	code = cluster_wait(&p->cluster);

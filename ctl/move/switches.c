@@ -166,22 +166,18 @@ int verb_maintenance(struct ctl *ctl)
 	}
 	code = progress_open(&p, ctl);
 	if (code == CTL_DONE) {
-		bool there = p.cluster.keys[CLUSTER_MAINTENANCE].there;
+		const struct cluster_slot *key = &p.cluster.keys[CLUSTER_MAINTENANCE];
 
 		s.moves = !s.wanted && facts_vacant(&p.facts);
 		progress_begin(&p);
 		if (s.wanted)
 			code = ctl_make_root(ctl, false);
-		if (code == CTL_DONE && s.wanted && p.facts.maintenance_unreadable) {
-			ctl_error(
-				"%s may not be read, and the nodes take it for off: mend its access "
-				"list, or `primaryctl maintenance off` deletes it",
-				PATH_MAINTENANCE);
-			code = CTL_REFUSED;
-		}
-		if (code == CTL_DONE &&
-		    (p.facts.maintenance != s.wanted || p.facts.maintenance_unreadable))
-			code = write_switch(&p, PATH_MAINTENANCE, s.wanted ? "true" : NULL, there);
+		/* The nodes could not read it either: it would stay off. */
+		if (code == CTL_DONE && s.wanted && key->denied)
+			code = ctl_explain_result(ctl, ZKH_DENIED, PATH_MAINTENANCE);
+		if (code == CTL_DONE && (s.wanted ? !p.facts.maintenance : key->there))
+			code = write_switch(&p, PATH_MAINTENANCE, s.wanted ? "true" : NULL,
+					    key->there);
 		code = see_through(&p, &s, maintenance_over, code,
 				   "waiting for the role to be claimed", false);
 	}

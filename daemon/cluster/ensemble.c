@@ -142,21 +142,26 @@ static void close_gate(struct ensemble *e, enum identity_reason reason)
 
 /* -- making the key -- */
 
-static void refused(struct ensemble *e, int result)
+static void say_refused(struct ensemble *e, int result)
 {
 	char text[160];
 
-	if (e->state != ENSEMBLE_OPEN) {
-		close_gate(e, IDENTITY_NO_ACCESS);
-		return;
-	}
-	look_later(e);
 	(void)snprintf(text, sizeof(text), PATH_CLUSTER " may not be read or made: %s%s",
 		       zkh_result_text(result),
 		       result == ZKH_DENIED ? "; are all nodes given the same credential "
 					      "(zookeeper.auth-file)?"
 					    : "");
 	tell(e, ENSEMBLE_WAS_REFUSED, text);
+}
+
+static void make_refused(struct ensemble *e, int result)
+{
+	if (e->state != ENSEMBLE_OPEN) {
+		close_gate(e, IDENTITY_NO_ACCESS);
+		return;
+	}
+	look_later(e);
+	say_refused(e, result);
 }
 
 static bool connection_is_lost(int result)
@@ -179,7 +184,7 @@ static void on_made(void *userdata, int result, const struct zkh_txn_reply *repl
 	    result == ZKH_CONFLICT)
 		ask(e);
 	else
-		refused(e, result);
+		make_refused(e, result);
 }
 
 static void on_root_made(void *userdata, int result)
@@ -191,7 +196,7 @@ static void on_root_made(void *userdata, int result)
 	e->make_op = NULL;
 	if (result != ZKH_OK) {
 		if (!connection_is_lost(result))
-			refused(e, result);
+			make_refused(e, result);
 		return;
 	}
 	txn = zkh_txn_create(e->session);
@@ -251,34 +256,18 @@ static void judge(struct ensemble *e)
 	}
 }
 
+/* What the mirror of the key told last is judged; while it reads, its answer leads here. */
 static void on_primary(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct ensemble *e = userdata;
 
 	e->primary_op = NULL;
-	e->seen.change = result == ZKH_OK ? stat->mzxid : 0;
-}
-
-static void on_key(void *userdata, int result, const char *data, size_t length,
-		   const struct zkh_stat *stat)
-{
-	struct ensemble *e = userdata;
-
-	e->key_op = NULL;
-	if (connection_is_lost(result))
+	if (connection_is_lost(result) || !zkh_mirror_is_current(&e->mirror))
 		return;
+	e->seen.change = result == ZKH_OK ? stat->mzxid : 0;
 	e->seen.zxid = zkh_session_zxid(e->session);
-	e->version = result == ZKH_OK ? stat->version : -1;
-	if (result == ZKH_OK)
-		e->czxid = stat->czxid;
-	if (result == ZKH_OK)
-		identity_parse_value(data, length, &e->seen);
-	else if (result == ZKH_NO_NODE)
-		e->seen.key = IDENTITY_MISSING;
-	else
-		e->seen.key = IDENTITY_REFUSED;
 	if (e->seen.key == IDENTITY_REFUSED && e->state == ENSEMBLE_OPEN)
-		refused(e, result);
+		say_refused(e, e->result);
 	else
 		judge(e);
 }
@@ -286,27 +275,35 @@ static void on_key(void *userdata, int result, const char *data, size_t length,
 static void ask(struct ensemble *e)
 {
 	zkh_op_cancel(e->primary_op);
-	zkh_op_cancel(e->key_op);
-	e->primary_op = e->key_op = NULL;
-	memset(&e->seen, 0, sizeof(e->seen));
-	if (zkh_exists(e->session, PATH_PRIMARY, false, on_primary, e, &e->primary_op) != 0 ||
-	    zkh_get(e->session, PATH_CLUSTER, true, on_key, e, &e->key_op) != 0)
+	e->primary_op = NULL;
+	if (zkh_exists(e->session, PATH_PRIMARY, false, on_primary, e, &e->primary_op) != 0)
 		look_later(e);
 }
 
-static void on_watch(void *userdata, enum zkh_watch_event event, const char *path)
+static void on_key(void *userdata, int result, const char *data, size_t length,
+		   const struct zkh_stat *stat)
 {
 	struct ensemble *e = userdata;
 
-	(void)path;
-	if (event != ZKH_WATCH_CHILDREN && zkh_session_connected(e->session))
+	if (result == ZKH_UNKNOWN)
+		return;
+	memset(&e->seen, 0, sizeof(e->seen));
+	e->result = result;
+	e->version = result == ZKH_OK ? stat->version : -1;
+	if (result == ZKH_OK)
+		e->czxid = stat->czxid;
+	if (result == ZKH_OK)
+		identity_parse_value(data, length, &e->seen);
+	else
+		e->seen.key = result == ZKH_NO_NODE ? IDENTITY_MISSING : IDENTITY_REFUSED;
+	if (!e->primary_op)
 		ask(e);
 }
 
 /* -- life -- */
 
-int ensemble_start(struct ensemble *ensemble, const struct ensemble_options *options,
-		   struct zkh_session *session)
+void ensemble_start(struct ensemble *ensemble, const struct ensemble_options *options,
+		    struct zkh_session *session)
 {
 	struct ensemble *e = ensemble;
 	char path[PATH_MAX] = "";
@@ -326,17 +323,13 @@ int ensemble_start(struct ensemble *ensemble, const struct ensemble_options *opt
 	if (*path)
 		load(e);
 	e->kept = e->known;
-	e->watch.fn = on_watch;
-	e->watch.userdata = e;
-	return zkh_watch_add(session, &e->watch, PATH_CLUSTER);
 }
 
 static void cancel(struct ensemble *e)
 {
 	zkh_op_cancel(e->primary_op);
-	zkh_op_cancel(e->key_op);
 	zkh_op_cancel(e->make_op);
-	e->primary_op = e->key_op = e->make_op = NULL;
+	e->primary_op = e->make_op = NULL;
 }
 
 void ensemble_finish(struct ensemble *ensemble)
@@ -344,7 +337,7 @@ void ensemble_finish(struct ensemble *ensemble)
 	if (!ensemble->session)
 		return;
 	cancel(ensemble);
-	zkh_watch_remove(&ensemble->watch);
+	zkh_mirror_close(&ensemble->mirror);
 	ev_timer_stop(ensemble->options.loop, &ensemble->look);
 	identity_writer_finish(&ensemble->writer);
 	ensemble->session = NULL;
@@ -355,7 +348,12 @@ bool ensemble_attached(struct ensemble *ensemble, bool fresh)
 	ensemble->leaving = false;
 	if (fresh)
 		ensemble->state = ENSEMBLE_UNKNOWN;
-	ask(ensemble);
+	if (!zkh_mirror_is_open(&ensemble->mirror) &&
+	    zkh_mirror_open(&ensemble->mirror, ensemble->session, PATH_CLUSTER, ZKH_MIRROR_SYNCED,
+			    on_key, ensemble) != 0)
+		zkh_session_cut(
+			ensemble->session); /* out of memory: the next attachment tries again */
+	ask(ensemble);			    /* answered right behind the mirror's read */
 	return ensemble->state == ENSEMBLE_OPEN;
 }
 

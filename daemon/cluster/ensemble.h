@@ -15,7 +15,7 @@
 
 #include "base/identity.h"
 #include "base/identity_file.h"
-#include "zk/session/zkh_op.h"
+#include "zk/mirror/zkh_mirror.h"
 
 /* X(NAME, text) */
 #define ENSEMBLE_STATES(X)                                                                         \
@@ -59,8 +59,9 @@ struct ensemble {
 	char made
 		[IDENTITY_ID_SIZE]; /* the id that a key is made with, while nothing is remembered */
 	int32_t version;	    /* of a key that holds junk; -1: there is none */
-	struct zkh_op *primary_op, *key_op, *make_op;
-	struct zkh_watch watch;
+	struct zkh_mirror mirror;   /* of the key */
+	int result;		    /* of the last read of it */
+	struct zkh_op *primary_op, *make_op;
 	struct identity_writer writer;
 	ev_timer look;		   /* when something is tried again */
 	double pause_s;		   /* before that */
@@ -71,8 +72,8 @@ struct ensemble {
 };
 
 /* Reads the memory from disk, once: blocks. session must outlive it. */
-int ensemble_start(struct ensemble *ensemble, const struct ensemble_options *options,
-		   struct zkh_session *session);
+void ensemble_start(struct ensemble *ensemble, const struct ensemble_options *options,
+		    struct zkh_session *session);
 void ensemble_finish(struct ensemble *ensemble); /* also of one that is zeroed */
 
 /*

@@ -41,7 +41,7 @@ static void cancel(struct term *term)
 void term_finish(struct term *term)
 {
 	cancel(term);
-	zkh_watch_remove(&term->watch);
+	zkh_mirror_close(&term->mirror);
 }
 
 static void forget_renewals(struct term *term)
@@ -112,6 +112,7 @@ void term_started(struct term *term, int64_t now_us)
 void term_close(struct term *term)
 {
 	forget_renewals(term);
+	zkh_mirror_close(&term->mirror);
 	term->session_us = 0;
 }
 
@@ -146,24 +147,20 @@ void term_resume(struct term *term, const uint64_t before[TERM_NONCES], int32_t 
 	term->epoch_version = epoch_version;
 }
 
-static void look(struct term *term, bool watch);
-static void on_change(void *userdata, enum zkh_watch_event event, const char *path);
+static void on_mirror(void *userdata, int result, const char *data, size_t length,
+		      const struct zkh_stat *stat);
 
 void term_attached(struct term *term, struct zkh_session *session)
 {
 	cancel(term);
 	term->session = session;
-	if (!term->session_us)
-		return;
-	if (!term->watch.path) {
+	/* Not behind a sync, which may take as long as a commit. One that is open has read it already. */
+	if (term->session_us && !zkh_mirror_is_open(&term->mirror)) {
 		char path[KEY_PATH_SIZE];
 
 		keepalive_path(term, path);
-		term->watch.fn = on_change;
-		term->watch.userdata = term;
-		(void)zkh_watch_add(session, &term->watch, path);
+		(void)zkh_mirror_open(&term->mirror, session, path, 0, on_mirror, term);
 	}
-	look(term, true);
 }
 
 /* -- reading it back -- */
@@ -171,7 +168,7 @@ void term_attached(struct term *term, struct zkh_session *session)
 static void send_renewal(struct term *term, int64_t now_us);
 
 /* What the keepalive says decides whose term it is, and how far it is known to be committed. */
-static void take(struct term *term, const struct keepalive *value, int32_t version)
+static void take(struct term *term, const struct keepalive *value, int32_t version, bool decisive)
 {
 	const struct term_renewal *renewal = &term->renewals[value->counter % TERM_RENEWALS_MAX];
 	bool sent = value->nonce == term->nonce && renewal->sent_us &&
@@ -181,7 +178,7 @@ static void take(struct term *term, const struct keepalive *value, int32_t versi
 
 	if (!own) {
 		/* Else it may be from before a takeover that has not committed yet. */
-		if (term->ours || term->decisive)
+		if (term->ours || decisive)
 			term->on_superseded(term->userdata);
 		return;
 	}
@@ -200,16 +197,14 @@ static void take(struct term *term, const struct keepalive *value, int32_t versi
 	term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us);
 }
 
-static void on_read(void *userdata, int result, const char *data, size_t length,
-		    const struct zkh_stat *stat)
+static void take_read(struct term *term, int result, const char *data, size_t length,
+		      const struct zkh_stat *stat, bool decisive)
 {
-	struct term *term = userdata;
 	struct keepalive value;
 	char path[KEY_PATH_SIZE];
 
-	term->read_op = NULL;
 	if (result == ZKH_OK && value_keepalive(data, length, &value)) {
-		take(term, &value, stat->version);
+		take(term, &value, stat->version, decisive);
 	} else if (result == ZKH_OK) {
 		/* Somebody wrote junk over it: what stood there before, nobody knows. */
 		term->on_renewed(term->userdata, RESULT_CONFLICT, 0);
@@ -224,27 +219,42 @@ static void on_read(void *userdata, int result, const char *data, size_t length,
 		send_renewal(term, time_boot_us());
 }
 
-static void look(struct term *term, bool watch)
-{
-	char path[KEY_PATH_SIZE];
-
-	term->known = false;
-	if (term->read_op)
-		return;
-	term->decisive = term->wanted;
-	keepalive_path(term, path);
-	(void)zkh_get(term->session, path, watch, on_read, term, &term->read_op);
-}
-
-/* Something has committed; if it is a renewal of this connection, its answer tells the same. */
-static void on_change(void *userdata, enum zkh_watch_event event, const char *path)
+static void on_read(void *userdata, int result, const char *data, size_t length,
+		    const struct zkh_stat *stat)
 {
 	struct term *term = userdata;
 
-	(void)path;
-	if (event == ZKH_WATCH_CHANGED && term->session_us && !term->proven &&
-	    zkh_session_connected(term->session))
-		look(term, true);
+	term->read_op = NULL;
+	take_read(term, result, data, length, stat, term->decisive);
+}
+
+static void look(struct term *term)
+{
+	bool is_being_read = zkh_mirror_is_open(&term->mirror) &&
+			     !zkh_mirror_is_current(&term->mirror);
+	char path[KEY_PATH_SIZE];
+
+	term->known = false;
+	if (term->read_op || is_being_read)
+		return;
+	term->decisive = term->wanted;
+	keepalive_path(term, path);
+	(void)zkh_get(term->session, path, false, on_read, term, &term->read_op);
+}
+
+static void on_mirror(void *userdata, int result, const char *data, size_t length,
+		      const struct zkh_stat *stat)
+{
+	struct term *term = userdata;
+
+	if (result == ZKH_UNKNOWN) {
+		term->known = false;
+		return;
+	}
+	/* Later renewals are known by their answers. */
+	if (term->proven)
+		zkh_mirror_close(&term->mirror);
+	take_read(term, result, data, length, stat, false);
 }
 
 /* -- renewing it -- */
@@ -267,7 +277,7 @@ static void failed(struct term *term, int result, const struct zkh_txn_reply *re
 	/* What is missing is made at once, one step after the other; then at the next renewal again. */
 	if (!refused && (result != ZKH_NO_NODE || term->made < OWN_KEY_MAKES_MAX))
 		term->wanted = true;
-	look(term, false);
+	look(term);
 }
 
 static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *reply)
@@ -283,6 +293,8 @@ static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *r
 	}
 	term->made = 0;
 	term->ours = term->proven = true;
+	if (zkh_mirror_is_current(&term->mirror))
+		zkh_mirror_close(&term->mirror);
 	memset(term->before, 0, sizeof(term->before));
 	term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us);
 }
@@ -324,5 +336,5 @@ void term_renew(struct term *term, int64_t now_us)
 		return;
 	}
 	term->wanted = true;
-	look(term, false);
+	look(term);
 }

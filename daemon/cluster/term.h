@@ -15,7 +15,7 @@
 #include "base/boot.h"
 #include "base/keys.h"
 #include "election/election.h"
-#include "zk/session/zkh_op.h"
+#include "zk/mirror/zkh_mirror.h"
 
 /* Renewals that may be without an answer: the library gives up a server after 2T/3, that is 8 of them. */
 #define TERM_RENEWALS_MAX 16
@@ -64,10 +64,10 @@ struct term {
 	int made;     /* by the one before: what was not enough is made more of */
 	int makes; /* what the next renewal makes: 0 nothing, 1 the keepalive, 2 its parent too, 3 and that one's */
 	bool wanted;   /* a renewal, once it is read */
-	bool decisive; /* the read was sent for a renewal: when the post was known to be held */
+	bool decisive; /* read_op was sent for a renewal: when the post was known to be held */
 	struct zkh_op *read_op;
-	struct zkh_watch
-		watch; /* armed at an attachment: what the connection before left may still commit */
+	/* From an attachment on until the term is proven: what the connection before left may still commit. */
+	struct zkh_mirror mirror;
 	struct term_renewal renewals[TERM_RENEWALS_MAX]; /* by counter */
 };
 

@@ -2,11 +2,12 @@
 #include "view.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/fnv.h"
 
-static void read_part(struct view_slot *slot);
+static void open_part(struct view_slot *slot, const char *path);
 
 static void junk(struct view_slot *slot, const char *data, size_t length, const char *what)
 {
@@ -16,7 +17,7 @@ static void junk(struct view_slot *slot, const char *data, size_t length, const 
 	if (view->junk_seen[slot->part] == h)
 		return;
 	view->junk_seen[slot->part] = h;
-	view->on_junk(view->userdata, slot->watch.path, what);
+	view->on_junk(view->userdata, zkh_mirror_path(&slot->mirror), what);
 }
 
 static void part_known(struct view_slot *slot)
@@ -35,18 +36,6 @@ static void part_unknown(struct view_slot *slot)
 		slot->view->on_change(slot->view->userdata);
 }
 
-/* Points the slot at another path. */
-static int watch_path(struct view_slot *slot, const char *path)
-{
-	struct view *view = slot->view;
-
-	if (slot->watch.path && slot->watch.session == view->session &&
-	    !strcmp(slot->watch.path, path))
-		return 0;
-	zkh_watch_remove(&slot->watch);
-	return zkh_watch_add(view->session, &slot->watch, path);
-}
-
 /* -- what each part makes of its data -- */
 
 static void follow_holder(struct view *view)
@@ -54,17 +43,13 @@ static void follow_holder(struct view *view)
 	struct view_slot *slot = &view->slots[VIEW_HOLDER];
 	char path[KEY_PATH_SIZE];
 
-	zkh_op_cancel(slot->op);
-	slot->op = NULL;
+	zkh_mirror_close(&slot->mirror);
 	slot->known = false;
 	slot->used = view->coordinator && *view->holder && strcmp(view->holder, view->name);
-	if (!slot->used) {
-		zkh_watch_remove(&slot->watch);
+	if (!slot->used)
 		return;
-	}
 	node_key_path(view->holder, NODE_KEY_ALIVE, path);
-	if (watch_path(slot, path) == 0)
-		read_part(slot);
+	open_part(slot, path);
 }
 
 static void take_key(struct view_slot *slot, const char *data, size_t length)
@@ -75,7 +60,7 @@ static void take_key(struct view_slot *slot, const char *data, size_t length)
 	if (data && !value_name(data, length, name) &&
 	    !(value_text(data, length, text, sizeof(text)) && !strcmp(text, NAME_NONE)))
 		junk(slot, data, length, "is not a node name: taken as absent");
-	if (strcmp(name, view->holder) || !view->slots[VIEW_HOLDER].known) {
+	if (strcmp(name, view->holder) || !zkh_mirror_is_open(&view->slots[VIEW_HOLDER].mirror)) {
 		strcpy(view->holder, name);
 		follow_holder(view);
 	}
@@ -89,14 +74,14 @@ static void take_post(struct view_slot *slot, const char *data, size_t length,
 	view->primary[0] = '\0';
 	view->epoch = 0;
 	view->post_owner = 0;
-	if (!data)
+	if (!stat)
 		return;
 	/* Whatever it says: while it is there, somebody may be acting. A persistent one has no owner. */
 	view->post_owner = stat->ephemeral_owner ? stat->ephemeral_owner : -1;
 	if (!stat->ephemeral_owner)
-		junk(slot, data, length,
+		junk(slot, "", 0,
 		     "is not ephemeral: nobody takes the role until somebody deletes it");
-	else if (!value_post(data, length, view->primary, &view->epoch))
+	else if (data && !value_post(data, length, view->primary, &view->epoch))
 		junk(slot, data, length, "does not say NAME EPOCH");
 }
 
@@ -121,12 +106,11 @@ static void take_epoch(struct view_slot *slot, const char *data, size_t length,
 }
 
 /* A sign of life that outlives its session is none. */
-static bool take_alive(struct view_slot *slot, const char *data, size_t length,
-		       const struct zkh_stat *stat)
+static bool take_alive(struct view_slot *slot, const struct zkh_stat *stat)
 {
-	if (data && !stat->ephemeral_owner)
-		junk(slot, data, length, "is not ephemeral: taken as absent");
-	return data && stat->ephemeral_owner;
+	if (stat && !stat->ephemeral_owner)
+		junk(slot, "", 0, "is not ephemeral: taken as absent");
+	return stat && stat->ephemeral_owner;
 }
 
 static bool take_maintenance(struct view_slot *slot, const char *data, size_t length)
@@ -139,90 +123,18 @@ static bool take_maintenance(struct view_slot *slot, const char *data, size_t le
 	return on;
 }
 
-static void on_data(void *userdata, int result, const char *data, size_t length,
-		    const struct zkh_stat *stat);
-
-/* What a key that may not be read tells by being there; that nobody can forbid to see. */
-static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
-{
-	struct view_slot *slot = userdata;
-	struct view *view = slot->view;
-
-	if (result != ZKH_OK) {
-		on_data(slot, result, NULL, 0, NULL);
-		return;
-	}
-	slot->op = NULL;
-	if (slot->part == VIEW_POST) {
-		view->primary[0] = '\0';
-		view->epoch = 0;
-		view->post_owner = stat->ephemeral_owner ? stat->ephemeral_owner : -1;
-	} else if (slot->part == VIEW_HOLDER) {
-		view->holder_alive = stat->ephemeral_owner;
-	} else if (slot->part == VIEW_ALIVE) {
-		view->alive = stat->ephemeral_owner;
-	} else if (slot->part == VIEW_DRAIN) {
-		view->drained = true;
-	} else {
-		view->maintenance = false;
-	}
-	part_known(slot);
-}
-
-static const char *refusal_text(enum view_part part, int result)
-{
-	if (result != ZKH_DENIED)
-		return "cannot be read";
-	if (part == VIEW_MAINTENANCE)
-		return "may not be read: is its access list in order? Until it may, it is taken for "
-		       "off, whatever it says";
-	if (part == VIEW_DRAIN)
-		return "may not be read: is its access list in order? This node is drained all the "
-		       "same, since it is there";
-	return "may not be read: is its access list in order?";
-}
-
-/* Not because the connection went away: then all is read again. */
-static void read_refused(struct view_slot *slot, int result)
+/* stat: NULL, the key is missing; data: NULL, or it may not be read. */
+static void take(struct view_slot *slot, const char *data, size_t length,
+		 const struct zkh_stat *stat)
 {
 	struct view *view = slot->view;
-	const char *why = zkh_result_text(result);
 
-	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
-		return;
-	slot->refused = true;
-	junk(slot, why, strlen(why), refusal_text(slot->part, result));
-	view->on_refused(view->userdata);
-	/* What the news of a deletion told is as of then, and no watch tells what came after it. */
-	if (result != ZKH_DENIED || slot->part == VIEW_KEY || slot->part == VIEW_EPOCH)
-		part_unknown(slot);
-	else
-		zkh_exists(view->session, slot->watch.path, true, on_stat, slot, &slot->op);
-}
-
-static void on_data(void *userdata, int result, const char *data, size_t length,
-		    const struct zkh_stat *stat)
-{
-	struct view_slot *slot = userdata;
-	struct view *view = slot->view;
-
-	slot->op = NULL;
-	if (result != ZKH_OK && result != ZKH_NO_NODE) {
-		read_refused(slot, result);
-		return;
-	}
-	/* Should it be refused once more, that is news. */
-	if (slot->refused)
-		view->junk_seen[slot->part] = 0;
-	slot->refused = false;
-	if (result == ZKH_NO_NODE)
-		data = NULL;
 	switch (slot->part) {
 	case VIEW_KEY:
-		view->key_missing = !data;
-		view->key_version = data ? stat->version : -1;
-		view->key_mzxid = data ? stat->mzxid : 0;
-		view->key_mtime_ms = data ? stat->mtime_ms : 0;
+		view->key_missing = !stat;
+		view->key_version = stat ? stat->version : -1;
+		view->key_mzxid = stat ? stat->mzxid : 0;
+		view->key_mtime_ms = stat ? stat->mtime_ms : 0;
 		take_key(slot, data, length);
 		break;
 	case VIEW_POST:
@@ -232,13 +144,13 @@ static void on_data(void *userdata, int result, const char *data, size_t length,
 		take_epoch(slot, data, length, stat);
 		break;
 	case VIEW_HOLDER:
-		view->holder_alive = take_alive(slot, data, length, stat);
+		view->holder_alive = take_alive(slot, stat);
 		break;
 	case VIEW_DRAIN:
-		view->drained = data;
+		view->drained = stat;
 		break;
 	case VIEW_ALIVE:
-		view->alive = take_alive(slot, data, length, stat);
+		view->alive = take_alive(slot, stat);
 		break;
 	case VIEW_MAINTENANCE:
 		view->maintenance = take_maintenance(slot, data, length);
@@ -246,88 +158,76 @@ static void on_data(void *userdata, int result, const char *data, size_t length,
 	case VIEW_PARTS:
 		assert(false);
 	}
+}
+
+static void say_refused(struct view_slot *slot, int result)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text),
+		 "may not be read: %s; its value is ignored until it can be read",
+		 zkh_result_text(result));
+	junk(slot, text, strlen(text), text);
+	slot->refused = true;
+}
+
+static void on_part(void *userdata, int result, const char *data, size_t length,
+		    const struct zkh_stat *stat)
+{
+	struct view_slot *slot = userdata;
+
+	if (result == ZKH_UNKNOWN) {
+		part_unknown(slot);
+		return;
+	}
+	if (result != ZKH_OK && result != ZKH_NO_NODE) {
+		say_refused(slot, result);
+		/* What is written at a version of these must have been read. */
+		if (!stat || slot->part == VIEW_KEY || slot->part == VIEW_EPOCH) {
+			part_unknown(slot);
+			return;
+		}
+	} else if (slot->refused) {
+		/* Should it be refused once more, that is news. */
+		slot->view->junk_seen[slot->part] = 0;
+		slot->refused = false;
+	}
+	take(slot, data, length, stat);
 	part_known(slot);
 }
 
-/* Missing, as expected, and the watch is armed; else its data are wanted. */
-static void on_exists(void *userdata, int result, const struct zkh_stat *stat)
+static void open_part(struct view_slot *slot, const char *path)
 {
-	struct view_slot *slot = userdata;
+	unsigned rare = slot->part == VIEW_DRAIN || slot->part == VIEW_MAINTENANCE ? ZKH_MIRROR_RARE
+										   : 0;
 
-	(void)stat;
-	slot->op = NULL;
-	if (result == ZKH_OK)
-		zkh_get(slot->view->session, slot->watch.path, true, on_data, slot, &slot->op);
-	else
-		on_data(slot, result, NULL, 0, NULL);
-}
-
-/* As read_part(), with one request instead of two if the key is not there. What is known stays known. */
-static void probe_part(struct view_slot *slot)
-{
-	zkh_op_cancel(slot->op);
-	slot->op = NULL;
-	zkh_exists(slot->view->session, slot->watch.path, true, on_exists, slot, &slot->op);
-}
-
-static void read_part(struct view_slot *slot)
-{
-	zkh_op_cancel(slot->op);
-	slot->op = NULL;
-	part_unknown(slot);
-	zkh_get(slot->view->session, slot->watch.path, true, on_data, slot, &slot->op);
-}
-
-static void on_watch(void *userdata, enum zkh_watch_event event, const char *path)
-{
-	struct view_slot *slot = userdata;
-	struct view *view = slot->view;
-
-	if (event == ZKH_WATCH_CHILDREN || !zkh_session_connected(view->session))
-		return;
-	if (event != ZKH_WATCH_DELETED) {
-		read_part(slot);
-		return;
-	}
-	slot->known = false;
-	/* The news itself says all: a takeover need not wait for the read, nor go behind it. */
-	if (slot->part == VIEW_POST) {
-		take_post(slot, NULL, 0, NULL);
-		part_known(slot);
-	}
-	if (slot->watch.path && zkh_session_connected(view->session))
-		probe_part(slot);
+	(void)zkh_mirror_open(&slot->mirror, slot->view->session, path, ZKH_MIRROR_SYNCED | rare,
+			      on_part, slot);
 }
 
 void view_init(struct view *view, const char *name, bool coordinator, view_fn on_change,
-	       view_junk_fn on_junk, view_refused_fn on_refused, void *userdata)
+	       view_junk_fn on_junk, void *userdata)
 {
 	*view = (struct view){ .name = name,
 			       .coordinator = coordinator,
 			       .on_change = on_change,
 			       .on_junk = on_junk,
-			       .on_refused = on_refused,
 			       .userdata = userdata };
 	for (int i = 0; i < VIEW_PARTS; i++) {
 		struct view_slot *slot = &view->slots[i];
 
 		*slot = (struct view_slot){ .view = view, .part = (enum view_part)i };
-		slot->watch.fn = on_watch;
-		slot->watch.userdata = slot;
 		slot->used = i == VIEW_KEY || i == VIEW_POST || (coordinator && i != VIEW_HOLDER);
 	}
 }
 
 void view_finish(struct view *view)
 {
-	for (int i = 0; i < VIEW_PARTS; i++) {
-		zkh_op_cancel(view->slots[i].op);
-		view->slots[i].op = NULL;
-		zkh_watch_remove(&view->slots[i].watch);
-	}
+	for (int i = 0; i < VIEW_PARTS; i++)
+		zkh_mirror_close(&view->slots[i].mirror);
 }
 
-int view_start(struct view *view, struct zkh_session *session)
+void view_start(struct view *view, struct zkh_session *session)
 {
 	char drain[KEY_PATH_SIZE], alive[KEY_PATH_SIZE];
 	const char *const paths[VIEW_PARTS] = {
@@ -341,45 +241,31 @@ int view_start(struct view *view, struct zkh_session *session)
 	view->session = session;
 	for (int i = 0; i < VIEW_PARTS; i++) {
 		struct view_slot *slot = &view->slots[i];
-		int r;
 
-		if (!slot->used || !paths[i])
-			continue;
-		r = watch_path(slot, paths[i]);
-		if (r != 0)
-			return r;
-		if (i == VIEW_DRAIN || i == VIEW_MAINTENANCE)
-			probe_part(slot);
-		else
-			read_part(slot);
+		if (slot->used && paths[i] && !zkh_mirror_is_open(&slot->mirror))
+			open_part(slot, paths[i]);
 	}
-	return 0;
 }
 
 void view_forget(struct view *view)
 {
-	for (int i = 0; i < VIEW_PARTS; i++) {
-		zkh_op_cancel(view->slots[i].op);
-		view->slots[i].op = NULL;
+	for (int i = 0; i < VIEW_PARTS; i++)
 		view->slots[i].known = false;
-	}
+}
+
+void view_stop(struct view *view)
+{
+	view_forget(view);
+	view_finish(view);
 }
 
 void view_refresh(struct view *view)
 {
-	for (int i = VIEW_EPOCH; i <= VIEW_POST; i++)
-		if (view->slots[i].used)
-			read_part(&view->slots[i]);
-}
-
-void view_retry(struct view *view)
-{
-	for (int i = 0; i < VIEW_PARTS; i++) {
-		struct view_slot *slot = &view->slots[i];
-
-		/* What is known meanwhile stays so: the answer may be the same. */
-		if (slot->used && slot->refused && !slot->op && slot->watch.path)
-			zkh_get(view->session, slot->watch.path, true, on_data, slot, &slot->op);
+	for (int i = VIEW_EPOCH; i <= VIEW_POST; i++) {
+		if (!zkh_mirror_is_open(&view->slots[i].mirror))
+			continue;
+		zkh_mirror_refresh(&view->slots[i].mirror);
+		part_unknown(&view->slots[i]);
 	}
 }
 

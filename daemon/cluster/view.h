@@ -2,13 +2,11 @@
 #pragma once
 
 /*
- * The mirror of ZooKeeper that the election decides on: the primary key, whether the node it names is
- * alive, the post, this node's drain and alive keys, maintenance. Each part is read with a watch; when the
- * watch fires, the part is unknown until it has been read again. A client only follows: it mirrors key and
- * post, nothing else.
+ * What the election knows of ZooKeeper: /epoch, the primary key, whether the node it names is alive, the post, this node's
+ * drain and alive keys, maintenance. Each part is a mirror (zkh_mirror.h); when it changes, it is unknown until it has been
+ * read again. A client only follows: it mirrors key and post, nothing else.
  *
- * A part that may not be read is said, and taken for what its mere existence tells (the primary key alone stays unknown).
- * No watch fires when it may be read again, so it is to be tried again and again: view_retry().
+ * A part that may not be read is reported once. Its value is not known then; that it exists is.
  */
 
 #include <stdbool.h>
@@ -17,7 +15,7 @@
 
 #include "base/keys.h"
 #include "election/election.h"
-#include "zk/session/zkh_op.h"
+#include "zk/mirror/zkh_mirror.h"
 
 struct view;
 
@@ -33,20 +31,17 @@ enum view_part {
 };
 
 struct view_slot {
-	struct zkh_watch watch;
-	struct zkh_op *op;
+	struct zkh_mirror mirror;
 	struct view *view;
 	enum view_part part;
 	bool used;    /* mirrored at all */
 	bool known;   /* read since the last change */
-	bool refused; /* the last read failed, though connected */
+	bool refused; /* the last read was */
 };
 
 typedef void (*view_fn)(void *userdata);
-/* A key held something that cannot be: said once per value. */
+/* A key holds something that cannot be, or may not be read: reported once per value. */
 typedef void (*view_junk_fn)(void *userdata, const char *path, const char *what);
-/* A read was refused: view_retry() is to be called after a while. */
-typedef void (*view_refused_fn)(void *userdata);
 
 struct view {
 	struct zkh_session *session;
@@ -54,7 +49,6 @@ struct view {
 	bool coordinator;
 	view_fn on_change; /* something was read; view_election() tells. Runs from the loop. */
 	view_junk_fn on_junk;
-	view_refused_fn on_refused;
 	void *userdata;
 
 	struct view_slot slots[VIEW_PARTS];
@@ -83,20 +77,20 @@ struct view {
 
 /* name must outlive the view; session may be NULL until view_start(). */
 void view_init(struct view *view, const char *name, bool coordinator, view_fn on_change,
-	       view_junk_fn on_junk, view_refused_fn on_refused, void *userdata);
+	       view_junk_fn on_junk, void *userdata);
 void view_finish(struct view *view);
 
-/* Attached to a server: reads everything. */
-int view_start(struct view *view, struct zkh_session *session);
+/* Attached to a server of the known ensemble: reads everything, and again on each new connection. */
+void view_start(struct view *view, struct zkh_session *session);
 
-/* The connection is gone: nothing is known any more. Watches stay armed in the session unless it expired. */
+/* Reads nothing any more, and knows nothing: the session is lost, or another ensemble answers. */
+void view_stop(struct view *view);
+
+/* The connection is gone: nothing is known until it is read again. */
 void view_forget(struct view *view);
 
 /* Reads epoch, key and post again. */
 void view_refresh(struct view *view);
-
-/* Reads again what was refused. */
-void view_retry(struct view *view);
 
 /* Our own transaction committed: what it wrote is known at once. */
 void view_key_written(struct view *view, const char *holder, const struct zkh_stat *stat);

@@ -1,42 +1,129 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/lock_file.h"
 #include "guard/lease_file.h"
-#include "state.h"
 
-static int take_lock(struct runtime *r, int inherited_fd, char *message, size_t n_message)
-{
-	if (inherited_fd > STDERR_FILENO && state_lock_adopt(r->directory, inherited_fd) == 0) {
-		r->lock_fd = inherited_fd;
-		return 0;
-	}
-	return state_lock(r->directory, &r->lock_fd, message, n_message);
-}
+#define LOCK_VARIABLE "PRIMARYD_LOCK_FD"
 
-int runtime_open(struct runtime *runtime, const char *directory, const char *boot_id,
-		 int inherited_fd, char *message, size_t n_message)
+static int check_directory(const char *directory, char *message, size_t n_message)
 {
+	struct stat st;
 	int r;
 
-	runtime->directory = directory;
-	runtime->boot_id = boot_id;
-	r = state_check_directory(directory, message, n_message);
+	if ((mkdir(directory, 0700) < 0 && errno != EEXIST) || stat(directory, &st) < 0) {
+		r = -errno;
+		(void)snprintf(message, n_message, "%.160s: %s%s", directory, strerror(-r),
+			       r == -ENOENT ? " (its parent directory must exist)" : "");
+		return r;
+	}
+	if (!S_ISDIR(st.st_mode))
+		(void)snprintf(message, n_message, "%.160s is not a directory", directory);
+	else if (st.st_uid != geteuid())
+		(void)snprintf(message, n_message,
+			       "%.160s belongs to user %u, not to the daemon's user %u", directory,
+			       (unsigned)st.st_uid, (unsigned)geteuid());
+	else if (st.st_mode & (S_IWGRP | S_IWOTH))
+		(void)snprintf(message, n_message,
+			       "%.120s may be written to by others (mode %04o): chmod go-w it",
+			       directory, (unsigned)st.st_mode & 07777);
+	else
+		return 0;
+	return RUNTIME_BAD_DIRECTORY;
+}
+
+/* Returns the lock that the image before this one held, or -1. flock() changes nothing if this very file holds it. */
+static int take_inherited(const char *directory)
+{
+	const char *number = getenv(LOCK_VARIABLE);
+	int fd = number ? atoi(number) : -1;
+
+	(void)unsetenv(LOCK_VARIABLE);
+	if (fd <= STDERR_FILENO || !lock_file_is_there(directory, RUNTIME_LOCK_FILE, fd) ||
+	    flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return -1;
+	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return fd;
+}
+
+static int take_lock(struct runtime *runtime, const char *directory, char *message,
+		     size_t n_message)
+{
+	char text[LOCK_FILE_TEXT_SIZE];
+	int r = 0;
+
+	runtime->lock_fd = take_inherited(directory);
+	if (runtime->lock_fd < 0)
+		r = lock_file_take(directory, RUNTIME_LOCK_FILE, &runtime->lock_fd);
+	if (r == 0) {
+		/* For messages only. */
+		(void)snprintf(text, sizeof(text), "%d\n", (int)getpid());
+		(void)lock_file_write(runtime->lock_fd, text);
+		return 0;
+	}
+	if (r < 0) {
+		(void)snprintf(message, n_message, "%.160s/" RUNTIME_LOCK_FILE ": %s", directory,
+			       strerror(-r));
+		return r;
+	}
+	if (lock_file_look(directory, RUNTIME_LOCK_FILE, text) != LOCK_FILE_BUSY)
+		text[0] = '\0';
+	(void)snprintf(message, n_message, "%.160s is in use by another primaryd (pid %d)",
+		       directory, (int)lock_file_pid(text));
+	return RUNTIME_TAKEN;
+}
+
+int runtime_open(struct runtime *runtime, const char *directory, char *message, size_t n_message)
+{
+	int r = boot_id_read(runtime->boot_id);
+
+	message[0] = '\0';
+	runtime->lock_fd = -1;
+	if (r < 0)
+		(void)snprintf(message, n_message, "the id of this boot: %s", strerror(-r));
+	runtime->is_handed_over = runtime->is_handed_over || getenv(LOCK_VARIABLE);
 	if (r == 0)
-		r = take_lock(runtime, inherited_fd, message, n_message);
+		r = check_directory(directory, message, n_message);
+	if (r == 0)
+		r = take_lock(runtime, directory, message, n_message);
 	if (r != 0)
 		return r;
-	r = lease_file_open(directory, boot_id, &runtime->lease, message, n_message);
+	r = lease_file_open(directory, runtime->boot_id, &runtime->lease, message, n_message);
+	if (r == LEASE_FILE_DAMAGED)
+		return 0;
 	if (r < 0)
 		(void)snprintf(message, n_message, "the lease file in %.160s: %s", directory,
 			       strerror(-r));
+	else
+		message[0] = '\0';
 	return r;
+}
+
+void runtime_hand_over(const struct runtime *runtime, bool begin)
+{
+	char fd[16];
+
+	(void)snprintf(fd, sizeof(fd), "%d", runtime->lock_fd);
+	(void)fcntl(runtime->lock_fd, F_SETFD, begin ? 0 : FD_CLOEXEC);
+	if (begin)
+		(void)setenv(LOCK_VARIABLE, fd, 1);
+	else
+		(void)unsetenv(LOCK_VARIABLE);
 }
 
 void runtime_close(struct runtime *runtime)
 {
 	runtime->lease = lease_file_close(runtime->lease);
+	if (runtime->lock_fd >= 0)
+		(void)close(runtime->lock_fd);
+	runtime->lock_fd = -1;
 }

@@ -2,30 +2,47 @@
 #pragma once
 
 /*
- * The runtime directory of a running daemon: its lock and its lease file. Daemon and guard have open what they need, so
- * that deleting it does no harm by itself; but a new process finds nothing to resume, and stops the work first.
+ * The runtime directory of a running daemon: its lock (flock), which keeps a second daemon out, and its lease file. Both
+ * stay open, so that deleting the directory does no harm by itself; but a new process finds nothing to resume, and stops
+ * the work first.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/boot.h"
 
+#define RUNTIME_LOCK_FILE "lock"
+#define RUNTIME_MESSAGE_SIZE 256 /* fits every message of this module */
+
 struct lease_file;
 
 struct runtime {
-	const char *directory;
-	const char *boot_id;
-	int lock_fd; /* -1: not held */
+	char boot_id[BOOT_ID_SIZE];
+	int lock_fd;	     /* -1: not held */
+	bool is_handed_over; /* the image before this one held the lock */
 	struct lease_file *lease;
 };
 
-/*
- * Makes the directory or looks at it, and takes its lock and its lease file. inherited_fd: of a lock that an image before
- * this one held; -1: none. directory and boot_id must outlive it. Returns 0, or as state_check_directory(), state_lock()
- * and lease_file_open(); message ("" for none) then says what is wrong, or what LEASE_FILE_DAMAGED replaced.
- */
-int runtime_open(struct runtime *runtime, const char *directory, const char *boot_id,
-		 int inherited_fd, char *message, size_t n_message);
+enum runtime_result {
+	RUNTIME_OK,
+	RUNTIME_TAKEN,	       /* another daemon holds the lock */
+	RUNTIME_BAD_DIRECTORY, /* not ours, or others may write to it */
+};
 
-/* Also of one that was never opened, but is all zero apart from lock_fd. The lock goes with the process. */
+/*
+ * Makes the directory (0700; its parent must exist), or looks at the one that is there: it must belong to the effective
+ * user, and neither group nor others may write to it. Then takes the lock, or the one that was handed over, and the lease
+ * file. Never waits. Returns 0, an enum runtime_result or -errno, with what is wrong in message; with 0, message is "", or
+ * says which damaged file was replaced. runtime: zeroed, or one for which this failed.
+ */
+int runtime_open(struct runtime *runtime, const char *directory, char *message, size_t n_message);
+
+/*
+ * Before (true) and, if it failed, after (false) the process executes its binary anew: whether the lock goes along. Its
+ * descriptor is told in the environment.
+ */
+void runtime_hand_over(const struct runtime *runtime, bool begin);
+
+/* Also of one that could not be opened. */
 void runtime_close(struct runtime *runtime);

@@ -3,7 +3,7 @@
 
 /*
  * What is kept in the runtime directory over a restart of the daemon, so that it goes on with its
- * session and its post; and the lock that keeps a second daemon out of that directory.
+ * session and its post.
  *
  * The directory is expected to be a tmpfs: nothing here calls fsync, nothing blocks for long. The
  * file `state` holds the session's password; it is readable for its owner alone.
@@ -20,7 +20,6 @@
 #include "zk/session/zkh_session.h"
 
 #define STATE_FILE "state"
-#define STATE_LOCK_FILE "lock"
 #define STATE_NODE_SIZE 65
 #define STATE_MESSAGE_SIZE 256 /* fits every message of this module */
 #define STATE_FILE_MAX 4096
@@ -70,21 +69,12 @@ enum state_result {
 	STATE_FOREIGN_NODE,    /* another node's */
 	STATE_FOREIGN_CLUSTER, /* another cluster's: servers or root differ */
 	STATE_FOREIGN_BOOT,    /* from before the machine's last boot */
-	STATE_LOCKED,	       /* another daemon is running */
-	STATE_BAD_DIRECTORY,   /* not ours, or others may write to it */
 };
 
 /*
  * Tells clusters, and nodes of one, apart: a hash of the set of servers (their order does not count), root and name.
  */
 uint64_t state_cluster(const char *servers, const char *root, const char *name);
-
-/*
- * Creates the directory (0700; its parent must exist) or looks at the one that is there: it must be
- * owned by the effective user, and neither group nor others may write to it. Returns 0,
- * STATE_BAD_DIRECTORY or -errno; then message says what is wrong and what to do.
- */
-int state_check_directory(const char *directory, char *message, size_t n_message);
 
 /* Writes DIRECTORY/state, as a whole or not at all. Returns 0 or -errno (ENOSPC, EROFS ...). */
 int state_save(const char *directory, const struct state *state);
@@ -102,23 +92,3 @@ bool state_is_there(const char *directory);
 
 /* Removes the file. Returns 0, also when there is none, or -errno. */
 int state_remove(const char *directory);
-
-/*
- * The lock of the running daemon, DIRECTORY/lock; the file holds its pid. It is held until the
- * process ends or ret_fd (close-on-exec) is closed; the file stays. Never waits. Returns 0, or
- * STATE_LOCKED or -errno; then message says who holds it.
- */
-int state_lock(const char *directory, int *ret_fd, char *message, size_t n_message);
-
-/*
- * Before (inherit true) and, if it failed, after (false) the process executes its binary anew:
- * whether the lock goes along. Returns 0 or -errno.
- */
-int state_lock_inherit(int fd, bool inherit);
-
-/*
- * After it: takes the inherited descriptor (close-on-exec from now on) if it is the lock of this very
- * directory. Returns 0, or -EBADF (not the lock file: left alone; take state_lock()), STATE_LOCKED
- * (it is the file, but another holds it: closed) or another -errno.
- */
-int state_lock_adopt(const char *directory, int fd);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/fnv.h"
+#include "base/text.h"
 #include "base/timer.h"
 #include "internal.h"
 
@@ -106,6 +107,11 @@ static enum log_write write_record(struct log *log, const struct log_record *rec
 	return written == LOG_ABSENT ? log_lines_write(&log->lines, record) : written;
 }
 
+static void fill_text(const char *text, char ret_text[LOG_TEXT_MAX + 1])
+{
+	(void)text_escape_into(text != NULL ? text : "", ret_text, LOG_TEXT_MAX + 1);
+}
+
 static __attribute__((format(printf, 4, 0))) void fill(const struct log *log, enum event event,
 						       const struct log_fields *fields,
 						       const char *fmt, va_list args,
@@ -121,15 +127,11 @@ static __attribute__((format(printf, 4, 0))) void fill(const struct log *log, en
 	ret->node = log->node;
 	ret->epoch = fields->epoch;
 	ret->usec = fields->usec;
-	(void)log_escape(raw, ret->message, sizeof(ret->message));
-	(void)log_escape(fields->primary != NULL ? fields->primary : "", ret->primary,
-			 sizeof(ret->primary));
-	(void)log_escape(fields->state != NULL ? fields->state : "", ret->state,
-			 sizeof(ret->state));
-	(void)log_escape(fields->target != NULL ? fields->target : "", ret->target,
-			 sizeof(ret->target));
-	(void)log_escape(fields->reason != NULL ? fields->reason : "", ret->reason,
-			 sizeof(ret->reason));
+	(void)text_escape_into(raw, ret->message, sizeof(ret->message));
+	fill_text(fields->primary, ret->primary);
+	fill_text(fields->state, ret->state);
+	fill_text(fields->target, ret->target);
+	fill_text(fields->reason, ret->reason);
 }
 
 static __attribute__((format(printf, 4, 5))) enum log_write say(struct log *log, enum event event,

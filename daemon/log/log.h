@@ -78,9 +78,3 @@ const char *log_event_name(enum event event);	    /* "session_lost" */
 const char *log_event_message_id(enum event event); /* 32 hex digits */
 const char *log_event_text(enum event event);	    /* what it means */
 int log_event_priority(enum event event);	    /* LOG_EMERG to LOG_DEBUG */
-
-/*
- * Text for people and logs: control characters as \n, \t, \r or \xHH, backslashes doubled, broken UTF-8
- * as \xHH. What does not fit into n_out bytes (NUL included, at least 8) ends with "...". Returns out.
- */
-char *log_escape(const char *text, char *out, size_t n_out);

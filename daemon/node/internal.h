@@ -4,11 +4,10 @@
 /* Shared by the node's files only. */
 
 #include "base/timer.h"
+#include "cluster/cleanup.h"
 #include "cluster/ensemble.h"
-#include "cluster/history.h"
 #include "cluster/recovery.h"
 #include "cluster/registration.h"
-#include "cluster/sweep.h"
 #include "cluster/term.h"
 #include "cluster/view.h"
 #include "cluster/witness.h"
@@ -54,7 +53,7 @@ struct node {
 
 	struct zkh_session *session;
 	struct ensemble ensemble;
-	struct zkh_op *sync_op, *state_op, *health_op;
+	struct zkh_op *state_op, *health_op;
 	struct view view;
 	struct term term;
 	struct writes writes;
@@ -68,7 +67,7 @@ struct node {
 		bool remembers;	      /* this node knew of an epoch before it */
 		char debt[NAME_SIZE]; /* who may have been at work before it, as in value_epoch() */
 	} takeover;
-	struct history history;
+	struct cleanup cleanup;
 	struct zkh_lock *lock;
 	struct health *health;
 	struct work work;
@@ -82,16 +81,14 @@ struct node {
 	unsigned repair_refusals; /* in a row */
 	ev_timer repair_look;	  /* the next look */
 	ev_timer memory_due;	  /* all terms of before this node came to the cluster are over */
-	ev_timer view_retry;	  /* of reads that were refused */
 	ev_timer rights_look;	  /* while some are missing: the next trial */
 	unsigned rights_looks;
 	struct rights rights;		       /* of that trial */
 	char rights_missing[RIGHTS_TEXT_SIZE]; /* "": none */
-	bool swept;		  /* lock nodes of the process before were looked for */
+	bool locks_cleaned;	  /* lock nodes of the process before were looked for */
 	int64_t foreign_since_us; /* another session holds our name since; 0: no */
 	bool farewell;
 	int exit_code;
-	struct sweep sweep;
 
 	/* node_cold.c */
 	bool cold;	       /* the start is held back */
@@ -129,8 +126,9 @@ struct node {
 	ev_timer keep_retry; /* the next one */
 
 	/* node_say.c: what was last said */
-	bool said_missing;		     /* and the keys were not made again since */
-	uint64_t said_wide;		     /* the text's hash */
+	bool said_missing;  /* and the keys were not made again since */
+	uint64_t said_wide; /* the text's hash */
+	uint64_t said_line; /* the hash of the last line of output, with its command and epoch */
 	uint64_t said_refused[OP_COUNT + 1]; /* since it last succeeded; 0: nothing */
 	char said_primary[NAME_SIZE];
 	bool said_drained, said_maintenance, said_trace;
@@ -159,7 +157,6 @@ void node_repair(struct node *node);
 void node_repair_later(void *userdata);
 void node_farewell(struct node *node);
 void node_view_changed(void *userdata);
-void node_view_refused(void *userdata);
 void node_publish_health(struct node *node, bool ok, const char *reason);
 /* Ends with `code`, handing over first if need be. */
 void node_refuse(struct node *node, int code);

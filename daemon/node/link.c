@@ -25,26 +25,7 @@
 #define RIGHTS_LOOK_S 1.
 #define RIGHTS_DOUBLINGS 6
 
-/* Between two attempts to read what may not be read. */
-#define VIEW_RETRY_S 1.
-
 /* -- connection -- */
-
-static void on_synced(void *userdata, int result)
-{
-	struct node *node = userdata;
-
-	(void)result; /* the reads behind it tell */
-	node->sync_op = NULL;
-}
-
-/* The connected server may lag behind what we saw on another: it catches up before we read. */
-static void catch_up(struct node *node)
-{
-	zkh_op_cancel(node->sync_op);
-	node->sync_op = NULL;
-	zkh_sync(node->session, on_synced, node, &node->sync_op);
-}
 
 static bool lease_fits_session(struct node *node, int32_t timeout_ms)
 {
@@ -109,9 +90,9 @@ static void attach(struct node *node, bool fresh)
 		writes_unpublish(&node->writes);
 	view_start(&node->view, node->session);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
-	if (!fresh && !node->swept)
-		sweep_run(&node->sweep, node->session);
-	node->swept = true;
+	if (!fresh && !node->locks_cleaned)
+		cleanup_locks(&node->cleanup, node->session);
+	node->locks_cleaned = true;
 	node_post(node, &event);
 	if (node->repair_wanted)
 		node_repair(node);
@@ -119,9 +100,7 @@ static void attach(struct node *node, bool fresh)
 
 void node_attached(struct node *node, bool fresh)
 {
-	/* Not behind the sync, which may take as long as a commit. */
 	term_attached(&node->term, node->session);
-	catch_up(node);
 	if (ensemble_attached(&node->ensemble, fresh))
 		attach(node, fresh);
 }
@@ -130,7 +109,10 @@ static void disconnected(struct node *node, enum election_event_type type)
 {
 	ensemble_detached(&node->ensemble, type == ELECTION_SESSION_LOST);
 	witness_detached(&node->witness);
-	view_forget(&node->view);
+	if (type == ELECTION_SESSION_LOST)
+		view_stop(&node->view);
+	else
+		view_forget(&node->view);
 	node_post_result(node, type, RESULT_OK, 0);
 }
 
@@ -159,7 +141,7 @@ static void on_ensemble(void *userdata, enum ensemble_news news, const char *tex
 		bool registering = drop_registration(node);
 
 		witness_detached(&node->witness);
-		view_forget(&node->view);
+		view_stop(&node->view);
 		node_post_result(node, ELECTION_SESSION_LOST, RESULT_OK, 0);
 		if (registering)
 			node_post_done(node, OP_REGISTER, RESULT_UNKNOWN, 0);
@@ -212,7 +194,6 @@ static void on_session(void *userdata, const struct zkh_session_report *report)
 
 static void on_repair_look(struct ev_loop *loop, ev_timer *timer, int events);
 static void on_rights_look(struct ev_loop *loop, ev_timer *timer, int events);
-static void on_view_retry(struct ev_loop *loop, ev_timer *timer, int events);
 
 int node_session_start(struct node *node, const struct config_auth *auth,
 		       const struct zkh_client_id *resume)
@@ -247,15 +228,14 @@ int node_session_start(struct node *node, const struct config_auth *auth,
 	node->rights_look.data = node;
 	ev_init(&node->memory_due, on_memory_due);
 	node->memory_due.data = node;
-	ev_init(&node->view_retry, on_view_retry);
-	node->view_retry.data = node;
 	r = zkh_session_create(node->loop, &config, &node->session);
-	return r == 0 ? ensemble_start(&node->ensemble, &ensemble, node->session) : r;
+	if (r == 0)
+		ensemble_start(&node->ensemble, &ensemble, node->session);
+	return r;
 }
 
 void node_session_stop(struct node *node)
 {
-	zkh_op_cancel(node->sync_op);
 	zkh_op_cancel(node->state_op);
 	zkh_op_cancel(node->health_op);
 	if (node->repair_look.data)
@@ -264,10 +244,8 @@ void node_session_stop(struct node *node)
 		ev_timer_stop(node->loop, &node->rights_look);
 	if (node->memory_due.data)
 		ev_timer_stop(node->loop, &node->memory_due);
-	if (node->view_retry.data)
-		ev_timer_stop(node->loop, &node->view_retry);
 	rights_cancel(&node->rights);
-	sweep_finish(&node->sweep);
+	cleanup_finish(&node->cleanup);
 	ensemble_finish(&node->ensemble);
 	node->lock = zkh_lock_release(node->lock);
 	node->session = zkh_session_destroy(node->session);
@@ -295,27 +273,6 @@ void node_view_changed(void *userdata)
 	if (node->view.coordinator && node->election.registered && !node->view.alive &&
 	    node->view.slots[VIEW_ALIVE].known)
 		node_repair(node);
-}
-
-static void on_view_retry(struct ev_loop *loop, ev_timer *timer, int events)
-{
-	struct node *node = timer->data;
-
-	(void)loop;
-	(void)events;
-	if (!node->farewell && zkh_session_connected(node->session))
-		view_retry(&node->view);
-}
-
-/* Another access list wakes no watch. */
-void node_view_refused(void *userdata)
-{
-	struct node *node = userdata;
-
-	if (ev_is_active(&node->view_retry))
-		return;
-	ev_timer_set(&node->view_retry, VIEW_RETRY_S, 0.);
-	ev_timer_start(node->loop, &node->view_retry);
 }
 
 /* -- registration -- */
@@ -615,7 +572,7 @@ void node_farewell(struct node *node)
 	timer_clear(&node->timer);
 	registration_cancel(&node->registration);
 	recovery_cancel(&node->recovery);
-	history_finish(&node->history);
+	cleanup_finish(&node->cleanup);
 	writes_finish(&node->writes);
 	term_finish(&node->term);
 	witness_finish(&node->witness);

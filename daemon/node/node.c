@@ -45,7 +45,7 @@ static void moved(struct node *node, const struct election *before)
 		node->repair_wanted = true;
 	}
 	if (phase == PHASE_PRIMARY && before->phase == PHASE_BEGIN)
-		history_trim(&node->history, node->session);
+		cleanup_history(&node->cleanup, node->session);
 	if (before->phase == PHASE_ENTER && node->repair_wanted)
 		node_repair(node);
 	/* The registration wrote the health of when it began, and no reason. */
@@ -549,8 +549,7 @@ static void init_parts(struct node *node)
 	bool coordinator = node->config->node.mode == CONFIG_COORDINATOR;
 	struct alive self;
 
-	view_init(&node->view, node->name, coordinator, node_view_changed, on_junk,
-		  node_view_refused, node);
+	view_init(&node->view, node->name, coordinator, node_view_changed, on_junk, node);
 	writes_init(&node->writes, &node->view, &node->term, node->name);
 	node->writes.on_done = on_done;
 	node->writes.on_missing = on_missing;
@@ -648,7 +647,6 @@ struct node *node_destroy(struct node *node)
 	timer_finish(&node->timer);
 	node_state_finish(node);
 	recovery_finish(&node->recovery);
-	history_finish(&node->history);
 	registration_finish(&node->registration);
 	writes_finish(&node->writes);
 	term_finish(&node->term);

@@ -311,7 +311,13 @@ void node_say_fence(struct node *node, const char *name, const struct command_re
 void node_say_line(struct node *node, const char *script, const char *line)
 {
 	struct log_fields f = node_say_fields(node);
+	uint64_t hash = fnv_add(fnv_text(script), &f.epoch, sizeof(f.epoch));
 
+	/* A command that says the same each time would drown everything else. */
+	hash = fnv_add(hash, line, strlen(line));
+	if (hash == node->said_line)
+		return;
+	node->said_line = hash;
 	f.target = script;
 	log_event(node->log, EVENT_COMMAND_OUTPUT, &f, "%s", line);
 }

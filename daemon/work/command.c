@@ -21,20 +21,12 @@
 
 #define PIPE_CAPACITY (64 * 1024)
 
-/*
- * While most of the output is left out anyway, the pipe is emptied once in this time, so that a flood costs some percent
- * of a processor and not all of it. A command that writes more than a pipe's capacity in it, 3 MB a second, is slowed
- * down to that: it waits for moments, never for good. Not reading at all would stop it, and with it perhaps the work.
- */
-#define FLOOD_PAUSE_S 0.02
-
 enum phase {
 	PHASE_RUNNING,
 	PHASE_TERMINATING, /* SIGTERM was sent */
 	PHASE_KILLING,	   /* SIGKILL was sent */
-	PHASE_REAPED,	/* the process is gone; its group, if terminated by us, may still settle */
-	PHASE_ENDED,	/* on_end has run or runs */
-	PHASE_ORPHANED, /* destroyed while running: only waits for the process */
+	PHASE_REAPED, /* the process is gone; its group, if terminated by us, may still settle */
+	PHASE_ENDED,  /* on_end has run or runs */
 };
 
 struct command {
@@ -44,15 +36,14 @@ struct command {
 	bool is_group_killed;	/* SIGKILL was sent */
 	pid_t pid;
 	int failure_fd;
-	ev_io child; /* the pidfd */
+	ev_child child;
 	ev_io pipe;
-	ev_timer pause; /* of reading from it */
 	struct timer timer;
 	int64_t started_us;
 	int64_t grace_us;
 	int64_t kill_us;   /* when SIGKILL is due after SIGTERM */
 	int64_t settle_us; /* when to stop waiting for the group */
-	siginfo_t info;	   /* of the dead process */
+	int status;	   /* of the dead process, as waitpid() has it */
 	int failure;	   /* errno of the exec */
 	void (*on_end)(void *userdata, const struct command_result *result);
 	void *userdata;
@@ -63,12 +54,9 @@ static struct command *command_free(struct command *command)
 {
 	if (command == NULL)
 		return NULL;
-	ev_io_stop(command->loop, &command->child);
-	ev_timer_stop(command->loop, &command->pause);
+	ev_child_stop(command->loop, &command->child);
 	ev_io_stop(command->loop, &command->pipe);
 	timer_finish(&command->timer);
-	if (command->child.fd >= 0)
-		(void)close(command->child.fd);
 	if (command->pipe.fd >= 0)
 		(void)close(command->pipe.fd);
 	if (command->failure_fd >= 0)
@@ -82,7 +70,6 @@ static void close_pipe(struct command *command)
 	if (command->pipe.fd < 0)
 		return;
 	ev_io_stop(command->loop, &command->pipe);
-	ev_timer_stop(command->loop, &command->pause);
 	(void)close(command->pipe.fd);
 	command->pipe.fd = -1;
 }
@@ -94,13 +81,13 @@ static bool read_pipe(struct command *command)
 	ssize_t n = read(command->pipe.fd, bytes, sizeof(bytes));
 
 	if (n > 0) {
-		command_output_take(&command->output, bytes, (size_t)n, time_boot_us());
+		command_output_take(&command->output, bytes, (size_t)n);
 		return true;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	close_pipe(command);
-	command_output_flush(&command->output, time_boot_us());
+	command_output_flush(&command->output);
 	return false;
 }
 
@@ -119,7 +106,6 @@ static void make_result(const struct command *command, bool has_leftovers,
 	*ret = (struct command_result){
 		.end = command->cause,
 		.duration_us = time_boot_us() - command->started_us,
-		.lines_dropped = command->output.n_dropped,
 		.has_leftovers = has_leftovers,
 		.group = command->pid,
 	};
@@ -127,8 +113,9 @@ static void make_result(const struct command *command, bool has_leftovers,
 		ret->end = COMMAND_NOT_STARTED;
 		ret->value = command->failure;
 	} else if (command->cause == COMMAND_EXITED) {
-		ret->end = command->info.si_code == CLD_EXITED ? COMMAND_EXITED : COMMAND_SIGNALLED;
-		ret->value = command->info.si_status;
+		ret->end = WIFEXITED(command->status) ? COMMAND_EXITED : COMMAND_SIGNALLED;
+		ret->value = WIFEXITED(command->status) ? WEXITSTATUS(command->status)
+							: WTERMSIG(command->status);
 	}
 }
 
@@ -139,7 +126,7 @@ static void finish(struct command *command, bool has_leftovers)
 
 	assert(command->phase == PHASE_REAPED);
 	timer_clear(&command->timer);
-	command_output_flush(&command->output, time_boot_us());
+	command_output_flush(&command->output);
 	make_result(command, has_leftovers, &result);
 	command->phase = PHASE_ENDED;
 	command->on_end(command->userdata, &result);
@@ -173,22 +160,13 @@ static void settle(struct command *command)
 		  time_boot_us() + (look_us > SETTLE_INTERVAL_US ? look_us : SETTLE_INTERVAL_US));
 }
 
-static void reap(struct command *command)
+static void on_child(struct ev_loop *loop, ev_child *child, int revents)
 {
+	struct command *command = child->data;
 	int failure = 0;
 
-	/* Nobody else reaps it: anything else is a SIGCHLD set to be ignored. */
-	if (waitid(P_PIDFD, (id_t)command->child.fd, &command->info, WEXITED | WNOHANG) < 0)
-		command->failure = errno;
-	else if (command->info.si_pid == 0)
-		return;
-	ev_io_stop(command->loop, &command->child);
-	(void)close(command->child.fd);
-	command->child.fd = -1;
-	if (command->phase == PHASE_ORPHANED) {
-		(void)command_free(command);
-		return;
-	}
+	ev_child_stop(loop, child);
+	command->status = child->rstatus;
 	if (read(command->failure_fd, &failure, sizeof(failure)) == (ssize_t)sizeof(failure))
 		command->failure = failure;
 	command->phase = PHASE_REAPED;
@@ -199,34 +177,13 @@ static void reap(struct command *command)
 		settle(command);
 }
 
-static void on_child(struct ev_loop *loop, ev_io *io, int revents)
-{
-	reap(io->data);
-}
-
 static void on_pipe(struct ev_loop *loop, ev_io *io, int revents)
 {
 	struct command *command = io->data;
-	int n_reads = 0;
 
-	while (read_pipe(command) && command_output_is_flooded(&command->output))
-		if (++n_reads == PIPE_CAPACITY / COMMAND_READ_MAX)
-			break;
-	if (command->pipe.fd >= 0 && command_output_is_flooded(&command->output)) {
-		ev_io_stop(loop, io);
-		ev_timer_set(&command->pause, FLOOD_PAUSE_S, 0.);
-		ev_timer_start(loop, &command->pause);
-		return;
-	}
+	(void)read_pipe(command);
 	if (command->pipe.fd < 0 && command->phase == PHASE_REAPED)
 		settle(command);
-}
-
-static void on_pause(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-	struct command *command = timer->data;
-
-	ev_io_start(loop, &command->pipe);
 }
 
 static void terminate(struct command *command, enum command_end cause)
@@ -257,7 +214,6 @@ static void on_timer(struct timer *timer, void *userdata)
 		return;
 	case PHASE_KILLING:
 	case PHASE_ENDED:
-	case PHASE_ORPHANED:
 		break;
 	}
 	assert(!"no timer in this phase");
@@ -267,16 +223,16 @@ static void watch(struct command *command, const struct command_child *child)
 {
 	command->pid = child->pid;
 	command->failure_fd = child->failure;
-	ev_io_set(&command->child, child->pidfd, EV_READ);
+	ev_child_set(&command->child, child->pid, 0);
 	ev_io_set(&command->pipe, child->output, EV_READ);
-	ev_io_start(command->loop, &command->child);
+	ev_child_start(command->loop, &command->child);
 	ev_io_start(command->loop, &command->pipe);
 }
 
 int command_start(struct ev_loop *loop, const struct command_options *options,
 		  struct command **ret_command)
 {
-	struct command_child child = { .pidfd = -1 };
+	struct command_child child;
 	struct command *command = calloc(1, sizeof(*command));
 	int r;
 
@@ -290,12 +246,10 @@ int command_start(struct ev_loop *loop, const struct command_options *options,
 	command->userdata = options->userdata;
 	command->failure_fd = -1;
 	command_output_init(&command->output, options->on_line, options->userdata);
-	ev_io_init(&command->child, on_child, -1, EV_READ);
+	ev_child_init(&command->child, on_child, 0, 0);
 	ev_io_init(&command->pipe, on_pipe, -1, EV_READ);
-	ev_timer_init(&command->pause, on_pause, 0., 0.);
 	command->child.data = command;
 	command->pipe.data = command;
-	command->pause.data = command;
 	/* Output comes after everything else that is due in the same turn of the loop. */
 	ev_set_priority(&command->pipe, EV_MINPRI);
 
@@ -338,7 +292,6 @@ void command_kill_now(struct command *command)
 		return;
 	case PHASE_KILLING:
 	case PHASE_ENDED:
-	case PHASE_ORPHANED:
 		return;
 	}
 	timer_clear(&command->timer);
@@ -359,16 +312,9 @@ struct command *command_destroy(struct command *command)
 {
 	if (command == NULL)
 		return NULL;
-	if (command->phase == PHASE_ENDED)
-		return command_free(command);
-	(void)kill(-command->pid, SIGKILL);
-	if (command->phase == PHASE_REAPED)
-		return command_free(command);
-	close_pipe(command);
-	timer_finish(&command->timer);
-	command->phase = PHASE_ORPHANED;
-	reap(command); /* dead already, maybe */
-	return NULL;
+	if (command->phase != PHASE_ENDED)
+		(void)kill(-command->pid, SIGKILL);
+	return command_free(command);
 }
 
 bool command_succeeded(const struct command_result *result)

@@ -10,8 +10,7 @@
  * empty signal mask, an oom_score_adj of 0, no other descriptors, and as environment the caller's list plus, where set here
  * and not in the list, PATH, HOME, LANG, LC_ALL, TZ, USER, LOGNAME, SHELL and TMPDIR.
  *
- * The kernel must know pidfd_open() and waitid(P_PIDFD): Linux 5.4. No SIGCHLD handler is used;
- * SIGCHLD must not be ignored (SIG_IGN), and nobody else may reap these children.
+ * The loop must be libev's default loop: it reaps every child of the process.
  */
 
 #include <stdbool.h>
@@ -23,11 +22,10 @@ struct ev_loop;
 struct command;
 
 /* Bounds. */
-#define COMMAND_LINE_MAX 1024	     /* bytes of one line; the rest of it is cut, "..." follows */
-#define COMMAND_LINES_PER_SECOND 100 /* handed on; the others are counted and said in one line */
-#define COMMAND_LINES_PER_HOUR 5000
-#define COMMAND_READ_MAX (16 * 1024) /* bytes read in one turn of the loop */
-#define COMMAND_ENVIRONMENT_MAX 64   /* entries of the caller's list */
+#define COMMAND_LINE_MAX 1024 /* bytes of one line; the rest of it is cut, "..." follows */
+#define COMMAND_READ_MAX                                                                           \
+	4096 /* bytes read in one turn of the loop: some milliseconds of logging at most */
+#define COMMAND_ENVIRONMENT_MAX 64 /* entries of the caller's list */
 #define COMMAND_TEXT_SIZE 128
 
 #define COMMAND_ENDS(X)                                                                            \
@@ -47,7 +45,6 @@ struct command_result {
 	enum command_end end;
 	int value;
 	int64_t duration_us;
-	uint64_t lines_dropped;
 	/*
 	 * Processes of the command's group live on, although the command itself is gone and reaped:
 	 * what a takeover command left running (after an end by itself, zombies that nobody reaps
@@ -107,8 +104,7 @@ pid_t command_group(const struct command *command);
 
 /*
  * Frees it, at any time; on_end and on_line never run again. A running one is killed (SIGKILL to the
- * group) without waiting: the loop reaps it when it is dead. If the loop is destroyed before, the
- * zombie stays until this process ends. Takes NULL. Returns NULL.
+ * group) without waiting: the loop reaps it when it is dead. Takes NULL. Returns NULL.
  *
  * An ended command whose leftovers hold the pipe is best kept until these are gone: they would get
  * SIGPIPE when they write.

@@ -7,8 +7,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/process_group.h"
@@ -106,31 +104,9 @@ static void close_pair(int fds[2])
 	(void)close(fds[1]);
 }
 
-static int start(struct exec_plan *plan, struct command_child *child)
-{
-	/* Keeps a number free, so that the child, once there, can be watched. */
-	int reserve = fcntl(plan->output, F_DUPFD_CLOEXEC, 0);
-	int r;
-
-	if (reserve < 0)
-		return -errno;
-	child->pid = fork_child(plan);
-	(void)close(reserve);
-	if (child->pid < 0)
-		return (int)child->pid;
-	child->pidfd = pidfd_open(child->pid, 0);
-	if (child->pidfd >= 0)
-		return 0;
-	r = -errno;
-	(void)kill(-child->pid, SIGKILL);
-	(void)waitpid(child->pid, NULL, WNOHANG);
-	return r;
-}
-
 int command_exec(const struct command_options *options, struct command_child *ret)
 {
 	struct exec_plan plan = { .options = options };
-	struct command_child child;
 	int output[2], failure[2];
 	int r;
 
@@ -148,16 +124,15 @@ int command_exec(const struct command_options *options, struct command_child *re
 	(void)fcntl(failure[0], F_SETFL, O_RDONLY | O_NONBLOCK);
 	plan.output = output[1];
 	plan.failure = failure[1];
-	r = start(&plan, &child);
-	if (r < 0) {
+	ret->pid = fork_child(&plan);
+	if (ret->pid < 0) {
 		close_pair(output);
 		close_pair(failure);
-		return r;
+		return ret->pid;
 	}
 	(void)close(output[1]);
 	(void)close(failure[1]);
-	child.output = output[0];
-	child.failure = failure[0];
-	*ret = child;
+	ret->output = output[0];
+	ret->failure = failure[0];
 	return 0;
 }

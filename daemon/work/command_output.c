@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "command_output.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-
-#define SECOND_US INT64_C(1000000)
-#define HOUR_US (3600 * SECOND_US)
 
 void command_output_init(struct command_output *output,
 			 void (*on_line)(void *userdata, const char *line), void *userdata)
@@ -16,56 +11,17 @@ void command_output_init(struct command_output *output,
 	output->userdata = userdata;
 }
 
-static void say_dropped(struct command_output *output)
-{
-	char text[64];
-
-	if (output->n_unsaid == 0 || output->on_line == NULL)
-		return;
-	(void)snprintf(text, sizeof(text), "(%" PRIu64 " lines of output left out)",
-		       output->n_unsaid);
-	output->n_unsaid = 0;
-	output->on_line(output->userdata, text);
-}
-
-static bool take_ration(struct command_output *output, int64_t now_us)
-{
-	if (output->on_line == NULL)
-		return false;
-	if (output->n_hour == 0 || now_us - output->hour_us >= HOUR_US) {
-		output->hour_us = now_us;
-		output->n_hour = 0;
-	}
-	if (output->n_hour == COMMAND_LINES_PER_HOUR)
-		return false;
-	if (output->n_second == 0 || now_us - output->second_us >= SECOND_US) {
-		say_dropped(output);
-		output->second_us = now_us;
-		output->n_second = 0;
-	}
-	if (output->n_second == COMMAND_LINES_PER_SECOND)
-		return false;
-	output->n_second++;
-	output->n_hour++;
-	return true;
-}
-
-static void end_line(struct command_output *output, int64_t now_us)
+static void end_line(struct command_output *output)
 {
 	size_t n = output->n;
 
 	output->n = 0;
 	if (n > 0 && output->line[n - 1] == '\r')
 		n--;
-	if (n == 0)
-		return;
-	if (!take_ration(output, now_us)) {
-		output->n_dropped++;
-		output->n_unsaid++;
-		return;
-	}
 	(void)strcpy(output->line + n, output->is_cut ? "..." : "");
-	output->on_line(output->userdata, output->line);
+	output->is_cut = false;
+	if (n > 0 && output->on_line != NULL)
+		output->on_line(output->userdata, output->line);
 }
 
 static void add_bytes(struct command_output *output, const char *bytes, size_t n)
@@ -80,7 +36,7 @@ static void add_bytes(struct command_output *output, const char *bytes, size_t n
 		output->line[output->n++] = bytes[i] != '\0' ? bytes[i] : '?';
 }
 
-void command_output_take(struct command_output *output, const char *bytes, size_t n, int64_t now_us)
+void command_output_take(struct command_output *output, const char *bytes, size_t n)
 {
 	const char *end = bytes + n;
 
@@ -90,20 +46,12 @@ void command_output_take(struct command_output *output, const char *bytes, size_
 		add_bytes(output, bytes, (size_t)((newline != NULL ? newline : end) - bytes));
 		if (newline == NULL)
 			return;
-		end_line(output, now_us);
-		output->is_cut = false;
+		end_line(output);
 		bytes = newline + 1;
 	}
 }
 
-bool command_output_is_flooded(const struct command_output *output)
+void command_output_flush(struct command_output *output)
 {
-	return output->n_unsaid > 0 || output->is_cut;
-}
-
-void command_output_flush(struct command_output *output, int64_t now_us)
-{
-	end_line(output, now_us);
-	output->is_cut = false;
-	say_dropped(output);
+	end_line(output);
 }

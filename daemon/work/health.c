@@ -18,7 +18,6 @@ struct health {
 	unsigned n_failures;
 	bool is_ok;
 	char line[HEALTH_REASON_SIZE / 2]; /* the last one of the present run */
-	char said[HEALTH_REASON_SIZE / 2]; /* the last one that was passed on */
 };
 
 static void start_run(struct health *health);
@@ -49,10 +48,8 @@ static void on_line(void *userdata, const char *line)
 	struct health *health = userdata;
 
 	(void)snprintf(health->line, sizeof(health->line), "%s", line);
-	if (health->options.on_line == NULL || !strcmp(health->said, health->line))
-		return;
-	memcpy(health->said, health->line, sizeof(health->said));
-	health->options.on_line(health->options.userdata, line);
+	if (health->options.on_line != NULL)
+		health->options.on_line(health->options.userdata, line);
 }
 
 static void tell_group(struct health *health, pid_t group)

@@ -31,10 +31,7 @@ struct health_options {
 	 * line it wrote, raw; valid during the call; "" when healthy. May destroy the health.
 	 */
 	void (*on_change)(void *userdata, bool is_healthy, const char *reason);
-	/*
-	 * Each line of output, as in command.h, but for one that repeats the one before, be that of an earlier run: a
-	 * command that says the same each time would drown all else. May be NULL. Must not destroy the health.
-	 */
+	/* Each line of output, as in command.h. May be NULL. Must not destroy the health. */
 	void (*on_line)(void *userdata, const char *line);
 	/*
 	 * The process group of a run when it begins, and 0 at its end. May be NULL. Must not destroy the health. At the begin

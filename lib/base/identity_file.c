@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +14,6 @@
 #include "file.h"
 
 #define SUFFIX ".cluster"
-
-/* Paths are on it, and calls of the C library. */
-#define CHILD_STACK_SIZE (128 * 1024)
 
 int identity_file_path(const char *directory, const char *runtime_directory, char *ret_path)
 {
@@ -67,81 +63,60 @@ int identity_file_load(const char *path, struct identity *known)
 
 /* -- writing: in the child -- */
 
-/*
- * With its pidfd at once, so that there is no child where none can be watched: as long as it has copies of the parent's
- * descriptors, libev hears of those that the parent has closed, and makes its epoll instance anew, which needs a descriptor.
- */
-static pid_t clone_child(int (*run)(void *argument), const struct identity_writer *w, int *ret_fd)
-{
-	/* The child has a copy of it. (Not clone3(): systemd's RestrictNamespaces= forbids that.) */
-	static _Alignas(16) char stack[CHILD_STACK_SIZE];
-
-	return clone(run, stack + sizeof(stack), CLONE_PIDFD | SIGCHLD, (void *)(uintptr_t)w,
-		     ret_fd);
-}
-
-/*
- * Signals stay blocked: the handlers are the parent's. No descriptor is kept: a child that hangs on a disk would hold the
- * locks of a daemon that is gone.
- */
-static int run_child(void *argument)
-{
-	const struct identity_writer *w = argument;
-
-	(void)close_range(0, ~0U, 0);
-	_exit(-file_replace(w->path, w->text, w->length, 0600, true));
-}
-
-static int start_child(const struct identity_writer *w)
+/* Returns its pid or -errno. */
+static pid_t start_child(const struct identity_writer *w)
 {
 	sigset_t all, before;
-	int fd = -1;
 	pid_t pid;
 
+	/* The handlers are the parent's: in the child no signal runs them. */
 	sigfillset(&all);
 	(void)sigprocmask(SIG_BLOCK, &all, &before);
-	pid = clone_child(run_child, w, &fd);
+	pid = fork();
+	if (pid == 0) {
+		/* A child that hangs on a disk must not hold the locks of a daemon that is gone. */
+		(void)close_range(0, ~0U, 0);
+		_exit(-file_replace(w->path, w->text, w->length, 0600, true));
+	}
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
-	return pid < 0 ? -errno : fd;
+	return pid < 0 ? -errno : pid;
 }
 
 /* -- writing: in the daemon -- */
 
 static void begin(struct identity_writer *w)
 {
-	int fd = start_child(w);
+	pid_t pid = start_child(w);
 
-	if (fd < 0) {
-		w->on_done(w->userdata, fd);
+	if (pid < 0) {
+		w->on_done(w->userdata, pid);
 		return;
 	}
-	ev_io_set(&w->child, fd, EV_READ);
-	ev_io_start(w->loop, &w->child);
+	ev_child_set(&w->child, pid, 0);
+	ev_child_start(w->loop, &w->child);
 	ev_unref(w->loop);
 }
 
 static void stop_watching(struct identity_writer *w)
 {
 	ev_ref(w->loop);
-	ev_io_stop(w->loop, &w->child);
-	(void)close(w->child.fd);
+	ev_child_stop(w->loop, &w->child);
 }
 
-static void on_ended(struct ev_loop *loop, ev_io *io, int events)
+static void on_ended(struct ev_loop *loop, ev_child *child, int events)
 {
-	struct identity_writer *w = io->data;
-	siginfo_t info = { .si_code = CLD_KILLED };
+	struct identity_writer *w = child->data;
+	int status = child->rstatus;
 
 	(void)loop;
 	(void)events;
-	(void)waitid(P_PIDFD, (id_t)io->fd, &info, WEXITED | WNOHANG);
 	stop_watching(w);
 	if (w->again) {
 		w->again = false;
 		begin(w);
 		return;
 	}
-	w->on_done(w->userdata, info.si_code == CLD_EXITED ? -info.si_status : -EINTR);
+	w->on_done(w->userdata, WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR);
 }
 
 void identity_writer_init(struct identity_writer *writer, struct ev_loop *loop, const char *path,
@@ -150,7 +125,7 @@ void identity_writer_init(struct identity_writer *writer, struct ev_loop *loop, 
 	*writer =
 		(struct identity_writer){ .loop = loop, .on_done = on_done, .userdata = userdata };
 	(void)snprintf(writer->path, sizeof(writer->path), "%s", path);
-	ev_init(&writer->child, on_ended);
+	ev_child_init(&writer->child, on_ended, 0, 0);
 	writer->child.data = writer;
 }
 

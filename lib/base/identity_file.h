@@ -10,7 +10,6 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
 #include "identity.h"
 
@@ -29,14 +28,14 @@ int identity_file_read(const char *path, struct identity *ret_known);
 /* error: 0 or -errno. Runs from the loop. */
 typedef void (*identity_writer_fn)(void *userdata, int error);
 
-/* One write at a time; one that is asked for meanwhile follows, with what is the latest then. */
+/* One write at a time; one that is asked for meanwhile follows, with what is the latest then. loop: libev's default loop. */
 struct identity_writer {
 	struct ev_loop *loop;
 	identity_writer_fn on_done;
 	void *userdata;
 	char path[PATH_MAX]; /* "": nothing is kept */
 
-	ev_io child; /* its pidfd */
+	ev_child child;
 	char text[IDENTITY_FILE_SIZE];
 	size_t length;
 	bool again;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,42 +44,72 @@ bool text_is_plain(const char *data, size_t length)
 	return true;
 }
 
-static void escape_one(FILE *file, char c)
+static size_t escape_byte(unsigned char byte, char out[5])
 {
-	if (c == '\n')
-		fputs("\\n", file);
-	else if (c == '\t')
-		fputs("\\t", file);
-	else
-		fprintf(file, "\\x%02x", (unsigned char)c);
+	static const char from[] = "\n\t\r\\";
+	static const char to[] = "ntr\\";
+	const char *found = byte ? strchr(from, byte) : NULL;
+
+	if (found)
+		return (size_t)snprintf(out, 5, "\\%c", to[found - from]);
+	return (size_t)snprintf(out, 5, "\\x%02x", byte);
+}
+
+/* The next piece of what is shown; ret_taken: how many bytes of data it stands for. */
+static const char *next_piece(const char *data, size_t length, char escaped[5], size_t *ret_taken,
+			      size_t *ret_n)
+{
+	size_t n = *data == '\\' ? 0 : character(data, length);
+
+	*ret_taken = n ? n : 1;
+	*ret_n = n ? n : escape_byte((unsigned char)*data, escaped);
+	return n ? data : escaped;
 }
 
 char *text_escape(const char *data, size_t length, size_t most)
 {
-	char *text = NULL;
-	size_t size;
+	char *text = NULL, escaped[5];
+	size_t size, taken, n;
 	FILE *file = open_memstream(&text, &size);
-	size_t i = 0;
 
 	if (!file)
 		return NULL;
-	while (i < length && i < most) {
-		size_t n = character(data + i, length - i);
+	for (size_t i = 0; i < length; i += taken) {
+		const char *piece = next_piece(data + i, length - i, escaped, &taken, &n);
 
-		if (data[i] == '\\')
-			fputs("\\\\", file);
-		else if (n)
-			fwrite(data + i, 1, n, file);
-		else
-			escape_one(file, data[i]);
-		i += n ? n : 1;
+		if (i >= most) {
+			fputs("...", file);
+			break;
+		}
+		fwrite(piece, 1, n, file);
 	}
-	if (i < length)
-		fputs("...", file);
 	if (fclose(file) == 0)
 		return text;
 	free(text);
 	return NULL;
+}
+
+char *text_escape_into(const char *text, char *out, size_t size)
+{
+	size_t length = strlen(text), taken, n, at = 0;
+	size_t safe = 0; /* up to here there is still room for the dots */
+	char escaped[5];
+
+	assert(size >= 8);
+	for (size_t i = 0; i < length; i += taken) {
+		const char *piece = next_piece(text + i, length - i, escaped, &taken, &n);
+
+		if (at + n + 1 > size) {
+			(void)strcpy(out + safe, "...");
+			return out;
+		}
+		memcpy(out + at, piece, n);
+		at += n;
+		if (at + 4 <= size)
+			safe = at;
+	}
+	out[at] = '\0';
+	return out;
 }
 
 char *text_base64(const char *data, size_t length)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Values of keys as they can be shown without harm. Pure. */
+/* Texts of strangers as they can be shown and logged without harm. Pure. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,8 +9,11 @@
 /* Valid UTF-8 without control characters other than newline and tab. */
 bool text_is_plain(const char *data, size_t length);
 
-/* Printable ASCII and UTF-8 as they are, the rest as \n, \t, \\ or \xHH; after `most` bytes "...". To be freed. */
+/* Printable ASCII and UTF-8 as they are, the rest as \n, \t, \r, \\ or \xHH; after `most` bytes "...". To be freed. */
 char *text_escape(const char *data, size_t length, size_t most);
+
+/* The same into a buffer of `size` bytes (at least 8); what does not fit ends with "...". Returns out. */
+char *text_escape_into(const char *text, char *out, size_t size);
 
 /* To be freed. */
 char *text_base64(const char *data, size_t length);

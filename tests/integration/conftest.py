@@ -23,7 +23,7 @@ def signals_are_ours():
 
 
 def pytest_configure(config):
-    config.addinivalue_line('markers', 'slow: left out of the run under sanitizers')
+    config.addinivalue_line('markers', 'long: for tests/all --long')
     config.addinivalue_line('markers', 'limit(seconds): how long the test may take')
     if not signals_are_ours():
         return

@@ -1,6 +1,5 @@
 """Another credential takes the place of the nodes' own: node by node, by reloads, and the primary stays where it is."""
 
-import os
 import uuid
 
 import pytest
@@ -9,17 +8,10 @@ from kazoo.security import make_digest_acl
 
 from ctl_shell import REFUSED, USAGE, Ctl
 from lab import view
-from lab.steps import QUICK, by_name, others, settle
+from lab.steps import QUICK, by_name, others, settle, write_auth
 from lab.wait import stays
 
 OLD, NEW = 'nodes:old-secret', 'nodes2:new'
-
-
-def write(path, *credentials):
-    with open(path, 'w', encoding='ascii') as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.writelines(f'digest {credential}\n' for credential in credentials)
-    return path
 
 
 @pytest.fixture
@@ -36,7 +28,7 @@ def keys(ensemble):
 @pytest.fixture
 def auth(tmp_path):
     """The auth-file of a node, or another file, with these credentials."""
-    return lambda name, *credentials: write(str(tmp_path / f'auth-{name}'), *credentials)
+    return lambda name, *credentials: write_auth(tmp_path / f'auth-{name}', *credentials)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from ctl_shell import DONE, REFUSED, TIMED_OUT, UNREACHABLE, USAGE, Ctl, built, environment
 from lab import view, zk
 from lab.ports import free_port
-from lab.steps import QUICK, Tally, by_name, history, others, primary_key, settle, wait_members
+from lab.steps import QUICK, Tally, by_name, history, others, primary_key, settle, wait_members, write_auth
 from lab.wait import wait_until
 
 pytestmark = pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
@@ -399,11 +399,9 @@ def test_configuration(ensemble, root, tmp_path):
 
 def test_credentials(ensemble, root, tmp_path):
     right, wrong, open_file = (tmp_path / name for name in ('right', 'wrong', 'open'))
-    right.write_text('digest ann:secret')
-    wrong.write_text('digest ann:other')
+    write_auth(right, 'ann:secret')
+    write_auth(wrong, 'ann:other')
     open_file.write_text('digest ann:secret')
-    right.chmod(0o600)
-    wrong.chmod(0o600)
     open_file.chmod(0o644)
     ann = Ctl(ensemble.connect, root, '--auth-file', right)
     ann.run('key', 'set', '/nodes/a/daemonmode=coordinator', '/primary_node=none', '/history=')

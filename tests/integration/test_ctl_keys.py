@@ -10,6 +10,7 @@ from kazoo.security import OPEN_ACL_UNSAFE, make_acl, make_digest_acl
 
 from ctl_shell import REFUSED, UNREACHABLE, USAGE, Ctl, built
 from lab import view, zk
+from lab.steps import write_auth
 from lab.wait import wait_until
 
 pytestmark = pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
@@ -111,9 +112,7 @@ def test_delete_and_rename(ctl, keys):
 
 
 def test_rename_keeps_access_lists(ensemble, root, zk_client, ctl, keys, tmp_path):
-    (tmp_path / 'ann').write_text('digest ann:secret')
-    (tmp_path / 'ann').chmod(0o600)
-    ann = Ctl(ensemble.connect, root, '--auth-file', tmp_path / 'ann')
+    ann = Ctl(ensemble.connect, root, '--auth-file', write_auth(tmp_path / 'ann', 'ann:secret'))
     ctl.run('key', 'set', '/a/open=1', '/a/only-read=2', '/a/hers=3')
     reader, hers = make_acl('world', 'anyone', read=True), make_digest_acl('ann', 'secret', all=True)
     zk_client.sync(root)

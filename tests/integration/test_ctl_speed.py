@@ -9,7 +9,8 @@ from ctl_shell import REFUSED, Ctl, built
 from lab import view, zk
 from lab.steps import QUICK, settle
 
-pytestmark = pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
+# Speed is measured, on builds without sanitizers.
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')]
 
 DELAY_MS = 40  # each way
 NODE_KEYS = {'daemonmode': b'coordinator', 'daemonstate': b'run', 'routerstate': b'secondary', 'health': b'ok', 'keepalive': b'0',

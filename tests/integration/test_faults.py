@@ -65,7 +65,6 @@ def empty(server):
     server.restart(60)  # it may end by itself at any moment, or not
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('role', ['follower', 'leader'])
 def test_full_disk(full_disks, make_cluster, oracle, role):
     ensemble, keys = full_disks
@@ -168,7 +167,6 @@ def named_trial(named, make_cluster, oracle):
     return trial, pairs
 
 
-@pytest.mark.slow
 def test_resolver_does_not_answer(named, make_cluster, oracle):
     """Cut off, with names that nobody resolves any more: the loop must not wait for them."""
     net, _, _, hosts, resolvers = named
@@ -188,7 +186,6 @@ def test_resolver_does_not_answer(named, make_cluster, oracle):
     trial.settle(primary=successor.name, timeout=60)
 
 
-@pytest.mark.slow
 def test_resolver_does_not_answer_at_the_start(named, make_cluster, oracle):
     """One node cannot resolve anything from the beginning: it is there once it can, and it can be stopped before."""
     _, _, _, hosts, _ = named

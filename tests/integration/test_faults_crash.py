@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lab.memory import remember, settle_store
-from lab.node import Node, is_built
+from lab.node import Node, is_built, program
 from lab.process import describe
 from lab.steps import QUICK
 from lab.trial import CONFIG, WorkOracle
@@ -20,6 +20,12 @@ from lab.work import give_work
 MOMENTS = ('before', 'after')
 RESTARTS = ('at once', 'late', 'never')
 TRIAL_S = 45.0  # a takeover that died before it started anything may leave the longest term to wait for: 26.7 s
+
+
+def needs_fault_points():
+    with open(program('daemon/primaryd'), 'rb') as file:
+        if b'PRIMARYD_FAULT_POINT' not in file.read():
+            pytest.skip('needs a build with -Dfault-points=true')
 
 
 class Crash:
@@ -133,13 +139,13 @@ def run_side_by_side(trials, bound_s):
     return failed + [f'not within {bound_s} s: {trial.tell()}' for trial in waiting]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('restart', RESTARTS)
 @pytest.mark.parametrize('moment', MOMENTS)
 def test_killed_at(ensemble, zk_client, tmp_path, moment, restart):
     for name in ('daemon/primaryd', 'tests/integration/stamp', 'tests/integration/worker'):
         if not is_built(name):
             pytest.skip(f'{name} is not built')
+    needs_fault_points()
     points = ('register', 'create-key', 'claim', 'enter', 'renew', 'reclaim', 'hand-back', 'leave')
     trials = [Crash(f'{point}.{moment}', restart, ensemble, zk_client, str(tmp_path)) for point in points]
     try:
@@ -155,6 +161,7 @@ def test_killed_at(ensemble, zk_client, tmp_path, moment, restart):
 
 def test_own_lock_node_is_removed(cluster, keys):
     """Killed as it held the lock, and started again: the session goes on, so nobody but itself can remove that node."""
+    needs_fault_points()
     [node] = cluster(1, start=False, **{**QUICK, 'zookeeper.session-timeout': '30s'})
     node.start({'PRIMARYD_FAULT_POINT': 'claim.before'})
     assert node.wait_exit() == -9

@@ -67,7 +67,6 @@ def test_secondary_that_died_is_not_fenced(trial):
     trial.settle()
 
 
-@pytest.mark.slow
 def test_slow_fence(trial):
     primary, (other,) = start(trial, 2, before='sleep 1', **{'fence.timeout': '10s'})
     primary.kill9()
@@ -89,7 +88,6 @@ def test_acquire_delay(trial):
     trial.settle(primary=other.name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('how', ['exit 1', 'sleep 60'])
 def test_failure_stop(trial, how):
     """No takeover until the fence works; said, tried again after a penalty, and done once it does."""
@@ -104,7 +102,6 @@ def test_failure_stop(trial, how):
     assert set(fenced(other)) == {primary.name}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('how', ['exit 1', 'sleep 60'])
 def test_failure_continue(trial, how):
     primary, (other,) = start(trial, 2, before=how, **{'fence.timeout': '500ms', 'fence.failure': 'continue'})

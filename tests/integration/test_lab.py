@@ -24,9 +24,9 @@ def test_wait_until_has_a_bound():
 def test_children_are_found_by_family_and_by_marker():
     child = process.spawn(['sleep', '60'], env={**os.environ, 'PRIMARYD_LAB': 'a-marker-of-the-lab'})
     wait_until(lambda: process.find_processes(marker='a-marker-of-the-lab') == [child.pid], 5)
-    assert process.find_processes(session=child.pid) == [child.pid]
+    assert process.find_processes([child.pid]) == [child.pid]
     assert process.kill(child) == -9
-    assert not process.find_processes(session=child.pid)
+    assert not process.find_processes([child.pid])
 
 
 def test_children_die_with_their_parent():
@@ -38,7 +38,7 @@ def test_children_die_with_their_parent():
     wait_until(lambda: process.describe(pid) == f'{pid} (sleep 61)', 5, 'the child runs')
     parent.kill()
     parent.communicate(timeout=5)
-    wait_until(lambda: not process.find_processes(session=pid), 5, 'the child is gone')
+    wait_until(lambda: not process.find_processes([pid]), 5, 'the child is gone')
 
 
 # servers

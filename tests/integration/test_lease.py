@@ -306,7 +306,6 @@ def test_takeover_hangs_at_the_end_of_the_lease(trial, end):
 
 # servers
 
-@pytest.mark.slow
 @pytest.mark.parametrize('role', ['follower', 'leader'])
 @pytest.mark.parametrize('how', ['killed', 'stopped'])
 def test_server_lost(trial, role, how):

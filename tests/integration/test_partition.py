@@ -125,7 +125,6 @@ def test_server_isolated_with_the_primary(isolated_trial, role):
     trial.settle(timeout=40)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('role', ['follower', 'leader'])
 def test_nothing_but_an_isolated_server(isolated_trial, role):
     # The primary reaches that one alone.
@@ -159,7 +158,6 @@ def parted(network):
         client.close()
 
 
-@pytest.mark.slow
 def test_hosts_parted(parted, make_cluster, oracle):
     net, ensemble, keys = parted
     servers, hosts = net.hosts[:3], net.hosts[3:]

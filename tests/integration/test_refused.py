@@ -81,7 +81,8 @@ def test_unreadable(cluster, keys, oracle, key):
         nodes = cluster(2, **QUICK)
         drained = 'drain' in key
         primary = settle(keys, oracle, nodes, primary='n2' if drained else None)
-        nodes[0].wait_log(f'junk_ignored: /{key} may not be read.*' + ('drained all the same' if drained else 'taken for off'))
+        nodes[0].wait_log(f'junk_ignored: /{key} may not be read: permission denied')
+        assert len(nodes[0].log_lines('drain_on: ')) == drained and not nodes[0].log_lines('maintenance_on: ')
         vacate(keys)
         settle(keys, oracle, nodes, primary='n2' if drained else None, other_than=None if drained else primary)
         assert len(nodes[0].log_lines(f'/{key} may not be read')) == 1

@@ -297,7 +297,6 @@ def test_newer_binary_refuses(binary, trial, text, said):
     trial.untouched(primary, lives, acting.epoch)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('with_', ['exit 1', 'exec /bin/sleep 1000'])
 def test_binary_of_another_kind(binary, trial, with_):
     # It finds everything in order and does nothing of what a daemon does: the guard keeps the lease.

@@ -1,6 +1,5 @@
 """Rights that a node lacks, or that anybody has: tried at the registration, told, and mended while it runs."""
 
-import os
 import uuid
 
 import pytest
@@ -8,7 +7,7 @@ from kazoo.security import make_digest_acl
 
 from ctl_shell import REFUSED, Ctl
 from lab import view
-from lab.steps import QUICK, forbidden, settle
+from lab.steps import QUICK, forbidden, settle, write_auth
 from lab.wait import stays, wait_until
 
 LACKS = [('primary_node', 'write', '/primary_node (write)'),
@@ -21,14 +20,6 @@ LACKS = [('primary_node', 'write', '/primary_node (write)'),
          ('', 'create', '/ (create or delete below it)'),
          ('', 'delete', '/ (create or delete below it)'),
          ('nodes/n1/keepalive', 'read', '/nodes/n1/keepalive (read)')]
-
-
-def credential(directory, text='digest nodes:secret', name='auth'):
-    path = str(directory / name)
-    with open(path, 'w', encoding='ascii') as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(text + '\n')
-    return path
 
 
 def make_keys(keys):
@@ -138,7 +129,7 @@ def test_wide(ensemble, secret_keys, make_cluster, oracle, tmp_path):
     """A root that was there before is open to all: the post can be deleted by anybody, which is said."""
     keys = secret_keys
     keys.set('', '')
-    [node] = make_cluster(ensemble, keys, 1, new=True, **QUICK, **{'zookeeper.auth-file': credential(tmp_path)})
+    [node] = make_cluster(ensemble, keys, 1, new=True, **QUICK, **{'zookeeper.auth-file': write_auth(tmp_path / 'auth', 'nodes:secret')})
     node.wait_log('rights_wide: .*: / .write, create below it, delete below it, change its list.; .*zookeeper.root')
     settle(keys, oracle, [node])
     assert len(node.log_lines('rights_wide: ')) == 1
@@ -155,6 +146,6 @@ def test_wide(ensemble, secret_keys, make_cluster, oracle, tmp_path):
 
 
 def test_not_wide(ensemble, secret_keys, make_cluster, oracle, tmp_path):
-    nodes = make_cluster(ensemble, secret_keys, 2, new=True, **QUICK, **{'zookeeper.auth-file': credential(tmp_path)})
+    nodes = make_cluster(ensemble, secret_keys, 2, new=True, **QUICK, **{'zookeeper.auth-file': write_auth(tmp_path / 'auth', 'nodes:secret')})
     settle(secret_keys, oracle, nodes)
     assert not any(node.log_lines('rights_wide: ') for node in nodes)

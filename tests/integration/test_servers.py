@@ -10,7 +10,7 @@ from kazoo.exceptions import NoAuthError
 
 from ctl_shell import DONE, REFUSED, UNREACHABLE, Ctl, built
 from lab import process, view, zk
-from lab.steps import QUICK, by_name, check_epoch, history, moves, others, settle, vacate, wait_members
+from lab.steps import QUICK, by_name, check_epoch, history, moves, others, settle, vacate, wait_members, write_auth
 from lab.wait import stays, wait_until
 
 # A session that outlives the restart of a server.
@@ -266,10 +266,7 @@ def test_nodes_come_and_go(cluster, keys, oracle):
 
 @pytest.fixture
 def credential(tmp_path):
-    path = tmp_path / 'auth'
-    path.write_text('digest primaryd:secret\n')
-    path.chmod(0o600)
-    return str(path)
+    return write_auth(tmp_path / 'auth', 'primaryd:secret')
 
 
 @pytest.fixture
@@ -314,10 +311,8 @@ def test_node_with_another_credential(ensemble, secret_keys, make_cluster, oracl
     keys = secret_keys
     nodes = make_cluster(ensemble, keys, 2, new=True, **QUICK, **{'zookeeper.auth-file': credential})
     primary = settle(keys, oracle, nodes)
-    wrong = tmp_path / 'wrong'
-    wrong.write_text('digest primaryd:guess\n')
-    wrong.chmod(0o600)
-    [stranger] = make_cluster(ensemble, keys, 1, new=True, **QUICK, **{'zookeeper.auth-file': str(wrong)})
+    wrong = write_auth(tmp_path / 'wrong', 'primaryd:guess')
+    [stranger] = make_cluster(ensemble, keys, 1, new=True, **QUICK, **{'zookeeper.auth-file': wrong})
     stranger.wait_log('cluster_foreign: .*credential')
     # It goes on trying, at its leisure, and takes nothing.
     assert stranger.running() and keys.nodes() == ['n1', 'n2']

@@ -12,7 +12,7 @@ from lab.node import Node
 from lab.steps import by_name
 from lab.wait import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.limit(180)]
+pytestmark = pytest.mark.limit(180)
 
 
 @pytest.fixture(scope='module')

@@ -303,7 +303,7 @@ def test_delete_gives_up_in_the_end(ensemble, tool, keys):
     assert keys.tree() == {'/': b''}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_delete_of_a_hundred_thousand():
     # The shared servers have too little memory for it.
     with zk.Ensemble(1, jvm=['-Xmx512m']) as ensemble:

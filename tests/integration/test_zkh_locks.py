@@ -580,7 +580,6 @@ def test_leader_dies_while_waiting(ensemble, tool, place):
     wait_until(lambda: len(place.client.retry(place.client.get_children, place.path)) == 1, 20)
 
 
-@pytest.mark.slow
 def test_no_orphan_whatever_is_lost(links, cut_tool, place):
     """Locks and releases while the connection breaks at all moments: in the end nothing is left."""
     for turn in range(24):

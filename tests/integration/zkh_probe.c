@@ -22,6 +22,7 @@
 
 #include "zk/session/zkh_op.h"
 #include "zk/session/zkh_session.h"
+#include "zk/session/zkh_watch.h"
 
 static struct zkh_session *session;
 static int64_t started;

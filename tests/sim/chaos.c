@@ -339,6 +339,17 @@ static void close_session(struct sim *w, const struct sim_node *n)
 		commit_txn(w, &txn, -1, w->leader);
 }
 
+/* What the node goes by: a process that runs need not have saved it. */
+static const struct identity *known_by(const struct sim_node *n)
+{
+	return n->daemon == DAEMON_UP && *n->ensemble.known.id ? &n->ensemble.known : &n->disk;
+}
+
+static int32_t id_of(const struct sim_node *n)
+{
+	return (int32_t)strtol(known_by(n)->id, NULL, 16);
+}
+
 /*
  * `primaryctl cluster accept`, by a node that remembers the cluster and does not take this ensemble for it. The old servers
  * are off by then.
@@ -351,13 +362,13 @@ static void accept_ensemble(struct sim *w)
 
 	gate_see(&w->tree, &seen);
 	for (int i = 0; i < w->node_count; i++) {
-		int32_t id = (int32_t)strtol(w->nodes[i].disk.id, NULL, 16);
+		int32_t id = id_of(&w->nodes[i]);
 
 		if (id && (!txn.id || id < txn.id))
 			txn.id = id;
 	}
 	for (int i = 0; i < w->node_count; i++) {
-		const struct identity *known = &w->nodes[i].disk;
+		const struct identity *known = known_by(&w->nodes[i]);
 		enum identity_reason reason;
 
 		if (!*known->id || identity_judge(known, &seen, false, &reason) != IDENTITY_FOREIGN)
@@ -375,7 +386,7 @@ static void accept_ensemble(struct sim *w)
 	commit_txn(w, &txn, -1, w->leader);
 	/* A node that came when /cluster had been deleted, and made one of its own: its memory is removed. */
 	for (int i = 0; i < w->node_count; i++)
-		if (strtol(w->nodes[i].disk.id, NULL, 16) != txn.id)
+		if (id_of(&w->nodes[i]) != txn.id)
 			host_forget(w, &w->nodes[i]);
 }
 

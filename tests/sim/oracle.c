@@ -65,34 +65,28 @@ void oracle_running(struct sim *w, struct sim_node *n, bool running)
 			sim_fail(w, "two primaries: work runs on node %d and on node %d", i, n->id);
 }
 
-/* A node that takes part has been told of that epoch. */
-static bool is_remembered(const struct sim *w, int64_t epoch)
+/*
+ * If the store was set back, the epoch is higher than those of before only if the node remembers them, or another one that
+ * does has registered in time: that has raised /epoch.
+ */
+static void forget_epochs(struct sim *w, const struct sim_txn *txn, int64_t epoch_before)
 {
-	for (int i = 0; i < w->node_count; i++) {
-		const struct sim_node *n = &w->nodes[i];
-
-		if (n->daemon == DAEMON_UP && n->core.registered && n->core.attached &&
-		    n->memory_epoch >= epoch)
-			return true;
-	}
-	return false;
+	if (w->epochs_lost && epoch_before < w->last_epoch &&
+	    w->nodes[txn->node].memory_epoch < w->last_epoch)
+		w->last_epoch = 0;
 }
 
-/*
- * The fencing token: what the work of a later primary is given is larger. (If the store was set back, somebody has to
- * remember it.)
- */
+/* The fencing token: what the work of a later primary is given is larger. */
 static void check_epoch(struct sim *w, const struct sim_node *n)
 {
 	int64_t epoch = n->core.epoch;
 
-	if (w->restored_at && !is_remembered(w, w->last_epoch))
-		w->last_epoch = 0;
 	if (epoch < w->last_epoch || (epoch == w->last_epoch && w->last_epoch_node != n->id))
 		sim_fail(w, "node %d starts its work with epoch %lld after node %d had epoch %lld",
 			 n->id, (long long)epoch, w->last_epoch_node, (long long)w->last_epoch);
 	w->last_epoch = epoch;
 	w->last_epoch_node = n->id;
+	w->epochs_lost = 0;
 }
 
 /* Terms of before are over, whoever held them. (A host that went down took its work along.) */
@@ -162,7 +156,9 @@ void oracle_guard(struct sim *w, const struct sim_node *n)
 
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 {
-	if (op == OP_ENTER && n->refused_claim && n->core.claim_mzxid == n->refused_claim)
+	if (op == OP_ENTER)
+		n->enter_claim = n->core.view.key_mzxid;
+	if (op == OP_ENTER && n->enter_claim == n->refused_claim)
 		sim_fail(w, "node %d tries a takeover again that was refused", n->id);
 	if (op != OP_CLAIM)
 		return;
@@ -325,7 +321,9 @@ void oracle_restored(struct sim *w)
 	w->named = w->tree.key;
 	w->claim_at = w->now;
 	w->corpses = 0;
+	w->epochs_lost = 1;
 	memset(w->alive_deleted, 0, sizeof(w->alive_deleted));
+	/* Transactions get the numbers of before anew. */
 	for (int i = 0; i < w->node_count; i++)
 		w->nodes[i].refused_claim = 0;
 }
@@ -366,6 +364,7 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 	}
 	if (txn->type == TXN_ENTER) {
 		w->stats.takeovers++;
+		forget_epochs(w, txn, before.epoch);
 		w->nodes[txn->node].term_started = 0;
 		w->corpses = corpses(w);
 		check_contenders(w, txn->node);

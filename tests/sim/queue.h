@@ -24,6 +24,7 @@ enum queue_type {
 	EVENT_RETRY,	     /* of reads that were refused */
 	EVENT_LIBEV,	     /* a timer of what is linked of the daemon; arg: its slot */
 	EVENT_MEMORY,	     /* all terms of before are over */
+	EVENT_MIRROR,	     /* a read that was refused is tried again; arg: which mirror */
 	EVENT_RENEW,	     /* the session is left as it is; arg: which */
 	EVENT_CALL,	     /* arg: an operation that was called while there was no connection */
 	EVENT_UNACKED,	     /* the kernel looks whether the path is dead; gen: connection */

@@ -1,14 +1,19 @@
 #!/bin/bash
 # What the test command runs of the simulator: the seeds that failed once, seeds that nobody has seen, the case that must
-# fail, and the mutation table.
+# fail, the checker, and mutations.
 #
-#   tests/sim/run_ci.sh [--minutes N] [BUILD_DIR]     BUILD_DIR in the environment does as well
+#   tests/sim/run_ci.sh [--long] [--minutes N] [BUILD_DIR]     BUILD_DIR in the environment does as well
 #
-# --minutes: for how long fresh seeds are run, on two processors (default 1). A run that fails tells the line that repeats
-# it; add it to tests/sim/seeds. CHECK_OPTIONS in the environment: what the checker gets (default --quick).
+# Without --long: fresh seeds for 0.4 minutes on each of two processors, the checker's small models, and six mutations drawn
+# afresh. With it: 2 minutes, the large models, and all mutations. A run that fails tells the line that repeats it; add that
+# to tests/sim/seeds.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-minutes=1
+minutes=0.4 check_options=(--quick) mutation_options=(--sample 6)
+if [ "${1-}" = --long ]; then
+	minutes=2 check_options=() mutation_options=()
+	shift
+fi
 if [ "${1-}" = --minutes ]; then
 	minutes=$2
 	shift 2
@@ -58,8 +63,7 @@ cat "$said/one" "$said/two"
 [ $failed = 0 ] || exit 1
 
 # On a processor of its own beside what follows; its words come when it is its turn.
-# shellcheck disable=SC2086
-"$dir/tests/sim/check" ${CHECK_OPTIONS---quick} >"$said/check" 2>&1 &
+"$dir/tests/sim/check" "${check_options[@]}" >"$said/check" 2>&1 &
 check=$!
 running=$check
 
@@ -78,4 +82,4 @@ cat "$said/check"
 [ $failed = 0 ] || exit 1
 
 echo "== mutations"
-./mutations.py "$dir"
+./mutations.py "${mutation_options[@]}" "$dir"

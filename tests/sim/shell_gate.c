@@ -41,7 +41,7 @@ void gate_start(struct sim_node *n, bool resumes)
 		.userdata = n,
 	};
 
-	(void)ensemble_start(&n->ensemble, &options, zkh_session_of(n));
+	ensemble_start(&n->ensemble, &options, zkh_session_of(n));
 }
 
 void gate_see(const struct sim_tree *t, struct identity_seen *ret_seen)

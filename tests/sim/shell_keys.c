@@ -22,21 +22,11 @@ static void see_cluster(struct sim *w, struct sim_node *n)
 			     n->id, ++n->shell.memory_gen, 0);
 }
 
-/* The server may lag behind what this node saw on another: the reads behind it wait. */
-static void catch_up(struct sim *w, struct sim_node *n)
-{
-	struct sim_request *r = request_create(w, n, REQUEST_SYNC, FOR_NOTHING);
-
-	r->parts = 0;
-	r->holder = -1;
-	request_send(w, r);
-}
-
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 {
 	/* Not behind the sync, which may take as long as a commit. */
+	zkh_attached(n);
 	term_attached(&n->term, zkh_session_of(n));
-	catch_up(w, n);
 	if (ensemble_attached(&n->ensemble, fresh))
 		shell_attach(w, n, fresh);
 }
@@ -421,7 +411,7 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 		shell_recovery_cancel(n);
 	ev.result = result_of(w, n, r);
 	if (r->op == OP_ENTER && ev.result == RESULT_FAILED)
-		n->refused_claim = n->core.claim_mzxid;
+		n->refused_claim = n->enter_claim;
 	if (r->result == TXN_OK)
 		committed(w, n, r);
 	chaos_ambush(w, n);

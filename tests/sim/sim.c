@@ -157,6 +157,9 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 	case EVENT_MEMORY:
 		shell_memory_due(w, n, ev);
 		break;
+	case EVENT_MIRROR:
+		zkh_on_mirror(n, ev);
+		break;
 	case EVENT_RENEW:
 		zkh_on_renew(w, n, ev);
 		break;

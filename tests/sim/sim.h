@@ -39,6 +39,7 @@
 #define REMOVALS_MAX 32
 #define OPS_MAX 256 /* of all nodes, see zkh.c */
 #define TIMERS_MAX 4
+#define MIRRORS_MAX 2
 #define BEHIND_MAX 16
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
@@ -314,6 +315,12 @@ struct sim_timer {
 	uint32_t gen;
 };
 
+struct sim_keeper {
+	struct zkh_mirror *mirror; /* NULL: none */
+	char path[KEY_PATH_SIZE];
+	uint32_t gen; /* of the next attempt at a read that was refused */
+};
+
 struct sim_node {
 	struct election core;
 	struct election_config config;
@@ -327,7 +334,9 @@ struct sim_node {
 	struct witness witness;
 	struct recovery recovery;
 	struct sim_timer timers[TIMERS_MAX];
-	struct zkh_watch *keepalive_watch, *cluster_watch;
+	/* Of the own keepalive, in the term, and of /cluster. */
+	struct sim_keeper mirrors[MIRRORS_MAX];
+	uint32_t synced; /* the connection on which they were read behind a sync */
 	struct sim *world;
 	char boot_text[BOOT_ID_SIZE];
 	struct sim_twin twin;
@@ -355,7 +364,8 @@ struct sim_node {
 	int64_t await_at;      /* named, as it knows, since then */
 	int64_t up_since;      /* of the daemon */
 	int64_t penalty_end;   /* local */
-	int64_t refused_claim; /* its takeover was refused: mzxid; 0: none */
+	int64_t enter_claim;   /* mzxid of the key that names this node, of the last takeover */
+	int64_t refused_claim; /* the takeover of that claim was refused; 0: none */
 	int64_t blind_until;
 	uint16_t blind;	      /* reads of these parts fail */
 	uint8_t blind_denied; /* for access denied */
@@ -414,6 +424,8 @@ struct sim {
 		liveness_bound;
 	int32_t running; /* nodes whose work runs */
 	int32_t last_epoch_node;
+	uint8_t epochs_lost; /* the store was set back since work was started last */
+
 	int8_t named; /* since claim_at */
 	bool calm;    /* faults are off */
 	int64_t calm_steps[NODES_MAX];
@@ -570,8 +582,11 @@ void zkh_reply(struct sim *w, const struct sim_request *r);
 void zkh_detached(struct sim_node *n);
 /* The process is gone. */
 void zkh_drop(struct sim_node *n);
+/* Connected, before anything else is sent: the mirrors read. */
+void zkh_attached(struct sim_node *n);
 /* PART_KEEPALIVE, PART_CLUSTER: it has changed. */
 void zkh_fire(struct sim_node *n, uint16_t parts);
+void zkh_on_mirror(struct sim_node *n, const struct queue_event *ev);
 void zkh_format_cluster(int32_t id, int64_t generation, char *ret_text);
 const struct identity *zkh_disk_of(const char *name);
 void zkh_on_renew(struct sim *w, struct sim_node *n, const struct queue_event *ev);
@@ -674,7 +689,7 @@ void oracle_guard(struct sim *w, const struct sim_node *n);
 void oracle_start_failed(struct sim *w, struct sim_node *n);
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op);
 struct sim_before {
-	int64_t key_mzxid;
+	int64_t key_mzxid, epoch;
 	int8_t key, post;
 };
 void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,

@@ -17,7 +17,7 @@
 #include <sys/types.h>
 
 #include "base/timer.h"
-#include "zk/session/zkh_op.h"
+#include "zk/mirror/zkh_mirror.h"
 
 struct zkh_session {
 	int node;
@@ -82,6 +82,13 @@ bool zkh_session_connected(const struct zkh_session *session)
 int64_t zkh_session_zxid(const struct zkh_session *session)
 {
 	return node_of(session)->client.last_zxid;
+}
+
+void zkh_session_cut(struct zkh_session *session)
+{
+	struct sim_node *n = node_of(session);
+
+	sim_schedule(world, world->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_HERE);
 }
 
 /* From the loop. */
@@ -280,6 +287,8 @@ void zkh_drop(struct sim_node *n)
 		op->order = 0;
 	for (int i = 0; i < TIMERS_MAX; i++)
 		n->timers[i].gen++;
+	for (int i = 0; i < MIRRORS_MAX; i++)
+		n->mirrors[i].mirror = NULL;
 }
 
 /* Not connected: that is told from the loop. */
@@ -489,39 +498,134 @@ void zkh_on_timer(struct sim_node *n, const struct queue_event *ev)
 	slot->timer->cb((struct ev_loop *)n, slot->timer, EV_TIMER);
 }
 
-/* -- watches: of the own keepalive, and of /cluster -- */
+/* -- mirrors: of the own keepalive, and of /cluster -- */
 
-int zkh_watch_add(struct zkh_session *session, struct zkh_watch *watch, const char *path)
+#define MIRROR_PAUSE_US SEC
+
+static struct sim_keeper *keeper_of(const struct zkh_mirror *mirror)
 {
-	static char there[] = "";
+	struct sim_node *n = node_of(mirror->watch.session);
+
+	return &n->mirrors[mirror->flags & ZKH_MIRROR_SYNCED ? 1 : 0];
+}
+
+static void on_mirror_read(void *userdata, int result, const char *data, size_t length,
+			   const struct zkh_stat *stat)
+{
+	struct zkh_mirror *mirror = userdata;
+	struct sim_keeper *keeper = keeper_of(mirror);
+	struct sim_node *n = node_of(mirror->watch.session);
+	int refused = result == ZKH_OK || result == ZKH_NO_NODE ? ZKH_OK : result;
+	bool is_news = !refused || refused != mirror->refused;
+
+	mirror->op = NULL;
+	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
+		return; /* it is read again when attached */
+	mirror->current = true;
+	mirror->refused = refused;
+	if (refused)
+		sim_schedule(world, world->now + MIRROR_PAUSE_US, EVENT_MIRROR, n->id,
+			     ++keeper->gen, (uint32_t)(keeper - n->mirrors));
+	if (is_news)
+		mirror->fn(mirror->userdata, result, data, length, stat);
+}
+
+static void send_sync(struct sim_node *n)
+{
+	struct sim_request *r = request_create(world, n, REQUEST_SYNC, FOR_NOTHING);
+
+	r->parts = 0;
+	r->holder = -1;
+	n->synced = n->client.conn;
+	request_send(world, r);
+}
+
+static void read_mirror(struct zkh_mirror *mirror)
+{
+	struct zkh_session *session = mirror->watch.session;
 	struct sim_node *n = node_of(session);
 
-	watch->path = there;
-	if (!strcmp(path, PATH_CLUSTER))
-		n->cluster_watch = watch;
-	else
-		n->keepalive_watch = watch;
+	mirror->current = false;
+	zkh_op_cancel(mirror->op);
+	mirror->op = NULL;
+	if (n->client.link != LINK_ATTACHED)
+		return;
+	if (mirror->flags & ZKH_MIRROR_SYNCED && n->synced != n->client.conn)
+		send_sync(n);
+	(void)zkh_get(session, mirror->watch.path, true, on_mirror_read, mirror, &mirror->op);
+}
+
+int zkh_mirror_open(struct zkh_mirror *mirror, struct zkh_session *session, const char *path,
+		    unsigned flags, zkh_mirror_fn fn, void *userdata)
+{
+	struct sim_keeper *keeper;
+
+	assert(!zkh_mirror_is_open(mirror));
+	*mirror = (struct zkh_mirror){
+		.fn = fn, .userdata = userdata, .flags = flags, .watch = { .session = session }
+	};
+	keeper = keeper_of(mirror);
+	snprintf(keeper->path, sizeof(keeper->path), "%s", path);
+	keeper->mirror = mirror;
+	keeper->gen++;
+	mirror->watch.path = keeper->path;
+	read_mirror(mirror);
 	return 0;
 }
 
-void zkh_watch_remove(struct zkh_watch *watch)
+void zkh_mirror_close(struct zkh_mirror *mirror)
 {
-	watch->path = NULL;
+	if (!zkh_mirror_is_open(mirror))
+		return;
+	zkh_op_cancel(mirror->op);
+	keeper_of(mirror)->mirror = NULL;
+	memset(mirror, 0, sizeof(*mirror));
 }
 
-static void fire(const struct zkh_watch *watch)
+bool zkh_mirror_is_open(const struct zkh_mirror *mirror)
 {
-	if (watch && watch->path)
-		watch->fn(watch->userdata, ZKH_WATCH_CHANGED, watch->path);
+	return mirror->fn;
+}
+
+bool zkh_mirror_is_current(const struct zkh_mirror *mirror)
+{
+	return mirror->current;
+}
+
+void zkh_attached(struct sim_node *n)
+{
+	current = n->id;
+	for (int i = 0; i < MIRRORS_MAX; i++)
+		if (n->mirrors[i].mirror)
+			read_mirror(n->mirrors[i].mirror);
+}
+
+static void fire(const struct sim_keeper *keeper)
+{
+	struct zkh_mirror *mirror = keeper->mirror;
+
+	if (!mirror || mirror->op)
+		return;
+	read_mirror(mirror);
+	mirror->fn(mirror->userdata, ZKH_UNKNOWN, NULL, 0, NULL);
 }
 
 void zkh_fire(struct sim_node *n, uint16_t parts)
 {
 	current = n->id;
 	if (parts & PART_KEEPALIVE)
-		fire(n->keepalive_watch);
+		fire(&n->mirrors[0]);
 	if (parts & PART_CLUSTER)
-		fire(n->cluster_watch);
+		fire(&n->mirrors[1]);
+}
+
+void zkh_on_mirror(struct sim_node *n, const struct queue_event *ev)
+{
+	struct sim_keeper *keeper = &n->mirrors[ev->arg];
+
+	if (ev->gen == keeper->gen && n->daemon == DAEMON_UP && keeper->mirror &&
+	    keeper->mirror->refused)
+		read_mirror(keeper->mirror);
 }
 
 /* -- transactions -- */

@@ -4,28 +4,31 @@
 build_tree() {
 	local name=$1 dir=$BUILD_ROOT/$1 log=$BUILD_ROOT/$1.log
 	[ -f meson.build ] || skip "no meson.build yet"
-	if [ ! -f "$dir/build.ninja" ]; then
-		setup_tree "$name" "$dir" >"$log" 2>&1 || { tail -n 60 "$log"; return 1; }
-	fi
-	ninja -C "$dir" -j "$JOBS" "${@:2}" >"$log" 2>&1 || { tail -n 60 "$log"; return 1; }
-	tail -n 1 "$log"
+	(
+		flock 9 # stages run side by side
+		if [ ! -f "$dir/build.ninja" ]; then
+			setup_tree "$name" "$dir" >"$log" 2>&1 || { tail -n 60 "$log"; exit 1; }
+		fi
+		ninja -C "$dir" -j "$JOBS" "${@:2}" >"$log" 2>&1 || { tail -n 60 "$log"; exit 1; }
+		tail -n 1 "$log"
+	) 9>"$dir.lock"
 }
 
 setup_tree() {
 	local name=$1 dir=$2
 	case $name in
-	gcc) CC=gcc meson setup "$dir" -Dwerror=true ;;
+	gcc) CC=gcc meson setup "$dir" -Dwerror=true -Dfault-points=true ;;
 	clang) CC=clang meson setup "$dir" -Dwerror=true ;;
 	asan)
 		# gcc's sanitizers: they name the source lines without further packages.
-		CC=gcc meson setup "$dir" -Dwerror=true -Db_sanitize=address,undefined -Db_lundef=false \
+		CC=gcc meson setup "$dir" -Dwerror=true -Dfault-points=true -Db_sanitize=address,undefined -Db_lundef=false \
 			-Dc_args=-fno-sanitize-recover=all
 		;;
 	fuzz)
 		CC=clang meson setup "$dir" -Db_sanitize=address,undefined -Db_lundef=false -Dman-pages=disabled \
 			"-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-recover=all"
 		;;
-	coverage) CC=gcc meson setup "$dir" -Db_coverage=true -Doptimization=0 ;;
+	coverage) CC=gcc meson setup "$dir" -Dfault-points=true -Db_coverage=true -Doptimization=0 ;;
 	*) echo "no such build: $name"; return 1 ;;
 	esac
 }
@@ -47,39 +50,34 @@ run_unit_tests() {
 	return $status
 }
 
-# build with gcc, warnings are errors
-stage_gcc() {
-	build_tree gcc
-}
-
-# build with clang, warnings are errors
+# build with clang, optimised; warnings are errors
 stage_clang() {
 	build_tree clang
 }
 
-# unit tests, but for those that mostly wait: these run under the sanitizers only (UNIT_ALL=1: here, too)
-stage_unit() {
-	build_tree gcc
-	if [ -n "${UNIT_ALL-}" ]; then
-		run_unit_tests gcc
-	else
-		run_unit_tests gcc --no-suite long
-	fi
+# build with gcc and its address and undefined behaviour sanitizers; warnings are errors
+stage_asan() {
+	build_tree asan
 }
 
-# unit tests under the address and undefined behaviour sanitizers
-stage_unit_asan() {
+# build with gcc, optimised; warnings are errors
+stage_gcc() {
+	build_tree gcc
+}
+
+# unit tests, and parsers over their corpus, under the sanitizers
+stage_unit() {
 	sanitizer_environment
 	build_tree asan
-	run_unit_tests asan --timeout-multiplier 4
+	run_unit_tests asan --timeout-multiplier 4 --num-processes 8
 }
 
-# parsers of foreign bytes, fuzzed for 8 seconds each
+# parsers of foreign bytes, fuzzed for 20 seconds each
 stage_fuzz() {
 	echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n > 9; }' |
 		clang -x c - -o /dev/null -fsanitize=fuzzer,address,undefined 2>/dev/null ||
 		skip "clang with libFuzzer is not here"
 	build_tree fuzz fuzzers
 	sanitizer_environment
-	tests/fuzz/run.sh "$BUILD_ROOT/fuzz" 8
+	tests/fuzz/run.sh "$BUILD_ROOT/fuzz" 20
 }

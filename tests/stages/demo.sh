@@ -1,7 +1,9 @@
-# The tour that a new user takes, in the build that it makes for itself.
+# The tour that a new user takes.
 
 # tests/demo --once, and Ctrl-C in the live view at many moments
 stage_demo() {
+	build_tree clang
+	export PRIMARYD_BUILD=$BUILD_ROOT/clang
 	tests/demo --once
 	tests/extra/demo/interrupt.py --runs 10
 }

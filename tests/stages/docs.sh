@@ -3,6 +3,6 @@
 # events, catalog, manual pages, options, keys and sample agree
 stage_docs() {
 	command -v scdoc >/dev/null || skip "needs scdoc (tests/packages.sh)"
-	build_tree gcc
-	"$PYTHON" tests/stages/docs.py "$BUILD_ROOT/gcc"
+	build_tree clang
+	"$PYTHON" tests/stages/docs.py "$BUILD_ROOT/clang"
 }

@@ -1,52 +1,56 @@
 # Stages that run the programs: against a model, against real servers, and under faults.
 
-# The tests mostly wait, each process of them with an ensemble of its own: more of them than processors. No cache in the
-# tree; shown are the reasons of what was skipped, and the slowest tests.
+# The tests mostly wait, each process of them with an ensemble of its own: many more of them than processors. No cache in
+# the tree; shown are the reasons of what was skipped, and the slowest tests.
 run_pytest() {
-	"$PYTHON" -m pytest -q -p no:cacheprovider -rsfE --durations=5 --durations-min=5 -n "${PYTEST_JOBS:-$((JOBS + 1))}" "$@"
+	"$PYTHON" -m pytest -q -p no:cacheprovider -rsfE --durations=5 --durations-min=5 -n "${PYTEST_JOBS:-8}" "$@"
 }
 
-have_integration() {
-	compgen -G 'tests/integration/test_*.py' >/dev/null || skip "no tests/integration/test_*.py yet"
-}
-
-# the core in a deterministic simulation
+# the core in a deterministic simulation, small models explored, a few mutations
 stage_sim() {
-	[ -x tests/sim/run_ci.sh ] || skip "no tests/sim/run_ci.sh yet"
-	build_tree gcc
-	BUILD_DIR=$BUILD_ROOT/gcc tests/sim/run_ci.sh
+	build_tree clang
+	BUILD_DIR=$BUILD_ROOT/clang tests/sim/run_ci.sh
 }
 
-# programs on a three-server ensemble
+# the same at length: large models, every mutation
+stage_sim_long() {
+	build_tree gcc
+	BUILD_DIR=$BUILD_ROOT/gcc tests/sim/run_ci.sh --long
+}
+
+# programs on a three-server ensemble, under the sanitizers
 stage_integration() {
-	have_integration
+	sanitizer_environment
+	build_tree asan
+	PRIMARYD_BUILD=$BUILD_ROOT/asan run_pytest -m 'not long' tests/integration
+}
+
+# all of them, as users build the programs
+stage_integration_plain() {
 	build_tree gcc
 	PRIMARYD_BUILD=$BUILD_ROOT/gcc run_pytest tests/integration
 }
 
-# the part of it that allocates and parses most under the sanitizers (ASAN_ALL=1: all that is not slow)
-stage_integration_asan() {
-	local name files=()
-	have_integration
-	sanitizer_environment
-	build_tree asan
-	for name in commands ctl_keys ctl_lock junk refused reload resume runtime units zkh_keys zkh_locks; do
-		files+=("tests/integration/test_$name.py")
-	done
-	[ -z "${ASAN_ALL-}" ] || files=(tests/integration)
-	PRIMARYD_BUILD=$BUILD_ROOT/asan run_pytest -m 'not slow' "${files[@]}"
-}
-
 # benchmarks, in their short form
 stage_bench() {
-	[ -x tests/extra/bench/run.py ] || skip "no tests/extra/bench/run.py yet"
 	build_tree gcc
 	PRIMARYD_BUILD=$BUILD_ROOT/gcc tests/extra/bench/run.py --quick
 }
 
 # a minute of random faults
 stage_soak() {
-	[ -x tests/extra/soak/run.py ] || skip "no tests/extra/soak/run.py yet"
 	build_tree gcc
 	PRIMARYD_BUILD=$BUILD_ROOT/gcc tests/extra/soak/run.py --minutes 1 --seed 424242 # the same faults each time
+}
+
+# thousands of nodes in one process
+stage_load() {
+	build_tree gcc
+	PRIMARYD_BUILD=$BUILD_ROOT/gcc tests/extra/load/run.py
+}
+
+# the same faults for primaryd and for others that keep one node primary
+stage_peers() {
+	build_tree gcc
+	PRIMARYD_BUILD=$BUILD_ROOT/gcc tests/extra/peers/run.py --runs 1
 }

@@ -4,6 +4,7 @@
 - lib/ includes nothing of daemon/ and ctl/, and these two nothing of each other
 - the core, lib/election/, includes libc headers that do no I/O, and its own headers; the rest sees election.h, lease.h and
   survivor.h of it alone
+- nobody outside lib/zk arms a watch: mirrors are for that
 - the header of a foreign library belongs to one file, to the files of one module, or to those of one directory
   (HOMES); each header of libsystemd counts as a library; ev.h, the loop, is everywhere. Who includes a header that
   draws it in knows the library, too
@@ -31,6 +32,9 @@ HOMES = {
     r'libsmartcols.*': 'file',
     r'json-c/.*': 'ctl',
 }
+
+# a read that watches (the third argument, unless it is the plain `false`), or the header of subscriptions
+WATCH = re.compile(r'\bzkh_(?:get|exists|children)\((?:[^,;]*,){2}(?!\s*false\b)|include "[^"]*zkh_watch\.h"')
 
 FORBIDDEN = {'lib': ('daemon', 'ctl'), 'daemon': ('ctl',), 'ctl': ('daemon',)}
 
@@ -67,6 +71,15 @@ def check_core(paths):
                 yield f'{path}:{number}: the core must not include {name}'
             elif not inside and found and found.parent == CORE and found.name not in CORE_PUBLIC:
                 yield f'{path}:{number}: {found} is of the core alone'
+
+
+def check_watches(paths):
+    for _, path in paths:
+        if path.parent.parts[:2] == ('lib', 'zk'):
+            continue
+        text = path.read_text()
+        for match in WATCH.finditer(text):
+            yield f'{path}:{text.count(chr(10), 0, match.start()) + 1}: only lib/zk arms watches: use a mirror'
 
 
 def home_of(name):
@@ -107,6 +120,7 @@ def main():
     paths = [(layer, path) for layer in FORBIDDEN for path in sorted(pathlib.Path(layer).rglob('*.[ch]'))]
     offences = [text for layer, path in paths for text in check_directories(layer, path)]
     offences += check_core(paths)
+    offences += check_watches(paths)
     offences += check_foreign(paths)
     print('\n'.join(offences) or 'the layers are in order')
     return 1 if offences else 0

@@ -15,6 +15,10 @@ build_package() {
 			tail -n 40 "$base/log" >&2
 			return 1
 		fi
+		if grep -A3 'warning:' "$base/log" >&2; then
+			echo "gcc warns, as the package calls it" >&2
+			return 1
+		fi
 		echo "$sum" >"$base/sum"
 	fi
 	ls "$base"/primaryd_*.deb
@@ -26,6 +30,10 @@ stage_package() {
 	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages.sh system)"
 	command -v dh >/dev/null || skip "needs debhelper (tests/packages.sh system)"
 	deb=$(build_package)
+	if dpkg-deb --fsys-tarfile "$deb" | grep -a PRIMARYD_FAULT_POINT >/dev/null; then
+		echo "the package's daemon has fault points"
+		return 1
+	fi
 	dpkg-deb --info "$deb" | sed -n 's/^ \(Package\|Version\|Installed-Size\|Depends\)/\1/p'
 	if command -v lintian >/dev/null; then
 		lintian --allow-root --fail-on error --no-tag-display-limit "${deb%.deb}.changes" "$deb" "$BUILD_ROOT"/deb/*.dsc

@@ -67,7 +67,7 @@ void fake_zk_accept_credential(const char *credential);
 int fake_zk_create(const char *path, const char *data, int64_t owner);
 int fake_zk_set(const char *path, const char *data);
 int fake_zk_delete(const char *path);
-/* Only sessions with this credential ("super" always) may touch the key from now on. */
+/* Only sessions with this credential ("super" always) may touch the key from now on; NULL: everybody. */
 void fake_zk_protect(const char *path, const char *credential);
 /* The credential that may, or NULL: everybody, or no such key. */
 const char *fake_zk_protected(const char *path);

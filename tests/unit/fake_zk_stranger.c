@@ -68,7 +68,7 @@ void fake_zk_protect(const char *path, const char *credential)
 
 	assert(node);
 	free(node->credential);
-	node->credential = fz_strdup(credential);
+	node->credential = credential ? fz_strdup(credential) : NULL;
 }
 
 const char *fake_zk_protected(const char *path)

@@ -107,7 +107,7 @@ static int setup(void **state)
 
 	memset(probe, 0, sizeof(*probe));
 	probe->n_fds_before = count_fds();
-	loop = ev_loop_new(EVFLAG_AUTO);
+	loop = ev_default_loop(EVFLAG_AUTO);
 	assert_non_null(loop);
 	probe->loop = loop;
 	ev_timer_init(&probe->hang, on_hang, HANG_S, 0.);
@@ -123,8 +123,9 @@ static int teardown(void **state)
 	struct probe *probe = *state;
 
 	probe->command = command_destroy(probe->command);
-	ev_run(probe->loop, 0); /* until the last orphan is reaped */
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	/* A command that was destroyed while it ran has been killed. */
+	while (waitpid(-1, NULL, 0) > 0)
+		;
 	assert_int_equal(errno, ECHILD);
 	ev_ref(probe->loop);
 	ev_timer_stop(probe->loop, &probe->hang);
@@ -319,7 +320,6 @@ static void test_output_lines(void **state)
 
 	run_shell(probe, "printf 'a\\n\\nb\\r\\n\\000\\001\\377x\\nlast'", 30 * S, S);
 	assert_string_equal(probe->all, "a|b|?\001\377x|last");
-	assert_int_equal(probe->result.lines_dropped, 0);
 }
 
 static void test_long_line(void **state)
@@ -338,7 +338,7 @@ static void on_beat(struct ev_loop *loop, ev_timer *timer, int revents)
 	the_probe.n_beats++;
 }
 
-/* Other watchers run between the reads, and few of the lines get through. */
+/* Other watchers run between the reads, and every line gets through. */
 static void test_spew(void **state)
 {
 	struct probe *probe = *state;
@@ -346,39 +346,12 @@ static void test_spew(void **state)
 
 	ev_timer_init(&beat, on_beat, 0., 0.0001);
 	ev_timer_start(probe->loop, &beat);
-	run_shell(probe, "yes 0123456789012345678 | head -c 10000000; echo finished", 60 * S, S);
+	run_shell(probe, "yes 0123456789012345678 | head -c 2000000; echo finished", 60 * S, S);
 	ev_timer_stop(probe->loop, &beat);
 	assert_int_equal(probe->result.end, COMMAND_EXITED);
-	assert_true(probe->n_lines <= COMMAND_LINES_PER_HOUR + 60);
-	/* Notes are no output: each says how many lines are missing. */
-	assert_true(probe->n_lines + probe->result.lines_dropped >= 500001);
-	assert_non_null(strstr(probe->last, "lines of output left out"));
+	assert_int_equal(probe->n_lines, 100001);
+	assert_string_equal(probe->last, "finished");
 	assert_true(probe->n_beats >= 20);
-}
-
-/* What is left out anyway is read in bites, however it comes: the loop turns a few times for each, and not for each write. */
-static void test_flood(void **state)
-{
-	static const char *const scripts[] = {
-		"yes | head -c 4000000",
-		"head -c 4000000 /dev/zero",
-		"i=0; while [ $i -lt 5000 ]; do echo line; i=$((i + 1)); done",
-	};
-	struct probe *probe = *state;
-
-	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
-		unsigned before = ev_iteration(probe->loop);
-
-		probe->n_ends = 0;
-		run_shell(probe, scripts[i], 60 * S, S);
-		assert_int_equal(probe->result.end, COMMAND_EXITED);
-		/* The first COMMAND_LINES_PER_SECOND lines may come one by one, in each second. */
-		assert_true(ev_iteration(probe->loop) - before <=
-			    probe->result.duration_us / 10000 +
-				    (probe->result.duration_us / S + 1) * COMMAND_LINES_PER_SECOND +
-				    10);
-		probe->command = command_destroy(probe->command);
-	}
 }
 
 static void test_hangs(void **state)
@@ -539,9 +512,8 @@ static void test_destroy_running(void **state)
 	ev_run(probe->loop, 0);
 	pid = atoi(probe->first);
 	probe->command = command_destroy(probe->command);
-	ev_run(probe->loop, 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_int_equal(probe->n_ends, 0);
-	assert_int_equal(kill(pid, 0), -1);
 	assert_null(command_destroy(NULL));
 }
 
@@ -612,33 +584,6 @@ static void test_several_at_once(void **state)
 	}
 }
 
-/* The ration renews with time, which is an argument here. */
-static void test_ration(void **state)
-{
-	struct probe *probe = *state;
-	struct command_output output;
-
-	command_output_init(&output, on_line, probe);
-	for (int i = 0; i < 1000; i++)
-		command_output_take(&output, "x\n", 2, 7 * S);
-	assert_int_equal(probe->n_lines, COMMAND_LINES_PER_SECOND);
-	command_output_take(&output, "after\n", 6, 8 * S);
-	assert_int_equal(probe->n_lines, COMMAND_LINES_PER_SECOND + 2);
-	assert_string_equal(probe->last, "after");
-	for (int64_t second = 9; second < 3000; second++)
-		for (int i = 0; i < 3; i++)
-			command_output_take(&output, "x\n", 2, second * S);
-	command_output_take(&output, "lost", 4, 3000 * S);
-	command_output_flush(&output, 3000 * S);
-	assert_int_equal(probe->n_lines, COMMAND_LINES_PER_HOUR + 2);
-	assert_non_null(strstr(probe->last, "lines of output left out"));
-	command_output_take(&output, "next hour\n", 10, 4000 * S);
-	assert_string_equal(probe->last, "next hour");
-	command_output_init(&output, NULL, NULL);
-	command_output_take(&output, "x\n", 2, 1);
-	command_output_flush(&output, 1);
-}
-
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -651,7 +596,6 @@ int main(void)
 		TEST(test_standard_descriptors_closed),
 		TEST(test_output_lines),
 		TEST(test_long_line),
-		TEST(test_flood),
 		TEST(test_spew),
 		TEST(test_hangs),
 		TEST(test_timed_out_is_no_success),
@@ -667,7 +611,6 @@ int main(void)
 		TEST(test_destroy_in_end),
 		TEST(test_no_descriptors_left),
 		TEST(test_several_at_once),
-		TEST(test_ration),
 	};
 	struct rlimit limit;
 

@@ -321,7 +321,7 @@ static void run(struct writing *writing)
 static void test_file(void **state)
 {
 	char directory[] = "/tmp/test_identity.XXXXXX", path[PATH_MAX];
-	struct writing writing = { .loop = ev_loop_new(EVFLAG_AUTO) };
+	struct writing writing = { .loop = ev_default_loop(EVFLAG_AUTO) };
 	struct identity_writer writer;
 	struct identity known = sample, other = sample;
 	struct stat st;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/text.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -182,25 +183,28 @@ static void test_escape(void **state)
 		{ "\xe2\x82", "\\xe2\\x82" },
 		{ "\xf0\x9f\x90", "\\xf0\\x9f\\x90" },
 		{ "\x80x", "\\x80x" },
+		{ "\xe2\x80\xae"
+		  "abc",
+		  "\\xe2\\x80\\xaeabc" }, /* turns a terminal's text around */
 	};
 	char out[256];
 	char expected[256];
 
 	for (size_t i = 0; i < COUNT(cases); i++) {
-		assert_string_equal(log_escape(cases[i].in, out, sizeof(out)), cases[i].out);
+		assert_string_equal(text_escape_into(cases[i].in, out, sizeof(out)), cases[i].out);
 		/* In any smaller room: a beginning of it and three dots, never half a character. */
 		for (size_t n = 8; n <= strlen(cases[i].out); n++) {
-			(void)log_escape(cases[i].in, out, n);
+			(void)text_escape_into(cases[i].in, out, n);
 			assert_true(strlen(out) < n);
 			assert_string_equal(out + strlen(out) - 3, "...");
 			(void)strcpy(expected, cases[i].out);
 			assert_memory_equal(out, expected, strlen(out) - 3);
 			assert_int_not_equal((unsigned char)expected[strlen(out) - 3] & 0xc0, 0x80);
 		}
-		assert_string_equal(log_escape(cases[i].in, out,
-					       strlen(cases[i].out) + 1 < 8
-						       ? 8
-						       : strlen(cases[i].out) + 1),
+		assert_string_equal(text_escape_into(cases[i].in, out,
+						     strlen(cases[i].out) + 1 < 8
+							     ? 8
+							     : strlen(cases[i].out) + 1),
 				    cases[i].out);
 	}
 }

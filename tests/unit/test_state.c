@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "host/runtime.h"
 #include "host/state.h"
 
 #include "base/fnv.h"
@@ -31,7 +32,7 @@ static int setup(void **unused)
 
 static int teardown(void **unused)
 {
-	static const char *const names[] = { "state", "state.new", "lock", "target" };
+	static const char *const names[] = { "state", "state.new", "lock", "lease", "target" };
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -302,101 +303,117 @@ static void test_not_a_regular_file(void **unused)
 	assert_int_equal(load(&state, &back), -ELOOP);
 }
 
+static int open_and_close(const char *path)
+{
+	struct runtime runtime = { .lock_fd = -1 };
+	int r = runtime_open(&runtime, path, message, sizeof(message));
+
+	runtime_close(&runtime);
+	return r;
+}
+
 static void test_directory(void **unused)
 {
-	char sub[128];
+	char sub[128], file[160];
 	struct stat st;
 
 	(void)snprintf(sub, sizeof(sub), "%s/target", directory);
-	assert_int_equal(state_check_directory(sub, message, sizeof(message)), 0);
+	assert_int_equal(open_and_close(sub), 0);
 	assert_int_equal(stat(sub, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
-	assert_int_equal(state_check_directory(sub, message, sizeof(message)), 0);
+	assert_int_equal(open_and_close(sub), 0);
 	assert_int_equal(chmod(sub, 0755), 0);
-	assert_int_equal(state_check_directory(sub, message, sizeof(message)), 0);
+	assert_int_equal(open_and_close(sub), 0);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(chmod(sub, i ? 0702 : 0720), 0);
-		assert_int_equal(state_check_directory(sub, message, sizeof(message)),
-				 STATE_BAD_DIRECTORY);
+		assert_int_equal(open_and_close(sub), RUNTIME_BAD_DIRECTORY);
 		assert_non_null(strstr(message, "chmod"));
 	}
 	assert_int_equal(chmod(sub, 0700), 0);
 	if (geteuid() == 0) {
 		assert_int_equal(chown(sub, 12345, 0), 0);
-		assert_int_equal(state_check_directory(sub, message, sizeof(message)),
-				 STATE_BAD_DIRECTORY);
+		assert_int_equal(open_and_close(sub), RUNTIME_BAD_DIRECTORY);
 		assert_non_null(strstr(message, "12345"));
+	}
+	for (int i = 0; i < 2; i++) {
+		(void)snprintf(file, sizeof(file), "%s/%s", sub, i ? "lock" : "lease");
+		assert_int_equal(unlink(file), 0);
 	}
 	assert_int_equal(rmdir(sub), 0);
 	write_state("x", 1);
-	assert_int_equal(state_check_directory(path_of("state"), message, sizeof(message)),
-			 STATE_BAD_DIRECTORY);
-	assert_int_equal(state_check_directory(path_of("no/sub"), message, sizeof(message)),
-			 -ENOENT);
+	assert_int_equal(open_and_close(path_of("state")), RUNTIME_BAD_DIRECTORY);
+	assert_int_equal(open_and_close(path_of("no/sub")), -ENOENT);
 	assert_non_null(strstr(message, "parent"));
+}
+
+static void hand_over(int fd)
+{
+	char number[16];
+
+	(void)snprintf(number, sizeof(number), "%d", fd);
+	assert_int_equal(setenv("PRIMARYD_LOCK_FD", number, 1), 0);
 }
 
 static void test_lock(void **unused)
 {
+	struct runtime first = { .lock_fd = -1 };
 	char pid[32];
-	int fd, second, copy;
+	int other;
 
-	assert_int_equal(state_lock(directory, &fd, message, sizeof(message)), 0);
-	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	assert_int_equal(state_lock(directory, &second, message, sizeof(message)), STATE_LOCKED);
+	assert_int_equal(runtime_open(&first, directory, message, sizeof(message)), 0);
+	assert_string_equal(message, "");
+	assert_false(first.is_handed_over);
+	assert_true(fcntl(first.lock_fd, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(open_and_close(directory), RUNTIME_TAKEN);
 	(void)snprintf(pid, sizeof(pid), "pid %d", (int)getpid());
 	assert_non_null(strstr(message, pid));
 
-	/* Another open file of it is not the lock; what is not the file at all is left alone. */
-	second = open(path_of("lock"), O_RDWR | O_CLOEXEC);
-	assert_int_equal(state_lock_adopt(directory, second), STATE_LOCKED);
-	assert_int_equal(fcntl(second, F_GETFD), -1);
-	second = open("/dev/null", O_RDWR | O_CLOEXEC);
-	assert_int_equal(state_lock_adopt(directory, second), -EBADF);
-	assert_int_equal(close(second), 0);
-	assert_int_equal(state_lock_adopt(directory, 999), -EBADF);
-
-	copy = dup(fd);
-	assert_int_equal(close(fd), 0);
-	assert_int_equal(state_lock(directory, &second, message, sizeof(message)), STATE_LOCKED);
-	assert_int_equal(state_lock_adopt(directory, copy), 0);
-	assert_true(fcntl(copy, F_GETFD) & FD_CLOEXEC);
-	assert_int_equal(close(copy), 0);
-	assert_int_equal(state_lock(directory, &second, message, sizeof(message)), 0);
-	assert_int_equal(close(second), 0);
-	assert_int_equal(state_lock("/nowhere", &fd, message, sizeof(message)), -ENOENT);
+	/* Another open file of it is not the lock, nor is what is not the file at all. */
+	other = open(path_of("lock"), O_RDWR | O_CLOEXEC);
+	hand_over(other);
+	assert_int_equal(open_and_close(directory), RUNTIME_TAKEN);
+	assert_int_equal(close(other), 0);
+	other = open("/dev/null", O_RDWR | O_CLOEXEC);
+	hand_over(other);
+	assert_int_equal(open_and_close(directory), RUNTIME_TAKEN);
+	assert_int_equal(close(other), 0);
+	hand_over(999);
+	assert_int_equal(open_and_close(directory), RUNTIME_TAKEN);
+	runtime_close(&first);
+	assert_int_equal(open_and_close(directory), 0);
 }
 
 /* The process executes itself anew, as a reload does: what main() does with "--adopt". */
 static int adopt_main(char *argv[])
 {
-	int fd = atoi(argv[3]);
-	int second;
+	struct runtime runtime = { .lock_fd = -1 };
 
-	if (state_lock_adopt(argv[2], fd) != 0)
+	if (runtime_open(&runtime, argv[2], message, sizeof(message)) != 0 ||
+	    !runtime.is_handed_over || !(fcntl(runtime.lock_fd, F_GETFD) & FD_CLOEXEC) ||
+	    runtime.lock_fd != atoi(argv[3]))
 		return 1;
-	return state_lock(argv[2], &second, message, sizeof(message)) == STATE_LOCKED ? 0 : 2;
+	return open_and_close(argv[2]) == RUNTIME_TAKEN ? 0 : 2;
 }
 
 static void test_lock_goes_along(void **unused)
 {
-	int fd, status;
+	int status;
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		struct runtime runtime = { .lock_fd = -1 };
 		char number[16];
 
-		if (state_lock(directory, &fd, message, sizeof(message)) != 0 ||
-		    state_lock_inherit(fd, true) != 0)
+		if (runtime_open(&runtime, directory, message, sizeof(message)) != 0)
 			_exit(10);
-		(void)snprintf(number, sizeof(number), "%d", fd);
+		runtime_hand_over(&runtime, true);
+		(void)snprintf(number, sizeof(number), "%d", runtime.lock_fd);
 		execl("/proc/self/exe", "test_state", "--adopt", directory, number, (char *)NULL);
 		_exit(11);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	assert_int_equal(state_lock(directory, &fd, message, sizeof(message)), 0);
-	assert_int_equal(close(fd), 0);
+	assert_int_equal(open_and_close(directory), 0);
 }
 
 int main(int argc, char *argv[])

@@ -15,6 +15,7 @@
 #include "fake_zk.h"
 #include "zk/session/zkh_op.h"
 #include "zk/session/zkh_session.h"
+#include "zk/session/zkh_watch.h"
 
 #define EVENTS_MAX 64
 #define SERVERS "127.0.0.1:2181,127.0.0.1:2182,127.0.0.1:2183"

@@ -653,54 +653,20 @@ static void test_watch_life(void **state)
 	arm_exists(&world, "/a", ZKH_OK);
 	fake_zk_delete(FULL("/a"));
 	hears(&world, &hearer, ZKH_WATCH_DELETED, "/a");
-	/* A get that finds nothing watches for the key to appear, too. */
+	/* A get that finds nothing arms nothing. */
 	arm_get(&world, "/a", ZKH_NO_NODE);
 	fake_zk_create(FULL("/a"), "", 0);
-	hears(&world, &hearer, ZKH_WATCH_CREATED, "/a");
+	hears_nothing(&world, &hearer);
 	arm_get(&world, "/a", ZKH_OK);
 	arm_children(&world, "/a", ZKH_OK);
 	fake_zk_delete(FULL("/a"));
 	hears(&world, &hearer, ZKH_WATCH_DELETED, "/a");
-	/* children does not. */
+	/* children neither. */
 	arm_children(&world, "/a", ZKH_NO_NODE);
 	fake_zk_create(FULL("/a"), "", 0);
 	hears_nothing(&world, &hearer);
 	zkh_watch_remove(&hearer.watch);
 	world_finish(&world);
-}
-
-/* A key that appears between the get that misses it and the watch for it. */
-static void appear(void *userdata, zhandle_t *handle)
-{
-	fake_zk_create(FULL("/a"), "early", 0);
-}
-
-static void test_watch_race(void **state)
-{
-	for (unsigned k = 1; k <= 3; k++) {
-		struct answer answer = { 0 };
-		struct hearer hearer;
-		struct world world = world_rooted();
-
-		world_open(&world);
-		listen_to(&world, &hearer, "/a");
-		fake_zk_before(k, appear, NULL);
-		assert_int_equal(zkh_get(world.session, "/a", true, on_get, &answer, NULL), 0);
-		wait_for(&world, &answer);
-		if (fake_zk_unplan())
-			fake_zk_create(FULL("/a"), "early", 0);
-		/* Either it was seen, or its appearance is told. */
-		if (answer.result == ZKH_OK)
-			assert_string_equal(answer.data, "early");
-		else
-			hears(&world, &hearer, ZKH_WATCH_CREATED, "/a");
-		fake_zk_set(FULL("/a"), "later");
-		if (answer.result == ZKH_OK)
-			hears(&world, &hearer, ZKH_WATCH_CHANGED, "/a");
-		free(answer.data);
-		zkh_watch_remove(&hearer.watch);
-		world_finish(&world);
-	}
 }
 
 static void test_watch_root(void **state)
@@ -931,7 +897,6 @@ int main(void)
 		cmocka_unit_test(test_txn_bounds),
 		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_watch_life),
-		cmocka_unit_test(test_watch_race),
 		cmocka_unit_test(test_watch_root),
 		cmocka_unit_test(test_watch_several),
 		cmocka_unit_test(test_watch_before_reply),

@@ -73,11 +73,6 @@ static int start_get(struct run *run)
 	return zkh_get(run->world.session, "/t/a", true, on_get, run, &run->op);
 }
 
-static int start_get_missing(struct run *run)
-{
-	return zkh_get(run->world.session, "/t/missing", true, on_get, run, &run->op);
-}
-
 static void on_exists(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct run *run = userdata;
@@ -389,8 +384,6 @@ static void cancel_claim(struct run *run)
 
 const struct scenario scenarios[] = {
 	{ "get", CHECK_READ, ZKH_OK, prepare_tree, start_get, cancel_op, NULL },
-	{ "get of a missing key", CHECK_READ, ZKH_NO_NODE, prepare_tree, start_get_missing,
-	  cancel_op, NULL },
 	{ "exists", CHECK_READ, ZKH_OK, prepare_tree, start_exists, cancel_op, NULL },
 	{ "children", CHECK_READ, ZKH_OK, prepare_tree, start_children, cancel_op, NULL },
 	{ "sync", CHECK_READ, ZKH_OK, prepare_tree, start_sync, cancel_op, NULL },

@@ -45,7 +45,7 @@
 	X(node, state_directory, "state-directory", PATH, "/var/lib/primaryd", 1, 0,               \
 	  "where the node remembers its cluster; $STATE_DIRECTORY overrides it")                   \
 	X(election, lock_timeout_us, "lock-timeout", DURATION, "400ms", 10 * DURATION_MS,          \
-	  DURATION_MIN, "how long a contender waits for the lock")                                 \
+	  DURATION_MIN, "how long a contender waits for others to leave the lock")                 \
 	X(election, transition_delay_us, "transition-delay", DURATION, "500ms", 10 * DURATION_MS,  \
 	  5 * DURATION_MIN, "the wait before takeover and relinquish; must exceed lock-timeout")   \
 	X(election, handover_timeout_us, "handover-timeout", DURATION, "5s", 0, 10 * DURATION_MIN, \

@@ -58,7 +58,5 @@ int64_t zkh_lock_epoch(const struct zkh_lock *lock);
 /* The caller deleted the node in a committed transaction: forget it without another delete. Returns NULL. */
 struct zkh_lock *zkh_lock_consumed(struct zkh_lock *lock);
 
-/*
- * Hook for the session: number of lock nodes still to be removed in the background (0: a close leaves nothing).
- */
+/* The number of lock nodes still to be removed in the background (0: a close leaves nothing). */
 unsigned zkh_lock_pending(const struct zkh_session *session);

@@ -5,25 +5,15 @@
 
 #include "zkh_lock_private.h"
 
-/* The slot holds no pointer but the number of removals. */
-static void count_pending(struct zkh_session *session, int change)
-{
-	uintptr_t pending = (uintptr_t)zkh_session_slot(session, ZKH_SLOT_LOCKS);
-
-	assert(change > 0 || pending > 0);
-	pending = change > 0 ? pending + 1 : pending - 1;
-	zkh_session_set_slot(session, ZKH_SLOT_LOCKS, (void *)pending);
-}
-
 unsigned zkh_lock_pending(const struct zkh_session *session)
 {
-	return (unsigned)(uintptr_t)zkh_session_slot(session, ZKH_SLOT_LOCKS);
+	return zkh_session_held(session);
 }
 
 void zkh_lock_remove_forget(struct zkh_lock *lock)
 {
 	assert(lock->state == ZKH_LOCK_REMOVING);
-	count_pending(lock->session, -1);
+	zkh_session_hold(lock->session, -1);
 	zkh_lock_free(lock);
 }
 
@@ -122,7 +112,7 @@ void zkh_lock_remove(struct zkh_lock *lock)
 		return;
 	}
 	lock->state = ZKH_LOCK_REMOVING;
-	count_pending(lock->session, 1);
+	zkh_session_hold(lock->session, 1);
 	if (zkh_session_connected(lock->session))
 		zkh_lock_remove_resume(lock);
 }

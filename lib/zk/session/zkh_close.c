@@ -12,7 +12,6 @@
 #include <sys/socket.h>
 #include <zookeeper/zookeeper.h>
 
-#include "zk/lock/zkh_lock.h"
 #include "zkh_internal.h"
 
 /* The library counts from the time in seconds: it does not get here before 2038. */
@@ -40,7 +39,7 @@ static bool close_drained(const struct zkh_session *session)
 {
 	return session->link == ZKH_LINK_UP && session->cut == NULL && !session->to_send &&
 	       session->sent.first == NULL && session->refused.first == NULL &&
-	       zkh_lock_pending(session) == 0 && zkh_link_has_socket(session);
+	       session->held == 0 && zkh_link_has_socket(session);
 }
 
 static void close_ask(struct zkh_session *session)

@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * Inside lib/ only. First the hooks by which the key and lock modules attach to a session; they
+ * Inside lib/ only. First the hooks by which the key, lock and mirror modules attach to a session; they
  * use nothing else of this file. What follows below is private to session, op, txn, watch, resolve
  * and close.
  */
@@ -42,10 +42,13 @@ void zkh_listener_remove(struct zkh_listener *listener); /* also fine when never
 /* The loop, for timers of one's own. */
 struct ev_loop *zkh_session_loop(const struct zkh_session *session);
 
-/* A place for one pointer a module; NULL at first. The module frees it in ZKH_HOOK_DESTROY. */
-enum zkh_slot { ZKH_SLOT_LOCKS, ZKH_SLOT_TASKS, ZKH_SLOTS };
-void *zkh_session_slot(const struct zkh_session *session, enum zkh_slot slot);
-void zkh_session_set_slot(struct zkh_session *session, enum zkh_slot slot, void *pointer);
+/* Work in the background that an orderly close waits for: begun (1), or over (-1). */
+void zkh_session_hold(struct zkh_session *session, int change);
+unsigned zkh_session_held(const struct zkh_session *session);
+
+/* What zkh_mirror.c keeps for all mirrors of the session; NULL at first, and freed by it in ZKH_HOOK_DESTROY. */
+struct zkh_mirrors;
+struct zkh_mirrors **zkh_session_mirrors(struct zkh_session *session);
 
 /* ---- Private from here on ---- */
 
@@ -54,6 +57,7 @@ void zkh_session_set_slot(struct zkh_session *session, enum zkh_slot slot, void 
 #include "zk/zkh_acl.h"
 #include "zkh_op.h"
 #include "zkh_resolve.h"
+#include "zkh_watch.h"
 
 /* Longest text of a report's detail, the NUL included. */
 #define ZKH_DETAIL_MAX 320
@@ -119,10 +123,9 @@ struct zkh_op {
 	/* Calls fn without a result's data. */
 	void (*fail)(struct zkh_op *op, int result);
 	void *userdata;
-	struct zkh_txn *txn;	   /* of a commit; owned */
+	struct zkh_txn *txn; /* of a commit; owned */
+	struct zkh_txn *(*free_txn)(struct zkh_txn *txn);
 	const struct zkh_acl *acl; /* to be set; borrowed until it was submitted */
-	char *missing_path; /* of a get that watches, with the root: where the key may appear; owned */
-	unsigned misses;
 };
 
 struct zkh_op_list {
@@ -198,7 +201,8 @@ struct zkh_session {
 
 	struct zkh_listener *listeners;
 	struct zkh_listener *listener_next; /* of the round under way */
-	void *slots[ZKH_SLOTS];
+	unsigned held;			    /* see zkh_session_hold() */
+	struct zkh_mirrors *mirrors;	    /* see zkh_session_mirrors() */
 
 	struct zkh_closing closing;
 	struct zkh_doubt doubt;
@@ -298,11 +302,6 @@ void zkh_op_fail_refused(
 	struct zkh_session *session);		      /* ZKH_NOT_CONNECTED for all; callbacks run */
 void zkh_op_drop_all(struct zkh_session *session);    /* no callbacks */
 void zkh_op_free_unsure(struct zkh_session *session); /* the handle is closed */
-
-/* zkh_txn.c */
-void zkh_txn_failed(struct zkh_op *op, int result);
-/* A persistent, empty key; path counts from "/", not from the session's root. */
-void zkh_txn_create_absolute(struct zkh_txn *txn, const char *path);
 
 /* zkh_watch.c */
 void zkh_watch_dispatch(struct zkh_session *session, int type, const char *path);

@@ -15,9 +15,6 @@
 /* Data up to here is handed on in a copy on the stack. */
 #define DATA_ON_STACK 2048
 
-/* How often a key that is watched may come and go while it is being read. */
-#define MISSES_MAX 16
-
 void zkh_op_list_init(struct zkh_op_list *list)
 {
 	list->first = NULL;
@@ -65,8 +62,8 @@ struct zkh_op *zkh_op_create(struct zkh_session *session,
 void zkh_op_discard(struct zkh_op *op)
 {
 	assert(op->link == NULL && !op->in_library && !op->calling);
-	zkh_txn_destroy(op->txn);
-	free(op->missing_path);
+	if (op->txn != NULL)
+		op->free_txn(op->txn);
 	free(op);
 }
 
@@ -288,60 +285,10 @@ static void get_deliver(struct zkh_op *op, const char *value, size_t length,
 }
 
 static void get_completed(int code, const char *value, int length, const struct Stat *stat,
-			  const void *data);
-
-/* The next request of an op whose callback is still to come. */
-static void get_continue(struct zkh_op *op, int code)
-{
-	struct zkh_session *session = op->session;
-
-	if (!zkh_link_has_socket(session))
-		zkh_session_kick(session);
-	if (code == ZOK)
-		return;
-	list_take_out(op);
-	op->in_library = false;
-	session->outstanding--;
-	op->calling = true;
-	get_fail(op, ZKH_UNKNOWN);
-	op->calling = false;
-	if (code != ZMARSHALLINGERROR) {
-		zkh_op_discard(op);
-		return;
-	}
-	op->unsure = true;
-	list_append(&session->unsure, op);
-	if (!session->destroyed)
-		zkh_session_cut(session);
-}
-
-/* The watch for a missing key is armed, unless the key has appeared since the get missed it. */
-static void get_watched(int code, const struct Stat *stat, const void *data)
-{
-	struct zkh_op *op = (struct zkh_op *)data;
-
-	if (code == ZOK && op->link != NULL && !op->unsure && op->misses < MISSES_MAX) {
-		get_continue(op, zoo_awget(op->session->zh, op->missing_path, zkh_watch_fired,
-					   op->session, get_completed, op));
-		return;
-	}
-	if (!zkh_op_begin(op))
-		return;
-	get_fail(op, code == ZOK ? ZKH_CONFLICT : zkh_result_translate(code));
-	zkh_op_end(op);
-}
-
-static void get_completed(int code, const char *value, int length, const struct Stat *stat,
 			  const void *data)
 {
 	struct zkh_op *op = (struct zkh_op *)data;
 
-	if (code == ZNONODE && op->missing_path != NULL && op->link != NULL && !op->unsure) {
-		op->misses++; /* a get that fails leaves no watch, an exists does */
-		get_continue(op, zoo_awexists(op->session->zh, op->missing_path, zkh_watch_fired,
-					      op->session, get_watched, op));
-		return;
-	}
 	if (!zkh_op_begin(op))
 		return;
 	if (code == ZOK && stat != NULL)
@@ -366,11 +313,6 @@ int zkh_get(struct zkh_session *session, const char *path, bool watch, zkh_get_f
 
 	if (r != 0)
 		return r;
-	op->missing_path = watch ? strdup(full) : NULL;
-	if (watch && op->missing_path == NULL) {
-		zkh_op_discard(op);
-		return -ENOMEM;
-	}
 	op->fn.get = fn;
 	return zkh_op_submit(op, get_submit, full, watch, ret_op);
 }

@@ -38,10 +38,8 @@ struct zkh_stat {
 void zkh_op_cancel(struct zkh_op *op);
 
 /*
- * Reads. `watch`: one event follows through the watches below when it changes (for ZKH_NO_NODE too
- * with zkh_get and zkh_exists: when it appears). data is NUL-terminated behind data[length]. No
- * error keeps a watch other than ZKH_NO_NODE. A zkh_get() that watches and misses its key is answered
- * one request later than others, hence out of order: ZKH_CONFLICT if the key came and went all the time.
+ * Reads. data is NUL-terminated behind data[length]. `watch` is for lib/zk alone (zkh_watch.h); to follow a key, use a
+ * mirror (mirror/zkh_mirror.h).
  */
 typedef void (*zkh_get_fn)(void *userdata, int result, const char *data, size_t length,
 			   const struct zkh_stat *stat);
@@ -72,30 +70,6 @@ int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata,
  * that was committed before it.
  */
 int zkh_sync(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct zkh_op **ret_op);
-
-/*
- * Watches. A subscription hears about one path, as long as it is registered: each event was armed
- * by a read with watch=true of the same path and disarms it (read again to hear more). After
- * ZKH_EXPIRED nothing is armed. Embedded in the owner; remove it before the owner goes.
- */
-enum zkh_watch_event {
-	ZKH_WATCH_CREATED,
-	ZKH_WATCH_DELETED,
-	ZKH_WATCH_CHANGED, /* data */
-	ZKH_WATCH_CHILDREN,
-};
-
-struct zkh_watch {
-	struct zkh_session *session;
-	struct zkh_watch *next, **link; /* internal */
-	void (*fn)(void *userdata, enum zkh_watch_event event, const char *path);
-	void *userdata;
-	char *path;
-};
-
-/* fn and userdata are set by the caller before. 0, -ENOMEM or ZKH_INVALID. */
-int zkh_watch_add(struct zkh_session *session, struct zkh_watch *watch, const char *path);
-void zkh_watch_remove(struct zkh_watch *watch); /* also fine when never added (zeroed) */
 
 /*
  * Transactions: checked, set, created and deleted together or not at all. Adding to a transaction

@@ -359,12 +359,18 @@ struct ev_loop *zkh_session_loop(const struct zkh_session *session)
 	return session->loop;
 }
 
-void *zkh_session_slot(const struct zkh_session *session, enum zkh_slot slot)
+void zkh_session_hold(struct zkh_session *session, int change)
 {
-	return session->slots[slot];
+	assert(change == 1 || (change == -1 && session->held > 0));
+	session->held += (unsigned)change;
 }
 
-void zkh_session_set_slot(struct zkh_session *session, enum zkh_slot slot, void *pointer)
+unsigned zkh_session_held(const struct zkh_session *session)
 {
-	session->slots[slot] = pointer;
+	return session->held;
+}
+
+struct zkh_mirrors **zkh_session_mirrors(struct zkh_session *session)
+{
+	return &session->mirrors;
 }

@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "zk/session/zkh_op.h"
+#include "zk/session/zkh_watch.h"
 
 #define KEY "/primary_node"
 #define FLOOR "/bench-floor"

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "zk/session/zkh_op.h"
+#include "zk/session/zkh_watch.h"
 
 #define POST "/post"
 

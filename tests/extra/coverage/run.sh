@@ -25,7 +25,7 @@ command -v gcovr >/dev/null || { echo "tests/extra/coverage/run.sh: gcovr is mis
 
 mkdir -p "$dir"
 gcc -O1 -Wall -Wextra -Werror -c tests/extra/coverage/dump.c -o "$dir/dump.o"
-[ -f "$dir/build.ninja" ] || CC=gcc meson setup "$dir" -Db_coverage=true -Doptimization=0 -Dman-pages=disabled \
+[ -f "$dir/build.ninja" ] || CC=gcc meson setup "$dir" -Dfault-points=true -Db_coverage=true -Doptimization=0 -Dman-pages=disabled \
 	"-Dc_link_args=$dir/dump.o -Wl,--wrap=_exit,--wrap=fork,--wrap=raise,--wrap=execv,--wrap=execve,--wrap=execvp -lgcov" >/dev/null
 ninja -C "$dir" -j "$jobs" | tail -n 1
 find "$dir" -name '*.gcda' -delete
@@ -33,7 +33,7 @@ meson test -C "$dir" --no-rebuild --suite '' 2>/dev/null | grep -E '^(Ok|Fail|Ti
 if [ "$what" = all ]; then
 	export PRIMARYD_BUILD=$dir PYTHONDONTWRITEBYTECODE=1
 	# The tests mostly wait: more of them than processors.
-	/usr/bin/python3 -m pytest -q -p no:cacheprovider -n "${PYTEST_JOBS:-$((2 * jobs))}" -m 'not slow' tests/integration 2>&1 |
+	/usr/bin/python3 -m pytest -q -p no:cacheprovider -n "${PYTEST_JOBS:-$((2 * jobs))}" -m 'not long' tests/integration 2>&1 |
 		grep -E '^(FAILED|ERROR) |(passed|failed|error).* in ' || true
 	tests/extra/load/run.py --clients 20 | tail -n 1 || true
 fi

@@ -164,8 +164,8 @@ static void print_lag(const struct load *load)
 		       first->ready, first->holder, first->primary,
 		       first->node->view.slots[VIEW_KEY].known,
 		       first->node->view.slots[VIEW_POST].known,
-		       first->node->view.slots[VIEW_KEY].op != NULL,
-		       first->node->view.slots[VIEW_POST].op != NULL);
+		       !zkh_mirror_is_current(&first->node->view.slots[VIEW_KEY].mirror),
+		       !zkh_mirror_is_current(&first->node->view.slots[VIEW_POST].mirror));
 	puts("}");
 }
 
@@ -288,7 +288,7 @@ int main(int argc, char *argv[])
 	};
 	load.fleet.on_change = on_change;
 	load.fleet.userdata = &load;
-	load.loop = ev_loop_new(EVFLAG_AUTO);
+	load.loop = ev_default_loop(EVFLAG_AUTO);
 	must(load.loop, "make a loop");
 	ev_io_init(&load.input, on_input, 0, EV_READ);
 	ev_check_init(&load.settled, on_settled);

@@ -1,6 +1,7 @@
 """What the soak breaks: servers that can be isolated, nodes behind proxies, work that is real."""
 
 import os
+import shutil
 import signal
 
 from lab import process, view, zk
@@ -9,6 +10,7 @@ from lab.work import behave, find_guards, read_work, worker, working
 
 ROOT = '/soak'
 TICK_MS = 100
+TIMEOUTS = (1, 1, 1.5, 1, 0.75)  # of the nodes, as shares of the session timeout
 
 
 def config_for(session_s):
@@ -32,6 +34,7 @@ class Member(Node):
 
     def __init__(self, number, ensemble, directory, event_log, session_s):
         links = zk.ClientLinks(ensemble)
+        session_s *= TIMEOUTS[number % len(TIMEOUTS)]
         super().__init__(f'n{number}', links.connect, ROOT, directory, event_log, config_for(session_s), links=links)
         self.broken = set()  # kinds of trouble that are on, so that a second one of a kind waits for its end
         self.expected_end = False
@@ -48,6 +51,28 @@ class Member(Node):
         """Pids of its guards."""
         return find_guards(self)
 
+    def session(self):
+        """As a client id: what whoever may read the state file has, too; None: it has none."""
+        try:
+            with open(f'{self.runtime_directory}/state', encoding='ascii') as file:
+                fields = dict(line.split('=', 1) for line in file.read().splitlines() if '=' in line)
+            session = int(fields['session'], 16)
+        except (OSError, KeyError, ValueError):
+            return None
+        return (session - (1 << 64) if session >> 63 else session, bytes.fromhex(fields['password'])) if session else None
+
+    def keep_state(self, possible):
+        """Something else takes the place of the file that the state is written to."""
+        obstacle = f'{self.runtime_directory}/state.new/obstacle'
+        if possible:
+            shutil.rmtree(os.path.dirname(obstacle), ignore_errors=True)
+        elif not os.path.exists(obstacle):
+            try:
+                os.makedirs(obstacle)
+            except OSError:  # just written
+                return False
+        return True
+
     def start(self, environment=None):
         self.expected_end = False
         return super().start(environment)
@@ -56,6 +81,7 @@ class Member(Node):
         for event in ('takeover', 'relinquish', 'fence'):
             self.behave(event)
         self.links.set_delay(0)
+        self.keep_state(True)
         for proxy in self.links.proxies:
             if proxy.mode != 'pass':
                 proxy.set_mode('pass')
@@ -107,6 +133,7 @@ class Cluster:
     def heal(self):
         """Everything is repaired; what happens next is up to the daemons."""
         self.ensemble.heal()
+        self.ensemble.set_delay(0)
         for server in self.ensemble.servers:
             if server.running() and server.stopped:
                 server.sigcont()

@@ -5,7 +5,9 @@ import queue
 import signal
 import threading
 
+from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, KazooException, NoNodeError
+from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import RetryFailedError
 
 # Kinds that take a daemon, or what guards it, away: one at a time on a node. Both at once, guard and daemon, is what no
@@ -162,6 +164,31 @@ class Faults:
         self._undo(fault.hold, member, 'node', lambda: member.links.set_delay(0))
         return f'each packet {fault.detail} ms late for {fault.hold:.2f} s'
 
+    # what it keeps
+
+    def _session_closed(self, member, _fault):
+        client_id = member.session()
+        if client_id is None:
+            return None
+
+        def close():
+            client = KazooClient(self.cluster.ensemble.connect, client_id=client_id, timeout=self.cluster.session_s)
+            try:
+                client.start(5)
+                client.stop()
+            except KazooTimeoutError:
+                client.stop()
+            client.close()
+        self.operator.order(close)
+        self._undo(1.0, member, 'session', lambda: None)
+        return 'session closed by another client'
+
+    def _state_not_saved(self, member, fault):
+        if not member.keep_state(False):
+            return None
+        self._undo(fault.hold, member, 'state', lambda: member.keep_state(True))
+        return f'state cannot be saved for {fault.hold:.2f} s'
+
     # commands
 
     def _command(self, member, fault, event, before):
@@ -184,6 +211,12 @@ class Faults:
     def _relinquish_fails(self, member, fault):
         return self._command(member, fault, 'relinquish', 'exit 1')
 
+    def _relinquish_fails_once(self, member, fault):
+        once = f'{member.directory}/failed-once'
+        if os.path.exists(once):
+            os.unlink(once)
+        return self._command(member, fault, 'relinquish', f'[ -e {once} ] || {{ : >{once}; exit 1; }}')
+
     def _relinquish_hangs(self, member, fault):
         return self._command(member, fault, 'relinquish', 'sleep 60')
 
@@ -198,6 +231,20 @@ class Faults:
         return f'fence commands fail for {fault.hold:.2f} s'
 
     # operators
+
+    def _delete(self, key):
+        self.operator.order(lambda: self.cluster.keys.delete(key))
+
+    def _post_deleted(self, _fault):
+        self._delete('primary_active')
+        return 'post deleted'
+
+    def _keepalive_deleted(self, _fault):
+        primary = self.cluster.primary()
+        if primary is None:
+            return None
+        self._delete(f'nodes/{primary.name}/keepalive')
+        return f'{primary.name}: keepalive deleted'
 
     def _drained(self, member, fault):
         keys = self.cluster.keys
@@ -253,7 +300,10 @@ class Faults:
         servers = [server]
         if fault.kind.startswith('two'):
             servers.append(next(other for other in self.cluster.ensemble.servers if other is not server))
+        slow = fault.detail if fault.kind == 'server commits slow' else 0
         break_, repair = {
+            'server commits slow': (lambda s: self.cluster.ensemble.set_delay(slow),
+                                    lambda s: self.cluster.ensemble.set_delay(0)),
             'server killed': (lambda s: s.kill9(), lambda s: s.start()),
             'two servers killed': (lambda s: s.kill9(), lambda s: s.start()),
             'server stopped (SIGSTOP)': (lambda s: s.sigstop(), lambda s: s.sigcont()),

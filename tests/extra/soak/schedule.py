@@ -27,6 +27,9 @@ NODE_FAULTS = {
     'relinquish slow': 3,
     'relinquish fails': 3,
     'relinquish hangs': 4,
+    'relinquish fails once': 3,
+    'session closed': 3,
+    'state not saved': 3,
     'drained': 3,
 }
 CLUSTER_FAULTS = {
@@ -34,12 +37,15 @@ CLUSTER_FAULTS = {
     'released': 4,
     'maintenance': 1,
     'fence fails': 2,
+    'post deleted': 1,
+    'keepalive deleted': 1,
 }
 SERVER_FAULTS = {
     'server killed': 5,
     'server stopped (SIGSTOP)': 4,
     'server isolated': 6,
     'two servers killed': 1,
+    'server commits slow': 4,
 }
 
 # Shares of the session timeout: shorter than the stop begins, around the lease's end, beyond the session's.
@@ -87,7 +93,8 @@ def _cluster_fault(dice, nodes, session_s, at):
 def _server_fault(dice, session_s, at):
     kind = _pick(dice, SERVER_FAULTS)
     target = dice.choice(('leader', 'follower', 'of the primary'))
-    return Fault(at, kind, target, _hold(dice, session_s), dice.choice(CUTS))
+    detail = dice.randrange(50, int(session_s * 1000 / 8)) if kind == 'server commits slow' else dice.choice(CUTS)
+    return Fault(at, kind, target, _hold(dice, session_s), detail)
 
 
 def plan_round(seed, number, nodes, session_s):

@@ -20,7 +20,7 @@ from lab.node import is_built
 from lab.oracle import read_events
 from lab.wait import Timeout, boottime_ns, wait_until
 
-HEAL_S = 40.0  # from the last repair to one primary and the others at rest; servers may have to elect first
+HEAL_S = 70.0  # from the last repair to one primary and the others at rest: servers elect, the longest lease is waited for
 TAIL_LINES = 60
 
 

@@ -62,6 +62,7 @@ class Node:
         self.runtime_directory = os.path.join(self.directory, 'run')
         self.state_directory = os.path.join(self.directory, 'state')
         self.child = None
+        self.made_at = process.now()
         self.families = {}  # session ids of all the processes that were started, and when their leaders began
         os.makedirs(self.runtime_directory, mode=0o700)
         os.makedirs(self.state_directory, mode=0o700)
@@ -161,12 +162,9 @@ class Node:
 
     def processes(self):
         """Pids of everything that this node's daemons left or have: daemon, guard, commands."""
-        pids = set(process.find_processes(marker=self.directory))
-        for family, began in self.families.items():
-            if process.started_at(family) not in (None, began):
-                continue  # somebody else's by now: numbers come again
-            pids.update(process.find_processes(session=family))
-        return sorted(pids)
+        ours = [family for family, began in self.families.items()
+                if process.started_at(family) in (None, began)]  # else it is somebody else's by now: numbers come again
+        return sorted(process.find_processes(ours, self.directory, self.made_at))
 
     def close(self):
         """Kills whatever is left of it."""
@@ -195,7 +193,8 @@ class Node:
         return [line for line in self.log_text().splitlines() if re.search(pattern, line)]
 
     def log_tail(self, lines=25):
-        return f'--- {self.name}\n' + '\n'.join(self.log_text().splitlines()[-lines:])
+        state = process.state_of(self.child.pid) if self.child else None
+        return f'--- {self.name}, {state or "not running"}\n' + '\n'.join(self.log_text().splitlines()[-lines:])
 
     def log_mark(self):
         """A position for wait_log(since=...): what is said from now on."""

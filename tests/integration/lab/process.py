@@ -4,6 +4,7 @@ import atexit
 import os
 import signal
 import subprocess
+import time
 
 from .wait import Timeout
 
@@ -45,15 +46,18 @@ def _stat(pid):
         return file.read().rpartition(b')')[2].split()
 
 
-def find_processes(session=None, marker=None):
-    """Pids, zombies left out, that belong to a session id or carry `marker` in environment or arguments."""
+def find_processes(sessions=(), marker=None, since=0):
+    """Pids, zombies left out, that belong to one of the session ids or carry `marker` in environment or arguments.
+
+    since: those that began earlier, in the kernel's ticks (now(), started_at()), are not looked at.
+    """
     found = []
     for pid in filter(str.isdigit, os.listdir('/proc')):
         try:
             fields = _stat(pid)
-            if fields[0] in (b'Z', b'X') or int(pid) == os.getpid():
+            if fields[0] in (b'Z', b'X') or int(pid) == os.getpid() or int(fields[19]) < since:
                 continue
-            if session is not None and int(fields[3]) == session:
+            if int(fields[3]) in sessions:
                 found.append(int(pid))
                 continue
             if marker is not None:
@@ -67,10 +71,23 @@ def find_processes(session=None, marker=None):
     return found
 
 
+def now():
+    """The present, in the kernel's ticks since the machine was started."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf('SC_CLK_TCK'))
+
+
 def started_at(pid):
     """When it began, in the kernel's ticks: with the pid that makes an identity. None if it is gone."""
     try:
         return int(_stat(pid)[19])
+    except OSError:
+        return None
+
+
+def state_of(pid):
+    """The kernel's letter for it (S sleeps, R runs, T is stopped, t is traced, Z ended), None if it is gone."""
+    try:
+        return _stat(pid)[0].decode()
     except OSError:
         return None
 

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import json
+import os
 import re
 
 from kazoo.exceptions import NoNodeError
@@ -20,8 +21,8 @@ QUICK = {
 # A session that expires soon, for tests in which somebody dies without a word.
 MORTAL = {
     **QUICK,
-    'zookeeper.session-timeout': '1500ms',
-    'relinquish.lease-timeout': '300ms',
+    'zookeeper.session-timeout': '2s',
+    'relinquish.lease-timeout': '600ms',
 }
 
 
@@ -45,7 +46,15 @@ def settle(keys, oracle, nodes, primary=None, other_than=None, timeout=20.0, idl
             return None
         return name if not keys.lock_nodes() and oracle.working() == [name] else None
     return wait_until(at_rest, timeout, lambda: f'one primary, all others at rest; {keys.summary()}\n'
-                      f'working: {oracle.working()}\n' + ''.join(f'{node.log_tail(12)}\n' for node in nodes))
+                      f'working: {oracle.working()}\n' + ''.join(f'{node.log_tail(12)}\n' for node in nodes), 0.02)
+
+
+def write_auth(path, *credentials):
+    """An auth-file with these digest credentials, each NAME:PASSWORD; returns its path as text."""
+    with open(path, 'w', encoding='ascii') as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.writelines(f'digest {credential}\n' for credential in credentials)
+    return str(path)
 
 
 def wait_members(keys, nodes, timeout=15.0):

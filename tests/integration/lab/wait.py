@@ -7,7 +7,7 @@ class Timeout(AssertionError):
     """A condition did not come true in time."""
 
 
-def wait_until(predicate, timeout=10.0, message='', interval=0.005):
+def wait_until(predicate, timeout=10.0, message='', interval=0.01):
     """Polls until predicate() is true and returns its value; raises Timeout after `timeout` seconds.
 
     message: a text, or a function that makes one (called only on failure, to show what was seen).

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cleanup.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "zk/lock/zkh_lock_name.h"
+
+#define PREFIX (&HISTORY_PREFIX[sizeof(PATH_HISTORY)]) /* "claim-" */
+
+/* -- the history -- */
+
+static void on_entries_deleted(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct cleanup *cleanup = userdata;
+
+	(void)result;
+	(void)reply;
+	cleanup->history_op = NULL;
+}
+
+static bool is_entry(const char *name)
+{
+	return !strncmp(name, PREFIX, strlen(PREFIX)) && strlen(name) < NAME_SIZE;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void delete_oldest(struct cleanup *cleanup, const char **entries, size_t count)
+{
+	struct zkh_txn *txn = zkh_txn_create(cleanup->session);
+	size_t surplus = count - HISTORY_KEPT;
+	char path[ZKH_PATH_MAX];
+
+	if (!txn)
+		return;
+	qsort(entries, count, sizeof(*entries), compare);
+	for (size_t i = 0; i < surplus && i < CLEANUP_ENTRIES_MAX; i++)
+		if (zkh_path_join(PATH_HISTORY, entries[i], path) == 0)
+			zkh_txn_delete(txn, path, ZKH_ANY_VERSION);
+	zkh_commit(txn, on_entries_deleted, cleanup, &cleanup->history_op);
+}
+
+static void on_entries(void *userdata, int result, const char *const *names, size_t count,
+		       const struct zkh_stat *stat)
+{
+	struct cleanup *cleanup = userdata;
+	const char **entries;
+	size_t n = 0;
+
+	(void)stat;
+	cleanup->history_op = NULL;
+	if (result != ZKH_OK || count <= HISTORY_KEPT)
+		return;
+	entries = calloc(count, sizeof(*entries));
+	if (!entries)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (is_entry(names[i]))
+			entries[n++] = names[i];
+	if (n > HISTORY_KEPT)
+		delete_oldest(cleanup, entries, n);
+	free(entries);
+}
+
+void cleanup_history(struct cleanup *cleanup, struct zkh_session *session)
+{
+	zkh_op_cancel(cleanup->history_op);
+	cleanup->history_op = NULL;
+	cleanup->session = session;
+	zkh_children(session, PATH_HISTORY, false, on_entries, cleanup, &cleanup->history_op);
+}
+
+/* -- lock nodes of the process before -- */
+
+static void on_lock_deleted(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct cleanup_lock *lock = userdata;
+
+	(void)result;
+	(void)reply;
+	lock->op = NULL;
+}
+
+static void on_lock_stat(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct cleanup_lock *lock = userdata;
+	struct zkh_txn *txn;
+
+	lock->op = NULL;
+	if (result != ZKH_OK || stat->ephemeral_owner != zkh_session_id(lock->session))
+		return;
+	txn = zkh_txn_create(lock->session);
+	if (!txn)
+		return;
+	zkh_txn_delete(txn, lock->path, ZKH_ANY_VERSION);
+	zkh_commit(txn, on_lock_deleted, lock, &lock->op);
+}
+
+static void on_locks(void *userdata, int result, const char *const *names, size_t count,
+		     const struct zkh_stat *stat)
+{
+	struct cleanup *cleanup = userdata;
+	struct zkh_lock_name name;
+
+	(void)stat;
+	cleanup->locks_op = NULL;
+	if (result != ZKH_OK)
+		return;
+	for (size_t i = 0; i < count && cleanup->n_locks < CLEANUP_LOCKS_MAX; i++) {
+		struct cleanup_lock *lock = &cleanup->locks[cleanup->n_locks];
+
+		if (!zkh_lock_name_parse(names[i], &name) ||
+		    zkh_path_join(PATH_PRIMARY, names[i], lock->path) != 0)
+			continue;
+		lock->session = cleanup->session;
+		cleanup->n_locks++;
+		zkh_exists(lock->session, lock->path, false, on_lock_stat, lock, &lock->op);
+	}
+}
+
+static void cancel_locks(struct cleanup *cleanup)
+{
+	zkh_op_cancel(cleanup->locks_op);
+	cleanup->locks_op = NULL;
+	for (size_t i = 0; i < cleanup->n_locks; i++) {
+		zkh_op_cancel(cleanup->locks[i].op);
+		cleanup->locks[i].op = NULL;
+	}
+	cleanup->n_locks = 0;
+}
+
+void cleanup_locks(struct cleanup *cleanup, struct zkh_session *session)
+{
+	cancel_locks(cleanup);
+	cleanup->session = session;
+	zkh_children(session, PATH_PRIMARY, false, on_locks, cleanup, &cleanup->locks_op);
+}
+
+void cleanup_finish(struct cleanup *cleanup)
+{
+	zkh_op_cancel(cleanup->history_op);
+	cleanup->history_op = NULL;
+	cancel_locks(cleanup);
+}
