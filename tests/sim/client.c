@@ -32,7 +32,8 @@ static void wait_a_moment(struct sim *w, struct sim_node *n)
 static void forget_doubt(struct sim_client *k)
 {
 	k->failures = k->next_probe = 0;
-	k->probing = k->granted = 0;
+	k->probing = PROBE_NONE;
+	k->granted = 0;
 }
 
 /* The session is over, or is left as it is. */
@@ -122,10 +123,10 @@ static void doubt(struct sim *w, struct sim_node *n)
 		return;
 	k->next_probe = k->failures + w->server_count;
 	k->doubted = k->server;
-	k->probing = 1;
+	k->probing = PROBE_WANTED;
 }
 
-/* True: it is not answered yet. */
+/* True while it waits for the answer: the server gives it once it has applied what made the session. */
 static bool probe(struct sim *w, struct sim_node *n)
 {
 	struct sim_client *k = &n->client;
@@ -133,23 +134,23 @@ static bool probe(struct sim *w, struct sim_node *n)
 
 	if (!server_linked(w, k->doubted) || !server_can_commit(w) || cut[0] > w->now ||
 	    cut[1] > w->now) {
-		k->probing = 0;
+		k->probing = PROBE_NONE;
 		return false;
 	}
-	if (k->probing == 1) {
+	if (k->probing == PROBE_WANTED) {
 		(void)commit_txn(w, &(struct sim_txn){ .type = TXN_NOP }, -1, w->leader);
+		k->probing = PROBE_SENT;
 		k->probe_zxid = w->zxid;
-		k->probing = 2;
-		set_timer(w, n, w->now + 4 * path_latency(w));
+	}
+	server_advance(w, k->doubted);
+	if (w->servers[k->doubted].tree.zxid < k->probe_zxid) {
+		set_timer(w, n, w->now + MS);
 		return true;
 	}
-	/* Answered once that server has it. */
-	server_advance(w, k->doubted);
-	k->probing = 0;
-	k->granted = w->servers[k->doubted].tree.zxid >= k->probe_zxid;
+	k->probing = PROBE_NONE;
+	k->granted = 1;
 	/* The same server once more. */
-	if (k->granted)
-		k->server = (int8_t)((k->doubted + w->server_count - 1) % w->server_count);
+	k->server = (int8_t)((k->doubted + w->server_count - 1) % w->server_count);
 	return false;
 }
 

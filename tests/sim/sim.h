@@ -217,6 +217,8 @@ enum daemon { DAEMON_DOWN, DAEMON_UP, DAEMON_GONE };
 enum shell_lock { SHELL_LOCK_NONE, SHELL_LOCK_WAITING, SHELL_LOCK_HELD };
 enum truth { TRUTH_DOWN, TRUTH_STARTING, TRUTH_UP, TRUTH_STOPPING };
 
+enum probe { PROBE_NONE, PROBE_WANTED, PROBE_SENT };
+
 struct sim_client {
 	int64_t last_zxid, heard, spoke, timeout;
 	uint32_t conn;	 /* generation of the newest connection */
@@ -224,10 +226,11 @@ struct sim_client {
 	int32_t session; /* 0: a new one is wanted */
 	int32_t waiting; /* requests unanswered */
 	/* Of servers that refuse the session since it was attached last, see client.c. */
+	int64_t probe_zxid;
 	int32_t failures, next_probe;
 	int8_t server, doubted;
-	int64_t probe_zxid;
-	uint8_t probing, granted;
+	uint8_t probing; /* enum probe */
+	uint8_t granted;
 	uint8_t link; /* enum link */
 };
 

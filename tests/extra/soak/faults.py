@@ -18,6 +18,13 @@ GUARD_BACK_S = 1.5
 MAJORITY_BACK_S = 1.0
 
 
+def catches(pid, number):
+    """Whether the process has a handler for that signal."""
+    with open(f'/proc/{pid}/status', encoding='ascii') as file:
+        caught = next(line for line in file if line.startswith('SigCgt:')).split()[1]
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 class Operator:
     """Does what people do to the keys, in a thread of its own: it waits while there is no quorum."""
 
@@ -127,6 +134,8 @@ class Faults:
         return 'daemon told to end, then started again'
 
     def _daemon_reloaded(self, member, _fault):
+        if not catches(member.pid, signal.SIGHUP):
+            return None  # it is only just started
         member.reload()
         self._undo(0.5, member, 'daemon', lambda: None)
         return 'daemon reloaded'
