@@ -140,6 +140,19 @@ static bool asleep(struct sim *w, const struct sim_node *n, const struct queue_e
 	return true;
 }
 
+/* Of what is linked of the daemon: zkh.c. */
+static void dispatch_linked(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	if (ev->type == EVENT_LIBEV)
+		zkh_on_timer(n, ev);
+	else if (ev->type == EVENT_CALL)
+		zkh_on_call(w, n, ev);
+	else if (ev->type == EVENT_MIRROR)
+		zkh_on_mirror(n, ev);
+	else if (ev->type == EVENT_RENEW)
+		zkh_on_renew(w, n, ev);
+}
+
 static void dispatch_node(struct sim *w, const struct queue_event *ev)
 {
 	struct sim_node *n = &w->nodes[ev->node];
@@ -151,20 +164,8 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 	case EVENT_REPAIR:
 		repair_on_event(w, n, ev);
 		break;
-	case EVENT_LIBEV:
-		zkh_on_timer(n, ev);
-		break;
 	case EVENT_MEMORY:
 		shell_memory_due(w, n, ev);
-		break;
-	case EVENT_MIRROR:
-		zkh_on_mirror(n, ev);
-		break;
-	case EVENT_RENEW:
-		zkh_on_renew(w, n, ev);
-		break;
-	case EVENT_CALL:
-		zkh_on_call(w, n, ev);
 		break;
 	case EVENT_UNACKED:
 		client_on_unacked(w, n, ev);
@@ -212,6 +213,7 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 		host_on_boot(w, n);
 		break;
 	default:
+		dispatch_linked(w, n, ev);
 		break;
 	}
 }
