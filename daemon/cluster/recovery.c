@@ -440,6 +440,9 @@ static void survey(struct recovery *recovery, struct zkh_session *session, bool 
 		   bool early)
 {
 	drop_survey(recovery);
+	/* Names that came after this would be taken for those of nodes that were asked. */
+	zkh_op_cancel(recovery->prepare_op);
+	recovery->prepare_op = NULL;
 	recovery->early = early;
 	recovery->session = session;
 	recovery->for_peers = for_peers;
@@ -516,6 +519,8 @@ static void on_names(void *userdata, int result, const char *const *names, size_
 
 void recovery_prepare(struct recovery *recovery, struct zkh_session *session)
 {
+	if (recovery->list_op)
+		return;
 	zkh_op_cancel(recovery->prepare_op);
 	recovery->prepare_op = NULL;
 	zkh_children(session, PATH_NODES, false, on_names, recovery, &recovery->prepare_op);

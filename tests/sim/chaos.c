@@ -342,7 +342,7 @@ static void close_session(struct sim *w, const struct sim_node *n)
 /* What the node goes by: a process that runs need not have saved it. */
 static const struct identity *known_by(const struct sim_node *n)
 {
-	return n->daemon == DAEMON_UP && *n->gate.known.id ? &n->gate.known : &n->disk;
+	return n->daemon == DAEMON_UP && *n->ensemble.known.id ? &n->ensemble.known : &n->disk;
 }
 
 static int32_t id_of(const struct sim_node *n)

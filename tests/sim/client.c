@@ -39,7 +39,7 @@ static void forget_doubt(struct sim_client *k)
 /* The session is over, or is left as it is. */
 static void forget_session(struct sim_node *n)
 {
-	(void)gate_detached(n, true);
+	ensemble_detached(&n->ensemble, true);
 	n->client.session = 0;
 	n->client.last_zxid = 0;
 	forget_doubt(&n->client);

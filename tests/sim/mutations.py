@@ -7,8 +7,8 @@ Breaks the election in one place at a time and looks whether the simulator, or e
 
 --sample N: only N of them, drawn anew each time.
 
-Each mutation is applied to a copy of the core's sources (a pattern that is not found exactly once is an error: the table has
-to follow the code), or is a switch of the simulator where the shell, not the core, has to be careful. Prints a table; exits 1 if
+Each mutation is applied to a copy of the core's sources, or of what else is linked of the daemon (a pattern that is not
+found exactly once is an error: the table has to follow the code), or is a switch of the simulator where the shell, not the core, has to be careful. Prints a table; exits 1 if
 any mutation gets through. CC in the environment chooses the compiler, JOBS how many compilers run at once.
 """
 import argparse
@@ -23,10 +23,11 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
-SHELL = ['daemon/cluster/own_key.c', 'daemon/cluster/term.c', 'lib/base/identity.c', 'lib/base/keys.c',
-         'lib/zk/zkh_path.c']
+SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/own_key.c', 'daemon/cluster/recovery.c', 'daemon/cluster/term.c',
+         'daemon/cluster/witness.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/zk/zkh_path.c',
+         'lib/zk/zkh_result.c']
 CORE = ['election.c', 'acting.c', 'apply.c', 'leasing.c', 'table.c', 'survivor.c']
-CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-O2', '-w']
+CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']
 STEPS = '100000000'  # bound of one simulation; most mutations are seen within the first hundred thousand
 CHECKS = (['--nodes', '2', '--faults', '1', '--only', 'work', '--orders', '1', '--states', '1000000'],
           ['--nodes', '2', '--faults', '1', '--orders', '0', '--states', '1000000'])
@@ -107,8 +108,15 @@ MUTATIONS = [
              'return e->view.key_mzxid > e->view.epoch ? e->view.key_mzxid : e->view.epoch + 1;',
              'return e->view.key_mzxid;'),
     Mutation('a survivor counts from its first sight of the node', 'survivor.c', 'if (note && note->mzxid == mzxid)', 'if (note)'),
-    Mutation('a survivor waits for its own lease', switches=['survivor-waits-its-own-lease'], options=['--unequal-servers']),
-    Mutation('after a deletion nothing is waited for', switches=['new-cluster-is-not-waited-for']),
+    Mutation('a survivor waits for its own lease', 'recovery.c', 'read ? node->term.lease_us : 0);', 'recovery->session_us * 2 / 3);', options=['--unequal-servers']),
+    Mutation('after a deletion nothing is waited for', 'recovery.c',
+             'if (!recovery->untold_us) recovery->untold_us = untold_us;', '(void)untold_us;'),
+    Mutation('what could not be read is not waited for in the next look', 'recovery.c',
+             'recovery->until_us = recovery->unread_until_us;', 'recovery->until_us = 0;', options=['--refusals']),
+    Mutation('a node whose name comes late is not asked', 'recovery.c',
+             'zkh_op_cancel(recovery->prepare_op); recovery->prepare_op = NULL; recovery->early = early;', 'recovery->early = early;'),
+    Mutation('who cannot be asked is taken for idle', 'recovery.c', 'return result != ZKH_NO_NODE || is_before', 'return result == ZKH_OK || is_before',
+             options=['--refusals']),
     Mutation('a renewal at any version', switches=['renewal-at-any-version'],
              options=['--often', 'second process on one session']),
     Mutation('a foreign nonce goes on', 'term.c', 'if (!own) {', 'if (0) {', switches=['foreign-nonce-goes-on'],
@@ -121,7 +129,8 @@ MUTATIONS = [
              options=['--nodes', '4', '--often', 'post deleted', '--often', 'lagging follower']),
     Mutation('the age of a term is taken from the last sight', 'survivor.c',
              'if (note && note->mzxid == mzxid)\n\t\treturn;', ''),
-    Mutation('the owner before is believed, whatever he left', switches=['owner-before-is-believed'],
+    Mutation('the owner before is believed, whatever he left', 'recovery.c',
+             'return node->suspect || is_before(node->recovery, node->name);', 'return node->suspect;',
              options=['--often', "node's keys deleted", '--often', 'session closed by somebody else']),
     Mutation('an own epoch that is not known is believed', switches=['unknown-own-epoch-is-believed'],
              options=['--often', 'node replaced by another machine', '--often', "node's keys deleted"]),
@@ -143,9 +152,13 @@ MUTATIONS = [
              options=['--often', 'ensemble set back']),
     Mutation('a raised epoch names nobody', switches=['raised-epoch-names-nobody'],
              options=['--often', 'ensemble set back']),
-    Mutation('a restored ensemble is taken for the known one', switches=['restored-ensemble-is-taken'],
+    Mutation('a restored ensemble is taken for the known one', 'identity.c',
+             'seen->generation == known->generation && is_older(known, seen)', '0',
              options=['--often', 'ensemble set back']),
-    Mutation('an emptied ensemble is taken for the known one', switches=['emptied-ensemble-is-taken'],
+    Mutation('an emptied ensemble is taken for the known one', 'identity.c', 'return *known->id ? IDENTITY_NO_ID : IDENTITY_FINE;',
+             'return IDENTITY_FINE;',
+             options=['--often', 'ensemble set back']),
+    Mutation('an accepted ensemble is refused until the daemon is started anew', 'ensemble.c', 'leave(e); } /* -- verdicts', '} /* -- verdicts',
              options=['--often', 'ensemble set back']),
     Mutation('another ensemble is written to', switches=['another-ensemble-is-written-to'],
              options=['--often', 'ensemble set back']),

@@ -309,7 +309,7 @@ static void check_twins(struct sim *w, const struct sim_txn *txn)
 /* To an ensemble that it does not know a node writes nothing; its own lock nodes it may remove. */
 void oracle_send(struct sim *w, const struct sim_request *r)
 {
-	if (r->type == REQUEST_TXN && w->nodes[r->node].gate.state == GATE_CLOSED &&
+	if (r->type == REQUEST_TXN && w->nodes[r->node].ensemble.state == ENSEMBLE_CLOSED &&
 	    r->purpose != FOR_FAREWELL && r->purpose != FOR_REMOVAL)
 		sim_fail(w, "node %d writes to an ensemble that it does not know", r->node);
 }

@@ -95,17 +95,12 @@ enum sim_fault {
 	X(RENEW_EPOCH, "renewal-without-epoch")                                                    \
 	X(RENEW_VERSION, "renewal-at-any-version")                                                 \
 	X(LEAVE_EPOCH, "release-without-epoch")                                                    \
-	X(OWN_LEASE, "survivor-waits-its-own-lease")                                               \
-	X(NEW_CLUSTER, "new-cluster-is-not-waited-for")                                            \
 	X(OLD_STATE, "old-state-is-believed")                                                      \
 	X(UNSAVED, "unsaved-takeover")                                                             \
 	X(ANY_NONCE, "foreign-nonce-goes-on")                                                      \
-	X(OWNER_SAYS, "owner-before-is-believed")                                                  \
 	X(NO_FLOOR, "registration-is-no-floor")                                                    \
 	X(FOREIGN_EPOCH, "unknown-own-epoch-is-believed")                                          \
 	X(NO_RAISE, "remembered-epoch-is-not-raised")                                              \
-	X(OLD_STORE, "restored-ensemble-is-taken")                                                 \
-	X(EMPTY_STORE, "emptied-ensemble-is-taken")                                                \
 	X(FOREIGN_WRITE, "another-ensemble-is-written-to")                                         \
 	X(OWN_TRACE, "trace-of-another-machine-is-overwritten")                                    \
 	X(RAISE_NOBODY, "raised-epoch-names-nobody")

@@ -9,34 +9,35 @@
 #define QUEUE_MAX 4096
 
 enum queue_type {
-	EVENT_TIMER,	  /* core: ELECTION_TIME is due */
-	EVENT_TELL,	  /* shell: an event for the core */
-	EVENT_REPLY,	  /* arg: request, at the node */
-	EVENT_WATCH,	  /* arg: parts, at the node */
-	EVENT_CLOSED,	  /* the connection, at the node */
-	EVENT_ATTACHED,	  /* arg: session, 0 expired; at the node */
-	EVENT_CLIENT,	  /* timer of the client library */
-	EVENT_LOCK,	  /* the lock's timeout; arg 1: it cannot be asked for at all */
-	EVENT_FENCE,	  /* a fence command ends */
-	EVENT_STEP,	  /* a daemon that was stopped within a step goes on */
-	EVENT_READY,	  /* arg: enum guard_news, at the daemon */
-	EVENT_REPAIR,	  /* another look at the own keys */
-	EVENT_RETRY,	  /* of reads that were refused */
-	EVENT_PRIMARY,	  /* the primary's keepalive is read; arg: serial that should be answered */
-	EVENT_MEMORY,	  /* all terms of before are over */
-	EVENT_GATE,	  /* another look at the ensemble */
-	EVENT_CALL,	  /* arg: an operation that was called while there was no connection */
-	EVENT_UNACKED,	  /* the kernel looks whether the path is dead; gen: connection */
-	EVENT_WORK,	  /* arg: enum work_end */
-	EVENT_GUARD,	  /* arg 1: it is up */
-	EVENT_BOOT,	  /* daemon starts */
-	EVENT_TWIN,	  /* another process of that name renews */
-	EVENT_ARRIVE,	  /* arg: request, at the server */
-	EVENT_CONNECT,	  /* at the server */
-	EVENT_REVALIDATE, /* at the leader */
-	EVENT_COMMIT,	  /* arg: request, at the leader */
-	EVENT_APPLY,	  /* arg: server */
-	EVENT_EXPIRE,	  /* arg: session slot */
+	EVENT_TIMER,	     /* core: ELECTION_TIME is due */
+	EVENT_TELL,	     /* shell: an event for the core */
+	EVENT_REPLY,	     /* arg: request, at the node */
+	EVENT_WATCH,	     /* arg: parts, at the node */
+	EVENT_CLOSED,	     /* the connection, at the node */
+	EVENT_ATTACHED,	     /* arg: session, 0 expired; at the node */
+	EVENT_CLIENT,	     /* timer of the client library */
+	EVENT_LOCK,	     /* the lock's timeout; arg 1: it cannot be asked for at all */
+	EVENT_FENCE,	     /* a fence command ends */
+	EVENT_STEP,	     /* a daemon that was stopped within a step goes on */
+	EVENT_READY,	     /* arg: enum guard_news, at the daemon */
+	EVENT_REPAIR,	     /* another look at the own keys */
+	EVENT_RETRY,	     /* of reads that were refused */
+	EVENT_LIBEV,	     /* a timer of what is linked of the daemon; arg: its slot */
+	EVENT_MEMORY,	     /* all terms of before are over */
+	EVENT_MIRROR,	     /* a read that was refused is tried again; arg: which mirror */
+	EVENT_RENEW,	     /* the session is left as it is; arg: which */
+	EVENT_CALL,	     /* arg: an operation that was called while there was no connection */
+	EVENT_UNACKED,	     /* the kernel looks whether the path is dead; gen: connection */
+	EVENT_WORK,	     /* arg: enum work_end */
+	EVENT_GUARD,	     /* arg 1: it is up */
+	EVENT_BOOT,	     /* daemon starts */
+	EVENT_TWIN,	     /* another process of that name renews */
+	EVENT_ARRIVE,	     /* arg: request, at the server */
+	EVENT_CONNECT,	     /* at the server */
+	EVENT_REVALIDATE,    /* at the leader */
+	EVENT_COMMIT,	     /* arg: request, at the leader */
+	EVENT_APPLY,	     /* arg: server */
+	EVENT_EXPIRE,	     /* arg: session slot */
 	EVENT_CLOSE_SESSION, /* arg: session slot; expiry is committed */
 	EVENT_RESIGN,	     /* arg: server, which gives up on its leader or its quorum */
 	EVENT_LEADER_LOST,   /* gen: epoch */

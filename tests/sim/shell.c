@@ -122,15 +122,15 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		lock_release(w, n);
 		break;
 	case ACTION_SCAN:
-		shell_scan(w, n, FOR_SCAN);
+		shell_scan(n);
 		break;
 	case ACTION_FENCE:
 		shell_fence(w, n);
 		break;
 	case ACTION_START:
-		gate_note_made(w, n, n->survivor.cluster_czxid);
+		ensemble_note_made(&n->ensemble, n->survivor.cluster_czxid);
 		n->survivor.cluster_new_us = 0;
-		gate_note_own(w, n, n->core.epoch);
+		ensemble_note_own(&n->ensemble, n->core.epoch);
 		work_start(w, n);
 		term_started(&n->term, clock_local(w, n));
 		break;
@@ -153,7 +153,7 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		shell_read(w, n, PART_KEY | PART_POST | PART_EPOCH);
 		break;
 	case ACTION_COUNT_PEERS:
-		shell_scan(w, n, FOR_PEERS);
+		shell_count_peers(n);
 		break;
 	case ACTION_DEPART:
 		host_depart(w, n);
@@ -228,6 +228,23 @@ static void carry_out(struct sim *w, struct sim_node *n, const struct election_a
 	}
 }
 
+static void step(struct sim *w, struct sim_node *n, struct election_event *event);
+
+/* What was posted during a step comes after it. */
+static void drain(struct sim *w, struct sim_node *n)
+{
+	while (n->behind_count && !n->held.count && !n->work.forking && n->daemon == DAEMON_UP &&
+	       !w->failed) {
+		struct election_event event = n->behind[0];
+
+		n->behind_count--;
+		memmove(n->behind, n->behind + 1, (size_t)n->behind_count * sizeof(event));
+		n->stepping = true;
+		step(w, n, &event);
+		n->stepping = false;
+	}
+}
+
 void shell_go_on(struct sim *w, struct sim_node *n)
 {
 	struct election_actions rest = n->held;
@@ -240,10 +257,10 @@ void shell_go_on(struct sim *w, struct sim_node *n)
 	if (n->work.forking)
 		work_go_on(w, n);
 	n->held.count = 0;
+	n->stepping = true;
 	carry_out(w, n, &rest);
-	for (int i = 0; i < n->behind_count; i++)
-		shell_tell(w, n, &n->behind[i]);
-	n->behind_count = 0;
+	n->stepping = false;
+	drain(w, n);
 	n->going_on = false;
 	if (n->daemon != DAEMON_UP)
 		return;
@@ -251,22 +268,14 @@ void shell_go_on(struct sim *w, struct sim_node *n)
 	arm_timer(w, n);
 }
 
-void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
+static void step(struct sim *w, struct sim_node *n, struct election_event *event)
 {
 	uint8_t before = n->core.phase;
 	uint32_t incarnation = n->incarnation;
 	struct election_actions actions;
 	int64_t had_term;
 
-	if (n->daemon != DAEMON_UP || w->failed)
-		return;
-	if (n->held.count || n->work.forking) {
-		if (n->behind_count == BEHIND_MAX)
-			sim_fail(w, "simulator: too many events in one turn");
-		else
-			n->behind[n->behind_count++] = *event;
-		return;
-	}
+	(void)zkh_session_of(n);
 	event->now_us = clock_local(w, n);
 	count_instant(w, n);
 	n->steps++;
@@ -293,11 +302,11 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 		n->shell.router = 0;
 		n->shell.repair_wanted = 1;
 	}
+	if (n->core.phase == PHASE_AWAIT && before != PHASE_AWAIT && before != PHASE_ENTER &&
+	    n->core.attached)
+		recovery_prepare(&n->recovery, zkh_session_of(n));
 	if (before == PHASE_RECOVER && n->core.phase != PHASE_RECOVER) {
-		n->shell.scan_early = SCAN_NOT_EARLY;
-		n->shell.scan_gen++;
-		n->shell.fence_gen++;
-		n->shell.marks = 0;
+		shell_recovery_cancel(n);
 	}
 	carry_out(w, n, &actions);
 	if (before == PHASE_ENTER && n->core.phase != PHASE_ENTER && n->shell.repair_wanted)
@@ -309,6 +318,18 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 		return;
 	shell_publish(w, n);
 	arm_timer(w, n);
+}
+
+void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
+{
+	if (n->daemon != DAEMON_UP || w->failed)
+		return;
+	if (n->behind_count == BEHIND_MAX)
+		sim_fail(w, "simulator: too many events in one turn");
+	else
+		n->behind[n->behind_count++] = *event;
+	if (!n->stepping)
+		drain(w, n);
 }
 
 void shell_tell_result(struct sim *w, struct sim_node *n, uint8_t type, uint8_t op, uint8_t result,
@@ -345,12 +366,6 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 	 * Work that died stays unhealthy until it has been stopped, whatever the health command
 	 * says.
 	 */
-	/* The scan that was begun early had its result by then. */
-	if (type == ELECTION_CORPSES && result == RESULT_OK) {
-		if (n->shell.scan_early == SCAN_EARLY_DONE)
-			shell_tell_corpses(w, n, &n->shell.early);
-		return;
-	}
 	if (type == ELECTION_HEALTH && n->core.work == WORK_UP &&
 	    (n->work.truth == TRUTH_DOWN || n->guard.lost))
 		result = RESULT_FAILED;
@@ -385,6 +400,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 				     .resume = (uint8_t)judge_state_file(w, n) };
 
 	uint32_t look_gen = n->shell.look_gen, memory_gen = n->shell.memory_gen;
+	uint32_t fence_gen = n->shell.fence_gen;
 
 	if (n->daemon == DAEMON_UP || !n->host_up)
 		return;
@@ -396,6 +412,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->up_since = w->now;
 	n->paused_until = 0;
 	memset(&n->shell, 0, sizeof(n->shell));
+	n->shell.fence_gen = fence_gen + 1;
 	n->shell.look_gen = look_gen + 1;
 	n->shell.memory_gen = memory_gen + 1;
 	memset(&n->mirror, 0, sizeof(n->mirror));
@@ -410,6 +427,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	disk_settle(w, n);
 	n->disk_due = 0;
 	n->disk_next = n->disk;
+	n->world = w;
 	gate_start(n, n->client.session != 0);
 	n->memory_epoch = n->disk.epoch;
 	/* What the state tells of was handed out. */
@@ -417,6 +435,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 		n->memory_epoch = n->file.epoch;
 	memset(&n->survivor, 0, sizeof(n->survivor));
 	n->survivor.cluster_czxid = n->disk.made;
+	shell_survey_begin(n);
 	shell_term_begin(w, n, ev.resume == RESUME_PRIMARY);
 	guard_adopt(w, n);
 	w->stats.resumes += ev.resume == RESUME_PRIMARY;
@@ -438,8 +457,8 @@ void shell_kill(struct sim *w, struct sim_node *n)
 	n->held.count = n->behind_count = 0;
 	n->going_on = false;
 	n->work.forking = 0;
-	n->shell.fence_gen++;
 	n->shell.lock_gen++;
+	shell_survey_end(n);
 	zkh_drop(n);
 	client_end(w, n);
 }

@@ -1,269 +1,103 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 /*
- * The gate between the session and the election: whether the ensemble that answers is the one that this node belongs to.
- * The judgement is the daemon's own (identity.h), what follows from it is as in ensemble.c.
+ * Whether the ensemble is the known one is judged by the daemon's ensemble.c. Here is what the node around it does with its
+ * news, and the file in which it keeps its memory.
  */
 
-#define LOOK_MIN_US (250 * MS)
-#define LOOK_MAX_US (5 * SEC)
-
-static bool mutated(const struct sim *w, enum sim_mutation m)
+static void on_news(void *userdata, enum ensemble_news news, const char *text)
 {
-	return w->options->mutations & UINT64_C(1) << m;
-}
+	struct sim_node *n = userdata;
+	struct sim *w = n->world;
 
-/* -- the memory -- */
-
-static void keep(struct sim *w, struct sim_node *n)
-{
-	n->disk_next = n->gate.known;
-	disk_keep(w, n);
-}
-
-void gate_note_epoch(struct sim *w, struct sim_node *n, int64_t epoch)
-{
-	struct sim_gate *g = &n->gate;
-
-	if (!identity_note_epoch(&g->known, epoch) || !*g->known.id)
+	SIM_TRACE(w, "node  %d ensemble, news %d: %s", n->id, news, text);
+	if (n->daemon != DAEMON_UP)
 		return;
-	if (g->state == GATE_OPEN && n->client.link == LINK_ATTACHED)
-		gate_ask(w, n, false);
-	else
-		keep(w, n);
-}
-
-void gate_note_made(struct sim *w, struct sim_node *n, int64_t czxid)
-{
-	if (identity_note_made(&n->gate.known, czxid) && *n->gate.known.id)
-		keep(w, n);
-}
-
-void gate_note_own(struct sim *w, struct sim_node *n, int64_t epoch)
-{
-	if (identity_note_own(&n->gate.known, epoch) && *n->gate.known.id)
-		keep(w, n);
-}
-
-/* -- looking again -- */
-
-static void look_later(struct sim *w, struct sim_node *n)
-{
-	struct sim_gate *g = &n->gate;
-
-	if (g->looks)
-		return;
-	g->looks = 1;
-	sim_schedule(w, w->now + g->pause_us, EVENT_GATE, n->id, ++g->look, 0);
-	g->pause_us = 2 * g->pause_us < LOOK_MAX_US ? 2 * g->pause_us : LOOK_MAX_US;
-}
-
-static void stop_looking(struct sim_gate *g)
-{
-	g->looks = 0;
-	g->look++;
-}
-
-void gate_on_look(struct sim *w, struct sim_node *n, const struct queue_event *ev)
-{
-	struct sim_gate *g = &n->gate;
-
-	if (ev->gen != g->look || n->daemon != DAEMON_UP)
-		return;
-	g->looks = 0;
-	if (n->client.link != LINK_ATTACHED)
-		return;
-	if (g->state == GATE_OPEN)
-		gate_ask(w, n, false);
-	else
-		client_give_up(w, n);
-}
-
-/* -- verdicts -- */
-
-static void open_gate(struct sim *w, struct sim_node *n)
-{
-	struct sim_gate *g = &n->gate;
-
-	stop_looking(g);
-	g->pause_us = LOOK_MIN_US;
-	if (identity_differs(&g->known, &n->disk_next))
-		keep(w, n);
-	g->state = GATE_OPEN;
-	g->told = IDENTITY_FINE;
-	if (!n->core.attached)
+	if (news == ENSEMBLE_IS_KNOWN && !n->core.attached) {
 		shell_attach(w, n, true);
-}
-
-static void close_gate(struct sim *w, struct sim_node *n, enum identity_reason reason)
-{
-	struct sim_gate *g = &n->gate;
-	bool is_news = g->state != GATE_CLOSED || g->told != reason;
-
-	SIM_TRACE(w, "node  %d meets another ensemble: %s", n->id, identity_reason_text(reason));
-	w->stats.foreign += g->state != GATE_CLOSED;
-	g->state = GATE_CLOSED;
-	g->told = (uint8_t)reason;
-	look_later(w, n);
-	if (*g->known.id &&
-	    (g->known.zxid != n->disk_next.zxid || g->known.change != n->disk_next.change))
-		keep(w, n);
-	if (is_news && !mutated(w, MUTATION_FOREIGN_WRITE))
-		shell_foreign(w, n);
-}
-
-static void refused(struct sim *w, struct sim_node *n)
-{
-	if (n->gate.state == GATE_OPEN)
-		look_later(w, n);
-	else
-		close_gate(w, n, IDENTITY_NO_ACCESS);
-}
-
-static void make(struct sim *w, struct sim_node *n)
-{
-	struct sim_gate *g = &n->gate;
-	struct sim_request *r;
-
-	if (g->making)
-		return;
-	if (!g->made)
-		g->made = ++w->ids;
-	g->making = 1;
-	r = request_create(w, n, REQUEST_TXN, FOR_MAKE);
-	r->txn.type = TXN_MAKE;
-	r->txn.id = *g->known.id ? (int32_t)strtol(g->known.id, NULL, 16) : g->made;
-	r->txn.generation = *g->known.id ? g->known.generation : 1;
-	request_send(w, r);
-}
-
-static void judge(struct sim *w, struct sim_node *n, const struct identity_seen *seen)
-{
-	struct sim_gate *g = &n->gate;
-	enum identity_reason reason;
-	enum identity_verdict verdict = identity_judge(&g->known, seen, g->state == GATE_OPEN,
-						       &reason);
-
-	if (verdict == IDENTITY_FOREIGN && reason == IDENTITY_OLD_ZXID &&
-	    mutated(w, MUTATION_OLD_STORE))
-		verdict = IDENTITY_ADOPT;
-	if (verdict == IDENTITY_FOREIGN && reason == IDENTITY_NO_ID &&
-	    mutated(w, MUTATION_EMPTY_STORE))
-		verdict = IDENTITY_MAKE;
-	switch (verdict) {
-	case IDENTITY_KNOWN:
-	case IDENTITY_ADOPT:
-		identity_take(&g->known, seen);
-		open_gate(w, n);
-		break;
-	case IDENTITY_MAKE:
-		make(w, n);
-		break;
-	case IDENTITY_FOREIGN:
-		close_gate(w, n, reason);
-		break;
+	} else if (news == ENSEMBLE_IS_FOREIGN) {
+		w->stats.foreign++;
+		if (!(w->options->mutations & UINT64_C(1) << MUTATION_FOREIGN_WRITE))
+			shell_foreign(w, n);
 	}
 }
 
-/* -- asking -- */
-
-void gate_ask(struct sim *w, struct sim_node *n, bool sync)
+void gate_start(struct sim_node *n, bool resumes)
 {
-	struct sim_request *r = request_create(w, n, sync ? REQUEST_SYNC : REQUEST_READ, FOR_GATE);
+	const struct ensemble_options options = {
+		.loop = (struct ev_loop *)n,
+		.servers = "servers",
+		.root = "/",
+		.name = node_name(n->id),
+		.directory = "state",
+		.runtime_directory = "run",
+		.resumed = resumes,
+		.on_news = on_news,
+		.userdata = n,
+	};
 
-	r->parts = PART_CLUSTER;
-	r->holder = -1;
-	r->lock_wait = (int32_t)++n->gate.ask;
-	request_send(w, r);
+	ensemble_start(&n->ensemble, &options, zkh_session_of(n));
 }
 
 void gate_see(const struct sim_tree *t, struct identity_seen *ret_seen)
 {
+	char text[IDENTITY_VALUE_SIZE];
+
 	*ret_seen = (struct identity_seen){
-		.key = t->cluster_czxid ? IDENTITY_READ : IDENTITY_MISSING,
-		.generation = t->cluster_generation,
-		.format = IDENTITY_FORMAT,
+		.key = IDENTITY_MISSING,
 		.zxid = t->zxid,
 		.change = t->key == NAMED_MISSING ? 0 : t->key_mzxid,
 	};
-	if (t->cluster_czxid)
-		snprintf(ret_seen->id, sizeof(ret_seen->id), "%032" PRIx32,
-			 (uint32_t)t->cluster_id);
-}
-
-static void reply_ask(struct sim *w, struct sim_node *n, const struct sim_request *r)
-{
-	struct identity_seen seen;
-
-	if ((uint32_t)r->lock_wait != n->gate.ask)
+	if (!t->cluster_czxid)
 		return;
-	gate_see(&(struct sim_tree){ .key = r->seen.key,
-				     .key_mzxid = r->seen.key_mzxid,
-				     .zxid = n->client.last_zxid,
-				     .cluster_czxid = r->seen.cluster_czxid,
-				     .cluster_id = r->seen.cluster_id,
-				     .cluster_generation = r->seen.cluster_generation },
-		 &seen);
-	if (r->seen.cluster_czxid)
-		n->gate.czxid = r->seen.cluster_czxid;
-	if (w->now < n->blind_until && n->blind & PART_CLUSTER)
-		seen.key = IDENTITY_REFUSED;
-	if (seen.key == IDENTITY_REFUSED && n->gate.state == GATE_OPEN)
-		refused(w, n);
-	else
-		judge(w, n, &seen);
+	zkh_format_cluster(t->cluster_id, t->cluster_generation, text);
+	identity_parse_value(text, strlen(text), ret_seen);
 }
 
-void gate_reply(struct sim *w, struct sim_node *n, const struct sim_request *r)
+/* -- the file: identity_file.h -- */
+
+int identity_file_path(const char *directory, const char *runtime_directory, char *ret_path)
 {
-	if (r->purpose == FOR_GATE) {
-		reply_ask(w, n, r);
-		return;
-	}
-	n->gate.making = 0;
-	if (r->result == TXN_OK || r->result == TXN_CONFLICT)
-		gate_ask(w, n, false);
-	else
-		refused(w, n);
+	(void)directory;
+	(void)runtime_directory;
+	strcpy(ret_path, "memory");
+	return 0;
 }
 
-/* -- life -- */
-
-void gate_start(struct sim_node *n, bool resumes)
+int identity_file_load(const char *path, struct identity *known)
 {
-	struct sim_gate *g = &n->gate;
+	const struct identity *disk = zkh_disk_of(known->name);
 
-	*g = (struct sim_gate){ .known = n->disk,
-				.state = resumes ? GATE_OPEN : GATE_UNKNOWN,
-				.pause_us = LOOK_MIN_US,
-				.look = g->look + 1,
-				.ask = g->ask + 1 };
+	(void)path;
+	if (!*disk->id)
+		return -ENOENT;
+	*known = *disk;
+	return 0;
 }
 
-bool gate_attached(struct sim *w, struct sim_node *n, bool fresh)
+void identity_writer_init(struct identity_writer *writer, struct ev_loop *loop, const char *path,
+			  identity_writer_fn on_done, void *userdata)
 {
-	if (fresh)
-		n->gate.state = GATE_UNKNOWN;
-	gate_ask(w, n, true);
-	return n->gate.state == GATE_OPEN;
+	(void)on_done; /* it never fails */
+	(void)userdata;
+	writer->loop = loop;
+	snprintf(writer->path, sizeof(writer->path), "%s", path);
 }
 
-bool gate_detached(struct sim_node *n, bool expired)
+void identity_writer_finish(struct identity_writer *writer)
 {
-	struct sim_gate *g = &n->gate;
-	bool leaves = !expired && g->state == GATE_CLOSED;
+	(void)writer;
+}
 
-	stop_looking(g);
-	g->ask++;
-	g->making = 0;
-	if (g->state == GATE_OPEN)
-		identity_note_zxid(&g->known, n->client.last_zxid);
-	if (expired || leaves)
-		g->state = GATE_UNKNOWN;
-	return leaves;
+void identity_writer_save(struct identity_writer *writer, const struct identity *known)
+{
+	struct sim_node *n = (struct sim_node *)writer->loop;
+
+	n->disk_next = *known;
+	disk_keep(n->world, n);
 }

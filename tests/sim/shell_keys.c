@@ -13,10 +13,10 @@ static bool mutated(const struct sim *w, enum sim_mutation m)
 /* Once it is known that all terms of before are over, the next process need not wait for them. */
 static void see_cluster(struct sim *w, struct sim_node *n)
 {
-	if (n->gate.czxid)
-		survivor_see_cluster(&n->survivor, n->gate.czxid, clock_local(w, n));
+	if (n->ensemble.czxid)
+		survivor_see_cluster(&n->survivor, n->ensemble.czxid, clock_local(w, n));
 	if (!n->survivor.cluster_new_us)
-		gate_note_made(w, n, n->survivor.cluster_czxid);
+		ensemble_note_made(&n->ensemble, n->survivor.cluster_czxid);
 	else
 		sim_schedule(w, w->now + lease_unknown_promise_us(n->client.timeout), EVENT_MEMORY,
 			     n->id, ++n->shell.memory_gen, 0);
@@ -27,7 +27,7 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 	/* Not behind the sync, which may take as long as a commit. */
 	zkh_attached(n);
 	term_attached(&n->term, zkh_session_of(n));
-	if (gate_attached(w, n, fresh))
+	if (ensemble_attached(&n->ensemble, fresh))
 		shell_attach(w, n, fresh);
 }
 
@@ -40,7 +40,7 @@ void shell_foreign(struct sim *w, struct sim_node *n)
 		repair_cancel(n);
 	if (registering)
 		n->shell.op = OP_NONE;
-	n->shell.watch_gen++;
+	witness_detached(&n->witness);
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
 	if (registering)
@@ -59,13 +59,12 @@ void shell_attach(struct sim *w, struct sim_node *n, bool fresh)
 	if (fresh)
 		n->shell.router = 0;
 	see_cluster(w, n);
+	witness_attached(&n->witness, zkh_session_of(n), ev.session_us);
 	shell_tell(w, n, &ev);
 	if (n->daemon != DAEMON_UP || n->client.link != LINK_ATTACHED)
 		return;
 	lock_attached(w, n, fresh);
 	shell_read(w, n, PARTS_ALL & ~PART_ALIVE);
-	n->shell.watch_waits = 0;
-	sim_schedule(w, w->now, EVENT_PRIMARY, n->id, ++n->shell.watch_gen, 0);
 	if (n->shell.repair_wanted && n->client.link == LINK_ATTACHED)
 		repair_begin(w, n);
 }
@@ -78,220 +77,38 @@ void shell_detached(struct sim *w, struct sim_node *n)
 {
 	struct sim_shell *s = &n->shell;
 	bool first = rng_chance(&w->rng, 500);
-	uint8_t op = s->op, scanning = s->scanning, counting = s->counting;
-	bool marking = s->marks > 0;
-	bool leaves = gate_detached(n, false);
+	uint8_t op = s->op;
 
-	if (leaves) {
-		n->client.session = 0;
-		n->client.last_zxid = 0;
-	}
+	ensemble_detached(&n->ensemble, false);
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	/* What was on its way may have written it. */
 	if (op != OP_NONE || s->repairing || s->telling)
 		s->router = 0;
-	s->op = s->scanning = s->counting = s->telling = 0;
-	s->scan_early = SCAN_NOT_EARLY;
-	s->scan_gen++;
-	s->watch_gen++;
+	s->op = s->telling = 0;
+	witness_detached(&n->witness);
 	if (s->repairing) {
 		repair_cancel(n);
 		repair_later(w, n);
 	}
-	s->marks = 0;
 	zkh_detached(n);
 	if (first)
 		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
 	w->stats.unknown += op != OP_NONE;
 	if (op != OP_NONE)
 		shell_tell_result(w, n, ELECTION_DONE, op, RESULT_UNKNOWN, 0);
-	if (scanning)
-		shell_tell_result(w, n, ELECTION_CORPSES, 0, RESULT_UNKNOWN, 0);
-	if (counting)
-		shell_tell_result(w, n, ELECTION_PEERS, 0, RESULT_UNKNOWN, 0);
-	if (marking)
-		shell_tell_result(w, n, ELECTION_FENCED, 0, RESULT_UNKNOWN, 0);
 	if (!first)
 		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
-	if (leaves)
-		shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
-}
-
-/* -- the survivor -- */
-
-/* Each T/6; arg: the serial of a read that should be answered by now, 0: time for the next. */
-void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_event *ev)
-{
-	struct sim_shell *s = &n->shell;
-	int8_t holder = n->mirror.seen.holder;
-	struct sim_request *r;
-
-	if (ev->gen != s->watch_gen || n->daemon != DAEMON_UP || n->client.link != LINK_ATTACHED)
-		return;
-	if (ev->arg) {
-		if (ev->arg == s->watch_serial && s->watch_waits)
-			client_lose(w, n);
-		return;
-	}
-	sim_schedule(w, w->now + lease_watch_us(n->client.timeout), EVENT_PRIMARY, n->id,
-		     s->watch_gen, 0);
-	if (s->watch_waits || !n->config.coordinator || !(n->mirror.known & PART_POST) ||
-	    holder < 0 || holder >= NODES_MAX || holder == (int8_t)n->id || n->mirror.nameless)
-		return;
-	s->watch_waits = 1;
-	s->watch_serial++;
-	r = request_create(w, n, REQUEST_READ, FOR_WATCH);
-	r->parts = 0;
-	r->holder = holder;
-	r->lock_wait = (int32_t)s->watch_serial;
-	request_send(w, r);
-	sim_schedule(w, w->now + lease_cut_us(n->client.timeout), EVENT_PRIMARY, n->id,
-		     s->watch_gen, s->watch_serial);
-}
-
-static int64_t sight_zxid(const struct tree_keepalive *k, bool hidden)
-{
-	return hidden || !k->nonce ? SURVIVOR_UNREADABLE : k->mzxid;
-}
-
-static void reply_watch(struct sim *w, struct sim_node *n, const struct sim_request *r)
-{
-	if ((uint32_t)r->lock_wait == n->shell.watch_serial)
-		n->shell.watch_waits = 0;
-	if (r->seen.holder != r->holder)
-		return;
-	SIM_TRACE(w, "node  %d saw the keepalive of node %d: %d, mzxid %lld", n->id, r->holder,
-		  r->seen.keepalive.there, (long long)r->seen.keepalive.mzxid);
-	survivor_note(&n->survivor, node_name(r->holder),
-		      sight_zxid(&r->seen.keepalive, r->seen.router == '?'), clock_local(w, n));
-}
-
-static int64_t until_us(struct sim *w, struct sim_node *n, int node, const struct tree_keepalive *k,
-			bool hidden, int64_t session_us)
-{
-	int64_t lease_us = hidden ? 0 : k->lease_us;
-
-	if (mutated(w, MUTATION_OWN_LEASE))
-		lease_us = lease_promise_us(n->client.timeout);
-	return survivor_until_us(&n->survivor, node_name(node), sight_zxid(k, hidden), lease_us,
-				 session_us, clock_local(w, n));
-}
-
-/*
- * X: every other node whose router state tells that it acts, or cannot be read; and the owner of the epoch before, if its
- * router state is missing. Of the owner the term is waited for in any case.
- */
-static bool is_x(const struct sim_node *n, const struct sim_request *r, int i)
-{
-	char router = r->sights[i].router;
-
-	if (i == n->id)
-		return false;
-	if (router == '?')
-		return true;
-	if (router == 't' || router == 'p' || router == 'r')
-		return true;
-	return !router && n->shell.owner_before == i;
-}
-
-static int64_t after_deletion_us(struct sim *w, struct sim_node *n, const struct sim_request *r)
-{
-	int64_t now = clock_local(w, n);
-
-	if (mutated(w, MUTATION_NEW_CLUSTER))
-		return 0;
-	if (r->seen.cluster_czxid)
-		survivor_see_cluster(&n->survivor, r->seen.cluster_czxid, now);
-	/* A later look at the same takeover does not begin it anew. */
-	if (!n->shell.untold_us)
-		n->shell.untold_us =
-			survivor_untold_us(&n->survivor, n->shell.owner_before == OWNER_UNKNOWN,
-					   n->shell.remembers, n->shell.survey_us, now);
-	return n->shell.untold_us;
-}
-
-/* One of a node that acts, as the machine and in the boot of its term, is no corpse. */
-static void look_at_node(struct sim *w, struct sim_node *n, const struct sim_request *r, int i,
-			 struct election_event *ev)
-{
-	struct sim_shell *s = &n->shell;
-	const struct sim_sight *sight = &r->sights[i];
-	bool is_corpse = is_x(n, r, i);
-	bool is_before = i != n->id && s->owner_before == i && !mutated(w, MUTATION_OWNER_SAYS);
-	int64_t until;
-
-	s->router_versions[i] = sight->router && sight->router != '?' ? sight->router_version
-								      : ANY_VERSION;
-	s->alive_corpse[i] = sight->alive;
-	SIM_TRACE(w, "node  %d surveys node %d: %c %d %d, owner before %d", n->id, i,
-		  sight->router ? sight->router : '-', sight->alive, sight->keepalive.there,
-		  s->owner_before);
-	if (!is_corpse && !is_before)
-		return;
-	until = until_us(w, n, i, &sight->keepalive, sight->hidden, s->survey_us);
-	/* It says so itself: of one whose router state cannot be read only the term is waited for. */
-	if (is_corpse && sight->alive && sight->same && !sight->hidden && sight->router &&
-	    sight->router != '?') {
-		ev->result = RESULT_CONFLICT;
-		return;
-	}
-	if (until > ev->time_us)
-		ev->time_us = until;
-	/* Who says meanwhile that its work is down may be another machine. */
-	if (sight_zxid(&sight->keepalive, sight->hidden) == SURVIVOR_UNREADABLE &&
-	    until > s->unread_until_us)
-		s->unread_until_us = until;
-	if (!is_corpse)
-		return;
-	s->corpses |= (uint16_t)(1u << i);
-	ev->count++;
-}
-
-/* As on_corpses() in node.c. */
-void shell_tell_corpses(struct sim *w, struct sim_node *n, struct election_event *ev)
-{
-	n->shell.scan_early = SCAN_NOT_EARLY;
-	n->shell.scanning = 0;
-	if (ev->result == RESULT_OK)
-		term_owes(&n->term, ev->time_us);
-	if (ev->result == RESULT_OK && (ev->count || ev->time_us > clock_local(w, n)))
-		term_renew(&n->term, clock_local(w, n));
-	shell_tell(w, n, ev);
-}
-
-static void reply_scan(struct sim *w, struct sim_node *n, const struct sim_request *r)
-{
-	struct sim_shell *s = &n->shell;
-	struct election_event ev = { .type = ELECTION_CORPSES, .time_us = clock_local(w, n) };
-	int64_t until;
-
-	if ((uint32_t)r->lock_wait != s->scan_gen)
-		return;
-	s->corpses = 0;
-	for (int i = 0; i < w->node_count; i++)
-		look_at_node(w, n, r, i, &ev);
-	until = after_deletion_us(w, n, r);
-	if (until > ev.time_us)
-		ev.time_us = until;
-	if (s->unread_until_us > ev.time_us)
-		ev.time_us = s->unread_until_us;
-	if (s->scan_early == SCAN_EARLY) {
-		s->early = ev;
-		s->scan_early = SCAN_EARLY_DONE;
-		return;
-	}
-	shell_tell_corpses(w, n, &ev);
-}
-
-static void send_scan(struct sim *w, struct sim_node *n, uint8_t purpose)
-{
-	struct sim_request *r = request_create(w, n, REQUEST_SCAN, purpose);
-
-	r->lock_wait = (int32_t)++n->shell.scan_gen;
-	request_send(w, r);
 }
 
 /* -- registration -- */
+
+/* Until when the term in the own keepalive is waited for. */
+static int64_t own_term_us(struct sim *w, struct sim_node *n, const struct tree_keepalive *k)
+{
+	return survivor_until_us(&n->survivor, node_name(n->id),
+				 k->nonce ? k->mzxid : SURVIVOR_UNREADABLE, k->lease_us, 0,
+				 clock_local(w, n));
+}
 
 /* A trace that another machine left under this name is not overwritten before its term is over. */
 static bool trace_of_another(const struct sim_node *n, const struct sim_request *r)
@@ -339,7 +156,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 	if (session && session != n->client.session)
 		result = RESULT_CONFLICT;
 	else if (!mutated(w, MUTATION_OWN_TRACE) && trace_of_another(n, r) &&
-		 clock_local(w, n) < until_us(w, n, n->id, &r->seen.keepalive, false, 0))
+		 clock_local(w, n) < own_term_us(w, n, &r->seen.keepalive))
 		result = RESULT_CONFLICT;
 	if (result == RESULT_OK) {
 		send_register(w, n, &r->seen);
@@ -352,7 +169,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 /* As own_debt() in node.c. */
 static int8_t own_debt(const struct sim *w, const struct sim_node *n)
 {
-	if (n->memory_epoch == n->gate.known.own || mutated(w, MUTATION_FOREIGN_EPOCH))
+	if (n->memory_epoch == ensemble_own(&n->ensemble) || mutated(w, MUTATION_FOREIGN_EPOCH))
 		return OWNER_NOBODY;
 	return n->memory_epoch == n->shell.takeover_epoch ? n->shell.owner_before : OWNER_UNKNOWN;
 }
@@ -411,9 +228,6 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		t->epoch = n->core.epoch;
 		t->epoch_version = n->mirror.seen.epoch_version;
 		n->shell.epoch_version = t->epoch_version + 1;
-
-		n->shell.untold_us = 0;
-		n->shell.survey_us = n->core.term_us;
 		break;
 	case OP_LEAVE:
 		fill_leave(w, n, t);
@@ -485,36 +299,13 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 		n->shell.takeover_epoch = n->core.epoch;
 		n->shell.owner_before = owner;
 		n->shell.remembers = n->memory_epoch > 0;
-		n->shell.unread_until_us = 0;
 		zkh_open_term(n, n->shell.remembers && owner != OWNER_NOBODY,
 			      r->txn.epoch_version + 1, &r->txn);
 	}
 	request_send(w, r);
 	if (a->op != OP_ENTER)
 		return;
-	/* Right behind it: what the server answers is as of after that. */
-	survivor_begin(&n->survivor);
-	n->shell.scan_early = SCAN_EARLY;
-	send_scan(w, n, FOR_SCAN);
-}
-
-void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose)
-{
-	if (n->client.link != LINK_ATTACHED) {
-		shell_post(w, n, 0, purpose == FOR_SCAN ? ELECTION_CORPSES : ELECTION_PEERS, 0,
-			   RESULT_UNKNOWN);
-		return;
-	}
-	if (purpose == FOR_SCAN)
-		n->shell.scanning = 1;
-	else
-		n->shell.counting = 1;
-	if (purpose == FOR_SCAN && n->shell.scan_early == SCAN_EARLY_DONE)
-		shell_post(w, n, 0, ELECTION_CORPSES, 0, RESULT_OK);
-	else if (purpose == FOR_SCAN && n->shell.scan_early == SCAN_EARLY)
-		n->shell.scan_early = SCAN_NOT_EARLY;
-	else
-		send_scan(w, n, purpose);
+	shell_scan_early(n);
 }
 
 /*
@@ -616,10 +407,8 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 	n->shell.op = OP_NONE;
 	if (r->op == OP_LEAVE)
 		n->shell.leave_makes = r->result == TXN_MISSING ? n->shell.leave_makes % 3 + 1 : 0;
-	if (r->op == OP_ENTER && r->result != TXN_OK) {
-		n->shell.scan_early = SCAN_NOT_EARLY;
-		n->shell.scan_gen++;
-	}
+	if (r->op == OP_ENTER && r->result != TXN_OK)
+		shell_recovery_cancel(n);
 	ev.result = result_of(w, n, r);
 	if (r->op == OP_ENTER && ev.result == RESULT_FAILED)
 		n->refused_claim = n->enter_claim;
@@ -629,20 +418,6 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 	shell_tell(w, n, &ev);
 	if (r->op == OP_REGISTER && r->result == TXN_OK && n->client.link == LINK_ATTACHED)
 		shell_tell_view(w, n);
-}
-
-static void reply_mark(struct sim *w, struct sim_node *n, const struct sim_request *r)
-{
-	struct sim_shell *s = &n->shell;
-
-	if (!s->marks)
-		return;
-	/* One that may not be marked is left as it is. */
-	s->marked_badly |= r->result == TXN_CONFLICT;
-	if (--s->marks)
-		return;
-	shell_tell_result(w, n, ELECTION_FENCED, 0, s->marked_badly ? RESULT_UNKNOWN : RESULT_OK,
-			  0);
 }
 
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
@@ -657,31 +432,12 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 	case FOR_CALL:
 		zkh_reply(w, r);
 		break;
-	case FOR_WATCH:
-		reply_watch(w, n, r);
-		break;
-	case FOR_GATE:
-	case FOR_MAKE:
-		gate_reply(w, n, r);
-		break;
 	case FOR_LOOK_FIRST:
 		reply_look_first(w, n, r);
 		break;
 	case FOR_LOCK:
 	case FOR_REMOVAL:
 		lock_reply(w, n, r);
-		break;
-	case FOR_SCAN:
-		reply_scan(w, n, r);
-		break;
-	case FOR_PEERS:
-		if ((uint32_t)r->lock_wait != n->shell.scan_gen)
-			break;
-		n->shell.counting = 0;
-		shell_tell_result(w, n, ELECTION_PEERS, 0, RESULT_OK, r->peers);
-		break;
-	case FOR_MARK:
-		reply_mark(w, n, r);
 		break;
 	case FOR_REPAIR:
 	case FOR_REPAIRED:
@@ -692,80 +448,5 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 	case FOR_NOTHING:
 	case FOR_FAREWELL:
 		break;
-	}
-}
-
-static void mark_corpses(struct sim *w, struct sim_node *n)
-{
-	struct sim_shell *s = &n->shell;
-
-	if (n->client.link != LINK_ATTACHED || !s->corpses) {
-		shell_post(w, n, 0, ELECTION_FENCED, 0, RESULT_UNKNOWN);
-		return;
-	}
-	s->marks = 0;
-	s->marked_badly = 0;
-	for (int i = 0; i < w->node_count; i++) {
-		struct sim_request *r;
-
-		/* What could not be read, or was not there, may say something new by now. */
-		if (!(s->corpses & 1u << i) || s->router_versions[i] == ANY_VERSION)
-			continue;
-		r = request_create(w, n, REQUEST_TXN, FOR_MARK);
-		r->txn.type = TXN_MARK;
-		r->txn.node = (int8_t)i;
-		r->txn.version = s->router_versions[i];
-		s->marks++;
-		request_send(w, r);
-	}
-	if (!s->marks)
-		shell_post(w, n, 0, ELECTION_FENCED, 0, RESULT_OK);
-}
-
-/* The commands run one after the other; what the first failure leaves undone stays a corpse. */
-void shell_fence(struct sim *w, struct sim_node *n)
-{
-	struct sim_shell *s = &n->shell;
-	int64_t took = 0;
-
-	s->fence_gen++;
-	if (!w->params.fence_exists) {
-		mark_corpses(w, n);
-		return;
-	}
-	for (int i = 0; i < w->node_count; i++) {
-		bool fails = rng_chance(&w->rng, w->params.fence_fails);
-		bool hangs = rng_chance(&w->rng, w->params.fence_hangs);
-		uint32_t end = fails || hangs ? 1 : 0;
-
-		/* Alive as another machine, or after another boot. */
-		if (!(s->corpses & 1u << i) || s->alive_corpse[i])
-			continue;
-		w->stats.faults[FAULT_FENCE_FAILS] += fails;
-		w->stats.faults[FAULT_FENCE_HANGS] += hangs;
-		took += hangs ? w->params.fence_timeout_us
-			      : rng_range(&w->rng, MS, w->params.fence_us);
-		sim_schedule(w, w->now + took, EVENT_FENCE, n->id, s->fence_gen,
-			     end << 16 | (uint32_t)i);
-	}
-	sim_schedule(w, w->now + took, EVENT_FENCE, n->id, s->fence_gen, 2u << 16);
-}
-
-void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *ev)
-{
-	uint32_t end = ev->arg >> 16, target = ev->arg & 0xffff;
-
-	if (ev->gen != n->shell.fence_gen || n->daemon != DAEMON_UP)
-		return;
-	if (end == 2) {
-		mark_corpses(w, n);
-	} else if (end == 1 && !w->params.fence_continues) {
-		n->shell.fence_gen++;
-		shell_tell_result(w, n, ELECTION_FENCED, 0, RESULT_FAILED, 0);
-	} else if (end == 0) {
-		w->stats.fences++;
-		SIM_TRACE(w, "node  %d fenced node %u", n->id, target);
-		host_power_off(w, &w->nodes[target],
-			       100 * MS + rng_range(&w->rng, 0, w->params.restart_us * 2));
 	}
 }

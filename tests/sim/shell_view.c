@@ -43,7 +43,7 @@ void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch)
 	if (epoch <= n->memory_epoch)
 		return;
 	n->memory_epoch = epoch;
-	gate_note_epoch(w, n, epoch);
+	ensemble_note_epoch(&n->ensemble, epoch);
 }
 
 void shell_epoch(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner, int32_t version)
@@ -100,7 +100,7 @@ void shell_tell_view(struct sim *w, struct sim_node *n)
 {
 	struct election_event ev = { .type = ELECTION_VIEW };
 
-	if (n->client.link != LINK_ATTACHED || n->gate.state != GATE_OPEN)
+	if (n->client.link != LINK_ATTACHED || !ensemble_is_open(&n->ensemble))
 		return;
 	ev.view.key = view_complete(n) ? view_key(w, n) : KEY_UNKNOWN;
 	if (ev.view.key != KEY_UNKNOWN && ev.view.key != KEY_MISSING) {
@@ -115,6 +115,7 @@ void shell_tell_view(struct sim *w, struct sim_node *n)
 	ev.view.drained = n->mirror.seen.drained;
 	ev.view.maintenance = n->mirror.seen.maintenance;
 	ev.view.absent = n->config.coordinator && !n->mirror.seen.self;
+	shell_watch_primary(n);
 	shell_tell(w, n, &ev);
 	/* Somebody deleted our sign of life: without it the others take us for dead. */
 	if (n->daemon == DAEMON_UP && n->config.coordinator && n->core.registered &&
@@ -128,11 +129,8 @@ void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts)
 
 	if (parts & PART_LOCK)
 		lock_watch(w, n);
-	if (parts & PART_KEEPALIVE)
-		zkh_fire(n);
-	if (parts & PART_CLUSTER)
-		gate_ask(w, n, false);
-	if (!again || n->gate.state != GATE_OPEN)
+	zkh_fire(n, parts);
+	if (!again || !ensemble_is_open(&n->ensemble))
 		return;
 	n->mirror.known &= (uint16_t)~again;
 	again &= (uint16_t)~n->mirror.reading;
@@ -203,7 +201,7 @@ void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_even
 		return;
 	}
 	n->survivor.cluster_new_us = 0;
-	gate_note_made(w, n, n->survivor.cluster_czxid);
+	ensemble_note_made(&n->ensemble, n->survivor.cluster_czxid);
 }
 
 void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The simulator: two to seven real cores (the objects that ship) in a model of the world, in
- * simulated time, from one seed.
+ * The simulator: two to seven nodes in a model of the world, in simulated time, from one seed. A node is made of the code that
+ * ships, as far as it is linked (meson.build): the election, and of daemon/cluster which ensemble this is (ensemble.c), the
+ * own term (term.c), the watch on the primary's (witness.c), and the survey and the marks of a takeover (recovery.c). What
+ * else a daemon does is modelled.
  *
  *   sim --runs 1000                 a thousand runs, seeds 1 to 1000
  *   sim --steps 20000000            as many runs as it takes
@@ -24,20 +26,26 @@
  *        them; an expired session is learnt of on re-attaching only
  *   tree
  *        the keys: versions, ephemerals, sequence nodes, and the transactions on them
- *   shell, shell_keys, shell_term, shell_view, shell_lock, shell_repair
- *        what the daemon makes of each action: the mirror of the keys, the lock, fencing, the files
- *        that outlive it; what it does when the servers refuse to read or to write, when somebody
- *        deletes its keys, when it is stopped between a step and what that asks for
+ *   zkh
+ *        the headers of lib/zk over the simulated client, and libev's timers, for what is linked
+ *   shell_gate, shell_term, shell_survey
+ *        the node around what is linked: its callbacks, its files, its fence command
+ *   shell, shell_keys, shell_view, shell_lock, shell_repair
+ *        what the daemon makes of each action: the mirror of the keys, its transactions, the lock,
+ *        the files that outlive it; what it does when the servers refuse to read or to write, when
+ *        somebody deletes its keys, when it is stopped between a step and what that asks for
  *   work
  *        the work (slow, failing, hanging), and the guard that outlives the daemon, and may be
  *        killed, late, or not to be started
  *   host, chaos
- *        drifting clocks, pauses, crashes, restarts, resets, operators
+ *        drifting clocks, pauses, crashes, restarts, resets, operators; an ensemble that is set back
+ *        to a backup or emptied while an old server may keep its connections, and accepted later
  *   oracle
  *        the judge, by the truth of the world: never work on two nodes, nor on a machine whose name
  *        another bears now; the post is never released while its owner's work runs; no work past the
  *        end of its lease, and none without post, lease and guard, or before the leases of others are
- *        over; no lease but by a commit; epochs of started work grow, whatever is deleted; the dead
+ *        over; no lease but by a commit; no write to an ensemble that is not the known one; epochs of
+ *        started work grow, whatever is deleted, as long as a node that takes part remembers; the dead
  *        are fenced or marked first; no contender from before a claim is left when the claimer
  *        enters; after the last fault one primary within a stated bound, no phase left half-way, no
  *        busy loop
@@ -46,8 +54,8 @@
  *
  * A run that fails is run again with the trace on; its last lines, the seed and the command that
  * repeats it are printed. --mutate NAME makes the shell wrong in one way (--mutate list), to show
-  * that the oracle sees it; --often FAULT makes one kind of fault frequent; --frozen-hosts lets hosts sleep past their lease with work up, the case
- * that software on the host cannot close; --unequal-servers and --refusals make servers that grant
+ * that the oracle sees it; --often FAULT makes one kind of fault frequent; --frozen-hosts lets hosts
+ * sleep past their lease with work up, the case that software on the host cannot close; --unequal-servers and --refusals make servers that grant
  * different session timeouts, access lists and quotas frequent.
  */
 
@@ -132,27 +140,32 @@ static bool asleep(struct sim *w, const struct sim_node *n, const struct queue_e
 	return true;
 }
 
+/* Of what is linked of the daemon: zkh.c. */
+static void dispatch_linked(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	if (ev->type == EVENT_LIBEV)
+		zkh_on_timer(n, ev);
+	else if (ev->type == EVENT_CALL)
+		zkh_on_call(w, n, ev);
+	else if (ev->type == EVENT_MIRROR)
+		zkh_on_mirror(n, ev);
+	else if (ev->type == EVENT_RENEW)
+		zkh_on_renew(w, n, ev);
+}
+
 static void dispatch_node(struct sim *w, const struct queue_event *ev)
 {
 	struct sim_node *n = &w->nodes[ev->node];
 
+	(void)zkh_session_of(n);
 	if (ev->type < EVENT_WORK)
 		shell_go_on(w, n);
 	switch ((int)ev->type) {
 	case EVENT_REPAIR:
 		repair_on_event(w, n, ev);
 		break;
-	case EVENT_PRIMARY:
-		shell_watch_primary(w, n, ev);
-		break;
 	case EVENT_MEMORY:
 		shell_memory_due(w, n, ev);
-		break;
-	case EVENT_GATE:
-		gate_on_look(w, n, ev);
-		break;
-	case EVENT_CALL:
-		zkh_on_call(w, n, ev);
 		break;
 	case EVENT_UNACKED:
 		client_on_unacked(w, n, ev);
@@ -200,6 +213,7 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 		host_on_boot(w, n);
 		break;
 	default:
+		dispatch_linked(w, n, ev);
 		break;
 	}
 }
@@ -277,6 +291,8 @@ static void begin(struct sim *w, const struct sim_options *options, uint64_t see
 {
 	struct sim_stats stats = w->stats;
 
+	for (int i = 0; i < w->node_count; i++)
+		shell_survey_end(&w->nodes[i]);
 	memset(w, 0, sizeof(*w));
 	w->stats = stats;
 	w->options = options;

@@ -13,7 +13,10 @@
 
 #include "base/identity.h"
 #include "base/keys.h"
+#include "cluster/ensemble.h"
+#include "cluster/recovery.h"
 #include "cluster/term.h"
+#include "cluster/witness.h"
 #include "election/election.h"
 #include "election/lease.h"
 #include "election/survivor.h"
@@ -34,7 +37,9 @@
 #define REQUESTS_MAX 1024
 #define LOG_MAX 4096
 #define REMOVALS_MAX 32
-#define OPS_MAX 128 /* of all nodes, see zkh.c */
+#define OPS_MAX 256 /* of all nodes, see zkh.c */
+#define TIMERS_MAX 4
+#define MIRRORS_MAX 2
 #define BEHIND_MAX 16
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
@@ -100,14 +105,7 @@ struct sim_entry {
 	int8_t origin;
 };
 
-enum request_type {
-	REQUEST_PING,
-	REQUEST_READ,
-	REQUEST_SYNC,
-	REQUEST_LIST,
-	REQUEST_SCAN,
-	REQUEST_TXN
-};
+enum request_type { REQUEST_PING, REQUEST_READ, REQUEST_SYNC, REQUEST_LIST, REQUEST_TXN };
 
 /* What the shell wants with it. */
 enum request_purpose {
@@ -115,20 +113,14 @@ enum request_purpose {
 	FOR_VIEW,
 	FOR_OP,
 	FOR_CALL,	/* of zkh.c */
-	FOR_WATCH,	/* that of the acting primary */
 	FOR_LOOK_FIRST, /* at the own trace, before a registration */
 	FOR_LOCK,
 	FOR_REMOVAL,
-	FOR_SCAN,
-	FOR_PEERS,
-	FOR_MARK,
 	FOR_FAREWELL,
 	FOR_REPAIR, /* looks what is there, then writes */
 	FOR_REPAIRED,
 	FOR_LOOK, /* whether it stayed */
 	FOR_ROUTER,
-	FOR_GATE, /* /cluster */
-	FOR_MAKE,
 };
 
 /* Who holds it: exactly one of these may free it. */
@@ -146,21 +138,36 @@ struct sim_snapshot {
 	int64_t key_mzxid;
 	int32_t key_version;
 	int32_t post_session, alive_session;
-	int64_t epoch, cluster_czxid, cluster_generation;
-	int32_t epoch_version, cluster_id;
+	int64_t epoch;
+	int32_t epoch_version;
 	int8_t key, holder, epoch_owner;
 	uint8_t alive, drained, maintenance, self, there;
 	char router; /* the own one */
 	struct tree_keepalive keepalive;
 };
 
-/* What a survey reads of one node. */
+/* What zkh.c reads: a key, or the names below /nodes. */
+enum sim_key {
+	SIM_KEY_NONE,
+	SIM_KEY_NODES,
+	SIM_KEY_PRIMARY,
+	SIM_KEY_CLUSTER,
+	SIM_KEY_MODE,
+	SIM_KEY_STATE,
+	SIM_KEY_ROUTER,
+	SIM_KEY_ALIVE,
+	SIM_KEY_DRAIN,
+	SIM_KEY_KEEPALIVE,
+};
+
 struct sim_sight {
 	struct tree_keepalive keepalive;
-	int32_t router_version;
-	char router;	     /* 0: missing, '?': may not be read */
-	uint8_t alive, same; /* its sign of life bears the machine and boot of its keepalive */
-	uint8_t hidden;	     /* the keepalive may not be read */
+	int64_t czxid, mzxid;
+	int64_t generation;
+	int32_t version, session, machine, boot, id;
+	uint16_t names; /* bits of nodes */
+	char router;
+	uint8_t there, denied;
 };
 
 struct sim_request {
@@ -169,18 +176,20 @@ struct sim_request {
 	int64_t order, zxid, sent_local;
 	uint32_t gen; /* of the connection */
 	int32_t lock_wait;
-	int32_t keep_version; /* ENTER: that of the keepalive */
-	int64_t stalled_at;   /* length of the log then */
-	int64_t previous;     /* order of the transaction before it on its connection */
-	struct sim_sight sights[NODES_MAX]; /* SCAN */
-	int32_t epoch;			    /* of the leader it was proposed to */
+	int32_t keep_version;	/* ENTER: that of the keepalive */
+	int64_t stalled_at;	/* length of the log then */
+	int64_t previous;	/* order of the transaction before it on its connection */
+	struct sim_sight sight; /* FOR_CALL */
+	int32_t epoch;		/* of the leader it was proposed to */
 	int64_t call_order;
 	int16_t call; /* FOR_CALL: the operation */
 	uint16_t next_free;
 	uint16_t parts;
 	uint8_t type, purpose, stage, op, result;
 	uint8_t proposed; /* other servers may have it */
-	uint8_t lock_found, peers;
+	uint8_t lock_found;
+	uint8_t key; /* FOR_CALL: enum sim_key, of that node */
+	int8_t of;
 	int8_t node, holder;
 };
 
@@ -238,47 +247,18 @@ struct sim_shell {
 	int32_t lock_uid;
 	int32_t removals[REMOVALS_MAX];
 	int32_t removal_count;
-	int32_t marks; /* replies missing */
-	int32_t router_versions[NODES_MAX];
-	uint16_t corpses;
 	uint8_t lock; /* enum shell_lock */
 	uint8_t lock_sent;
-	int32_t epoch_version;	     /* of /epoch, once ENTER or LEAVE have set it */
-	int64_t takeover_epoch;	     /* of the last takeover of this process */
-	int8_t owner_before;	     /* who may have been at work before it, as /epoch said */
-	int64_t unread_until_us;     /* terms that could not be read are over */
-	int64_t untold_us;	     /* the terms of which the keys do not tell are over */
-	uint8_t remembers;	     /* this node knew of an epoch */
-	int64_t survey_us;	     /* the own T at the takeover */
-	struct election_event early; /* of a scan that was not asked for yet */
-	uint32_t scan_gen;
-	uint8_t scan_early;			 /* enum scan_early */
-	uint8_t op, scanning, counting, telling; /* telling: a router state is on its way */
+	int32_t epoch_version;	/* of /epoch, once ENTER or LEAVE have set it */
+	int64_t takeover_epoch; /* of the last takeover of this process */
+	int8_t owner_before;	/* who may have been at work before it, as /epoch said */
+	uint8_t remembers;	/* this node knew of an epoch */
+	uint8_t op, telling;	/* telling: a router state is on its way */
 	uint8_t leave_makes, repair_refusals, repair_tries;
-	uint8_t alive_corpse[NODES_MAX];
-	uint8_t marked_badly;
-	uint32_t watch_gen, watch_serial; /* of the reads of the primary's keepalive */
-	uint8_t watch_waits;
 	uint32_t repair_gen, look_gen, memory_gen;
 	uint8_t repair_wanted, repair_refused, repair_looks, repairing;
 	char repair_router;
 	char router; /* first letter of what was published last; 0: not known */
-};
-
-enum scan_early { SCAN_NOT_EARLY, SCAN_EARLY, SCAN_EARLY_DONE };
-
-enum gate_state { GATE_UNKNOWN, GATE_OPEN, GATE_CLOSED };
-
-/* Whether the ensemble is the known one, as in ensemble.h. */
-struct sim_gate {
-	struct identity known;
-	int64_t czxid; /* of /cluster as it was read last */
-	int64_t pause_us;
-	int32_t made; /* the id that a key is made with, while nothing is remembered */
-	uint32_t ask, look;
-	uint8_t state; /* enum gate_state */
-	uint8_t told;  /* enum identity_reason */
-	uint8_t looks, making;
 };
 
 struct sim_work {
@@ -323,10 +303,25 @@ struct sim_guard {
 struct zkh_op {
 	int64_t order; /* 0: free */
 	zkh_get_fn on_get;
+	zkh_exists_fn on_exists;
+	zkh_children_fn on_children;
+	zkh_done_fn on_done;
 	zkh_commit_fn on_commit;
 	void *userdata;
 	size_t failed;
 	int8_t node;
+};
+
+/* Of libev, armed by what is linked of the daemon. */
+struct sim_timer {
+	struct ev_timer *timer;
+	uint32_t gen;
+};
+
+struct sim_keeper {
+	struct zkh_mirror *mirror; /* NULL: none */
+	char path[KEY_PATH_SIZE];
+	uint32_t gen; /* of the next attempt at a read that was refused */
 };
 
 struct sim_node {
@@ -339,14 +334,18 @@ struct sim_node {
 	struct sim_state_file file;
 	struct sim_guard guard;
 	struct term term;
-	struct zkh_mirror *keepalive_mirror; /* of the own one, in the term */
-	char mirror_path[KEY_PATH_SIZE];
+	struct witness witness;
+	struct recovery recovery;
+	struct sim_timer timers[TIMERS_MAX];
+	/* Of the own keepalive, in the term, and of /cluster. */
+	struct sim_keeper mirrors[MIRRORS_MAX];
+	uint32_t synced; /* the connection on which they were read behind a sync */
 	struct sim *world;
 	char boot_text[BOOT_ID_SIZE];
 	struct sim_twin twin;
 	struct survivor survivor;
 	int64_t memory_epoch; /* the highest that this node knows of */
-	struct sim_gate gate;
+	struct ensemble ensemble;
 	struct identity disk, disk_next; /* its memory, written beside the loop, a moment later */
 	int64_t disk_due;		 /* then the next is written; 0: it is */
 	int64_t floor_epoch; /* zxid of the registration: no epoch handed out before is larger */
@@ -359,7 +358,7 @@ struct sim_node {
 	struct election_actions held; /* the daemon was stopped before it carried these out */
 	struct election_event behind[BEHIND_MAX]; /* what came in the same turn of its loop */
 	int32_t behind_count;
-	bool going_on;
+	bool going_on, stepping;
 	int64_t clock_offset, clock_ppm;
 	int64_t timer_armed;
 	int64_t paused_until, frozen_until, pause_credit_at;
@@ -564,21 +563,10 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
 void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen,
 		 struct sim_txn *txn);
-void shell_watch_primary(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
-/* shell_gate.c: which ensemble is this? */
+/* shell_gate.c: around the daemon's ensemble.c */
 void gate_start(struct sim_node *n, bool resumes);
-/* True: it goes on at once; else shell_attach() or shell_foreign() follow. */
-bool gate_attached(struct sim *w, struct sim_node *n, bool fresh);
-/* True: the session is left, too. */
-bool gate_detached(struct sim_node *n, bool expired);
-void gate_ask(struct sim *w, struct sim_node *n, bool sync);
-void gate_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
-void gate_on_look(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void gate_see(const struct sim_tree *t, struct identity_seen *ret_seen);
-void gate_note_epoch(struct sim *w, struct sim_node *n, int64_t epoch);
-void gate_note_made(struct sim *w, struct sim_node *n, int64_t czxid);
-void gate_note_own(struct sim *w, struct sim_node *n, int64_t epoch);
 
 /* shell_term.c: around the daemon's term.c */
 void shell_term_begin(struct sim *w, struct sim_node *n, bool resumes);
@@ -587,22 +575,37 @@ void shell_term_begin(struct sim *w, struct sim_node *n, bool resumes);
 void zkh_begin(struct sim *w);
 struct zkh_session *zkh_session_of(struct sim_node *n);
 const char *node_name(int node);
+int node_of_name(const char *name);
+void zkh_on_timer(struct sim_node *n, const struct queue_event *ev);
+/* At the server. */
+void zkh_answer(const struct sim *w, const struct sim_tree *t, struct sim_request *r);
 void zkh_on_call(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void zkh_reply(struct sim *w, const struct sim_request *r);
 /* The connection is lost: all that is under way ends. */
 void zkh_detached(struct sim_node *n);
 /* The process is gone. */
 void zkh_drop(struct sim_node *n);
-/* Connected, before anything else is sent: the mirror reads. */
+/* Connected, before anything else is sent: the mirrors read. */
 void zkh_attached(struct sim_node *n);
-/* The own keepalive has changed. */
-void zkh_fire(struct sim_node *n);
+/* PART_KEEPALIVE, PART_CLUSTER: it has changed. */
+void zkh_fire(struct sim_node *n, uint16_t parts);
+void zkh_on_mirror(struct sim_node *n, const struct queue_event *ev);
+void zkh_format_cluster(int32_t id, int64_t generation, char *ret_text);
+const struct identity *zkh_disk_of(const char *name);
+void zkh_on_renew(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text);
 /* term_open(), into the takeover's transaction. */
 void zkh_open_term(struct sim_node *n, bool owes, int32_t epoch_version, struct sim_txn *txn);
 
-void shell_scan(struct sim *w, struct sim_node *n, uint8_t purpose);
 void shell_publish(struct sim *w, struct sim_node *n);
+/* shell_survey.c: around the daemon's recovery.c and witness.c */
+void shell_survey_begin(struct sim_node *n);
+void shell_survey_end(struct sim_node *n);
+void shell_scan(struct sim_node *n);
+void shell_scan_early(struct sim_node *n);
+void shell_count_peers(struct sim_node *n);
+void shell_recovery_cancel(struct sim_node *n);
+void shell_watch_primary(struct sim_node *n);
 void shell_fence(struct sim *w, struct sim_node *n);
 void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
@@ -611,7 +614,6 @@ void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event 
 void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts);
 void shell_read(struct sim *w, struct sim_node *n, uint16_t parts);
 void shell_tell_view(struct sim *w, struct sim_node *n);
-void shell_tell_corpses(struct sim *w, struct sim_node *n, struct election_event *ev);
 /* What was read of /epoch, or set in it. */
 void shell_epoch(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner, int32_t version);
 void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch);

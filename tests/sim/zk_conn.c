@@ -165,45 +165,7 @@ static void read_parts(const struct sim_tree *t, struct sim_request *r)
 	r->seen.self = t->alive[r->node] != 0;
 	r->seen.there = t->router[r->node] && t->keepalive[r->node].there && t->alive[r->node];
 	r->seen.alive_session = t->alive[r->node];
-	r->seen.cluster_czxid = t->cluster_czxid;
-	r->seen.cluster_generation = t->cluster_generation;
-	r->seen.cluster_id = t->cluster_id;
 	r->seen.alive = r->holder >= 0 && r->holder < NODES_MAX && t->alive[r->holder];
-}
-
-/* Of the own term, or of the primary's. */
-static void read_keepalive(const struct sim_tree *t, struct sim_request *r)
-{
-	int node = r->purpose == FOR_WATCH ? r->holder : r->node;
-
-	r->seen.keepalive = t->keepalive[node];
-	r->seen.router = t->router[node];
-	if (node != r->node && t->refused[node] & REFUSE_WATCH)
-		r->seen.router = '?';
-}
-
-static void scan(const struct sim *w, const struct sim_tree *t, struct sim_request *r)
-{
-	r->peers = 0;
-	r->seen.cluster_czxid = t->cluster_czxid;
-	for (int i = 0; i < w->node_count; i++) {
-		struct sim_sight *s = &r->sights[i];
-		const struct tree_keepalive *k = &t->keepalive[i];
-
-		*s = (struct sim_sight){
-			.keepalive = *k,
-			.router = t->router[i],
-			.router_version = t->router_version[i],
-			.alive = t->alive[i] != 0,
-			.same = k->there && t->alive_machine[i] == k->machine &&
-				t->alive_boot[i] == k->boot,
-			.hidden = (t->refused[i] & REFUSE_WATCH) != 0,
-		};
-		if (t->refused[i] & REFUSE_LOOK)
-			s->router = '?';
-		if (t->alive[i] && i != r->node && w->nodes[i].config.coordinator && !t->drained[i])
-			r->peers++;
-	}
 }
 
 static void answer(struct sim *w, struct sim_conn *c, struct sim_request *r)
@@ -212,10 +174,11 @@ static void answer(struct sim *w, struct sim_conn *c, struct sim_request *r)
 
 	if (r->type == REQUEST_READ) {
 		read_parts(t, r);
-		read_keepalive(t, r);
+		r->seen.keepalive = t->keepalive[r->node];
+		r->seen.router = t->router[r->node];
 		c->watch |= watches_of(r);
-	} else if (r->type == REQUEST_SCAN) {
-		scan(w, t, r);
+		if (r->purpose == FOR_CALL)
+			zkh_answer(w, t, r);
 	}
 	r->result = TXN_OK;
 	r->zxid = t->zxid;

@@ -9,10 +9,12 @@
 #include "sim.h"
 
 #include <assert.h>
+#include <ev.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include "base/timer.h"
 #include "zk/mirror/zkh_mirror.h"
@@ -21,13 +23,20 @@ struct zkh_session {
 	int node;
 };
 
+enum txn_kind { KIND_RENEWAL, KIND_MARK, KIND_MAKE };
+
 struct zkh_txn {
-	int32_t epoch_version, version; /* of /epoch, and of the key that is set */
-	int8_t node;
-	uint8_t makes;
+	int32_t epoch_version, version; /* of /epoch, and of the key that is set first */
+	int64_t generation;
+	int32_t id;
+	uint8_t kind;
+	int8_t node, of;
+	uint8_t makes, sets;
 	bool in_use;
 	struct keepalive keepalive;
 };
+
+ssize_t sim_getrandom(void *buffer, size_t size, unsigned flags);
 
 static struct zkh_session sessions[NODES_MAX];
 static struct zkh_txn transaction; /* one is built at a time */
@@ -48,6 +57,11 @@ struct zkh_session *zkh_session_of(struct sim_node *n)
 	return &sessions[n->id];
 }
 
+const struct identity *zkh_disk_of(const char *name)
+{
+	return &world->nodes[node_of_name(name)].disk;
+}
+
 static struct sim_node *node_of(const struct zkh_session *session)
 {
 	return &world->nodes[session->node];
@@ -65,6 +79,47 @@ bool zkh_session_connected(const struct zkh_session *session)
 	return n->daemon == DAEMON_UP && n->client.link == LINK_ATTACHED;
 }
 
+int64_t zkh_session_zxid(const struct zkh_session *session)
+{
+	return node_of(session)->client.last_zxid;
+}
+
+void zkh_session_cut(struct zkh_session *session)
+{
+	struct sim_node *n = node_of(session);
+
+	sim_schedule(world, world->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_HERE);
+}
+
+/* From the loop. */
+void zkh_session_renew(struct zkh_session *session)
+{
+	struct sim_node *n = node_of(session);
+
+	sim_schedule(world, world->now, EVENT_RENEW, n->id, n->incarnation,
+		     (uint32_t)n->client.session);
+}
+
+void zkh_on_renew(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	if (ev->gen == n->incarnation && n->daemon == DAEMON_UP &&
+	    (uint32_t)n->client.session == ev->arg)
+		client_give_up(w, n);
+}
+
+/* What is linked of the product gets this one: no two draws are the same. */
+ssize_t sim_getrandom(void *buffer, size_t size, unsigned flags)
+{
+	uint32_t drawn = (uint32_t)++world->ids;
+	unsigned char *bytes = buffer;
+
+	(void)flags;
+	memset(bytes, 0, size);
+	for (size_t i = 0; i < sizeof(drawn) && i < size; i++)
+		bytes[size - 1 - i] = (unsigned char)(drawn >> (8 * i));
+	return (ssize_t)size;
+}
+
 /* -- names -- */
 
 const char *node_name(int node)
@@ -74,9 +129,22 @@ const char *node_name(int node)
 	return names[node];
 }
 
+int node_of_name(const char *name)
+{
+	return name[0] - 'a';
+}
+
 static void machine_text(int32_t machine, char *ret, size_t size)
 {
 	snprintf(ret, size, "%032" PRIx32, (uint32_t)machine);
+}
+
+void zkh_format_cluster(int32_t id, int64_t generation, char *ret_text)
+{
+	char text[IDENTITY_ID_SIZE];
+
+	machine_text(id, text, sizeof(text));
+	identity_format_value(text, generation, IDENTITY_FORMAT, ret_text);
 }
 
 /* -- operations -- */
@@ -105,25 +173,85 @@ void zkh_op_cancel(struct zkh_op *op)
 		op->order = 0;
 }
 
+static const char *router_text(char router)
+{
+	static const char *const texts[] = { "takeover", "primary", "relinquish", "secondary",
+					     "client" };
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (texts[i][0] == router)
+			return texts[i];
+	return "";
+}
+
+static void format_alive(const struct sim_sight *s, char *ret_text, size_t size)
+{
+	struct alive alive = { .session = s->session };
+
+	machine_text(s->machine, alive.machine, sizeof(alive.machine));
+	machine_text(s->boot, alive.boot, sizeof(alive.boot));
+	alive_format(&alive, ret_text, size);
+}
+
+/* The value of the key that was read. */
+static void format_value(const struct sim_request *r, const struct sim_node *of, char *ret_text,
+			 size_t size)
+{
+	const struct sim_sight *s = &r->sight;
+
+	*ret_text = '\0';
+	if (r->key == SIM_KEY_KEEPALIVE)
+		zkh_format_keepalive(&s->keepalive, ret_text);
+	else if (r->key == SIM_KEY_ROUTER)
+		snprintf(ret_text, size, "%s", router_text(s->router));
+	else if (r->key == SIM_KEY_MODE)
+		snprintf(ret_text, size, "%s", of->config.coordinator ? "coordinator" : "client");
+	else if (r->key == SIM_KEY_STATE)
+		snprintf(ret_text, size, "run");
+	else if (r->key == SIM_KEY_CLUSTER)
+		zkh_format_cluster(s->id, s->generation, ret_text);
+	else if (r->key == SIM_KEY_ALIVE)
+		format_alive(s, ret_text, size);
+}
+
+static void end_children(const struct zkh_op *op, int result, const struct sim_request *r,
+			 const struct zkh_stat *stat)
+{
+	const char *names[NODES_MAX];
+	size_t count = 0;
+
+	for (int i = 0; r && i < NODES_MAX; i++)
+		if (r->sight.names & 1u << i)
+			names[count++] = node_name(i);
+	op->on_children(op->userdata, result, names, count, stat);
+}
+
 /* What it says of the keys is what the server told. */
 static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 {
 	struct zkh_op ended = *op;
+	const struct sim_sight *s = r ? &r->sight : NULL;
+	struct zkh_stat stats = { .version = s ? s->version : 0,
+				  .czxid = s ? s->czxid : 0,
+				  .mzxid = s ? s->mzxid : 0,
+				  .ephemeral_owner = s ? s->session : 0 };
+	const struct zkh_stat *stat = result == ZKH_OK ? &stats : NULL;
+	struct zkh_txn_reply reply = { .failed_path = "", .failed = r ? ended.failed : 0 };
+	char text[KEY_VALUE_MAX] = "";
 
 	op->order = 0;
 	current = ended.node;
 	if (ended.on_get) {
-		const struct tree_keepalive *k = r ? &r->seen.keepalive : NULL;
-		char text[KEEPALIVE_SIZE] = "";
-		struct zkh_stat stat = { .version = k ? k->version : 0, .mzxid = k ? k->mzxid : 0 };
-
 		if (result == ZKH_OK)
-			zkh_format_keepalive(k, text);
-		ended.on_get(ended.userdata, result, text, strlen(text),
-			     result == ZKH_OK ? &stat : NULL);
+			format_value(r, &world->nodes[r->of], text, sizeof(text));
+		ended.on_get(ended.userdata, result, text, strlen(text), stat);
+	} else if (ended.on_exists) {
+		ended.on_exists(ended.userdata, result, stat);
+	} else if (ended.on_done) {
+		ended.on_done(ended.userdata, result);
+	} else if (ended.on_children) {
+		end_children(&ended, result, r, stat);
 	} else {
-		struct zkh_txn_reply reply = { .failed_path = "", .failed = r ? ended.failed : 0 };
-
 		ended.on_commit(ended.userdata, result, &reply);
 	}
 }
@@ -155,9 +283,12 @@ void zkh_drop(struct sim_node *n)
 {
 	struct zkh_op *op;
 
-	n->keepalive_mirror = NULL;
 	while ((op = op_next(n)))
 		op->order = 0;
+	for (int i = 0; i < TIMERS_MAX; i++)
+		n->timers[i].gen++;
+	for (int i = 0; i < MIRRORS_MAX; i++)
+		n->mirrors[i].mirror = NULL;
 }
 
 /* Not connected: that is told from the loop. */
@@ -187,75 +318,267 @@ static bool is_sent(struct sim_node *n, struct zkh_op *op)
 
 /* -- reads -- */
 
+static enum sim_key key_of(const char *path, int8_t *ret_of)
+{
+	static const struct {
+		const char *name;
+		enum sim_key key;
+	} keys[] = {
+		{ "daemonmode", SIM_KEY_MODE },	   { "daemonstate", SIM_KEY_STATE },
+		{ "routerstate", SIM_KEY_ROUTER }, { "alive", SIM_KEY_ALIVE },
+		{ "drain", SIM_KEY_DRAIN },	   { "keepalive", SIM_KEY_KEEPALIVE },
+	};
+	const size_t n = sizeof(PATH_NODES) - 1;
+
+	if (!strcmp(path, PATH_CLUSTER))
+		return SIM_KEY_CLUSTER;
+	if (!strcmp(path, PATH_PRIMARY))
+		return SIM_KEY_PRIMARY;
+	if (!strcmp(path, PATH_NODES))
+		return SIM_KEY_NODES;
+	assert(!strncmp(path, PATH_NODES "/", n + 1) && path[n + 2] == '/');
+	*ret_of = (int8_t)node_of_name(path + n + 1);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (!strcmp(path + n + 3, keys[i].name))
+			return keys[i].key;
+	assert(false);
+	return SIM_KEY_NONE;
+}
+
+/* Sent, unless there is no connection. */
+static void read_key(struct sim_node *n, struct zkh_op *op, const char *path, bool watch)
+{
+	struct sim_request *r;
+
+	if (!is_sent(n, op))
+		return;
+	r = request_create(world, n, REQUEST_READ, FOR_CALL);
+	r->holder = -1;
+	r->of = 0;
+	r->key = (uint8_t)key_of(path, &r->of);
+	r->parts = 0;
+	if (watch)
+		r->parts = r->key == SIM_KEY_CLUSTER ? PART_CLUSTER : PART_KEEPALIVE;
+	send(n, op, r);
+}
+
 int zkh_get(struct zkh_session *session, const char *path, bool watch, zkh_get_fn fn,
 	    void *userdata, struct zkh_op **ret_op)
 {
 	struct sim_node *n = node_of(session);
-	char own[KEY_PATH_SIZE];
-	struct sim_request *r;
 	struct zkh_op *op;
 
-	node_key_path(node_name(n->id), NODE_KEY_KEEPALIVE, own);
-	assert(!strcmp(path, own));
 	if (n->daemon != DAEMON_UP)
 		return ZKH_FAILED;
 	op = op_create(n, userdata, ret_op);
 	op->on_get = fn;
-	if (!is_sent(n, op))
-		return 0;
-	r = request_create(world, n, REQUEST_READ, FOR_CALL);
-	r->parts = watch ? PART_KEEPALIVE : 0;
-	r->holder = -1;
-	send(n, op, r);
+	read_key(n, op, path, watch);
 	return 0;
 }
 
-/* -- a mirror: of the own keepalive -- */
+int zkh_exists(struct zkh_session *session, const char *path, bool watch, zkh_exists_fn fn,
+	       void *userdata, struct zkh_op **ret_op)
+{
+	struct sim_node *n = node_of(session);
+	struct zkh_op *op;
 
-static void read_mirror(struct zkh_mirror *mirror);
+	if (n->daemon != DAEMON_UP)
+		return ZKH_FAILED;
+	op = op_create(n, userdata, ret_op);
+	op->on_exists = fn;
+	read_key(n, op, path, watch);
+	return 0;
+}
+
+int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_children_fn fn,
+		 void *userdata, struct zkh_op **ret_op)
+{
+	struct sim_node *n = node_of(session);
+	struct zkh_op *op;
+
+	if (n->daemon != DAEMON_UP)
+		return ZKH_FAILED;
+	op = op_create(n, userdata, ret_op);
+	op->on_children = fn;
+	read_key(n, op, path, watch);
+	return 0;
+}
+
+/* What makes /cluster makes it, too; here it is only a round trip. */
+int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata,
+		  struct zkh_op **ret_op)
+{
+	struct sim_node *n = node_of(session);
+	struct zkh_op *op;
+
+	if (n->daemon != DAEMON_UP)
+		return ZKH_FAILED;
+	op = op_create(n, userdata, ret_op);
+	op->on_done = fn;
+	read_key(n, op, PATH_NODES, false);
+	return 0;
+}
+
+/* What a server says of a key. */
+void zkh_answer(const struct sim *w, const struct sim_tree *t, struct sim_request *r)
+{
+	struct sim_sight *s = &r->sight;
+	bool other = r->of != r->node;
+
+	(void)w;
+	*s = (struct sim_sight){ .there = t->there[r->of] };
+	if (r->key == SIM_KEY_NODES) {
+		for (int i = 0; i < NODES_MAX; i++)
+			s->names |= (uint16_t)(t->there[i] ? 1u << i : 0);
+		s->there = s->names != 0;
+	} else if (r->key == SIM_KEY_CLUSTER) {
+		s->there = t->cluster_czxid != 0;
+		s->czxid = t->cluster_czxid;
+		s->id = t->cluster_id;
+		s->generation = t->cluster_generation;
+	} else if (r->key == SIM_KEY_PRIMARY) {
+		s->there = t->key != NAMED_MISSING;
+		s->mzxid = t->key_mzxid;
+	} else if (r->key == SIM_KEY_ROUTER) {
+		s->there = t->router[r->of] != 0;
+		s->denied = other && t->refused[r->of] & REFUSE_LOOK;
+		s->router = t->router[r->of];
+		s->version = t->router_version[r->of];
+	} else if (r->key == SIM_KEY_ALIVE) {
+		s->there = t->alive[r->of] != 0;
+		s->session = t->alive[r->of];
+		s->machine = t->alive_machine[r->of];
+		s->boot = t->alive_boot[r->of];
+	} else if (r->key == SIM_KEY_DRAIN) {
+		s->there = t->drained[r->of];
+	} else if (r->key == SIM_KEY_KEEPALIVE) {
+		s->keepalive = t->keepalive[r->of];
+		s->there = s->keepalive.there;
+		s->denied = other && t->refused[r->of] & REFUSE_WATCH;
+		s->version = s->keepalive.version;
+		s->mzxid = s->keepalive.mzxid;
+	}
+}
+
+/* -- timers -- */
+
+static struct sim_timer *timer_of(struct sim_node *n, const ev_timer *timer)
+{
+	for (int i = 0; i < TIMERS_MAX; i++)
+		if (!n->timers[i].timer || n->timers[i].timer == timer)
+			return &n->timers[i];
+	abort();
+}
+
+/* The loop is the node. */
+void ev_timer_start(struct ev_loop *loop, ev_timer *timer)
+{
+	struct sim_node *n = (struct sim_node *)loop;
+	struct sim_timer *slot = timer_of(n, timer);
+
+	slot->timer = timer;
+	timer->active = 1;
+	sim_schedule(world, world->now + (int64_t)(timer->at * 1e6), EVENT_LIBEV, n->id,
+		     ++slot->gen, (uint32_t)(slot - n->timers));
+}
+
+void ev_timer_stop(struct ev_loop *loop, ev_timer *timer)
+{
+	timer_of((struct sim_node *)loop, timer)->gen++;
+	timer->active = 0;
+}
+
+void zkh_on_timer(struct sim_node *n, const struct queue_event *ev)
+{
+	struct sim_timer *slot = &n->timers[ev->arg];
+
+	if (ev->gen != slot->gen || n->daemon != DAEMON_UP)
+		return;
+	slot->timer->active = 0;
+	slot->timer->cb((struct ev_loop *)n, slot->timer, EV_TIMER);
+}
+
+/* -- mirrors: of the own keepalive, and of /cluster -- */
+
+#define MIRROR_PAUSE_US SEC
+
+static struct sim_keeper *keeper_of(const struct zkh_mirror *mirror)
+{
+	struct sim_node *n = node_of(mirror->watch.session);
+
+	return &n->mirrors[mirror->flags & ZKH_MIRROR_SYNCED ? 1 : 0];
+}
 
 static void on_mirror_read(void *userdata, int result, const char *data, size_t length,
 			   const struct zkh_stat *stat)
 {
 	struct zkh_mirror *mirror = userdata;
+	struct sim_keeper *keeper = keeper_of(mirror);
+	struct sim_node *n = node_of(mirror->watch.session);
+	int refused = result == ZKH_OK || result == ZKH_NO_NODE ? ZKH_OK : result;
+	bool is_news = !refused || refused != mirror->refused;
 
 	mirror->op = NULL;
 	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
 		return; /* it is read again when attached */
 	mirror->current = true;
-	mirror->fn(mirror->userdata, result, data, length, stat);
+	mirror->refused = refused;
+	if (refused)
+		sim_schedule(world, world->now + MIRROR_PAUSE_US, EVENT_MIRROR, n->id,
+			     ++keeper->gen, (uint32_t)(keeper - n->mirrors));
+	if (is_news)
+		mirror->fn(mirror->userdata, result, data, length, stat);
+}
+
+static void send_sync(struct sim_node *n)
+{
+	struct sim_request *r = request_create(world, n, REQUEST_SYNC, FOR_NOTHING);
+
+	r->parts = 0;
+	r->holder = -1;
+	n->synced = n->client.conn;
+	request_send(world, r);
 }
 
 static void read_mirror(struct zkh_mirror *mirror)
 {
 	struct zkh_session *session = mirror->watch.session;
+	struct sim_node *n = node_of(session);
 
 	mirror->current = false;
 	zkh_op_cancel(mirror->op);
 	mirror->op = NULL;
-	if (node_of(session)->client.link == LINK_ATTACHED)
-		(void)zkh_get(session, mirror->watch.path, true, on_mirror_read, mirror,
-			      &mirror->op);
+	if (n->client.link != LINK_ATTACHED)
+		return;
+	if (mirror->flags & ZKH_MIRROR_SYNCED && n->synced != n->client.conn)
+		send_sync(n);
+	(void)zkh_get(session, mirror->watch.path, true, on_mirror_read, mirror, &mirror->op);
 }
 
 int zkh_mirror_open(struct zkh_mirror *mirror, struct zkh_session *session, const char *path,
 		    unsigned flags, zkh_mirror_fn fn, void *userdata)
 {
-	struct sim_node *n = node_of(session);
+	struct sim_keeper *keeper;
 
-	assert(!zkh_mirror_is_open(mirror) && flags == 0);
-	snprintf(n->mirror_path, sizeof(n->mirror_path), "%s", path);
-	*mirror = (struct zkh_mirror){ .fn = fn,
-				       .userdata = userdata,
-				       .watch = { .session = session, .path = n->mirror_path } };
-	n->keepalive_mirror = mirror;
+	assert(!zkh_mirror_is_open(mirror));
+	*mirror = (struct zkh_mirror){
+		.fn = fn, .userdata = userdata, .flags = flags, .watch = { .session = session }
+	};
+	keeper = keeper_of(mirror);
+	snprintf(keeper->path, sizeof(keeper->path), "%s", path);
+	keeper->mirror = mirror;
+	keeper->gen++;
+	mirror->watch.path = keeper->path;
 	read_mirror(mirror);
 	return 0;
 }
 
 void zkh_mirror_close(struct zkh_mirror *mirror)
 {
+	if (!zkh_mirror_is_open(mirror))
+		return;
 	zkh_op_cancel(mirror->op);
+	keeper_of(mirror)->mirror = NULL;
 	memset(mirror, 0, sizeof(*mirror));
 }
 
@@ -269,28 +592,40 @@ bool zkh_mirror_is_current(const struct zkh_mirror *mirror)
 	return mirror->current;
 }
 
-static struct zkh_mirror *open_mirror(struct sim_node *n)
-{
-	return n->keepalive_mirror && zkh_mirror_is_open(n->keepalive_mirror) ? n->keepalive_mirror
-									      : NULL;
-}
-
 void zkh_attached(struct sim_node *n)
 {
 	current = n->id;
-	if (open_mirror(n))
-		read_mirror(open_mirror(n));
+	for (int i = 0; i < MIRRORS_MAX; i++)
+		if (n->mirrors[i].mirror)
+			read_mirror(n->mirrors[i].mirror);
 }
 
-void zkh_fire(struct sim_node *n)
+static void fire(const struct sim_keeper *keeper)
 {
-	struct zkh_mirror *mirror = open_mirror(n);
+	struct zkh_mirror *mirror = keeper->mirror;
 
-	current = n->id;
 	if (!mirror || mirror->op)
 		return;
 	read_mirror(mirror);
 	mirror->fn(mirror->userdata, ZKH_UNKNOWN, NULL, 0, NULL);
+}
+
+void zkh_fire(struct sim_node *n, uint16_t parts)
+{
+	current = n->id;
+	if (parts & PART_KEEPALIVE)
+		fire(&n->mirrors[0]);
+	if (parts & PART_CLUSTER)
+		fire(&n->mirrors[1]);
+}
+
+void zkh_on_mirror(struct sim_node *n, const struct queue_event *ev)
+{
+	struct sim_keeper *keeper = &n->mirrors[ev->arg];
+
+	if (ev->gen == keeper->gen && n->daemon == DAEMON_UP && keeper->mirror &&
+	    keeper->mirror->refused)
+		read_mirror(keeper->mirror);
 }
 
 /* -- transactions -- */
@@ -320,16 +655,41 @@ void zkh_txn_check(struct zkh_txn *txn, const char *path, int32_t version)
 		assert(!strcmp(path, PATH_POST));
 }
 
+/* The last digits of it. */
+static int32_t cluster_id(const char *text)
+{
+	return (int32_t)strtol(text + IDENTITY_ID_SIZE - 1 - 7, NULL, 16);
+}
+
+/* The first key that is set, or made, is what it is about. */
 static void take_text(struct zkh_txn *txn, const char *path, const char *text)
 {
-	if (*text && !value_keepalive(text, strlen(text), &txn->keepalive))
-		assert(!path);
+	int8_t of = -1;
+	/* A node's key, or its parents. */
+	bool below = !strncmp(path, PATH_NODES, sizeof(PATH_NODES) - 1);
+	bool parent = below && strlen(path) < sizeof(PATH_NODES) + 2;
+	enum sim_key key = parent ? SIM_KEY_NONE : key_of(path, &of);
+
+	if (key == SIM_KEY_KEEPALIVE && !value_keepalive(text, strlen(text), &txn->keepalive))
+		abort();
+	if (key == SIM_KEY_ROUTER) {
+		txn->kind = KIND_MARK;
+		txn->of = of;
+	} else if (key == SIM_KEY_CLUSTER) {
+		struct identity_seen seen;
+
+		identity_parse_value(text, strlen(text), &seen);
+		txn->kind = KIND_MAKE;
+		txn->id = cluster_id(seen.id);
+		txn->generation = seen.generation;
+	}
 }
 
 void zkh_txn_set_text(struct zkh_txn *txn, const char *path, const char *text, int32_t version)
 {
 	take_text(txn, path, text);
-	txn->version = version;
+	if (txn->sets++ == 0)
+		txn->version = version;
 }
 
 void zkh_txn_create_text(struct zkh_txn *txn, const char *path, const char *text, unsigned flags)
@@ -380,12 +740,21 @@ static bool mutated(enum sim_mutation m)
 	return world->options->mutations & UINT64_C(1) << m;
 }
 
-/* A renewal: no other transaction is linked yet. */
+static void fill_renewal(const struct sim_node *n, const struct zkh_txn *from, struct sim_txn *to)
+{
+	to->type = TXN_RENEW;
+	to->epoch_version = mutated(MUTATION_RENEW_EPOCH) ? UNCHECKED : from->epoch_version;
+	to->version = mutated(MUTATION_RENEW_VERSION) ? ANY_VERSION : from->version;
+	to->makes = from->makes;
+	fill_keepalive(n, from, to);
+}
+
+/* A renewal, the mark of a node that died, or /cluster. */
 int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh_op **ret_op)
 {
-	bool read = mutated(MUTATION_RENEW_BY_READ);
 	struct sim_node *n = &world->nodes[txn->node];
 	struct zkh_op *op = op_create(n, userdata, ret_op);
+	bool read = txn->kind == KIND_RENEWAL && mutated(MUTATION_RENEW_BY_READ);
 	struct sim_request *r;
 
 	txn->in_use = false;
@@ -395,21 +764,29 @@ int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh
 	r = request_create(world, n, read ? REQUEST_READ : REQUEST_TXN, FOR_CALL);
 	r->parts = 0;
 	r->holder = -1;
-	r->txn.type = TXN_RENEW;
-	r->txn.epoch_version = mutated(MUTATION_RENEW_EPOCH) ? UNCHECKED : txn->epoch_version;
-	r->txn.version = mutated(MUTATION_RENEW_VERSION) ? ANY_VERSION : txn->version;
-	r->txn.makes = txn->makes;
-	fill_keepalive(n, txn, &r->txn);
+	r->key = SIM_KEY_NONE;
+	r->of = 0;
+	if (txn->kind == KIND_RENEWAL) {
+		fill_renewal(n, txn, &r->txn);
+	} else if (txn->kind == KIND_MAKE) {
+		r->txn.type = TXN_MAKE;
+		r->txn.id = txn->id;
+		r->txn.generation = txn->generation;
+	} else {
+		r->txn.type = TXN_MARK;
+		r->txn.node = txn->of;
+		r->txn.version = txn->version;
+	}
 	send(n, op, r);
 	return 0;
 }
 
 /* -- answers -- */
 
-/* Its operations: the post, /epoch, the keepalive. */
-static int renewal_result(uint8_t result, size_t *ret_failed)
+/* The operations of a renewal are the post, /epoch, the keepalive. A mark fails at its first. */
+static int commit_result(uint8_t type, uint8_t result, size_t *ret_failed)
 {
-	*ret_failed = result == TXN_CONFLICT ? 1 : 2;
+	*ret_failed = type != TXN_RENEW ? 0 : result == TXN_CONFLICT ? 1 : 2;
 	switch ((enum txn_result)result) {
 	case TXN_OK:
 		return ZKH_OK;
@@ -423,6 +800,11 @@ static int renewal_result(uint8_t result, size_t *ret_failed)
 	}
 }
 
+static bool is_blind(const struct sim *w, const struct sim_node *n)
+{
+	return w->now < n->blind_until && n->blind & PART_CLUSTER;
+}
+
 void zkh_reply(struct sim *w, const struct sim_request *r)
 {
 	struct zkh_op *op = &w->ops[r->call];
@@ -430,9 +812,13 @@ void zkh_reply(struct sim *w, const struct sim_request *r)
 
 	if (!op->order || op->order != r->call_order)
 		return; /* called off */
-	if (op->on_get)
-		result = r->seen.keepalive.there ? ZKH_OK : ZKH_NO_NODE;
+	if (op->on_done)
+		result = ZKH_OK;
+	else if (r->key == SIM_KEY_CLUSTER && is_blind(w, &w->nodes[r->node]))
+		result = ZKH_DENIED;
+	else if (!op->on_commit)
+		result = r->sight.denied ? ZKH_DENIED : r->sight.there ? ZKH_OK : ZKH_NO_NODE;
 	else
-		result = renewal_result(r->result, &op->failed);
+		result = commit_result(r->txn.type, r->result, &op->failed);
 	op_end(op, result, r);
 }
