@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* primaryd: options and configuration; then it is the daemon, or the guard. */
+/* primaryd: options and configuration; then it is the daemon. */
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -12,7 +12,6 @@
 
 #include "base/config/config.h"
 #include "daemon.h"
-#include "guard/main.h"
 #include "log/log.h"
 
 struct program {
@@ -135,8 +134,6 @@ int main(int argc, char *argv[])
 	bool check_only = false;
 	int option, r;
 
-	if (argc > 1 && !strcmp(argv[1], "--guard"))
-		return guard_main(argc, argv);
 	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
 		switch (option) {
 		case 'c':

@@ -32,8 +32,6 @@ struct unit {
 	char guard[256]; /* what it is bound to; "": not to a guard */
 	char loose
 		[256]; /* the first unit started with it that neither it nor the guard stops; "": none */
-	char guarded
-		[UNIT_DIRECTORY_SIZE]; /* the runtime directory that the guard watches over; "": not known */
 };
 
 static void check_clock(struct check *check)
@@ -131,23 +129,16 @@ static void read_loose(sd_bus *bus, struct unit *unit)
 	}
 }
 
-/* The guard, as the daemon finds it: among the units that this one is bound to; and the directory that it watches over. */
+/* The guard, as the daemon finds it: among the units that this one is bound to. */
 static int read_guard(sd_bus *bus, struct unit *unit)
 {
-	sd_bus_message *reply = NULL;
-	char *path = NULL, **bound;
+	char **bound;
 	int r = get_list(bus, unit->path, "BindsTo", &bound);
 
 	for (size_t i = 0; bound && bound[i]; i++)
 		if (!strncmp(bound[i], UNIT_GUARD_PREFIX, strlen(UNIT_GUARD_PREFIX)))
 			snprintf(unit->guard, sizeof(unit->guard), "%s", bound[i]);
 	free_list(bound);
-	if (*unit->guard && sd_bus_path_encode(SYSTEMD_PATH "/unit", unit->guard, &path) >= 0 &&
-	    sd_bus_call_method(bus, SYSTEMD, path, "org.freedesktop.DBus.Properties", "Get", NULL,
-			       &reply, "ss", SYSTEMD ".Service", "ExecStart") >= 0)
-		(void)unit_guard_directory(reply, unit->guarded);
-	sd_bus_message_unref(reply);
-	free(path);
 	return r;
 }
 
@@ -180,9 +171,10 @@ static bool read_unit(sd_bus *bus, struct unit *unit)
 
 static void check_unit(struct check *check, sd_bus *bus, struct unit *unit)
 {
-	char directory[CONFIG_PATH_SIZE];
+	char directory[CONFIG_PATH_SIZE], guard[UNIT_GUARD_SIZE];
 
 	ctl_runtime_directory(check->ctl, directory);
+	unit_guard_name(directory, guard);
 	if (!read_unit(bus, unit))
 		check_say(check, CHECK_ERROR, "unit",
 			  "run this where primaryd is to run, under systemd",
@@ -193,17 +185,17 @@ static void check_unit(struct check *check, sd_bus *bus, struct unit *unit)
 			"install it, or set takeover.unit to one that is there; systemctl daemon-reload",
 			"takeover.unit %s: systemd says %s", unit->name, unit->state);
 	else if (!*unit->guard)
-		check_say(check, CHECK_ERROR, "unit",
-			  "add BindsTo=" UNIT_GUARD_PREFIX ".service and After=" UNIT_GUARD_PREFIX
-			  ".service to it",
-			  "takeover.unit %s is not bound to a guard: primaryd will not start it",
-			  unit->name);
-	else if (*unit->guarded && !unit_guard_is_same(unit->guarded, directory))
+		check_say(
+			check, CHECK_ERROR, "unit",
+			"add BindsTo= and After= with its guard to it (primaryd-units(7))",
+			"takeover.unit %s is not bound to its guard, %s: primaryd will not start it",
+			unit->name, guard);
+	else if (strcmp(unit->guard, guard) != 0)
 		check_say(
 			check, CHECK_ERROR, "unit",
 			"give each daemon a unit, and a guard, of its own, as primary@NAME.target for primaryd@NAME.service",
-			"takeover.unit %s is the work of another daemon: %s watches over %s, not over %s",
-			unit->name, unit->guard, unit->guarded, directory);
+			"takeover.unit %s is the work of another daemon: it is bound to %s, not to %s",
+			unit->name, unit->guard, guard);
 	else
 		check_say(check, CHECK_OK, "unit", "",
 			  "takeover.unit %s is loaded, and bound to %s", unit->name, unit->guard);

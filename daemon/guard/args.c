@@ -13,7 +13,7 @@
 
 static int refuse(const char *option, const char *what)
 {
-	(void)fprintf(stderr, "primaryd --guard: %s %s\n", option, what);
+	(void)fprintf(stderr, "primaryd-guard: %s %s\n", option, what);
 	return -EINVAL;
 }
 
@@ -71,9 +71,9 @@ static int parse_option(const char *option, char *value, struct guard_args *args
 int guard_args_parse(int argc, char **argv, struct guard_args *ret_args)
 {
 	struct guard_args args = { .node = "", .ready_fd = -1 };
-	int i = argc > 1 && strcmp(argv[1], "--guard") == 0 ? 2 : 1;
+	int i = 1;
 
-	args.fingerprint = guard_fingerprint(argv + (i <= argc ? i : argc));
+	args.fingerprint = guard_fingerprint(argv + (argc > 0 ? 1 : 0));
 	for (; i < argc && strcmp(argv[i], "--") != 0; i += 2) {
 		int r;
 

@@ -25,7 +25,7 @@ struct guard_args {
 /* Returns 0, or -EINVAL after having said on stderr what is wrong. */
 int guard_args_parse(int argc, char **argv, struct guard_args *ret_args);
 
-/* Of what makes two guards the same; argv begins behind "--guard". "--ready-fd" is left out. */
+/* Of what makes two guards the same; argv begins behind the program. "--ready-fd" is left out. */
 uint64_t guard_fingerprint(char *const *argv);
 
 /* What DIR/guard.lock says: the guard that holds it. */

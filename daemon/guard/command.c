@@ -64,7 +64,8 @@ void guard_say(int priority, const char *format, ...)
 void guard_harden(void)
 {
 	process_set_oom("-1000");
-	(void)mlockall(MCL_CURRENT);
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0)
+		guard_say(LOG_WARNING, "its memory cannot be locked: %s", strerror(errno));
 }
 
 static void arrange_descriptors(void)

@@ -12,7 +12,7 @@
  */
 void guard_say(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Out of the reach of the memory killer and of swapping, as far as allowed. */
+/* Out of the reach of the memory killer and of swapping; says what is not allowed. */
 void guard_harden(void);
 
 /*

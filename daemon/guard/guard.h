@@ -26,6 +26,8 @@ struct lease_file;
 #define GUARD_READY_TIMEOUT_US INT64_C(5000000)
 #define GUARD_ARGS_MAX 96
 
+#define GUARD_PROGRAM "primaryd-guard"
+
 /*
  * The guard that was ready, or adopted, is gone without guard_disarm(). acted: it has begun to stop the
  * work (lease_file_mark() tells how far it came): the work must be taken as down or going down. Not
@@ -44,7 +46,7 @@ typedef void (*guard_done_fn)(struct guard *guard, int result, void *userdata);
 struct guard_config {
 	const char *runtime_directory; /* absolute */
 	const char *node;
-	const char *binary;	  /* NULL: /proc/self/exe */
+	const char *binary;	  /* NULL: GUARD_PROGRAM beside this program */
 	char *const *relinquish;  /* NULL: none, the guard just exits and its exit stops units */
 	int64_t lease_timeout_us; /* > 0 */
 	bool self_fence;	  /* the guard reboots the host when the work is not down in time */
@@ -87,6 +89,9 @@ void guard_poke(struct guard *guard);
  * -errno.
  */
 int guard_wake(const char *runtime_directory);
+
+/* Whether a guard holds the directory's guard.lock that watches over this lease in its present watch. */
+bool guard_watches(const char *runtime_directory, struct lease_file *lease);
 
 /* A guard reported ready, or was adopted, and has not been seen dead. */
 bool guard_is_alive(const struct guard *guard);

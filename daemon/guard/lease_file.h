@@ -23,6 +23,14 @@
 #include <sys/types.h>
 
 #define LEASE_FILE "lease"
+
+/*
+ * Beside it, a lock_file.h: whoever starts or stops the work holds it, so that daemon and guard never do it at the same time.
+ * Nothing is started once the guard has begun to act, so look at lease_file_mark() under the lock. Commands do not inherit
+ * it: of a stop whose daemon died, LEASE_GROUP_STOP tells.
+ */
+#define WORK_LOCK_FILE "work.lock"
+
 #define LEASE_FILE_MESSAGE_SIZE 256
 
 struct lease_file;

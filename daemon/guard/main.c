@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "main.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,18 +19,19 @@
 #include "args.h"
 #include "base/boot.h"
 #include "base/lock_file.h"
-#include "base/timer.h"
+#include "base/clock.h"
 #include "command.h"
 #include "host/notify.h"
 #include "lease_file.h"
 #include "log/internal.h"
 #include "log/log.h"
-#include "work_lock.h"
+#include "work/keeper.h"
 
-#define SHARE 8		/* of the lease timeout: head start of the daemon, and time to kill */
-#define TICK_US 10000	/* between two looks while waiting for what tells nobody that it ended */
-#define EVICT_US 100000 /* between two calls to a former guard to go */
-#define TRY_US 1000000	/* between two tries of a relinquish command that fails: as the daemon's */
+#define TICK_US 10000	/* between two looks while waiting for the former guard to go */
+#define EVICT_US 100000 /* between two calls to it */
+
+/* Answers that wait for the step under way: one at a time can be outstanding. */
+#define QUEUE_MAX 4
 
 /* The start of a service on standby may take as long as that lasts, and this. */
 #define STANDBY_SLACK_US 5000000
@@ -41,11 +43,19 @@ struct guard {
 	char boot_id[BOOT_ID_SIZE];
 	uint64_t watch;
 	int timer_fd, signal_fd, lock_fd;
-	bool ready;		    /* and said so */
-	int64_t end_us, timeout_us; /* as of the last look */
-};
+	bool ready; /* and said so */
 
-enum look { LOOK_LATER, LOOK_OVER, LOOK_DONE };
+	struct keeper_config config;
+	struct keeper keeper;
+	struct keeper_event queue[QUEUE_MAX];
+	unsigned queue_length;
+	int64_t end_us; /* of the lease, as of the last look */
+	int work_lock;	/* -1: not held */
+	pid_t command;	/* the relinquish command's, and its group; 0: it does not run */
+	bool command_killed, said_acts, said_sweep;
+	bool acted; /* and the lease file says so */
+	int code;   /* enum guard_exit, once it is over; -1 before */
+};
 
 /* With the event's fields where they are understood, else as a line like the others. */
 static void say(struct guard *g, enum event event, const char *format, ...)
@@ -64,18 +74,6 @@ static void say(struct guard *g, enum event event, const char *format, ...)
 		log_event(g->log, event, &fields, "guard: %s", text);
 	else
 		guard_say(LOG_WARNING, "%s", text);
-}
-
-static enum look look(struct guard *g)
-{
-	g->timeout_us = lease_file_timeout_us(g->lease);
-	if (g->timeout_us <= 0)
-		g->timeout_us = g->args.lease_timeout_us;
-	g->end_us = lease_file_end_us(g->lease);
-	if (g->end_us == 0 || lease_file_watch(g->lease) != g->watch)
-		return LOOK_DONE;
-	return time_boot_us() < g->end_us - g->timeout_us + g->timeout_us / SHARE ? LOOK_LATER
-										  : LOOK_OVER;
 }
 
 /* Until then, or until a signal: SIGTERM and SIGINT mean "look again", SIGCHLD that a command ended. */
@@ -100,130 +98,163 @@ static void nap(struct guard *g)
 	nap_until(g, time_boot_us() + TICK_US);
 }
 
-/* Waits until nobody else starts or stops the work; false when that is not needed any more. */
-static bool await_turn(struct guard *g, int *lock_fd)
-{
-	while (look(g) == LOOK_OVER) {
-		bool stopping = lease_file_command_runs(g->lease, LEASE_GROUP_STOP);
-		int64_t now_us = time_boot_us();
-		int r = 0;
+/* -- the lease -- */
 
-		if (*lock_fd < 0)
-			r = work_lock_try(g->args.runtime_directory, "guard", lock_fd);
-		if (r < 0)
-			guard_say(LOG_WARNING, "work lock: %s; going on without", strerror(-r));
-		if (!stopping && r <= 0)
-			return true;
-		if (stopping && now_us >= g->end_us - g->timeout_us / SHARE &&
-		    lease_file_group_kill(g->lease, LEASE_GROUP_STOP))
+/* False: there is none any more, or it is another watch's. */
+static bool read_lease(struct guard *g)
+{
+	int64_t timeout_us = lease_file_timeout_us(g->lease);
+
+	g->config.lease_timeout_us = timeout_us > 0 ? timeout_us : g->args.lease_timeout_us;
+	g->end_us = lease_file_watch(g->lease) == g->watch ? lease_file_end_us(g->lease) : 0;
+	return g->end_us != 0;
+}
+
+static void post(struct guard *g, enum keeper_event_type type, enum keeper_result result,
+		 int64_t lease_end_us)
+{
+	assert(g->queue_length < QUEUE_MAX);
+	g->queue[g->queue_length++] = (struct keeper_event){ .type = (uint8_t)type,
+							     .result = (uint8_t)result,
+							     .lease_end_us = lease_end_us };
+}
+
+/* -- whose turn it is -- */
+
+/* Not when its exit is all that is needed. */
+static bool has_something_to_stop(const struct guard *g)
+{
+	return g->args.command != NULL || lease_file_group(g->lease, LEASE_GROUP_TAKEOVER) != 0 ||
+	       lease_file_group(g->lease, LEASE_GROUP_WORK) != 0;
+}
+
+/* Nobody else starts or stops the work, or it is not asked whether. */
+static enum keeper_result look_whose_turn(struct guard *g, bool force)
+{
+	bool stopping = lease_file_command_runs(g->lease, LEASE_GROUP_STOP);
+	int r = 0;
+
+	if (force) {
+		if (lease_file_group_kill(g->lease, LEASE_GROUP_STOP))
 			guard_say(LOG_ERR, "the stop under way takes too long: killed");
-		/* Its holder is stopped or hangs: it runs nothing, and must look at the mark first. */
-		if ((!stopping && now_us >= g->end_us - g->timeout_us / 2) || now_us >= g->end_us) {
+		else
 			guard_say(LOG_WARNING, "the work lock is not let go: passed over");
-			return true;
-		}
-		nap(g);
+		return KEEPER_OK;
 	}
-	return false;
+	if (!has_something_to_stop(g))
+		return KEEPER_OK;
+	if (g->work_lock < 0)
+		r = lock_file_take(g->args.runtime_directory, WORK_LOCK_FILE, &g->work_lock);
+	if (r < 0)
+		guard_say(LOG_WARNING, "work lock: %s; going on without", strerror(-r));
+	if (stopping)
+		return KEEPER_BUSY;
+	return r == LOCK_FILE_BUSY ? KEEPER_IDLE : KEEPER_OK;
 }
 
 /* Says so to the daemon, then looks for the last time. */
-static bool decide(struct guard *g)
+static enum keeper_result decide(struct guard *g)
 {
-	if (!lease_file_set_mark(g->lease, g->watch, LEASE_STOPPING))
-		return false;
-	if (look(g) == LOOK_OVER)
-		return true;
-	(void)lease_file_set_mark(g->lease, g->watch, LEASE_WATCHED);
-	return false;
-}
+	int64_t before_us = g->end_us;
 
-static pid_t start_command(struct guard *g, int64_t until_us)
-{
-	for (;;) {
-		pid_t pid = guard_command_start(g->args.command, g->args.node,
-						lease_file_epoch(g->lease));
-
-		if (pid > 0)
-			return pid;
-		if (time_boot_us() >= until_us) {
-			guard_say(LOG_CRIT, "no process for the relinquish command: %s",
-				  strerror(-(int)pid));
-			return 0;
-		}
-		nap(g);
+	if (!lease_file_set_mark(g->lease, g->watch, LEASE_STOPPING)) {
+		g->end_us = 0;
+		return KEEPER_OFF;
 	}
+	if (read_lease(g) && g->end_us <= before_us)
+		return KEEPER_OK;
+	(void)lease_file_set_mark(g->lease, g->watch, LEASE_WATCHED);
+	return KEEPER_OFF;
 }
 
-/* Returns whether it ended with 0. */
-static bool run_command(struct guard *g, int64_t kill_us)
+static void take_turn(struct guard *g, bool force)
 {
-	pid_t pid = start_command(g, kill_us);
-	int64_t give_up_us = kill_us + g->timeout_us / SHARE;
-	bool killed = false;
+	enum keeper_result result = KEEPER_OK;
+
+	if (!g->said_acts)
+		say(g, EVENT_GUARD_ACTS, "the lease of epoch %lld was not extended",
+		    (long long)lease_file_epoch(g->lease));
+	g->said_acts = true;
+	if (!g->acted)
+		result = look_whose_turn(g, force);
+	if (!g->acted && result == KEEPER_OK)
+		result = decide(g);
+	if (result == KEEPER_OK && !g->acted) {
+		g->acted = true;
+		/* It would go on starting what the relinquish command stops. */
+		if (lease_file_command_runs(g->lease, LEASE_GROUP_TAKEOVER))
+			(void)lease_file_group_kill(g->lease, LEASE_GROUP_TAKEOVER);
+	}
+	post(g, KEEPER_ON_TURN, result, g->end_us);
+}
+
+/* -- the stop -- */
+
+static void start_command(struct guard *g)
+{
+	pid_t pid;
+
+	if (g->args.command == NULL) {
+		/* What is bound to this service is stopped by its exit. */
+		post(g, KEEPER_ON_ENDED, KEEPER_OK, 0);
+		return;
+	}
+	pid = guard_command_start(g->args.command, g->args.node, lease_file_epoch(g->lease));
+	if (pid < 0) {
+		guard_say(LOG_CRIT, "no process for the relinquish command: %s",
+			  strerror(-(int)pid));
+		post(g, KEEPER_ON_ENDED, KEEPER_FAILED, 0);
+		return;
+	}
+	g->command = pid;
+	g->command_killed = false;
+	lease_file_set_group(g->lease, LEASE_GROUP_STOP, pid);
+}
+
+static void reap_command(struct guard *g)
+{
 	int status;
 
-	if (pid == 0)
-		return false;
-	lease_file_set_group(g->lease, LEASE_GROUP_STOP, pid);
-	while (waitpid(pid, &status, WNOHANG) == 0) {
-		int64_t now_us = time_boot_us();
-
-		if (now_us >= kill_us && !killed) {
-			guard_say(LOG_ERR, "the relinquish command takes too long: killed");
-			(void)kill(-pid, SIGKILL);
-			killed = true;
-		}
-		if (now_us >= give_up_us) {
-			guard_say(LOG_CRIT, "the relinquish command cannot be killed");
-			return false;
-		}
-		nap_until(g, killed ? now_us + TICK_US : kill_us);
-	}
+	if (g->command == 0 || waitpid(g->command, &status, WNOHANG) != g->command)
+		return;
+	g->command = 0;
 	lease_file_set_group(g->lease, LEASE_GROUP_STOP, 0);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return true;
-	if (!killed)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		post(g, KEEPER_ON_ENDED, KEEPER_OK, 0);
+		return;
+	}
+	if (!g->command_killed)
 		guard_say(LOG_ERR, "the relinquish command failed: %s %d",
 			  WIFEXITED(status) ? "status" : "signal",
 			  WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-	return false;
+	post(g, KEEPER_ON_ENDED, KEEPER_FAILED, 0);
 }
 
-/* Returns whether the group is gone. */
-static bool kill_group(struct guard *g, enum lease_group which)
+/* Returns whether nothing is left of what was started. */
+static bool sweep(struct guard *g)
 {
-	int64_t until_us = time_boot_us() + g->timeout_us / SHARE;
+	static const enum lease_group groups[] = { LEASE_GROUP_TAKEOVER, LEASE_GROUP_WORK };
+	bool gone = true;
 
-	if (lease_file_group_kill(g->lease, which))
-		guard_say(LOG_WARNING, "process group %d of the takeover command killed",
-			  (int)lease_file_group(g->lease, which));
-	while (lease_file_group_runs(g->lease, which)) {
-		if (time_boot_us() >= until_us) {
-			guard_say(LOG_CRIT, "process group %d cannot be killed",
-				  (int)lease_file_group(g->lease, which));
-			return false;
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		if (lease_file_group_kill(g->lease, groups[i]) && !g->said_sweep) {
+			g->said_sweep = true;
+			guard_say(LOG_WARNING, "process group %d of the takeover command killed",
+				  (int)lease_file_group(g->lease, groups[i]));
 		}
-		nap(g);
+		gone = gone && !lease_file_group_runs(g->lease, groups[i]);
 	}
-	return true;
+	return gone;
 }
 
-/* Ending with anything but 0 it says that the work is not down: run again and again, as the daemon does. */
-static bool run_until_it_succeeds(struct guard *g, int64_t kill_us)
+static void kill_all(struct guard *g)
 {
-	while (!run_command(g, kill_us)) {
-		int64_t next_us = time_boot_us() + TRY_US;
-		bool late = next_us >= kill_us;
-
-		if (late)
-			next_us = kill_us;
-		while (time_boot_us() < next_us)
-			nap_until(g, next_us);
-		if (late)
-			return false;
+	if (g->command != 0) {
+		guard_say(LOG_ERR, "the relinquish command takes too long: killed");
+		g->command_killed = true;
+		(void)kill(-g->command, SIGKILL);
 	}
-	return true;
+	(void)sweep(g);
 }
 
 /* No sync(): the disk may be what hangs. */
@@ -235,55 +266,90 @@ static void self_fence(struct guard *g)
 		    errno == EPERM ? "CAP_SYS_BOOT is missing" : strerror(errno));
 }
 
-static void stop_work(struct guard *g)
+static void end(struct guard *g, bool down)
 {
-	int64_t began_us = time_boot_us();
-	int64_t share_us = g->timeout_us / SHARE;
-	int64_t kill_us = g->end_us - share_us;
-	bool down;
-
-	/* Late, because the machine slept: the command gets the least that makes sense. */
-	if (kill_us < began_us + share_us)
-		kill_us = began_us + share_us;
-	/* It would go on starting what the relinquish command stops. */
-	if (lease_file_command_runs(g->lease, LEASE_GROUP_TAKEOVER))
-		(void)kill_group(g, LEASE_GROUP_TAKEOVER);
-	down = g->args.command != NULL && run_until_it_succeeds(g, kill_us);
-	down = kill_group(g, LEASE_GROUP_TAKEOVER) && down;
-	down = kill_group(g, LEASE_GROUP_WORK) && down;
-	if (down)
+	if (g->acted && down && g->args.command != NULL)
 		(void)lease_file_set_mark(g->lease, g->watch, LEASE_STOPPED);
-	if (g->args.command != NULL)
+	if (g->acted && g->args.command != NULL)
 		say(g, EVENT_GUARD_DONE, "%s %lld ms before the end of the lease",
 		    down ? "the work is down" : "gave up",
 		    (long long)(g->end_us - time_boot_us()) / 1000);
+	if (!down && g->command != 0)
+		(void)kill(-g->command, SIGKILL);
 	if (!down && g->args.command != NULL && g->args.self_fence)
 		self_fence(g);
+	g->work_lock = lock_file_release(g->work_lock);
+	g->code = g->acted ? GUARD_ACTED : GUARD_DISARMED;
 }
 
-/* Not when its exit is all that is needed. */
-static bool has_something_to_stop(const struct guard *g)
+/* -- the keeper -- */
+
+static void carry_out(struct guard *g, enum keeper_action action)
 {
-	return g->args.command != NULL || lease_file_group(g->lease, LEASE_GROUP_TAKEOVER) != 0 ||
-	       lease_file_group(g->lease, LEASE_GROUP_WORK) != 0;
+	switch (action) {
+	case KEEPER_DO_TURN:
+	case KEEPER_DO_PASS:
+		take_turn(g, action == KEEPER_DO_PASS);
+		break;
+	case KEEPER_DO_STOP:
+		start_command(g);
+		break;
+	case KEEPER_DO_SWEEP:
+		post(g, KEEPER_ON_SWEPT, sweep(g) ? KEEPER_OK : KEEPER_FAILED, 0);
+		break;
+	case KEEPER_DO_KILL:
+		kill_all(g);
+		break;
+	case KEEPER_DO_FENCE:
+		end(g, false);
+		break;
+	case KEEPER_DO_TELL_DOWN:
+		end(g, true);
+		break;
+	case KEEPER_DO_UNLOCK:
+	case KEEPER_DO_FAR_LEASE:
+	case KEEPER_DO_LEASE:
+	case KEEPER_DO_ARM:
+	case KEEPER_DO_DISARM:
+	case KEEPER_DO_START:
+	case KEEPER_DO_TELL_UP:
+	case KEEPER_DO_TELL_FAILED:
+	case KEEPER_DO_TELL_TROUBLE:
+	case KEEPER_ACTION_COUNT:
+		break; /* the daemon's */
+	}
 }
 
-/* True when it has acted. */
-static bool act(struct guard *g)
+static void drain(struct guard *g)
 {
-	int lock_fd = -1;
-	bool acted;
+	while (g->queue_length > 0 && g->code < 0) {
+		struct keeper_event event = g->queue[0];
+		struct keeper_actions actions;
 
-	say(g, EVENT_GUARD_ACTS, "the lease of epoch %lld was not extended",
-	    (long long)lease_file_epoch(g->lease));
-	acted = (!has_something_to_stop(g) || await_turn(g, &lock_fd)) && decide(g);
-	if (acted)
-		stop_work(g);
-	else
-		guard_say(LOG_NOTICE, "extended, or ended, meanwhile");
-	(void)work_lock_release(lock_fd);
-	return acted;
+		memmove(g->queue, g->queue + 1, --g->queue_length * sizeof(event));
+		event.now_us = time_boot_us();
+		keeper_step(&g->config, &g->keeper, &event, &actions);
+		for (int32_t i = 0; i < actions.count; i++)
+			carry_out(g, (enum keeper_action)actions.list[i]);
+	}
+	if (g->keeper.state == KEEPER_UP && g->said_acts) {
+		guard_say(LOG_NOTICE, "extended meanwhile");
+		g->said_acts = false;
+		g->work_lock = lock_file_release(g->work_lock);
+	}
 }
+
+/* What has happened since the last look; at the end of it the lease, of which the keeper judges by the time. */
+static void take_news(struct guard *g)
+{
+	reap_command(g);
+	drain(g);
+	if (g->code < 0)
+		post(g, g->acted ? KEEPER_ON_TIME : KEEPER_ON_LEASE, KEEPER_OK, g->end_us);
+	drain(g);
+}
+
+/* -- the watch -- */
 
 static int write_identity(struct guard *g, int fd)
 {
@@ -324,22 +390,36 @@ static bool stands_by(struct guard *g)
 	return true;
 }
 
+static int64_t acts_us(const struct guard *g)
+{
+	const struct keeper keeper = { .lease_end_us = g->end_us };
+
+	return keeper_guard_acts_us(&g->config, &keeper);
+}
+
 static int keep_watch(struct guard *g)
 {
-	for (;;) {
-		enum look found = look(g);
-		bool standby = stands_by(g);
+	keeper_init(&g->config, &g->keeper);
+	post(g, KEEPER_ON_RESUME, KEEPER_OK, g->end_us);
+	while (g->code < 0) {
+		int64_t next_us;
 
-		/* A standby that is not extended: nothing runs, and nobody is there who would start it. */
-		if (found == LOOK_DONE || (standby && found == LOOK_OVER))
-			return GUARD_DISARMED;
-		if (!standby && !g->ready)
+		read_lease(g);
+		if (g->end_us && stands_by(g)) {
+			/* Not extended: nothing runs, and nobody is there who would start it. */
+			if (time_boot_us() >= acts_us(g))
+				return GUARD_DISARMED;
+			nap_until(g, acts_us(g));
+			continue;
+		}
+		if (g->end_us && !g->ready)
 			report_ready(g);
-		if (found == LOOK_LATER)
-			nap_until(g, g->end_us - g->timeout_us + g->timeout_us / SHARE);
-		else if (act(g))
-			return GUARD_ACTED;
+		take_news(g);
+		next_us = keeper_next_us(&g->config, &g->keeper);
+		if (g->code < 0)
+			nap_until(g, next_us);
 	}
+	return g->code;
 }
 
 /* One guard at a time. Returns 0, -errno, or -ECANCELED when there is nothing to watch any more. */
@@ -351,7 +431,7 @@ static int take_post(struct guard *g)
 	int r;
 
 	while ((r = lock_file_take(g->args.runtime_directory, GUARD_LOCK_FILE, &g->lock_fd)) > 0) {
-		if (look(g) == LOOK_DONE)
+		if (!read_lease(g))
 			return -ECANCELED;
 		/* Of a former watch: it goes when it looks. Of this one: it stays, we wait. */
 		if (time_boot_us() >= evict_us &&
@@ -368,7 +448,7 @@ static int take_post(struct guard *g)
 	r = write_identity(g, g->lock_fd);
 	if (r < 0)
 		return r;
-	return look(g) == LOOK_DONE ? -ECANCELED : 0;
+	return read_lease(g) ? 0 : -ECANCELED;
 }
 
 static void detach(int keep_fd)
@@ -420,7 +500,7 @@ static int prepare(struct guard *g)
 
 int guard_main(int argc, char *argv[])
 {
-	struct guard g = { .signal_fd = -1 };
+	struct guard g = { .signal_fd = -1, .work_lock = -1, .code = -1, .config.guard = 1 };
 	int r;
 
 	if (guard_args_parse(argc, argv, &g.args) < 0)

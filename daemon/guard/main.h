@@ -5,8 +5,11 @@
  * The guard: a process of its own that keeps the lease when the daemon is dead, stopped or broken. It
  * knows no ZooKeeper and no configuration but its arguments:
  *
- *   primaryd --guard --runtime-directory DIR --lease-timeout DURATION
+ *   primaryd-guard --runtime-directory DIR --lease-timeout DURATION
  *            [--self-fence none|reboot] [--node NAME] [--ready-fd FD] [-- RELINQUISH COMMAND...]
+ *
+ * Its program links nothing but the C library, statically, and locks all of its memory: neither a lost disk nor a lack
+ * of memory keeps it from acting.
  *
  * With L the lease timeout (the lease file's, when the daemon has told one) it sleeps until
  * lease end - L + L/8: the daemon begins its own stop at lease end - L and so has precedence. Then it
@@ -42,5 +45,12 @@ enum guard_exit {
 	GUARD_FAILED = 71, /* EX_OSERR: could not begin to watch */
 };
 
-/* argv[0] and, if it is there, a following "--guard" are skipped. Returns an exit code. */
+#define GUARD_USAGE_TEXT                                                                            \
+	"usage: primaryd-guard --runtime-directory DIR --lease-timeout DURATION\n"                  \
+	"                      [--self-fence none|reboot] [--node NAME] [-- COMMAND...]\n"          \
+	"\n"                                                                                        \
+	"Stops the work of this node when its lease is not extended in time. Started by primaryd, " \
+	"or as\nprimaryd-guard.service. See primaryd-guard(8)."
+
+/* Returns an exit code. */
 int guard_main(int argc, char *argv[]);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,21 +15,38 @@
 #include "args.h"
 #include "base/duration.h"
 #include "base/lock_file.h"
+#include "lease_file.h"
 
 #define SELF "/proc/self/exe"
-#define FIRST_OPTION 2 /* behind the binary and --guard */
+#define FIRST_OPTION 1 /* behind the program */
 
 static void add(const char **list, int *n, const char *text)
 {
 	list[(*n)++] = text;
 }
 
-static int collect(const struct guard_config *config, const char *lease_timeout, const char **list)
+/* Beside this program, wherever that is installed or built. */
+static int find_program(char ret_path[PATH_MAX])
+{
+	ssize_t n = readlink(SELF, ret_path, PATH_MAX - sizeof(GUARD_PROGRAM));
+	char *slash;
+
+	if (n < 0)
+		return -errno;
+	ret_path[n] = '\0';
+	slash = strrchr(ret_path, '/');
+	if (slash == NULL)
+		return -ENOENT;
+	(void)strcpy(slash + 1, GUARD_PROGRAM);
+	return 0;
+}
+
+static int collect(const struct guard_config *config, const char *program,
+		   const char *lease_timeout, const char **list)
 {
 	int n = 0;
 
-	add(list, &n, config->binary != NULL ? config->binary : SELF);
-	add(list, &n, "--guard");
+	add(list, &n, program);
 	add(list, &n, "--runtime-directory");
 	add(list, &n, config->runtime_directory);
 	add(list, &n, "--lease-timeout");
@@ -52,15 +70,17 @@ static int collect(const struct guard_config *config, const char *lease_timeout,
 
 int guard_argv_create(const struct guard_config *config, struct guard_argv **ret_argv)
 {
-	char lease_timeout[DURATION_TEXT_SIZE];
+	char lease_timeout[DURATION_TEXT_SIZE], program[PATH_MAX];
 	const char *list[GUARD_ARGS_MAX];
 	struct guard_argv *argv;
 	size_t n_texts = 0;
 	char *p;
-	int n;
+	int n = config->binary != NULL ? 0 : find_program(program);
 
+	if (n < 0)
+		return n;
 	(void)duration_format(config->lease_timeout_us, lease_timeout);
-	n = collect(config, lease_timeout, list);
+	n = collect(config, config->binary != NULL ? config->binary : program, lease_timeout, list);
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n; i++)
@@ -210,6 +230,17 @@ int guard_wake(const char *runtime_directory)
 		r = errno == ESRCH ? GUARD_NONE : -errno;
 	(void)close(pidfd);
 	return r;
+}
+
+bool guard_watches(const char *runtime_directory, struct lease_file *lease)
+{
+	struct guard_identity identity;
+	int pidfd = -1;
+	int r = find_holder(runtime_directory, &identity, &pidfd);
+
+	if (pidfd >= 0)
+		(void)close(pidfd);
+	return r == 0 && identity.watch == lease_file_watch(lease);
 }
 
 int guard_child_find(const char *runtime_directory, const struct guard_argv *argv, uint64_t watch,

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/fnv.h"
 #include "base/text.h"
-#include "base/timer.h"
 #include "internal.h"
 
 #define NODE_SIZE 65

@@ -14,7 +14,6 @@
 #include "cluster/writes.h"
 #include "election/election.h"
 #include "election/survivor.h"
-#include "guard/guard.h"
 #include "guard/lease_file.h"
 #include "node.h"
 #include "work/health.h"
@@ -38,7 +37,6 @@ struct node {
 	const char *boot_id;
 	char machine_id[MACHINE_ID_SIZE];
 	struct lease_file *lease;
-	struct guard *guard;
 	bool keep_state;
 	node_exit_fn on_exit;
 	node_status_fn on_status;
@@ -70,7 +68,7 @@ struct node {
 	struct cleanup cleanup;
 	struct zkh_lock *lock;
 	struct health *health;
-	struct work work;
+	struct work *work;
 	struct script fence, follow;
 
 	/* node_session.c */
@@ -96,20 +94,7 @@ struct node {
 	struct zkh_op *cold_op;
 	ev_timer cold_look;
 
-	/* node_work.c */
-	int work_lock;	       /* fd, -1: not held */
-	ev_timer work_retry;   /* while the guard holds it */
-	bool kill_wanted;      /* since this stop began */
-	bool work_dying;       /* killed, not gone yet: work_retry looks again */
-	ev_timer guard_retry;  /* the guard is gone, and another one could not be started yet */
-	int64_t unguarded_us;  /* since when; 0: guarded */
-	bool guard_lost;       /* for too long: this node gives the role up */
-	bool guard_acted;      /* it stopped the work while we thought it was up */
-	bool unit_failed;      /* the unit went away by itself */
-	ev_timer unit_penalty; /* then it may be tried again */
-	bool work_known_down;  /* cold start, and the process before left nothing running */
 	uint8_t named_because; /* enum election_reason: how this node came to be named */
-	char stop_reason[96];
 
 	/* node_scripts.c */
 	char fence_target[NAME_SIZE];
@@ -172,8 +157,6 @@ int node_scripts_init(struct node *node);
 void node_scripts_finish(struct node *node);
 /* What a command is told; points into the node: to be used at once. */
 struct script_facts node_facts(const struct node *node, const char *event, const char *reason);
-/* For units; the service that guards them learns the node's name from it. */
-void node_write_environment(struct node *node, const struct script_facts *facts);
 /* Who acts is who acts now: commands are told who did before. */
 void node_note_primary(struct node *node);
 void node_fence(void *userdata, const char *name);
@@ -188,14 +171,8 @@ int node_work_init(struct node *node);
 void node_work_finish(struct node *node);
 void node_work_start(struct node *node);
 void node_work_stop(struct node *node, uint8_t reason);
-void node_work_kill(struct node *node);
-void node_get_ready(struct node *node);
-void node_stand_down(struct node *node);
-/* The lease ends sooner than the guard has seen. */
-void node_wake_guard(struct node *node);
-/* Or will, since it cannot be told any more that the lease goes on: the lease file is damaged. */
-void node_guard_acted(struct node *node, bool is_damaged);
-void node_self_fence(struct node *node);
+/* After each step, before its actions are carried out. */
+void node_work_keep(struct node *node);
 
 /* node_state.c */
 /* Everything that a process after us needs, before the actions of this step are carried out. */
@@ -243,8 +220,9 @@ void node_say_script(struct node *node, const char *script, const struct command
 void node_say_cut(struct node *node, int64_t waited_us);
 void node_say_kill(struct node *node);
 void node_say_self_fence(struct node *node, const char *outcome);
-void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const char *text);
-void node_say_unit_failed(struct node *node, const char *state);
+void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const char *text,
+		   int64_t us);
+void node_say_unit_failed(struct node *node, const char *state, bool system_stops);
 void node_say_foreign_unit(struct node *node, const char *text);
 void node_say_guard(struct node *node, enum event event, const char *text);
 void node_say_health(struct node *node, bool ok, const char *reason);

@@ -29,32 +29,6 @@ static uint32_t work_bits(const struct node *node)
 	return 0;
 }
 
-static void keep_lease(struct node *node)
-{
-	const struct election *e = &node->election;
-	int64_t end_us;
-
-	if (!node->lease || e->phase == PHASE_INIT)
-		return;
-	if (e->phase == PHASE_AWAIT || e->phase == PHASE_ENTER)
-		node_get_ready(node);
-	else if (!election_work_may_run(e) && e->phase != PHASE_RECOVER)
-		node_stand_down(node);
-	/* While a cold start stops what may run, the lease of the process before stays as it is. */
-	end_us = lease_file_end_us(node->lease);
-	/* With a unit: the guard was told that it is over, see node_work_kill(). */
-	if (node->kill_wanted && !node->guard)
-		return;
-	if (e->lease_end_us && e->lease_end_us != end_us) {
-		lease_file_set_epoch(node->lease, e->epoch);
-		if (!lease_file_set(node->lease, e->lease_end_us) && e->work == WORK_UP)
-			node_guard_acted(node, lease_file_is_damaged(node->lease));
-		/* It sleeps until the end that it saw. From standby it is woken when the work starts. */
-		if (e->lease_end_us < end_us && election_work_may_run(e))
-			node_wake_guard(node);
-	}
-}
-
 /* Between them the post may be this node's though no work is known of. */
 static bool may_hold_post(uint8_t phase)
 {
@@ -78,7 +52,7 @@ static void describe(const struct node *node, struct state *ret)
 	ret->session_us = e->term_us ? e->term_us : e->session_us;
 	if (!ret->session_us)
 		ret->session_us = node->saved.session_us;
-	ret->takeover_group = node->work.group;
+	ret->takeover_group = work_group(node->work);
 	ret->work = work_bits(node);
 	/* How far a contest or a release has come is nothing to resume, and not worth a write on the way to it. */
 	idle = !ret->work && !may_hold_post(e->phase);
@@ -158,7 +132,8 @@ void node_keep(struct node *node)
 {
 	struct state now;
 
-	keep_lease(node);
+	if (node->election.phase != PHASE_INIT)
+		node_work_keep(node);
 	void_before_stop(node);
 	judge(node);
 	if (is_kept_elsewhere(node))

@@ -425,12 +425,8 @@ static void carry_out(struct node *node, const struct election_action *action)
 		node_work_stop(node, action->reason);
 		break;
 	case ACTION_KILL:
-		node_say_kill(node);
-		node_work_kill(node);
-		break;
 	case ACTION_SELF_FENCE:
-		node_self_fence(node);
-		break;
+		break; /* the keeper's: it judges by the same lease, see lease.h */
 	case ACTION_RENEW:
 		term_renew(&node->term, node->election.now_us);
 		break;
@@ -508,10 +504,8 @@ static void begin(struct node *node, const struct state *resume)
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;
 	/* A former process of this boot that noted no work, and nothing could be started since: there is nothing to stop. */
-	node->work_known_down = resume && !resume->work && !lease_end_us;
-	/* A guard on standby waits for a takeover that will not come. */
-	if (node->work_known_down)
-		node_stand_down(node);
+	if (resume && !resume->work && !lease_end_us)
+		work_clear(node->work);
 	if (lease_end_us > 0) {
 		event.lease_end_us = lease_end_us;
 		event.epoch = lease_file_epoch(node->lease);
@@ -519,7 +513,7 @@ static void begin(struct node *node, const struct state *resume)
 	}
 	if (event.resume == RESUME_PRIMARY) {
 		resume_term(node, resume);
-		work_resume(&node->work);
+		work_resume(node->work, lease_end_us);
 	}
 	node_say_started(node, event.resume == RESUME_PRIMARY);
 	if (node->lease && !resume && !lease_end_us) {
@@ -616,7 +610,6 @@ int node_create(const struct node_options *options, struct node **ret_node)
 	node->on_exit = options->on_exit;
 	node->on_status = options->on_status;
 	node->userdata = options->userdata;
-	node->work_lock = -1;
 	configure(node);
 	election_init(&node->election);
 	r = init_term(node);
@@ -669,7 +662,7 @@ bool node_is_settled(const struct node *node)
 
 const char *node_trouble(const struct node *node)
 {
-	return node->work.trouble;
+	return work_obstacle(node->work);
 }
 
 const char *node_foreign(const struct node *node)

@@ -352,7 +352,8 @@ void node_say_self_fence(struct node *node, const char *outcome)
 		  "the work is not down at the end of the lease: %s", outcome);
 }
 
-void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const char *text)
+void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const char *text,
+		   int64_t us)
 {
 	static const struct {
 		enum event ok, failed;
@@ -365,18 +366,18 @@ void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const c
 	struct log_fields f = node_say_fields(node);
 
 	f.target = node->config->takeover.unit;
-	f.usec = node->work.unit_us;
+	f.usec = us;
 	log_event(node->log, ok ? words[word].ok : words[word].failed, &f, "%s: %s: %s", f.target,
 		  words[word].text, text);
 }
 
-void node_say_unit_failed(struct node *node, const char *state)
+void node_say_unit_failed(struct node *node, const char *state, bool system_stops)
 {
 	struct log_fields f = node_say_fields(node);
 
 	f.target = node->config->takeover.unit;
 	f.reason = state;
-	if (work_system_stops(&node->work))
+	if (system_stops)
 		log_event(node->log, EVENT_UNIT_STOPPED, &f, "%s is %s: the system is going down",
 			  f.target, state);
 	else

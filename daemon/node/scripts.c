@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "work/work_env.h"
-
 void node_note_primary(struct node *node)
 {
 	const struct view *view = &node->view;
@@ -33,17 +31,6 @@ struct script_facts node_facts(const struct node *node, const char *event, const
 		.reason = reason,
 		.epoch = node->election.epoch,
 	};
-}
-
-void node_write_environment(struct node *node, const struct script_facts *facts)
-{
-	int r;
-
-	if (!*node->config->takeover.unit)
-		return;
-	r = work_env_write(node->config->node.runtime_directory, facts);
-	if (r < 0)
-		node_say_state(node, r);
 }
 
 /* Of a command beside the work: the daemon after this one ends it, or it would run beside that one's. */
@@ -144,15 +131,16 @@ void node_follow(struct node *node)
 /* Health is what the command says, what the unit shows, and whether a takeover could succeed. */
 void node_tell_health(struct node *node, const char *reason)
 {
-	bool ok = !node->unit_failed && !node->guard_acted && !node->guard_lost && !node->unkept &&
-		  !*node->rights_missing && (!node->health || health_is_ok(node->health));
-	char text[BUS_UNIT_SIZE + LOG_TEXT_MAX + RIGHTS_TEXT_SIZE];
+	const char *trouble = work_trouble(node->work);
+	bool ok = !*trouble && !node->unkept && !*node->rights_missing &&
+		  (!node->health || health_is_ok(node->health));
+	char text[WORK_TEXT_SIZE + LOG_TEXT_MAX + RIGHTS_TEXT_SIZE];
 
 	if (node->unkept && !*reason)
 		snprintf(text, sizeof(text), "the state for a restart cannot be kept: %s",
 			 strerror(-node->state_error));
-	else if (node->unit_failed)
-		snprintf(text, sizeof(text), "unit %s is %s", node->config->takeover.unit, reason);
+	else if (!*reason && *trouble)
+		snprintf(text, sizeof(text), "%s", trouble);
 	else if (!*reason && *node->rights_missing)
 		snprintf(text, sizeof(text), RIGHTS_MISSING "%s", node->rights_missing);
 	else

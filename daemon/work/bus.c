@@ -127,7 +127,7 @@ static void try_open(struct bus *b)
 static void forget_calls(struct bus *b)
 {
 	b->call_slot = sd_bus_slot_unref(b->call_slot);
-	b->looking = b->look_again = b->guard_ready = false;
+	b->looking = b->look_again = false;
 	b->n_asked = 0;
 	b->job_path[0] = '\0';
 }
@@ -240,8 +240,7 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 	b->on_foreign = options->on_foreign;
 	b->userdata = options->userdata;
 	snprintf(b->unit, sizeof(b->unit), "%s", options->unit);
-	snprintf(b->runtime_directory, sizeof(b->runtime_directory), "%s",
-		 options->runtime_directory);
+	unit_guard_name(options->runtime_directory, b->guard);
 	bus_parts_reset(&b->parts, b->unit);
 	if (sd_bus_path_encode("/org/freedesktop/systemd1/unit", b->unit, &b->unit_path) < 0) {
 		free(b);

@@ -6,9 +6,8 @@
  * it goes away. Of the daemon only this module's files know sd-bus. Nothing here waits: every call is asynchronous, and
  * a bus that is gone is opened again.
  *
- * The unit must be bound (BindsTo=) to a guard, a unit whose name begins with UNIT_GUARD_PREFIX: one that is not is
- * never started, because nothing would stop it when this daemon dies. One that is bound to another daemon's guard is
- * neither started nor stopped.
+ * The unit must be bound (BindsTo=) to this daemon's guard (unit_guard_name()): one that is not is never started, because
+ * nothing would stop it when this daemon dies. One that is bound to another daemon's guard is neither started nor stopped.
  */
 
 #include <stdbool.h>
@@ -33,9 +32,8 @@ typedef void (*bus_foreign_fn)(void *userdata, const char *text);
 typedef void (*bus_link_fn)(void *userdata, const char *error);
 
 struct bus_options {
-	const char *unit; /* the one unit that this bus object is about; copied */
-	const char *
-		runtime_directory; /* of this daemon, the one that its guard watches over; copied */
+	const char *unit;	       /* the one unit that this bus object is about; copied */
+	const char *runtime_directory; /* of this daemon; copied */
 	bus_state_fn on_state;
 	bus_foreign_fn
 		on_foreign; /* whatever job was wanted never ends; the bus object is to be destroyed */
@@ -62,22 +60,16 @@ bool bus_system_stops(const struct bus *bus);
 void bus_is_ours(struct bus *bus);
 
 /*
- * Starts a new guard, and when that watches, the unit. `done` runs exactly once, from the loop, unless a later job of
- * this bus object takes its place or the object is destroyed. A bus that is not there fails the job.
+ * Starts a new guard; ok: it watches. `done` runs exactly once, from the loop, unless a later job of this bus object takes
+ * its place, bus_stop_guard() takes it back, or the object is destroyed. A bus that is not there fails the job.
  */
+void bus_start_guard(struct bus *bus, bus_job_fn done);
+
+/* It does not watch yet. */
+bool bus_guard_is_starting(const struct bus *bus);
+
+/* Starts the unit; its guard watches. `done` as above. */
 void bus_start_unit(struct bus *bus, bus_job_fn done);
-
-/*
- * Starts the guard alone, so that a bus_start_unit() to come needs not wait for it. Nobody is told how it went: a start
- * that finds no guard starts one. bus_stop_guard() takes it back.
- */
-void bus_prepare_start(struct bus *bus);
-
-/* A guard runs or is on its way. */
-bool bus_is_prepared(const struct bus *bus);
-
-/* The second of the two: it does not watch yet. */
-bool bus_is_preparing(const struct bus *bus);
 
 /*
  * Stops the unit, and when it and all that systemd stops along with it are down, whoever stopped them, the guard, and

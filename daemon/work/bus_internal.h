@@ -18,12 +18,11 @@
 /* While a stop is not over: between two looks, beside those that systemd's signals cause. */
 #define LOOK_S 0.1
 
-/* JOB_PREPARE: the guard alone, for a start that is to come. */
-enum bus_job { JOB_NONE, JOB_PREPARE, JOB_START, JOB_STOP };
+enum bus_job { JOB_NONE, JOB_GUARD, JOB_START, JOB_STOP };
 
 struct bus;
 
-/* failure: why it is not known, or that it is another daemon's; NULL: see bus.guard, which may be "". */
+/* failure: why it is not known, or that it is another daemon's; NULL: see bus.bound. */
 typedef void (*bus_guard_fn)(struct bus *b, const char *failure);
 
 struct bus {
@@ -34,13 +33,13 @@ struct bus {
 	int watched; /* events of io */
 	ev_timer timer, reopen, look;
 	char unit[BUS_UNIT_SIZE];
-	char guard[BUS_UNIT_SIZE]; /* "": not known */
+	char guard[UNIT_GUARD_SIZE]; /* of this daemon */
 	char *unit_path;
-	char runtime_directory[UNIT_DIRECTORY_SIZE];
-	bus_guard_fn then; /* once the guard is known */
-	bool vetted;	   /* it was looked for once */
-	bool ours;	   /* the unit is this daemon's, whoever guards it */
-	char foreign[BUS_UNIT_SIZE + 2 * UNIT_DIRECTORY_SIZE + 40];
+	bus_guard_fn then; /* once it is known whether the unit is bound to it */
+	bool vetted;	   /* that was asked once */
+	bool bound;
+	bool ours; /* the unit is this daemon's, whoever guards it */
+
 	bus_state_fn on_state;
 	bus_foreign_fn on_foreign;
 	bus_link_fn on_link;
@@ -51,9 +50,8 @@ struct bus {
 	enum bus_job job;
 	bus_job_fn done;
 	sd_bus_slot *call_slot; /* of the job's present call */
-	bool guard_ready;	/* started for this watch, and not told to stop since */
 	char job_path[128];	/* systemd's job that is waited for; "": none */
-	bool unit_asked; /* start: the guard runs, the unit is on its way; stop: StopUnit was sent */
+	bool unit_asked;	/* stop: StopUnit was sent */
 
 	struct bus_parts parts;
 	unsigned n_asked;	     /* answers of the survey that are outstanding */

@@ -78,7 +78,7 @@ static int on_job_queued(sd_bus_message *message, void *userdata, sd_bus_error *
 		bus_survey(b);
 		return 0;
 	}
-	snprintf(text, sizeof(text), "%s%.300s", b->unit_asked ? "" : "guard: ", failure);
+	snprintf(text, sizeof(text), "%s%.300s", b->job == JOB_GUARD ? "guard: " : "", failure);
 	bus_job_over(b, false, text);
 	return 0;
 }
@@ -92,12 +92,6 @@ void bus_job_call(struct bus *b, const char *method, const char *unit)
 					    method, on_job_queued, b, "ss", unit, "replace"));
 }
 
-static void start_unit(struct bus *b)
-{
-	b->unit_asked = b->ours = true;
-	bus_job_call(b, "StartUnit", b->unit);
-}
-
 static void own_job_removed(struct bus *b, const char *result)
 {
 	char text[BUS_TEXT_SIZE];
@@ -108,14 +102,9 @@ static void own_job_removed(struct bus *b, const char *result)
 		if (!ok)
 			snprintf(b->refused, sizeof(b->refused), "job %s", result);
 		bus_survey(b);
-	} else if (ok && !b->unit_asked) {
-		b->guard_ready = true;
-		if (b->job == JOB_START)
-			start_unit(b);
-		else
-			bus_job_over(b, true, result);
 	} else {
-		snprintf(text, sizeof(text), "%s%s", b->unit_asked ? "" : "guard: ", result);
+		snprintf(text, sizeof(text), "%s%s", !ok && b->job == JOB_GUARD ? "guard: " : "",
+			 result);
 		bus_job_over(b, ok, text);
 	}
 }
@@ -150,7 +139,7 @@ static void on_guard_known(struct bus *b, const char *failure)
 {
 	char text[BUS_TEXT_SIZE];
 
-	if (!failure && *b->guard) {
+	if (!failure && b->bound) {
 		/* Anew: one of a former watch, that has not seen yet that it is over, is not ours. */
 		bus_job_call(b, "RestartUnit", b->guard);
 		return;
@@ -159,49 +148,38 @@ static void on_guard_known(struct bus *b, const char *failure)
 		snprintf(text, sizeof(text), "%.350s", failure);
 	else
 		snprintf(text, sizeof(text),
-			 "not bound to a guard (add BindsTo=%s.service and After=%s.service to it)",
-			 UNIT_GUARD_PREFIX, UNIT_GUARD_PREFIX);
+			 "not bound to its guard (add BindsTo=%.100s and After=%.100s to it)",
+			 b->guard, b->guard);
 	bus_job_over(b, false, text);
 }
 
-void bus_prepare_start(struct bus *bus)
+void bus_start_guard(struct bus *bus, bus_job_fn done)
 {
-	if (bus->job != JOB_NONE || bus->guard_ready || !bus->bus)
-		return;
-	bus_job_begin(bus, JOB_PREPARE, NULL);
+	bus_job_begin(bus, JOB_GUARD, done);
 	bus_look_for_guard(bus, on_guard_known);
 }
 
-bool bus_is_prepared(const struct bus *bus)
+bool bus_guard_is_starting(const struct bus *bus)
 {
-	return bus->guard_ready || bus->job == JOB_PREPARE;
-}
-
-bool bus_is_preparing(const struct bus *bus)
-{
-	return bus->job == JOB_PREPARE;
+	return bus->job == JOB_GUARD;
 }
 
 void bus_start_unit(struct bus *bus, bus_job_fn done)
 {
-	if (bus->job == JOB_PREPARE) {
-		bus->job = JOB_START; /* goes on where that is */
-		bus->done = done;
+	bus_job_begin(bus, JOB_START, done);
+	if (!bus->bus) {
+		bus_expect(bus, -ENOTCONN);
 		return;
 	}
-	bus_job_begin(bus, JOB_START, done);
-	if (bus->bus && bus->guard_ready)
-		start_unit(bus);
-	else
-		bus_look_for_guard(bus, on_guard_known);
+	bus->ours = true;
+	bus_job_call(bus, "StartUnit", bus->unit);
 }
 
 void bus_stop_guard(struct bus *bus)
 {
-	bus->guard_ready = false;
-	if (bus->job == JOB_PREPARE)
+	if (bus->job == JOB_GUARD)
 		bus_job_end(bus);
-	if (bus->bus && *bus->guard)
+	if (bus->bus)
 		(void)sd_bus_call_method_async(bus->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER,
 					       "StopUnit", NULL, NULL, "ss", bus->guard, "replace");
 }

@@ -101,7 +101,7 @@ static void ask_dependents(struct bus *b)
 					     part->apart ? on_apart : on_dependents, NULL) >= 0)
 				b->n_asked++;
 	/* Last: by now it is known what of that hangs on the unit, too. */
-	if (b->n_asked || b->guard_asked || !*b->guard)
+	if (b->n_asked || b->guard_asked)
 		return;
 	b->guard_asked = true;
 	if (bus_get_property(b, b->guard, "BoundBy", on_apart, NULL) >= 0)

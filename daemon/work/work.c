@@ -1,14 +1,318 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "work.h"
+#include "internal.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/reboot.h>
 
-#include "base/timer.h"
+#include "base/lock_file.h"
+#include "guard/args.h"
 
-static void run_relinquish(struct work *work);
-static void stop_unit(struct work *work);
+/* The shell around the keeper: the lease file, the lock, the leftovers, and what the node is told. */
+
+static void carry_out(struct work *work, enum keeper_action action);
+
+/* -- events in -- */
+
+static void settle(struct work *work)
+{
+	int64_t next_us = keeper_next_us(&work->keeper_config, &work->keeper);
+
+	if (next_us)
+		timer_set(&work->timer, next_us);
+	else
+		timer_clear(&work->timer);
+}
+
+static void post(struct work *work, const struct keeper_event *event)
+{
+	assert(work->queue_length < WORK_QUEUE_MAX);
+	work->queue[(work->queue_head + work->queue_length++) % WORK_QUEUE_MAX] = *event;
+	if (work->stepping)
+		return;
+	work->stepping = true;
+	while (work->queue_length) {
+		struct keeper_event next = work->queue[work->queue_head];
+		struct keeper_actions actions;
+
+		work->queue_head = (work->queue_head + 1) % WORK_QUEUE_MAX;
+		work->queue_length--;
+		next.now_us = time_boot_us();
+		keeper_step(&work->keeper_config, &work->keeper, &next, &actions);
+		for (int32_t i = 0; i < actions.count; i++)
+			carry_out(work, (enum keeper_action)actions.list[i]);
+	}
+	work->stepping = false;
+	settle(work);
+}
+
+static void answer(struct work *work, enum keeper_event_type type, enum keeper_result result)
+{
+	const struct keeper_event event = { .type = (uint8_t)type, .result = (uint8_t)result };
+
+	post(work, &event);
+}
+
+void work_answer(struct work *work, enum keeper_event_type type, bool ok)
+{
+	answer(work, type, ok ? KEEPER_OK : KEEPER_FAILED);
+}
+
+static void on_timer(struct timer *timer, void *userdata)
+{
+	(void)timer;
+	answer(userdata, KEEPER_ON_TIME, KEEPER_OK);
+}
+
+void work_tell_guard(struct work *work, enum event event, const char *text)
+{
+	work->options.on_guard(work->options.userdata, event, text);
+}
+
+/* -- the lease file -- */
+
+static void set_far_lease(struct work *work)
+{
+	if (!work->lease)
+		return;
+	/* No epoch: a guard that is a service does not let anything start before it has one. */
+	lease_file_set_epoch(work->lease, 0);
+	(void)lease_file_set(work->lease, work->keeper.standby_until_us);
+}
+
+static void set_lease(struct work *work)
+{
+	int64_t end_us = work->keeper.lease_end_us, before_us;
+
+	if (!work->lease || work->lease_is_over)
+		return;
+	before_us = lease_file_end_us(work->lease);
+	lease_file_set_epoch(work->lease, work->epoch);
+	if (!lease_file_set(work->lease, end_us)) {
+		if (work->keeper.state == KEEPER_UP && lease_file_is_damaged(work->lease) &&
+		    work->keeper.trouble == KEEPER_TROUBLE_NONE)
+			work_tell_guard(work, EVENT_GUARD_FAILED,
+					"the lease file was cut or overwritten by somebody, so the "
+					"guard cannot be told that the lease goes on: the work is "
+					"stopped");
+		answer(work, KEEPER_ON_ACTED, KEEPER_OK);
+	}
+	/* It sleeps until the end that it saw. From standby it is called when the work starts. */
+	if (end_us < before_us && keeper_may_run(&work->keeper))
+		work->kind->wake(work);
+}
+
+static void disarm(struct work *work)
+{
+	if (!work->lease)
+		return;
+	lease_file_set_group(work->lease, LEASE_GROUP_TAKEOVER, 0);
+	lease_file_set_group(work->lease, LEASE_GROUP_WORK, 0);
+	lease_file_set_group(work->lease, LEASE_GROUP_STOP, 0);
+	work->lease_is_over = false;
+	if (!lease_file_end_us(work->lease))
+		return;
+	lease_file_disarm(work->lease);
+	work->kind->disarm(work);
+}
+
+/* -- whose turn it is -- */
+
+static void unlock(struct work *work)
+{
+	work->lock = lock_file_release(work->lock);
+}
+
+static int take_lock(struct work *work)
+{
+	if (work->lock >= 0)
+		return 0;
+	return lock_file_take(work->config->node.runtime_directory, WORK_LOCK_FILE, &work->lock);
+}
+
+static enum keeper_result turn_to_start(struct work *work)
+{
+	int r = take_lock(work);
+
+	if (r != 0)
+		work_tell_guard(work, EVENT_GUARD_FAILED,
+				r < 0 ? strerror(-r) : "the work lock is held by another process");
+	if (r != 0 || lease_file_mark(work->lease) != LEASE_WATCHED)
+		return KEEPER_FAILED;
+	return KEEPER_OK;
+}
+
+/* It has begun to act, and is not through: what it does is not done a second time here. */
+static bool guard_is_at_it(struct work *work)
+{
+	char text[LOCK_FILE_TEXT_SIZE];
+
+	return lease_file_mark(work->lease) == LEASE_STOPPING &&
+	       !lease_file_is_damaged(work->lease) &&
+	       lock_file_look(work->config->node.runtime_directory, GUARD_LOCK_FILE, text) > 0;
+}
+
+static enum keeper_result turn_to_stop(struct work *work)
+{
+	if (guard_is_at_it(work)) {
+		unlock(work);
+		return KEEPER_BUSY;
+	}
+	if (take_lock(work) == LOCK_FILE_BUSY)
+		return KEEPER_BUSY;
+	if (lease_file_mark(work->lease) == LEASE_STOPPED)
+		return KEEPER_DONE;
+	/* Those of a process before us would go on starting what is stopped here, or run beside our own. */
+	if (!script_is_running(&work->takeover))
+		(void)lease_file_group_kill(work->lease, LEASE_GROUP_TAKEOVER);
+	if (!script_is_running(&work->relinquish))
+		(void)lease_file_group_kill(work->lease, LEASE_GROUP_STOP);
+	return KEEPER_OK;
+}
+
+static void take_turn(struct work *work)
+{
+	enum keeper_result result = KEEPER_OK;
+
+	if (work->lease)
+		result = work->keeper.state == KEEPER_ARMING ? turn_to_start(work)
+							     : turn_to_stop(work);
+	answer(work, KEEPER_ON_TURN, result);
+}
+
+/* -- the end -- */
+
+/* Also what a process before us left: the lease file knows its session. False: something is not gone yet. */
+static bool sweep(struct work *work)
+{
+	static const enum lease_group groups[] = { LEASE_GROUP_TAKEOVER, LEASE_GROUP_WORK };
+	bool gone = true;
+
+	if (work->group && command_group_exists(work->group))
+		command_group_signal(work->group, SIGKILL);
+	for (size_t i = 0; work->lease && i < sizeof(groups) / sizeof(groups[0]); i++) {
+		(void)lease_file_group_kill(work->lease, groups[i]);
+		gone = gone && !lease_file_group_runs(work->lease, groups[i]);
+	}
+	return gone;
+}
+
+static void kill_all(struct work *work)
+{
+	if (work->keeper.killed_us == work->keeper.now_us)
+		work->options.on_kill(work->options.userdata);
+	script_kill(&work->takeover);
+	work->kind->kill(work);
+	(void)sweep(work);
+	if (work->lease && !script_is_running(&work->relinquish))
+		(void)lease_file_group_kill(work->lease, LEASE_GROUP_STOP);
+}
+
+static void self_fence(struct work *work)
+{
+	void (*say)(void *, const char *) = work->options.on_fence;
+	void *userdata = work->options.userdata;
+
+	if (work->config->relinquish.self_fence == CONFIG_SELF_FENCE_NONE) {
+		say(userdata, "self-fence is none: nothing more can be done here");
+		return;
+	}
+	/* No sync(): the disk may be what hangs. */
+	say(userdata, "this host reboots now");
+	if (reboot(RB_AUTOBOOT) < 0)
+		say(userdata, errno == EPERM ? "not permitted to reboot: CAP_SYS_BOOT is missing"
+					     : strerror(errno));
+}
+
+static void tell_down(struct work *work)
+{
+	work->group = 0;
+	work->obstacle[0] = '\0';
+	work->options.on_stopped(work->options.userdata);
+}
+
+/* -- actions out -- */
+
+static void start(struct work *work)
+{
+	/* It may have been started during the transition delay, with a lease far away. */
+	work->kind->wake(work);
+	work->kind->start(work);
+}
+
+static void carry_out(struct work *work, enum keeper_action action)
+{
+	void *userdata = work->options.userdata;
+
+	switch (action) {
+	case KEEPER_DO_FAR_LEASE:
+		set_far_lease(work);
+		break;
+	case KEEPER_DO_LEASE:
+		set_lease(work);
+		break;
+	case KEEPER_DO_ARM:
+		work->kind->arm(work);
+		break;
+	case KEEPER_DO_DISARM:
+		disarm(work);
+		break;
+	case KEEPER_DO_TURN:
+		take_turn(work);
+		break;
+	case KEEPER_DO_UNLOCK:
+		unlock(work);
+		break;
+	case KEEPER_DO_START:
+		start(work);
+		break;
+	case KEEPER_DO_STOP:
+		work->kind->stop(work);
+		break;
+	case KEEPER_DO_SWEEP:
+		work_answer(work, KEEPER_ON_SWEPT, sweep(work));
+		break;
+	case KEEPER_DO_KILL:
+		kill_all(work);
+		break;
+	case KEEPER_DO_FENCE:
+		self_fence(work);
+		break;
+	case KEEPER_DO_TELL_UP:
+	case KEEPER_DO_TELL_FAILED:
+		work->options.on_started(userdata, action == KEEPER_DO_TELL_UP);
+		break;
+	case KEEPER_DO_TELL_DOWN:
+		tell_down(work);
+		break;
+	case KEEPER_DO_TELL_TROUBLE:
+		work->options.on_trouble(userdata);
+		break;
+	case KEEPER_DO_PASS: /* the guard's */
+	case KEEPER_ACTION_COUNT:
+		assert(false);
+	}
+}
+
+/* -- what the node says -- */
+
+void work_clear(struct work *work)
+{
+	answer(work, KEEPER_ON_CLEAR, KEEPER_OK);
+}
+
+void work_resume(struct work *work, int64_t lease_end_us)
+{
+	const struct keeper_event event = { .type = KEEPER_ON_RESUME,
+					    .lease_end_us = lease_end_us };
+
+	work->kind->resume(work);
+	post(work, &event);
+}
 
 static void remember(struct work *work, const struct script_facts *facts)
 {
@@ -21,277 +325,108 @@ static void remember(struct work *work, const struct script_facts *facts)
 	work->facts.reason = work->reason;
 }
 
-static void tell_unit(struct work *work, enum work_unit_word word, bool ok, const char *text)
+void work_named(struct work *work, const struct script_facts *facts)
 {
-	work->unit_us = time_boot_us() - work->unit_since_us;
-	work->on_unit(work->userdata, word, ok, text);
-	work->unit_us = 0;
-}
-
-/* -- start: unit, then command -- */
-
-static void started(struct work *work, bool ok)
-{
-	ev_timer_stop(work->loop, &work->timer);
-	work->starting = false;
-	work->up = ok;
-	/* It may have gone down since its start was done. */
-	if (ok && work->bus)
-		bus_ask_state(work->bus);
-	work->on_started(work->userdata, ok);
-}
-
-static void takeover_ended(void *userdata, struct script *script,
-			   const struct command_result *result)
-{
-	struct work *work = userdata;
-
-	work->on_end(work->userdata, script, result);
-	work->group = result->has_leftovers ? result->group : 0;
-	started(work, command_succeeded(result));
-}
-
-static void start_command(struct work *work)
-{
-	char **argv = work->config->takeover.command.argv;
-
-	if (!argv) {
-		started(work, true);
+	if (work->keeper.state != KEEPER_DOWN)
 		return;
-	}
-	work->takeover.not_after_us = work->start_by_us(work->userdata);
-	script_run(&work->takeover, argv, work->config->takeover.timeout_us, &work->facts);
+	remember(work, facts);
+	answer(work, KEEPER_ON_NAMED, KEEPER_OK);
 }
 
-static void on_unit_started(void *userdata, bool ok, const char *text)
+void work_unnamed(struct work *work)
 {
-	struct work *work = userdata;
+	if (work->keeper.state == KEEPER_STANDBY)
+		answer(work, KEEPER_ON_UNNAMED, KEEPER_OK);
+}
 
-	tell_unit(work, WORK_UNIT_START, ok, text);
-	if (!work->starting)
-		return;
-	ev_timer_stop(work->loop, &work->timer);
-	if (ok)
-		start_command(work);
-	else
-		started(work, false);
+void work_lease(struct work *work, int64_t end_us, int64_t epoch)
+{
+	const struct keeper_event event = { .type = KEEPER_ON_LEASE, .lease_end_us = end_us };
+
+	work->epoch = epoch;
+	if (end_us && end_us != work->keeper.lease_end_us)
+		post(work, &event);
 }
 
 void work_start(struct work *work, const struct script_facts *facts)
 {
 	remember(work, facts);
-	work->starting = true;
-	if (!work->bus) {
-		start_command(work);
-		return;
-	}
-	ev_timer_set(&work->timer, (double)work->config->takeover.timeout_us / 1e6, 0.);
-	ev_timer_start(work->loop, &work->timer);
-	work->unit_since_us = time_boot_us();
-	bus_start_unit(work->bus, on_unit_started);
+	work->kind->begin(work);
+	answer(work, KEEPER_ON_START, KEEPER_OK);
+	/* One on standby waits for this. */
+	if (work->keeper.state == KEEPER_ARMING)
+		work->kind->wake(work);
 }
 
-void work_resume(struct work *work)
+void work_stop(struct work *work, const struct script_facts *facts, bool cold)
 {
-	work->up = true;
-	if (work->bus)
-		bus_is_ours(work->bus);
-}
+	const struct keeper_event event = { .type = KEEPER_ON_STOP, .cold = cold };
 
-/* -- stop: command, then unit -- */
-
-static void stopped(struct work *work)
-{
-	ev_timer_stop(work->loop, &work->timer);
-	if (work->group && command_group_exists(work->group))
-		command_group_signal(work->group, SIGKILL);
-	work->group = 0;
-	work->trouble[0] = '\0';
-	work->stopping = work->unit_stopping = false;
-	work->on_stopped(work->userdata);
-}
-
-static void relinquish_ended(void *userdata, struct script *script,
-			     const struct command_result *result)
-{
-	struct work *work = userdata;
-
-	work->on_end(work->userdata, script, result);
-	if (command_succeeded(result) || work->killed ||
-	    (work->cold && ++work->tries == WORK_COLD_TRIES)) {
-		stop_unit(work);
-		return;
-	}
-	ev_timer_set(&work->timer, WORK_STOP_PAUSE_S, 0.);
-	ev_timer_start(work->loop, &work->timer);
-}
-
-static void run_relinquish(struct work *work)
-{
-	/* The bound is the election's: it knows the lease and says when to kill. */
-	if (!work->config->relinquish.command.argv) {
-		stop_unit(work);
-		return;
-	}
-	script_run(&work->relinquish, work->config->relinquish.command.argv, 0, &work->facts);
-}
-
-static void on_unit_stopped(void *userdata, bool ok, const char *text)
-{
-	struct work *work = userdata;
-
-	snprintf(work->trouble, sizeof(work->trouble), "%s", ok ? "" : text);
-	tell_unit(work, WORK_UNIT_STOP, ok, text);
-	if (!work->unit_stopping)
-		return;
-	if (ok) {
-		stopped(work);
-		return;
-	}
-	/* No bus, no permission, a job in the way: asked for again until the election has it killed, and then on. */
-	ev_timer_set(&work->timer, WORK_UNIT_RETRY_S, 0.);
-	ev_timer_start(work->loop, &work->timer);
-}
-
-static void stop_unit(struct work *work)
-{
-	if (!work->bus) {
-		stopped(work);
-		return;
-	}
-	work->unit_stopping = true;
-	work->unit_since_us = time_boot_us();
-	bus_stop_unit(work->bus, on_unit_stopped);
-	if (work->killed)
-		bus_kill_unit(work->bus);
-}
-
-void work_stop(struct work *work, const struct script_facts *facts)
-{
-	/* A takeover under way ends here, with everything it has started so far in its group. */
-	script_cancel(&work->takeover);
-	ev_timer_stop(work->loop, &work->timer);
-	work->starting = work->up = false;
-	work->stopping = true;
-	work->killed = work->unit_stopping = false;
-	work->tries = 0;
 	remember(work, facts);
-	run_relinquish(work);
+	post(work, &event);
 }
 
-void work_kill(struct work *work)
+const char *work_trouble(const struct work *work)
 {
-	if (!work->stopping)
-		return;
-	work->killed = true;
-	if (work->unit_stopping)
-		bus_kill_unit(work->bus);
-	else if (script_is_running(&work->relinquish))
-		script_kill(&work->relinquish);
-	else
-		stop_unit(work); /* between two tries */
+	return work->keeper.trouble == KEEPER_TROUBLE_FAILED
+		       ? work->failure
+		       : keeper_trouble_text(work->keeper.trouble);
 }
 
-/* -- the unit by itself -- */
-
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+const char *work_obstacle(const struct work *work)
 {
-	struct work *work = timer->data;
+	return work->obstacle;
+}
 
-	(void)loop;
-	(void)events;
-	if (work->starting) {
-		tell_unit(work, WORK_UNIT_START, false, "timed out");
-		started(work, false);
-	} else if (work->unit_stopping) {
-		stop_unit(work);
-	} else if (work->stopping && !script_is_running(&work->relinquish)) {
-		run_relinquish(work);
+pid_t work_group(const struct work *work)
+{
+	return work->group;
+}
+
+/* -- life -- */
+
+int work_create(const struct work_options *options, struct work **ret_work)
+{
+	const struct config *c = options->config;
+	struct work *work = calloc(1, sizeof(*work));
+	int r;
+
+	if (!work)
+		return -ENOMEM;
+	work->options = *options;
+	work->config = c;
+	work->lease = options->lease;
+	work->lock = -1;
+	work->kind = *c->takeover.unit ? &work_units : &work_commands;
+	work->keeper_config = (struct keeper_config){
+		.stop_timeout_us = c->relinquish.timeout_us,
+		.lease_timeout_us = c->relinquish.lease_timeout_us,
+		.penalty_us = c->election.penalty_us,
+	};
+	keeper_init(&work->keeper_config, &work->keeper);
+	commands_init_scripts(work);
+	if (work->lease && c->node.mode == CONFIG_COORDINATOR)
+		lease_file_set_timeout(work->lease, c->relinquish.lease_timeout_us);
+	r = timer_init(&work->timer, options->loop, EV_MAXPRI, on_timer, work);
+	if (r == 0)
+		r = work->kind->init(work);
+	if (r < 0) {
+		(void)work_destroy(work);
+		return r;
 	}
+	*ret_work = work;
+	return 0;
 }
 
-static void on_state(void *userdata, const char *state)
+struct work *work_destroy(struct work *work)
 {
-	struct work *work = userdata;
-
-	/* A stop of ours is told by its job, which waits for all that hangs on the unit. */
-	if (work->up && !work->stopping &&
-	    (bus_state_is_down(state) || !strcmp(state, "deactivating"))) {
-		work->up = false;
-		work->on_failed(work->userdata, state);
-	}
-}
-
-static void on_link(void *userdata, const char *error)
-{
-	struct work *work = userdata;
-
-	work->on_unit(work->userdata, WORK_UNIT_BUS, !error, error ? error : "connected");
-}
-
-static void on_foreign(void *userdata, const char *text)
-{
-	struct work *work = userdata;
-
-	work->on_foreign(work->userdata, text);
-}
-
-static void line(void *userdata, struct script *script, const char *text)
-{
-	struct work *work = userdata;
-
-	work->on_line(work->userdata, script, text);
-}
-
-int work_init(struct work *work, struct ev_loop *loop, const struct config *config)
-{
-	const struct bus_options options = { .unit = config->takeover.unit,
-					     .runtime_directory = config->node.runtime_directory,
-					     .on_foreign = on_foreign,
-					     .on_state = on_state,
-					     .on_link = on_link,
-					     .userdata = work };
-
-	*work = (struct work){ .config = config, .loop = loop };
-	script_init(&work->takeover, loop, "takeover", takeover_ended, line, work);
-	script_init(&work->relinquish, loop, "relinquish", relinquish_ended, line, work);
-	ev_init(&work->timer, on_timer);
-	work->timer.data = work;
-	return *options.unit ? bus_create(loop, &options, &work->bus) : 0;
-}
-
-void work_prepare(struct work *work)
-{
-	if (work->bus)
-		bus_prepare_start(work->bus);
-}
-
-bool work_is_prepared(const struct work *work)
-{
-	return work->bus && bus_is_prepared(work->bus);
-}
-
-bool work_is_preparing(const struct work *work)
-{
-	return work->bus && bus_is_preparing(work->bus);
-}
-
-bool work_system_stops(const struct work *work)
-{
-	return work->bus && bus_system_stops(work->bus);
-}
-
-void work_release_guard(struct work *work)
-{
-	if (work->bus)
-		bus_stop_guard(work->bus);
-}
-
-void work_finish(struct work *work)
-{
-	if (work->loop)
-		ev_timer_stop(work->loop, &work->timer);
+	if (!work)
+		return NULL;
+	timer_finish(&work->timer);
 	script_finish(&work->takeover);
 	script_finish(&work->relinquish);
-	work->bus = bus_destroy(work->bus);
+	work->kind->finish(work);
+	unlock(work);
+	free(work);
+	return NULL;
 }

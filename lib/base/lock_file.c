@@ -54,6 +54,13 @@ int lock_file_take(const char *directory, const char *name, int *ret_fd)
 	return 0;
 }
 
+int lock_file_release(int fd)
+{
+	if (fd >= 0)
+		(void)close(fd);
+	return -1;
+}
+
 bool lock_file_is_there(const char *directory, const char *name, int fd)
 {
 	char path[PATH_MAX];

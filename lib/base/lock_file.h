@@ -25,6 +25,9 @@ int lock_file_path(const char *directory, const char *name, char *buf);
 /* ret_fd: close-on-exec; closing it frees the lock. Returns 0, LOCK_FILE_BUSY or -errno. */
 int lock_file_take(const char *directory, const char *name, int *ret_fd);
 
+/* Also fine for -1. Returns -1. */
+int lock_file_release(int fd);
+
 /* Whether fd is what DIRECTORY/NAME means: false when somebody deleted or replaced that. */
 bool lock_file_is_there(const char *directory, const char *name, int fd);
 

@@ -12,17 +12,14 @@
 /* Asked to kill what the daemon's user may not: primaryd-kill@UNIT.service, whose instance is the escaped unit. */
 #define UNIT_KILLER "primaryd-kill"
 
-#define UNIT_DIRECTORY_SIZE 256
+#define UNIT_GUARD_SIZE 256
 
 /* Enters the list of strings in the answer to a property's Get. False: it is an error, or no such list. */
 bool unit_enter_list(sd_bus_message *message);
 
 /*
- * Whose guard a guard is: it watches over the lease in one runtime directory, that of one daemon. Work that is bound to
- * the guard of another daemon is that daemon's work. Reads the --runtime-directory in an answer that holds the property
- * ExecStart of a service. False: there is none, or it is no such answer.
+ * The guard of a daemon. Its name follows from that of the runtime directory: primaryd-guard.service for .../primaryd,
+ * primaryd-guard@NAME.service for .../primaryd-NAME, and for .../NAME. Work that is bound to the guard of another daemon is
+ * that daemon's work. Returns buf.
  */
-bool unit_guard_directory(sd_bus_message *message, char ret_directory[UNIT_DIRECTORY_SIZE]);
-
-/* Also under two names. A directory that does not exist is the same only by name. */
-bool unit_guard_is_same(const char *directory, const char *other);
+char *unit_guard_name(const char *runtime_directory, char buf[UNIT_GUARD_SIZE]);

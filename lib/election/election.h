@@ -361,7 +361,8 @@ void election_step(const struct election_config *config, struct election *state,
 int64_t election_next_us(const struct election_config *config, const struct election *state);
 
 /*
- * Whether the lease logic is in order at now_us: no work up past the end of its lease, no stop overdue that was not begun.
+ * Whether the lease logic is in order at now_us: no work up past the end of its lease that was not killed, no stop overdue
+ * that was not begun.
  * The service feeds its watchdog only then.
  */
 bool election_in_order(const struct election_config *config, const struct election *state,

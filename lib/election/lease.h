@@ -91,3 +91,46 @@ static inline bool lease_fits(int64_t session_us, int64_t lease_timeout_us)
 {
 	return lease_timeout_us + lease_margin_us(session_us) <= session_us / 3;
 }
+
+/* The part of the time for a stop that is kept for killing what would not stop. */
+static inline int64_t lease_kill_share_us(int64_t lease_timeout_us)
+{
+	return lease_timeout_us / 8;
+}
+
+/*
+ * The work is killed after the time for an orderly stop (0: no such bound), or while there is still time before the lease
+ * ends (0: no lease). A stop that begins later than that gets the least that makes sense, and the lease if there is any
+ * left. 0: never.
+ */
+static inline int64_t lease_kill_due_us(int64_t stop_since_us, int64_t stop_timeout_us,
+					int64_t lease_end_us, int64_t lease_timeout_us)
+{
+	int64_t share_us = lease_kill_share_us(lease_timeout_us);
+	int64_t kill_us = stop_timeout_us ? stop_since_us + stop_timeout_us : 0;
+	int64_t lease_us = lease_end_us - share_us;
+	int64_t latest_us = lease_end_us - share_us / 4; /* a kill takes effect in that */
+
+	if (!lease_end_us)
+		return kill_us;
+	if (lease_us < stop_since_us + share_us)
+		lease_us = stop_since_us + share_us;
+	if (lease_us > latest_us && stop_since_us < latest_us)
+		lease_us = latest_us;
+	return kill_us && kill_us < lease_us ? kill_us : lease_us;
+}
+
+/*
+ * When work that was killed and is not down becomes a danger to others. What was killed gets a moment to die, also when the
+ * kill itself came late. In an orderly stop the lease goes on being renewed, so its end alone would never come.
+ */
+static inline int64_t lease_fence_due_us(int64_t killed_us, int64_t lease_end_us,
+					 int64_t lease_timeout_us)
+{
+	int64_t died_us = killed_us + lease_kill_share_us(lease_timeout_us);
+	int64_t patience_us = killed_us + lease_timeout_us;
+
+	if (lease_end_us < patience_us)
+		patience_us = lease_end_us;
+	return died_us > patience_us ? died_us : patience_us;
+}

@@ -3,12 +3,6 @@
 
 #include "lease.h"
 
-/* The part of the time for a stop that is kept for killing what would not stop. */
-#define KILL_SHARE 8
-
-/* The last moment for a kill whose effect is to be there by the end of the lease: this share of the one above before it. */
-#define LATEST_SHARE 4
-
 void lease_open(struct election *e, int64_t sent_us)
 {
 	int64_t end_us = sent_us + lease_length_us(e->term_us);
@@ -88,42 +82,19 @@ void lease_drive(struct election_step *s)
 	}
 }
 
-/*
- * The work is killed after the time for an orderly stop, or while there is still time before the lease ends. A stop that
- * begins later than that gets the least that makes sense, and the lease if there is any left.
- */
 int64_t stop_kill_us(const struct election_config *config, const struct election *e)
 {
-	int64_t share_us = config->lease_timeout_us / KILL_SHARE;
-	int64_t kill_us = e->stop_since_us + config->relinquish_timeout_us;
-	int64_t lease_us, latest_us;
-
 	if (e->work != WORK_STOPPING || e->killed_us)
 		return 0;
-	if (!e->lease_end_us)
-		return kill_us;
-	lease_us = e->lease_end_us - share_us;
-	latest_us = e->lease_end_us - share_us / LATEST_SHARE;
-	if (lease_us < e->stop_since_us + share_us)
-		lease_us = e->stop_since_us + share_us;
-	if (lease_us > latest_us && e->stop_since_us < latest_us)
-		lease_us = latest_us;
-	return earlier(kill_us, lease_us);
+	return lease_kill_due_us(e->stop_since_us, config->relinquish_timeout_us, e->lease_end_us,
+				 config->lease_timeout_us);
 }
 
-/*
- * What was killed gets a moment to die, also when the kill itself came late. In an orderly stop the lease goes on being
- * renewed, so its end alone would never come.
- */
 static int64_t self_fence_us(const struct election_config *config, const struct election *e)
 {
-	int64_t died_us = e->killed_us + config->lease_timeout_us / KILL_SHARE;
-	int64_t patience_us;
-
 	if (e->work != WORK_STOPPING || !e->killed_us || e->self_fenced || !e->lease_end_us)
 		return 0;
-	patience_us = earlier(e->lease_end_us, e->killed_us + config->lease_timeout_us);
-	return died_us > patience_us ? died_us : patience_us;
+	return lease_fence_due_us(e->killed_us, e->lease_end_us, config->lease_timeout_us);
 }
 
 void stop_drive(struct election_step *s)
@@ -161,5 +132,6 @@ bool election_in_order(const struct election_config *config, const struct electi
 		return true;
 	if (lease_binds(e))
 		return now_us < lease_stop_us(config, e) + lease_renew_us(e->term_us);
-	return now_us < e->lease_end_us;
+	/* Killed, and not known to be down: it is tried further, and no other process could do more. */
+	return e->killed_us || now_us < e->lease_end_us;
 }

@@ -56,17 +56,15 @@ static void check_ctl(int argc, char **argv)
 /* The command lines of the guard and of primaryctl. Their words about errors: -close_fd_mask=3. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static char program[] = "primaryctl", guard[] = "--guard";
-	char *words[WORDS_MAX + 3], *block, *permuted[WORDS_MAX + 3];
-	size_t n = fuzz_words(data, size, words + 2, WORDS_MAX, &block);
+	static char program[] = "primaryctl";
+	char *words[WORDS_MAX + 2], *block;
+	size_t n = fuzz_words(data, size, words + 1, WORDS_MAX, &block);
 
 	words[0] = program;
-	words[1] = guard;
-	words[n + 2] = NULL;
-	check_guard((int)n + 2, words);
-	permuted[0] = program;
-	memcpy(permuted + 1, words + 2, (n + 1) * sizeof(*words));
-	check_ctl((int)n + 1, permuted);
+	words[n + 1] = NULL;
+	check_guard((int)n + 1, words);
+	/* Last: it reorders them. */
+	check_ctl((int)n + 1, words);
 	free(block);
 	return 0;
 }

@@ -143,7 +143,7 @@ def oracle(event_log):
 def make_cluster(request, tmp_path, event_log, oracle):
     """make_cluster(ensemble, keys, n, ...): the factory behind `cluster`, for a test with an ensemble of its own
     (which stands before it among the test's fixtures, so that it outlives the nodes)."""
-    for name in ('daemon/primaryd', 'tests/integration/stamp'):
+    for name in ('daemon/primaryd', 'daemon/primaryd-guard', 'tests/integration/stamp'):
         if not is_built(name):
             pytest.skip(f'{name} is not built')
     made, views = [], []

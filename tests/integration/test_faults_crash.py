@@ -142,7 +142,7 @@ def run_side_by_side(trials, bound_s):
 @pytest.mark.parametrize('restart', RESTARTS)
 @pytest.mark.parametrize('moment', MOMENTS)
 def test_killed_at(ensemble, zk_client, tmp_path, moment, restart):
-    for name in ('daemon/primaryd', 'tests/integration/stamp', 'tests/integration/worker'):
+    for name in ('daemon/primaryd', 'daemon/primaryd-guard', 'tests/integration/stamp', 'tests/integration/worker'):
         if not is_built(name):
             pytest.skip(f'{name} is not built')
     needs_fault_points()

@@ -106,10 +106,26 @@ def test_frozen_while_its_stop_hangs(trial):
     assert (trial.wait_down(primary) - cut_ns) / 1e9 < DOWN_S
     wait_until(lambda: successor.name in trial.working(), 10, lambda: f'{successor.log_tail()}')
     primary.sigcont()
+    # It stays out until its stop succeeds.
+    work.behave(primary, 'relinquish')
     trial.settle(primary=successor.name)
 
 
 # the guard
+
+def test_guard_in_memory(trial):
+    """It needs no library and no disk to act: all of it is in memory, and that is little."""
+    primary, _ = trial.start(2)
+    [guard] = work.find_guards(primary)
+    with open(f'/proc/{guard}/status', encoding='utf-8') as file:
+        status = {key: value.split() for key, value in re.findall(r'^(\w+):\s*(.*)$', file.read(), re.M)}
+    with open(f'/proc/{guard}/maps', encoding='utf-8') as file:
+        mapped = {line.split()[5] for line in file if len(line.split()) > 5 and '/' in line.split()[5]}
+    if any('asan' in name for name in mapped):
+        pytest.skip('the sanitizers have no static libraries')
+    assert {os.path.basename(name) for name in mapped} == {'primaryd-guard'}
+    assert int(status['VmRSS'][0]) <= 2048 and int(status['VmLck'][0]) >= int(status['VmExe'][0]), status
+
 
 def test_guard_killed(trial):
     primary, _ = trial.start(2)

@@ -219,7 +219,7 @@ def test_cut_off(trial):
 def binary(tmp_path, monkeypatch):
     """Path of a daemon of the test's own, to be replaced at will."""
     build = tmp_path / 'build'
-    for name in ('daemon/primaryd', 'tests/integration/stamp', 'tests/integration/worker'):
+    for name in ('daemon/primaryd', 'daemon/primaryd-guard', 'tests/integration/stamp', 'tests/integration/worker'):
         path = build / name
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(program(name), path)

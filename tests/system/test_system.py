@@ -617,7 +617,7 @@ systemctl start primaryd@second''')
     wait_until(lambda: holder.state('primaryd@second.service') == 'failed', 10, holder.journal_tail, 0.05)
     assert site.untouched(moment, holder) and holder.state('primary.target') == 'active'
     done = holder.run('primaryctl', '--config', '/etc/primaryd/second.conf', 'check', check=False)
-    assert done.returncode == 1 and 'watches over /run/primaryd, not over /run/primaryd-second' in done.stdout, done
+    assert done.returncode == 1 and 'bound to primaryd-guard.service, not to primaryd-guard@second.service' in done.stdout, done
     holder.shell('rm /etc/primaryd/second.conf; systemctl reset-failed primaryd@second')
     one.shell('rm /etc/primaryd/second.conf /etc/primaryd/open /etc/credstore/primaryd-second.zookeeper')
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "work/bus_parts.h"
+#include "base/unit_call.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -90,13 +91,28 @@ static void test_bounds(void **state)
 	assert_int_equal(parts.n, BUS_PARTS_MAX);
 }
 
+/* It follows from the runtime directory, and differs where that does. */
+static void test_guard_name(void **unused)
+{
+	char name[UNIT_GUARD_SIZE], path[1000];
+
+	assert_string_equal(unit_guard_name("/run/primaryd", name), "primaryd-guard.service");
+	assert_string_equal(unit_guard_name("/run/primaryd-web", name),
+			    "primaryd-guard@web.service");
+	assert_string_equal(unit_guard_name("/srv/election", name),
+			    "primaryd-guard@election.service");
+	assert_string_equal(unit_guard_name("primaryd", name), "primaryd-guard.service");
+	memset(path, 'x', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	assert_true(strlen(unit_guard_name(path, name)) < sizeof(name));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_each_once),
-		cmocka_unit_test(test_down_when_all_are),
-		cmocka_unit_test(test_apart),
-		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_each_once),  cmocka_unit_test(test_down_when_all_are),
+		cmocka_unit_test(test_apart),	   cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_guard_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
 #include "base/timer.h"
 #include "guard/args.h"
 #include "guard/main.h"
-#include "guard/work_lock.h"
+#include "base/lock_file.h"
 #include "test_guard_lab.h"
 
 #include <errno.h>
@@ -150,7 +150,7 @@ static void test_stop_under_way(void **unused)
 	lab_guard(lab_command(0), NULL);
 	lab_start(2 * LEASE_TIMEOUT_US);
 	lab_pid = guard_pid(lab.guard);
-	assert_int_equal(work_lock_try(lab.directory, "daemon", &fd), 0);
+	assert_int_equal(lock_file_take(lab.directory, WORK_LOCK_FILE, &fd), 0);
 	stop = lab_spawn(LAB_HANG);
 	lease_file_set_group(lab.lease, LEASE_GROUP_STOP, stop);
 	lab_until(is_late);
@@ -158,7 +158,7 @@ static void test_stop_under_way(void **unused)
 	lab_until(lab_is_gone);
 	assert_int_equal(kill(stop, SIGKILL), 0);
 	(void)lab_reap(stop);
-	assert_int_equal(work_lock_release(fd), -1);
+	assert_int_equal(lock_file_release(fd), -1);
 	assert_int_equal(lab_runs(runs), 1); /* the daemon's */
 	assert_int_equal(runs[0].pid, stop);
 	assert_int_equal(lab.n_died, 0);
@@ -196,7 +196,7 @@ static void test_hanging_stop(void **unused)
 	lease_file_set_timeout(lab.lease, LONG_TIMEOUT_US);
 	lab_start(LONG_TIMEOUT_US + LEASE_TIMEOUT_US);
 	end_us = lease_file_end_us(lab.lease);
-	assert_int_equal(work_lock_try(lab.directory, "daemon", &fd), 0);
+	assert_int_equal(lock_file_take(lab.directory, WORK_LOCK_FILE, &fd), 0);
 	stop = lab_spawn(LAB_HANG);
 	lease_file_set_group(lab.lease, LEASE_GROUP_STOP, stop);
 	lab_until(lab_has_died);
@@ -205,7 +205,7 @@ static void test_hanging_stop(void **unused)
 	assert_int_equal(runs[0].end_us, 0);
 	assert_true(runs[1].begin_us >= end_us - LONG_TIMEOUT_US / 8);
 	assert_int_equal(lease_file_mark(lab.lease), LEASE_STOPPED);
-	assert_int_equal(work_lock_release(fd), -1);
+	assert_int_equal(lock_file_release(fd), -1);
 }
 
 /* A stopped daemon holds the lock and runs nothing. */
@@ -217,10 +217,10 @@ static void test_idle_lock_is_passed_over(void **unused)
 	lab_guard(lab_command(0), NULL);
 	lab_start(2 * LEASE_TIMEOUT_US);
 	end_us = lease_file_end_us(lab.lease);
-	assert_int_equal(work_lock_try(lab.directory, "daemon", &fd), 0);
+	assert_int_equal(lock_file_take(lab.directory, WORK_LOCK_FILE, &fd), 0);
 	lab_until(lab_has_died);
 	assert_one_stop(end_us - LEASE_TIMEOUT_US / 2, end_us);
-	assert_int_equal(work_lock_release(fd), -1);
+	assert_int_equal(lock_file_release(fd), -1);
 }
 
 static bool guard_waits(void)
@@ -235,11 +235,11 @@ static void test_extended_at_the_last_moment(void **unused)
 
 	lab_guard(lab_command(0), NULL);
 	lab_start(2 * LEASE_TIMEOUT_US);
-	assert_int_equal(work_lock_try(lab.directory, "daemon", &fd), 0);
+	assert_int_equal(lock_file_take(lab.directory, WORK_LOCK_FILE, &fd), 0);
 	lab_until(guard_waits);
 	lab.extend_us = 3 * LEASE_TIMEOUT_US;
 	lab_until(extended_enough);
-	assert_int_equal(work_lock_release(fd), -1);
+	assert_int_equal(lock_file_release(fd), -1);
 	assert_true(guard_is_alive(lab.guard));
 	assert_false(lab.extend_failed);
 	assert_int_equal(lab_runs(runs), 0);
@@ -430,10 +430,9 @@ static void test_new_watch(void **unused)
 /* It sees by itself that its watch is over, with the lease still armed: nobody has to kill it. */
 static void test_superseded(void **unused)
 {
-	char timeout[] = "--lease-timeout", directory[] = "--runtime-directory",
-	     guard[] = "--guard", duration[] = "1s";
+	char timeout[] = "--lease-timeout", directory[] = "--runtime-directory", duration[] = "1s";
 	char *const *command = lab_command(0);
-	char *argv[] = { command[0], guard, directory, lab.directory, timeout, duration, NULL };
+	char *argv[] = { command[0], directory, lab.directory, timeout, duration, NULL };
 	pid_t pid;
 
 	assert_true(lease_file_set(lab.lease, time_boot_us() + 3 * LEASE_TIMEOUT_US));
@@ -530,10 +529,10 @@ static void test_cannot_start(void **unused)
 static void test_nobody_listens(void **unused)
 {
 	char timeout[] = "--lease-timeout", directory[] = "--runtime-directory", dashes[] = "--",
-	     guard[] = "--guard", duration[] = "1s";
+	     duration[] = "1s";
 	char *const *command = lab_command(0);
-	char *argv[] = { command[0], guard,	 directory,  lab.directory, timeout,	duration,
-			 dashes,     command[0], command[1], command[2],    command[3], NULL };
+	char *argv[] = { command[0], directory,	 lab.directory, timeout,    duration, dashes,
+			 command[0], command[1], command[2],	command[3], NULL };
 
 	for (int full = 0; full < 2; full++) {
 		int fds[2];
@@ -580,11 +579,20 @@ static int parse(int n, const char *const *words, struct guard_args *ret)
 
 static void test_arguments(void **unused)
 {
-	static const char *const all[] = { "primaryd", "--guard",      "--runtime-directory",
-					   "/run/x",   "--ready-fd",   "9",
-					   "--node",   "hv1",	       "--lease-timeout",
-					   "3s",       "--self-fence", "reboot",
-					   "--",       "/bin/false",   "--node" };
+	static const char *const all[] = { "primaryd-guard",
+					   "--runtime-directory",
+					   "/run/x",
+					   "--ready-fd",
+					   "9",
+					   "--node",
+					   "hv1",
+					   "--lease-timeout",
+					   "3s",
+					   "--self-fence",
+					   "reboot",
+					   "--",
+					   "/bin/false",
+					   "--node" };
 	static const char *const bad[][5] = {
 		{ "--runtime-directory", "relative", "--lease-timeout", "3s" },
 		{ "--runtime-directory", "/run/x", "--lease-timeout", "3" },
@@ -598,7 +606,7 @@ static void test_arguments(void **unused)
 	};
 	struct guard_args args, other;
 
-	assert_int_equal(parse(15, all, &args), 0);
+	assert_int_equal(parse(14, all, &args), 0);
 	assert_string_equal(args.runtime_directory, "/run/x");
 	assert_string_equal(args.node, "hv1");
 	assert_int_equal(args.ready_fd, 9);
@@ -607,12 +615,12 @@ static void test_arguments(void **unused)
 	assert_string_equal(args.command[0], "/bin/false");
 	assert_string_equal(args.command[1], "--node");
 	assert_null(args.command[2]);
-	assert_int_equal(parse(14, all, &other), 0);
+	assert_int_equal(parse(13, all, &other), 0);
 	assert_true(args.fingerprint != other.fingerprint);
-	assert_int_equal(parse(13, all, &other), -EINVAL); /* "--" without a command */
+	assert_int_equal(parse(12, all, &other), -EINVAL); /* "--" without a command */
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		const char *words[8] = { "primaryd", "--guard" };
-		int n = 2;
+		const char *words[8] = { "primaryd-guard" };
+		int n = 1;
 
 		for (int k = 0; k < 4 && bad[i][k] != NULL; k++)
 			words[n++] = bad[i][k];

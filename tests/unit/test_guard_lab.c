@@ -134,7 +134,7 @@ void lab_guard(char *const *command, const char *binary)
 	const struct guard_config config = {
 		.runtime_directory = lab.directory,
 		.node = "hv1",
-		.binary = binary,
+		.binary = binary != NULL ? binary : self,
 		.relinquish = command,
 		.lease_timeout_us = LEASE_TIMEOUT_US,
 		.self_fence = lab.self_fence,
@@ -344,7 +344,7 @@ int reboot(int how)
 
 static int lab_guard_main(int argc, char *argv[])
 {
-	for (int i = 2; i + 1 < argc; i++) {
+	for (int i = 1; i + 1 < argc; i++) {
 		if (strcmp(argv[i], "--runtime-directory") == 0)
 			(void)snprintf(lab.log, sizeof(lab.log), "%.80s/log", argv[i + 1]);
 	}
@@ -358,7 +358,9 @@ void lab_main(int argc, char *argv[])
 	if (n <= 0)
 		abort();
 	self[n] = '\0';
-	if (argc > 1 && strcmp(argv[1], "--guard") == 0)
+	/* The first words of a guard's command line, as the daemon and the tests write it. */
+	if (argc > 1 &&
+	    (strcmp(argv[1], "--runtime-directory") == 0 || strcmp(argv[1], "--ready-fd") == 0))
 		exit(lab_guard_main(argc, argv));
 	if (argc == 4 && strcmp(argv[1], "--log") == 0)
 		exit(log_main(argv[2], atoi(argv[3])));

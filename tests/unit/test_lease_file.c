@@ -2,7 +2,7 @@
 #include "guard/lease_file.h"
 
 #include "base/process_group.h"
-#include "guard/work_lock.h"
+#include "base/lock_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -433,19 +433,19 @@ static void test_work_lock(void **unused)
 {
 	int fd = -1, second = -1, inherited;
 
-	assert_int_equal(work_lock_try(directory, "daemon", &fd), 0);
+	assert_int_equal(lock_file_take(directory, WORK_LOCK_FILE, &fd), 0);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	assert_int_equal(work_lock_try(directory, "guard", &second), WORK_LOCK_BUSY);
+	assert_int_equal(lock_file_take(directory, WORK_LOCK_FILE, &second), LOCK_FILE_BUSY);
 	assert_int_equal(second, -1);
 	/* Who inherited it keeps it. */
 	inherited = dup(fd);
-	assert_int_equal(work_lock_release(fd), -1);
-	assert_int_equal(work_lock_try(directory, "guard", &second), WORK_LOCK_BUSY);
+	assert_int_equal(lock_file_release(fd), -1);
+	assert_int_equal(lock_file_take(directory, WORK_LOCK_FILE, &second), LOCK_FILE_BUSY);
 	assert_int_equal(close(inherited), 0);
-	assert_int_equal(work_lock_try(directory, "guard", &second), 0);
-	assert_int_equal(work_lock_release(second), -1);
-	assert_int_equal(work_lock_release(-1), -1);
-	assert_int_equal(work_lock_try("/nowhere", "daemon", &fd), -ENOENT);
+	assert_int_equal(lock_file_take(directory, WORK_LOCK_FILE, &second), 0);
+	assert_int_equal(lock_file_release(second), -1);
+	assert_int_equal(lock_file_release(-1), -1);
+	assert_int_equal(lock_file_take("/nowhere", WORK_LOCK_FILE, &fd), -ENOENT);
 }
 
 int main(void)

@@ -52,7 +52,7 @@ run_valgrind() {
 	meson test -C "$dir" --no-rebuild --print-errorlogs --timeout-multiplier 20 \
 		--wrapper 'valgrind -q --leak-check=full --error-exitcode=9' \
 		$(meson test -C "$dir" --list 2>/dev/null | sed 's/.* - //; s/^primaryd://' |
-			grep -vE 'state|command|health|guard|readme|keys-|election_walk|check|sim|blocks|man|docs|ctl' | sort -u) |
+			grep -vE 'state|command|health|guard|keeper|readme|keys-|election_walk|check|sim|blocks|man|docs|ctl' | sort -u) |
 		grep -vE ' OK |^$|^ninja|Full log'
 }
 

@@ -16,9 +16,17 @@ def run(*argv):
     return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
 
-def phases(programs):
-    lines = [line.rstrip() for line in run(programs['print_phases']).splitlines()]
+def diagram(programs, *which):
+    lines = [line.rstrip() for line in run(programs['print_phases'], *which).splitlines()]
     return '\n'.join(['```', *lines, '```', ''])
+
+
+def phases(programs):
+    return diagram(programs)
+
+
+def keeper(programs):
+    return diagram(programs, 'keeper')
 
 
 def keys(programs):
@@ -37,7 +45,7 @@ def keys(programs):
     return '\n'.join(row if isinstance(row, str) else '| ' + ' | '.join(row) + ' |' for row in rows) + '\n'
 
 
-BLOCKS = {'doc/operations.md': {'keys': keys}, 'doc/design.md': {'phases': phases}}
+BLOCKS = {'doc/operations.md': {'keys': keys}, 'doc/design.md': {'phases': phases, 'keeper': keeper}}
 
 
 def main():

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prints the table of phases and allowed moves as doc/design.md shows it, from the table that the daemon runs on. */
+/*
+ * Prints the table of phases and allowed moves as doc/design.md shows it, from the table that the daemon runs on; with an
+ * argument that of the keeper.
+ */
 #include <stdio.h>
 #include <string.h>
 
 #include "election/election.h"
+#include "work/keeper.h"
 
 static void print_phase(uint8_t phase)
 {
@@ -24,8 +28,26 @@ static void print_phase(uint8_t phase)
 	puts("");
 }
 
-int main(void)
+static void print_state(uint8_t state)
 {
+	const struct keeper keeper = { .state = state };
+
+	printf("%c %-10s", keeper_may_run(&keeper) ? '*' : ' ', keeper_state_text(state));
+	for (uint8_t to = 0; to < KEEPER_STATE_COUNT; to++)
+		if (keeper_edges(state) & UINT32_C(1) << to)
+			printf(" %s", keeper_state_text(to));
+	puts("");
+}
+
+int main(int argc, char *argv[])
+{
+	(void)argv;
+	if (argc > 1) {
+		puts("  state      may go to");
+		for (uint8_t state = 0; state < KEEPER_STATE_COUNT; state++)
+			print_state(state);
+		return 0;
+	}
 	puts("  state     routerstate   may go to");
 	for (uint8_t phase = 0; phase < PHASE_COUNT; phase++)
 		print_phase(phase);

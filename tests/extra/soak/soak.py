@@ -130,7 +130,7 @@ class Soak:
                 raise Failure(f'{member.name}: {member.complaints()[0]}')
 
     def run(self):
-        for name in ('daemon/primaryd', 'tests/integration/stamp', 'tests/integration/worker'):
+        for name in ('daemon/primaryd', 'daemon/primaryd-guard', 'tests/integration/stamp', 'tests/integration/worker'):
             if not is_built(name):
                 raise Failure(f'{name} is not built')
         self.cluster.start()

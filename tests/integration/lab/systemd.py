@@ -1,6 +1,6 @@
 """A service manager to play against: a message bus of its own, and on it something that answers as systemd does.
 
-Units are what a test says they are. Only the guard is real: its unit starts the daemon's own `primaryd --guard`, and when
+Units are what a test says they are. Only the guard is real: its unit starts `primaryd-guard`, and when
 that ends, whatever is bound to it (BindsTo=) goes down, as with systemd. A test changes what is answered by rules:
 
     systemd.rule('StopUnit', 'work.target', error('org.freedesktop.DBus.Error.AccessDenied', 'no'))
@@ -93,13 +93,12 @@ class Unit:
         self.child = self.ready = None  # of the guard: the process, and the socket on which it says so
         self.wanted = False  # the guard is to be started
         self.leaving = False  # and this one ends once what is bound to it is down
-        self.command = None  # of a service: what it executes, a list
 
 
 class Systemd:
     """The manager of one node, on its own bus. All methods may be called from any thread."""
 
-    def __init__(self, directory, node_directory, work='work.target', guard='primaryd-guard.service'):
+    def __init__(self, directory, node_directory, work='work.target', guard='primaryd-guard@run.service'):
         os.makedirs(directory)
         self.directory, self.node_directory = directory, node_directory
         self.bus = Bus(directory)
@@ -112,7 +111,6 @@ class Systemd:
         self.units = {}
         self.work = self.add(Unit(work, BindsTo=[guard]))
         self.guard = self.add(Unit(guard, BoundBy=[work]))
-        self.guard.command = self.guard_command()
         self.connection = self.reader = None
         self.closing = threading.Event()
         self.ticker = threading.Thread(target=self._tick, daemon=True)
@@ -124,7 +122,7 @@ class Systemd:
         return unit
 
     def guard_command(self):
-        return [program('daemon/primaryd'), '--guard', '--runtime-directory', f'{self.node_directory}/run',
+        return [program('daemon/primaryd-guard'), '--runtime-directory', f'{self.node_directory}/run',
                 '--lease-timeout', '500ms']
 
     # the connection
@@ -250,9 +248,6 @@ class Systemd:
             return answer('o', self.unit_path(name)), None
         if method == 'LoadState':
             return answer('v', ('s', 'loaded' if unit else 'not-found')), None
-        if method == 'ExecStart':
-            command = [('/x/primaryd', unit.command, False, 0, 0, 0, 0, 0, 0, 0)] if unit and unit.command else []
-            return answer('v', ('a(sasbttttuii)', command)), None
         if method in ('StartUnit', 'RestartUnit', 'StopUnit'):
             if unit is None:
                 return error(f'{NAME}.NoSuchUnit', f'Unit {name} not found.'), None

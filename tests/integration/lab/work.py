@@ -36,7 +36,7 @@ def find_guards(node):
                 argv = file.read().split(b'\0')
         except OSError:
             continue
-        if b'--guard' in argv and node.runtime_directory.encode() in argv:
+        if os.path.basename(argv[0]) == b'primaryd-guard' and node.runtime_directory.encode() in argv:
             found.append(int(path.split('/')[2]))
     return found
 

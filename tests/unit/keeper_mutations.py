@@ -1,0 +1,106 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""
+Breaks the keeper in one place at a time and looks whether test_keeper notices.
+
+    tests/unit/keeper_mutations.py [NAME...]
+
+Each mutation is applied to a copy of keeper.c; a pattern that is not found exactly once is an error, so the table has to
+follow the code. Prints a table; exits 1 if any mutation gets through. CC in the environment chooses the compiler.
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CC = [os.environ.get('CC', 'cc'), '-std=c11', '-D_GNU_SOURCE', '-O1', '-w', f'-I{TOP}/lib', f'-I{TOP}/daemon',
+      f'-I{TOP}/daemon/work']
+
+# name, what stands in keeper.c, what stands there instead
+MUTATIONS = [
+    ('started without a guard', 'if (k->armed == KEEPER_ARMED && k->doing == KEEPER_DOES_NOTHING)',
+     'if (k->doing == KEEPER_DOES_NOTHING)'),
+    ('started at the end of the lease', 'result != KEEPER_OK || k->now_us >= keeper_start_by_us(s->config, k)',
+     'result != KEEPER_OK'),
+    ('started out of turn', 'result != KEEPER_OK || k->now_us >= keeper_start_by_us(s->config, k)',
+     'k->now_us >= keeper_start_by_us(s->config, k)'),
+    ('a guard that died is not replaced', 'k->armed == KEEPER_UNARMED && k->now_us >= k->rearm_us', '0'),
+    ('a start is answered after its stop', 'if (s->state->doing != KEEPER_DOES_START) return;', ''),
+    ('stopped out of turn', 'ask_turn(s); /* the guard has no time left for another one */', 'try_once(s);'),
+    ('two tries at once', 'if (k->doing != KEEPER_DOES_NOTHING || k->now_us < k->next_us)', 'if (k->now_us < k->next_us)'),
+    ('never killed', 'if (!stops(k)) return 0; if (!k->killed_us)', 'if (!stops(k)) return 0; if (0)'),
+    ('killed at the end of the lease', 'lease_kill_due_us(k->stop_since_us, config->stop_timeout_us, k->lease_end_us,',
+     'lease_kill_due_us(k->stop_since_us, 0, k->lease_end_us + 2000000,'),
+    ('killed is down', 'k->stopped = k->stopped || k->cold;', 'k->stopped = 1;'),
+    ('a stop that failed is a stop', 'if (result == KEEPER_OK || (k->cold', 'if (1 || (k->cold'),
+    ('down with something left', 'if (result == KEEPER_OK) go_down(s);', 'if (1) go_down(s);'),
+    ('down after a try that succeeded', 'if (k->stopped) { k->doing = KEEPER_DOES_SWEEP; say(s, KEEPER_DO_SWEEP); }',
+     'if (k->stopped) { go_down(s); return 1; }'),
+    ('the lock is kept', 'say(s, KEEPER_DO_UNLOCK); say(s, KEEPER_DO_DISARM);', 'say(s, KEEPER_DO_DISARM);'),
+    ('the guard is dismissed when the stop begins', 'move(s, KEEPER_WAITING); }', 'move(s, KEEPER_WAITING); say(s, KEEPER_DO_DISARM); }'),
+    ('never fenced', 'if (k->state != KEEPER_KILLING || k->fenced || !k->lease_end_us)', 'if (1)'),
+    ('fenced when it is killed', 'return lease_fence_due_us(k->killed_us, k->lease_end_us, config->lease_timeout_us);',
+     'return k->stop_since_us;'),
+    ('nobody is told that it is down', 'k->lease_end_us = 0; say(s, KEEPER_DO_TELL_DOWN);', ''),
+    ('the guard acts while the lease lasts', 'return state->lease_end_us - config->lease_timeout_us;',
+     'return state->lease_end_us - 2 * config->lease_timeout_us;'),
+    ('the guard acts too late', 'return keeper_start_by_us(config, state) + lease_kill_share_us(config->lease_timeout_us);',
+     'return state->lease_end_us;'),
+    ('the guard kills before the daemon is told', 'if (!s->config->guard || k->state != KEEPER_WAITING) begin_kill(s);',
+     'if (1) begin_kill(s);'),
+    ('the guard passes a stop over that runs', 'result == KEEPER_IDLE && s->config->guard &&', 's->config->guard &&'),
+    ('the guard waits for a lock for ever', 'ask_pass(s); /* nothing is killed before the daemon is told */', ';'),
+    ('the guard does not see that the lease is extended',
+     'if (k->lease_end_us && k->now_us >= keeper_guard_acts_us(s->config, k)) return false;', 'return false;'),
+]
+
+
+def run(command):
+    return subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+
+
+def mutate(text, name, old, new):
+    # Formatting is free to change: any run of blanks matches any other.
+    pattern = r'\s+'.join(re.escape(word) for word in old.split())
+    found = len(re.findall(pattern, text))
+    if found != 1:
+        raise SystemExit(f'{name}: the pattern stands {found} times in keeper.c, not once: {old}')
+    return re.sub(pattern, lambda _: new, text)
+
+
+def judge(directory, test, text):
+    """What test_keeper says of this keeper; None: it holds."""
+    source, program = os.path.join(directory, 'keeper.c'), os.path.join(directory, 'test')
+    with open(source, 'w', encoding='utf-8') as file:
+        file.write(text)
+    done = run([*CC, source, test, '-lcmocka', '-o', program])
+    if done.returncode:
+        raise SystemExit(done.stdout)
+    done = run([program])
+    if done.returncode == 0:
+        return None
+    found = re.search(r'broken: (.*), by|Assertion `(.*)\' failed', done.stdout)
+    return found and (found[1] or found[2]) or done.stdout[-200:]
+
+
+def main():
+    chosen = [one for one in MUTATIONS if not sys.argv[1:] or one[0] in sys.argv[1:]]
+    with open(os.path.join(TOP, 'daemon', 'work', 'keeper.c'), encoding='utf-8') as file:
+        original = file.read()
+    missed = 0
+    with tempfile.TemporaryDirectory() as directory:
+        test = os.path.join(directory, 'test_keeper.o')
+        done = run([*CC, '-c', os.path.join(TOP, 'tests', 'unit', 'test_keeper.c'), '-o', test])
+        if done.returncode:
+            raise SystemExit(done.stdout)
+        for name, old, new in chosen:
+            said = judge(directory, test, mutate(original, name, old, new))
+            missed += said is None
+            print(f'{name:<48} {said or "NOBODY NOTICED"}', flush=True)
+    print(f'{len(chosen) - missed} passed, {missed} failed')
+    sys.exit(1 if missed else 0)
+
+
+main()
