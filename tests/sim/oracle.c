@@ -86,7 +86,9 @@ static void check_epoch(struct sim *w, const struct sim_node *n)
 			 n->id, (long long)epoch, w->last_epoch_node, (long long)w->last_epoch);
 	w->last_epoch = epoch;
 	w->last_epoch_node = n->id;
-	w->epochs_lost = 0;
+	/* Unless it was taken over before that. */
+	if (w->post_since > w->restored_at)
+		w->epochs_lost = 0;
 }
 
 /* Terms of before are over, whoever held them. (A host that went down took its work along.) */
