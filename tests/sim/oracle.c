@@ -308,10 +308,15 @@ static void check_twins(struct sim *w, const struct sim_txn *txn)
 		twin->went_on = 1;
 }
 
-/* To an ensemble that it does not know a node writes nothing; its own lock nodes it may remove. */
+/*
+ * To an ensemble that it does not know a node writes nothing; its own lock nodes it may remove. (One that knows none is kept
+ * out as long as it may not read which this is.)
+ */
 void oracle_send(struct sim *w, const struct sim_request *r)
 {
-	if (r->type == REQUEST_TXN && w->nodes[r->node].ensemble.state == ENSEMBLE_CLOSED &&
+	const struct ensemble *ensemble = &w->nodes[r->node].ensemble;
+
+	if (r->type == REQUEST_TXN && ensemble->state == ENSEMBLE_CLOSED && *ensemble->known.id &&
 	    r->purpose != FOR_FAREWELL && r->purpose != FOR_REMOVAL)
 		sim_fail(w, "node %d writes to an ensemble that it does not know", r->node);
 }
