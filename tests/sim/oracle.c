@@ -86,7 +86,9 @@ static void check_epoch(struct sim *w, const struct sim_node *n)
 			 n->id, (long long)epoch, w->last_epoch_node, (long long)w->last_epoch);
 	w->last_epoch = epoch;
 	w->last_epoch_node = n->id;
-	w->epochs_lost = 0;
+	/* Unless it was taken over before that. */
+	if (w->post_since > w->restored_at)
+		w->epochs_lost = 0;
 }
 
 /* Terms of before are over, whoever held them. (A host that went down took its work along.) */
@@ -306,10 +308,15 @@ static void check_twins(struct sim *w, const struct sim_txn *txn)
 		twin->went_on = 1;
 }
 
-/* To an ensemble that it does not know a node writes nothing; its own lock nodes it may remove. */
+/*
+ * To an ensemble that it does not know a node writes nothing; its own lock nodes it may remove. (One that knows none is kept
+ * out as long as it may not read which this is.)
+ */
 void oracle_send(struct sim *w, const struct sim_request *r)
 {
-	if (r->type == REQUEST_TXN && w->nodes[r->node].ensemble.state == ENSEMBLE_CLOSED &&
+	const struct ensemble *ensemble = &w->nodes[r->node].ensemble;
+
+	if (r->type == REQUEST_TXN && ensemble->state == ENSEMBLE_CLOSED && *ensemble->known.id &&
 	    r->purpose != FOR_FAREWELL && r->purpose != FOR_REMOVAL)
 		sim_fail(w, "node %d writes to an ensemble that it does not know", r->node);
 }
