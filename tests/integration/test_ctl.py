@@ -109,8 +109,8 @@ def test_switchover(cluster, keys, oracle, ctl):
     for step in (f'{target} is named primary', f'{primary} released the post', f'{target} took the post',
                  f'{target} is primary: its work runs'):
         assert step in text
-    # Where it did not come to see that the work was being stopped, it does not know since when nobody was at work.
-    assert ('gap ' in text) == (f'{primary} stops its work' in text)
+    # If it was too slow to see the work being stopped, it may not know since when nobody was at work.
+    assert 'gap ' in text or f'{primary} stops its work' not in text
     assert keys.acting().epoch > epoch
     tally.check(writes=1, claims=1)
     [entry] = tally.new_claims()
