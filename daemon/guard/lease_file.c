@@ -362,6 +362,20 @@ bool lease_file_group_kill(struct lease_file *file, enum lease_group which)
 	return process_group_kill(get_group(file, which));
 }
 
+bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed)
+{
+	static const enum lease_group groups[] = { LEASE_GROUP_TAKEOVER, LEASE_GROUP_WORK };
+	bool gone = true;
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		if (lease_file_group_kill(file, groups[i]) && ret_killed != NULL &&
+		    *ret_killed == 0)
+			*ret_killed = lease_file_group(file, groups[i]);
+		gone = gone && !lease_file_group_runs(file, groups[i]);
+	}
+	return gone;
+}
+
 /* -- the watch -- */
 
 void lease_file_begin_watch(struct lease_file *file)

@@ -141,6 +141,12 @@ bool lease_file_group_runs(struct lease_file *file, enum lease_group which);
 bool lease_file_group_kill(struct lease_file *file, enum lease_group which);
 
 /*
+ * SIGKILL to what is left of the groups that a takeover command has started: its own, and that of the work. Returns whether
+ * nothing is left. *ret_killed, if it is 0: the first that was killed now. May be NULL.
+ */
+bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed);
+
+/*
  * A new watch: guards of former ones end at their next look, the mark is wiped. guard_start() does
  * it; by hand only where the guard is a service of its own, before that is (re)started.
  */

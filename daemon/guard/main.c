@@ -233,16 +233,13 @@ static void reap_command(struct guard *g)
 /* Returns whether nothing is left of what was started. */
 static bool sweep(struct guard *g)
 {
-	static const enum lease_group groups[] = { LEASE_GROUP_TAKEOVER, LEASE_GROUP_WORK };
-	bool gone = true;
+	pid_t killed = 0;
+	bool gone = lease_file_clear_work(g->lease, &killed);
 
-	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		if (lease_file_group_kill(g->lease, groups[i]) && !g->said_sweep) {
-			g->said_sweep = true;
-			guard_say(LOG_WARNING, "process group %d of the takeover command killed",
-				  (int)lease_file_group(g->lease, groups[i]));
-		}
-		gone = gone && !lease_file_group_runs(g->lease, groups[i]);
+	if (killed != 0 && !g->said_sweep) {
+		g->said_sweep = true;
+		guard_say(LOG_WARNING, "process group %d of the takeover command killed",
+			  (int)killed);
 	}
 	return gone;
 }
@@ -392,9 +389,7 @@ static bool stands_by(struct guard *g)
 
 static int64_t acts_us(const struct guard *g)
 {
-	const struct keeper keeper = { .lease_end_us = g->end_us };
-
-	return keeper_guard_acts_us(&g->config, &keeper);
+	return keeper_guard_acts_us(&g->config, g->end_us);
 }
 
 static int keep_watch(struct guard *g)

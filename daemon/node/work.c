@@ -36,12 +36,14 @@ void node_work_stop(struct node *node, uint8_t reason)
 void node_work_keep(struct node *node)
 {
 	const struct election *e = &node->election;
-	const struct script_facts facts = takeover_facts(node);
 
-	if (e->phase == PHASE_AWAIT || e->phase == PHASE_ENTER)
+	if (e->phase == PHASE_AWAIT || e->phase == PHASE_ENTER) {
+		const struct script_facts facts = takeover_facts(node);
+
 		work_named(node->work, &facts);
-	else if (!election_work_may_run(e) && e->phase != PHASE_RECOVER)
+	} else if (!election_work_may_run(e) && e->phase != PHASE_RECOVER) {
 		work_unnamed(node->work);
+	}
 	work_lease(node->work, e->lease_end_us, e->epoch);
 }
 

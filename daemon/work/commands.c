@@ -62,8 +62,9 @@ void commands_start(struct work *work)
 		work->on_command_started(work, true);
 		return;
 	}
-	work->takeover.not_after_us =
-		work->lease ? keeper_start_by_us(&work->keeper_config, &work->keeper) : 0;
+	work->takeover.not_after_us = work->lease ? keeper_start_by_us(&work->keeper_config,
+								       work->keeper.lease_end_us)
+						  : 0;
 	script_run(&work->takeover, argv, work->config->takeover.timeout_us, &work->facts);
 }
 

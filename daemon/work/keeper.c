@@ -2,10 +2,10 @@
 #include "keeper.h"
 
 #include <assert.h>
-#include <stddef.h>
 #include <string.h>
 
 #include "election/lease.h"
+#include "election/pure.h"
 
 /* Flat and without padding: states are compared and hashed as bytes. */
 static_assert(sizeof(struct keeper) == 10 * 8 + 16, "padding");
@@ -70,14 +70,15 @@ bool keeper_may_run(const struct keeper *state)
 
 /* -- when -- */
 
-int64_t keeper_start_by_us(const struct keeper_config *config, const struct keeper *state)
+int64_t keeper_start_by_us(const struct keeper_config *config, int64_t lease_end_us)
 {
-	return state->lease_end_us - config->lease_timeout_us;
+	return lease_end_us - config->lease_timeout_us;
 }
 
-int64_t keeper_guard_acts_us(const struct keeper_config *config, const struct keeper *state)
+int64_t keeper_guard_acts_us(const struct keeper_config *config, int64_t lease_end_us)
 {
-	return keeper_start_by_us(config, state) + lease_kill_share_us(config->lease_timeout_us);
+	return keeper_start_by_us(config, lease_end_us) +
+	       lease_kill_share_us(config->lease_timeout_us);
 }
 
 /* A lock whose holder runs nothing (it was stopped, or hangs) is waited for until then. */
@@ -135,10 +136,11 @@ static void extend_standby(struct step *s)
 	say(s, KEEPER_DO_FAR_LEASE);
 }
 
-static void ask_turn(struct step *s)
+/* PASS: by force. What somebody else runs is killed, and the daemon is told. */
+static void ask(struct step *s, enum keeper_action turn_or_pass)
 {
 	s->state->doing = KEEPER_DOES_TURN;
-	say(s, KEEPER_DO_TURN);
+	say(s, turn_or_pass);
 }
 
 static void forget_stop(struct keeper *k)
@@ -256,7 +258,7 @@ static void start_turn(struct step *s, enum keeper_result result)
 {
 	struct keeper *k = s->state;
 
-	if (result != KEEPER_OK || k->now_us >= keeper_start_by_us(s->config, k)) {
+	if (result != KEEPER_OK || k->now_us >= keeper_start_by_us(s->config, k->lease_end_us)) {
 		start_failed(s);
 		return;
 	}
@@ -275,13 +277,6 @@ static void try_once(struct step *s)
 	if (k->state == KEEPER_WAITING)
 		move(s, KEEPER_STOPPING);
 	say(s, KEEPER_DO_STOP);
-}
-
-/* By force: what somebody else runs is killed, and the daemon is told. */
-static void ask_pass(struct step *s)
-{
-	s->state->doing = KEEPER_DOES_TURN;
-	say(s, KEEPER_DO_PASS);
 }
 
 static void note_turn(struct step *s, const struct keeper_event *event)
@@ -315,7 +310,7 @@ static void note_turn(struct step *s, const struct keeper_event *event)
 		k->next_us = k->now_us + KEEPER_LOOK_US;
 		if (result == KEEPER_IDLE && s->config->guard &&
 		    k->now_us >= pass_us(s->config, k)) {
-			ask_pass(s);
+			ask(s, KEEPER_DO_PASS);
 		}
 	}
 }
@@ -494,7 +489,7 @@ static bool in_arming(struct step *s)
 		return true;
 	}
 	if (k->armed == KEEPER_ARMED && k->doing == KEEPER_DOES_NOTHING)
-		ask_turn(s);
+		ask(s, KEEPER_DO_TURN);
 	return false;
 }
 
@@ -503,8 +498,9 @@ static bool in_run(struct step *s)
 {
 	struct keeper *k = s->state;
 
-	if (k->wish == KEEPER_WANTS_STOP || (s->config->guard && k->lease_end_us &&
-					     k->now_us >= keeper_guard_acts_us(s->config, k))) {
+	if (k->wish == KEEPER_WANTS_STOP ||
+	    (s->config->guard && k->lease_end_us &&
+	     k->now_us >= keeper_guard_acts_us(s->config, k->lease_end_us))) {
 		begin_stop(s);
 		return true;
 	}
@@ -524,7 +520,7 @@ static bool called_off(struct step *s)
 
 	if (!s->config->guard || k->state != KEEPER_WAITING || k->doing != KEEPER_DOES_NOTHING)
 		return false;
-	if (k->lease_end_us && k->now_us >= keeper_guard_acts_us(s->config, k))
+	if (k->lease_end_us && k->now_us >= keeper_guard_acts_us(s->config, k->lease_end_us))
 		return false;
 	if (!k->lease_end_us) {
 		go_down(s);
@@ -545,7 +541,7 @@ static bool in_stop(struct step *s)
 		if (!s->config->guard || k->state != KEEPER_WAITING)
 			begin_kill(s);
 		else if (k->doing == KEEPER_DOES_NOTHING)
-			ask_pass(s); /* nothing is killed before the daemon is told */
+			ask(s, KEEPER_DO_PASS); /* nothing is killed before the daemon is told */
 	}
 	if (fence_us(s->config, k) && k->now_us >= fence_us(s->config, k)) {
 		k->fenced = 1;
@@ -557,7 +553,7 @@ static bool in_stop(struct step *s)
 		k->doing = KEEPER_DOES_SWEEP;
 		say(s, KEEPER_DO_SWEEP);
 	} else if (!s->config->guard || !k->killed_us) {
-		ask_turn(s); /* the guard has no time left for another one */
+		ask(s, KEEPER_DO_TURN); /* the guard has no time left for another one */
 	}
 	return false;
 }
@@ -614,36 +610,29 @@ void keeper_step(const struct keeper_config *config, struct keeper *state,
 	check(state);
 }
 
-static int64_t soonest(int64_t next_us, int64_t candidate_us, int64_t now_us)
-{
-	if (candidate_us <= now_us)
-		return next_us;
-	return !next_us || candidate_us < next_us ? candidate_us : next_us;
-}
-
 int64_t keeper_next_us(const struct keeper_config *config, const struct keeper *state)
 {
 	const struct keeper *k = state;
 	int64_t now_us = k->now_us;
-	int64_t next_us = soonest(0, k->penalty_until_us, now_us);
+	int64_t next_us = soonest_us(0, k->penalty_until_us, now_us);
 
 	if (k->state == KEEPER_STANDBY && k->standby_until_us)
-		next_us = soonest(next_us, k->standby_until_us - KEEPER_STANDBY_US / 2 + 1, now_us);
+		next_us = soonest_us(next_us, k->standby_until_us - KEEPER_STANDBY_US / 2 + 1,
+				     now_us);
 	if (k->state == KEEPER_UP && config->guard)
-		next_us = soonest(next_us, keeper_guard_acts_us(config, k), now_us);
+		next_us = soonest_us(next_us, keeper_guard_acts_us(config, k->lease_end_us),
+				     now_us);
 	if (k->state == KEEPER_UP || k->state == KEEPER_STARTING)
-		next_us = soonest(next_us, k->rearm_us, now_us);
+		next_us = soonest_us(next_us, k->rearm_us, now_us);
 	if (!stops(k))
 		return next_us;
 	if (k->doing == KEEPER_DOES_NOTHING)
-		next_us = soonest(next_us, k->next_us, now_us);
-	next_us = soonest(next_us, kill_us(config, k), now_us);
-	return soonest(next_us, fence_us(config, k), now_us);
+		next_us = soonest_us(next_us, k->next_us, now_us);
+	next_us = soonest_us(next_us, kill_us(config, k), now_us);
+	return soonest_us(next_us, fence_us(config, k), now_us);
 }
 
 /* -- words -- */
-
-#define TEXT_TABLE(name, list) static const char *const name[] = { list }
 
 #define X(name, text, runs) text,
 TEXT_TABLE(state_texts, KEEPER_STATES(X));
@@ -653,9 +642,6 @@ TEXT_TABLE(event_texts, KEEPER_EVENTS(X));
 TEXT_TABLE(action_texts, KEEPER_ACTIONS(X));
 TEXT_TABLE(trouble_texts, KEEPER_TROUBLES(X));
 #undef X
-
-#define LOOK_UP(table, index)                                                                      \
-	((size_t)(index) < sizeof(table) / sizeof((table)[0]) ? (table)[index] : "?")
 
 const char *keeper_state_text(uint8_t state)
 {

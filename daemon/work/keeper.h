@@ -202,14 +202,14 @@ int64_t keeper_next_us(const struct keeper_config *config, const struct keeper *
 /* False: nothing was started since it was seen down. */
 bool keeper_may_run(const struct keeper *state);
 
-/* Nothing is started after that: by then the guard may have looked for the work, and found nothing. */
-int64_t keeper_start_by_us(const struct keeper_config *config, const struct keeper *state);
+/* Nothing is started under that lease after that: by then the guard may have looked for the work, and found nothing. */
+int64_t keeper_start_by_us(const struct keeper_config *config, int64_t lease_end_us);
 
 /*
- * When the guard's begins its stop, if the lease is not extended: the daemon begins its own a lease timeout before the end,
+ * When the guard's begins its stop, if that lease is not extended: the daemon begins its own a lease timeout before the end,
  * and so has precedence.
  */
-int64_t keeper_guard_acts_us(const struct keeper_config *config, const struct keeper *state);
+int64_t keeper_guard_acts_us(const struct keeper_config *config, int64_t lease_end_us);
 
 /* Text for people; never NULL. */
 const char *keeper_state_text(uint8_t state);

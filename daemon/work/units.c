@@ -9,8 +9,6 @@
 
 #include "work_env.h"
 
-static void stop_unit(struct work *work);
-
 static void tell(struct work *work, enum work_unit_word word, bool ok, const char *text)
 {
 	work->options.on_unit(work->options.userdata, word, ok, text,

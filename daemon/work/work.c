@@ -189,16 +189,9 @@ static void take_turn(struct work *work)
 /* Also what a process before us left: the lease file knows its session. False: something is not gone yet. */
 static bool sweep(struct work *work)
 {
-	static const enum lease_group groups[] = { LEASE_GROUP_TAKEOVER, LEASE_GROUP_WORK };
-	bool gone = true;
-
 	if (work->group && command_group_exists(work->group))
 		command_group_signal(work->group, SIGKILL);
-	for (size_t i = 0; work->lease && i < sizeof(groups) / sizeof(groups[0]); i++) {
-		(void)lease_file_group_kill(work->lease, groups[i]);
-		gone = gone && !lease_file_group_runs(work->lease, groups[i]);
-	}
-	return gone;
+	return !work->lease || lease_file_clear_work(work->lease, NULL);
 }
 
 static void kill_all(struct work *work)

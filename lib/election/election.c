@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "pure.h"
 
 /* Flat and without padding: states are compared and hashed as bytes. */
 static_assert(sizeof(struct election) == 19 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
@@ -389,13 +390,6 @@ bool election_work_may_run(const struct election *state)
 	return state->work != WORK_DOWN;
 }
 
-static int64_t soonest(int64_t next_us, int64_t candidate_us, int64_t now_us)
-{
-	if (candidate_us <= now_us)
-		return next_us;
-	return !next_us || candidate_us < next_us ? candidate_us : next_us;
-}
-
 int64_t election_next_us(const struct election_config *config, const struct election *state)
 {
 	const struct election *e = state;
@@ -404,15 +398,15 @@ int64_t election_next_us(const struct election_config *config, const struct elec
 
 	if (e->phase == PHASE_GONE)
 		return 0;
-	next_us = soonest(lease_next_us(config, e), e->deadline_us, now_us);
+	next_us = soonest_us(lease_next_us(config, e), e->deadline_us, now_us);
 
 	if (e->attached)
-		next_us = soonest(next_us, e->retry_us, now_us);
+		next_us = soonest_us(next_us, e->retry_us, now_us);
 	if (e->phase == PHASE_RECOVER)
-		next_us = soonest(next_us, e->survey_until_us, now_us);
+		next_us = soonest_us(next_us, e->survey_until_us, now_us);
 	if (e->phase == PHASE_FOLLOW && election_vacant(e))
-		next_us = soonest(next_us, e->penalty_until_us, now_us);
+		next_us = soonest_us(next_us, e->penalty_until_us, now_us);
 	if (e->shutdown)
-		next_us = soonest(next_us, e->depart_by_us, now_us);
+		next_us = soonest_us(next_us, e->depart_by_us, now_us);
 	return next_us;
 }

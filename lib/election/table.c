@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "election.h"
 
-#include <stddef.h>
+#include "pure.h"
 
 /*
  * The diagram. Each row: from this phase, these moves and no others. Phases that own the post unwind through STOP and
@@ -36,8 +36,6 @@ uint32_t election_edges(uint8_t phase)
 	return phase < PHASE_COUNT ? edges[phase] : 0;
 }
 
-#define TEXT_TABLE(name, list) static const char *const name[] = { list }
-
 #define X(name, text, router, acting) text,
 TEXT_TABLE(phase_texts, ELECTION_PHASES(X));
 #undef X
@@ -57,9 +55,6 @@ TEXT_TABLE(action_texts, ELECTION_ACTIONS(X));
 #define X(name, text, why) why,
 TEXT_TABLE(obstacle_texts, ELECTION_OBSTACLES(X));
 #undef X
-
-#define LOOK_UP(table, index)                                                                      \
-	((size_t)(index) < sizeof(table) / sizeof((table)[0]) ? (table)[index] : "?")
 
 const char *election_phase_text(uint8_t phase)
 {

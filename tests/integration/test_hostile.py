@@ -1,11 +1,11 @@
 """What a daemon may be born into, and what may be taken from it."""
 
-import re
 import shutil
 import subprocess
 
 import pytest
 
+from lab import process
 from lab.steps import QUICK, others, settle, vacate
 from lab.wait import wait_until
 from zkh_stranger import Stranger, greeting, receive
@@ -54,8 +54,7 @@ def freeze(node, call):
     """The node's daemon freezes for 8 s when it comes to the next system call of that name. Returns the tracer."""
     tracer = subprocess.Popen(['strace', '-qq', '-o', '/dev/null', '-e', f'trace={call}', '-e',
                                f'inject={call}:delay_enter=8s:when=1', '-p', str(node.pid)])
-    wait_until(lambda: re.search(r'^TracerPid:\s+[1-9]', open(f'/proc/{node.pid}/status', encoding='ascii').read(), re.M), 5,
-               'it is traced')
+    wait_until(lambda: process.is_traced(node.pid), 5, 'it is traced')
     return tracer
 
 

@@ -25,14 +25,6 @@ def test_other_session_timeouts(trial):
     trial.settle(primary=short.name)
 
 
-def session_of(node):
-    """Its session as a client id: what whoever may read the state file has, too."""
-    with open(f'{node.runtime_directory}/state', encoding='ascii') as file:
-        fields = dict(line.split('=', 1) for line in file.read().splitlines() if '=' in line)
-    session = int(fields['session'], 16)
-    return session - (1 << 64) if session >> 63 else session, bytes.fromhex(fields['password'])
-
-
 def test_session_closed_by_another_client(trial):
     """The post goes at once, and the work of the old primary is still stopping."""
     primary, _ = trial.start(2, **LONG)
@@ -40,7 +32,7 @@ def test_session_closed_by_another_client(trial):
     primary.reload()
     primary.wait_log('session_resumed: ')
     trial.settle(primary=primary.name)
-    thief = KazooClient(trial.ensemble.connect, client_id=session_of(primary), timeout=10)
+    thief = KazooClient(trial.ensemble.connect, client_id=primary.client_id(), timeout=10)
     thief.start(10)
     thief.stop()
     thief.close()

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from lab import zk
+from lab import process, zk
 from lab.node import Node, program
 from lab.steps import QUICK, by_name, others, settle
 from lab.view import View, connect
@@ -96,7 +96,7 @@ def slow_disks(ensemble):
     tracers = [subprocess.Popen(['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e',
                                  'inject=fdatasync:delay_enter=900ms', '-p', str(pid)]) for pid in pids]
     try:
-        wait_until(lambda: all(traced(pid) for pid in pids), 10, 'the servers are traced')
+        wait_until(lambda: all(process.is_traced(pid) for pid in pids), 10, 'the servers are traced')
         yield
     finally:
         for tracer in tracers:
@@ -118,11 +118,6 @@ def test_slow_commits(slow_ensemble, slow_keys, make_cluster, oracle):
         stays(lambda: oracle.working() == [primary], 10)
         assert not re.search('lease_|post_lost|state_changed', node.log_text()[mark:]), node.log_tail()
     settle(slow_keys, oracle, nodes, primary=primary)
-
-
-def traced(pid):
-    with open(f'/proc/{pid}/status', encoding='ascii') as file:
-        return re.search(r'^TracerPid:\s+[1-9]', file.read(), re.M)
 
 
 def test_new_cluster_waits_once(cluster, keys, oracle):

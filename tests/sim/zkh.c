@@ -345,13 +345,19 @@ static enum sim_key key_of(const char *path, int8_t *ret_of)
 	return SIM_KEY_NONE;
 }
 
-/* Sent, unless there is no connection. */
-static void read_key(struct sim_node *n, struct zkh_op *op, const char *path, bool watch)
+/* The read is sent, unless there is no connection. The caller sets the callback. NULL: the process has ended. */
+static struct zkh_op *read_key(struct zkh_session *session, const char *path, bool watch,
+			       void *userdata, struct zkh_op **ret_op)
 {
+	struct sim_node *n = node_of(session);
 	struct sim_request *r;
+	struct zkh_op *op;
 
+	if (n->daemon != DAEMON_UP)
+		return NULL;
+	op = op_create(n, userdata, ret_op);
 	if (!is_sent(n, op))
-		return;
+		return op;
 	r = request_create(world, n, REQUEST_READ, FOR_CALL);
 	r->holder = -1;
 	r->of = 0;
@@ -360,47 +366,39 @@ static void read_key(struct sim_node *n, struct zkh_op *op, const char *path, bo
 	if (watch)
 		r->parts = r->key == SIM_KEY_CLUSTER ? PART_CLUSTER : PART_KEEPALIVE;
 	send(n, op, r);
+	return op;
 }
 
 int zkh_get(struct zkh_session *session, const char *path, bool watch, zkh_get_fn fn,
 	    void *userdata, struct zkh_op **ret_op)
 {
-	struct sim_node *n = node_of(session);
-	struct zkh_op *op;
+	struct zkh_op *op = read_key(session, path, watch, userdata, ret_op);
 
-	if (n->daemon != DAEMON_UP)
+	if (!op)
 		return ZKH_FAILED;
-	op = op_create(n, userdata, ret_op);
 	op->on_get = fn;
-	read_key(n, op, path, watch);
 	return 0;
 }
 
 int zkh_exists(struct zkh_session *session, const char *path, bool watch, zkh_exists_fn fn,
 	       void *userdata, struct zkh_op **ret_op)
 {
-	struct sim_node *n = node_of(session);
-	struct zkh_op *op;
+	struct zkh_op *op = read_key(session, path, watch, userdata, ret_op);
 
-	if (n->daemon != DAEMON_UP)
+	if (!op)
 		return ZKH_FAILED;
-	op = op_create(n, userdata, ret_op);
 	op->on_exists = fn;
-	read_key(n, op, path, watch);
 	return 0;
 }
 
 int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_children_fn fn,
 		 void *userdata, struct zkh_op **ret_op)
 {
-	struct sim_node *n = node_of(session);
-	struct zkh_op *op;
+	struct zkh_op *op = read_key(session, path, watch, userdata, ret_op);
 
-	if (n->daemon != DAEMON_UP)
+	if (!op)
 		return ZKH_FAILED;
-	op = op_create(n, userdata, ret_op);
 	op->on_children = fn;
-	read_key(n, op, path, watch);
 	return 0;
 }
 
@@ -408,14 +406,11 @@ int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_
 int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata,
 		  struct zkh_op **ret_op)
 {
-	struct sim_node *n = node_of(session);
-	struct zkh_op *op;
+	struct zkh_op *op = read_key(session, PATH_NODES, false, userdata, ret_op);
 
-	if (n->daemon != DAEMON_UP)
+	if (!op)
 		return ZKH_FAILED;
-	op = op_create(n, userdata, ret_op);
 	op->on_done = fn;
-	read_key(n, op, PATH_NODES, false);
 	return 0;
 }
 

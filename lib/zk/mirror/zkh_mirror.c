@@ -161,20 +161,24 @@ static void on_awaited(void *userdata, int result, const struct zkh_stat *stat)
 	}
 }
 
+/* False: the read has failed, and that was taken. */
+static bool was_read(struct zkh_mirror *mirror, int result)
+{
+	mirror->op = NULL;
+	if (result == ZKH_OK)
+		mirror->refused = ZKH_OK;
+	else if (!connection_is_lost(result))
+		take_failure(mirror, result);
+	return result == ZKH_OK;
+}
+
 static void on_data(void *userdata, int result, const char *data, size_t length,
 		    const struct zkh_stat *stat)
 {
 	struct zkh_mirror *mirror = userdata;
 
-	mirror->op = NULL;
-	if (connection_is_lost(result))
-		return;
-	if (result != ZKH_OK) {
-		take_failure(mirror, result);
-		return;
-	}
-	mirror->refused = ZKH_OK;
-	tell(mirror, ZKH_OK, data, length, stat);
+	if (was_read(mirror, result))
+		tell(mirror, ZKH_OK, data, length, stat);
 }
 
 static void on_children(void *userdata, int result, const char *const *names, size_t count,
@@ -182,14 +186,8 @@ static void on_children(void *userdata, int result, const char *const *names, si
 {
 	struct zkh_mirror *mirror = userdata;
 
-	mirror->op = NULL;
-	if (connection_is_lost(result))
+	if (!was_read(mirror, result))
 		return;
-	if (result != ZKH_OK) {
-		take_failure(mirror, result);
-		return;
-	}
-	mirror->refused = ZKH_OK;
 	note_told(mirror, ZKH_OK);
 	mirror->children_fn(mirror->userdata, ZKH_OK, names, count, stat);
 }

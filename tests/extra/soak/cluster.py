@@ -51,16 +51,6 @@ class Member(Node):
         """Pids of its guards."""
         return find_guards(self)
 
-    def session(self):
-        """As a client id: what whoever may read the state file has, too; None: it has none."""
-        try:
-            with open(f'{self.runtime_directory}/state', encoding='ascii') as file:
-                fields = dict(line.split('=', 1) for line in file.read().splitlines() if '=' in line)
-            session = int(fields['session'], 16)
-        except (OSError, KeyError, ValueError):
-            return None
-        return (session - (1 << 64) if session >> 63 else session, bytes.fromhex(fields['password'])) if session else None
-
     def keep_state(self, possible):
         """Something else takes the place of the file that the state is written to."""
         obstacle = f'{self.runtime_directory}/state.new/obstacle'

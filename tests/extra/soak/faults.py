@@ -10,19 +10,14 @@ from kazoo.exceptions import BadVersionError, KazooException, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import RetryFailedError
 
+from lab import process
+
 # Kinds that take a daemon, or what guards it, away: one at a time on a node. Both at once, guard and daemon, is what no
 # software on the node can answer; it is tested with a fence elsewhere.
 DAEMON_FAULTS = ('daemon killed, restarted', 'daemon killed, late restart', 'daemon stopped (SIGSTOP)',
                  'daemon restarted', 'daemon reloaded', 'guard killed')
 GUARD_BACK_S = 1.5
 MAJORITY_BACK_S = 1.0
-
-
-def catches(pid, number):
-    """Whether the process has a handler for that signal."""
-    with open(f'/proc/{pid}/status', encoding='ascii') as file:
-        caught = next(line for line in file if line.startswith('SigCgt:')).split()[1]
-    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 class Operator:
@@ -134,7 +129,7 @@ class Faults:
         return 'daemon told to end, then started again'
 
     def _daemon_reloaded(self, member, _fault):
-        if not catches(member.pid, signal.SIGHUP):
+        if not process.handles(member.pid, signal.SIGHUP):
             return None  # it is only just started
         member.reload()
         self._undo(0.5, member, 'daemon', lambda: None)
@@ -176,7 +171,7 @@ class Faults:
     # what it keeps
 
     def _session_closed(self, member, _fault):
-        client_id = member.session()
+        client_id = member.client_id()
         if client_id is None:
             return None
 

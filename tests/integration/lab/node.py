@@ -206,6 +206,16 @@ class Node:
         return wait_until(lambda: expression.search(self.log_text()[since:]), timeout,
                           lambda: f'{self.name} says /{pattern}/:\n{self.log_tail()}', 0.01)
 
+    def client_id(self):
+        """Its session: what whoever may read the state file has, too. None: it has none, or no state."""
+        try:
+            with open(f'{self.runtime_directory}/state', encoding='ascii') as file:
+                fields = dict(line.split('=', 1) for line in file.read().splitlines() if '=' in line)
+            session = int(fields['session'], 16)
+        except (OSError, KeyError, ValueError):
+            return None
+        return (session - (1 << 64) if session >> 63 else session, bytes.fromhex(fields['password'])) if session else None
+
     def complaints(self):
         """Lines in which a sanitizer or an assertion speaks."""
         return self.log_lines(SANITIZER_REPORT.pattern)

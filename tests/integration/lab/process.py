@@ -110,6 +110,11 @@ def handles(pid, number):
     return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
+def is_traced(pid):
+    with open(f'/proc/{pid}/status', encoding='ascii') as file:
+        return any(line.split()[1] != '0' for line in file if line.startswith('TracerPid:'))
+
+
 def name_of(pid):
     """As the kernel has it, 15 characters at most; '' of a process that is gone."""
     try:
