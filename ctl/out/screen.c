@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "screen.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "ctl.h"
 
 #define ENTER "\033[?1049h\033[?25l"
@@ -23,17 +23,7 @@ static bool open_now;
 
 static bool put(const char *text, size_t length)
 {
-	while (length) {
-		ssize_t n = write(STDOUT_FILENO, text, length);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return false;
-		text += n;
-		length -= (size_t)n;
-	}
-	return true;
+	return file_write_all(STDOUT_FILENO, text, length) == 0;
 }
 
 bool screen_open(void)

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static int write_all(int fd, const char *data, size_t length)
+int file_write_all(int fd, const void *from, size_t length)
 {
+	const char *data = from;
+
 	while (length) {
 		ssize_t n = write(fd, data, length);
 
@@ -53,7 +55,7 @@ int file_replace(const char *path, const void *data, size_t length, mode_t mode,
 	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, data, length);
+	r = file_write_all(fd, data, length);
 	if (r == 0 && durable && fsync(fd) < 0)
 		r = -errno;
 	if (close(fd) < 0 && r == 0)

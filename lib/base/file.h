@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Files that are written as a whole or not at all. */
+/* Files that are written as a whole or not at all, and descriptors that are written to the end. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
+/* All of it, whatever interrupts. For descriptors that block. Returns 0 or -errno. */
+int file_write_all(int fd, const void *from, size_t length);
+
 /*
- * Writes PATH.new (durable: PATH.PID) and renames it to path; whoever has the former file open keeps that. durable: the file and its name
- * outlive a power cut. mode: as of open(). Returns 0 or -errno (ENOSPC, EROFS ...).
+ * Writes PATH.new (durable: PATH.PID) and renames it to path; whoever has the former file open keeps that. durable: the file
+ * and its name outlive a power cut. mode: as of open(). Returns 0 or -errno (ENOSPC, EROFS ...).
  */
 int file_replace(const char *path, const void *data, size_t length, mode_t mode, bool durable);
