@@ -328,7 +328,7 @@ int ctl_explain_result(struct ctl *ctl, int result, const char *path)
 
 	if (result == ZKH_OK)
 		return CTL_DONE;
-	if (result == ZKH_NOT_CONNECTED || result == ZKH_UNKNOWN) {
+	if (zkh_is_unanswered(result)) {
 		ctl_error("the connection to ZooKeeper was lost%s",
 			  result == ZKH_UNKNOWN
 				  ? ": it may or may not have been done (look, and try again)"

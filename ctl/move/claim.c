@@ -89,7 +89,7 @@ int claim_write(struct progress *p, const char *node, const char *reason, struct
 		claim->mzxid = commit.stat.mzxid;
 		strcpy(claim->entry_path, commit.created_path);
 	} else {
-		code = commit.result == ZKH_UNKNOWN || commit.result == ZKH_NOT_CONNECTED
+		code = zkh_is_unanswered(commit.result)
 			       ? find_out(p, node, version, was_there, claim)
 			       : refused(p, node, &commit);
 	}

@@ -164,11 +164,6 @@ static void make_refused(struct ensemble *e, int result)
 	say_refused(e, result);
 }
 
-static bool connection_is_lost(int result)
-{
-	return result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED;
-}
-
 /* Whatever became of it: the key itself tells. */
 static void on_made(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
@@ -176,7 +171,7 @@ static void on_made(void *userdata, int result, const struct zkh_txn_reply *repl
 
 	(void)reply;
 	e->make_op = NULL;
-	if (connection_is_lost(result))
+	if (zkh_is_unanswered(result))
 		return; /* the next attachment asks */
 	if (result == ZKH_OK)
 		tell(e, ENSEMBLE_WAS_MADE, *e->known.id ? e->known.id : e->made);
@@ -195,7 +190,7 @@ static void on_root_made(void *userdata, int result)
 
 	e->make_op = NULL;
 	if (result != ZKH_OK) {
-		if (!connection_is_lost(result))
+		if (!zkh_is_unanswered(result))
 			make_refused(e, result);
 		return;
 	}
@@ -262,7 +257,7 @@ static void on_primary(void *userdata, int result, const struct zkh_stat *stat)
 	struct ensemble *e = userdata;
 
 	e->primary_op = NULL;
-	if (connection_is_lost(result) || !zkh_mirror_is_current(&e->mirror))
+	if (zkh_is_unanswered(result) || !zkh_mirror_is_current(&e->mirror))
 		return;
 	e->seen.change = result == ZKH_OK ? stat->mzxid : 0;
 	e->seen.zxid = zkh_session_zxid(e->session);

@@ -275,7 +275,7 @@ static void on_suspect_keepalive(void *userdata, int result, const char *data, s
 	char path[KEY_PATH_SIZE];
 
 	node->op = NULL;
-	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED) {
+	if (zkh_is_unanswered(result)) {
 		answered(recovery, result);
 		return;
 	}
@@ -341,7 +341,7 @@ static void on_node_text(void *userdata, int result, const char *data, size_t le
 	node->version = ZKH_ANY_VERSION;
 	if (result == ZKH_OK && value_text(data, length, node->text, sizeof(node->text)))
 		node->version = stat->version;
-	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED) {
+	if (zkh_is_unanswered(result)) {
 		answered(node->recovery, result);
 		return;
 	}

@@ -76,8 +76,8 @@ static void report_result(struct registration *reg, int result, const char *path
 		return;
 	if (result == ZKH_OK)
 		r.outcome = REGISTRATION_OK;
-	else if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED || result == ZKH_CONFLICT ||
-		 result == ZKH_NO_NODE || result == ZKH_NODE_EXISTS)
+	else if (zkh_is_unanswered(result) || result == ZKH_CONFLICT || result == ZKH_NO_NODE ||
+		 result == ZKH_NODE_EXISTS)
 		r.outcome = REGISTRATION_UNKNOWN;
 	report(reg, &r);
 }
@@ -341,7 +341,7 @@ static void on_keepalive(void *userdata, int result, const char *data, size_t le
 
 	reg->keepalive_op = NULL;
 	reg->trace_until_us = 0;
-	if (!reg->trace || reg->repairs || result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
+	if (!reg->trace || reg->repairs || zkh_is_unanswered(result))
 		return;
 	if (result != ZKH_OK || !value_keepalive(data, length, &term))
 		reg->trace_until_us = survivor_until_us(reg->survivor, reg->name,

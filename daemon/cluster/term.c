@@ -264,7 +264,7 @@ static void failed(struct term *term, int result, const struct zkh_txn_reply *re
 {
 	bool refused = result != ZKH_CONFLICT && result != ZKH_NO_NODE && result != ZKH_NODE_EXISTS;
 
-	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED) {
+	if (zkh_is_unanswered(result)) {
 		term->known = false;
 		return;
 	}

@@ -41,7 +41,7 @@ static void on_rights(void *userdata, int result)
 	struct trial *trial = userdata;
 	char missing[RIGHTS_TEXT_SIZE], text[TRIAL_TEXT_SIZE] = "";
 
-	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
+	if (zkh_is_unanswered(result))
 		return; /* the next connection tries again */
 	rights_format_missing(&trial->rights, missing);
 	if (result != ZKH_OK)

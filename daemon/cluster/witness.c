@@ -29,7 +29,7 @@ static void on_keepalive(void *userdata, int result, const char *data, size_t le
 	struct witness *witness = userdata;
 
 	witness->op = NULL;
-	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
+	if (zkh_is_unanswered(result))
 		return; /* it is read again when attached */
 	if (result == ZKH_OK)
 		survivor_note(witness->survivor, witness->primary, stat->mzxid, time_boot_us());

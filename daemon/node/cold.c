@@ -42,7 +42,7 @@ static void on_alive(void *userdata, int result, const char *data, size_t length
 	struct registration_report report = { .outcome = REGISTRATION_FOREIGN, .path = "" };
 
 	node->cold_op = NULL;
-	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
+	if (zkh_is_unanswered(result))
 		return;
 	if (result == ZKH_OK && stat->ephemeral_owner) {
 		value_alive(data, length, &report.other);

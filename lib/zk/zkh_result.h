@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <stdbool.h>
+
 /*
- * What an operation of zkhandler came to.
+ * What an operation came to.
  *
  * A function that can fail at once returns <0 (-errno: our own resources), 0 or one of these (>0).
  * An asynchronous operation hands one of these to its callback. ZooKeeper's own codes are small
@@ -38,6 +40,12 @@ enum zkh_result {
 	ZKH_RESULTS(X)
 #undef X
 };
+
+/* No server has answered: the session's event tells what comes next. */
+static inline bool zkh_is_unanswered(int result)
+{
+	return result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED;
+}
 
 /* The English text of a result; never NULL. */
 const char *zkh_result_text(int result);

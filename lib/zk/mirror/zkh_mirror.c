@@ -103,11 +103,6 @@ static void refuse(struct zkh_mirror *mirror, int result, const struct zkh_stat 
 
 static void read_mirror(struct zkh_mirror *mirror);
 
-static bool connection_is_lost(int result)
-{
-	return result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED;
-}
-
 static void on_denied_stat(void *userdata, int result, const struct zkh_stat *stat);
 
 /* Neither an answer nor a lost connection. */
@@ -132,7 +127,7 @@ static void on_denied_stat(void *userdata, int result, const struct zkh_stat *st
 	struct zkh_mirror *mirror = userdata;
 
 	mirror->op = NULL;
-	if (connection_is_lost(result))
+	if (zkh_is_unanswered(result))
 		return;
 	if (result == ZKH_NO_NODE)
 		take_failure(mirror, result);
@@ -147,7 +142,7 @@ static void on_awaited(void *userdata, int result, const struct zkh_stat *stat)
 
 	(void)stat;
 	mirror->op = NULL;
-	if (connection_is_lost(result))
+	if (zkh_is_unanswered(result))
 		return;
 	if (result == ZKH_OK) {
 		mirror->missing = false;
@@ -167,7 +162,7 @@ static bool was_read(struct zkh_mirror *mirror, int result)
 	mirror->op = NULL;
 	if (result == ZKH_OK)
 		mirror->refused = ZKH_OK;
-	else if (!connection_is_lost(result))
+	else if (!zkh_is_unanswered(result))
 		take_failure(mirror, result);
 	return result == ZKH_OK;
 }
