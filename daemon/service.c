@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/timer.h"
-#include "host/notify.h"
+#include "base/notify.h"
 
 /* Beyond the bounds of a stop: last words to the ensemble, and scheduling. */
 #define STOP_SLACK_US INT64_C(5000000)

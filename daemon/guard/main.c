@@ -21,7 +21,7 @@
 #include "base/lock_file.h"
 #include "base/clock.h"
 #include "command.h"
-#include "host/notify.h"
+#include "base/notify.h"
 #include "lease_file.h"
 #include "log/internal.h"
 #include "log/log.h"
