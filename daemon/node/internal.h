@@ -108,6 +108,7 @@ struct node {
 	struct state saved;
 	int state_error;     /* of the last attempt to keep it */
 	bool unkept;	     /* for that reason this node must not take over */
+	bool used_up;	     /* nor for this: there is no higher epoch */
 	ev_timer keep_retry; /* the next one */
 
 	/* node_say.c: what was last said */
@@ -119,6 +120,10 @@ struct node {
 	bool said_drained, said_maintenance, said_trace;
 	int64_t claimed_us, takeover_us, relinquish_us;
 };
+
+#define NODE_USED_UP                                                                                    \
+	"no epoch is left: /epoch, or the memory of a node, holds the highest; stop all nodes, delete " \
+	"/epoch and their memory (the .cluster files in node.state-directory), start them"
 
 /* node.c */
 void node_post(struct node *node, const struct election_event *event);
