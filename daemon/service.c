@@ -64,6 +64,14 @@ static void say_named(const struct node *node, char *out, size_t size)
 		snprintf(out, size, "Named primary: waiting for election.transition-delay");
 }
 
+static const char *recovering(const struct election *e)
+{
+	if (e->now_us < e->survey_until_us)
+		return "Taking over: waiting until the lease of the previous primary is over";
+	return e->fencing ? "Taking over: fencing a node that died while acting"
+			  : "Taking over: looking for nodes that died while acting";
+}
+
 static void say_actor(const struct election *e, const char *what, bool with_lease, char *out,
 		      size_t size)
 {
@@ -111,13 +119,7 @@ static void format_status(const struct node *node, const struct config *config, 
 		say_named(node, text, sizeof(text));
 		break;
 	case PHASE_RECOVER:
-		say_actor(
-			e,
-			e->now_us < e->survey_until_us
-				? "Taking over: waiting until the lease of the previous primary is over"
-			: e->fencing ? "Taking over: fencing a node that died while acting"
-				     : "Taking over: looking for nodes that died while acting",
-			with_lease, text, sizeof(text));
+		say_actor(e, recovering(e), with_lease, text, sizeof(text));
 		break;
 	case PHASE_BEGIN:
 		say_actor(e, "Taking over: starting the work", with_lease, text, sizeof(text));

@@ -28,15 +28,15 @@ static int fail(char text[RELOAD_ORDER_TEXT_SIZE], int r, const char *what, cons
 /* The daemon's pidfd, or -errno. */
 static int find_daemon(const char *directory, char text[RELOAD_ORDER_TEXT_SIZE])
 {
-	char holder[LOCK_FILE_TEXT_SIZE];
+	pid_t pid = runtime_find(directory);
 	int fd;
 
-	if (lock_file_look(directory, RUNTIME_LOCK_FILE, holder) != LOCK_FILE_BUSY)
+	if (!pid)
 		return fail(
 			text, -ESRCH, directory,
 			"no daemon runs with this directory (or somebody deleted its files: the "
 			"log says more)");
-	fd = pidfd_open(lock_file_pid(holder), 0);
+	fd = pidfd_open(pid, 0);
 	return fd >= 0 ? fd : fail(text, -errno, "the daemon", strerror(errno));
 }
 
