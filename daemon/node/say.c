@@ -351,6 +351,15 @@ void node_say_kill(struct node *node)
 	log_event(node->log, EVENT_WORK_STOP_LATE, &f, "the work did not stop in time: killing it");
 }
 
+void node_say_obstacle(struct node *node, const char *obstacle)
+{
+	struct log_fields f = node_say_fields(node);
+
+	f.usec = node_say_since(node, node->election.stop_since_us);
+	f.reason = obstacle;
+	log_event(node->log, EVENT_WORK_STOP_WAITS, &f, "the work is not down yet: %s", obstacle);
+}
+
 void node_say_self_fence(struct node *node, const char *outcome)
 {
 	struct log_fields f = node_say_fields(node);
