@@ -161,6 +161,7 @@ OTHER_GUARD = 'primaryd-guard@other.service'
 
 
 def other_guard(manager):
+    manager.add(Unit('network.target'))
     manager.work.lists['BindsTo'] = ['network.target', OTHER_GUARD]
 
 

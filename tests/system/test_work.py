@@ -34,13 +34,14 @@ def move(site, holder):
 
 
 def waits_for(site, one, moment, text):
-    """The stop tells what it waits for: in the journal, in systemctl status, and to primaryctl on every node."""
+    """The stop tells what it waits for: in the journal, in systemctl status, and in primaryctl on every node."""
     found = wait_until(lambda: [entry for name, entry in one.events(moment.wall_us) if name == 'work_stop_waits'], 10,
                        one.journal_tail, 0.1)[0]
     assert text in found['MESSAGE'], found['MESSAGE']
     assert text in one.show('primaryd.service', 'StatusText')['StatusText']
-    assert text in site.health(one)
-    return found
+    for verb in ('status', 'explain'):
+        said = site.machines[0].run('primaryctl', verb, *([one.name] if verb == 'explain' else []), check=False).stdout
+        assert text in ' '.join(said.split()), said
 
 
 def test_processes_outlive_their_unit(site, drop_in):
@@ -216,3 +217,22 @@ def test_environment_of_root(site):
     assert 'PRIMARYD_X=a b' in text and 'LD_PRELOAD' not in text, text
     assert f'PRIMARYD_NODE={holder.name}' in text
     assert site.wait_holder() is holder
+
+
+def test_library_upgrade(site):
+    """needrestart, as apt runs it after an upgrade of a library: the daemon is reloaded, the guard left alone."""
+    holder = site.wait_holder()
+    if holder.run('which', 'needrestart', check=False).returncode != 0:
+        pytest.skip('needs needrestart (tests/packages.sh system)')
+    moment, epoch = Moment(), site.epoch()
+    guard = holder.main_pid('primaryd-guard.service')
+    holder.shell("""for file in $(ldd /usr/sbin/primaryd | sed -n 's,.*=> \\(/.*libsystemd[^ ]*\\) .*,\\1,p') /usr/sbin/primaryd-guard; do
+file=$(readlink -f $file); cp -a $file /var/tmp/new; mv /var/tmp/new $file; done""")
+    stale = '/proc/$(systemctl show -P MainPID primaryd.service)/maps'
+    assert 'libsystemd' in holder.shell(f'grep deleted {stale}')
+    out = holder.run('needrestart', '-r', 'a', '-l').stdout
+    assert 'primaryd' in out and 'primaryd-guard' not in out, out
+    site.story(holder, moment, 'reload', 'session_resumed')
+    assert 'libsystemd' not in holder.shell(f'grep deleted {stale}', check=False)
+    assert guard == holder.main_pid('primaryd-guard.service') and site.epoch() == epoch
+    assert site.untouched(moment, holder) and site.wait_holder() is holder
