@@ -224,6 +224,7 @@ void node_say_line(struct node *node, const char *script, const char *line);
 void node_say_script(struct node *node, const char *script, const struct command_result *result);
 void node_say_cut(struct node *node, int64_t waited_us);
 void node_say_kill(struct node *node);
+void node_say_obstacle(struct node *node, const char *obstacle);
 void node_say_self_fence(struct node *node, const char *outcome);
 void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const char *text,
 		   int64_t us);
