@@ -14,7 +14,7 @@ const struct verb verbs[] = { VERBS(X) };
 #undef X
 const unsigned verb_count = sizeof(verbs) / sizeof(verbs[0]);
 
-enum kind { TEXT, FLAG, TIMEOUT, VERSION, HELP };
+enum kind { TEXT, FLAG, TIMEOUT, SPAN, WAIT, VERSION, HELP };
 
 /* X(letter, name, kind, member, for which verbs (0: all)) */
 #define OPTIONS(X)                                                                                 \
@@ -29,6 +29,8 @@ enum kind { TEXT, FLAG, TIMEOUT, VERSION, HELP };
 	X('R', "recursive", FLAG, recursive, TAKES_RECURSIVE)                                      \
 	X('e', "epoch", FLAG, epoch, TAKES_EPOCH)                                                  \
 	X('A', "all", FLAG, all, TAKES_ALL)                                                        \
+	X('w', "wait", WAIT, wait_us, TAKES_WAIT)                                                  \
+	X('m', "min-left", SPAN, min_left_us, TAKES_WAIT)                                          \
 	X('V', "version", VERSION, verb, 0)                                                        \
 	X('h', "help", HELP, verb, 0)
 
@@ -40,8 +42,12 @@ static const struct {
 } table[] = { OPTIONS(X) };
 #undef X
 
-#define X(letter, name, kind, member, takes)                                                       \
-	{ name, kind == TEXT || kind == TIMEOUT ? required_argument : no_argument, NULL, letter },
+/* How many arguments an option of that kind has, for getopt. */
+#define ARGUMENT(kind)                                                                             \
+	(kind == WAIT					   ? optional_argument                     \
+	 : kind == TEXT || kind == TIMEOUT || kind == SPAN ? required_argument                     \
+							   : no_argument)
+#define X(letter, name, kind, member, takes) { name, ARGUMENT(kind), NULL, letter },
 static const struct option long_options[] = { OPTIONS(X){ NULL, 0, NULL, 0 } };
 #undef X
 
@@ -77,6 +83,8 @@ void options_usage(FILE *file)
 	      "  --recursive       key list, key delete: with everything below\n"
 	      "  --epoch           lock: hand COMMAND a fencing token, PRIMARYD_LOCK_EPOCH\n"
 	      "  --all             explain: every predicate, also those that hold\n"
+	      "  --wait[=T]        is-primary: until the answer is yes, or T is over\n"
+	      "  --min-left T      is-primary: only if this node is primary for that long at least\n"
 	      "  --version         print the version\n"
 	      "  --help            print this\n"
 	      "\n"
@@ -91,16 +99,17 @@ static bool fail(int code, int *ret_code)
 	return false;
 }
 
-static bool take_timeout(struct options *options, const char *text)
+static bool take_span(const char *option, const char *text, void *member)
 {
-	int error = duration_parse(text, &options->timeout_us);
+	int64_t span_us;
+	int error = duration_parse(text, &span_us);
 
 	if (error) {
-		ctl_error("--timeout: '%s' %s (a number with ms, s or min)", text,
+		ctl_error("--%s: '%s' %s (a number with ms, s or min)", option, text,
 			  duration_error_text((enum duration_error)error));
 		return false;
 	}
-	options->has_timeout = true;
+	memcpy(member, &span_us, sizeof(span_us));
 	return true;
 }
 
@@ -124,8 +133,17 @@ static bool take_option(struct options *o, int letter, int *ret_code)
 	case FLAG:
 		memcpy(member, &(bool){ true }, sizeof(bool));
 		return true;
+	case WAIT:
+		if (!optarg) {
+			memcpy(member, &(int64_t){ WAIT_FOR_EVER }, sizeof(int64_t));
+			return true;
+		}
+		return take_span(long_options[i].name, optarg, member) || fail(CTL_USAGE, ret_code);
 	case TIMEOUT:
-		return take_timeout(o, optarg) || fail(CTL_USAGE, ret_code);
+		o->has_timeout = true;
+		return take_span(long_options[i].name, optarg, member) || fail(CTL_USAGE, ret_code);
+	case SPAN:
+		return take_span(long_options[i].name, optarg, member) || fail(CTL_USAGE, ret_code);
 	case VERSION:
 		puts("primaryctl " PRIMARYD_VERSION);
 		return fail(ctl_flush(), ret_code);
@@ -144,13 +162,23 @@ static const struct verb *find_verb(const char *name)
 	return NULL;
 }
 
+static bool is_given(const struct options *o, size_t i)
+{
+	const char *member = (const char *)o + table[i].offset;
+	int64_t span_us;
+
+	if (table[i].kind == FLAG)
+		return *member;
+	memcpy(&span_us, member, sizeof(span_us));
+	return span_us != 0;
+}
+
 static bool check(const struct options *o)
 {
 	const struct verb *verb = o->verb;
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
-		if (table[i].kind != FLAG || !table[i].takes || verb->takes & table[i].takes ||
-		    !*((const char *)o + table[i].offset))
+		if (!table[i].takes || verb->takes & table[i].takes || !is_given(o, i))
 			continue;
 		ctl_error("%s does not take --%s", verb->name, long_options[i].name);
 		return false;

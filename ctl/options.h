@@ -21,9 +21,11 @@ enum verb_option {
 	TAKES_COMMAND = 1 << 4, /* `-- COMMAND`, and nothing without it */
 	NEEDS_NO_SESSION = 1 << 5,
 	TAKES_ALL = 1 << 6,
+	TAKES_WAIT = 1 << 7,
 };
 
 #define ANY_NUMBER 4096
+#define WAIT_FOR_EVER INT64_MAX
 
 /* X(function, "name", "arguments", least, most, options, "what it does") */
 #define VERBS(X)                                                                                   \
@@ -40,6 +42,8 @@ enum verb_option {
 	  "on: nobody claims a vacancy by itself; off: as always")                                 \
 	X(explain, "explain", "[NODE]", 0, 1, TAKES_ALL,                                           \
 	  "why NODE (or each node) is, or is not, the primary")                                    \
+	X(is_primary, "is-primary", "[NODE]", 0, 1, NEEDS_NO_SESSION | TAKES_WAIT,                 \
+	  "exit code 0: this node (or NODE) is primary; 1: it is not; 4: not known")               \
 	X(history, "history", "", 0, 0, 0, "every change of the role that is kept")                \
 	X(check, "check", "", 0, 0, NEEDS_NO_SESSION,                                              \
 	  "configuration, servers, times, rights: each finding with its remedy")                   \
@@ -73,6 +77,8 @@ struct options {
 	bool json, force, dry_run, recursive, epoch, all;
 	bool has_timeout;
 	int64_t timeout_us;
+	int64_t wait_us; /* 0: not at all */
+	int64_t min_left_us;
 	char **arguments; /* of the verb, NULL-terminated */
 	int argument_count;
 	char **command; /* behind `--`; NULL: none */
