@@ -95,7 +95,7 @@ static void format_status(const struct node *node, const struct config *config, 
 			  text, sizeof(text));
 		break;
 	case PHASE_STOP:
-		snprintf(text, sizeof(text), "Stopping the work: %s%s%.120s%s", reason,
+		snprintf(text, sizeof(text), "Stopping the work: %s%s%.300s%s", reason,
 			 *trouble ? "; not down yet: " : "", trouble,
 			 *trouble ? ", trying again" : "");
 		break;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/lock_file.h"
 #include "guard/lease_file.h"
 
@@ -32,54 +34,87 @@ static int check_directory(const char *directory, char *message, size_t n_messag
 		(void)snprintf(message, n_message,
 			       "%.160s belongs to user %u, not to the daemon's user %u", directory,
 			       (unsigned)st.st_uid, (unsigned)geteuid());
-	else if (st.st_mode & (S_IWGRP | S_IWOTH))
+	else if (st.st_mode & (S_IRWXG | S_IRWXO))
 		(void)snprintf(message, n_message,
-			       "%.120s may be written to by others (mode %04o): chmod go-w it",
-			       directory, (unsigned)st.st_mode & 07777);
+			       "%.120s is open to other users (mode %04o): chmod 700 it", directory,
+			       (unsigned)st.st_mode & 07777);
 	else
 		return 0;
 	return RUNTIME_BAD_DIRECTORY;
 }
 
-/* Returns the lock that the image before this one held, or -1. flock() changes nothing if this very file holds it. */
+/* Returns the lock that the image before this one held, or -1. flock() changes nothing if it holds it. */
 static int take_inherited(const char *directory)
 {
 	const char *number = getenv(LOCK_VARIABLE);
 	int fd = number ? atoi(number) : -1;
 
 	(void)unsetenv(LOCK_VARIABLE);
-	if (fd <= STDERR_FILENO || !lock_file_is_there(directory, RUNTIME_LOCK_FILE, fd) ||
+	if (fd <= STDERR_FILENO || !lock_file_is_there(directory, ".", fd) ||
 	    flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return -1;
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	return fd;
 }
 
+/* Nothing in the directory is the lock: somebody may delete that, and the next daemon would make and lock a new one. */
+static int lock_directory(const char *directory, int *ret_fd)
+{
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		r = errno == EWOULDBLOCK ? RUNTIME_TAKEN : -errno;
+	if (r == 0)
+		*ret_fd = fd;
+	else
+		(void)close(fd);
+	return r;
+}
+
+/* For messages only. */
+static void write_pid(const char *directory)
+{
+	char path[PATH_MAX], text[16];
+	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	if (lock_file_path(directory, RUNTIME_PID_FILE, path) == 0)
+		(void)file_replace(path, text, (size_t)n, 0600, false);
+}
+
+static int read_pid(const char *directory)
+{
+	char path[PATH_MAX], text[16] = "";
+	int fd = lock_file_path(directory, RUNTIME_PID_FILE, path) == 0
+			 ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+			 : -1;
+
+	if (fd < 0)
+		return 0;
+	(void)!read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	return (int)lock_file_pid(text);
+}
+
 static int take_lock(struct runtime *runtime, const char *directory, char *message,
 		     size_t n_message)
 {
-	char text[LOCK_FILE_TEXT_SIZE];
 	int r = 0;
 
 	runtime->lock_fd = take_inherited(directory);
 	if (runtime->lock_fd < 0)
-		r = lock_file_take(directory, RUNTIME_LOCK_FILE, &runtime->lock_fd);
-	if (r == 0) {
-		/* For messages only. */
-		(void)snprintf(text, sizeof(text), "%d\n", (int)getpid());
-		(void)lock_file_write(runtime->lock_fd, text);
-		return 0;
-	}
-	if (r < 0) {
-		(void)snprintf(message, n_message, "%.160s/" RUNTIME_LOCK_FILE ": %s", directory,
+		r = lock_directory(directory, &runtime->lock_fd);
+	if (r == 0)
+		write_pid(directory);
+	else if (r < 0)
+		(void)snprintf(message, n_message, "the lock on %.160s: %s", directory,
 			       strerror(-r));
-		return r;
-	}
-	if (lock_file_look(directory, RUNTIME_LOCK_FILE, text) != LOCK_FILE_BUSY)
-		text[0] = '\0';
-	(void)snprintf(message, n_message, "%.160s is in use by another primaryd (pid %d)",
-		       directory, (int)lock_file_pid(text));
-	return RUNTIME_TAKEN;
+	else
+		(void)snprintf(message, n_message, "%.160s is in use by another primaryd (pid %d)",
+			       directory, read_pid(directory));
+	return r;
 }
 
 int runtime_open(struct runtime *runtime, const char *directory, char *message, size_t n_message)

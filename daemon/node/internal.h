@@ -112,6 +112,7 @@ struct node {
 	struct state saved;
 	int state_error;     /* of the last attempt to keep it */
 	bool unkept;	     /* for that reason this node must not take over */
+	bool used_up;	     /* nor for this: there is no higher epoch */
 	ev_timer keep_retry; /* the next one */
 
 	/* node_say.c: what was last said */
@@ -123,6 +124,10 @@ struct node {
 	bool said_drained, said_maintenance, said_trace;
 	int64_t claimed_us, takeover_us, relinquish_us;
 };
+
+#define NODE_USED_UP                                                                                    \
+	"no epoch is left: /epoch, or the memory of a node, holds the highest; stop all nodes, delete " \
+	"/epoch and their memory (the .cluster files in node.state-directory), start them"
 
 /* node.c */
 void node_post(struct node *node, const struct election_event *event);
@@ -235,6 +240,7 @@ void node_say_line(struct node *node, const char *script, const char *line);
 void node_say_script(struct node *node, const char *script, const struct command_result *result);
 void node_say_cut(struct node *node, int64_t waited_us);
 void node_say_kill(struct node *node);
+void node_say_obstacle(struct node *node, const char *obstacle);
 void node_say_self_fence(struct node *node, const char *outcome);
 void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const char *text,
 		   int64_t us);

@@ -75,11 +75,16 @@ static bool files_are_there(const struct node *node)
 /* A node at work goes on; another one could not take over, and says so to all. */
 static void judge(struct node *node)
 {
-	bool unkept = node->state_error && node->election.work == WORK_DOWN;
+	const struct election *e = &node->election;
+	bool unkept = node->state_error && e->work == WORK_DOWN;
+	bool used_up = election_epochs_are_used_up(&e->view) && e->phase <= PHASE_AWAIT;
 
-	if (unkept == node->unkept)
+	if (unkept == node->unkept && used_up == node->used_up)
 		return;
+	if (used_up != node->used_up)
+		node_say_health(node, !used_up, used_up ? NODE_USED_UP : "");
 	node->unkept = unkept;
+	node->used_up = used_up;
 	node_tell_health(node, "");
 }
 

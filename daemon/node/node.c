@@ -50,7 +50,7 @@ static void moved(struct node *node, const struct election *before)
 		node_repair(node);
 	/* The registration wrote the health of when it began, and no reason. */
 	if (phase == PHASE_FOLLOW && before->phase == PHASE_OFFLINE &&
-	    (node->unkept || node->registration.healthy != node->election.healthy))
+	    (node->unkept || node->used_up || node->registration.healthy != node->election.healthy))
 		node_tell_health(node, "");
 	/* `alive` still tells of the process before. */
 	if (phase == PHASE_PRIMARY && before->phase == PHASE_RESUME)

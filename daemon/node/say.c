@@ -231,6 +231,13 @@ void node_say_corpse(struct node *node, enum recovery_news news, const char *nam
 			"%s; do all nodes have the same credential (zookeeper.auth-file)?",
 			name, f.reason, duration);
 		break;
+	case RECOVERY_TOO_MANY:
+		log_event(
+			node->log, EVENT_TAKEOVER_WAITING, &f,
+			"%s has more than %d children, and not all of them can be asked: another node "
+			"may act, so nothing is started for %s; delete the children that are no nodes",
+			name, SURVEY_NODES_MAX, duration);
+		break;
 	case RECOVERY_STILL_ACTS:
 		log_event(node->log, EVENT_TAKEOVER_WAITING, &f,
 			  "%s is alive and says that it still acts (router state '%s'): waiting "
@@ -342,6 +349,15 @@ void node_say_kill(struct node *node)
 
 	f.usec = node_say_since(node, node->election.stop_since_us);
 	log_event(node->log, EVENT_WORK_STOP_LATE, &f, "the work did not stop in time: killing it");
+}
+
+void node_say_obstacle(struct node *node, const char *obstacle)
+{
+	struct log_fields f = node_say_fields(node);
+
+	f.usec = node_say_since(node, node->election.stop_since_us);
+	f.reason = obstacle;
+	log_event(node->log, EVENT_WORK_STOP_WAITS, &f, "the work is not down yet: %s", obstacle);
 }
 
 void node_say_self_fence(struct node *node, const char *outcome)

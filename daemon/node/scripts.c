@@ -128,17 +128,20 @@ void node_follow(struct node *node)
 		   &facts);
 }
 
-/* Health is what the command says, what the unit shows, and whether a takeover could succeed. */
+/* Health is what the command says, what the unit shows, and whether a takeover, or a stop, could succeed. */
 void node_tell_health(struct node *node, const char *reason)
 {
-	const char *trouble = work_trouble(node->work);
-	bool ok = !*trouble && !node->unkept && !*node->rights_missing &&
+	const char *obstacle = work_obstacle(node->work);
+	const char *trouble = *obstacle ? obstacle : work_trouble(node->work);
+	bool ok = !*trouble && !node->unkept && !node->used_up && !*node->rights_missing &&
 		  (!node->health || health_is_ok(node->health));
 	char text[WORK_TEXT_SIZE + LOG_TEXT_MAX + RIGHTS_TEXT_SIZE];
 
 	if (node->unkept && !*reason)
 		snprintf(text, sizeof(text), "the state for a restart cannot be kept: %s",
 			 strerror(-node->state_error));
+	else if (node->used_up && !*reason)
+		snprintf(text, sizeof(text), "%s", NODE_USED_UP);
 	else if (!*reason && *trouble)
 		snprintf(text, sizeof(text), "%s", trouble);
 	else if (!*reason && *node->rights_missing)
