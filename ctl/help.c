@@ -163,9 +163,9 @@ static void print_verb(const struct verb *verb)
 
 	format_usage(verb, usage);
 	printf("usage: %s\n\n  %s\n\n", usage, verb->what);
-	printf("  %-11s %-5s %s\n", option.name, option.argument, option.what);
-	if (option.takes & verb->takes)
-		printf("  %-11s  %s\n", option.name, option.what);
+	for (unsigned i = 0; options_text(i, &option); i++)
+		if (option.takes & verb->takes)
+			printf("  %-11s %-5s %s\n", option.name, option.argument, option.what);
 	printf("%sFor example:\n\n  primaryctl %s%s\n",
 	       verb->takes & ~(unsigned)(TAKES_COMMAND | NEEDS_NO_SESSION) ? "\n" : "", verb->name,
 	       verb->example);
