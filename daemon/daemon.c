@@ -78,8 +78,7 @@ static void execute_anew(struct daemon *d)
 	runtime_hand_over(&d->runtime, true);
 	service_reload_begins(&d->service);
 	execv(d->binary, d->argv);
-	log_event(d->log, EVENT_RELOAD_REFUSED, NULL, "cannot execute %s: %s; this process goes on",
-		  d->binary, strerror(errno));
+	reload_refuse(&d->reload, "cannot execute %s: %s", d->binary, strerror(errno));
 	service_reload_failed(&d->service);
 	runtime_hand_over(&d->runtime, false);
 	unsetenv(UNREADY_VARIABLE);
@@ -102,10 +101,9 @@ static bool is_kept(struct daemon *d)
 {
 	if (node_can_be_resumed(d->node))
 		return true;
-	log_event(
-		d->log, EVENT_RELOAD_REFUSED, NULL,
-		"%s does not hold what a new image needs to go on: see what was said of it before",
-		d->config->node.runtime_directory);
+	reload_refuse(&d->reload,
+		      "%s lacks the files that a new process needs to go on; the log says more",
+		      d->config->node.runtime_directory);
 	return false;
 }
 
@@ -118,7 +116,7 @@ static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
 	if (ev_is_active(&d->execute))
 		return;
 	d->reload_wanted = false; /* also one that waited, and was valid when it began to */
-	if (reload_is_valid(d->config_path, d->config, d->log) && is_kept(d))
+	if (reload_is_valid(&d->reload) && is_kept(d))
 		reload_ask_binary(&d->reload);
 }
 
@@ -298,6 +296,7 @@ static int begin(struct daemon *d)
 				     .log = d->log,
 				     .binary = d->binary,
 				     .config_path = d->config_path,
+				     .running = d->config,
 				     .auth_hash = config_auth_hash(d->auth),
 				     .on_accepted = on_accepted,
 				     .userdata = d };

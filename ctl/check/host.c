@@ -306,9 +306,6 @@ void check_host(struct check *check)
 		check_parts(check, bus, unit.name, unit.guard);
 		check_permission(check, bus, &unit);
 		sd_bus_flush_close_unref(bus);
-	} else if (!config->takeover.command.argv) {
-		check_say(check, CHECK_WARNING, "work", "set takeover.unit or takeover.command",
-			  "neither a unit nor a command is configured: a primary does nothing");
 	}
 	if (config->takeover.command.argv && !config->relinquish.command.argv)
 		check_say(check, CHECK_WARNING, "work", "set relinquish.command",

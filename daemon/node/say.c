@@ -326,7 +326,7 @@ void node_say_line(struct node *node, const char *script, const char *line)
 		return;
 	node->said_line = hash;
 	f.target = script;
-	log_event(node->log, EVENT_COMMAND_OUTPUT, &f, "%s", line);
+	log_event(node->log, EVENT_COMMAND_OUTPUT, &f, "%s command: %s", script, line);
 }
 
 void node_say_script(struct node *node, const char *script, const struct command_result *result)
