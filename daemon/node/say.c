@@ -326,7 +326,7 @@ void node_say_line(struct node *node, const char *script, const char *line)
 		return;
 	node->said_line = hash;
 	f.target = script;
-	log_event(node->log, EVENT_COMMAND_OUTPUT, &f, "%s", line);
+	log_event(node->log, EVENT_COMMAND_OUTPUT, &f, "%s command: %s", script, line);
 }
 
 void node_say_script(struct node *node, const char *script, const struct command_result *result)
@@ -349,6 +349,15 @@ void node_say_kill(struct node *node)
 
 	f.usec = node_say_since(node, node->election.stop_since_us);
 	log_event(node->log, EVENT_WORK_STOP_LATE, &f, "the work did not stop in time: killing it");
+}
+
+void node_say_obstacle(struct node *node, const char *obstacle)
+{
+	struct log_fields f = node_say_fields(node);
+
+	f.usec = node_say_since(node, node->election.stop_since_us);
+	f.reason = obstacle;
+	log_event(node->log, EVENT_WORK_STOP_WAITS, &f, "the work is not down yet: %s", obstacle);
 }
 
 void node_say_self_fence(struct node *node, const char *outcome)

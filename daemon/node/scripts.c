@@ -128,10 +128,11 @@ void node_follow(struct node *node)
 		   &facts);
 }
 
-/* Health is what the command says, what the unit shows, and whether a takeover could succeed. */
+/* Health is what the command says, what the unit shows, and whether a takeover, or a stop, could succeed. */
 void node_tell_health(struct node *node, const char *reason)
 {
-	const char *trouble = work_trouble(node->work);
+	const char *obstacle = work_obstacle(node->work);
+	const char *trouble = *obstacle ? obstacle : work_trouble(node->work);
 	bool ok = !*trouble && !node->unkept && !node->used_up && !*node->rights_missing &&
 		  (!node->health || health_is_ok(node->health));
 	char text[WORK_TEXT_SIZE + LOG_TEXT_MAX + RIGHTS_TEXT_SIZE];

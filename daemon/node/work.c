@@ -57,11 +57,16 @@ static void on_started(void *userdata, bool ok)
 static void on_stopped(void *userdata)
 {
 	node_post_result(userdata, ELECTION_STOPPED, RESULT_OK, 0);
+	node_tell_health(userdata, ""); /* a stop that took long was no sign of health */
 }
 
 static void on_trouble(void *userdata)
 {
-	node_tell_health(userdata, "");
+	struct node *node = userdata;
+
+	if (work_guard_acted(node->work))
+		node_count_guard_stop(node);
+	node_tell_health(node, "");
 }
 
 /* At once: an orderly end would begin with a stop of the work, and that is another daemon's. */
@@ -78,14 +83,28 @@ static void on_failed(void *userdata, const char *state, bool system_stops)
 	node_say_unit_failed(userdata, state, system_stops);
 }
 
+/* No step of the election follows, and systemctl status shall tell what is waited for. */
+static void tell_status(struct node *node)
+{
+	if (node->on_status && *node_trouble(node))
+		node->on_status(node->userdata, node);
+}
+
+static void on_obstacle(void *userdata)
+{
+	struct node *node = userdata;
+
+	node_say_obstacle(node, node_trouble(node));
+	node_tell_health(node, "");
+	tell_status(node);
+}
+
 static void on_unit(void *userdata, enum work_unit_word word, bool ok, const char *text, int64_t us)
 {
 	struct node *node = userdata;
 
 	node_say_unit(node, word, ok, text, us);
-	/* No step of the election follows, and systemctl status shall tell what is waited for. */
-	if (node->on_status && *node_trouble(node))
-		node->on_status(node->userdata, node);
+	tell_status(node);
 }
 
 static void on_guard(void *userdata, enum event event, const char *text)
@@ -114,9 +133,11 @@ int node_work_init(struct node *node)
 		.loop = node->loop,
 		.config = node->config,
 		.lease = node->lease,
+		.on_not_up = node_withdraw,
 		.on_started = on_started,
 		.on_stopped = on_stopped,
 		.on_trouble = on_trouble,
+		.on_obstacle = on_obstacle,
 		.on_failed = on_failed,
 		.on_foreign = on_foreign,
 		.on_unit = on_unit,

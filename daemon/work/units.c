@@ -226,6 +226,14 @@ static void on_link(void *userdata, const char *error)
 			      error ? error : "connected", 0);
 }
 
+static void on_wait(void *userdata, const char *obstacle)
+{
+	struct work *work = userdata;
+
+	snprintf(work->obstacle, sizeof(work->obstacle), "%s", obstacle);
+	work->options.on_obstacle(work->options.userdata);
+}
+
 static void on_foreign(void *userdata, const char *text)
 {
 	struct work *work = userdata;
@@ -241,6 +249,7 @@ static int init(struct work *work)
 		.on_foreign = on_foreign,
 		.on_state = on_state,
 		.on_link = on_link,
+		.on_wait = on_wait,
 		.userdata = work,
 	};
 
