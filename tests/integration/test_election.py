@@ -111,11 +111,14 @@ def test_lock_held_by_kazoo(cluster, keys, oracle, zk_client):
     assert lock.acquire(timeout=10)
     tally = Tally(keys)
     nodes = cluster(3, **QUICK)
+    seen = set()
     for node in nodes:
-        wait_until(lambda node=node: lock_moves(node).count(TIMED_OUT) >= 2, 15,
-                   lambda node=node: f'it tries again and again:\n{node.log_tail()}')
+        node.wait_log('contention_lost: ')
+    wait_until(lambda: seen.update(keys.lock_nodes()) or len(seen) > 3 * len(nodes), 20, 'all try again and again')
     tally.check(writes=0, claims=0)
     assert keys.acting() is None
+    for node in nodes:
+        assert lock_moves(node) == [TIMED_OUT] and len(node.log_lines(' vacancy: ')) == 1, 'and say so once'
     lock.release()
     settle(keys, oracle, nodes)
     tally.check(writes=1, claims=1)
