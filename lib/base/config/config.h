@@ -77,6 +77,7 @@ struct config {
 		int64_t contend_delay_us;
 		char runtime_directory[CONFIG_PATH_SIZE];
 		char state_directory[CONFIG_PATH_SIZE];
+		char status_directory[CONFIG_PATH_SIZE];
 	} node;
 	struct {
 		int64_t lock_timeout_us;
