@@ -19,7 +19,7 @@
 
 #include "table.h"
 
-#define CONFIG_DEFAULT_FILE "/etc/primaryd/primaryd.conf"
+#define CONFIG_DEFAULT_FILE PRIMARYD_SYSCONFDIR "/primaryd/primaryd.conf"
 
 /* Bounds. Sizes include the terminating NUL. */
 #define CONFIG_FILE_MAX (256 * 1024)
@@ -77,6 +77,7 @@ struct config {
 		int64_t contend_delay_us;
 		char runtime_directory[CONFIG_PATH_SIZE];
 		char state_directory[CONFIG_PATH_SIZE];
+		char status_directory[CONFIG_PATH_SIZE];
 	} node;
 	struct {
 		int64_t lock_timeout_us;
