@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/boot.h"
 
@@ -37,6 +38,9 @@ enum runtime_result {
  * says which damaged file was replaced. runtime: zeroed, or one for which this failed.
  */
 int runtime_open(struct runtime *runtime, const char *directory, char *message, size_t n_message);
+
+/* The pid of the daemon that runs with this directory; 0: none, or it is not known. */
+pid_t runtime_find(const char *directory);
 
 /*
  * Before (true) and, if it failed, after (false) the process executes its binary anew: whether the lock goes along. Its

@@ -41,8 +41,7 @@ BindsTo=primaryd-guard.service
 After=primaryd-guard.service
 IgnoreOnIsolate=yes
 [Service]
-EnvironmentFile=/run/primaryd/primary.env
-ExecStart=/bin/sh -c 'trap "test -e /run/stubborn || exit 0" TERM; while :; do sleep 1000 & wait $!; done'
+ExecStart=/usr/libexec/primaryd/with-environment /run/primaryd/primary.env /bin/sh -c 'trap "test -e /run/stubborn || exit 0" TERM; while :; do sleep 1000 & wait $!; done'
 KillMode=mixed
 TimeoutStopSec=60s
 '''
@@ -238,7 +237,7 @@ class Site:
         found = wait_until(told, 10, lambda: f'{one.name} tells {names}, but told '
                            f'{[name for name, _ in one.events(moment.wall_us)]}', 0.1)
         for entry in found:
-            assert entry['PRIMARYD_NODE'] in (one.name, '') and len(entry['MESSAGE_ID']) == 32, entry
+            assert entry.get('PRIMARYD_NODE', '') in (one.name, '') and len(entry['MESSAGE_ID']) == 32, entry
         for key, value in fields.items():
             assert found[-1].get(key) == value, (key, value, found[-1])
         return found
