@@ -21,6 +21,7 @@
 #include "log/log.h"
 #include "node/node.h"
 #include "service.h"
+#include "status/page.h"
 
 /* Set for the new image: the service manager does not know this daemon as ready. */
 #define UNREADY_VARIABLE "PRIMARYD_UNREADY"
@@ -44,6 +45,7 @@ struct daemon {
 	struct config_auth *auth;
 	struct log *log;
 	struct runtime runtime;
+	struct status_page *page;
 	struct node *node;
 	struct service service;
 	ev_signal sigterm, sigint, sighup;
@@ -226,6 +228,22 @@ static int open_runtime(struct daemon *d)
 	return r == 0 ? 0 : EX_CANTCREAT;
 }
 
+/* Without it the node works as ever, and no program of this host knows what it is. */
+static void open_page(struct daemon *d)
+{
+	const struct config *c = d->config;
+	char path[PATH_MAX] = "";
+	int r = 0;
+
+	(void)status_path(c->node.status_directory, c->node.runtime_directory, path);
+	d->page = status_page_open(path, c->node.name, c->zookeeper.root, &r);
+	if (r < 0)
+		log_event(d->log, EVENT_CONFIG_WARNING, NULL,
+			  "no status page, so nobody here can ask whether this node is primary: "
+			  "%.300s: %s (see node.status-directory)",
+			  path, strerror(-r));
+}
+
 static int start_node(struct daemon *d)
 {
 	struct state state = { 0 };
@@ -236,6 +254,7 @@ static int start_node(struct daemon *d)
 		.log = d->log,
 		.boot_id = d->runtime.boot_id,
 		.lease = d->runtime.lease,
+		.page = d->page,
 		.keep_state = true,
 		.on_exit = on_exit_node,
 		.on_status = on_status,
@@ -282,6 +301,7 @@ static int begin(struct daemon *d)
 				     .on_accepted = on_accepted,
 				     .userdata = d };
 	service_init(&d->service, d->loop, d->config, ready);
+	open_page(d);
 	return start_node(d);
 }
 
@@ -345,6 +365,7 @@ int daemon_run(const struct daemon_options *options)
 	r = run(&d);
 	reload_finish(&d.reload);
 	d.node = node_destroy(d.node);
+	d.page = status_page_close(d.page);
 	pause_before_restart(&d, r);
 	runtime_close(&d.runtime);
 	if (d.loop)

@@ -16,6 +16,7 @@
 #include "election/survivor.h"
 #include "guard/lease_file.h"
 #include "node.h"
+#include "status/page.h"
 #include "work/health.h"
 #include "work/script.h"
 #include "work/work.h"
@@ -37,6 +38,9 @@ struct node {
 	const char *boot_id;
 	char machine_id[MACHINE_ID_SIZE];
 	struct lease_file *lease;
+	struct status_page *page;
+	struct status shown; /* what the page says, but for the turns of the loop */
+	ev_check turn;
 	bool keep_state;
 	node_exit_fn on_exit;
 	node_status_fn on_status;
@@ -194,6 +198,18 @@ bool node_state_agrees(const struct node *node, const struct state *state);
 void node_state_init(struct node *node);
 void node_state_finish(struct node *node);
 
+/* show.c: the status page */
+void node_show_init(struct node *node);
+void node_show_finish(struct node *node);
+/* What is as of now. */
+void node_show(struct node *node);
+/* At once, before anything is done about it: this node is not primary. */
+void node_withdraw(void *userdata);
+/* What a step adds to the counters. */
+void node_count(struct node *node, const struct election *before,
+		const struct election_event *event);
+void node_count_guard_stop(struct node *node);
+
 /* node_say_move.c */
 void node_say_step(struct node *node, const struct election *before);
 
@@ -228,7 +244,7 @@ void node_say_obstacle(struct node *node, const char *obstacle);
 void node_say_self_fence(struct node *node, const char *outcome);
 void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const char *text,
 		   int64_t us);
-void node_say_unit_failed(struct node *node, const char *state, bool system_stops);
+void node_say_unit_failed(struct node *node, const char *text, bool system_stops);
 void node_say_foreign_unit(struct node *node, const char *text);
 void node_say_guard(struct node *node, enum event event, const char *text);
 void node_say_health(struct node *node, bool ok, const char *reason);

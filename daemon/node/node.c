@@ -80,6 +80,9 @@ static void step(struct node *node, struct election_event *event)
 
 	event->now_us = time_boot_us();
 	election_step(&node->election_config, &node->election, event, &actions);
+	if (!election_primary_until_us(&node->election_config, &node->election))
+		node_withdraw(node);
+	node_count(node, &before, event);
 	if (before.term_us && !node->election.term_us)
 		term_close(&node->term);
 	node_keep(node);
@@ -105,6 +108,7 @@ static void settle(struct node *node)
 	/* What was refused is written again along with the next repair. */
 	if (e->attached && !node->farewell && !node->repair_refused)
 		writes_publish(&node->writes, election_router_state(&node->election_config, e));
+	node_show(node);
 	if (node->on_status)
 		node->on_status(node->userdata, node);
 }
@@ -300,7 +304,8 @@ static void on_missing(void *userdata, const char *path)
 /* -- actions out -- */
 
 /* What others cannot see in the other keys. `reason` is the last one, and open-ended. */
-static void describe_detail(const struct node *node, char *ret_text)
+static void describe_detail(const struct node *node, const struct election_action *action,
+			    char *ret_text)
 {
 	const struct election *e = &node->election;
 	char lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE], session[DURATION_TEXT_SIZE];
@@ -311,9 +316,13 @@ static void describe_detail(const struct node *node, char *ret_text)
 			 duration_format(node->election_config.transition_delay_us, delay),
 			 duration_format(e->session_us, session));
 
-	if (penalty_us > 0)
+	if (action->op == OP_HAND_BACK)
 		snprintf(ret_text + n, DETAIL_SIZE - (size_t)n,
-			 " penalty-until=%" PRId64 " reason=%s",
+			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,
+			 election_reason_text(e->reason));
+	else if (penalty_us > 0)
+		snprintf(ret_text + n, DETAIL_SIZE - (size_t)n,
+			 " penalty-until=%" PRId64 " " DETAIL_REASON "%s",
 			 (time_wall_us() + penalty_us) / 1000,
 			 election_reason_text(e->stop_reason));
 }
@@ -357,7 +366,7 @@ static void note_enter(struct node *node)
 
 static void do_op(struct node *node, const struct election_action *action)
 {
-	describe_detail(node, node->registration.detail);
+	describe_detail(node, action, node->registration.detail);
 	strcpy(node->writes.detail, node->registration.detail);
 	if (action->op == OP_REGISTER) {
 		node_register(node);
@@ -515,6 +524,8 @@ static void begin(struct node *node, const struct state *resume)
 		resume_term(node, resume);
 		work_resume(node->work, lease_end_us);
 	}
+	if (lease_end_us > 0 && lease_file_mark(node->lease) != LEASE_WATCHED)
+		node_count_guard_stop(node);
 	node_say_started(node, event.resume == RESUME_PRIMARY);
 	if (node->lease && !resume && !lease_end_us) {
 		node_cold_hold(node);
@@ -606,6 +617,7 @@ int node_create(const struct node_options *options, struct node **ret_node)
 	node->name = options->config->node.name;
 	node->boot_id = options->boot_id;
 	node->lease = options->lease;
+	node->page = options->page;
 	node->keep_state = options->keep_state;
 	node->on_exit = options->on_exit;
 	node->on_status = options->on_status;
@@ -627,6 +639,7 @@ int node_create(const struct node_options *options, struct node **ret_node)
 		node_destroy(node);
 		return r;
 	}
+	node_show_init(node);
 	begin(node, resume);
 	*ret_node = node;
 	return 0;
@@ -637,6 +650,7 @@ struct node *node_destroy(struct node *node)
 	if (!node)
 		return NULL;
 	node_cold_finish(node);
+	node_show_finish(node);
 	timer_finish(&node->timer);
 	node_state_finish(node);
 	recovery_finish(&node->recovery);

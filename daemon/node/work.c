@@ -62,7 +62,11 @@ static void on_stopped(void *userdata)
 
 static void on_trouble(void *userdata)
 {
-	node_tell_health(userdata, "");
+	struct node *node = userdata;
+
+	if (work_guard_acted(node->work))
+		node_count_guard_stop(node);
+	node_tell_health(node, "");
 }
 
 /* At once: an orderly end would begin with a stop of the work, and that is another daemon's. */
@@ -74,9 +78,9 @@ static void on_foreign(void *userdata, const char *text)
 	node->on_exit(node->userdata, EXIT_CONFIG);
 }
 
-static void on_failed(void *userdata, const char *state, bool system_stops)
+static void on_failed(void *userdata, const char *text, bool system_stops)
 {
-	node_say_unit_failed(userdata, state, system_stops);
+	node_say_unit_failed(userdata, text, system_stops);
 }
 
 /* No step of the election follows, and systemctl status shall tell what is waited for. */
@@ -129,6 +133,7 @@ int node_work_init(struct node *node)
 		.loop = node->loop,
 		.config = node->config,
 		.lease = node->lease,
+		.on_not_up = node_withdraw,
 		.on_started = on_started,
 		.on_stopped = on_stopped,
 		.on_trouble = on_trouble,

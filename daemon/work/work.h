@@ -37,12 +37,14 @@ struct work_options {
 	const struct config *config; /* must outlive it */
 	struct lease_file *lease;    /* must outlive it; NULL: no guard (only for tests and load) */
 
+	/* The work is not up, or not any more; before anything else is done about it. May come again and again. */
+	void (*on_not_up)(void *userdata);
 	void (*on_started)(void *userdata, bool ok);
 	void (*on_stopped)(void *userdata);
 	/* work_trouble() changed. */
 	void (*on_trouble)(void *userdata);
-	/* The unit went away though nobody here stopped it. */
-	void (*on_failed)(void *userdata, const char *state, bool system_stops);
+	/* The unit went away though nobody here stopped it, or one that it requires has failed: text says which. */
+	void (*on_failed)(void *userdata, const char *text, bool system_stops);
 	/* A stop of the unit takes long: work_obstacle() tells what it waits for. */
 	void (*on_obstacle)(void *userdata);
 	/* Nothing was done to the unit, and nothing will be: it is another daemon's. */
@@ -85,6 +87,15 @@ void work_stop(struct work *work, const struct script_facts *facts, bool cold);
 
 /* Why this node should not be primary; "": no reason. */
 const char *work_trouble(const struct work *work);
+
+/* It runs, and nobody here has begun to stop it. */
+bool work_is_up(const struct work *work);
+
+/* A guard watches over it. */
+bool work_is_guarded(const struct work *work);
+
+/* work_trouble() is that the guard has stopped it. */
+bool work_guard_acted(const struct work *work);
 
 /* What stands in the way of the stop, which is tried again and again; "": nothing that is known. */
 const char *work_obstacle(const struct work *work);
