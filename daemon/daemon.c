@@ -13,11 +13,8 @@
 
 #include "base/config/config.h"
 #include "base/timer.h"
-#include "guard/lease_file.h"
-#include "host/notify.h"
-#include "host/reload.h"
-#include "host/runtime.h"
-#include "host/state.h"
+#include "guard/guard.h"
+#include "host/host.h"
 #include "log/log.h"
 #include "node/node.h"
 #include "service.h"
@@ -181,7 +178,7 @@ static bool load_state(struct daemon *d, struct state *ret_state)
 
 	strcpy(expected.node, d->config->node.name);
 	strcpy(expected.boot_id, d->runtime.boot_id);
-	expected.cluster = node_cluster(d->config);
+	expected.cluster = state_cluster_of(d->config);
 	r = state_load(d->config->node.runtime_directory, &expected, ret_state, message,
 		       sizeof(message));
 	if (r != 0 && r != -ENOENT)

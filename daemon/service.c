@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/timer.h"
-#include "host/notify.h"
+#include "host/host.h"
 
 /* Beyond the bounds of a stop: last words to the ensemble, and scheduling. */
 #define STOP_SLACK_US INT64_C(5000000)
@@ -21,7 +21,7 @@
 
 static void say_follower(const struct node *node, char *out, size_t size)
 {
-	const char *primary = node_primary(node);
+	const char *primary = node_seen(node).primary;
 
 	if (*primary)
 		snprintf(out, size, "Secondary: %s is primary", primary);

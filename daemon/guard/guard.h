@@ -18,9 +18,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "args.h"
+#include "lease_file.h"
+
 struct ev_loop;
 struct guard;
-struct lease_file;
 
 /* How long a started guard may take until it reports that it is ready. */
 #define GUARD_READY_TIMEOUT_US INT64_C(5000000)

@@ -21,11 +21,10 @@
 #include "base/lock_file.h"
 #include "base/clock.h"
 #include "command.h"
-#include "host/notify.h"
+#include "host/host.h"
 #include "lease_file.h"
-#include "log/internal.h"
 #include "log/log.h"
-#include "work/keeper.h"
+#include "work/work.h"
 
 #define TICK_US 10000	/* between two looks while waiting for the former guard to go */
 #define EVICT_US 100000 /* between two calls to it */

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/lock_file.h"
-#include "guard/lease_file.h"
+#include "guard/guard.h"
 
 #define LOCK_VARIABLE "PRIMARYD_LOCK_FD"
 

@@ -10,7 +10,6 @@
 #include <sys/reboot.h>
 
 #include "base/lock_file.h"
-#include "guard/args.h"
 
 /* The shell around the keeper: the lease file, the lock, the leftovers, and what the node is told. */
 
@@ -68,9 +67,15 @@ static void on_timer(struct timer *timer, void *userdata)
 	answer(userdata, KEEPER_ON_TIME, KEEPER_OK);
 }
 
-void work_tell_guard(struct work *work, enum event event, const char *text)
+void work_emit(struct work *work, enum work_event event)
 {
-	work->options.on_guard(work->options.userdata, event, text);
+	work->options.on_event(work->options.userdata, event);
+}
+
+void work_say_guard(struct work *work, enum event event, const char *text)
+{
+	log_event(work->options.log, event, NULL, "%s%s%s", log_event_text(event),
+		  *text ? ": " : "", text);
 }
 
 /* -- the lease file -- */
@@ -95,10 +100,10 @@ static void set_lease(struct work *work)
 	if (!lease_file_set(work->lease, end_us)) {
 		if (work->keeper.state == KEEPER_UP && lease_file_is_damaged(work->lease) &&
 		    work->keeper.trouble == KEEPER_TROUBLE_NONE)
-			work_tell_guard(work, EVENT_GUARD_FAILED,
-					"the lease file was cut or overwritten by somebody, so the "
-					"guard cannot be told that the lease goes on: the work is "
-					"stopped");
+			work_say_guard(work, EVENT_GUARD_FAILED,
+				       "the lease file was cut or overwritten by somebody, so the "
+				       "guard cannot be told that the lease goes on: the work is "
+				       "stopped");
 		answer(work, KEEPER_ON_ACTED, KEEPER_OK);
 	}
 	/* It sleeps until the end that it saw. From standby it is called when the work starts. */
@@ -139,8 +144,8 @@ static enum keeper_result turn_to_start(struct work *work)
 	int r = take_lock(work);
 
 	if (r != 0)
-		work_tell_guard(work, EVENT_GUARD_FAILED,
-				r < 0 ? strerror(-r) : "the work lock is held by another process");
+		work_say_guard(work, EVENT_GUARD_FAILED,
+			       r < 0 ? strerror(-r) : "the work lock is held by another process");
 	if (r != 0 || lease_file_mark(work->lease) != LEASE_WATCHED)
 		return KEEPER_FAILED;
 	return KEEPER_OK;
@@ -194,10 +199,20 @@ static bool sweep(struct work *work)
 	return !work->lease || lease_file_clear_work(work->lease, NULL);
 }
 
+static void say_stop(struct work *work, enum event event, const char *text)
+{
+	const struct log_fields f = { .usec = work->stop_since_us
+						      ? time_boot_us() - work->stop_since_us
+						      : 0 };
+
+	log_event(work->options.log, event, &f, "%s", text);
+}
+
 static void kill_all(struct work *work)
 {
 	if (work->keeper.killed_us == work->keeper.now_us)
-		work->options.on_kill(work->options.userdata);
+		say_stop(work, EVENT_WORK_STOP_LATE, "the work did not stop in time: killing it");
+	work->killed = true;
 	script_kill(&work->takeover);
 	work->kind->kill(work);
 	(void)sweep(work);
@@ -205,19 +220,23 @@ static void kill_all(struct work *work)
 		(void)lease_file_group_kill(work->lease, LEASE_GROUP_STOP);
 }
 
+static void say_self_fence(struct work *work, const char *outcome)
+{
+	log_event(work->options.log, EVENT_SELF_FENCE, NULL,
+		  "the work is not down at the end of the lease: %s", outcome);
+}
+
 static void self_fence(struct work *work)
 {
-	void (*say)(void *, const char *) = work->options.on_fence;
-	void *userdata = work->options.userdata;
-
 	if (work->config->relinquish.self_fence == CONFIG_SELF_FENCE_NONE) {
-		say(userdata, "self-fence is none: nothing more can be done here");
+		say_self_fence(work, "self-fence is none: nothing more can be done here");
 		return;
 	}
 	/* No sync(): the disk may be what hangs. */
-	say(userdata, "this host reboots now");
+	say_self_fence(work, "this host reboots now");
 	if (reboot(RB_AUTOBOOT) < 0)
-		say(userdata, errno == EPERM ? "not permitted to reboot: CAP_SYS_BOOT is missing"
+		say_self_fence(work, errno == EPERM
+					     ? "not permitted to reboot: CAP_SYS_BOOT is missing"
 					     : strerror(errno));
 }
 
@@ -225,7 +244,10 @@ static void tell_down(struct work *work)
 {
 	work->group = 0;
 	work->obstacle[0] = '\0';
-	work->options.on_stopped(work->options.userdata);
+	if (work->killed)
+		say_stop(work, EVENT_WORK_KILLED, "the work was killed");
+	work->killed = false;
+	work_emit(work, WORK_IS_DOWN);
 }
 
 /* -- actions out -- */
@@ -239,8 +261,6 @@ static void start(struct work *work)
 
 static void carry_out(struct work *work, enum keeper_action action)
 {
-	void *userdata = work->options.userdata;
-
 	switch (action) {
 	case KEEPER_DO_FAR_LEASE:
 		set_far_lease(work);
@@ -276,14 +296,16 @@ static void carry_out(struct work *work, enum keeper_action action)
 		self_fence(work);
 		break;
 	case KEEPER_DO_TELL_UP:
+		work_emit(work, WORK_IS_UP);
+		break;
 	case KEEPER_DO_TELL_FAILED:
-		work->options.on_started(userdata, action == KEEPER_DO_TELL_UP);
+		work_emit(work, WORK_NOT_STARTED);
 		break;
 	case KEEPER_DO_TELL_DOWN:
 		tell_down(work);
 		break;
 	case KEEPER_DO_TELL_TROUBLE:
-		work->options.on_trouble(userdata);
+		work_emit(work, WORK_TROUBLE);
 		break;
 	case KEEPER_DO_PASS: /* the guard's */
 	case KEEPER_ACTION_COUNT:
@@ -356,6 +378,7 @@ void work_stop(struct work *work, const struct script_facts *facts, bool cold)
 	const struct keeper_event event = { .type = KEEPER_ON_STOP, .cold = cold };
 
 	remember(work, facts);
+	work->stop_since_us = time_boot_us();
 	post(work, &event);
 }
 

@@ -15,9 +15,13 @@
 #include <sys/types.h>
 
 #include "base/config/config.h"
+#include "command.h"
+#include "command_environment.h"
+#include "guard/guard.h"
 #include "keeper.h"
 #include "log/log.h"
-#include "script.h"
+#include "script_facts.h"
+#include "scripts.h"
 
 /* Until a refused stop of the unit is asked for again. */
 #define WORK_UNIT_RETRY_S 0.2
@@ -25,36 +29,26 @@
 #define WORK_TEXT_SIZE 384
 
 struct ev_loop;
-struct lease_file;
 struct work;
 
-/* For the journal: a job of the unit ended, or the bus was lost or is back. */
-enum work_unit_word { WORK_UNIT_START, WORK_UNIT_STOP, WORK_UNIT_BUS };
+enum work_event {
+	WORK_IS_UP,	  /* after work_start() */
+	WORK_NOT_STARTED, /* after work_start() */
+	WORK_IS_DOWN,	  /* after work_stop() */
+	WORK_TROUBLE,	  /* work_trouble() changed */
+	WORK_OBSTACLE,	  /* work_obstacle() changed */
+	WORK_IS_FOREIGN, /* the unit is another daemon's: nothing was done to it, and nothing will be */
+};
 
-/* All run from the loop, or from within the functions below; none may destroy the work. */
+/* Runs from the loop, or from within the functions below; must not destroy the work. */
+typedef void (*work_fn)(void *userdata, enum work_event event);
+
 struct work_options {
 	struct ev_loop *loop;
-	const struct config *config; /* must outlive it */
-	struct lease_file *lease;    /* must outlive it; NULL: no guard (only for tests and load) */
-
-	void (*on_started)(void *userdata, bool ok);
-	void (*on_stopped)(void *userdata);
-	/* work_trouble() changed. */
-	void (*on_trouble)(void *userdata);
-	/* The unit went away though nobody here stopped it. */
-	void (*on_failed)(void *userdata, const char *state, bool system_stops);
-	/* Nothing was done to the unit, and nothing will be: it is another daemon's. */
-	void (*on_foreign)(void *userdata, const char *text);
-
-	/* For the journal. us: how long the job took. */
-	void (*on_unit)(void *userdata, enum work_unit_word word, bool ok, const char *text,
-			int64_t us);
-	void (*on_guard)(void *userdata, enum event event, const char *text);
-	void (*on_kill)(void *userdata);
-	void (*on_fence)(void *userdata, const char *outcome);
-	void (*on_unwritten)(void *userdata, int error); /* the facts for units */
-	script_line_fn on_line;
-	script_end_fn on_end;
+	const struct config *config; /* must outlive it, like the next two */
+	struct log *log;
+	struct lease_file *lease; /* NULL: no guard (only for tests and load) */
+	work_fn on_event;
 	void *userdata;
 };
 
@@ -75,10 +69,10 @@ void work_unnamed(struct work *work);
 /* The present lease, of that epoch. */
 void work_lease(struct work *work, int64_t end_us, int64_t epoch);
 
-/* on_started follows once, maybe at once, unless work_stop() comes first. */
+/* WORK_IS_UP or WORK_NOT_STARTED follows once, maybe at once, unless work_stop() comes first. */
 void work_start(struct work *work, const struct script_facts *facts);
 
-/* Stops it, also one that is starting. on_stopped follows once, maybe at once. cold: most likely nothing runs. */
+/* Stops it, also one that is starting. WORK_IS_DOWN follows once, maybe at once. cold: most likely nothing runs. */
 void work_stop(struct work *work, const struct script_facts *facts, bool cold);
 
 /* Why this node should not be primary; "": no reason. */

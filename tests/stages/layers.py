@@ -4,6 +4,7 @@
 - lib/ includes nothing of daemon/ and ctl/, and these two nothing of each other
 - the core, lib/election/, includes libc headers that do no I/O, and its own headers; the rest sees election.h, lease.h, pure.h
   and survivor.h of it alone; the keeper, daemon/work/keeper.c, includes no more than that
+- the wings of daemon/ are its directories: of each of them others include the one header that bears its name
 - nobody outside lib/zk arms a watch: mirrors are for that
 - the header of a foreign library belongs to one file, to the files of one module, or to those of one directory
   (HOMES); each header of libsystemd counts as a library; ev.h, the loop, is everywhere. Who includes a header that
@@ -66,6 +67,15 @@ def check_directories(layer, path):
             yield f'{path}:{number}: {layer}/ must not include {found}'
 
 
+def check_wings(paths):
+    for layer, path in paths:
+        for number, system, name in includes(path) if layer == 'daemon' else ():
+            found = None if system else find(path, name)
+            if found and found.parts[0] == 'daemon' and len(found.parts) > 2 and found.parent != path.parent and \
+                    found.stem != found.parent.name:
+                yield f'{path}:{number}: of {found.parent} include {found.parent.name}.h alone'
+
+
 def check_core(paths):
     for _, path in paths:
         inside = path.parent == CORE
@@ -125,6 +135,7 @@ def check_foreign(paths):
 def main():
     paths = [(layer, path) for layer in FORBIDDEN for path in sorted(pathlib.Path(layer).rglob('*.[ch]'))]
     offences = [text for layer, path in paths for text in check_directories(layer, path)]
+    offences += check_wings(paths)
     offences += check_core(paths)
     offences += check_watches(paths)
     offences += check_foreign(paths)
