@@ -17,8 +17,6 @@ static void on_done(void *userdata, enum election_op op, enum election_result re
 
 	if (op == OP_CLAIM && result == RESULT_OK)
 		c->lock = zkh_lock_consumed(c->lock);
-	if (op == OP_ENTER && result != RESULT_OK)
-		recovery_cancel(&c->recovery);
 	if (result == RESULT_OK)
 		c->said.refused[op] = 0;
 	cluster_post_done(c, op, result, zxid);

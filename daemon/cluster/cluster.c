@@ -290,9 +290,6 @@ void cluster_moved(struct cluster *cluster, const struct election *before)
 
 	if (before->phase == PHASE_RECOVER)
 		recovery_cancel(&c->recovery);
-	/* Read the other nodes now, so that the takeover need not wait for it once the post is free. */
-	if (phase == PHASE_AWAIT && before->phase != PHASE_ENTER && c->attached)
-		recovery_prepare(&c->recovery, c->session);
 	/* Cancel pending writes: sent after the takeover, they would overwrite `takeover` with the previous router state. */
 	if (phase == PHASE_ENTER && c->registration.running) {
 		registration_cancel(&c->registration);
@@ -377,6 +374,7 @@ static void note_enter(struct cluster *c)
 	strcpy(c->takeover.debt, before);
 	/* Without any memory the own lease is waited for, no more. */
 	c->writes.owes = c->takeover.remembers && strcmp(before, NAME_NOBODY) != 0;
+	recovery_begin(&c->recovery, before, c->takeover.remembers, c->election->term_us);
 }
 
 static void do_op(struct cluster *c, const struct election_action *action)
@@ -400,9 +398,6 @@ static void do_op(struct cluster *c, const struct election_action *action)
 	writes_do(&c->writes, (enum election_op)action->op, action->version, c->election->epoch,
 		  c->election->term_us, c->lock ? zkh_lock_path(c->lock) : NULL,
 		  election_reason_text(action->reason));
-	if (enter)
-		recovery_scan_early(&c->recovery, c->session, c->takeover.debt,
-				    c->takeover.remembers, c->election->term_us);
 }
 
 static void note_work(struct cluster *c)
@@ -648,7 +643,7 @@ struct cluster *cluster_destroy(struct cluster *cluster)
 	if (!c)
 		return NULL;
 	cluster_cold_finish(c);
-	recovery_finish(&c->recovery);
+	recovery_cancel(&c->recovery);
 	registration_finish(&c->registration);
 	writes_finish(&c->writes);
 	term_finish(&c->term);

@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/lock_file.h"
@@ -55,7 +58,43 @@ static int take_inherited(const char *directory)
 	return fd;
 }
 
-static int take_lock(struct runtime *runtime, const char *directory, char *message,
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/*
+ * As lock_file_take(), but blocks until the lock is free, at most for limit_ms: a signal ends flock(). It comes again, in
+ * case that flock() was not entered yet.
+ */
+static int take_within(const char *directory, int limit_ms, int *ret_fd)
+{
+	const struct sigaction action = { .sa_handler = on_alarm };
+	const struct itimerval bound = { .it_value.tv_usec = limit_ms * 1000,
+					 .it_interval.tv_usec = 10000 };
+	const struct itimerval never = { .it_value.tv_usec = 0 };
+	struct sigaction before;
+	char path[PATH_MAX];
+	int fd, r = lock_file_path(directory, RUNTIME_LOCK_FILE, path);
+
+	fd = r < 0 ? -1 : open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return r < 0 ? r : -errno;
+	(void)sigaction(SIGALRM, &action, &before);
+	(void)setitimer(ITIMER_REAL, limit_ms > 0 ? &bound : &never, NULL);
+	r = flock(fd, LOCK_EX) == 0 ? 0 : -errno;
+	(void)setitimer(ITIMER_REAL, &never, NULL);
+	(void)sigaction(SIGALRM, &before, NULL);
+	/* Somebody replaced the directory meanwhile: another lock counts now. */
+	if (r == 0 && lock_file_is_there(directory, RUNTIME_LOCK_FILE, fd)) {
+		*ret_fd = fd;
+		return 0;
+	}
+	(void)close(fd);
+	return r == 0 || r == -EINTR ? LOCK_FILE_BUSY : r;
+}
+
+static int take_lock(struct runtime *runtime, const char *directory, int limit_ms, char *message,
 		     size_t n_message)
 {
 	char text[LOCK_FILE_TEXT_SIZE];
@@ -64,6 +103,8 @@ static int take_lock(struct runtime *runtime, const char *directory, char *messa
 	runtime->lock_fd = take_inherited(directory);
 	if (runtime->lock_fd < 0)
 		r = lock_file_take(directory, RUNTIME_LOCK_FILE, &runtime->lock_fd);
+	if (r == LOCK_FILE_BUSY && limit_ms != 0)
+		r = take_within(directory, limit_ms, &runtime->lock_fd);
 	if (r == 0) {
 		/* For messages only. */
 		(void)snprintf(text, sizeof(text), "%d\n", (int)getpid());
@@ -82,7 +123,8 @@ static int take_lock(struct runtime *runtime, const char *directory, char *messa
 	return RUNTIME_TAKEN;
 }
 
-int runtime_open(struct runtime *runtime, const char *directory, char *message, size_t n_message)
+int runtime_open(struct runtime *runtime, const char *directory, int limit_ms, char *message,
+		 size_t n_message)
 {
 	int r = boot_id_read(runtime->boot_id);
 
@@ -94,7 +136,7 @@ int runtime_open(struct runtime *runtime, const char *directory, char *message, 
 	if (r == 0)
 		r = check_directory(directory, message, n_message);
 	if (r == 0)
-		r = take_lock(runtime, directory, message, n_message);
+		r = take_lock(runtime, directory, limit_ms, message, n_message);
 	if (r != 0)
 		return r;
 	r = lease_file_open(directory, runtime->boot_id, &runtime->lease, message, n_message);

@@ -10,19 +10,11 @@
 /* Between two attempts to keep what could not be, of a node that does nothing else meanwhile. */
 #define RETRY_S 5.0
 
-static uint32_t work_bits(const struct election *e)
+static enum state_work work_of(const struct election *e)
 {
-	switch ((enum election_work)e->work) {
-	case WORK_STARTING:
-		return STATE_WORK_STARTING | STATE_WORK_COMMAND;
-	case WORK_UP:
-		return STATE_WORK_UP | STATE_WORK_COMMAND;
-	case WORK_STOPPING:
-		return STATE_WORK_STOPPING | STATE_WORK_COMMAND;
-	case WORK_DOWN:
-		break;
-	}
-	return 0;
+	if (e->work == WORK_DOWN)
+		return STATE_WORK_DOWN;
+	return e->work == WORK_UP && e->phase != PHASE_BEGIN ? STATE_WORK_UP : STATE_WORK_PARTLY;
 }
 
 /* Between them the post may be this node's though no work is known of. */
@@ -35,7 +27,6 @@ static void describe(const struct kept *kept, struct state *ret)
 {
 	const struct election *e = kept->election;
 	struct cluster_left left;
-	bool idle;
 
 	cluster_left(kept->cluster, &left);
 	memset(ret, 0, sizeof(*ret));
@@ -47,12 +38,10 @@ static void describe(const struct kept *kept, struct state *ret)
 	ret->session_us = e->term_us ? e->term_us : e->session_us;
 	if (!ret->session_us)
 		ret->session_us = kept->saved.session_us;
-	ret->takeover_group = work_group(kept->work);
-	ret->work = work_bits(e);
+	ret->work = work_of(e);
 	/* How far a contest or a release has come is nothing to resume, and not worth a write on the way to it. */
-	idle = !ret->work && !may_hold_post(e->phase);
-	ret->epoch = idle ? 0 : e->epoch;
-	ret->phase = idle ? (uint8_t)PHASE_FOLLOW : e->phase;
+	if (ret->work != STATE_WORK_DOWN || may_hold_post(e->phase))
+		ret->epoch = e->epoch;
 	static_assert(TERM_NONCES == STATE_NONCES, "all of them are kept");
 	memcpy(ret->nonces, left.nonces, sizeof(ret->nonces));
 	ret->epoch_version = left.epoch_version;
@@ -137,8 +126,7 @@ static bool is_kept_elsewhere(const struct kept *kept)
  */
 static void void_before_stop(struct kept *kept)
 {
-	if (kept->lease && kept->election->phase == PHASE_STOP && kept->saved.work &&
-	    kept->saved.phase != PHASE_STOP)
+	if (kept->lease && kept->election->phase == PHASE_STOP && kept->saved.work == STATE_WORK_UP)
 		(void)lease_file_raise(kept->lease, kept->config->node.runtime_directory,
 				       kept->saved.generation);
 }

@@ -14,7 +14,6 @@
 #include "election/election.h"
 #include "host/host.h"
 #include "log/log.h"
-#include "work/work.h"
 
 struct lease_file;
 
@@ -27,7 +26,6 @@ struct kept {
 	const char *boot_id;
 	const struct election *election;
 	const struct cluster *cluster;
-	const struct work *work;
 	bool wanted;			   /* else nothing is written */
 	void (*on_change)(void *userdata); /* kept_trouble() changed */
 	void *userdata;

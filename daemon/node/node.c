@@ -393,16 +393,10 @@ static void configure(struct node *node)
 	};
 }
 
-static bool phase_runs_work(uint8_t phase)
-{
-	return phase == PHASE_PRIMARY || phase == PHASE_VACATED || phase == PHASE_YIELD ||
-	       phase == PHASE_HANDOVER || phase == PHASE_RESUME;
-}
-
 /* What the previous process noted of its work, of its post and of its lease agrees. */
 static bool was_primary(const struct node *node, const struct state *resume)
 {
-	return resume && resume->session.id && resume->work && phase_runs_work(resume->phase) &&
+	return resume && resume->session.id && resume->work == STATE_WORK_UP &&
 	       resume->epoch == lease_file_epoch(node->lease) &&
 	       lease_file_mark(node->lease) == LEASE_WATCHED;
 }
@@ -433,7 +427,7 @@ static void begin(struct node *node, const struct state *resume)
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;
 	/* A previous process of this boot that noted no work, and nothing could be started since: there is nothing to stop. */
-	if (resume && !resume->work && !lease_end_us)
+	if (resume && resume->work == STATE_WORK_DOWN && !lease_end_us)
 		work_clear(node->work);
 	if (lease_end_us > 0) {
 		event.lease_end_us = lease_end_us;
@@ -530,7 +524,6 @@ static int create_parts(struct node *node)
 	if (node->options.resume)
 		cluster_remember_epoch(node->cluster, node->options.resume->epoch);
 	node->kept.cluster = node->cluster;
-	node->kept.work = node->work;
 	node->story = (struct story){ .log = node->options.log,
 				      .rules = &node->election_config,
 				      .election = &node->election,

@@ -394,11 +394,6 @@ const char *work_obstacle(const struct work *work)
 	return work->obstacle;
 }
 
-pid_t work_group(const struct work *work)
-{
-	return work->group;
-}
-
 /* -- life -- */
 
 int work_create(const struct work_options *options, struct work **ret_work)

@@ -80,6 +80,3 @@ const char *work_trouble(const struct work *work);
 
 /* What stands in the way of the stop, which is tried again and again; "": nothing that is known. */
 const char *work_obstacle(const struct work *work);
-
-/* Of what the takeover command left running; 0: none. */
-pid_t work_group(const struct work *work);

@@ -302,9 +302,6 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 		n->shell.router = 0;
 		n->shell.repair_wanted = 1;
 	}
-	if (n->core.phase == PHASE_AWAIT && before != PHASE_AWAIT && before != PHASE_ENTER &&
-	    n->core.attached)
-		recovery_prepare(&n->recovery, zkh_session_of(n));
 	if (before == PHASE_RECOVER && n->core.phase != PHASE_RECOVER) {
 		shell_recovery_cancel(n);
 	}

@@ -602,7 +602,7 @@ void shell_publish(struct sim *w, struct sim_node *n);
 void shell_survey_begin(struct sim_node *n);
 void shell_survey_end(struct sim_node *n);
 void shell_scan(struct sim_node *n);
-void shell_scan_early(struct sim_node *n);
+void shell_recovery_begin(struct sim_node *n);
 void shell_count_peers(struct sim_node *n);
 void shell_recovery_cancel(struct sim_node *n);
 void shell_watch_primary(struct sim_node *n);

@@ -89,7 +89,7 @@ static int start(struct member *m, int log_fd)
 						 .target = LOG_TARGET_LINES,
 						 .fd = log_fd };
 	/* A former process that noted no work: no relinquish command at the start, which a load driver need not fork. */
-	const struct state idle = { .phase = PHASE_FOLLOW };
+	const struct state idle = { .work = STATE_WORK_DOWN };
 	struct node_options options = {
 		.loop = m->fleet->loop,
 		.config = &m->config,
