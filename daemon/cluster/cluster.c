@@ -446,8 +446,6 @@ void cluster_carry_out(struct cluster *cluster, const struct election_action *ac
 		cluster_count_peers(c);
 		break;
 	case ACTION_STOP:
-	case ACTION_KILL:
-	case ACTION_SELF_FENCE:
 	case ACTION_DEPART:
 	case ELECTION_ACTION_COUNT:
 		assert(false);

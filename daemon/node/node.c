@@ -139,9 +139,6 @@ static void carry_out(struct node *node, const struct election_action *action)
 	case ACTION_STOP:
 		stop_work(node, action->reason);
 		break;
-	case ACTION_KILL:
-	case ACTION_SELF_FENCE:
-		break; /* the keeper's: it judges by the same lease, see lease.h */
 	case ACTION_DEPART:
 		timer_clear(&node->timer);
 		cluster_leave(node->cluster);
@@ -387,7 +384,6 @@ static void configure(struct node *node)
 		.handover_timeout_us = c->election.handover_timeout_us,
 		.penalty_us = c->election.penalty_us,
 		.acquire_delay_us = c->takeover.acquire_delay_us,
-		.relinquish_timeout_us = c->relinquish.timeout_us,
 		.lease_timeout_us = c->relinquish.lease_timeout_us,
 		.coordinator = c->node.mode == CONFIG_COORDINATOR,
 	};
@@ -618,7 +614,10 @@ const char *node_foreign(const struct node *node)
 
 bool node_in_order(const struct node *node)
 {
-	return election_in_order(&node->election_config, &node->election, time_boot_us());
+	int64_t now_us = time_boot_us();
+
+	return election_in_order(&node->election_config, &node->election, now_us) &&
+	       work_in_order(node->work, now_us);
 }
 
 const struct election *node_election(const struct node *node)

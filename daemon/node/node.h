@@ -72,7 +72,7 @@ const char *node_trouble(const struct node *node);
 /* Why this node does nothing with the ensemble that answers; "": it is the known one. */
 const char *node_foreign(const struct node *node);
 
-/* The lease logic is in order (see election_in_order()): a watchdog may be fed. */
+/* The lease logic is in order (see election_in_order() and work_in_order()): a watchdog may be fed. */
 bool node_in_order(const struct node *node);
 
 const struct election *node_election(const struct node *node);

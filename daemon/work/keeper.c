@@ -93,6 +93,12 @@ static bool stops(const struct keeper *k)
 	       k->state == KEEPER_KILLING;
 }
 
+bool keeper_in_order(const struct keeper *state, int64_t now_us)
+{
+	return !stops(state) || state->killed_us || !state->lease_end_us ||
+	       now_us < state->lease_end_us;
+}
+
 static int64_t kill_us(const struct keeper_config *config, const struct keeper *k)
 {
 	if (!stops(k))

@@ -202,6 +202,12 @@ int64_t keeper_next_us(const struct keeper_config *config, const struct keeper *
 /* False: nothing was started since it was seen down. */
 bool keeper_may_run(const struct keeper *state);
 
+/*
+ * False: a stop that should be over by the end of the lease is not, and nothing was killed. What was killed is tried further,
+ * and no other process could do more.
+ */
+bool keeper_in_order(const struct keeper *state, int64_t now_us);
+
 /* Nothing is started under that lease after that: by then the guard may have looked for the work, and found nothing. */
 int64_t keeper_start_by_us(const struct keeper_config *config, int64_t lease_end_us);
 

@@ -389,6 +389,11 @@ const char *work_trouble(const struct work *work)
 		       : keeper_trouble_text(work->keeper.trouble);
 }
 
+bool work_in_order(const struct work *work, int64_t now_us)
+{
+	return keeper_in_order(&work->keeper, now_us);
+}
+
 const char *work_obstacle(const struct work *work)
 {
 	return work->obstacle;

@@ -78,5 +78,8 @@ void work_stop(struct work *work, const struct script_facts *facts, bool cold);
 /* Why this node should not be primary; "": no reason. */
 const char *work_trouble(const struct work *work);
 
+/* False: the work is not known to be down at the end of its lease, and was not killed. */
+bool work_in_order(const struct work *work, int64_t now_us);
+
 /* What stands in the way of the stop, which is tried again and again; "": nothing that is known. */
 const char *work_obstacle(const struct work *work);
