@@ -286,7 +286,7 @@ static bool work_may_run(const struct daemon *d)
 {
 	struct lease_file *lease = d->runtime.lease;
 
-	return lease && lease_file_epoch(lease) && lease_file_end_us(lease) > time_boot_us();
+	return lease && lease_file_end_us(lease) > time_boot_us();
 }
 
 /*

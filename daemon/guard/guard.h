@@ -70,7 +70,7 @@ int guard_create(struct ev_loop *loop, const struct guard_config *config, struct
 struct guard *guard_destroy(struct guard *guard);
 
 /*
- * Begins a new watch and starts a guard for it; done follows. The lease must be armed: -EINVAL if not. A
+ * Begins a new watch and starts a guard for it, on standby if there is no lease yet; done follows. A
  * former guard, adopted or own, ends and is replaced. Returns 0; -EALREADY: a start is under way; or
  * another -errno (EAGAIN, EMFILE, ENOMEM: no process could be made; a former guard will end, too).
  */

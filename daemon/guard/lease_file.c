@@ -99,7 +99,7 @@ static void put(struct lease_file *file, const void *word)
 		file->unwritable = true;
 }
 
-/* All words, where nobody reads them who must not miss anything: no lease, or that of a guard on standby. */
+/* All words, where nobody reads them who must not miss anything: there is no lease. */
 static void put_all(struct lease_file *file)
 {
 	file->unwritable = pwrite(file->fd, &file->last, sizeof(file->last), 0) !=
@@ -257,8 +257,7 @@ static void fence(void)
 bool lease_file_set(struct lease_file *file, int64_t end_us)
 {
 	assert(end_us > 0);
-	if (load(file)->end_us == 0)
-		lease_file_begin_watch(file);
+	(void)load(file);
 	file->last.end_us = end_us;
 	put(file, &file->last.end_us);
 	fence();
@@ -273,6 +272,7 @@ void lease_file_disarm(struct lease_file *file)
 		put_all(file);
 	else
 		put(file, &file->last.end_us);
+	lease_file_begin_watch(file);
 }
 
 int64_t lease_file_end_us(struct lease_file *file)

@@ -32,8 +32,8 @@
 /* Answers that wait for the step under way: one at a time can be outstanding. */
 #define QUEUE_MAX 4
 
-/* The start of a service on standby may take as long as that lasts, and this. */
-#define STANDBY_SLACK_US 5000000
+/* On standby, between two looks whether the daemon lives. */
+#define STANDBY_LOOK_US (600 * INT64_C(1000000))
 
 struct guard {
 	struct guard_args args;
@@ -99,13 +99,18 @@ static void nap(struct guard *g)
 
 /* -- the lease -- */
 
-/* False: there is none any more, or it is another watch's. */
+static bool is_over(const struct guard *g)
+{
+	return lease_file_watch(g->lease) != g->watch;
+}
+
+/* False: there is none any more, or it is another watch's; before the first one: none yet. */
 static bool read_lease(struct guard *g)
 {
 	int64_t timeout_us = lease_file_timeout_us(g->lease);
 
 	g->config.lease_timeout_us = timeout_us > 0 ? timeout_us : g->args.lease_timeout_us;
-	g->end_us = lease_file_watch(g->lease) == g->watch ? lease_file_end_us(g->lease) : 0;
+	g->end_us = is_over(g) ? 0 : lease_file_end_us(g->lease);
 	return g->end_us != 0;
 }
 
@@ -303,7 +308,6 @@ static void carry_out(struct guard *g, enum keeper_action action)
 		end(g, true);
 		break;
 	case KEEPER_DO_UNLOCK:
-	case KEEPER_DO_FAR_LEASE:
 	case KEEPER_DO_LEASE:
 	case KEEPER_DO_ARM:
 	case KEEPER_DO_DISARM:
@@ -371,43 +375,43 @@ static void report_ready(struct guard *g)
 	(void)close(fd);
 }
 
-/*
- * A service on standby, for a node that is named and not primary yet: what is bound to it must wait until there is a lease
- * indeed, also what others start. Returns whether that is so. The daemon tells it by the epoch, and calls.
- */
-static bool stands_by(struct guard *g)
+static bool daemon_lives(const struct guard *g)
 {
-	int64_t left_us = g->end_us - time_boot_us();
+	char text[LOCK_FILE_TEXT_SIZE];
 
-	if (g->ready || g->args.ready_fd >= 0 || lease_file_epoch(g->lease) != 0)
-		return false;
-	(void)notify_send("STATUS=Waiting for the lease\nEXTEND_TIMEOUT_USEC=%lld\n",
-			  (long long)(left_us > 0 ? left_us : 0) + STANDBY_SLACK_US);
-	return true;
+	return lock_file_look(g->args.runtime_directory, RUNTIME_LOCK_FILE, text) != LOCK_FILE_OK;
 }
 
-static int64_t acts_us(const struct guard *g)
+/*
+ * On standby, for a node that is named and not primary yet: until there is a lease. What is bound to a service must wait for
+ * that, also when somebody else starts it. False: the watch is over.
+ */
+static bool stand_by(struct guard *g)
 {
-	return keeper_guard_acts_us(&g->config, g->end_us);
+	while (!read_lease(g)) {
+		if (is_over(g) || !daemon_lives(g))
+			return false;
+		if (g->args.ready_fd >= 0 && !g->ready)
+			report_ready(g);
+		else if (!g->ready)
+			(void)notify_send("STATUS=Waiting for the lease\n");
+		nap_until(g, time_boot_us() + STANDBY_LOOK_US);
+	}
+	if (!g->ready)
+		report_ready(g);
+	return true;
 }
 
 static int keep_watch(struct guard *g)
 {
+	if (!stand_by(g))
+		return GUARD_DISARMED;
 	keeper_init(&g->config, &g->keeper);
 	post(g, KEEPER_ON_RESUME, KEEPER_OK, g->end_us);
 	while (g->code < 0) {
 		int64_t next_us;
 
 		read_lease(g);
-		if (g->end_us && stands_by(g)) {
-			/* Not extended: nothing runs, and nobody is there who would start it. */
-			if (time_boot_us() >= acts_us(g))
-				return GUARD_DISARMED;
-			nap_until(g, acts_us(g));
-			continue;
-		}
-		if (g->end_us && !g->ready)
-			report_ready(g);
 		take_news(g);
 		next_us = keeper_next_us(&g->config, &g->keeper);
 		if (g->code < 0)
@@ -425,7 +429,7 @@ static int take_post(struct guard *g)
 	int r;
 
 	while ((r = lock_file_take(g->args.runtime_directory, GUARD_LOCK_FILE, &g->lock_fd)) > 0) {
-		if (!read_lease(g))
+		if (is_over(g))
 			return -ECANCELED;
 		/* Of a former watch: it goes when it looks. Of this one: it stays, we wait. */
 		if (time_boot_us() >= evict_us &&
@@ -442,7 +446,7 @@ static int take_post(struct guard *g)
 	r = write_identity(g, g->lock_fd);
 	if (r < 0)
 		return r;
-	return read_lease(g) ? 0 : -ECANCELED;
+	return is_over(g) ? -ECANCELED : 0;
 }
 
 static void detach(int keep_fd)

@@ -397,12 +397,6 @@ static bool was_primary(const struct node *node, const struct state *resume)
 	       lease_file_mark(node->lease) == LEASE_WATCHED;
 }
 
-/* When the lease of the previous process ends; 0: it had none, or only that of a guard on standby, under which nothing runs. */
-static int64_t lease_before_us(const struct node *node)
-{
-	return node->lease && lease_file_epoch(node->lease) ? lease_file_end_us(node->lease) : 0;
-}
-
 static void say_started(const struct node *node, bool resumed)
 {
 	log_event(node->options.log, EVENT_STARTED, NULL, "primaryd %s, %s, servers %s, root %s%s",
@@ -418,7 +412,7 @@ static void say_started(const struct node *node, bool resumed)
 static void begin(struct node *node, const struct state *resume)
 {
 	struct election_event event = { .type = ELECTION_START, .resume = RESUME_COLD };
-	int64_t lease_end_us = lease_before_us(node);
+	int64_t lease_end_us = node->lease ? lease_file_end_us(node->lease) : 0;
 
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;

@@ -8,7 +8,7 @@
 #include "election/pure.h"
 
 /* Flat and without padding: states are compared and hashed as bytes. */
-static_assert(sizeof(struct keeper) == 10 * 8 + 16, "padding");
+static_assert(sizeof(struct keeper) == 9 * 8 + 16, "padding");
 static_assert(sizeof(struct keeper_event) == 3 * 8, "padding");
 
 /* The longest way: WAITING or ARMING, DOWN, STANDBY, ARMING. */
@@ -136,12 +136,6 @@ static void arm(struct step *s)
 	say(s, KEEPER_DO_ARM);
 }
 
-static void extend_standby(struct step *s)
-{
-	s->state->standby_until_us = s->state->now_us + KEEPER_STANDBY_US;
-	say(s, KEEPER_DO_FAR_LEASE);
-}
-
 /* PASS: by force. What somebody else runs is killed, and the daemon is told. */
 static void ask(struct step *s, enum keeper_action turn_or_pass)
 {
@@ -167,7 +161,7 @@ static void go_down(struct step *s)
 		set_trouble(s, KEEPER_TROUBLE_NONE);
 	k->doing = KEEPER_DOES_NOTHING;
 	k->armed = s->config->guard ? KEEPER_ARMED : KEEPER_UNARMED;
-	k->lease_end_us = k->standby_until_us = k->unguarded_us = k->rearm_us = 0;
+	k->lease_end_us = k->unguarded_us = k->rearm_us = 0;
 	forget_stop(k);
 	k->wish = KEEPER_WANTS_DOWN;
 	say(s, KEEPER_DO_UNLOCK);
@@ -183,7 +177,6 @@ static void begin_stop(struct step *s)
 
 	k->stop_since_us = k->next_us = k->now_us;
 	k->doing = KEEPER_DOES_NOTHING; /* of a start no answer comes any more */
-	k->standby_until_us = 0;
 	move(s, KEEPER_WAITING);
 }
 
@@ -213,7 +206,6 @@ static void note_lease(struct step *s, int64_t end_us)
 		k->lease_end_us = end_us;
 	if (!end_us || s->config->guard)
 		return;
-	k->standby_until_us = 0;
 	if (k->armed != KEEPER_UNARMED || k->state == KEEPER_UP || k->state == KEEPER_STARTING)
 		say(s, KEEPER_DO_LEASE);
 }
@@ -449,7 +441,6 @@ static bool in_down(struct step *s)
 	case KEEPER_WANTS_DOWN:
 		return false;
 	case KEEPER_WANTS_STANDBY:
-		extend_standby(s);
 		arm(s);
 		move(s, KEEPER_STANDBY);
 		return true;
@@ -477,8 +468,6 @@ static bool in_standby(struct step *s)
 		go_down(s);
 		return true;
 	}
-	if (k->standby_until_us && k->now_us > k->standby_until_us - KEEPER_STANDBY_US / 2)
-		extend_standby(s);
 	return false;
 }
 
@@ -593,7 +582,6 @@ static void check(const struct keeper *k)
 	assert((k->state == KEEPER_KILLING) == (k->killed_us != 0));
 	assert((k->state == KEEPER_STARTING) == (k->doing == KEEPER_DOES_START));
 	assert(stops(k) || (k->doing != KEEPER_DOES_TRY && k->doing != KEEPER_DOES_SWEEP));
-	assert(k->state != KEEPER_STANDBY || k->standby_until_us || k->lease_end_us);
 	assert((k->state != KEEPER_STARTING && k->state != KEEPER_UP) || k->lease_end_us);
 }
 
@@ -622,9 +610,6 @@ int64_t keeper_next_us(const struct keeper_config *config, const struct keeper *
 	int64_t now_us = k->now_us;
 	int64_t next_us = soonest_us(0, k->penalty_until_us, now_us);
 
-	if (k->state == KEEPER_STANDBY && k->standby_until_us)
-		next_us = soonest_us(next_us, k->standby_until_us - KEEPER_STANDBY_US / 2 + 1,
-				     now_us);
 	if (k->state == KEEPER_UP && config->guard)
 		next_us = soonest_us(next_us, keeper_guard_acts_us(config, k->lease_end_us),
 				     now_us);

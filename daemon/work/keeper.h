@@ -31,9 +31,6 @@
 #define KEEPER_LOOK_US INT64_C(10000)	 /* between two looks at what tells nobody that it ended */
 #define KEEPER_COLD_TRIES 3
 
-/* How far away the lease is set for a guard on standby; it is extended by half of that. */
-#define KEEPER_STANDBY_US INT64_C(600000000)
-
 /* Between two attempts to start a guard for work that has none, and how long that may go on. */
 #define KEEPER_REARM_US INT64_C(200000)
 #define KEEPER_UNGUARDED_MAX_US INT64_C(5000000)
@@ -123,7 +120,6 @@ struct keeper_event {
 };
 
 #define KEEPER_ACTIONS(X)                                                                          \
-	X(FAR_LEASE, "far lease") /* for a guard on standby: nothing may be started under it */    \
 	X(LEASE, "lease")   /* lease_end_us is to stand in the lease file; ACTED may follow */     \
 	X(ARM, "arm")	    /* a guard for a new watch; answer: ARMED */                           \
 	X(DISARM, "disarm") /* no lease any more: the guard ends */                                \
@@ -169,7 +165,6 @@ enum keeper_doing {
 struct keeper {
 	int64_t now_us;		  /* time of the last event */
 	int64_t lease_end_us;	  /* 0: none */
-	int64_t standby_until_us; /* what the lease file says instead; 0: not on standby */
 	int64_t stop_since_us;	  /* when the present stop began */
 	int64_t killed_us;	  /* in it; 0: not */
 	int64_t try_since_us;	  /* when its last try began; 0: none yet */

@@ -80,15 +80,6 @@ void work_say_guard(struct work *work, enum event event, const char *text)
 
 /* -- the lease file -- */
 
-static void set_far_lease(struct work *work)
-{
-	if (!work->lease)
-		return;
-	/* No epoch: a guard that is a service does not let anything start before it has one. */
-	lease_file_set_epoch(work->lease, 0);
-	(void)lease_file_set(work->lease, work->keeper.standby_until_us);
-}
-
 static void set_lease(struct work *work)
 {
 	int64_t end_us = work->keeper.lease_end_us, before_us;
@@ -106,7 +97,7 @@ static void set_lease(struct work *work)
 				       "stopped");
 		answer(work, KEEPER_ON_ACTED, KEEPER_OK);
 	}
-	/* It sleeps until the end that it saw. From standby it is called when the work starts. */
+	/* It sleeps until the end that it saw. One on standby is called when the work starts. */
 	if (end_us < before_us && keeper_may_run(&work->keeper))
 		work->kind->wake(work);
 }
@@ -119,8 +110,9 @@ static void disarm(struct work *work)
 	lease_file_set_group(work->lease, LEASE_GROUP_WORK, 0);
 	lease_file_set_group(work->lease, LEASE_GROUP_STOP, 0);
 	work->lease_is_over = false;
-	if (!lease_file_end_us(work->lease))
+	if (!work->armed)
 		return;
+	work->armed = false;
 	lease_file_disarm(work->lease);
 	work->kind->disarm(work);
 }
@@ -254,7 +246,7 @@ static void tell_down(struct work *work)
 
 static void start(struct work *work)
 {
-	/* It may have been started during the transition delay, with a lease far away. */
+	/* It may be on standby. */
 	work->kind->wake(work);
 	work->kind->start(work);
 }
@@ -262,13 +254,11 @@ static void start(struct work *work)
 static void carry_out(struct work *work, enum keeper_action action)
 {
 	switch (action) {
-	case KEEPER_DO_FAR_LEASE:
-		set_far_lease(work);
-		break;
 	case KEEPER_DO_LEASE:
 		set_lease(work);
 		break;
 	case KEEPER_DO_ARM:
+		work->armed = true;
 		work->kind->arm(work);
 		break;
 	case KEEPER_DO_DISARM:
@@ -401,6 +391,13 @@ const char *work_obstacle(const struct work *work)
 
 /* -- life -- */
 
+/* A guard that the previous process had made ready for a takeover that did not come: it knows no lease, and goes. */
+static void end_standby(struct work *work)
+{
+	lease_file_disarm(work->lease);
+	(void)guard_wake(work->config->node.runtime_directory);
+}
+
 int work_create(const struct work_options *options, struct work **ret_work)
 {
 	const struct config *c = options->config;
@@ -413,6 +410,7 @@ int work_create(const struct work_options *options, struct work **ret_work)
 	work->config = c;
 	work->lease = options->lease;
 	work->lock = -1;
+	work->armed = work->lease && lease_file_end_us(work->lease);
 	work->kind = *c->takeover.unit ? &work_units : &work_commands;
 	work->keeper_config = (struct keeper_config){
 		.stop_timeout_us = c->relinquish.timeout_us,
@@ -424,6 +422,8 @@ int work_create(const struct work_options *options, struct work **ret_work)
 	if (work->lease && c->node.mode == CONFIG_COORDINATOR)
 		lease_file_set_timeout(work->lease, c->relinquish.lease_timeout_us);
 	r = timer_init(&work->timer, options->loop, EV_MAXPRI, on_timer, work);
+	if (work->lease && !work->armed)
+		end_standby(work);
 	if (r == 0)
 		r = work->kind->init(work);
 	if (r < 0) {

@@ -427,6 +427,32 @@ static void test_new_watch(void **unused)
 	assert_int_equal(lab.n_died, 0);
 }
 
+/* Started before there is a lease: it goes with its watch, and with the daemon; else it watches once there is one. */
+static void test_standby(void **unused)
+{
+	int daemon = -1;
+
+	lab_guard(lab_command(0), NULL);
+	lab_start(0);
+	assert_int_equal(lab.done_result, -ECHILD); /* nobody holds the daemon's lock */
+	assert_int_equal(lock_file_take(lab.directory, "lock", &daemon), 0);
+	for (int i = 0; i < 2; i++) {
+		lab_start(0);
+		assert_int_equal(lab.done_result, 0);
+		lab_pid = guard_pid(lab.guard);
+		if (i == 0) {
+			guard_disarm(lab.guard);
+			lab_until(lab_is_gone);
+		}
+	}
+	assert_true(lease_file_set(lab.lease, time_boot_us() + LEASE_TIMEOUT_US));
+	guard_poke(lab.guard);
+	lab_until(lab_has_died);
+	assert_true(lab.acted);
+	assert_int_equal(lease_file_mark(lab.lease), LEASE_STOPPED);
+	(void)lock_file_release(daemon);
+}
+
 /* It sees by itself that its watch is over, with the lease still armed: nobody has to kill it. */
 static void test_superseded(void **unused)
 {
@@ -513,7 +539,6 @@ static void test_cannot_start(void **unused)
 	char *argv[] = { command, NULL };
 
 	lab_guard(NULL, "/nowhere/primaryd");
-	assert_int_equal(guard_start(lab.guard, NULL), -EINVAL); /* not armed */
 	lab_start(LEASE_TIMEOUT_US);
 	assert_int_equal(lab.done_result, -ECHILD);
 	assert_false(guard_is_alive(lab.guard));
@@ -653,6 +678,7 @@ int main(int argc, char *argv[])
 		LAB_TEST(test_without_command),
 		LAB_TEST(test_disarmed),
 		LAB_TEST(test_new_watch),
+		LAB_TEST(test_standby),
 		LAB_TEST(test_superseded),
 		LAB_TEST(test_broken_former),
 		LAB_TEST(test_adopted),

@@ -144,9 +144,6 @@ static void act(struct world *w, enum keeper_action action)
 	if (loud)
 		printf("\t-> %s\n", keeper_action_text(action));
 	switch (action) {
-	case KEEPER_DO_FAR_LEASE:
-		rule(!w->runs, "a far lease for work that runs");
-		break;
 	case KEEPER_DO_ARM:
 		rule(!w->arming, "armed twice");
 		w->arming = 1;
@@ -447,7 +444,6 @@ static void normalise(struct world *w)
 	int64_t *times[] = {
 		&w->keeper.now_us,
 		&w->keeper.lease_end_us,
-		&w->keeper.standby_until_us,
 		&w->keeper.stop_since_us,
 		&w->keeper.killed_us,
 		&w->keeper.try_since_us,
