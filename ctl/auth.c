@@ -281,17 +281,12 @@ static int tell(const struct auth *auth)
 	return ctl_flush();
 }
 
-int verb_auth(struct ctl *ctl)
+/* old_file: holds the credential to be revoked; NULL: none is. */
+static int change_all(struct ctl *ctl, const char *old_file)
 {
 	struct auth auth = { .ctl = ctl };
-	const char *what = ctl->options.arguments[0], *file = ctl->options.arguments[1];
-	int code;
+	int code = take_credentials(&auth, old_file);
 
-	if ((strcmp(what, "rotate") != 0 || file) && (strcmp(what, "revoke") != 0 || !file)) {
-		ctl_error("usage: primaryctl auth rotate, or: primaryctl auth revoke FILE");
-		return CTL_USAGE;
-	}
-	code = take_credentials(&auth, file);
 	ctl_set_timeout(ctl, MOVE_TIMEOUT_US);
 	if (code == CTL_DONE)
 		code = change_below_root(&auth);
@@ -303,4 +298,14 @@ int verb_auth(struct ctl *ctl)
 		free(auth.paths[i]);
 	free(auth.paths);
 	return code == CTL_DONE && auth.refused ? CTL_REFUSED : code;
+}
+
+int verb_auth_rotate(struct ctl *ctl)
+{
+	return change_all(ctl, NULL);
+}
+
+int verb_auth_revoke(struct ctl *ctl)
+{
+	return change_all(ctl, ctl->options.arguments[0]);
 }

@@ -205,19 +205,24 @@ static int accept_ensemble(struct ctl *ctl, const struct cluster *cluster,
 	return code == CTL_DONE ? ctl_flush() : code;
 }
 
-int verb_cluster(struct ctl *ctl)
+static int run(struct ctl *ctl, int (*command)(struct ctl *ctl, const struct cluster *cluster,
+					       const struct facts *facts))
 {
-	bool accept = ctl->options.argument_count > 0;
 	struct snapshot now = { 0 };
-	int code;
+	int code = snapshot_read(ctl, &now);
 
-	if (accept && strcmp(ctl->options.arguments[0], "accept") != 0) {
-		ctl_error("usage: primaryctl cluster [accept]");
-		return CTL_USAGE;
-	}
-	code = snapshot_read(ctl, &now);
 	if (code == CTL_DONE)
-		code = (accept ? accept_ensemble : show)(ctl, &now.cluster, &now.facts);
+		code = command(ctl, &now.cluster, &now.facts);
 	snapshot_close(&now);
 	return code;
+}
+
+int verb_cluster(struct ctl *ctl)
+{
+	return run(ctl, show);
+}
+
+int verb_cluster_accept(struct ctl *ctl)
+{
+	return run(ctl, accept_ensemble);
 }

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <json-c/json.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,8 @@
 
 /* Telling the ensemble goodbye: when it takes longer, the session is left to expire. */
 #define FAREWELL_MS 1000
+
+#define ERROR_SIZE (2 * ZKH_PATH_MAX)
 
 /* -- the loop -- */
 
@@ -230,16 +233,37 @@ int ctl_connect(struct ctl *ctl)
 
 /* -- saying -- */
 
+static bool errors_as_json;
+
+void ctl_errors_as_json(bool json)
+{
+	errors_as_json = json;
+}
+
+static void print_json_error(const char *text)
+{
+	struct json_object *object = ctl_need(json_object_new_object());
+
+	json_object_object_add(object, "error", json_object_new_string(text));
+	fprintf(stderr, "%s\n",
+		json_object_to_json_string_ext(object, JSON_C_TO_STRING_SPACED |
+							       JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(object);
+}
+
 void ctl_error(const char *fmt, ...)
 {
+	char text[ERROR_SIZE];
 	va_list ap;
 
-	fflush(stdout);
-	fputs("primaryctl: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	fflush(stdout);
+	if (errors_as_json)
+		print_json_error(text);
+	else
+		fprintf(stderr, "primaryctl: %s\n", text);
 }
 
 void *ctl_need(void *memory)

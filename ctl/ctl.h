@@ -112,7 +112,8 @@ int ctl_await(struct ctl *ctl, bool *over, const char *doing);
 /* memory, which is not NULL: without it the program ends, and says so. */
 void *ctl_need(void *memory);
 
-/* One line on stderr, `primaryctl: ...`. */
+/* One line on stderr: `primaryctl: ...`, or `{"error": "..."}` after ctl_errors_as_json(true). */
+void ctl_errors_as_json(bool json);
 void ctl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Says why ctl_wait() gave up while doing that (NULL: nothing worth naming), and how to go on; returns code. */

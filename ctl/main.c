@@ -6,9 +6,16 @@
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "ctl.h"
+#include "complete.h"
+#include "help.h"
+
+int verb_help(struct ctl *ctl)
+{
+	return help_print(ctl->options.arguments, ctl->options.argument_count);
+}
 
 static int run(struct ctl *ctl)
 {
@@ -46,6 +53,11 @@ int main(int argc, char *argv[])
 	/* A closed stdout is an error like others. */
 	signal(SIGPIPE, SIG_IGN);
 	setlocale(LC_CTYPE, "");
+	if (argc > 2 && !strcmp(argv[1], "--complete")) {
+		code = complete(&ctl, argc - 1, argv + 1);
+		ctl_close(&ctl);
+		return code;
+	}
 	if (!options_parse(argc, argv, &ctl.options, &code))
 		return code;
 	code = run(&ctl);

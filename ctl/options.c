@@ -7,82 +7,52 @@
 
 #include "base/duration.h"
 #include "ctl.h"
+#include "help.h"
 
-#define X(function, name, arguments, least, most, takes, what)                                     \
-	{ name, arguments, least, most, takes, what, verb_##function },
-const struct verb verbs[] = { VERBS(X) };
-#undef X
-const unsigned verb_count = sizeof(verbs) / sizeof(verbs[0]);
+enum kind { TEXT, FLAG, TIMEOUT };
 
-enum kind { TEXT, FLAG, TIMEOUT, VERSION, HELP };
-
-/* X(letter, name, kind, member, for which verbs (0: all)) */
+/* X(letter, name, argument, kind, member, for which verbs (0: all), what it does) */
 #define OPTIONS(X)                                                                                 \
-	X('c', "config", TEXT, config_path, 0)                                                     \
-	X('s', "servers", TEXT, servers, 0)                                                        \
-	X('r', "root", TEXT, root, 0)                                                              \
-	X('a', "auth-file", TEXT, auth_file, 0)                                                    \
-	X('t', "timeout", TIMEOUT, timeout_us, 0)                                                  \
-	X('j', "json", FLAG, json, 0)                                                              \
-	X('f', "force", FLAG, force, TAKES_FORCE)                                                  \
-	X('n', "dry-run", FLAG, dry_run, TAKES_DRY_RUN)                                            \
-	X('R', "recursive", FLAG, recursive, TAKES_RECURSIVE)                                      \
-	X('e', "epoch", FLAG, epoch, TAKES_EPOCH)                                                  \
-	X('A', "all", FLAG, all, TAKES_ALL)                                                        \
-	X('V', "version", VERSION, verb, 0)                                                        \
-	X('h', "help", HELP, verb, 0)
+	X('c', "config", "FILE", TEXT, config_path, 0,                                             \
+	  "configuration (default: " CONFIG_DEFAULT_FILE ", if it exists)")                        \
+	X('s', "servers", "LIST", TEXT, servers, 0,                                                \
+	  "HOST:PORT[,HOST:PORT...], instead of zookeeper.servers")                                \
+	X('r', "root", "PATH", TEXT, root, 0, "instead of zookeeper.root")                         \
+	X('a', "auth-file", "FILE", TEXT, auth_file, 0, "instead of zookeeper.auth-file")          \
+	X('t', "timeout", "T", TIMEOUT, timeout_us, 0,                                             \
+	  "give up after T, such as 30s (lock: do not wait longer for the lock)")                  \
+	X('j', "json", "", FLAG, json, 0, "print JSON, errors included")                           \
+	X('f', "force", "", FLAG, force, TAKES_FORCE, "do it despite a warning")                   \
+	X('n', "dry-run", "", FLAG, dry_run, TAKES_DRY_RUN, "show what would happen")              \
+	X('R', "recursive", "", FLAG, recursive, TAKES_RECURSIVE, "include all keys below")        \
+	X('e', "epoch", "", FLAG, epoch, TAKES_EPOCH,                                              \
+	  "give COMMAND a fencing token, PRIMARYD_LOCK_EPOCH")                                     \
+	X('A', "all", "", FLAG, all, TAKES_ALL, "show every predicate, also those that hold")      \
+	X('V', "version", "", FLAG, version, 0, "print the version")                               \
+	X('h', "help", "", FLAG, help, 0, "print this, or explain the command")
 
-#define X(letter, name, kind, member, takes) { kind, offsetof(struct options, member), takes },
+#define X(letter, name, argument, kind, member, takes, what)                                       \
+	{ kind, offsetof(struct options, member), { "--" name, argument, what, takes } },
 static const struct {
 	enum kind kind;
 	size_t offset;
-	unsigned takes;
+	struct option_text text;
 } table[] = { OPTIONS(X) };
 #undef X
 
-#define X(letter, name, kind, member, takes)                                                       \
-	{ name, kind == TEXT || kind == TIMEOUT ? required_argument : no_argument, NULL, letter },
+#define X(letter, name, argument, kind, ...)                                                       \
+	{ name, kind == FLAG ? no_argument : required_argument, NULL, letter },
 static const struct option long_options[] = { OPTIONS(X){ NULL, 0, NULL, 0 } };
 #undef X
 
-void options_usage(FILE *file)
+#define OPTION_COUNT (sizeof(table) / sizeof(*table))
+
+bool options_text(unsigned i, struct option_text *ret_text)
 {
-	fputs("usage: primaryctl [OPTION...] COMMAND [ARGUMENT...]\n"
-	      "\n"
-	      "Shows which node of a cluster is primary, moves the role, and tells why.\n"
-	      "\n",
-	      file);
-	for (unsigned i = 0; i < verb_count; i++)
-		fprintf(file, "  %-12s %-26s %s\n", verbs[i].name, verbs[i].arguments,
-			verbs[i].what);
-	fputs("\n"
-	      "  key list [PATH] [--recursive]     names, versions and values\n"
-	      "  key get PATH                      the value\n"
-	      "  key set PATH[@VERSION]=VALUE...   all of them or none; VALUE - is read from stdin\n"
-	      "  key delete PATH... [--recursive]  with --recursive also what is below\n"
-	      "  key rename OLD NEW                a whole subtree, in one transaction\n"
-	      "\n"
-	      "  lock exclusive|read|write PATH [--timeout T] [--epoch] -- COMMAND [ARGUMENT...]\n"
-	      "\n"
-	      "  --config FILE     configuration (default " CONFIG_DEFAULT_FILE
-	      ", if there is one)\n"
-	      "  --servers LIST    HOST:PORT[,HOST:PORT...]; instead of zookeeper.servers\n"
-	      "  --root PATH       instead of zookeeper.root\n"
-	      "  --auth-file FILE  instead of zookeeper.auth-file\n"
-	      "  --timeout T       give up after T, such as 30s (lock: wait no longer for the lock)\n"
-	      "  --json            for programs; see primaryctl(1)\n"
-	      "  --force           switchover, release, drain, cluster accept, remove, rename: although it is\n"
-	      "                    warned against\n"
-	      "  --dry-run         switchover, release, auth: what would happen\n"
-	      "  --recursive       key list, key delete: with everything below\n"
-	      "  --epoch           lock: hand COMMAND a fencing token, PRIMARYD_LOCK_EPOCH\n"
-	      "  --all             explain: every predicate, also those that hold\n"
-	      "  --version         print the version\n"
-	      "  --help            print this\n"
-	      "\n"
-	      "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 timed out, 4 ZooKeeper out of reach;\n"
-	      "lock: that of COMMAND, 126 or 127 when it could not be run.\n",
-	      file);
+	if (i >= OPTION_COUNT)
+		return false;
+	*ret_text = table[i].text;
+	return true;
 }
 
 static bool fail(int code, int *ret_code)
@@ -104,18 +74,13 @@ static bool take_timeout(struct options *options, const char *text)
 	return true;
 }
 
-/* True: go on. */
-static bool take_option(struct options *o, int letter, int *ret_code)
+static bool take_option(struct options *o, int letter)
 {
 	size_t i = 0;
 	char *member;
 
-	while (long_options[i].name && long_options[i].val != letter)
+	while (long_options[i].val != letter)
 		i++;
-	if (!long_options[i].name) {
-		fputs("try: primaryctl --help\n", stderr);
-		return fail(CTL_USAGE, ret_code);
-	}
 	member = (char *)o + table[i].offset;
 	switch (table[i].kind) {
 	case TEXT:
@@ -125,48 +90,50 @@ static bool take_option(struct options *o, int letter, int *ret_code)
 		memcpy(member, &(bool){ true }, sizeof(bool));
 		return true;
 	case TIMEOUT:
-		return take_timeout(o, optarg) || fail(CTL_USAGE, ret_code);
-	case VERSION:
-		puts("primaryctl " PRIMARYD_VERSION);
-		return fail(ctl_flush(), ret_code);
-	case HELP:
-		options_usage(stdout);
-		return fail(ctl_flush(), ret_code);
+		return take_timeout(o, optarg);
 	}
 	return false;
 }
 
-static const struct verb *find_verb(const char *name)
+static int next_option(int argc, char *argv[])
 {
-	for (unsigned i = 0; i < verb_count; i++)
-		if (!strcmp(verbs[i].name, name))
-			return &verbs[i];
-	return NULL;
+	opterr = 0;
+	return getopt_long(argc, argv, ":c:h", long_options, NULL);
+}
+
+bool options_scan(int argc, char *argv[], struct options *ret_options)
+{
+	int letter, last = 0;
+
+	while ((letter = next_option(argc, argv)) >= 0) {
+		last = letter;
+		if (letter != '?' && letter != ':')
+			(void)take_option(ret_options, letter);
+	}
+	ret_options->arguments = argv + optind;
+	ret_options->argument_count = argc - optind;
+	return last != ':';
 }
 
 static bool check(const struct options *o)
 {
 	const struct verb *verb = o->verb;
 
-	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
-		if (table[i].kind != FLAG || !table[i].takes || verb->takes & table[i].takes ||
-		    !*((const char *)o + table[i].offset))
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		unsigned takes = table[i].text.takes;
+
+		if (!takes || verb->takes & takes || !*((const char *)o + table[i].offset))
 			continue;
-		ctl_error("%s does not take --%s", verb->name, long_options[i].name);
+		ctl_error("%s does not take %s", verb->name, table[i].text.name);
 		return false;
 	}
 	if (o->command && !(verb->takes & TAKES_COMMAND)) {
 		ctl_error("%s does not take a command behind --", verb->name);
 		return false;
 	}
-	if (o->argument_count < verb->least || o->argument_count > verb->most) {
-		ctl_error("usage: primaryctl %s %s%s", verb->name, verb->arguments,
-			  verb->takes & TAKES_COMMAND ? " -- COMMAND [ARGUMENT...]" : "");
-		return false;
-	}
-	if (verb->takes & TAKES_COMMAND && !o->command) {
-		ctl_error("%s needs a command: primaryctl %s %s -- COMMAND [ARGUMENT...]",
-			  verb->name, verb->name, verb->arguments);
+	if (!verb_takes(verb, o->arguments, o->argument_count) ||
+	    (verb->takes & TAKES_COMMAND && !o->command)) {
+		help_usage_error(verb);
 		return false;
 	}
 	return true;
@@ -178,43 +145,64 @@ static char **find_command(int *argc, char *argv[])
 	for (int i = 1; i < *argc; i++) {
 		if (strcmp(argv[i], "--") != 0)
 			continue;
-		for (int j = 1; j < i; j++) {
-			const struct verb *verb = find_verb(argv[j]);
+		for (int j = 1, used; j < i; j++) {
+			const struct verb *verb = verb_find(argv + j, i - j, &used);
 
 			if (!verb || !(verb->takes & TAKES_COMMAND))
 				continue;
 			argv[i] = NULL;
 			*argc = i;
-			return argv + i + 1;
+			return argv[i + 1] ? argv + i + 1 : NULL;
 		}
 		return NULL;
 	}
 	return NULL;
 }
 
+/* False: *ret_code; reported. */
+static bool take_options(int argc, char *argv[], struct options *o, int *ret_code)
+{
+	int letter;
+
+	while ((letter = next_option(argc, argv)) >= 0) {
+		if (letter == ':')
+			ctl_error("%s needs a value (see primaryctl --help)", argv[optind - 1]);
+		else if (letter == '?')
+			help_no_option(argv[optind - 1]);
+		else if (take_option(o, letter))
+			continue;
+		return fail(CTL_USAGE, ret_code);
+	}
+	if (!o->version)
+		return true;
+	puts("primaryctl " PRIMARYD_VERSION);
+	return fail(ctl_flush(), ret_code);
+}
+
 bool options_parse(int argc, char *argv[], struct options *ret_options, int *ret_code)
 {
 	struct options o = { 0 };
-	int option;
+	int words, used = 0;
 
 	o.command = find_command(&argc, argv);
-	if (o.command && !*o.command)
-		o.command = NULL;
-	while ((option = getopt_long(argc, argv, "c:h", long_options, NULL)) >= 0)
-		if (!take_option(&o, option, ret_code))
-			return false;
-	if (optind == argc) {
-		options_usage(stderr);
+	for (int i = 1; i < argc && !o.json; i++)
+		o.json = !strcmp(argv[i], "--json");
+	ctl_errors_as_json(o.json);
+	if (!take_options(argc, argv, &o, ret_code))
+		return false;
+	words = argc - optind;
+	if (o.help)
+		return fail(help_print(argv + optind, words), ret_code);
+	if (!words) {
+		help_print_all(stderr);
 		return fail(CTL_USAGE, ret_code);
 	}
-	o.verb = find_verb(argv[optind]);
-	o.arguments = argv + optind + 1;
-	o.argument_count = argc - optind - 1;
-	if (!o.verb) {
-		ctl_error("no command '%s' (primaryctl --help lists them)", argv[optind]);
-		return fail(CTL_USAGE, ret_code);
-	}
-	if (!check(&o))
+	o.verb = verb_find(argv + optind, words, &used);
+	o.arguments = argv + optind + used;
+	o.argument_count = words - used;
+	if (!o.verb)
+		help_no_verb(argv + optind, words);
+	if (!o.verb || !check(&o))
 		return fail(CTL_USAGE, ret_code);
 	*ret_options = o;
 	return true;

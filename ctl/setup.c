@@ -51,6 +51,15 @@ static int check_overrides(struct ctl *ctl)
 	return CTL_DONE;
 }
 
+static int refuse(const struct config_errors *errors)
+{
+	for (size_t i = 0; i < errors->n; i++)
+		ctl_error("%s", errors->texts[i]);
+	if (errors->n_beyond)
+		ctl_error("and %zu more errors", errors->n_beyond);
+	return CTL_REFUSED;
+}
+
 static int load_file(struct ctl *ctl, struct config_errors *errors)
 {
 	const struct options *o = &ctl->options;
@@ -63,17 +72,14 @@ static int load_file(struct ctl *ctl, struct config_errors *errors)
 		return CTL_DONE;
 	}
 	/* A machine without daemon has none; and who may not read it can name the servers. */
-	if (o->config_path || (r != -ENOENT && !(r == -EACCES && o->servers))) {
-		config_errors_print(errors, stderr);
-		return CTL_REFUSED;
-	}
+	if (o->config_path || (r != -ENOENT && !(r == -EACCES && o->servers)))
+		return refuse(errors);
 	if (config_load_defaults(&ctl->config, errors) == 0 ||
 	    config_load_string("(defaults)", "[node]\nname = localhost\n",
 			       sizeof("[node]\nname = localhost\n") - 1, 0, &ctl->config,
 			       errors) == 0)
 		return CTL_DONE;
-	config_errors_print(errors, stderr);
-	return CTL_REFUSED;
+	return refuse(errors);
 }
 
 static int load_credential(struct ctl *ctl)

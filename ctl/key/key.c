@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* key: set (any number of keys in one versioned transaction), delete, rename. */
+/* key set (any number of keys in one transaction), key delete and key rename. */
 
 #include "key.h"
 
@@ -132,8 +132,10 @@ static int take_pair(char *argument, struct zkh_pair *pair, char **ret_stdin)
 	return read_stdin(pair, ret_stdin);
 }
 
-static int key_set(struct ctl *ctl, char **arguments, int count)
+int verb_key_set(struct ctl *ctl)
 {
+	char **arguments = ctl->options.arguments;
+	int count = ctl->options.argument_count;
 	struct zkh_pair *pairs = ctl_need(calloc((size_t)count, sizeof(*pairs)));
 	struct key_task task = { 0 };
 	char *from_stdin = NULL;
@@ -161,8 +163,10 @@ static int key_set(struct ctl *ctl, char **arguments, int count)
 	return code;
 }
 
-static int key_delete(struct ctl *ctl, char **arguments, int count)
+int verb_key_delete(struct ctl *ctl)
 {
+	char **arguments = ctl->options.arguments;
+	int count = ctl->options.argument_count;
 	int code = CTL_DONE;
 
 	for (int i = 0; i < count; i++)
@@ -181,12 +185,12 @@ static int key_delete(struct ctl *ctl, char **arguments, int count)
 	return code;
 }
 
-static int key_rename(struct ctl *ctl, char **arguments, int count)
+int verb_key_rename(struct ctl *ctl)
 {
+	char **arguments = ctl->options.arguments;
 	struct key_task task = { 0 };
 	int r;
 
-	(void)count;
 	if (!key_path_good(arguments[0]) || !key_path_good(arguments[1]))
 		return CTL_USAGE;
 	if (!strcmp(arguments[0], "/") || zkh_path_is_below(arguments[1], arguments[0])) {
@@ -196,34 +200,4 @@ static int key_rename(struct ctl *ctl, char **arguments, int count)
 	}
 	r = zkh_rename(ctl->session, arguments[0], arguments[1], key_task_done, &task, &task.task);
 	return key_task_wait(ctl, &task, r, arguments[1], "renaming");
-}
-
-static const struct {
-	const char *name, *usage;
-	int least, most;
-	int (*run)(struct ctl *ctl, char **arguments, int count);
-} subcommands[] = {
-	{ "list", "[PATH] [--recursive]", 0, 1, key_list },
-	{ "get", "PATH", 1, 1, key_get },
-	{ "set", "PATH[@VERSION]=VALUE...", 1, ANY_NUMBER, key_set },
-	{ "delete", "PATH... [--recursive]", 1, ANY_NUMBER, key_delete },
-	{ "rename", "OLD NEW", 2, 2, key_rename },
-};
-
-int verb_key(struct ctl *ctl)
-{
-	const char *name = ctl->options.arguments[0];
-	int count = ctl->options.argument_count - 1;
-
-	for (size_t i = 0; i < sizeof(subcommands) / sizeof(*subcommands); i++) {
-		if (strcmp(subcommands[i].name, name) != 0)
-			continue;
-		if (count < subcommands[i].least || count > subcommands[i].most) {
-			ctl_error("usage: primaryctl key %s %s", name, subcommands[i].usage);
-			return CTL_USAGE;
-		}
-		return subcommands[i].run(ctl, ctl->options.arguments + 1, count);
-	}
-	ctl_error("no command 'key %s' (there are list, get, set, delete, rename)", name);
-	return CTL_USAGE;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The subcommands of `primaryctl key`; each returns the exit code. */
+/* Tasks on keys, and how their failures are reported. */
 
 #include "ctl.h"
 #include "zk/tree/zkh_keys.h"
@@ -23,6 +23,3 @@ int key_task_wait(struct ctl *ctl, struct key_task *task, int r, const char *pat
 
 /* False: said. */
 bool key_path_good(const char *path);
-
-int key_list(struct ctl *ctl, char **arguments, int count);
-int key_get(struct ctl *ctl, char **arguments, int count);

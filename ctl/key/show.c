@@ -71,10 +71,10 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 		    &entries[i].stat);
 }
 
-int key_list(struct ctl *ctl, char **arguments, int count)
+int verb_key_list(struct ctl *ctl)
 {
 	struct key_read read = { .below = !ctl->options.recursive };
-	const char *path = count ? arguments[0] : "/";
+	const char *path = ctl->options.argument_count ? ctl->options.arguments[0] : "/";
 	struct zkh_task *task = NULL;
 	int r, code;
 
@@ -147,13 +147,12 @@ static int show(struct ctl *ctl, const struct key_get *get)
 	return ctl_flush();
 }
 
-int key_get(struct ctl *ctl, char **arguments, int count)
+int verb_key_get(struct ctl *ctl)
 {
-	struct key_get get = { .path = arguments[0] };
+	struct key_get get = { .path = ctl->options.arguments[0] };
 	struct zkh_op *op = NULL;
 	int code;
 
-	(void)count;
 	if (!key_path_good(get.path))
 		return CTL_USAGE;
 	code = ctl_finish(ctl, zkh_get(ctl->session, get.path, false, on_get, &get, &op),

@@ -17,8 +17,8 @@
 
 #include "base/timer.h"
 #include "child.h"
-#include "ctl.h"
 #include "election/lease.h"
+#include "key/key.h"
 #include "lease.h"
 #include "zk/lock/zkh_lock.h"
 
@@ -365,13 +365,10 @@ int verb_lock(struct ctl *ctl)
 	const char *word = ctl->options.arguments[0], *path = ctl->options.arguments[1];
 	int kind = 0, code;
 
-	while (kind < 3 && strcmp(kinds[kind], word) != 0)
-		kind++;
-	if (kind == 3 || !zkh_path_valid(path)) {
-		ctl_error(
-			"usage: primaryctl lock exclusive|read|write /PATH -- COMMAND [ARGUMENT...]");
+	if (!key_path_good(path))
 		return CTL_USAGE;
-	}
+	while (strcmp(kinds[kind], word) != 0)
+		kind++;
 	run.ctl = ctl;
 	/* The session began after that: then its leader knew of it. */
 	run.lease.down_us = ctl->started_us;

@@ -156,15 +156,9 @@ static bool maintenance_over(struct progress *p)
 int verb_maintenance(struct ctl *ctl)
 {
 	static struct progress p;
-	const char *word = ctl->options.arguments[0];
-	struct switches s = { .wanted = !strcmp(word, "on") };
-	int code;
+	struct switches s = { .wanted = !strcmp(ctl->options.arguments[0], "on") };
+	int code = progress_open(&p, ctl);
 
-	if (!s.wanted && strcmp(word, "off") != 0) {
-		ctl_error("usage: primaryctl maintenance on|off");
-		return CTL_USAGE;
-	}
-	code = progress_open(&p, ctl);
 	if (code == CTL_DONE) {
 		const struct cluster_slot *key = &p.cluster.keys[CLUSTER_MAINTENANCE];
 

@@ -50,7 +50,7 @@ static void drop_survey(struct recovery *recovery)
 		zkh_op_cancel(node->op);
 		free(node);
 	}
-	recovery->n_nodes = recovery->n_waiting = 0;
+	recovery->n_waiting = 0;
 }
 
 void recovery_cancel(struct recovery *recovery)
@@ -352,8 +352,7 @@ static void add_node(struct recovery *recovery, const char *name)
 {
 	struct survey_node *node;
 
-	if (!zkh_name_valid(name) || !strcmp(name, recovery->name) ||
-	    recovery->n_nodes == SURVEY_NODES_MAX)
+	if (!zkh_name_valid(name) || !strcmp(name, recovery->name))
 		return;
 	node = calloc(1, sizeof(*node));
 	if (!node) {
@@ -363,9 +362,18 @@ static void add_node(struct recovery *recovery, const char *name)
 	node->recovery = recovery;
 	node->next = recovery->nodes;
 	recovery->nodes = node;
-	recovery->n_nodes++;
 	strcpy(node->name, name);
 	ask_node(node);
+}
+
+/* Whoever is not on the list may act. */
+static void wait_for_unlisted(struct recovery *recovery, enum recovery_news why)
+{
+	int64_t until_us = wait_for(recovery, ANYBODY, SURVIVOR_UNREADABLE, 0);
+
+	if (!recovery->told_of_list)
+		recovery->note(recovery->userdata, why, PATH_NODES, "", left_us(until_us));
+	recovery->told_of_list = true;
 }
 
 static void on_list(void *userdata, int result, const char *const *names, size_t count,
@@ -376,13 +384,11 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 	(void)stat;
 	recovery->list_op = NULL;
 	if (result == ZKH_DENIED && !recovery->for_peers) {
-		int64_t until_us = wait_for(recovery, ANYBODY, SURVIVOR_UNREADABLE, 0);
-
-		if (!recovery->told_of_list)
-			recovery->note(recovery->userdata, RECOVERY_UNREADABLE, PATH_NODES, "",
-				       left_us(until_us));
-		recovery->told_of_list = true;
+		wait_for_unlisted(recovery, RECOVERY_UNREADABLE);
 		result = ZKH_OK;
+	} else if (result == ZKH_OK && count > SURVEY_NODES_MAX) {
+		wait_for_unlisted(recovery, RECOVERY_TOO_MANY);
+		count = SURVEY_NODES_MAX;
 	}
 	for (size_t i = 0; result == ZKH_OK && names && i < count; i++)
 		if (!is_before(recovery, names[i]))
@@ -426,6 +432,7 @@ static void survey(struct recovery *recovery, struct zkh_session *session, bool 
 	if (zkh_exists(session, PATH_CLUSTER, false, on_cluster, recovery, &recovery->cluster_op) !=
 	    0)
 		answered(recovery, ZKH_UNKNOWN);
+	/* Even if the list does not name it. */
 	if (*recovery->before)
 		add_node(recovery, recovery->before);
 }

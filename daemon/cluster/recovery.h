@@ -20,7 +20,7 @@
 #include "zk/session/zkh_op.h"
 
 #define CORPSES_MAX 64	       /* more are dealt with in the next look */
-#define SURVEY_NODES_MAX 16384 /* nodes looked at */
+#define SURVEY_NODES_MAX 16384 /* that are asked; with more, nobody can be ruled out */
 
 struct recovery;
 struct survey_node;
@@ -33,6 +33,7 @@ typedef void (*recovery_fence_fn)(void *userdata, const char *name);
 /* For the journal. */
 enum recovery_news {
 	RECOVERY_UNREADABLE, /* the list of nodes (name) may not be read: nobody can be ruled out */
+	RECOVERY_TOO_MANY,   /* nor can they if it is longer than SURVEY_NODES_MAX */
 	RECOVERY_STILL_ACTS, /* alive, and without the post: said once a minute */
 	RECOVERY_NEW,	     /* no epoch was handed out yet: the longest lease is waited for */
 	RECOVERY_FOUND,	     /* it does not act any more, or its term is waited for */
@@ -62,7 +63,7 @@ struct recovery {
 	/* One survey at a time: the nodes' router states or modes, then whether they are alive. */
 	struct zkh_op *list_op;
 	struct survey_node *nodes; /* linked */
-	size_t n_nodes, n_waiting;
+	size_t n_waiting;
 	bool for_peers, survey_lost;
 	bool told_of_untold, told_of_list, told_of_term;
 	size_t told_of; /* so many corpses in this takeover, and of what was waited for */

@@ -208,6 +208,13 @@ void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *
 			"%s; do all nodes have the same credential (zookeeper.auth-file)?",
 			name, f.reason, duration);
 		break;
+	case RECOVERY_TOO_MANY:
+		log_event(
+			c->log, EVENT_TAKEOVER_WAITING, &f,
+			"%s has more than %d children, and not all of them can be asked: another node "
+			"may act, so nothing is started for %s; delete the children that are no nodes",
+			name, SURVEY_NODES_MAX, duration);
+		break;
 	case RECOVERY_STILL_ACTS:
 		log_event(c->log, EVENT_TAKEOVER_WAITING, &f,
 			  "%s is alive and says that it still acts (router state '%s'): waiting "

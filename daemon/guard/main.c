@@ -379,7 +379,7 @@ static bool daemon_lives(const struct guard *g)
 {
 	char text[LOCK_FILE_TEXT_SIZE];
 
-	return lock_file_look(g->args.runtime_directory, RUNTIME_LOCK_FILE, text) != LOCK_FILE_OK;
+	return lock_file_look(g->args.runtime_directory, ".", text) != LOCK_FILE_OK;
 }
 
 /*

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/lock_file.h"
 #include "guard/guard.h"
 
@@ -35,23 +37,23 @@ static int check_directory(const char *directory, char *message, size_t n_messag
 		(void)snprintf(message, n_message,
 			       "%.160s belongs to user %u, not to the daemon's user %u", directory,
 			       (unsigned)st.st_uid, (unsigned)geteuid());
-	else if (st.st_mode & (S_IWGRP | S_IWOTH))
+	else if (st.st_mode & (S_IRWXG | S_IRWXO))
 		(void)snprintf(message, n_message,
-			       "%.120s may be written to by others (mode %04o): chmod go-w it",
-			       directory, (unsigned)st.st_mode & 07777);
+			       "%.120s is open to other users (mode %04o): chmod 700 it", directory,
+			       (unsigned)st.st_mode & 07777);
 	else
 		return 0;
 	return RUNTIME_BAD_DIRECTORY;
 }
 
-/* Returns the lock that the image before this one held, or -1. flock() changes nothing if this very file holds it. */
+/* Returns the lock that the image before this one held, or -1. flock() changes nothing if it holds it. */
 static int take_inherited(const char *directory)
 {
 	const char *number = getenv(LOCK_VARIABLE);
 	int fd = number ? atoi(number) : -1;
 
 	(void)unsetenv(LOCK_VARIABLE);
-	if (fd <= STDERR_FILENO || !lock_file_is_there(directory, RUNTIME_LOCK_FILE, fd) ||
+	if (fd <= STDERR_FILENO || !lock_file_is_there(directory, ".", fd) ||
 	    flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return -1;
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -63,64 +65,84 @@ static void on_alarm(int number)
 	(void)number;
 }
 
-/*
- * As lock_file_take(), but blocks until the lock is free, at most for limit_ms: a signal ends flock(). It comes again, in
- * case that flock() was not entered yet.
- */
-static int take_within(const char *directory, int limit_ms, int *ret_fd)
+/* flock(), ended by a signal after limit_ms. The signal comes again, in case that flock() was not entered yet. */
+static int lock_within(int fd, int limit_ms)
 {
 	const struct sigaction action = { .sa_handler = on_alarm };
 	const struct itimerval bound = { .it_value.tv_usec = limit_ms * 1000,
 					 .it_interval.tv_usec = 10000 };
 	const struct itimerval never = { .it_value.tv_usec = 0 };
 	struct sigaction before;
-	char path[PATH_MAX];
-	int fd, r = lock_file_path(directory, RUNTIME_LOCK_FILE, path);
+	int r;
 
-	fd = r < 0 ? -1 : open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return r < 0 ? r : -errno;
 	(void)sigaction(SIGALRM, &action, &before);
 	(void)setitimer(ITIMER_REAL, limit_ms > 0 ? &bound : &never, NULL);
-	r = flock(fd, LOCK_EX) == 0 ? 0 : -errno;
+	r = flock(fd, limit_ms == 0 ? LOCK_EX | LOCK_NB : LOCK_EX) == 0 ? 0 : -errno;
 	(void)setitimer(ITIMER_REAL, &never, NULL);
 	(void)sigaction(SIGALRM, &before, NULL);
-	/* Somebody replaced the directory meanwhile: another lock counts now. */
-	if (r == 0 && lock_file_is_there(directory, RUNTIME_LOCK_FILE, fd)) {
+	return r == -EWOULDBLOCK || r == -EINTR ? RUNTIME_TAKEN : r;
+}
+
+/* Nothing in the directory is the lock: somebody may delete that, and the next daemon would make and lock a new one. */
+static int lock_directory(const char *directory, int limit_ms, int *ret_fd)
+{
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = lock_within(fd, limit_ms);
+	/* Somebody replaced it meanwhile. */
+	if (r == 0 && !lock_file_is_there(directory, ".", fd))
+		r = RUNTIME_TAKEN;
+	if (r == 0)
 		*ret_fd = fd;
+	else
+		(void)close(fd);
+	return r;
+}
+
+/* For messages only. */
+static void write_pid(const char *directory)
+{
+	char path[PATH_MAX], text[16];
+	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	if (lock_file_path(directory, RUNTIME_PID_FILE, path) == 0)
+		(void)file_replace(path, text, (size_t)n, 0600, false);
+}
+
+static int read_pid(const char *directory)
+{
+	char path[PATH_MAX], text[16] = "";
+	int fd = lock_file_path(directory, RUNTIME_PID_FILE, path) == 0
+			 ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+			 : -1;
+
+	if (fd < 0)
 		return 0;
-	}
+	(void)!read(fd, text, sizeof(text) - 1);
 	(void)close(fd);
-	return r == 0 || r == -EINTR ? LOCK_FILE_BUSY : r;
+	return (int)lock_file_pid(text);
 }
 
 static int take_lock(struct runtime *runtime, const char *directory, int limit_ms, char *message,
 		     size_t n_message)
 {
-	char text[LOCK_FILE_TEXT_SIZE];
 	int r = 0;
 
 	runtime->lock_fd = take_inherited(directory);
 	if (runtime->lock_fd < 0)
-		r = lock_file_take(directory, RUNTIME_LOCK_FILE, &runtime->lock_fd);
-	if (r == LOCK_FILE_BUSY && limit_ms != 0)
-		r = take_within(directory, limit_ms, &runtime->lock_fd);
-	if (r == 0) {
-		/* For messages only. */
-		(void)snprintf(text, sizeof(text), "%d\n", (int)getpid());
-		(void)lock_file_write(runtime->lock_fd, text);
-		return 0;
-	}
-	if (r < 0) {
-		(void)snprintf(message, n_message, "%.160s/" RUNTIME_LOCK_FILE ": %s", directory,
+		r = lock_directory(directory, limit_ms, &runtime->lock_fd);
+	if (r == 0)
+		write_pid(directory);
+	else if (r < 0)
+		(void)snprintf(message, n_message, "the lock on %.160s: %s", directory,
 			       strerror(-r));
-		return r;
-	}
-	if (lock_file_look(directory, RUNTIME_LOCK_FILE, text) != LOCK_FILE_BUSY)
-		text[0] = '\0';
-	(void)snprintf(message, n_message, "%.160s is in use by another primaryd (pid %d)",
-		       directory, (int)lock_file_pid(text));
-	return RUNTIME_TAKEN;
+	else
+		(void)snprintf(message, n_message, "%.160s is in use by another primaryd (pid %d)",
+			       directory, read_pid(directory));
+	return r;
 }
 
 int runtime_open(struct runtime *runtime, const char *directory, int limit_ms, char *message,

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The runtime directory of a running daemon: its lock (flock), which keeps a second daemon out, and its lease file. Both
- * stay open, so that deleting the directory does no harm by itself; but a new process finds nothing to resume, and stops
- * the work first.
+ * The runtime directory of a running daemon, which it locks (flock) to keep a second daemon out, and its lease file. Both stay
+ * open, so that deleting the directory does no harm by itself; but a new process finds nothing to resume, and stops the
+ * work first.
  */
 
 #include <stdbool.h>
@@ -12,7 +12,7 @@
 
 #include "base/boot.h"
 
-#define RUNTIME_LOCK_FILE "lock"
+#define RUNTIME_PID_FILE "pid"	 /* who holds the lock: for messages */
 #define RUNTIME_MESSAGE_SIZE 256 /* fits every message of this module */
 
 struct lease_file;
@@ -27,12 +27,12 @@ struct runtime {
 enum runtime_result {
 	RUNTIME_OK,
 	RUNTIME_TAKEN,	       /* another daemon holds the lock */
-	RUNTIME_BAD_DIRECTORY, /* not ours, or others may write to it */
+	RUNTIME_BAD_DIRECTORY, /* not ours, or open to others */
 };
 
 /*
  * Makes the directory (0700; its parent must exist), or looks at the one that is there: it must belong to the effective
- * user, and neither group nor others may write to it. Then takes the lock, or the one that was handed over, and the lease
+ * user, and be closed to all others, who could lock it. Then takes the lock, or the one that was handed over, and the lease
  * file. Blocks while another daemon holds it, for limit_ms at most (0: not at all; -1: without bound). Returns 0, an enum runtime_result or -errno, with what is wrong in message; with 0, message is "", or
  * says which damaged file was replaced. runtime: zeroed, or one for which this failed.
  */

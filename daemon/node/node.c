@@ -20,6 +20,10 @@
 
 #define TROUBLE_SIZE 1024
 
+#define USED_UP                                                                                         \
+	"no epoch is left: /epoch, or the memory of a node, holds the highest; stop all nodes, delete " \
+	"/epoch and their memory (the .cluster files in node.state-directory), start them"
+
 /* As when the configuration is refused at the start: no restart mends it. */
 #define EXIT_CONFIG 1
 
@@ -34,6 +38,7 @@ struct node {
 	unsigned queue_head, queue_length;
 	ev_io drain; /* is fed when something is queued */
 	struct timer timer;
+	bool used_up;	       /* no higher epoch is left for a takeover */
 	uint8_t named_because; /* enum election_reason: how this node came to be named */
 	int exit_code;
 
@@ -75,6 +80,7 @@ static void tell_health(struct node *node)
 		const char *what, *why;
 	} troubles[] = {
 		{ "the state for a restart cannot be kept: ", kept_trouble(&node->kept) },
+		{ "", node->used_up ? USED_UP : "" },
 		{ "", work_trouble(node->work) },
 		{ RIGHTS_MISSING, cluster_rights_missing(node->cluster) },
 		{ "", scripts_trouble(node->scripts) },
@@ -118,6 +124,20 @@ static void follow(struct node *node)
 }
 
 /* -- steps, and actions out -- */
+
+static void judge_epochs(struct node *node)
+{
+	const struct election *e = &node->election;
+	bool used_up = election_epochs_are_used_up(&e->view) && e->phase <= PHASE_AWAIT;
+	const struct log_fields f = { .reason = used_up ? USED_UP : "" };
+
+	if (used_up == node->used_up)
+		return;
+	node->used_up = used_up;
+	log_event(node->options.log, used_up ? EVENT_HEALTH_FAILED : EVENT_HEALTH_OK, &f, "%s%s",
+		  used_up ? "not healthy: " : "healthy again", f.reason);
+	tell_health(node);
+}
 
 static void stop_work(struct node *node, uint8_t reason)
 {
@@ -219,6 +239,7 @@ static void step(struct node *node, struct election_event *event)
 	if (node->election.phase != PHASE_INIT)
 		keep_work(node);
 	kept_step(&node->kept);
+	judge_epochs(node);
 	sent = send_requests(node, &actions);
 	story_step(&node->story, &before);
 	if (node->election.phase != before.phase)

@@ -91,7 +91,8 @@ bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64
 	const char *number = split(data, length, text);
 	int64_t epoch;
 
-	if (!number || !parse_number(number, &epoch) || !value_name(text, strlen(text), ret_name))
+	if (!number || !parse_number(number, &epoch) || epoch >= EPOCH_LIMIT ||
+	    !value_name(text, strlen(text), ret_name))
 		return false;
 	*ret_epoch = epoch;
 	return true;

@@ -239,7 +239,8 @@ static bool in_await(struct election_step *s)
 	if (!e->attached || e->op != OP_NONE || e->now_us < e->deadline_us ||
 	    e->now_us < e->retry_us)
 		return false;
-	if (e->view.key != KEY_ME || e->view.post != POST_NONE || !e->view.epoch_known)
+	if (e->view.key != KEY_ME || e->view.post != POST_NONE || !e->view.epoch_known ||
+	    election_epochs_are_used_up(&e->view))
 		return false;
 	e->claim_mzxid = e->view.key_mzxid;
 	e->epoch = next_epoch(e);
@@ -381,6 +382,11 @@ void election_step(const struct election_config *config, struct election *state,
 	if (state->phase != PHASE_GONE)
 		lease_drive(&s);
 	check(state);
+}
+
+bool election_epochs_are_used_up(const struct election_view *view)
+{
+	return view->epoch >= ELECTION_EPOCH_MAX || view->key_mzxid > ELECTION_EPOCH_MAX;
 }
 
 bool election_work_may_run(const struct election *state)

@@ -22,6 +22,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define ELECTION_EPOCH_MAX ((INT64_C(1) << 62) - 1) /* of an epoch and a zxid: more is junk */
+
 /* Constant while the node lives. */
 struct election_config {
 	int64_t lock_timeout_us;     /* bound of one contention */
@@ -360,6 +362,9 @@ bool election_in_order(const struct election_config *config, const struct electi
 
 /* True while the work may be running because of this state. */
 bool election_work_may_run(const struct election *state);
+
+/* True: no epoch is left that is larger than all before, so there is no takeover. */
+bool election_epochs_are_used_up(const struct election_view *view);
 
 /* True in the phases marked acting. */
 bool election_acting(const struct election *state);

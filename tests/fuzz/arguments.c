@@ -23,6 +23,11 @@ void ctl_error(const char *fmt, ...)
 	(void)fmt;
 }
 
+void ctl_errors_as_json(bool json)
+{
+	(void)json;
+}
+
 int ctl_flush(void)
 {
 	return CTL_DONE;
@@ -48,8 +53,8 @@ static void check_ctl(int argc, char **argv)
 		PROMISE(code == CTL_DONE || code == CTL_USAGE);
 		return;
 	}
-	PROMISE(options.verb && options.argument_count >= options.verb->least);
-	PROMISE(options.argument_count <= options.verb->most);
+	PROMISE(options.verb);
+	PROMISE(verb_takes(options.verb, options.arguments, options.argument_count));
 	PROMISE(!options.command || options.verb->takes & TAKES_COMMAND);
 }
 

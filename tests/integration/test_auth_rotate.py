@@ -149,8 +149,8 @@ def test_revoke_leaves_what_would_be_lost(ensemble, keys, nodes, oracle, auth):
 def test_usage(ensemble, keys, auth):
     old = auth('old', OLD)
     asked = ctl(keys, ensemble, old)
-    for arguments in (['rotate', old], ['revoke'], ['x']):
-        assert 'primaryctl auth' in asked.run('auth', *arguments, code=USAGE).stderr
+    for arguments, help_ in (['rotate', old], 'primaryctl auth rotate'), (['revoke'], 'primaryctl auth revoke FILE'), (['x'], 'help auth'):
+        assert help_ in asked.run('auth', *arguments, code=USAGE).stderr
     assert 'holds one credential' in asked.run('auth', 'rotate', code=REFUSED).stderr
     assert 'two credentials' in asked.run('auth', 'revoke', auth('both', OLD, NEW), code=REFUSED).stderr
     assert 'auth-file' in Ctl(ensemble.connect, keys.root).run('auth', 'rotate', code=REFUSED).stderr

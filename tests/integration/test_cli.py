@@ -202,8 +202,8 @@ def test_runtime_directory_that_will_not_do(tmp_path):
     a_file.write_text('')
     open_to_all = tmp_path / 'open'
     open_to_all.mkdir()
-    open_to_all.chmod(0o777)
-    for directory, says in ((a_file, 'is not a directory'), (open_to_all, 'may be written to by others'),
+    open_to_all.chmod(0o755)
+    for directory, says in ((a_file, 'is not a directory'), (open_to_all, 'is open to other users'),
                             (tmp_path / 'a' / 'b', 'its parent directory must exist')):
         done = run('--config', config(tmp_path, directory))
         assert done.returncode == 73, done.stderr  # EX_CANTCREAT
@@ -217,16 +217,21 @@ def test_runtime_directory_in_use(cluster, keys, oracle):
     assert done.returncode == 69  # EX_UNAVAILABLE
     assert 'runtime_taken: refusing to start' in done.stderr
     assert f'in use by another primaryd (pid {node.pid})' in done.stderr
+    # Whatever is deleted: the second one would resume the session of the first, or stop its work.
+    for name in os.listdir(node.runtime_directory):
+        os.unlink(os.path.join(node.runtime_directory, name))
+        assert run('--config', node.config_path).returncode == 69, name
     assert keys.primary() == node.name and len(oracle.intervals()) == 1
 
 
 def test_started_while_the_killed_one_goes(cluster, keys):
-    """Who was killed holds its lock until the kernel has taken it down: whoever starts the next one at once need not know."""
+    """A killed process keeps its lock until the kernel has torn it down: the next one waits for a moment."""
     [node] = cluster(1, start=False, **QUICK)
-    with open(os.path.join(node.runtime_directory, 'lock'), 'w', encoding='utf-8') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        node.start()
-        wait_until(lambda: 'lock' in text_of(f'/proc/{node.pid}/wchan'), 5, node.log_tail, 0.005)
+    lock = os.open(node.runtime_directory, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    node.start()
+    wait_until(lambda: 'lock' in text_of(f'/proc/{node.pid}/wchan'), 5, node.log_tail, 0.005)
+    os.close(lock)
     keys.wait_primary(node.name)
     assert not node.log_lines('runtime_taken')
 
@@ -244,7 +249,7 @@ def test_name_in_use(cluster, keys, oracle, tmp_path):
     stops = len(oracle.events('relinquish', 'begin'))
     text = open(node.config_path, encoding='utf-8').read()
     other = tmp_path / 'other'
-    other.mkdir()
+    other.mkdir(0o700)
     path = tmp_path / 'conf2'
     path.write_text(text.replace(node.runtime_directory, str(other)))
     done = run('--config', str(path), timeout=60)

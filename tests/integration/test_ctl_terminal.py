@@ -11,7 +11,7 @@ import termios
 
 import pytest
 
-from ctl_shell import DONE, REFUSED, Ctl, Terminal, built, environment
+from ctl_shell import DONE, REFUSED, USAGE, Ctl, Terminal, built, environment
 from lab import zk
 from lab.node import TOP
 from lab.steps import QUICK, others, settle
@@ -219,19 +219,36 @@ def man_page():
         return file.read()
 
 
+def commands_of_help():
+    """The names of the commands: what stands before their arguments, in lower case."""
+    lines = Ctl().run('--help').stdout.split('Commands:\n')[1].split('\n\n')[0].splitlines()
+    return [re.match(r'  ([a-z]+(?: [a-z]+)?)(?= [A-Z[]| [a-z]+[|]|  )', line)[1] for line in lines]
+
+
 def test_help_agrees_with_the_man_page():
-    text, page = Ctl().run('--help').stdout, man_page().replace('\\', '')
-    commands = re.findall(r'^  ([a-z]+) {2,}', text, re.M)
-    assert len(commands) == 16
+    text, page, commands = Ctl().run('--help').stdout, man_page().replace('\\', ''), commands_of_help()
+    assert len(commands) == 23 and {'status', 'cluster accept', 'key set', 'lock', 'maintenance'} < set(commands)
     for command in commands:
-        assert re.search(rf'^\*{command}\*', page, re.M), f'{command} is not in the man page'
+        first, *second = command.split()
+        assert re.search(rf'^\*{first}\*' + ''.join(f'.*[*]{word}[*]' for word in second), page, re.M) or \
+            f'*{command}*' in page, f'{command} is not in the man page'
         assert re.search(rf'primaryctl .*\b{command}\b', page), f'no example of {command} in the man page'
-    for command in re.findall(r'^  key ([a-z]+)', text, re.M):
-        assert f'*key {command}*' in page and re.search(rf'primaryctl key {command}', page)
+        told = Ctl().run('help', *command.split()).stdout
+        assert told.startswith(f'usage: primaryctl {command}') and told == Ctl().run(*command.split(), '--help').stdout
+        for option in re.findall(r'^  (--[a-z-]+)', told.split('\n\nusage')[0], re.M):
+            assert re.search(rf'  {option} .*[(,] ?{command}[,)]', text)
     for option in set(re.findall(r'--[a-z-]+', text)):
         assert f'*{option}*' in page, f'{option} is not in the man page'
-    for option in set(re.findall(r'\*(--[a-z-]+)\*', page)):
-        assert option in text or option in ('--config',), f'{option} is not in --help'
+    assert set(re.findall(r'\*(--[a-z-]+)\*', page)) <= set(re.findall(r'--[a-z-]+', text))
+
+
+@pytest.mark.parametrize('typed, meant', [('stauts', 'status'), ('switch', 'switchover'), ('key lst', 'key list'),
+                                          ('auth', 'auth rotate'), ('status --jsn', '--json'), ('xxxxxx', '--help')])
+def test_typo(typed, meant):
+    for as_json in False, True:
+        done = Ctl().run(*(['--json'] if as_json else []), *typed.split(), code=USAGE)
+        text = json.loads(done.stderr)['error'] if as_json else done.stderr
+        assert meant in text and text.startswith('primaryctl: ') != as_json and not done.stdout
 
 
 @pytest.mark.skipif(not shutil.which('scdoc'), reason='needs scdoc')
@@ -239,32 +256,34 @@ def test_man_page_compiles():
     subprocess.run(['scdoc'], input=man_page(), stdout=subprocess.DEVNULL, text=True, check=True)
 
 
-def complete(ctl, *words):
-    """What bash would offer after these words; the last one is being typed."""
-    script = f'''
-source {TOP}/ctl/completion/primaryctl
-primaryctl() {{ {' '.join(ctl.argv())} "$@"; }}
-COMP_WORDS=(primaryctl {' '.join(f"'{word}'" for word in words)})
-COMP_CWORD={len(words)}
-_primaryctl
-printf '%s\\n' "${{COMPREPLY[@]}}"
-'''
-    done = subprocess.run(['bash', '-c', script], capture_output=True, text=True, check=True, timeout=60)
+def complete(ctl, shell, *words):
+    """What the shell would offer after these words; the last one is being typed."""
+    line = ' '.join(('primaryctl', *words))
+    completion = f'{TOP}/ctl/completion'
+    scripts = {
+        'bash': f'source {completion}/primaryctl; COMP_LINE="{line}"; COMP_POINT={len(line)}; _primaryctl; '
+                'printf "%s\\n" "${COMPREPLY[@]}"',
+        'fish': f'source {completion}/primaryctl.fish; complete -C "{line}" | cut -f 1',
+        'zsh': f'words=({shlex.join(("primaryctl", *words))}); CURRENT=$#words; _files() {{ }}; '
+               f'_describe() {{ print -lr -- "${{${{(P)2}}[@]%%:*}}" }}; source {completion}/_primaryctl',
+    }
+    program, *options = ctl.argv()
+    call = 'function primaryctl; %s $argv[2..]; end' if shell == 'fish' else 'primaryctl() { %s "${@:2}"; }'
+    done = subprocess.run([shell, '-c', call % ' '.join((program, '--complete', *options)) + '\n' + scripts[shell]],
+                          capture_output=True, text=True, check=True, timeout=60)
     assert not done.stderr, done.stderr
     return done.stdout.split()
 
 
-def test_completion(pair, ctl):
-    commands = complete(ctl, '')
-    assert set(re.findall(r'^  ([a-z]+) {2,}', Ctl().run('--help').stdout, re.M)) <= set(commands)
-    assert complete(ctl, 'sw') == ['switchover']
-    assert complete(ctl, 'switchover', '') == ['n1', 'n2']
-    assert complete(ctl, 'explain', 'n2') == ['n2']
-    assert complete(ctl, 'maintenance', 'o') == ['on', 'off']
-    assert complete(ctl, 'key', 'r') == ['rename']
-    assert '/nodes' in complete(ctl, 'key', 'get', '/n')
-    assert '/nodes/n1/alive' in complete(ctl, 'key', 'get', '/nodes/n1/al')
-    assert complete(ctl, 'lock', 'ex') == ['exclusive']
-    assert '--json' in complete(ctl, '--')
-    options = set(re.findall(r'--[a-z-]+', Ctl().run('--help').stdout))
-    assert options <= set(complete(ctl, '--'))
+@pytest.mark.parametrize('shell', ['bash', 'zsh', 'fish'])
+def test_completion(pair, ensemble, ctl, shell):
+    if not shutil.which(shell):
+        pytest.skip(f'needs {shell}')
+    assert {command.split()[0] for command in commands_of_help()} == set(complete(ctl, shell, ''))
+    for words, offered in ((['sw'], ['switchover']), (['switchover', ''], ['n1', 'n2']), (['explain', 'n2'], ['n2']),
+                           (['maintenance', 'o'], ['on', 'off']), (['key', 'r'], ['rename']), (['lock', 'ex'], ['exclusive']),
+                           (['key', 'list', '--r'], ['--root', '--recursive']), (['cluster', 'a'], ['accept']),
+                           (['--servers', ensemble.connect, 'key', 'get', '/nodes/n1/al'], ['/nodes/n1/alive']),
+                           (['key', 'delete', '/x', '/nod'], ['/nodes'])):
+        assert sorted(complete(ctl, shell, *words)) == sorted(offered), words
+    assert set(re.findall(r'--[a-z-]+', Ctl().run('--help').stdout)) <= set(complete(ctl, shell, '--'))

@@ -1,5 +1,6 @@
 """Junk in every key: said once, taken as absent, and the cluster has exactly one primary again."""
 
+import os
 import re
 
 import pytest
@@ -117,6 +118,30 @@ def test_node_keys_deleted_at_once(cluster, keys, oracle):
     for node in nodes:
         # The sweep may have gone on while they were made again: each looks some more times.
         wait_until(lambda node=node: set(NODE_KEYS) <= set(keys.node(node.name)), 5, node.log_tail)
+
+
+def test_epochs_are_used_up(cluster, keys, oracle):
+    """The last epoch there is can still be taken; after it nobody takes over, all say why, and the remedy helps."""
+    nodes = cluster(2, **QUICK)
+    settle(keys, oracle, nodes)
+    last = 2 ** 62 - 1
+    keys.set('epoch', f'{last - 1} none')
+    wait_until(lambda: (keys.acting() or (None, 0))[1] == last, HEAL_S, keys.summary)
+    vacate(keys)
+    for node in nodes:
+        node.wait_log('health_failed: not healthy: no epoch is left: .*delete /epoch and their memory')
+        wait_until(lambda node=node: 'no epoch is left' in keys.get(f'nodes/{node.name}/health'), 10, node.log_tail)
+    assert keys.acting_name() is None and oracle.working() == []
+    for node in nodes:
+        node.stop()
+        assert len(node.log_lines(' health_failed: ')) == 1, node.log_tail()
+        for name in os.listdir(node.state_directory):
+            os.unlink(os.path.join(node.state_directory, name))
+    keys.delete('epoch')
+    for node in nodes:
+        node.start()
+    settle(keys, oracle, nodes, timeout=HEAL_S)
+    assert keys.acting().epoch < 2 ** 48
 
 
 @pytest.mark.parametrize('key', ['history', 'primary_node', 'maintenance'])

@@ -206,9 +206,9 @@ def test_gone_under_a_secondary(trial):
     trial.ensure_primary(secondary)
 
 
-@pytest.mark.parametrize('name', ['state', 'lock', 'guard.lock', 'work.lock'])
+@pytest.mark.parametrize('name', ['state', 'pid', 'guard.lock', 'work.lock'])
 def test_one_file(trial, name):
-    """The state is written again with the next renewal; locks are made by who takes them."""
+    """The state is written again with the next renewal; the locks of daemon and guard are made by whoever takes them."""
     primary, _ = trial.start(2)
     lives, epoch = trial.lives(), trial.keys.acting().epoch
     path = os.path.join(primary.runtime_directory, name)

@@ -455,6 +455,23 @@ static void test_epochs(void **state)
 	}
 }
 
+/* The last epoch can be taken; after it there is none that is larger. */
+static void test_epochs_used_up(void **state)
+{
+	struct election_view view = { .epoch = ELECTION_EPOCH_MAX };
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED
+		    "115 view me@3 free epoch 4611686018427387903 => await\n"
+		    "610 time => await\n"
+		    "700 view me@3 free epoch 4611686018427387902 => enter: do enter@3\n");
+	assert_int_equal(play.state.epoch, ELECTION_EPOCH_MAX);
+	assert_true(election_epochs_are_used_up(&view));
+	view = (struct election_view){ .key_mzxid = INT64_MAX };
+	assert_true(election_epochs_are_used_up(&view));
+}
+
 /* While /epoch is not known nothing is taken over. */
 static void test_epoch_not_known(void **state)
 {
@@ -498,6 +515,7 @@ int main(void)
 		cmocka_unit_test(test_survey_waits_with_nobody_to_fence),
 		cmocka_unit_test(test_live_node_is_waited_for),
 		cmocka_unit_test(test_epochs),
+		cmocka_unit_test(test_epochs_used_up),
 		cmocka_unit_test(test_epoch_not_known),
 		cmocka_unit_test(test_refusals_back_off),
 		cmocka_unit_test(test_vacancy_to_primary),

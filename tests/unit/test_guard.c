@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -430,12 +431,12 @@ static void test_new_watch(void **unused)
 /* Started before there is a lease: it goes with its watch, and with the daemon; else it watches once there is one. */
 static void test_standby(void **unused)
 {
-	int daemon = -1;
+	int daemon = open(lab.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	lab_guard(lab_command(0), NULL);
 	lab_start(0);
 	assert_int_equal(lab.done_result, -ECHILD); /* nobody holds the daemon's lock */
-	assert_int_equal(lock_file_take(lab.directory, "lock", &daemon), 0);
+	assert_int_equal(flock(daemon, LOCK_EX), 0);
 	for (int i = 0; i < 2; i++) {
 		lab_start(0);
 		assert_int_equal(lab.done_result, 0);
@@ -450,7 +451,7 @@ static void test_standby(void **unused)
 	lab_until(lab_has_died);
 	assert_true(lab.acted);
 	assert_int_equal(lease_file_mark(lab.lease), LEASE_STOPPED);
-	(void)lock_file_release(daemon);
+	assert_int_equal(close(daemon), 0);
 }
 
 /* It sees by itself that its watch is over, with the lease still armed: nobody has to kill it. */

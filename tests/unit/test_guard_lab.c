@@ -82,7 +82,7 @@ int lab_setup(void **state)
 
 int lab_teardown(void **state)
 {
-	static const char *const names[] = { "lease", "guard.lock", "work.lock", "lock", "log" };
+	static const char *const names[] = { "lease", "guard.lock", "work.lock", "log" };
 	char path[128];
 
 	if (lab.guard != NULL)

@@ -31,7 +31,7 @@ static int setup(void **unused)
 
 static int teardown(void **unused)
 {
-	static const char *const names[] = { "state", "state.new", "lock", "lease", "target" };
+	static const char *const names[] = { "state", "state.new", "pid", "lease", "target" };
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -312,10 +312,8 @@ static void test_directory(void **unused)
 	assert_int_equal(stat(sub, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(open_and_close(sub), 0);
-	assert_int_equal(chmod(sub, 0755), 0);
-	assert_int_equal(open_and_close(sub), 0);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(chmod(sub, i ? 0702 : 0720), 0);
+		assert_int_equal(chmod(sub, i ? 0704 : 0740), 0);
 		assert_int_equal(open_and_close(sub), RUNTIME_BAD_DIRECTORY);
 		assert_non_null(strstr(message, "chmod"));
 	}
@@ -326,7 +324,7 @@ static void test_directory(void **unused)
 		assert_non_null(strstr(message, "12345"));
 	}
 	for (int i = 0; i < 2; i++) {
-		(void)snprintf(file, sizeof(file), "%s/%s", sub, i ? "lock" : "lease");
+		(void)snprintf(file, sizeof(file), "%s/%s", sub, i ? "pid" : "lease");
 		assert_int_equal(unlink(file), 0);
 	}
 	assert_int_equal(rmdir(sub), 0);
@@ -358,8 +356,13 @@ static void test_lock(void **unused)
 	(void)snprintf(pid, sizeof(pid), "pid %d", (int)getpid());
 	assert_non_null(strstr(message, pid));
 
-	/* Another open file of it is not the lock, nor is what is not the file at all. */
-	other = open(path_of("lock"), O_RDWR | O_CLOEXEC);
+	/* It is not in a file that somebody may delete. */
+	assert_int_equal(unlink(path_of("pid")), 0);
+	assert_int_equal(unlink(path_of("lease")), 0);
+	assert_int_equal(open_and_close(directory), RUNTIME_TAKEN);
+
+	/* The directory opened once more is not the lock, nor is anything else. */
+	other = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	hand_over(other);
 	assert_int_equal(open_and_close(directory), RUNTIME_TAKEN);
 	assert_int_equal(close(other), 0);
