@@ -51,7 +51,7 @@ struct guard {
 	int64_t end_us; /* of the lease, as of the last look */
 	int work_lock;	/* -1: not held */
 	pid_t command;	/* the relinquish command's, and its group; 0: it does not run */
-	bool command_killed, said_acts, said_sweep;
+	bool command_killed, said_acts, said_cleaned;
 	bool acted; /* and the lease file says so */
 	int code;   /* enum guard_exit, once it is over; -1 before */
 };
@@ -123,7 +123,7 @@ static void post(struct guard *g, enum keeper_event_type type, enum keeper_resul
 							     .lease_end_us = lease_end_us };
 }
 
-/* -- whose turn it is -- */
+/* -- the work lock -- */
 
 /* Not when its exit is all that is needed. */
 static bool has_something_to_stop(const struct guard *g)
@@ -133,7 +133,7 @@ static bool has_something_to_stop(const struct guard *g)
 }
 
 /* Nobody else starts or stops the work, or it is not asked whether. */
-static enum keeper_result look_whose_turn(struct guard *g, bool force)
+static enum keeper_result may_stop(struct guard *g, bool force)
 {
 	bool stopping = lease_file_command_runs(g->lease, LEASE_GROUP_STOP);
 	int r = 0;
@@ -171,7 +171,7 @@ static enum keeper_result decide(struct guard *g)
 	return KEEPER_OFF;
 }
 
-static void take_turn(struct guard *g, bool force)
+static void lock_work(struct guard *g, bool force)
 {
 	enum keeper_result result = KEEPER_OK;
 
@@ -180,7 +180,7 @@ static void take_turn(struct guard *g, bool force)
 		    (long long)lease_file_epoch(g->lease));
 	g->said_acts = true;
 	if (!g->acted)
-		result = look_whose_turn(g, force);
+		result = may_stop(g, force);
 	if (!g->acted && result == KEEPER_OK)
 		result = decide(g);
 	if (result == KEEPER_OK && !g->acted) {
@@ -189,7 +189,7 @@ static void take_turn(struct guard *g, bool force)
 		if (lease_file_command_runs(g->lease, LEASE_GROUP_TAKEOVER))
 			(void)lease_file_group_kill(g->lease, LEASE_GROUP_TAKEOVER);
 	}
-	post(g, KEEPER_ON_TURN, result, g->end_us);
+	post(g, KEEPER_ON_LOCK, result, g->end_us);
 }
 
 /* -- the stop -- */
@@ -235,13 +235,13 @@ static void reap_command(struct guard *g)
 }
 
 /* Returns whether nothing is left of what was started. */
-static bool sweep(struct guard *g)
+static bool clean_up(struct guard *g)
 {
 	pid_t killed = 0;
 	bool gone = lease_file_clear_work(g->lease, &killed);
 
-	if (killed != 0 && !g->said_sweep) {
-		g->said_sweep = true;
+	if (killed != 0 && !g->said_cleaned) {
+		g->said_cleaned = true;
 		guard_say(LOG_WARNING, "process group %d of the takeover command killed",
 			  (int)killed);
 	}
@@ -255,7 +255,7 @@ static void kill_all(struct guard *g)
 		g->command_killed = true;
 		(void)kill(-g->command, SIGKILL);
 	}
-	(void)sweep(g);
+	(void)clean_up(g);
 }
 
 /* No sync(): the disk may be what hangs. */
@@ -288,15 +288,15 @@ static void end(struct guard *g, bool down)
 static void carry_out(struct guard *g, enum keeper_action action)
 {
 	switch (action) {
-	case KEEPER_DO_TURN:
-	case KEEPER_DO_PASS:
-		take_turn(g, action == KEEPER_DO_PASS);
+	case KEEPER_DO_LOCK:
+	case KEEPER_DO_SEIZE:
+		lock_work(g, action == KEEPER_DO_SEIZE);
 		break;
 	case KEEPER_DO_STOP:
 		start_command(g);
 		break;
-	case KEEPER_DO_SWEEP:
-		post(g, KEEPER_ON_SWEPT, sweep(g) ? KEEPER_OK : KEEPER_FAILED, 0);
+	case KEEPER_DO_CLEAN:
+		post(g, KEEPER_ON_CLEAN, clean_up(g) ? KEEPER_OK : KEEPER_FAILED, 0);
 		break;
 	case KEEPER_DO_KILL:
 		kill_all(g);

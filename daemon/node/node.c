@@ -439,7 +439,7 @@ static void begin(struct node *node, const struct state *resume)
 		event.session_us = resume->session_us;
 	/* A previous process of this boot that noted no work, and nothing could be started since: there is nothing to stop. */
 	if (resume && resume->work == STATE_WORK_DOWN && !lease_end_us)
-		work_clear(node->work);
+		work_is_down(node->work);
 	if (lease_end_us > 0) {
 		event.lease_end_us = lease_end_us;
 		event.epoch = lease_file_epoch(node->lease);

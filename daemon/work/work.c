@@ -117,7 +117,7 @@ static void disarm(struct work *work)
 	work->kind->disarm(work);
 }
 
-/* -- whose turn it is -- */
+/* -- the work lock -- */
 
 static void unlock(struct work *work)
 {
@@ -131,7 +131,7 @@ static int take_lock(struct work *work)
 	return lock_file_take(work->config->node.runtime_directory, WORK_LOCK_FILE, &work->lock);
 }
 
-static enum keeper_result turn_to_start(struct work *work)
+static enum keeper_result lock_to_start(struct work *work)
 {
 	int r = take_lock(work);
 
@@ -153,7 +153,7 @@ static bool guard_is_at_it(struct work *work)
 	       lock_file_look(work->config->node.runtime_directory, GUARD_LOCK_FILE, text) > 0;
 }
 
-static enum keeper_result turn_to_stop(struct work *work)
+static enum keeper_result lock_to_stop(struct work *work)
 {
 	if (guard_is_at_it(work)) {
 		unlock(work);
@@ -171,20 +171,20 @@ static enum keeper_result turn_to_stop(struct work *work)
 	return KEEPER_OK;
 }
 
-static void take_turn(struct work *work)
+static void lock_work(struct work *work)
 {
 	enum keeper_result result = KEEPER_OK;
 
 	if (work->lease)
-		result = work->keeper.state == KEEPER_ARMING ? turn_to_start(work)
-							     : turn_to_stop(work);
-	answer(work, KEEPER_ON_TURN, result);
+		result = work->keeper.state == KEEPER_ARMING ? lock_to_start(work)
+							     : lock_to_stop(work);
+	answer(work, KEEPER_ON_LOCK, result);
 }
 
 /* -- the end -- */
 
 /* Also what a process before us left: the lease file knows its session. False: something is not gone yet. */
-static bool sweep(struct work *work)
+static bool clean_up(struct work *work)
 {
 	if (work->group && command_group_exists(work->group))
 		command_group_signal(work->group, SIGKILL);
@@ -207,7 +207,7 @@ static void kill_all(struct work *work)
 	work->killed = true;
 	script_kill(&work->takeover);
 	work->kind->kill(work);
-	(void)sweep(work);
+	(void)clean_up(work);
 	if (work->lease && !script_is_running(&work->relinquish))
 		(void)lease_file_group_kill(work->lease, LEASE_GROUP_STOP);
 }
@@ -264,8 +264,8 @@ static void carry_out(struct work *work, enum keeper_action action)
 	case KEEPER_DO_DISARM:
 		disarm(work);
 		break;
-	case KEEPER_DO_TURN:
-		take_turn(work);
+	case KEEPER_DO_LOCK:
+		lock_work(work);
 		break;
 	case KEEPER_DO_UNLOCK:
 		unlock(work);
@@ -276,8 +276,8 @@ static void carry_out(struct work *work, enum keeper_action action)
 	case KEEPER_DO_STOP:
 		work->kind->stop(work);
 		break;
-	case KEEPER_DO_SWEEP:
-		work_answer(work, KEEPER_ON_SWEPT, sweep(work));
+	case KEEPER_DO_CLEAN:
+		work_answer(work, KEEPER_ON_CLEAN, clean_up(work));
 		break;
 	case KEEPER_DO_KILL:
 		kill_all(work);
@@ -297,7 +297,7 @@ static void carry_out(struct work *work, enum keeper_action action)
 	case KEEPER_DO_TELL_TROUBLE:
 		work_emit(work, WORK_TROUBLE);
 		break;
-	case KEEPER_DO_PASS: /* the guard's */
+	case KEEPER_DO_SEIZE: /* the guard's */
 	case KEEPER_ACTION_COUNT:
 		assert(false);
 	}
@@ -305,9 +305,9 @@ static void carry_out(struct work *work, enum keeper_action action)
 
 /* -- what the node says -- */
 
-void work_clear(struct work *work)
+void work_is_down(struct work *work)
 {
-	answer(work, KEEPER_ON_CLEAR, KEEPER_OK);
+	answer(work, KEEPER_ON_DOWN, KEEPER_OK);
 }
 
 void work_resume(struct work *work, int64_t lease_end_us)

@@ -59,7 +59,7 @@ int work_create(const struct work_options *options, struct work **ret_work);
 struct work *work_destroy(struct work *work);
 
 /* First, one of: the process before left nothing; or left it running, as of that lease; or neither, and it is not known. */
-void work_clear(struct work *work);
+void work_is_down(struct work *work);
 void work_resume(struct work *work, int64_t lease_end_us);
 
 /* A start is to be expected: a guard is made ready. May be said again and again. */
