@@ -6,19 +6,14 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
-#include "base/duration.h"
 #include "base/fnv.h"
 #include "base/timer.h"
 #include "election/lease.h"
-
-/* How long the last words may take: telling the ensemble that we leave. */
-#define FAREWELL_MS 2000
 
 /* -- events for the owner -- */
 
@@ -258,8 +253,6 @@ static int start_session(struct cluster *c, const struct cluster_options *option
 	return r;
 }
 
-static void publish_health(struct cluster *c);
-
 /* -- what the election's steps mean -- */
 
 void cluster_note_primary(struct cluster *c)
@@ -301,7 +294,7 @@ void cluster_moved(struct cluster *cluster, const struct election *before)
 	/* The health changed while the registration was under way. */
 	if (phase == PHASE_FOLLOW && before->phase == PHASE_OFFLINE &&
 	    strcmp(c->registration.health, c->health) != 0)
-		publish_health(c);
+		cluster_publish_own_health(c);
 	/* `alive` still describes the previous process. */
 	if (phase == PHASE_PRIMARY && before->phase == PHASE_RESUME)
 		cluster_repair(c);
@@ -320,86 +313,6 @@ void cluster_settle(struct cluster *cluster)
 		cluster_repair(c);
 }
 
-/* For people and `primaryctl explain`. `reason` is the last one, and open-ended. */
-static void describe_detail(struct cluster *c)
-{
-	const struct election *e = c->election;
-	char lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE], session[DURATION_TEXT_SIZE];
-	char *text = c->registration.detail;
-	int64_t penalty_us = e->penalty_until_us - e->now_us;
-	int n = snprintf(text, DETAIL_SIZE,
-			 "lock-timeout=%s transition-delay=%s session-timeout=%s",
-			 duration_format(c->rules->lock_timeout_us, lock),
-			 duration_format(c->rules->transition_delay_us, delay),
-			 duration_format(e->session_us, session));
-
-	if (penalty_us > 0)
-		snprintf(text + n, DETAIL_SIZE - (size_t)n, " penalty-until=%" PRId64 " reason=%s",
-			 (time_wall_us() + penalty_us) / 1000,
-			 election_reason_text(e->stop_reason));
-}
-
-/*
- * Who may be at work yet, now that this node's own work is down: the node that it waited for in the takeover of the highest
- * epoch, as long as that takeover has started nothing. "": not known, as for a takeover that another process or machine of
- * its name made, and that may have started nothing.
- */
-static const char *own_debt(const struct cluster *c)
-{
-	int64_t epoch = c->view.memory_epoch;
-
-	if (epoch == ensemble_own(&c->ensemble))
-		return NAME_NOBODY;
-	return epoch == c->takeover.epoch ? c->takeover.debt : "";
-}
-
-/* Who may be at work yet, whatever became of that node's keys: in the form of value_epoch(). */
-static const char *owner_before(const struct cluster *c)
-{
-	const struct view *view = &c->view;
-
-	if (view->top_version < 0 || view->top_epoch < view->memory_epoch)
-		return "";
-	return strcmp(view->top_owner, c->name) ? view->top_owner : own_debt(c);
-}
-
-/* Before it is sent. */
-static void note_enter(struct cluster *c)
-{
-	char before[NAME_SIZE];
-
-	strcpy(before, owner_before(c));
-	c->takeover.epoch = c->election->epoch;
-	c->takeover.remembers = c->view.memory_epoch > 0;
-	strcpy(c->takeover.debt, before);
-	/* Without any memory the own lease is waited for, no more. */
-	c->writes.owes = c->takeover.remembers && strcmp(before, NAME_NOBODY) != 0;
-	recovery_begin(&c->recovery, before, c->takeover.remembers, c->election->term_us);
-}
-
-static void do_op(struct cluster *c, const struct election_action *action)
-{
-	bool enter = action->op == OP_ENTER;
-
-	describe_detail(c);
-	if (action->op == OP_REGISTER) {
-		cluster_register(c);
-		return;
-	}
-	/* The mirror knows of a takeover that the election has not heard of yet: this epoch is not the highest any more. */
-	if (enter && c->election->epoch <= c->view.top_epoch) {
-		cluster_post_done(c, OP_ENTER, RESULT_CONFLICT, 0);
-		return;
-	}
-	if (enter)
-		note_enter(c);
-	strcpy(c->writes.detail, c->registration.detail);
-	strcpy(c->writes.leaves, own_debt(c));
-	writes_do(&c->writes, (enum election_op)action->op, action->version, c->election->epoch,
-		  c->election->term_us, c->lock ? zkh_lock_path(c->lock) : NULL,
-		  election_reason_text(action->reason));
-}
-
 static void note_work(struct cluster *c)
 {
 	ensemble_note_made(&c->ensemble, c->survivor.cluster_czxid);
@@ -414,7 +327,7 @@ void cluster_carry_out(struct cluster *cluster, const struct election_action *ac
 
 	switch ((enum election_action_type)action->type) {
 	case ACTION_DO:
-		do_op(c, action);
+		cluster_do(c, action);
 		break;
 	case ACTION_LOCK:
 		cluster_lock(c);
@@ -455,89 +368,6 @@ void cluster_carry_out(struct cluster *cluster, const struct election_action *ac
 bool cluster_is_current(const struct cluster *cluster, const struct election_event *event)
 {
 	return event->type != ELECTION_LOCK || event->count == cluster->contest;
-}
-
-/* -- small writes that nobody waits for -- */
-
-static void on_health_written(void *userdata, int result, const struct zkh_txn_reply *reply)
-{
-	struct cluster *c = userdata;
-
-	(void)reply;
-	c->health_op = NULL;
-	if (result == ZKH_NO_NODE)
-		cluster_repair(c);
-}
-
-static void on_state_written(void *userdata, int result, const struct zkh_txn_reply *reply)
-{
-	struct cluster *c = userdata;
-
-	(void)result;
-	(void)reply;
-	c->state_op = NULL;
-}
-
-/* One of the own keys, once this node is registered: registration writes them all. The last write counts. */
-static void publish(struct cluster *c, enum node_key key, const char *text, zkh_commit_fn done,
-		    struct zkh_op **op)
-{
-	struct zkh_txn *txn = c->election->registered ? zkh_txn_create(c->session) : NULL;
-	char path[KEY_PATH_SIZE];
-
-	if (!txn)
-		return;
-	node_key_path(c->name, key, path);
-	zkh_txn_set_text(txn, path, text, ZKH_ANY_VERSION);
-	zkh_op_cancel(*op);
-	*op = NULL;
-	zkh_commit(txn, done, c, op);
-}
-
-static void publish_health(struct cluster *c)
-{
-	publish(c, NODE_KEY_HEALTH, c->health, on_health_written, &c->health_op);
-}
-
-void cluster_publish_health(struct cluster *cluster, const char *trouble)
-{
-	snprintf(cluster->health, sizeof(cluster->health), *trouble ? "failed: %s" : "ok", trouble);
-	publish_health(cluster);
-}
-
-void cluster_announce_shutdown(struct cluster *cluster)
-{
-	publish(cluster, NODE_KEY_STATE, "shutdown", on_state_written, &cluster->state_op);
-}
-
-void cluster_record_takeover(struct cluster *cluster, int64_t duration_us)
-{
-	writes_record_takeover(&cluster->writes, duration_us);
-}
-
-/* -- leaving -- */
-
-static void on_closed(void *userdata, int result)
-{
-	cluster_emit(userdata, result == ZKH_OK ? CLUSTER_CLOSED : CLUSTER_UNCLOSED);
-}
-
-/* The close waits for what was sent before it, within its bound. */
-void cluster_leave(struct cluster *cluster)
-{
-	struct cluster *c = cluster;
-
-	c->farewell = true;
-	cluster_cold_finish(c);
-	registration_cancel(&c->registration);
-	recovery_cancel(&c->recovery);
-	cleanup_finish(&c->cleanup);
-	writes_finish(&c->writes);
-	term_finish(&c->term);
-	witness_finish(&c->witness);
-	publish(c, NODE_KEY_STATE, "stop", on_state_written, &c->state_op);
-	if (zkh_session_close(c->session, FAREWELL_MS, on_closed, c) != 0)
-		cluster_emit(c, CLUSTER_UNCLOSED);
 }
 
 /* -- what is known -- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Shared by cluster.c, answers.c, repair.c, name.c and say.c: the owner of the parts in this wing. */
+/* Shared by cluster.c, do.c, answers.c, repair.c, name.c, own_state.c and say.c: the owner of the parts in this wing. */
 
 #include <ev.h>
 
@@ -107,6 +107,12 @@ void cluster_refuse(struct cluster *c, int code);
 void cluster_attached(struct cluster *c, bool fresh);
 /* Acting primary and holder as they are now: for commands and for every entry of the log. */
 void cluster_note_primary(struct cluster *c);
+
+/* do.c */
+void cluster_do(struct cluster *c, const struct election_action *action);
+
+/* own_state.c */
+void cluster_publish_own_health(struct cluster *c);
 
 /* answers.c */
 void cluster_init_parts(struct cluster *c);

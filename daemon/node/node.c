@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "node.h"
+
+/* The loop's middle: events in, steps, actions out. */
+
+#include "internal.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <ev.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include "base/timer.h"
-#include "cluster/cluster.h"
-#include "guard/guard.h"
-#include "kept.h"
-#include "story.h"
-#include "work/work.h"
-
-/* Events that wait: of one turn of the loop, in which up to 32 packets are read, and what they lead to. */
-#define NODE_QUEUE_MAX 256
 
 #define TROUBLE_SIZE 1024
 
@@ -27,31 +17,9 @@
 /* As when the configuration is refused at the start: no restart mends it. */
 #define EXIT_CONFIG 1
 
-struct node {
-	struct node_options options;
-	const struct config *config;
-	struct lease_file *lease;
-
-	struct election_config election_config;
-	struct election election;
-	struct election_event queue[NODE_QUEUE_MAX];
-	unsigned queue_head, queue_length;
-	ev_io drain; /* is fed when something is queued */
-	struct timer timer;
-	bool used_up;	       /* no higher epoch is left for a takeover */
-	uint8_t named_because; /* enum election_reason: how this node came to be named */
-	int exit_code;
-
-	struct cluster *cluster;
-	struct work *work;
-	struct scripts *scripts;
-	struct kept kept;
-	struct story story;
-};
-
 /* -- events in -- */
 
-static void post(struct node *node, const struct election_event *event)
+void node_post(struct node *node, const struct election_event *event)
 {
 	assert(node->queue_length < NODE_QUEUE_MAX);
 	node->queue[(node->queue_head + node->queue_length++) % NODE_QUEUE_MAX] = *event;
@@ -63,11 +31,11 @@ static void post_result(struct node *node, enum election_event_type type,
 {
 	const struct election_event event = { .type = (uint8_t)type, .result = (uint8_t)result };
 
-	post(node, &event);
+	node_post(node, &event);
 }
 
 /* Not before there is something to be told. */
-static void tell_status(struct node *node)
+void node_tell_status(struct node *node)
 {
 	if (node->options.on_status && node->cluster)
 		node->options.on_status(node->options.userdata, node);
@@ -170,7 +138,7 @@ static void carry_out(struct node *node, const struct election_action *action)
 							       .op = OP_ENTER,
 							       .result = RESULT_FAILED };
 
-			post(node, &failed);
+			node_post(node, &failed);
 			break;
 		}
 		cluster_carry_out(node->cluster, action);
@@ -258,10 +226,10 @@ static void settle(struct node *node)
 	else
 		timer_clear(&node->timer);
 	cluster_settle(node->cluster);
-	tell_status(node);
+	node_tell_status(node);
 }
 
-static void on_drain(struct ev_loop *loop, ev_io *watcher, int events)
+void node_drain(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct node *node = watcher->data;
 
@@ -278,7 +246,7 @@ static void on_drain(struct ev_loop *loop, ev_io *watcher, int events)
 	settle(node);
 }
 
-static void on_timer(struct timer *timer, void *userdata)
+void node_timer(struct timer *timer, void *userdata)
 {
 	(void)timer;
 	post_result(userdata, ELECTION_TIME, RESULT_OK);
@@ -290,7 +258,7 @@ static void start_cold(struct node *node)
 {
 	const struct election_event event = { .type = ELECTION_START, .resume = RESUME_COLD };
 
-	post(node, &event);
+	node_post(node, &event);
 }
 
 static void leave(struct node *node, int code)
@@ -299,14 +267,14 @@ static void leave(struct node *node, int code)
 	node->options.on_exit(node->options.userdata, code);
 }
 
-static void on_cluster(void *userdata, const struct cluster_event *event)
+void node_cluster_event(void *userdata, const struct cluster_event *event)
 {
 	struct node *node = userdata;
 	struct script_facts told;
 
 	switch (event->type) {
 	case CLUSTER_ELECTION:
-		post(node, &event->election);
+		node_post(node, &event->election);
 		break;
 	case CLUSTER_SEEN:
 		follow(node);
@@ -322,7 +290,7 @@ static void on_cluster(void *userdata, const struct cluster_event *event)
 		tell_health(node);
 		break;
 	case CLUSTER_STATUS:
-		tell_status(node);
+		node_tell_status(node);
 		break;
 	case CLUSTER_NAME_FREE:
 		start_cold(node);
@@ -341,7 +309,7 @@ static void on_cluster(void *userdata, const struct cluster_event *event)
 	}
 }
 
-static void on_work(void *userdata, enum work_event event)
+void node_work_event(void *userdata, enum work_event event)
 {
 	struct node *node = userdata;
 
@@ -359,7 +327,7 @@ static void on_work(void *userdata, enum work_event event)
 		tell_health(node);
 		break;
 	case WORK_OBSTACLE:
-		tell_status(node);
+		node_tell_status(node);
 		break;
 	case WORK_IS_FOREIGN:
 		/* At once: an orderly end would begin with a stop of the work, and that is another daemon's. */
@@ -368,7 +336,7 @@ static void on_work(void *userdata, enum work_event event)
 	}
 }
 
-static void on_scripts(void *userdata, enum scripts_event event)
+void node_scripts_event(void *userdata, enum scripts_event event)
 {
 	struct node *node = userdata;
 
@@ -386,203 +354,10 @@ static void on_scripts(void *userdata, enum scripts_event event)
 	}
 }
 
-static void on_kept(void *userdata)
+void node_kept_event(void *userdata)
 {
 	tell_health(userdata);
-	tell_status(userdata);
-}
-
-/* -- the start -- */
-
-static void configure(struct node *node)
-{
-	const struct config *c = node->config;
-
-	node->election_config = (struct election_config){
-		.lock_timeout_us = c->election.lock_timeout_us,
-		.transition_delay_us = c->election.transition_delay_us,
-		.contend_delay_us = c->node.contend_delay_us,
-		.handover_timeout_us = c->election.handover_timeout_us,
-		.penalty_us = c->election.penalty_us,
-		.acquire_delay_us = c->takeover.acquire_delay_us,
-		.lease_timeout_us = c->relinquish.lease_timeout_us,
-		.coordinator = c->node.mode == CONFIG_COORDINATOR,
-	};
-}
-
-/* What the previous process noted of its work, of its post and of its lease agrees. */
-static bool was_primary(const struct node *node, const struct state *resume)
-{
-	return resume && resume->session.id && resume->work == STATE_WORK_UP &&
-	       resume->epoch == lease_file_epoch(node->lease) &&
-	       lease_file_mark(node->lease) == LEASE_WATCHED;
-}
-
-static void say_started(const struct node *node, bool resumed)
-{
-	log_event(node->options.log, EVENT_STARTED, NULL, "primaryd %s, %s, servers %s, root %s%s",
-		  PRIMARYD_VERSION, config_mode_text(node->config->node.mode),
-		  node->config->zookeeper.servers, node->config->zookeeper.root,
-		  resumed ? ": was primary before the restart, looking whether it still is" : "");
-}
-
-/*
- * What the previous process left decides how the election begins. `resume` is believed only as far as the lease file agrees:
- * whatever else may run is stopped first, by the end of the lease if there is one.
- */
-static void begin(struct node *node, const struct state *resume)
-{
-	struct election_event event = { .type = ELECTION_START, .resume = RESUME_COLD };
-	int64_t lease_end_us = node->lease ? lease_file_end_us(node->lease) : 0;
-
-	if (resume && resume->session.id)
-		event.session_us = resume->session_us;
-	/* A previous process of this boot that noted no work, and nothing could be started since: there is nothing to stop. */
-	if (resume && resume->work == STATE_WORK_DOWN && !lease_end_us)
-		work_is_down(node->work);
-	if (lease_end_us > 0) {
-		event.lease_end_us = lease_end_us;
-		event.epoch = lease_file_epoch(node->lease);
-		event.resume = was_primary(node, resume) ? RESUME_PRIMARY : RESUME_OTHER;
-	}
-	if (event.resume == RESUME_PRIMARY) {
-		cluster_resume(node->cluster, resume->nonces, resume->epoch_version,
-			       resume->session_us);
-		work_resume(node->work, lease_end_us);
-	}
-	say_started(node, event.resume == RESUME_PRIMARY);
-	if (node->lease && !resume && !lease_end_us)
-		cluster_ask_name(node->cluster);
-	else
-		post(node, &event);
-}
-
-/* -- life -- */
-
-static int create_cluster(struct node *node, const struct state *resume)
-{
-	const struct cluster_options options = {
-		.loop = node->options.loop,
-		.config = node->config,
-		.log = node->options.log,
-		.boot_id = node->options.boot_id,
-		.rules = &node->election_config,
-		.election = &node->election,
-		.auth = node->options.auth,
-		.resume = resume && resume->session.id ? &resume->session : NULL,
-		.remember = node->options.keep_state,
-		.on_event = on_cluster,
-		.userdata = node,
-	};
-
-	return cluster_create(&options, &node->cluster);
-}
-
-static int create_work(struct node *node)
-{
-	const struct work_options work = {
-		.loop = node->options.loop,
-		.config = node->config,
-		.log = node->options.log,
-		.lease = node->lease,
-		.on_event = on_work,
-		.userdata = node,
-	};
-	const struct scripts_options scripts = {
-		.loop = node->options.loop,
-		.config = node->config,
-		.log = node->options.log,
-		.lease = node->lease,
-		.on_event = on_scripts,
-		.userdata = node,
-	};
-	int r = work_create(&work, &node->work);
-
-	return r < 0 ? r : scripts_create(&scripts, &node->scripts);
-}
-
-static void init_kept(struct node *node)
-{
-	node->kept = (struct kept){
-		.loop = node->options.loop,
-		.config = node->config,
-		.log = node->options.log,
-		.lease = node->lease,
-		.boot_id = node->options.boot_id,
-		.election = &node->election,
-		.wanted = node->options.keep_state,
-		.on_change = on_kept,
-		.userdata = node,
-	};
-	kept_init(&node->kept);
-}
-
-/* The parts tell nothing before begin(). */
-static int create_parts(struct node *node)
-{
-	const struct state *resume;
-	int r;
-
-	init_kept(node);
-	resume = kept_take(&node->kept, node->options.resume);
-	r = timer_init(&node->timer, node->options.loop, EV_MAXPRI, on_timer, node);
-	if (r == 0)
-		r = create_work(node);
-	if (r == 0)
-		r = create_cluster(node, resume);
-	if (r != 0)
-		return r;
-	if (node->options.resume)
-		cluster_remember_epoch(node->cluster, node->options.resume->epoch);
-	node->kept.cluster = node->cluster;
-	node->story = (struct story){ .log = node->options.log,
-				      .rules = &node->election_config,
-				      .election = &node->election,
-				      .cluster = node->cluster };
-	begin(node, resume);
-	return 0;
-}
-
-int node_create(const struct node_options *options, struct node **ret_node)
-{
-	struct node *node = calloc(1, sizeof(*node));
-	int r;
-
-	if (!node)
-		return -ENOMEM;
-	node->options = *options;
-	node->config = options->config;
-	node->lease = options->lease;
-	/* Above everything but the timer: what is queued is handled before the loop goes on to the next watcher. */
-	ev_init(&node->drain, on_drain);
-	ev_set_priority(&node->drain, EV_MAXPRI);
-	node->drain.data = node;
-	configure(node);
-	election_init(&node->election);
-	r = create_parts(node);
-	node->options.resume = NULL;
-	node->options.auth = NULL;
-	if (r != 0) {
-		(void)node_destroy(node);
-		return r;
-	}
-	tell_status(node);
-	*ret_node = node;
-	return 0;
-}
-
-struct node *node_destroy(struct node *node)
-{
-	if (!node)
-		return NULL;
-	ev_clear_pending(node->options.loop, &node->drain);
-	timer_finish(&node->timer);
-	node->cluster = cluster_destroy(node->cluster);
-	node->scripts = scripts_destroy(node->scripts);
-	node->work = work_destroy(node->work);
-	kept_finish(&node->kept);
-	free(node);
-	return NULL;
+	node_tell_status(userdata);
 }
 
 void node_shutdown(struct node *node)

@@ -293,9 +293,8 @@ static bool in_stop(struct keeper_step *s)
 		if (!s->config->guard || k->state != KEEPER_WAITING)
 			begin_kill(s);
 		else if (k->doing == KEEPER_DOES_NOTHING)
-			keeper_ask(
-				s,
-				KEEPER_DO_SEIZE); /* nothing is killed before the daemon is told */
+			/* Nothing is killed before the daemon is told. */
+			keeper_ask(s, KEEPER_DO_SEIZE);
 	}
 	if (fence_us(s->config, k) && k->now_us >= fence_us(s->config, k)) {
 		k->fenced = 1;

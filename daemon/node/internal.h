@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Shared by node.c and life.c only. */
+
+#include <ev.h>
+
+#include "base/timer.h"
+#include "cluster/cluster.h"
+#include "kept.h"
+#include "node.h"
+#include "story.h"
+#include "work/work.h"
+
+/* Events that wait: of one turn of the loop, in which up to 32 packets are read, and what they lead to. */
+#define NODE_QUEUE_MAX 256
+
+struct node {
+	struct node_options options;
+	const struct config *config;
+	struct lease_file *lease;
+
+	struct election_config election_config;
+	struct election election;
+	struct election_event queue[NODE_QUEUE_MAX];
+	unsigned queue_head, queue_length;
+	ev_io drain; /* is fed when something is queued */
+	struct timer timer;
+	bool used_up;	       /* no higher epoch is left for a takeover */
+	uint8_t named_because; /* enum election_reason: how this node came to be named */
+	int exit_code;
+
+	struct cluster *cluster;
+	struct work *work;
+	struct scripts *scripts;
+	struct kept kept;
+	struct story story;
+};
+
+void node_post(struct node *node, const struct election_event *event);
+void node_tell_status(struct node *node);
+
+/* Callbacks. */
+void node_drain(struct ev_loop *loop, ev_io *watcher, int events);
+void node_timer(struct timer *timer, void *userdata);
+void node_cluster_event(void *userdata, const struct cluster_event *event);
+void node_work_event(void *userdata, enum work_event event);
+void node_scripts_event(void *userdata, enum scripts_event event);
+void node_kept_event(void *userdata);
