@@ -53,7 +53,7 @@ bool ctl_open(struct ctl *ctl)
 		SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2
 	};
 
-	ctl->loop = ev_loop_new(EVFLAG_AUTO);
+	ctl->loop = ev_default_loop(EVFLAG_AUTO);
 	if (!ctl->loop) {
 		ctl_error("no event loop: %s", strerror(errno));
 		return false;

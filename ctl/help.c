@@ -6,7 +6,7 @@
 
 #include "ctl.h"
 
-#define USAGE_SIZE 160
+#define USAGE_SIZE 200
 #define WORD_SIZE 64
 
 /* -- a similar word -- */
@@ -99,7 +99,9 @@ static void format_usage(const struct verb *verb, char text[USAGE_SIZE])
 
 	for (unsigned i = 0; options_text(i, &option); i++)
 		if (option.takes & verb->takes)
-			n += snprintf(text + n, USAGE_SIZE - (size_t)n, " [%s]", option.name);
+			n += snprintf(text + n, USAGE_SIZE - (size_t)n, " [%s%s%s]", option.name,
+				      *option.argument && *option.argument != '[' ? " " : "",
+				      option.argument);
 	if (verb->takes & TAKES_COMMAND)
 		snprintf(text + n, USAGE_SIZE - (size_t)n, " -- COMMAND [ARGUMENT...]");
 }
@@ -163,7 +165,7 @@ static void print_verb(const struct verb *verb)
 	printf("usage: %s\n\n  %s\n\n", usage, verb->what);
 	for (unsigned i = 0; options_text(i, &option); i++)
 		if (option.takes & verb->takes)
-			printf("  %-11s  %s\n", option.name, option.what);
+			printf("  %-11s %-5s %s\n", option.name, option.argument, option.what);
 	printf("%sFor example:\n\n  primaryctl %s%s\n",
 	       verb->takes & ~(unsigned)(TAKES_COMMAND | NEEDS_NO_SESSION) ? "\n" : "", verb->name,
 	       verb->example);

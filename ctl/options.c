@@ -9,7 +9,7 @@
 #include "ctl.h"
 #include "help.h"
 
-enum kind { TEXT, FLAG, TIMEOUT };
+enum kind { TEXT, FLAG, TIMEOUT, SPAN, WAIT };
 
 /* X(letter, name, argument, kind, member, for which verbs (0: all), what it does) */
 #define OPTIONS(X)                                                                                 \
@@ -28,6 +28,10 @@ enum kind { TEXT, FLAG, TIMEOUT };
 	X('e', "epoch", "", FLAG, epoch, TAKES_EPOCH,                                              \
 	  "give COMMAND a fencing token, PRIMARYD_LOCK_EPOCH")                                     \
 	X('A', "all", "", FLAG, all, TAKES_ALL, "show every predicate, also those that hold")      \
+	X('w', "wait", "[=T]", WAIT, wait_us, TAKES_WAIT,                                          \
+	  "wait until the answer is yes, or T is over")                                            \
+	X('m', "min-left", "T", SPAN, min_left_us, TAKES_WAIT,                                     \
+	  "say yes only if this node remains primary for T")                                       \
 	X('V', "version", "", FLAG, version, 0, "print the version")                               \
 	X('h', "help", "", FLAG, help, 0, "print this, or explain the command")
 
@@ -41,7 +45,11 @@ static const struct {
 #undef X
 
 #define X(letter, name, argument, kind, ...)                                                       \
-	{ name, kind == FLAG ? no_argument : required_argument, NULL, letter },
+	{ name,                                                                                    \
+	  kind == FLAG	 ? no_argument                                                             \
+	  : kind == WAIT ? optional_argument                                                       \
+			 : required_argument,                                                      \
+	  NULL, letter },
 static const struct option long_options[] = { OPTIONS(X){ NULL, 0, NULL, 0 } };
 #undef X
 
@@ -61,16 +69,17 @@ static bool fail(int code, int *ret_code)
 	return false;
 }
 
-static bool take_timeout(struct options *options, const char *text)
+static bool take_span(const char *name, const char *text, void *member)
 {
-	int error = duration_parse(text, &options->timeout_us);
+	int64_t span_us;
+	int error = duration_parse(text, &span_us);
 
 	if (error) {
-		ctl_error("--timeout: '%s' %s (a number with ms, s or min)", text,
+		ctl_error("%s: '%s' %s (a number with ms, s or min)", name, text,
 			  duration_error_text((enum duration_error)error));
 		return false;
 	}
-	options->has_timeout = true;
+	memcpy(member, &span_us, sizeof(span_us));
 	return true;
 }
 
@@ -90,7 +99,13 @@ static bool take_option(struct options *o, int letter)
 		memcpy(member, &(bool){ true }, sizeof(bool));
 		return true;
 	case TIMEOUT:
-		return take_timeout(o, optarg);
+		o->has_timeout = true;
+		return take_span(table[i].text.name, optarg, member);
+	case WAIT:
+		memcpy(member, &(int64_t){ WAIT_FOR_EVER }, sizeof(int64_t));
+		return !optarg || take_span(table[i].text.name, optarg, member);
+	case SPAN:
+		return take_span(table[i].text.name, optarg, member);
 	}
 	return false;
 }
@@ -115,6 +130,17 @@ bool options_scan(int argc, char *argv[], struct options *ret_options)
 	return last != ':';
 }
 
+static bool is_given(const struct options *o, size_t i)
+{
+	const char *member = (const char *)o + table[i].offset;
+	int64_t span_us;
+
+	if (table[i].kind == FLAG)
+		return *member;
+	memcpy(&span_us, member, sizeof(span_us));
+	return span_us != 0;
+}
+
 static bool check(const struct options *o)
 {
 	const struct verb *verb = o->verb;
@@ -122,7 +148,7 @@ static bool check(const struct options *o)
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		unsigned takes = table[i].text.takes;
 
-		if (!takes || verb->takes & takes || !*((const char *)o + table[i].offset))
+		if (!takes || verb->takes & takes || !is_given(o, i))
 			continue;
 		ctl_error("%s does not take %s", verb->name, table[i].text.name);
 		return false;

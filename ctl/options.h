@@ -9,6 +9,8 @@
 
 #include "verbs.h"
 
+#define WAIT_FOR_EVER INT64_MAX
+
 struct options {
 	const struct verb *verb;
 	const char *config_path;		/* NULL: the default one, which may be missing */
@@ -16,6 +18,8 @@ struct options {
 	bool json, force, dry_run, recursive, epoch, all, version, help;
 	bool has_timeout;
 	int64_t timeout_us;
+	int64_t wait_us; /* 0: not at all */
+	int64_t min_left_us;
 	char **arguments; /* of the verb, NULL-terminated */
 	int argument_count;
 	char **command; /* behind `--`; NULL: none */

@@ -20,6 +20,7 @@ enum verb_option {
 	TAKES_COMMAND = 1 << 4, /* `-- COMMAND`, and nothing without it */
 	NEEDS_NO_SESSION = 1 << 5,
 	TAKES_ALL = 1 << 6,
+	TAKES_WAIT = 1 << 7,
 };
 
 /*
@@ -34,6 +35,9 @@ enum verb_option {
 	  " --timeout 10min")                                                                      \
 	X(explain, "explain", "[NODE]", TAKES_ALL,                                                 \
 	  "say why NODE (default: every node) is or is not the primary", " db3")                   \
+	X(is_primary, "is-primary", "[NODE]", NEEDS_NO_SESSION | TAKES_WAIT,                       \
+	  "exit with 0: NODE (default: this node) is primary, 1: not, 4: not known",               \
+	  " --min-left 2s && run-the-job")                                                         \
 	X(history, "history", "", 0, "list the changes of the primary that are on record", "")     \
 	X(check, "check", "", NEEDS_NO_SESSION,                                                    \
 	  "check configuration, servers, timeouts and rights; name remedies", "")                  \

@@ -18,6 +18,7 @@
 #include "log/log.h"
 #include "node/node.h"
 #include "service.h"
+#include "status/page.h"
 
 /* Set for the new image: the service manager does not know this daemon as ready. */
 #define UNREADY_VARIABLE "PRIMARYD_UNREADY"
@@ -37,6 +38,7 @@ struct daemon {
 	struct config_auth *auth;
 	struct log *log;
 	struct runtime runtime;
+	struct status_page *page;
 	struct node *node;
 	struct service service;
 	ev_signal sigterm, sigint, sighup;
@@ -69,8 +71,7 @@ static void execute_anew(struct daemon *d)
 	runtime_hand_over(&d->runtime, true);
 	service_reload_begins(&d->service);
 	execv(d->binary, d->argv);
-	log_event(d->log, EVENT_RELOAD_REFUSED, NULL, "cannot execute %s: %s; this process goes on",
-		  d->binary, strerror(errno));
+	reload_refuse(&d->reload, "cannot execute %s: %s", d->binary, strerror(errno));
 	service_reload_failed(&d->service);
 	runtime_hand_over(&d->runtime, false);
 	unsetenv(UNREADY_VARIABLE);
@@ -93,10 +94,9 @@ static bool is_kept(struct daemon *d)
 {
 	if (node_can_be_resumed(d->node))
 		return true;
-	log_event(
-		d->log, EVENT_RELOAD_REFUSED, NULL,
-		"%s does not hold what a new image needs to go on: see what was said of it before",
-		d->config->node.runtime_directory);
+	reload_refuse(&d->reload,
+		      "%s lacks the files that a new process needs to go on; the log says more",
+		      d->config->node.runtime_directory);
 	return false;
 }
 
@@ -109,7 +109,7 @@ static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
 	if (ev_is_active(&d->execute))
 		return;
 	d->reload_wanted = false; /* also one that waited, and was valid when it began to */
-	if (reload_is_valid(d->config_path, d->config, d->log) && is_kept(d))
+	if (reload_is_valid(&d->reload) && is_kept(d))
 		reload_ask_binary(&d->reload);
 }
 
@@ -208,6 +208,22 @@ static int open_runtime(struct daemon *d)
 	return r == 0 ? 0 : EX_CANTCREAT;
 }
 
+/* Without it the node works as ever, and no program of this host knows what it is. */
+static void open_page(struct daemon *d)
+{
+	const struct config *c = d->config;
+	char path[PATH_MAX] = "";
+	int r = 0;
+
+	(void)status_path(c->node.status_directory, c->node.runtime_directory, path);
+	d->page = status_page_open(path, c->node.name, c->zookeeper.root, &r);
+	if (r < 0)
+		log_event(d->log, EVENT_CONFIG_WARNING, NULL,
+			  "no status page, so nobody here can ask whether this node is primary: "
+			  "%.300s: %s (see node.status-directory)",
+			  path, strerror(-r));
+}
+
 static int start_node(struct daemon *d)
 {
 	struct state state = { 0 };
@@ -218,6 +234,7 @@ static int start_node(struct daemon *d)
 		.log = d->log,
 		.boot_id = d->runtime.boot_id,
 		.lease = d->runtime.lease,
+		.page = d->page,
 		.keep_state = true,
 		.on_exit = on_exit_node,
 		.on_status = on_status,
@@ -259,10 +276,12 @@ static int begin(struct daemon *d)
 				     .log = d->log,
 				     .binary = d->binary,
 				     .config_path = d->config_path,
+				     .running = d->config,
 				     .auth_hash = config_auth_hash(d->auth),
 				     .on_accepted = on_accepted,
 				     .userdata = d };
 	service_init(&d->service, d->loop, d->config, ready);
+	open_page(d);
 	return start_node(d);
 }
 
@@ -326,6 +345,7 @@ int daemon_run(const struct daemon_options *options)
 	r = run(&d);
 	reload_finish(&d.reload);
 	d.node = node_destroy(d.node);
+	d.page = status_page_close(d.page);
 	pause_before_restart(&d, r);
 	runtime_close(&d.runtime);
 	if (d.loop)

@@ -2,6 +2,7 @@
 
 /* primaryd: options and configuration; then it is the daemon. */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 #include "base/config/config.h"
 #include "daemon.h"
+#include "host/host.h"
 #include "log/log.h"
 
 struct program {
@@ -19,17 +21,19 @@ struct program {
 	struct config config;
 	struct config_auth auth;
 	bool has_auth;
+	bool check_only, reload;
 	struct log *log;
 };
 
 static void usage(FILE *file)
 {
-	fputs("usage: primaryd [--config FILE] [--check] [--version] [--help]\n"
+	fputs("usage: primaryd [--config FILE] [--check|--reload] [--version] [--help]\n"
 	      "\n"
 	      "Keeps exactly one node of a cluster primary. Runs in the foreground.\n"
 	      "\n"
 	      "  --config FILE  configuration (default " CONFIG_DEFAULT_FILE ")\n"
 	      "  --check        check the configuration, print every error, start nothing\n"
+	      "  --reload       order the running daemon to reload, and wait until it has accepted or refused\n"
 	      "  --version      print the version\n"
 	      "  --help         print this and every configuration key\n"
 	      "\n"
@@ -39,42 +43,62 @@ static void usage(FILE *file)
 	      file);
 }
 
-/* Fine as it stands, and hardly what was meant. */
-static const char *config_doubt(const struct config *config)
+/* An error of the configuration. A reload that is ordered is refused with it. */
+static void say_error(struct program *p, const char *text)
 {
-	if (config->node.mode == CONFIG_COORDINATOR && !*config->takeover.unit &&
-	    !config->takeover.command.argv)
-		return "neither takeover.unit nor takeover.command is set: a primary would do nothing";
-	return NULL;
+	const struct log_options options = { .node = p->config.node.name, .fd = STDERR_FILENO };
+
+	if (p->reload && !p->log)
+		(void)log_create(&options, &p->log);
+	if (p->reload)
+		log_event(p->log, EVENT_RELOAD_REFUSED, NULL, "reload refused: %s", text);
+	else
+		fprintf(stderr, "%s\n", text);
 }
 
 static int load(struct program *p)
 {
 	struct config_errors *errors = calloc(1, sizeof(*errors));
-	char message[CONFIG_ERROR_SIZE];
+	char message[CONFIG_ERROR_SIZE], text[CONFIG_ERROR_SIZE + 200];
 	int r;
 
 	if (!errors)
 		return EX_OSERR;
 	r = config_load(p->config_path, CONFIG_CHECK_COMMANDS | CONFIG_USE_ENVIRONMENT, &p->config,
 			errors);
-	config_errors_print(errors, stderr);
+	for (size_t i = 0; i < errors->n; i++)
+		say_error(p, errors->texts[i]);
+	if (errors->n_beyond)
+		fprintf(stderr, "and %zu more errors\n", errors->n_beyond);
 	free(errors);
 	if (r != 0)
 		return 1;
-	if (!*p->config.zookeeper.auth_file)
+	/* systemd shows the credentials of a service to its main process alone: the daemon itself looks at them. */
+	if (!*p->config.zookeeper.auth_file || p->reload)
 		return 0;
 	r = config_load_auth(p->config.zookeeper.auth_file, &p->auth, message, sizeof(message));
 	if (r != 0) {
-		fprintf(stderr, "%s:%u: zookeeper.auth-file: %s\n", p->config_path,
-			p->config.lines[CONFIG_KEY_zookeeper_auth_file], message);
+		snprintf(text, sizeof(text), "%.180s:%u: zookeeper.auth-file: %.384s",
+			 p->config_path, p->config.lines[CONFIG_KEY_zookeeper_auth_file], message);
+		say_error(p, text);
 		return 1;
 	}
 	p->has_auth = true;
 	return 0;
 }
 
-static int start(struct program *p, bool check_only, char **argv)
+static int order_reload(struct program *p)
+{
+	char text[RELOAD_ORDER_TEXT_SIZE];
+	int r = reload_order(p->config.node.runtime_directory, text);
+
+	/* The daemon has logged a refusal of its own. */
+	if (r < 0 && (r != -ECANCELED || !getenv("JOURNAL_STREAM")))
+		say_error(p, text);
+	return r == 0 ? 0 : 1;
+}
+
+static int start(struct program *p, char **argv)
 {
 	struct log_options log_options = { .target = LOG_TARGET_AUTO, .fd = STDERR_FILENO };
 	struct daemon_options options = { .config_path = p->config_path, .argv = argv };
@@ -83,16 +107,16 @@ static int start(struct program *p, bool check_only, char **argv)
 
 	if (r != 0)
 		return r;
-	doubt = config_doubt(&p->config);
-	if (check_only) {
-		if (doubt)
-			fprintf(stderr, "%s: warning: %s\n", p->config_path, doubt);
+	if (p->reload)
+		return order_reload(p);
+	for (unsigned i = 0; p->check_only && (doubt = config_doubt(&p->config, i)); i++)
+		fprintf(stderr, "%s: warning: %s\n", p->config_path, doubt);
+	if (p->check_only)
 		return 0;
-	}
 	log_options.node = p->config.node.name;
 	if (log_create(&log_options, &p->log) < 0)
 		return EX_OSERR;
-	if (doubt)
+	for (unsigned i = 0; (doubt = config_doubt(&p->config, i)); i++)
 		log_event(p->log, EVENT_CONFIG_WARNING, NULL, "%s: %s", p->config_path, doubt);
 	options.config = &p->config;
 	options.auth = p->has_auth ? &p->auth : NULL;
@@ -124,14 +148,11 @@ static bool open_standard_descriptors(void)
 int main(int argc, char *argv[])
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "check", no_argument, NULL, 'k' },
-		{ "version", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{ "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, 'k' },
+		{ "reload", no_argument, NULL, 'r' },	    { "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },	    { NULL, 0, NULL, 0 },
 	};
 	struct program p = { .config_path = CONFIG_DEFAULT_FILE };
-	bool check_only = false;
 	int option, r;
 
 	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
@@ -140,7 +161,10 @@ int main(int argc, char *argv[])
 			p.config_path = optarg;
 			break;
 		case 'k':
-			check_only = true;
+			p.check_only = true;
+			break;
+		case 'r':
+			p.reload = true;
 			break;
 		case 'v':
 			puts("primaryd " PRIMARYD_VERSION);
@@ -162,7 +186,7 @@ int main(int argc, char *argv[])
 	}
 	if (!open_standard_descriptors())
 		return EX_OSERR;
-	r = start(&p, check_only, argv);
+	r = start(&p, argv);
 	finish(&p);
 	return r;
 }

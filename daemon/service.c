@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/timer.h"
+#include "base/wall.h"
 #include "host/host.h"
 
 /* Beyond the bounds of a stop: last words to the ensemble, and scheduling. */
@@ -19,14 +20,56 @@
 
 /* -- the sentence -- */
 
+/* Why this node would not fill a vacancy. Returns text, "": nothing is in its way. */
+static const char *held_back(const struct election *e, char text[96])
+{
+	int64_t penalty_us = e->penalty_until_us - e->now_us;
+	char time[WALL_TEXT_SIZE];
+
+	text[0] = '\0';
+	if (!e->healthy)
+		strcpy(text, "; not healthy");
+	else if (e->view.drained)
+		strcpy(text, "; drained");
+	else if (e->view.maintenance)
+		strcpy(text, "; maintenance: only operators move the role");
+	else if (e->penalty_until_us &&
+		 penalty_us > 0) /* as a time: what counts down is never told */
+		snprintf(text, 96, "; in the penalty after a failed takeover until %.19s",
+			 wall_local(wall_now_ms() + penalty_us / 1000, time));
+	return text;
+}
+
 static void say_follower(const struct node *node, char *out, size_t size)
+{
+	const char *primary = node_seen(node).primary;
+	char why_not[96];
+
+	held_back(node_election(node), why_not);
+	if (*primary)
+		snprintf(out, size, "Secondary: %s is primary%s", primary, why_not);
+	else
+		snprintf(out, size, "Secondary: nobody is primary%s", why_not);
+}
+
+/* Named, and what it waits for until it may take the post. */
+static void say_named(const struct node *node, char *out, size_t size)
 {
 	const char *primary = node_seen(node).primary;
 
 	if (*primary)
-		snprintf(out, size, "Secondary: %s is primary", primary);
+		snprintf(out, size, "Named primary: waiting until %s has released the post",
+			 primary);
 	else
-		snprintf(out, size, "Secondary: nobody is primary");
+		snprintf(out, size, "Named primary: waiting for election.transition-delay");
+}
+
+static const char *recovering(const struct election *e)
+{
+	if (e->now_us < e->survey_until_us)
+		return "Taking over: waiting until the lease of the previous primary is over";
+	return e->fencing ? "Taking over: fencing a node that died while acting"
+			  : "Taking over: looking for nodes that died while acting";
 }
 
 static void say_actor(const struct election *e, const char *what, bool with_lease, char *out,
@@ -73,17 +116,17 @@ static void format_status(const struct node *node, const struct config *config, 
 		break;
 	case PHASE_AWAIT:
 	case PHASE_ENTER:
-		snprintf(text, sizeof(text), "Named primary: waiting to take over");
+		say_named(node, text, sizeof(text));
 		break;
 	case PHASE_RECOVER:
-		say_actor(e, "Taking over: looking after nodes that died", with_lease, text,
-			  sizeof(text));
+		say_actor(e, recovering(e), with_lease, text, sizeof(text));
 		break;
 	case PHASE_BEGIN:
 		say_actor(e, "Taking over: starting the work", with_lease, text, sizeof(text));
 		break;
 	case PHASE_PRIMARY:
-		say_actor(e, "Primary", with_lease, text, sizeof(text));
+		say_actor(e, e->view.maintenance ? "Primary (maintenance)" : "Primary", with_lease,
+			  text, sizeof(text));
 		break;
 	case PHASE_VACATED:
 	case PHASE_YIELD:
@@ -95,7 +138,7 @@ static void format_status(const struct node *node, const struct config *config, 
 			  text, sizeof(text));
 		break;
 	case PHASE_STOP:
-		snprintf(text, sizeof(text), "Stopping the work: %s%s%.120s%s", reason,
+		snprintf(text, sizeof(text), "Stopping the work: %s%s%.300s%s", reason,
 			 *trouble ? "; not down yet: " : "", trouble,
 			 *trouble ? ", trying again" : "");
 		break;

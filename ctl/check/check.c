@@ -49,6 +49,7 @@ static void check_config(struct check *check)
 						    : CONFIG_DEFAULT_FILE;
 	struct config_errors *errors = ctl_need(calloc(1, sizeof(*errors)));
 	struct config config = { 0 };
+	const char *doubt;
 	int r = config_load(path, CONFIG_CHECK_COMMANDS, &config, errors);
 
 	if (r == 0)
@@ -60,6 +61,8 @@ static void check_config(struct check *check)
 	else
 		for (size_t i = 0; i < errors->n; i++)
 			check_say(check, CHECK_ERROR, "configuration", "", "%s", errors->texts[i]);
+	for (unsigned i = 0; r == 0 && (doubt = config_doubt(&config, i)); i++)
+		check_say(check, CHECK_WARNING, "configuration", "", "%s", doubt);
 	config_finish(&config);
 	free(errors);
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/unit_call.h"
+#include "host_parts.h"
 
 #define CLOCK_SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 #define SYSTEMD "org.freedesktop.systemd1"
@@ -302,11 +303,9 @@ void check_host(struct check *check)
 		if (sd_bus_open_system(&bus) >= 0)
 			(void)sd_bus_set_method_call_timeout(bus, BUS_TIMEOUT_US);
 		check_unit(check, bus, &unit);
+		check_parts(check, bus, unit.name, unit.guard);
 		check_permission(check, bus, &unit);
 		sd_bus_flush_close_unref(bus);
-	} else if (!config->takeover.command.argv) {
-		check_say(check, CHECK_WARNING, "work", "set takeover.unit or takeover.command",
-			  "neither a unit nor a command is configured: a primary does nothing");
 	}
 	if (config->takeover.command.argv && !config->relinquish.command.argv)
 		check_say(check, CHECK_WARNING, "work", "set relinquish.command",

@@ -12,29 +12,28 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Shared by primaryctl, the guard, and the command's process until its exec. */
-struct child_guard_page {
-	_Atomic int64_t kill_us; /* time_boot_us(); then the group is killed */
-	_Atomic pid_t group;	 /* 0: none (yet, or any more) */
+#include "base/process_group.h"
+
+/* What the guard is told, through a pipe. */
+struct child_news {
+	int64_t kill_us; /* time_boot_us(); then the group is killed */
+	int64_t group;	 /* 0: none yet */
 };
 
-/* A process of its own session, which kills the group when we are dead, or have let that time pass: stopped, or hanging. */
-struct child_guard {
-	pid_t pid; /* 0: none */
-	int pidfd; /* readable when it is dead */
-};
-
+/* Zeroed at first. */
 struct child {
-	pid_t pid; /* also the group; 0: none, or gone */
-	int pidfd;
-	ev_io io;
-	ev_signal changed; /* it stopped, perhaps */
+	struct ev_loop *loop; /* the default one: libev reaps */
+	ev_child command;
+	struct process_group group; /* of the command; id 0: it does not run */
 	ev_timer terminal; /* it stopped for want of the terminal: whether we have it by now */
-	struct child_guard guard;
-	struct child_guard_page *page;
-	ev_io guard_io;
-	struct ev_loop *loop;
 	bool has_terminal; /* it was given ours */
+	/*
+	 * A process in a session of its own, which kills the group when we are dead, or have let that time pass because we
+	 * are stopped or hang.
+	 */
+	ev_child guard;
+	int news_fd; /* to the guard; -1: there is none */
+	struct child_news news;
 	/* Once, from the loop: status as of waitpid(). What was left of its group has been killed. */
 	void (*on_exit)(void *userdata, int status);
 	void *userdata;
@@ -48,6 +47,8 @@ int child_start(struct child *child, struct ev_loop *loop, char *const argv[], i
 
 /* At that time_boot_us() the group is killed, whatever became of us, unless another time is set before. */
 void child_guard_until(struct child *child, int64_t kill_us);
+
+bool child_runs(const struct child *child);
 
 /* To the whole group. Nothing when it is gone. */
 void child_signal(struct child *child, int number);

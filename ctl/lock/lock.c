@@ -86,7 +86,7 @@ static void end(struct lock_run *run, int64_t patience_us, const char *why)
 	snprintf(run->lost, sizeof(run->lost), "%s", why);
 	run->code = CTL_REFUSED;
 	run->kill_us = time_boot_us() + patience_us;
-	run->phase = run->child.pid ? LOCK_ENDING : LOCK_OVER;
+	run->phase = child_runs(&run->child) ? LOCK_ENDING : LOCK_OVER;
 	set_guard(run, run->kill_us);
 	/* A stopped one would not hear it. */
 	child_signal(&run->child, SIGTERM);
@@ -272,7 +272,7 @@ static bool on_signal(void *userdata, int number)
 {
 	struct lock_run *run = userdata;
 
-	if (!run->child.pid)
+	if (!child_runs(&run->child))
 		return false;
 	child_signal(&run->child, number);
 	return true;

@@ -389,6 +389,11 @@ const char *cluster_foreign(const struct cluster *cluster)
 	return ensemble_trouble(&cluster->ensemble);
 }
 
+const char *cluster_id(const struct cluster *cluster)
+{
+	return cluster->ensemble.known.id;
+}
+
 const char *cluster_rights_missing(const struct cluster *cluster)
 {
 	return cluster->rights.missing;

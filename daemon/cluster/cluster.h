@@ -134,6 +134,9 @@ struct cluster_seen cluster_seen(const struct cluster *cluster);
 /* Why nothing is done with the ensemble that answers; "": it is the known one. */
 const char *cluster_foreign(const struct cluster *cluster);
 
+/* The id of the cluster that this node belongs to; "": not known yet. */
+const char *cluster_id(const struct cluster *cluster);
+
 /* What this node may not do in ZooKeeper, though a primary needs it; "": nothing. */
 const char *cluster_rights_missing(const struct cluster *cluster);
 

@@ -39,15 +39,11 @@ struct guard {
 /* Until then, or until a signal: SIGTERM and SIGINT mean "look again", SIGCHLD that a command ended. */
 static void nap_until(struct guard *g, int64_t until_us)
 {
-	struct itimerspec when = {
-		.it_value = { .tv_sec = (time_t)(until_us / 1000000),
-			      .tv_nsec = (long)(until_us % 1000000) * 1000 + 1 },
-	};
 	struct pollfd fds[] = { { .fd = g->timer_fd, .events = POLLIN },
 				{ .fd = g->signal_fd, .events = POLLIN } };
 	struct signalfd_siginfo info;
 
-	(void)timerfd_settime(g->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+	time_boot_arm(g->timer_fd, until_us);
 	(void)poll(fds, 2, -1);
 	while (read(g->signal_fd, &info, sizeof(info)) > 0)
 		;

@@ -9,6 +9,7 @@
 #include "base/config/config.h"
 #include "notify.h"
 #include "reload.h"
+#include "reload_order.h"
 #include "runtime.h"
 #include "state.h"
 

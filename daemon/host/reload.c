@@ -2,12 +2,16 @@
 #include "reload.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/config/config.h"
+#include "base/lock_file.h"
 #include "host.h"
 #include "log/log.h"
 #include "work/work.h"
@@ -23,7 +27,40 @@ static bool keeps_identity(const struct config *fresh, const struct config *runn
 	       !strcmp(fresh->node.runtime_directory, running->node.runtime_directory);
 }
 
-bool reload_is_valid(const char *path, const struct config *running, struct log *log)
+/* Nobody may be there to read it. */
+static void answer(const struct reload *reload, const char *text)
+{
+	char path[PATH_MAX], line[RELOAD_LINE_SIZE + 1];
+	int n = snprintf(line, sizeof(line), "%.*s\n", RELOAD_LINE_SIZE - 1, text);
+	int fd = -1;
+
+	if (lock_file_path(reload->running->node.runtime_directory, RELOAD_FIFO, path) == 0)
+		fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	(void)!write(fd, line, (size_t)n);
+	(void)close(fd);
+}
+
+void reload_refuse(const struct reload *reload, const char *fmt, ...)
+{
+	char text[LOG_MESSAGE_MAX];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	log_event(reload->log, EVENT_RELOAD_REFUSED, NULL, "reload refused: %s", text);
+	answer(reload, text);
+}
+
+static void accept_it(struct reload *reload)
+{
+	answer(reload, RELOAD_ACCEPTED);
+	reload->on_accepted(reload->userdata);
+}
+
+bool reload_is_valid(const struct reload *reload)
 {
 	struct config_errors *errors = calloc(1, sizeof(*errors));
 	struct config fresh = { 0 };
@@ -31,17 +68,17 @@ bool reload_is_valid(const char *path, const struct config *running, struct log 
 
 	if (!errors)
 		return false;
-	valid = config_load(path, CONFIG_CHECK_COMMANDS | CONFIG_USE_ENVIRONMENT, &fresh, errors) ==
-		0;
+	valid = config_load(reload->config_path, CONFIG_CHECK_COMMANDS | CONFIG_USE_ENVIRONMENT,
+			    &fresh, errors) == 0;
 	for (size_t i = 0; i < errors->n; i++)
-		log_event(log, EVENT_RELOAD_REFUSED, NULL, "%s", errors->texts[i]);
-	if (valid && !keeps_identity(&fresh, running)) {
+		reload_refuse(reload, "%s", errors->texts[i]);
+	if (valid && !keeps_identity(&fresh, reload->running)) {
 		valid = false;
-		log_event(
-			log, EVENT_RELOAD_REFUSED, NULL,
+		reload_refuse(
+			reload,
 			"%s: zookeeper.servers, zookeeper.root, node.name and node.runtime-directory cannot change in a "
 			"reload; restart the daemon instead, which moves the role",
-			path);
+			reload->config_path);
 	}
 	config_finish(&fresh);
 	free(errors);
@@ -58,9 +95,8 @@ static void on_line(void *userdata, const char *line)
 
 static void refuse(const struct reload *reload, const char *how)
 {
-	log_event(reload->log, EVENT_RELOAD_REFUSED, NULL,
-		  "%s --check %s: %s; this process goes on as it is", reload->binary, how,
-		  *reload->line ? reload->line : "it said nothing");
+	reload_refuse(reload, "%s --check %s: %s", reload->binary, how,
+		      *reload->line ? reload->line : "it said nothing");
 }
 
 static void on_tried(void *userdata, const char *problem)
@@ -68,13 +104,10 @@ static void on_tried(void *userdata, const char *problem)
 	struct reload *reload = userdata;
 
 	if (*problem)
-		log_event(
-			reload->log, EVENT_RELOAD_REFUSED, NULL,
-			"the credential in zookeeper.auth-file is another one, and this process goes on with "
-			"the one it has: %s",
-			problem);
+		reload_refuse(reload, "the credential in zookeeper.auth-file has changed: %s",
+			      problem);
 	else
-		reload->on_accepted(reload->userdata);
+		accept_it(reload);
 }
 
 /* Same credential: accepted. The binary found the file valid; what it says by now is what a new image would read. */
@@ -95,7 +128,7 @@ static void try_credential(struct reload *reload)
 	if (r != 0)
 		on_tried(reload, message);
 	else if (config_auth_hash(&auth) == reload->auth_hash)
-		reload->on_accepted(reload->userdata);
+		accept_it(reload);
 	else
 		trial_start(&reload->trial, reload->loop, &config, &auth, on_tried, reload);
 	explicit_bzero(&auth, sizeof(auth));

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Which configurations a reload takes over: what it refuses leaves everything as it is. */
+/*
+ * Which configurations a reload takes over: one that is refused leaves everything as it is. Whoever wants to know how it
+ * went reads the FIFO RELOAD_FIFO in the runtime directory (reload_order.h).
+ */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,15 +12,19 @@
 #include "cluster/cluster.h"
 
 struct command;
+struct config;
 struct log;
 
 #define RELOAD_LINE_SIZE 384
+#define RELOAD_FIFO "reload"
+#define RELOAD_ACCEPTED "accepted"
 
 /* A reload that waits for what the binary on disk says of the configuration. The caller sets what stands before `command`. */
 struct reload {
 	struct ev_loop *loop;
 	struct log *log;
 	const char *binary, *config_path;
+	const struct config *running;
 	uint64_t auth_hash; /* of the credential that is in use */
 	void (*on_accepted)(void *userdata);
 	void *userdata;
@@ -26,11 +33,15 @@ struct reload {
 	struct trial trial;
 };
 
+/* Logs that the reload is refused, and answers whoever ordered it. */
+void reload_refuse(const struct reload *reload, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /*
- * Whether the file at path may take the place of what runs: it must be valid, and keep what a new image finds its state
- * by. If not, every reason is logged as EVENT_RELOAD_REFUSED.
+ * Whether the file may take the place of what runs: it must be valid, and keep what a new image finds its state by. If not,
+ * the reload is refused with every reason.
  */
-bool reload_is_valid(const char *path, const struct config *running, struct log *log);
+bool reload_is_valid(const struct reload *reload);
 
 /*
  * The process that runs knows only its own rules: a newer binary may refuse what it accepts, and then nobody would be left.

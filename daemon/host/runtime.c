@@ -145,6 +145,15 @@ static int take_lock(struct runtime *runtime, const char *directory, int limit_m
 	return r;
 }
 
+pid_t runtime_find(const char *directory)
+{
+	int fd = -1, r = lock_directory(directory, 0, &fd);
+
+	if (r == 0)
+		(void)close(fd);
+	return r == RUNTIME_TAKEN ? read_pid(directory) : 0;
+}
+
 int runtime_open(struct runtime *runtime, const char *directory, int limit_ms, char *message,
 		 size_t n_message)
 {

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/boot.h"
 
@@ -38,6 +39,9 @@ enum runtime_result {
  */
 int runtime_open(struct runtime *runtime, const char *directory, int limit_ms, char *message,
 		 size_t n_message);
+
+/* The pid of the daemon that runs with this directory; 0: none, or it is not known. */
+pid_t runtime_find(const char *directory);
 
 /*
  * Before (true) and, if it failed, after (false) the process executes its binary anew: whether the lock goes along. Its

@@ -97,6 +97,8 @@
 	  "the granted session timeout leaves too little time to stop the work") \
 	X(EVENT_WORK_STOP_LATE, "work_stop_late", "0cf6c61af203b156e92419be1428fa89", LOG_ERR, ALWAYS, \
 	  "the work did not stop in time and is being killed") \
+	X(EVENT_WORK_STOP_WAITS, "work_stop_waits", "6acc3a5c9c954c43940a8db90ce24256", LOG_WARNING, REPEATS, \
+	  "the stop of the work takes long: a unit, a process or a failed clean-up is in the way") \
 	X(EVENT_WORK_KILLED, "work_killed", "459d4adfbbda8af6290cb3f3a128f44d", LOG_ERR, ALWAYS, \
 	  "the work that did not stop was killed") \
 	X(EVENT_SELF_FENCE, "self_fence", "eed319ba5de3cee68a28a1ff729ca791", LOG_EMERG, ALWAYS, \

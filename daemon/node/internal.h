@@ -9,6 +9,7 @@
 #include "cluster/cluster.h"
 #include "kept.h"
 #include "node.h"
+#include "show.h"
 #include "story.h"
 #include "work/work.h"
 
@@ -35,6 +36,7 @@ struct node {
 	struct scripts *scripts;
 	struct kept kept;
 	struct story story;
+	struct show show;
 };
 
 void node_post(struct node *node, const struct election_event *event);

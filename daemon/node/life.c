@@ -65,6 +65,8 @@ static void begin(struct node *node, const struct state *resume)
 			       resume->session_us);
 		work_resume(node->work, lease_end_us);
 	}
+	if (lease_end_us > 0 && lease_file_mark(node->lease) != LEASE_WATCHED)
+		show_count_guard_stop(&node->show);
 	say_started(node, event.resume == RESUME_PRIMARY);
 	if (node->lease && !resume && !lease_end_us)
 		cluster_ask_name(node->cluster);
@@ -154,6 +156,15 @@ static int create_parts(struct node *node)
 				      .rules = &node->election_config,
 				      .election = &node->election,
 				      .cluster = node->cluster };
+	node->show = (struct show){ .loop = node->options.loop,
+				    .config = node->config,
+				    .page = node->options.page,
+				    .rules = &node->election_config,
+				    .election = &node->election,
+				    .cluster = node->cluster,
+				    .work = node->work,
+				    .story = &node->story };
+	show_init(&node->show);
 	begin(node, resume);
 	return 0;
 }
@@ -191,6 +202,7 @@ struct node *node_destroy(struct node *node)
 	if (!node)
 		return NULL;
 	ev_clear_pending(node->options.loop, &node->drain);
+	show_finish(&node->show);
 	timer_finish(&node->timer);
 	node->cluster = cluster_destroy(node->cluster);
 	node->scripts = scripts_destroy(node->scripts);

@@ -41,7 +41,7 @@ void node_tell_status(struct node *node)
 		node->options.on_status(node->options.userdata, node);
 }
 
-/* Health is what the command says, what the work shows, and whether a takeover could succeed. */
+/* Health is what the command says, what the work shows, and whether a takeover, or a stop, could succeed. */
 static void tell_health(struct node *node)
 {
 	const struct {
@@ -49,6 +49,7 @@ static void tell_health(struct node *node)
 	} troubles[] = {
 		{ "the state for a restart cannot be kept: ", kept_trouble(&node->kept) },
 		{ "", node->used_up ? USED_UP : "" },
+		{ "", work_obstacle(node->work) },
 		{ "", work_trouble(node->work) },
 		{ RIGHTS_MISSING, cluster_rights_missing(node->cluster) },
 		{ "", scripts_trouble(node->scripts) },
@@ -203,6 +204,9 @@ static void step(struct node *node, struct election_event *event)
 
 	event->now_us = time_boot_us();
 	election_step(&node->election_config, &node->election, event, &actions);
+	if (!election_primary_until_us(&node->election_config, &node->election))
+		show_withdraw(&node->show);
+	show_count(&node->show, &before, event);
 	cluster_stepped(node->cluster, &before);
 	if (node->election.phase != PHASE_INIT)
 		keep_work(node);
@@ -226,6 +230,7 @@ static void settle(struct node *node)
 	else
 		timer_clear(&node->timer);
 	cluster_settle(node->cluster);
+	show_update(&node->show);
 	node_tell_status(node);
 }
 
@@ -322,11 +327,18 @@ void node_work_event(void *userdata, enum work_event event)
 		break;
 	case WORK_IS_DOWN:
 		post_result(node, ELECTION_STOPPED, RESULT_OK);
+		tell_health(node); /* a stop that took long was no sign of health */
+		break;
+	case WORK_NOT_UP:
+		show_withdraw(&node->show);
 		break;
 	case WORK_TROUBLE:
+		if (work_guard_acted(node->work))
+			show_count_guard_stop(&node->show);
 		tell_health(node);
 		break;
 	case WORK_OBSTACLE:
+		tell_health(node);
 		node_tell_status(node);
 		break;
 	case WORK_IS_FOREIGN:

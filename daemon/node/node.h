@@ -20,6 +20,7 @@
 struct ev_loop;
 struct lease_file;
 struct node;
+struct status_page;
 
 /*
  * The node is through; `code` is the exit code: 0, 1 (the configuration is refused), or as in sysexits.h. Only
@@ -38,8 +39,9 @@ struct node_options {
 	const char *boot_id;		/* BOOT_ID_SIZE; must outlive the node */
 	const struct state *resume;	/* what the process before left; NULL: nothing */
 	struct lease_file
-		*lease;	 /* must outlive the node; NULL: no guard (only for tests and load) */
-	bool keep_state; /* write the state file */
+		*lease; /* must outlive the node; NULL: no guard (only for tests and load) */
+	struct status_page *page; /* must outlive the node; NULL: none (only for tests and load) */
+	bool keep_state;	  /* write the state file */
 	node_exit_fn on_exit;
 	node_status_fn on_status; /* may be NULL */
 	void *userdata;

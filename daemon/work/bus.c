@@ -23,23 +23,17 @@ static void close_bus(struct bus *b, int error);
 /* -- properties -- */
 
 int bus_get(struct bus *b, const char *unit, const char *interface, const char *property,
-	    sd_bus_message_handler_t handler, sd_bus_slot **ret_slot)
+	    sd_bus_message_handler_t handler, void *userdata, sd_bus_slot **ret_slot)
 {
 	char *path;
 	int r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
 
 	if (r < 0)
 		return r;
-	r = sd_bus_call_method_async(b->bus, ret_slot, SYSTEMD, path, PROPERTIES, "Get", handler, b,
-				     "ss", interface, property);
+	r = sd_bus_call_method_async(b->bus, ret_slot, SYSTEMD, path, PROPERTIES, "Get", handler,
+				     userdata, "ss", interface, property);
 	free(path);
 	return r;
-}
-
-int bus_get_property(struct bus *b, const char *unit, const char *property,
-		     sd_bus_message_handler_t handler, sd_bus_slot **ret_slot)
-{
-	return bus_get(b, unit, UNIT, property, handler, ret_slot);
 }
 
 /* -- state -- */
@@ -78,7 +72,7 @@ static int ask_states(struct bus *b)
 	int r = sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, PROPERTIES, "Get",
 					 on_system_read, b, "ss", MANAGER, "SystemState");
 
-	return r < 0 ? r : bus_get_property(b, b->unit, "ActiveState", on_state_read, NULL);
+	return r < 0 ? r : bus_get(b, b->unit, UNIT, "ActiveState", on_state_read, b, NULL);
 }
 
 /* Which properties changed does not matter: the one that does is read. */
@@ -127,7 +121,7 @@ static void try_open(struct bus *b)
 static void forget_calls(struct bus *b)
 {
 	b->call_slot = sd_bus_slot_unref(b->call_slot);
-	b->looking = b->look_again = false;
+	b->looking = b->look_again = b->stale = false;
 	b->n_asked = 0;
 	b->job_path[0] = '\0';
 }
@@ -152,7 +146,7 @@ static void on_reopen(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)events;
 	/* A job that the connection did not carry to its end: its result will never be told. */
 	if (b->job != JOB_NONE && !b->call_slot && !b->looking)
-		bus_job_over(b, false, "no connection to the system bus");
+		bus_job_over(b, false, BUS_NO_CONNECTION);
 	if (!b->bus)
 		try_open(b);
 }
@@ -238,9 +232,11 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 	b->on_state = options->on_state;
 	b->on_link = options->on_link;
 	b->on_foreign = options->on_foreign;
+	b->on_wait = options->on_wait;
 	b->userdata = options->userdata;
 	snprintf(b->unit, sizeof(b->unit), "%s", options->unit);
 	unit_guard_name(options->runtime_directory, b->guard);
+	bus_parts_init(&b->parts, b);
 	bus_parts_reset(&b->parts, b->unit);
 	if (sd_bus_path_encode("/org/freedesktop/systemd1/unit", b->unit, &b->unit_path) < 0) {
 		free(b);

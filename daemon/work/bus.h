@@ -31,6 +31,9 @@ typedef void (*bus_foreign_fn)(void *userdata, const char *text);
 /* The bus cannot be reached (error text), or can be again (NULL). */
 typedef void (*bus_link_fn)(void *userdata, const char *error);
 
+/* What a stop that takes long waits for: a unit and a process of it, or a clean-up that failed. It goes on. */
+typedef void (*bus_wait_fn)(void *userdata, const char *obstacle);
+
 struct bus_options {
 	const char *unit;	       /* the one unit that this bus object is about; copied */
 	const char *runtime_directory; /* of this daemon; copied */
@@ -38,6 +41,7 @@ struct bus_options {
 	bus_foreign_fn
 		on_foreign; /* whatever job was wanted never ends; the bus object is to be destroyed */
 	bus_link_fn on_link;
+	bus_wait_fn on_wait;
 	void *userdata;
 };
 
@@ -73,7 +77,8 @@ void bus_start_unit(struct bus *bus, bus_job_fn done);
 
 /*
  * Stops the unit, and when it and all that systemd stops along with it are down, whoever stopped them, the guard, and
- * with that what is bound to it alone. ok: all of that is down. A unit that does not exist is down. `done` as above.
+ * with that what is bound to it alone. ok: all of that is down: no unit is active, none has a process left, and none has
+ * failed to clean up after itself. A unit that does not exist is down. `done` as above.
  */
 void bus_stop_unit(struct bus *bus, bus_job_fn done);
 

@@ -48,6 +48,6 @@ void bus_look_for_guard(struct bus *b, bus_guard_fn then)
 {
 	b->then = then;
 	b->call_slot = sd_bus_slot_unref(b->call_slot);
-	bus_expect(b, b->bus ? bus_get(b, b->unit, UNIT, "BindsTo", on_binding, &b->call_slot)
+	bus_expect(b, b->bus ? bus_get(b, b->unit, UNIT, "BindsTo", on_binding, b, &b->call_slot)
 			     : -ENOTCONN);
 }

@@ -18,6 +18,11 @@
 /* While a stop is not over: between two looks, beside those that systemd's signals cause. */
 #define LOOK_S 0.1
 
+/* A stop that takes longer than that is late enough to say what it waits for, and again after as long. */
+#define TELL_S 1.0
+
+#define BUS_NO_CONNECTION "no connection to the system bus"
+
 enum bus_job { JOB_NONE, JOB_GUARD, JOB_START, JOB_STOP };
 
 struct bus;
@@ -43,6 +48,7 @@ struct bus {
 	bus_state_fn on_state;
 	bus_foreign_fn on_foreign;
 	bus_link_fn on_link;
+	bus_wait_fn on_wait;
 	void *userdata;
 	bool failing; /* on_link was told */
 	bool system_stops;
@@ -54,23 +60,24 @@ struct bus {
 	bool unit_asked;	/* stop: StopUnit was sent */
 
 	struct bus_parts parts;
-	unsigned n_asked;	     /* answers of the survey that are outstanding */
-	bool looking;		     /* a survey is under way */
-	bool guard_asked;	     /* for what is bound to it, in this survey */
-	bool guard_stopped;	     /* told to end in this stop: only what is apart is left */
-	bool look_again;	     /* something changed meanwhile */
-	char refused[BUS_TEXT_SIZE]; /* why StopUnit failed; "": it did not */
+	unsigned n_asked;	      /* answers of the survey that are outstanding */
+	ev_tstamp tell_at;	      /* when it is next said what the stop waits for */
+	bool looking;		      /* a survey is under way */
+	bool seen;		      /* it was told what state the parts are in */
+	bool guard_asked;	      /* for what is bound to it, in this survey */
+	bool guard_stopped;	      /* told to end in this stop: only what is apart is left */
+	bool look_again;	      /* something changed meanwhile */
+	bool stale;		      /* the survey under way is of a stop that is over */
+	char refused[BUS_TEXT_SIZE];  /* why StopUnit failed; "": it did not */
+	char obstacle[BUS_TEXT_SIZE]; /* what the stop waits for */
 	bool killing, killer_asked;
 };
 
 /* bus.c */
 
-/* Asks for a property of a unit; handler gets b. Returns < 0 when that could not be sent. */
+/* Asks for a property of a unit. Returns < 0 when that could not be sent. */
 int bus_get(struct bus *b, const char *unit, const char *interface, const char *property,
-	    sd_bus_message_handler_t handler, sd_bus_slot **ret_slot);
-/* The same of the interface that every unit has. */
-int bus_get_property(struct bus *b, const char *unit, const char *property,
-		     sd_bus_message_handler_t handler, sd_bus_slot **ret_slot);
+	    sd_bus_message_handler_t handler, void *userdata, sd_bus_slot **ret_slot);
 
 /* bus_job.c */
 
@@ -101,3 +108,14 @@ void bus_look_for_guard(struct bus *b, bus_guard_fn then);
 /* Looks how far the stop has come; when one is under way, once more after it. */
 void bus_survey(struct bus *b);
 void bus_on_look(struct ev_loop *loop, ev_timer *timer, int events);
+/* SIGKILL to every process of the unit. */
+void bus_kill(struct bus *b, const char *unit);
+/* The questions below are answered: b->obstacle is what is left, or "". */
+void bus_left_known(struct bus *b);
+
+/* bus_left.c; bus_left_known() follows both. */
+
+/* All parts are inactive or failed: which processes are left, and whether the clean-up failed. */
+void bus_left_ask(struct bus *b);
+/* What that part, which is not down, waits for. */
+void bus_left_ask_blocker(struct bus *b, struct bus_part *part);

@@ -35,6 +35,7 @@ void bus_job_begin(struct bus *b, enum bus_job job, bus_job_fn done)
 	b->job = job;
 	b->done = done;
 	b->unit_asked = false;
+	b->stale = b->looking;
 	b->refused[0] = '\0';
 	b->killing = b->killer_asked = b->guard_stopped = false;
 }

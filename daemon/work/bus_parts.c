@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus_parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct bus_part *find(const struct bus_parts *parts, const char *unit)
@@ -9,6 +10,13 @@ static struct bus_part *find(const struct bus_parts *parts, const char *unit)
 		if (!strcmp(parts->list[i].name, unit))
 			return (struct bus_part *)&parts->list[i];
 	return NULL;
+}
+
+void bus_parts_init(struct bus_parts *parts, struct bus *bus)
+{
+	parts->n = 0;
+	for (size_t i = 0; i < BUS_PARTS_MAX; i++)
+		parts->list[i].bus = bus;
 }
 
 void bus_parts_reset(struct bus_parts *parts, const char *unit)
@@ -33,9 +41,10 @@ void bus_parts_add(struct bus_parts *parts, const char *unit, bool apart)
 		return;
 	part = &parts->list[parts->n++];
 	strcpy(part->name, unit);
-	part->asked = part->killed = false;
+	part->asked = part->killed = part->remains = false;
 	part->apart = apart;
-	part->up = true; /* until somebody says otherwise */
+	part->up = true;
+	part->state[0] = '\0';
 }
 
 struct bus_part *bus_parts_next(struct bus_parts *parts)
@@ -49,15 +58,31 @@ struct bus_part *bus_parts_next(struct bus_parts *parts)
 	return NULL;
 }
 
+bool bus_parts_all_asked(const struct bus_parts *parts)
+{
+	for (size_t i = 0; i < parts->n; i++)
+		if (!parts->list[i].asked)
+			return false;
+	return true;
+}
+
+void bus_parts_forget_states(struct bus_parts *parts)
+{
+	for (size_t i = 0; i < parts->n; i++)
+		parts->list[i].up = true;
+}
+
 void bus_parts_set_state(struct bus_parts *parts, const char *unit, const char *active_state)
 {
 	struct bus_part *part = find(parts, unit);
 
-	if (part)
-		part->up = !bus_state_is_down(active_state);
+	if (!part)
+		return;
+	part->up = !bus_state_is_down(active_state);
+	snprintf(part->state, sizeof(part->state), "%s", active_state);
 }
 
-const struct bus_part *bus_parts_up(const struct bus_parts *parts, bool apart)
+struct bus_part *bus_parts_up(struct bus_parts *parts, bool apart)
 {
 	for (size_t i = 0; i < parts->n; i++)
 		if (parts->list[i].up && parts->list[i].apart == apart)

@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * A unit and everything that systemd stops along with it: units that are part of it, bound to it, or that require it,
+ * A unit and everything that belongs to it: units that are part of it, bound to it, that require it, or that it triggers,
  * and theirs in turn. A stop is over when all of them are down, not when the job of the first one is: systemd stops a
  * target before what the target started.
  *
- * Apart are units that systemd does not stop along with it, but with its guard: they are bound to that alone. Their
- * stop begins when everything else is down, and the guard is told to end.
+ * Apart are units that systemd does not stop along with it: those that are bound to its guard alone, whose stop begins
+ * when everything else is down and the guard is told to end; and what a timer, a socket or a path has started.
  */
 
 #include <stdbool.h>
@@ -18,18 +18,26 @@
 /* What does not fit is left to systemd; nobody hangs that much on one role. */
 #define BUS_PARTS_MAX 64
 
+struct bus;
+
 struct bus_part {
 	char name[BUS_UNIT_SIZE];
-	bool asked; /* for what hangs on it, in this survey */
-	bool up;    /* as of the last look */
+	char state[32];	 /* "active", "inactive" ..., as of the last look */
+	struct bus *bus; /* for the answers of systemd about this part; the same for all */
+	bool asked;	 /* for what hangs on it, in this survey */
+	bool up;	 /* as of the last look */
 	bool killed;
 	bool apart;
+	bool remains; /* a service that is active without a process: its ExecStop= does the work of the stop */
 };
 
 struct bus_parts {
 	struct bus_part list[BUS_PARTS_MAX];
 	size_t n;
 };
+
+/* No parts; bus: of all that will be. */
+void bus_parts_init(struct bus_parts *parts, struct bus *bus);
 
 /* Only the unit itself. */
 void bus_parts_reset(struct bus_parts *parts, const char *unit);
@@ -43,11 +51,16 @@ void bus_parts_add(struct bus_parts *parts, const char *unit, bool apart);
 /* One that was not asked yet, marked as asked; NULL: none is left. */
 struct bus_part *bus_parts_next(struct bus_parts *parts);
 
-/* "active", "inactive" ...; of units that are not in the set nothing is kept. */
+bool bus_parts_all_asked(const struct bus_parts *parts);
+
+/* They are to be told anew: all are up until somebody says otherwise. */
+void bus_parts_forget_states(struct bus_parts *parts);
+
+/* Of units that are not in the set nothing is kept. */
 void bus_parts_set_state(struct bus_parts *parts, const char *unit, const char *active_state);
 
 /* The first one of those, apart or not, that is not down; NULL: all are. */
-const struct bus_part *bus_parts_up(const struct bus_parts *parts, bool apart);
+struct bus_part *bus_parts_up(struct bus_parts *parts, bool apart);
 
 bool bus_parts_has(const struct bus_parts *parts, const char *unit);
 

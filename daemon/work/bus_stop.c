@@ -35,6 +35,12 @@ static int on_killed(sd_bus_message *message, void *userdata, sd_bus_error *erro
 	return 0;
 }
 
+void bus_kill(struct bus *b, const char *unit)
+{
+	(void)sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER, "KillUnit",
+				       on_killed, b, "ssi", unit, "all", SIGKILL);
+}
+
 /* Each part once: what systemd runs afterwards to clean up (ExecStopPost=) must be let. */
 static void kill_parts(struct bus *b)
 {
@@ -44,9 +50,7 @@ static void kill_parts(struct bus *b)
 		if (part->killed || !part->up)
 			continue;
 		part->killed = true;
-		(void)sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER,
-					       "KillUnit", on_killed, b, "ssi", part->name, "all",
-					       SIGKILL);
+		bus_kill(b, part->name);
 	}
 }
 
@@ -62,7 +66,13 @@ void bus_kill_unit(struct bus *bus)
 
 /* -- stop: what hangs on it, the job, and then looks until all of it is down -- */
 
-static void survey_over(struct bus *b);
+static void surveyed(struct bus *b);
+
+static void answered(struct bus *b)
+{
+	if (--b->n_asked == 0)
+		surveyed(b);
+}
 
 static void add_dependents(struct bus *b, sd_bus_message *message, bool apart)
 {
@@ -71,14 +81,15 @@ static void add_dependents(struct bus *b, sd_bus_message *message, bool apart)
 	if (unit_enter_list(message))
 		while (sd_bus_message_read(message, "s", &unit) > 0)
 			bus_parts_add(&b->parts, unit, apart);
-	b->n_asked--;
-	survey_over(b);
+	answered(b);
 }
 
 static int on_dependents(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
+	const struct bus_part *part = userdata;
+
 	(void)error;
-	add_dependents(userdata, message, false);
+	add_dependents(part->bus, message, part->apart);
 	return 0;
 }
 
@@ -89,59 +100,26 @@ static int on_apart(sd_bus_message *message, void *userdata, sd_bus_error *error
 	return 0;
 }
 
-/* Asks for the dependents of everything found so far; goes on when no answer is outstanding. */
-static void ask_dependents(struct bus *b)
+static void ask(struct bus *b, const char *unit, const char *property,
+		sd_bus_message_handler_t handler, void *userdata)
 {
-	static const char *const properties[] = { "ConsistsOf", "BoundBy", "RequiredBy" };
-	struct bus_part *part;
-
-	while ((part = bus_parts_next(&b->parts)))
-		for (size_t i = 0; i < sizeof(properties) / sizeof(properties[0]); i++)
-			if (bus_get_property(b, part->name, properties[i],
-					     part->apart ? on_apart : on_dependents, NULL) >= 0)
-				b->n_asked++;
-	/* Last: by now it is known what of that hangs on the unit, too. */
-	if (b->n_asked || b->guard_asked)
-		return;
-	b->guard_asked = true;
-	if (bus_get_property(b, b->guard, "BoundBy", on_apart, NULL) >= 0)
+	if (bus_get(b, unit, UNIT, property, handler, userdata, NULL) >= 0)
 		b->n_asked++;
 }
 
-static void go_on(struct bus *b)
+static void ask_dependents(struct bus *b)
 {
-	if (b->killing)
-		kill_parts(b);
-	if (b->look_again)
-		bus_survey(b);
-}
+	struct bus_part *part;
 
-/* The guard goes when the lease is over, and the last of what is bound to it before it does. */
-static void stop_apart(struct bus *b)
-{
-	if (!b->guard_stopped)
-		bus_stop_guard(b);
-	b->guard_stopped = true;
-	go_on(b);
-}
-
-static void states_known(struct bus *b)
-{
-	if (!bus_parts_up(&b->parts, false)) {
-		if (bus_parts_up(&b->parts, true)) {
-			stop_apart(b);
-			return;
-		}
-		b->ours = false; /* who starts it next may be another daemon */
-		bus_job_over(b, true, *b->refused ? "down already" : "done");
-	} else if (*b->refused) {
-		char text[BUS_TEXT_SIZE];
-
-		snprintf(text, sizeof(text), "%s", b->refused);
-		bus_job_over(b, false, text);
-	} else {
-		go_on(b);
+	while ((part = bus_parts_next(&b->parts))) {
+		ask(b, part->name, "ConsistsOf", on_dependents, part);
+		ask(b, part->name, "BoundBy", on_dependents, part);
+		ask(b, part->name, "RequiredBy", on_dependents, part);
+		ask(b, part->name, "Triggers", on_apart, b);
 	}
+	if (!b->guard_asked)
+		ask(b, b->guard, "BoundBy", on_apart, b);
+	b->guard_asked = true;
 }
 
 static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *error)
@@ -151,20 +129,19 @@ static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *erro
 	uint32_t id;
 
 	(void)error;
-	b->looking = false;
-	if (b->job != JOB_STOP)
-		return 0;
-	if (sd_bus_message_is_method_error(message, NULL) ||
-	    sd_bus_message_enter_container(message, 'a', "(ssssssouso)") <= 0)
-		return 0;
-	while (sd_bus_message_read(message, "(ssssssouso)", &name, &skip, &skip, &active, &skip,
-				   &skip, &skip, &id, &skip, &skip) > 0)
-		bus_parts_set_state(&b->parts, name, active);
-	states_known(b);
+	if (!sd_bus_message_is_method_error(message, NULL) &&
+	    sd_bus_message_enter_container(message, 'a', "(ssssssouso)") > 0) {
+		bus_parts_forget_states(&b->parts);
+		while (sd_bus_message_read(message, "(ssssssouso)", &name, &skip, &skip, &active,
+					   &skip, &skip, &skip, &id, &skip, &skip) > 0)
+			bus_parts_set_state(&b->parts, name, active);
+		b->seen = true;
+	}
+	answered(b);
 	return 0;
 }
 
-static int ask_states(struct bus *b)
+static void ask_states(struct bus *b)
 {
 	sd_bus_message *message = NULL;
 	int r = sd_bus_message_new_method_call(b->bus, &message, SYSTEMD, MANAGER_PATH, MANAGER,
@@ -178,23 +155,114 @@ static int ask_states(struct bus *b)
 		r = sd_bus_message_close_container(message);
 	if (r >= 0)
 		r = sd_bus_call_async(b->bus, NULL, message, on_states, b, 0);
+	if (r >= 0)
+		b->n_asked++;
 	sd_bus_message_unref(message);
-	return r;
 }
 
-static void survey_over(struct bus *b)
+/* All that is known is asked in one flush; what turns out to belong to it as well, in another one. */
+static void ask_all(struct bus *b)
 {
+	b->seen = false;
 	ask_dependents(b);
-	if (b->n_asked || b->job != JOB_STOP) {
-		b->looking = b->n_asked;
+	if (b->unit_asked)
+		ask_states(b);
+	b->looking = true;
+	if (!b->n_asked)
+		surveyed(b);
+}
+
+static void go_on(struct bus *b)
+{
+	if (b->killing)
+		kill_parts(b);
+	if (b->look_again)
+		bus_survey(b);
+}
+
+static bool is_time_to_tell(struct bus *b)
+{
+	ev_tstamp now = ev_now(b->loop);
+
+	if (now < b->tell_at)
+		return false;
+	b->tell_at = now + TELL_S;
+	return true;
+}
+
+/* The guard goes when the lease is over, and the last of what is bound to it before it does. */
+static void stop_apart(struct bus *b)
+{
+	if (!b->guard_stopped)
+		bus_stop_guard(b);
+	b->guard_stopped = true;
+}
+
+static void states_known(struct bus *b)
+{
+	struct bus_part *part = bus_parts_up(&b->parts, false);
+	char text[BUS_TEXT_SIZE];
+
+	if (part && *b->refused) {
+		snprintf(text, sizeof(text), "%s", b->refused);
+		bus_job_over(b, false, text);
 		return;
 	}
-	if (!b->unit_asked) {
-		b->looking = false;
+	if (!part) {
+		part = bus_parts_up(&b->parts, true);
+		if (part)
+			stop_apart(b);
+	}
+	if (part && is_time_to_tell(b))
+		bus_left_ask_blocker(b, part);
+	else if (part || *b->job_path)
+		go_on(b); /* a job that is not over would stop what is started next */
+	else
+		bus_left_ask(b);
+}
+
+/* False: it was not for the present job. */
+static bool end_survey(struct bus *b)
+{
+	bool stale = b->stale || b->job != JOB_STOP;
+
+	b->looking = b->stale = false;
+	if (stale && b->job == JOB_STOP)
+		bus_survey(b);
+	return !stale;
+}
+
+void bus_left_known(struct bus *b)
+{
+	const struct bus_part *part = bus_parts_up(&b->parts, false);
+
+	if (!end_survey(b))
+		return;
+	if (!part)
+		part = bus_parts_up(&b->parts, true);
+	if (*b->obstacle && (part || is_time_to_tell(b)))
+		b->on_wait(b->userdata, b->obstacle);
+	if (*b->obstacle) {
+		go_on(b);
+		return;
+	}
+	b->ours = false; /* who starts it next may be another daemon */
+	bus_job_over(b, true, *b->refused ? "down already" : "done");
+}
+
+static void surveyed(struct bus *b)
+{
+	if (!end_survey(b))
+		return;
+	if (!bus_parts_all_asked(&b->parts)) {
+		ask_all(b);
+	} else if (!b->unit_asked) {
 		b->unit_asked = true;
 		bus_job_call(b, "StopUnit", b->unit);
-	} else if (ask_states(b) < 0) {
-		b->looking = false;
+	} else if (b->seen) {
+		states_known(b);
+	} else {
+		go_on(b);
 	}
 }
 
@@ -204,10 +272,9 @@ void bus_survey(struct bus *b)
 		b->look_again = true;
 		return;
 	}
-	b->looking = true;
 	b->look_again = b->guard_asked = false;
 	bus_parts_again(&b->parts);
-	survey_over(b);
+	ask_all(b);
 }
 
 void bus_on_look(struct ev_loop *loop, ev_timer *timer, int events)
@@ -216,8 +283,7 @@ void bus_on_look(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	/* Before that the job's end is what is waited for. */
-	if (b->unit_asked && !*b->job_path)
+	if (b->unit_asked)
 		bus_survey(b);
 }
 
@@ -236,6 +302,7 @@ void bus_stop_unit(struct bus *bus, bus_job_fn done)
 		bus_expect(bus, -ENOTCONN);
 		return;
 	}
+	bus->tell_at = ev_now(bus->loop) + TELL_S;
 	ev_timer_again(bus->loop, &bus->look);
 	if (bus->vetted)
 		bus_survey(bus);

@@ -345,7 +345,9 @@ char *command_result_format(const struct command_result *result, char buf[COMMAN
 		break;
 	case COMMAND_NOT_STARTED:
 		(void)snprintf(buf, COMMAND_TEXT_SIZE, "could not be started: %.80s",
-			       strerror(result->value));
+			       result->value == COMMAND_NO_INTERPRETER
+				       ? "no such interpreter (primaryd --check names it)"
+				       : strerror(result->value));
 		break;
 	}
 	return buf;

@@ -74,6 +74,8 @@ static _Noreturn void run_child(struct exec_plan *plan)
 		(void)execve(options->argv[0], options->argv,
 			     (char *const *)plan->environment.list);
 		failure = errno;
+		if (failure == ENOENT && access(options->argv[0], F_OK) == 0)
+			failure = COMMAND_NO_INTERPRETER;
 	}
 	n = write(plan->failure, &failure, sizeof(failure));
 	_exit(n == (ssize_t)sizeof(failure) ? 127 : 126);

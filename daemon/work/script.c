@@ -28,7 +28,7 @@ void script_say_line(struct log *log, const char *name, const char *line, uint64
 	if (hash == *said)
 		return;
 	*said = hash;
-	log_event(log, EVENT_COMMAND_OUTPUT, &f, "%s", line);
+	log_event(log, EVENT_COMMAND_OUTPUT, &f, "%s command: %s", name, line);
 }
 
 static void on_line(void *userdata, const char *line)

@@ -254,6 +254,19 @@ static void on_link(void *userdata, const char *error)
 	    error ? error : "connected", 0);
 }
 
+static void on_wait(void *userdata, const char *obstacle)
+{
+	struct work *work = userdata;
+
+	const struct log_fields f = { .reason = obstacle,
+				      .usec = time_boot_us() - work->stop_since_us };
+
+	snprintf(work->obstacle, sizeof(work->obstacle), "%s", obstacle);
+	log_event(work->options.log, EVENT_WORK_STOP_WAITS, &f, "the work is not down yet: %s",
+		  obstacle);
+	work_emit(work, WORK_OBSTACLE);
+}
+
 static void on_foreign(void *userdata, const char *text)
 {
 	struct work *work = userdata;
@@ -275,6 +288,7 @@ static int init(struct work *work)
 		.on_foreign = on_foreign,
 		.on_state = on_state,
 		.on_link = on_link,
+		.on_wait = on_wait,
 		.userdata = work,
 	};
 

@@ -42,6 +42,8 @@ static void post(struct work *work, const struct keeper_event *event)
 		work->queue_length--;
 		next.now_us = time_boot_us();
 		keeper_step(&work->keeper_config, &work->keeper, &next, &actions);
+		if (!work_is_up(work))
+			work_emit(work, WORK_NOT_UP);
 		for (int32_t i = 0; i < actions.count; i++)
 			carry_out(work, (enum keeper_action)actions.list[i]);
 	}
@@ -382,6 +384,21 @@ const char *work_trouble(const struct work *work)
 bool work_in_order(const struct work *work, int64_t now_us)
 {
 	return keeper_in_order(&work->keeper, now_us);
+}
+
+bool work_is_up(const struct work *work)
+{
+	return work->keeper.state == KEEPER_UP;
+}
+
+bool work_is_guarded(const struct work *work)
+{
+	return work->keeper.armed == KEEPER_ARMED;
+}
+
+bool work_guard_acted(const struct work *work)
+{
+	return work->keeper.trouble == KEEPER_TROUBLE_GUARD_ACTED;
 }
 
 const char *work_obstacle(const struct work *work)

@@ -35,8 +35,9 @@ enum work_event {
 	WORK_IS_UP,	  /* after work_start() */
 	WORK_NOT_STARTED, /* after work_start() */
 	WORK_IS_DOWN,	  /* after work_stop() */
-	WORK_TROUBLE,	  /* work_trouble() changed */
-	WORK_OBSTACLE,	  /* work_obstacle() changed */
+	WORK_NOT_UP, /* not any more; before anything else is done about it. May come again and again */
+	WORK_TROUBLE,  /* work_trouble() changed */
+	WORK_OBSTACLE, /* work_obstacle() changed */
 	WORK_IS_FOREIGN, /* the unit is another daemon's: nothing was done to it, and nothing will be */
 };
 
@@ -80,6 +81,15 @@ const char *work_trouble(const struct work *work);
 
 /* False: the work is not known to be down at the end of its lease, and was not killed. */
 bool work_in_order(const struct work *work, int64_t now_us);
+
+/* It runs, and nobody here has begun to stop it. */
+bool work_is_up(const struct work *work);
+
+/* A guard watches over it. */
+bool work_is_guarded(const struct work *work);
+
+/* work_trouble() is that the guard has stopped it. */
+bool work_guard_acted(const struct work *work);
 
 /* What stands in the way of the stop, which is tried again and again; "": nothing that is known. */
 const char *work_obstacle(const struct work *work);

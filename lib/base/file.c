@@ -66,3 +66,17 @@ int file_replace(const char *path, const void *data, size_t length, mode_t mode,
 		(void)unlink(fresh);
 	return r == 0 && durable ? sync_directory(path) : r;
 }
+
+int file_instance_path(const char *directory, const char *runtime_directory, const char *suffix,
+		       char *ret_path)
+{
+	const char *end = runtime_directory + strlen(runtime_directory), *start;
+	int n;
+
+	while (end > runtime_directory && end[-1] == '/')
+		end--;
+	for (start = end; start > runtime_directory && start[-1] != '/'; start--)
+		;
+	n = snprintf(ret_path, PATH_MAX, "%s/%.*s%s", directory, (int)(end - start), start, suffix);
+	return n > 0 && n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}

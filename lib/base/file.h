@@ -15,3 +15,10 @@ int file_write_all(int fd, const void *from, size_t length);
  * and its name outlive a power cut. mode: as of open(). Returns 0 or -errno (ENOSPC, EROFS ...).
  */
 int file_replace(const char *path, const void *data, size_t length, mode_t mode, bool durable);
+
+/*
+ * DIRECTORY/INSTANCE and suffix, INSTANCE being the last part of the runtime directory's path: what belongs to one of several
+ * daemons of a host. ret_path[PATH_MAX]. Returns 0 or -ENAMETOOLONG.
+ */
+int file_instance_path(const char *directory, const char *runtime_directory, const char *suffix,
+		       char *ret_path);

@@ -17,15 +17,7 @@
 
 int identity_file_path(const char *directory, const char *runtime_directory, char *ret_path)
 {
-	const char *end = runtime_directory + strlen(runtime_directory), *start;
-	int n;
-
-	while (end > runtime_directory && end[-1] == '/')
-		end--;
-	for (start = end; start > runtime_directory && start[-1] != '/'; start--)
-		;
-	n = snprintf(ret_path, PATH_MAX, "%s/%.*s" SUFFIX, directory, (int)(end - start), start);
-	return n > 0 && n < PATH_MAX ? 0 : -ENAMETOOLONG;
+	return file_instance_path(directory, runtime_directory, SUFFIX, ret_path);
 }
 
 /* -- reading -- */

@@ -38,36 +38,18 @@ int timer_init(struct timer *timer, struct ev_loop *loop, int priority, timer_fn
 	return 0;
 }
 
-static void arm(struct timer *timer, int64_t due_us)
-{
-	struct itimerspec when = {
-		.it_value = {
-			.tv_sec = (time_t)(due_us / 1000000),
-			.tv_nsec = (long)(due_us % 1000000) * 1000,
-		},
-	};
-	int r = timerfd_settime(timer->io.fd, TFD_TIMER_ABSTIME, &when, NULL);
-
-	assert(r == 0);
-}
-
 void timer_set(struct timer *timer, int64_t due_us)
 {
 	assert(timer->loop != NULL);
-	if (due_us < 1)
-		due_us = 1; /* 0 would disarm it */
-	timer->due_us = due_us;
-	arm(timer, due_us);
+	timer->due_us = due_us > 0 ? due_us : 1;
+	time_boot_arm(timer->io.fd, due_us);
 	ev_io_start(timer->loop, &timer->io);
 }
 
 void timer_clear(struct timer *timer)
 {
 	assert(timer->loop != NULL);
-	if (timer->due_us == 0)
-		return;
 	timer->due_us = 0;
-	arm(timer, 0);
 	ev_io_stop(timer->loop, &timer->io);
 }
 

@@ -360,6 +360,13 @@ int64_t election_next_us(const struct election_config *config, const struct elec
 bool election_in_order(const struct election_config *config, const struct election *state,
 		       int64_t now_us);
 
+/*
+ * Until when this node may call itself primary, as far as it knows now: its work is up, and the stop of it begins no earlier.
+ * 0: it may not. Not later than the guard's stop, so that it holds for whoever reads it after this process has died.
+ */
+int64_t election_primary_until_us(const struct election_config *config,
+				  const struct election *state);
+
 /* True while the work may be running because of this state. */
 bool election_work_may_run(const struct election *state);
 

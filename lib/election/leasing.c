@@ -33,6 +33,14 @@ void lease_judge(struct election_step *s)
 		election_unwind(s, REASON_LEASE);
 }
 
+int64_t election_primary_until_us(const struct election_config *config,
+				  const struct election *state)
+{
+	bool up = state->work == WORK_UP && lease_binds(state);
+
+	return up ? lease_stop_us(config, state) : 0;
+}
+
 bool lease_kept(const struct election *e)
 {
 	if (!e->attached)

@@ -3,12 +3,13 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 
 import pytest
 
 from lab import process, work
-from lab.node import program
+from lab.node import SYSTEMD_VARIABLES, program
 from lab.trial import oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import wait_until
 
@@ -145,6 +146,37 @@ def test_invalid(trial, what):
     trial.untouched(primary, lives, acting.epoch)
 
 
+def order(node):
+    """`primaryd --reload`, as systemctl reload runs it; returns its exit status and what it said."""
+    clean = {key: value for key, value in os.environ.items() if key not in SYSTEMD_VARIABLES}
+    done = subprocess.run([program('daemon/primaryd'), '--config', node.config_path, '--reload'], env=clean, timeout=30,
+                          capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_order(trial):
+    """Who orders a reload learns whether it was accepted, and why not: of the file by itself, of all else from the daemon."""
+    primary, _ = trial.start(2)
+    lives, epoch, good = trial.lives(), trial.keys.acting().epoch, dict(primary.config)
+    for config, who in (({'election.penalty': 'soon'}, 'nobody'), ({'node.name': 'renamed'}, 'the daemon')):
+        primary.write_config(**config)
+        mark = primary.log_mark()
+        code, said = order(primary)
+        assert code == 1 and 'reload refused: ' in said and next(iter(config)) in said, said
+        assert bool(re.search('reload_refused: reload refused: .*cannot change', primary.log_text()[mark:])) == (who == 'the daemon')
+        primary.config = dict(good)
+    primary.write_config()
+    mark = primary.log_mark()
+    assert order(primary) == (0, '')
+    primary.wait_log('session_resumed', since=mark)
+    trial.settle(primary=primary.name)
+    trial.untouched(primary, lives, epoch)
+    assert not os.path.exists(os.path.join(primary.config['node.runtime-directory'], 'reload'))
+    primary.stop()
+    code, said = order(primary)
+    assert code == 1 and 'no daemon runs' in said, said
+
+
 def test_configuration_gone(trial):
     primary, _ = trial.start(2)
     lives, acting = trial.lives(), trial.keys.acting()
@@ -261,7 +293,7 @@ def test_binary_cannot_be_executed(binary, trial, how):
         replace(binary, text=b'' if how == 'empty' else b'\x7fELF' + bytes(200))
     mark = primary.log_mark()
     primary.reload()
-    primary.wait_log(f'reload_refused: {binary} --check ', since=mark)
+    primary.wait_log(f'reload_refused: reload refused: {binary} --check ', since=mark)
     renewed(trial, primary)
     # Its guard does not need the file either.
     guards = work.find_guards(primary)
@@ -288,7 +320,7 @@ def test_newer_binary_refuses(binary, trial, text, said):
     replace(binary, text=f'#!/bin/sh\n{text}\n'.encode())
     mark = primary.log_mark()
     primary.reload()
-    primary.wait_log(f'reload_refused: {binary} --check .*{re.escape(said)}', since=mark)
+    primary.wait_log(f'reload_refused: reload refused: {binary} --check .*{re.escape(said)}', since=mark)
     renewed(trial, primary)
     trial.untouched(primary, lives, acting.epoch)
     replace(binary, source=good)

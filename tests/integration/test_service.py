@@ -71,6 +71,25 @@ def test_secondary_is_silent(cluster, keys, manager):
     assert by_name(nodes, 'n2').running()
 
 
+def test_what_keeps_it_back(cluster, keys, manager):
+    """A secondary that would not fill a vacancy says why, and one that is named says for whom it waits."""
+    nodes = cluster(2, start=False, **QUICK)
+    nodes[0].start()
+    keys.wait_primary('n1')
+    start(nodes[1], manager)
+    since, _ = manager.wait('^STATUS=Secondary: n1 is primary$')
+    for path, value, text in (('nodes/n2/drain', '', 'drained'), ('maintenance', 'true', 'maintenance: only operators move the role')):
+        keys.set(path, value)
+        since, _ = manager.wait(f'^STATUS=Secondary: n1 is primary; {text}$', since)
+        keys.delete(path)
+        since, _ = manager.wait('^STATUS=Secondary: n1 is primary$', since)
+    nodes[0].set_command('relinquish', '--sleep 500')
+    by_name(nodes, 'n2').set_command('takeover', '--fail 1')
+    keys.set('primary_node', 'n2')
+    since, _ = manager.wait('^STATUS=Named primary: waiting until n1 has released the post$', since)
+    manager.wait(r'^STATUS=Secondary: .* is primary; in the penalty after a failed takeover until 20\d\d-', since)
+
+
 def test_no_ensemble(make_cluster, manager, tmp_path):
     """Not ready without a server, and it says what it waits for, but a boot is not held up by that for ever; a manager that does
     not listen harms nobody."""

@@ -186,6 +186,7 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 	shell_kill(w, n);
 	n->file = (struct sim_state_file){ .there = 0 };
 	n->page_generation = 0;
+	n->shown_until = 0;
 	n->page_epoch = 0;
 	n->boot++;
 	n->term_started = 0;

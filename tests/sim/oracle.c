@@ -22,6 +22,37 @@ static void check_late(struct sim *w, const struct sim_node *n)
 			 n->id, (long long)(late / MS));
 }
 
+/* -- the status page -- */
+
+static bool shows_primary(const struct sim *w, const struct sim_node *n)
+{
+	return clock_local(w, n) < n->shown_until;
+}
+
+/* By the daemon or by the guard: from this moment nobody may be told that the node is primary. */
+void oracle_stop(struct sim *w, const struct sim_node *n)
+{
+	if (shows_primary(w, n))
+		sim_fail(
+			w,
+			"the stop of the work of node %d begins, its page says primary for %lld ms",
+			n->id, (long long)((n->shown_until - clock_local(w, n)) / MS));
+}
+
+static int64_t primary_until(const struct sim *w, const struct sim_node *n)
+{
+	int64_t until = election_primary_until_us(&n->config, &n->core);
+
+	if (until && w->options->mutations & UINT64_C(1) << MUTATION_SHOW_LEASE)
+		return n->core.lease_end_us;
+	return until;
+}
+
+void oracle_show(const struct sim *w, struct sim_node *n)
+{
+	n->shown_until = n->work.truth == TRUTH_UP ? primary_until(w, n) : 0;
+}
+
 static void check_ghosts(struct sim *w, const struct sim_node *n)
 {
 	for (int i = 0; i < w->node_count; i++)
@@ -58,6 +89,10 @@ void oracle_running(struct sim *w, struct sim_node *n, bool running)
 	w->running += running ? 1 : -1;
 	if (running)
 		check_ghosts(w, n);
+	for (int i = 0; i < w->node_count && running; i++)
+		if (i != n->id && shows_primary(w, &w->nodes[i]) && !w->options->frozen_hosts)
+			sim_fail(w, "work starts on node %d, the page of node %d says primary",
+				 n->id, i);
 	if (w->running <= 1)
 		return;
 	for (int i = 0; i < w->node_count; i++)
@@ -198,6 +233,8 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 	const struct election *e = &n->core;
 	bool blind = w->options->mutations & UINT64_C(1) << MUTATION_RENEW_BY_READ;
 
+	if (!primary_until(w, n) && !(w->options->mutations & UINT64_C(1) << MUTATION_SHOW_LATE))
+		n->shown_until = 0;
 	if (e->work != WORK_DOWN && e->lease_end_us > n->lease_proof && !blind)
 		sim_fail(w, "node %d believes in a lease until %lld, only %lld is proven", n->id,
 			 (long long)e->lease_end_us, (long long)n->lease_proof);

@@ -104,7 +104,9 @@ enum sim_fault {
 	X(NO_RAISE, "remembered-epoch-is-not-raised")                                              \
 	X(FOREIGN_WRITE, "another-ensemble-is-written-to")                                         \
 	X(OWN_TRACE, "trace-of-another-machine-is-overwritten")                                    \
-	X(RAISE_NOBODY, "raised-epoch-names-nobody")
+	X(RAISE_NOBODY, "raised-epoch-names-nobody")                                               \
+	X(SHOW_LATE, "page-is-withdrawn-after-the-stop")                                           \
+	X(SHOW_LEASE, "page-says-primary-until-the-lease-ends")
 
 enum sim_mutation {
 #define X(name, text) MUTATION_##name,

@@ -267,6 +267,7 @@ void shell_go_on(struct sim *w, struct sim_node *n)
 	n->going_on = false;
 	if (n->daemon != DAEMON_UP)
 		return;
+	oracle_show(w, n);
 	shell_publish(w, n);
 	arm_timer(w, n);
 }
@@ -317,6 +318,7 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 		repair_begin(w, n);
 	if (n->daemon != DAEMON_UP || n->incarnation != incarnation || n->held.count)
 		return;
+	oracle_show(w, n);
 	shell_publish(w, n);
 	arm_timer(w, n);
 }

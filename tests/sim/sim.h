@@ -364,6 +364,7 @@ struct sim_node {
 	int64_t clock_offset, clock_ppm;
 	int64_t timer_armed;
 	int64_t paused_until, frozen_until, pause_credit_at;
+	int64_t shown_until;   /* local: what the status page says; it outlives the daemon */
 	int64_t lease_proof;   /* local: end of the longest lease that a commit has opened */
 	int64_t disturbed;     /* last fault that may delay what this node does */
 	int64_t await_at;      /* named, as it knows, since then */
@@ -709,4 +710,8 @@ void oracle_ghost(struct sim *w, struct sim_node *n, int64_t until);
 void oracle_send(struct sim *w, const struct sim_request *r);
 /* The ensemble was set back, or emptied. */
 void oracle_restored(struct sim *w);
+/* Something begins to stop the work. */
+void oracle_stop(struct sim *w, const struct sim_node *n);
+/* What a step asked for is carried out. */
+void oracle_show(const struct sim *w, struct sim_node *n);
 void oracle_liveness(struct sim *w);

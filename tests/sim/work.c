@@ -262,6 +262,7 @@ void work_stop(struct sim *w, struct sim_node *n)
 		plan(w, n, rng_range(&w->rng, 10, MS), WORK_STOPPED);
 		return;
 	}
+	oracle_stop(w, n);
 	set_truth(w, n, TRUTH_STOPPING);
 	if (hangs)
 		w->stats.faults[FAULT_STOP_HANGS]++;
@@ -286,6 +287,7 @@ void work_judge(struct sim *w, struct sim_node *n)
 		return;
 	w->stats.kills++;
 	n->work.killed = 1;
+	oracle_stop(w, n);
 	n->work.gen++;
 	n->work.telling = 1;
 	plan(w, n, kill_took(w, n), WORK_STOPPED);
@@ -397,6 +399,7 @@ void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event 
 		return;
 	}
 	SIM_TRACE(w, "node  %d guard stops the work", n->id);
+	oracle_stop(w, n);
 	oracle_guard(w, n);
 	w->stats.guard_stops++;
 	left = n->guard.end_local - kill_share_us(n) - clock_local(w, n);

@@ -238,7 +238,7 @@ class Site:
         found = wait_until(told, 10, lambda: f'{one.name} tells {names}, but told '
                            f'{[name for name, _ in one.events(moment.wall_us)]}', 0.1)
         for entry in found:
-            assert entry['PRIMARYD_NODE'] in (one.name, '') and len(entry['MESSAGE_ID']) == 32, entry
+            assert entry.get('PRIMARYD_NODE', '') in (one.name, '') and len(entry['MESSAGE_ID']) == 32, entry
         for key, value in fields.items():
             assert found[-1].get(key) == value, (key, value, found[-1])
         return found

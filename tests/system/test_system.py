@@ -157,8 +157,8 @@ def test_reload_of_an_invalid_configuration(site):
     holder = site.wait_holder()
     moment = Moment()
     holder.shell('cp /etc/primaryd/primaryd.conf /run/kept; echo "[nonsense]" >>/etc/primaryd/primaryd.conf')
-    holder.run('systemctl', 'reload', 'primaryd')
-    site.story(holder, moment, 'reload_refused')
+    assert holder.run('systemctl', 'reload', 'primaryd', check=False).returncode == 1
+    assert 'reload refused: /etc/primaryd/primaryd.conf:' in site.story(holder, moment, 'reload_refused')[0]['MESSAGE']
     holder.shell('cp /run/kept /etc/primaryd/primaryd.conf')
     assert site.untouched(moment, holder) and site.wait_holder() is holder
 
@@ -213,12 +213,11 @@ def test_broken_binary(site):
     moment = Moment()
     try:
         # Asked first, it does not answer: nothing happens. Only what kills the daemon brings it up.
-        holder.run('systemctl', 'reload', 'primaryd')
-        site.story(holder, moment, 'reload_refused')
+        assert holder.run('systemctl', 'reload', 'primaryd', check=False).returncode == 1
         assert site.untouched(moment, holder)
         holder.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'primaryd')
         successor = site.wait_holder(other_than=holder)
-        site.story(holder, moment, 'reload_refused', 'guard_acts')
+        site.story(holder, moment, 'guard_acts')
         lost = site.measure('broken binary after an upgrade', moment, holder, successor)
         assert lost < site.session_s * 1000
     finally:
@@ -588,6 +587,7 @@ systemctl cat floating-ip@.service |
     >/etc/systemd/system/floating-ip@web.service
 systemctl daemon-reload
 systemctl enable floating-ip@web.service
+primaryd --config /etc/primaryd/second.conf --check
 systemctl start primaryd@second''')
     wait_until(lambda: one.state('primary@second.target') == 'active', 20, one.journal_tail, 0.05)
     wait_until(lambda: f' {SECOND_ADDRESS}/' in one.addresses(), 5, one.journal_tail)
@@ -598,6 +598,13 @@ systemctl start primaryd@second''')
     assert one.shell('stat -c "%U %a" /run/primaryd-second').split() == ['primaryd', '700']
     with pytest.raises(NoAuthError):
         site.keys.get('/second/primary_active')
+    # A reload takes over another secret, if the node may do with it what it does now: this one is refused.
+    one.run('systemctl', 'reload', 'primaryd@second')
+    moment = Moment()
+    one.shell('echo digest second:other >/etc/credstore/primaryd-second.zookeeper')
+    assert one.run('systemctl', 'reload', 'primaryd@second', check=False).returncode == 1
+    said = site_entry(one, moment, 'reload_refused')['MESSAGE']
+    assert said.startswith('reload refused: the credential in zookeeper.auth-file has changed: rights are missing'), said
     one.run('systemctl', 'stop', 'primaryd@second')
     assert one.state('primary@second.target') == 'inactive' and f' {SECOND_ADDRESS}/' not in one.addresses()
     one.shell('systemctl disable floating-ip@web.service; rm /etc/systemd/system/floating-ip@web.service '

@@ -235,6 +235,11 @@ static void test_not_started(void **state)
 	check_not_started(probe, file, ENOEXEC);
 	assert_int_equal(unlink(file), 0);
 	check_not_started(probe, file, ENOENT);
+	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+	assert_int_equal(write(fd, "#!/bin/sh\r\n", 11), 11);
+	assert_int_equal(close(fd), 0);
+	check_not_started(probe, file, COMMAND_NO_INTERPRETER);
+	assert_int_equal(unlink(file), 0);
 	check_not_started(probe, "/", EACCES);
 	check_not_started(probe, "/bin/sh/x", ENOTDIR);
 	assert_string_equal(command_result_format(&probe->result, text),

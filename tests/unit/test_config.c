@@ -522,11 +522,40 @@ static void test_commands_must_be_executable(void **state)
 	assert_int_equal(load(text, &config), 0); /* nobody asked */
 	config_finish(&config);
 
+	assert_int_equal(unlink(file), 0);
+	make_file(file, "#!/bin/sh -e\r\ntrue\r\n", 0700);
+	(void)snprintf(expected_text[0], 256,
+		       "f:2: health.command: '%s' cannot be run: no such interpreter: /bin/sh",
+		       file);
+	check_refused(text, strlen(text), CONFIG_CHECK_COMMANDS, expected, 3, true);
+	assert_int_equal(unlink(file), 0);
+	make_file(file, "#!/no/such/interpreter -e\n", 0700);
+	(void)snprintf(
+		expected_text[0], 256,
+		"f:2: health.command: '%s' cannot be run: no such interpreter: /no/such/interpreter (see",
+		file);
+	check_refused(text, strlen(text), CONFIG_CHECK_COMMANDS, expected, 3, true);
+	assert_int_equal(unlink(file), 0);
+	make_file(file, "#! /bin/sh -e\n", 0600);
 	assert_int_equal(chmod(file, 0700), 0);
 	(void)snprintf(text, sizeof(text), "[health]\ncommand = %s x\n", file);
 	assert_int_equal(config_load_string("f", text, strlen(text), CONFIG_CHECK_COMMANDS, &config,
 					    &errors),
 			 0);
+	config_finish(&config);
+}
+
+static void test_doubts(void **state)
+{
+	struct config config;
+
+	assert_int_equal(load("[node]\nname = localhost\n", &config), 0);
+	assert_non_null(strstr(config_doubt(&config, 0), "a primary does nothing"));
+	assert_non_null(strstr(config_doubt(&config, 1), "localhost"));
+	assert_null(config_doubt(&config, 2));
+	config_finish(&config);
+	assert_int_equal(load("[node]\nname = a\nmode = client\n", &config), 0);
+	assert_null(config_doubt(&config, 0));
 	config_finish(&config);
 }
 
@@ -803,6 +832,7 @@ int main(void)
 		cmocka_unit_test(test_overlong_value),
 		cmocka_unit_test_setup_teardown(test_commands_must_be_executable, setup_file,
 						teardown_file),
+		cmocka_unit_test(test_doubts),
 		cmocka_unit_test_setup_teardown(test_runtime_directory, setup_file, teardown_file),
 		cmocka_unit_test_setup_teardown(test_state_directory, setup_file, teardown_file),
 		cmocka_unit_test_setup_teardown(test_files, setup_file, teardown_file),

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "zk/session/zkh_session.h"
 
 #define LINE_SIZE (CONFIG_AUTH_SCHEME_SIZE + CONFIG_AUTH_CREDENTIAL_SIZE + 2)
+#define STORED_SIZE 280
 #define FILE_SIZE (CONFIG_AUTH_MAX * LINE_SIZE)
 
 static bool is_systemd_credential(const char *path)
@@ -122,12 +124,35 @@ uint64_t config_auth_hash(const struct config_auth *auth)
 	return hash;
 }
 
+/*
+ * A credential of a unit that is not started yet is where systemd will take it from: LoadCredential= of our units names it
+ * UNIT.NAME in /etc/credstore, with - for @. Only root can read that. Returns path, or text.
+ */
+static const char *stored_path(const char *path, char text[STORED_SIZE])
+{
+	char unit[128], name[128], *end;
+
+	if (access(path, F_OK) == 0 || errno != ENOENT ||
+	    sscanf(path, "/run/credentials/%127[^/]/%127[^/]", unit, name) != 2)
+		return path;
+	end = strrchr(unit, '.');
+	if (end == NULL || strcmp(end, ".service") != 0)
+		return path;
+	*end = '\0';
+	for (char *at = strchr(unit, '@'); at != NULL; at = strchr(at, '@'))
+		*at = '-';
+	(void)snprintf(text, STORED_SIZE, "/etc/credstore/%s.%s", unit, name);
+	return text;
+}
+
 int config_load_auth(const char *path, struct config_auth *ret, char *msg, size_t n_msg)
 {
-	char buf[FILE_SIZE + 2] = "";
+	char buf[FILE_SIZE + 2] = "", stored[STORED_SIZE];
 	ssize_t n;
-	int r;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int fd, r;
+
+	path = stored_path(path, stored);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0) {
 		r = -errno;

@@ -2,10 +2,15 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/text.h"
+
+#define INTERPRETER_MAX 255 /* bytes of the first line that the kernel looks at */
 
 struct splitter {
 	const char *in;
@@ -113,6 +118,34 @@ int config_command_parse(const char *value, struct config_command *ret, char msg
 	return 0;
 }
 
+/* A script is run by the interpreter in its first line; the kernel takes a carriage return for a part of its name. */
+static int check_script(const char *file, char msg[CONFIG_MSG_SIZE])
+{
+	char line[INTERPRETER_MAX + 1] = "", name[128], *start;
+	bool is_windows;
+	size_t n = 0;
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		ssize_t got = read(fd, line, INTERPRETER_MAX);
+
+		n = got > 2 && line[0] == '#' && line[1] == '!' ? (size_t)got : 0;
+		(void)close(fd);
+	}
+	if (n == 0)
+		return 0; /* a program, or one that may be run but not read */
+	line[strcspn(line, "\n")] = '\0';
+	is_windows = strchr(line, '\r') != NULL;
+	start = line + 2 + strspn(line + 2, " \t");
+	start[strcspn(start, " \t")] = '\0';
+	if (!is_windows && access(start, X_OK) == 0)
+		return 0;
+	return config_msg(msg, "'%.200s' cannot be run: no such interpreter: %.100s (%s)", file,
+			  text_escape_into(start, name, sizeof(name)),
+			  is_windows ? "it has line ends of Windows: sed -i 's/\\r$//' on it"
+				     : "see its first line");
+}
+
 int config_command_check(const struct config_command *command, char msg[CONFIG_MSG_SIZE])
 {
 	const char *file;
@@ -132,5 +165,5 @@ int config_command_check(const struct config_command *command, char msg[CONFIG_M
 	if (access(file, X_OK) < 0)
 		return config_msg(msg, "'%.200s' cannot be run: %s (chmod +x, and see who owns it)",
 				  file, strerror(errno));
-	return 0;
+	return check_script(file, msg);
 }

@@ -417,6 +417,20 @@ int config_load(const char *path, unsigned flags, struct config *ret, struct con
 	return r;
 }
 
+const char *config_doubt(const struct config *config, unsigned n)
+{
+	bool is_idle = config->node.mode == CONFIG_COORDINATOR && !*config->takeover.unit &&
+		       config->takeover.command.argv == NULL;
+	bool is_local = strcmp(config->node.name, "localhost") == 0;
+
+	if (is_idle && n-- == 0)
+		return "neither takeover.unit nor takeover.command is set: a primary does nothing";
+	if (is_local && n-- == 0)
+		return "the node's name is localhost, which other hosts have, too: give this host a "
+		       "name of its own, or set node.name";
+	return NULL;
+}
+
 void config_finish(struct config *config)
 {
 	for (unsigned id = 0; id < CONFIG_N_KEYS; id++) {

@@ -77,6 +77,7 @@ struct config {
 		int64_t contend_delay_us;
 		char runtime_directory[CONFIG_PATH_SIZE];
 		char state_directory[CONFIG_PATH_SIZE];
+		char status_directory[CONFIG_PATH_SIZE];
 	} node;
 	struct {
 		int64_t lock_timeout_us;
@@ -145,6 +146,9 @@ int config_load_string(const char *name, const char *text, size_t n_text, unsign
 
 /* Every default; fails (CONFIG_INVALID) only when the host name cannot be a node name. */
 int config_load_defaults(struct config *ret, struct config_errors *errors);
+
+/* What is valid, but hardly meant: the first, second, ... such warning; NULL: no more. */
+const char *config_doubt(const struct config *config, unsigned n);
 
 /* Frees what it owns and zeroes it. Also fine on a zeroed one. */
 void config_finish(struct config *config);

@@ -44,6 +44,8 @@
 	  "where the state for a resume is kept; $RUNTIME_DIRECTORY overrides it")                 \
 	X(node, state_directory, "state-directory", PATH, "/var/lib/primaryd", 1, 0,               \
 	  "where the node remembers its cluster; $STATE_DIRECTORY overrides it")                   \
+	X(node, status_directory, "status-directory", PATH, "/run/primaryd-status", 1, 0,          \
+	  "where every program of the host finds what this node is; a tmpfs")                      \
 	X(election, lock_timeout_us, "lock-timeout", DURATION, "400ms", 10 * DURATION_MS,          \
 	  DURATION_MIN, "how long a contender waits for others to leave the lock")                 \
 	X(election, transition_delay_us, "transition-delay", DURATION, "500ms", 10 * DURATION_MS,  \

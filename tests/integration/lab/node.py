@@ -61,6 +61,7 @@ class Node:
         self.config_path = os.path.join(self.directory, 'conf')
         self.runtime_directory = os.path.join(self.directory, 'run')
         self.state_directory = os.path.join(self.directory, 'state')
+        self.status_directory = os.path.join(self.directory, 'status')
         self.child = None
         self.made_at = process.now()
         self.families = {}  # session ids of all the processes that were started, and when their leaders began
@@ -73,6 +74,7 @@ class Node:
             'node.name': name,
             'node.runtime-directory': self.runtime_directory,
             'node.state-directory': self.state_directory,
+            'node.status-directory': self.status_directory,
             'takeover.command': self.set_command('takeover'),
             'relinquish.command': self.set_command('relinquish'),
             **(config or {}),

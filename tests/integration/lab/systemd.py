@@ -90,6 +90,7 @@ class Unit:
         self.lists = lists
         self.start = self.stop = 'done'
         self.jobs = []  # (path, what), pending
+        self.processes = []  # (control group, pid, command line)
         self.child = self.ready = None  # of the guard: the process, and the socket on which it says so
         self.wanted = False  # the guard is to be started
         self.leaving = False  # and this one ends once what is bound to it is down
@@ -240,8 +241,14 @@ class Systemd:
             return answer('a(ssssssouso)', [self._row(str(asked)) for asked in args[0]]), None
         if method == 'ActiveState':
             return answer('v', ('s', unit.state if unit else 'inactive')), None
-        if method in ('BindsTo', 'ConsistsOf', 'BoundBy', 'RequiredBy', 'Wants', 'Requires', 'PartOf'):
+        if method in ('BindsTo', 'ConsistsOf', 'BoundBy', 'RequiredBy', 'Triggers', 'Wants', 'Requires', 'PartOf'):
             return answer('v', ('as', unit.lists.get(method, []) if unit else [])), None
+        if method == 'GetUnitProcesses':
+            return answer('a(sus)', unit.processes if unit else []), None
+        if method == 'RemainAfterExit':
+            return answer('v', ('b', False)), None
+        if method in ('ExecStop', 'ExecStopPost'):
+            return answer('v', ('a(sasbttttuii)', [])), None
         if method == 'SystemState':
             return answer('v', ('s', self.system_state)), None
         if method == 'LoadUnit':

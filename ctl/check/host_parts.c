@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The units that belong to the work: whether systemd's settings of them keep what a stop, a crash or a kill needs. */
+
+#include "host_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/unit_call.h"
+#include "check.h"
+
+#define SYSTEMD "org.freedesktop.systemd1"
+#define UNIT_PATH "/org/freedesktop/systemd1/unit"
+
+struct part {
+	struct check *check;
+	sd_bus *bus;
+	const char *name, *target;
+	char *path;
+};
+
+static bool is_kind(const struct part *part, const char *suffix)
+{
+	const char *dot = strrchr(part->name, '.');
+
+	return dot && !strcmp(dot, suffix);
+}
+
+/* Whether a property of the unit, a text, is that one. */
+static bool is_set(const struct part *part, const char *interface, const char *property,
+		   const char *value)
+{
+	char *text = NULL;
+	bool is = sd_bus_get_property_string(part->bus, SYSTEMD, part->path, interface, property,
+					     NULL, &text) >= 0 &&
+		  !strcmp(text, value);
+
+	free(text);
+	return is;
+}
+
+static bool is_flag(const struct part *part, const char *interface, const char *property,
+		    bool value)
+{
+	int flag;
+
+	return sd_bus_get_property_trivial(part->bus, SYSTEMD, part->path, interface, property,
+					   NULL, 'b', &flag) >= 0 &&
+	       (flag != 0) == value;
+}
+
+static void say(const struct part *part, enum check_level level, const char *remedy,
+		const char *what)
+{
+	check_say(part->check, level, "unit", remedy, "%s has %s", part->name, what);
+}
+
+static void check_service(const struct part *part)
+{
+	static const char service[] = SYSTEMD ".Service";
+
+	if (is_set(part, service, "KillMode", "none"))
+		say(part, CHECK_ERROR, "remove the line",
+		    "KillMode=none: nothing of it is stopped, and the role is kept until it is killed");
+	if (is_set(part, service, "KillMode", "process"))
+		say(part, CHECK_WARNING,
+		    "remove the line, or let the main process wait for all others",
+		    "KillMode=process: processes that outlive it keep the role here until relinquish.timeout");
+	if (is_flag(part, service, "SendSIGKILL", false))
+		say(part, CHECK_ERROR, "remove the line",
+		    "SendSIGKILL=no: a process that ignores SIGTERM keeps the role here");
+}
+
+static bool is_in(char **list, const char *name)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		if (!strcmp(list[i], name))
+			return true;
+	return false;
+}
+
+/* Lists of units, each to be freed with its strings. */
+static char **get_list(sd_bus *bus, const char *path, const char *property)
+{
+	char **list = NULL;
+
+	(void)sd_bus_get_property_strv(bus, SYSTEMD, path, SYSTEMD ".Unit", property, NULL, &list);
+	return list;
+}
+
+static void free_list(char **list)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		free(list[i]);
+	free(list);
+}
+
+static void check_part(struct part *part)
+{
+	if (sd_bus_path_encode(UNIT_PATH, part->name, &part->path) < 0)
+		return;
+	if (is_kind(part, ".service"))
+		check_service(part);
+	if (is_kind(part, ".mount") && is_flag(part, SYSTEMD ".Mount", "LazyUnmount", true))
+		say(part, CHECK_ERROR, "remove the line",
+		    "LazyUnmount=yes: it is inactive while processes still write to it");
+	if (is_set(part, SYSTEMD ".Unit", "CollectMode", "inactive-or-failed"))
+		say(part, CHECK_ERROR, "remove the line",
+		    "CollectMode=inactive-or-failed: systemd forgets that its clean-up failed");
+	free(part->path);
+}
+
+void check_parts(struct check *check, sd_bus *bus, const char *target, const char *guard)
+{
+	static const char *const ties[] = { "ConsistsOf", "BoundBy",  "RequiredBy",
+					    "Wants",	  "Requires", "BindsTo" };
+	char **seen[sizeof(ties) / sizeof(*ties)] = { NULL }, *path;
+
+	if (!bus || sd_bus_path_encode(UNIT_PATH, target, &path) < 0)
+		return;
+	for (size_t i = 0; i < sizeof(ties) / sizeof(*ties); i++) {
+		seen[i] = get_list(bus, path, ties[i]);
+		for (size_t k = 0; seen[i] && seen[i][k]; k++) {
+			struct part part = { check, bus, seen[i][k], target, NULL };
+			bool known = !strcmp(part.name, guard);
+
+			for (size_t before = 0; before < i; before++)
+				known = known || is_in(seen[before], part.name);
+			if (!known)
+				check_part(&part);
+		}
+	}
+	for (size_t i = 0; i < sizeof(ties) / sizeof(*ties); i++)
+		free_list(seen[i]);
+	free(path);
+}
