@@ -12,7 +12,7 @@
 #include "base/duration.h"
 
 /* For people and `primaryctl explain`. `reason` is the last one, and open-ended. */
-static void describe_detail(struct cluster *c)
+static void describe_detail(struct cluster *c, const struct election_action *action)
 {
 	const struct election *e = c->election;
 	char lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE], session[DURATION_TEXT_SIZE];
@@ -24,8 +24,13 @@ static void describe_detail(struct cluster *c)
 			 duration_format(c->rules->transition_delay_us, delay),
 			 duration_format(e->session_us, session));
 
-	if (penalty_us > 0)
-		snprintf(text + n, DETAIL_SIZE - (size_t)n, " penalty-until=%" PRId64 " reason=%s",
+	if (action->op == OP_HAND_BACK)
+		snprintf(text + n, DETAIL_SIZE - (size_t)n,
+			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,
+			 election_reason_text(e->reason));
+	else if (penalty_us > 0)
+		snprintf(text + n, DETAIL_SIZE - (size_t)n,
+			 " penalty-until=%" PRId64 " " DETAIL_REASON "%s",
 			 (time_wall_us() + penalty_us) / 1000,
 			 election_reason_text(e->stop_reason));
 }
@@ -72,7 +77,7 @@ void cluster_do(struct cluster *c, const struct election_action *action)
 {
 	bool enter = action->op == OP_ENTER;
 
-	describe_detail(c);
+	describe_detail(c, action);
 	if (action->op == OP_REGISTER) {
 		cluster_register(c);
 		return;

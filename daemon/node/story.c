@@ -247,13 +247,24 @@ static void say_acquire_delay(struct story *story)
 		  "waiting for %s before the dead are dealt with", duration_format(f.usec, delay));
 }
 
+/* Somebody keeps the lock: the first contest for this vacancy, and why it was lost, are told; the next ones are not. */
+static bool contends_again(const struct election *before, const struct election *e)
+{
+	bool began = before->phase == PHASE_FOLLOW &&
+		     (e->phase == PHASE_CONTEND || e->phase == PHASE_LOCK);
+	bool lost = before->phase == PHASE_LOCK && e->phase == PHASE_FOLLOW &&
+		    e->reason == REASON_LOCK_TIMEOUT;
+
+	return before->refusals && (began || lost);
+}
+
 void story_step(struct story *story, const struct election *before)
 {
 	const struct election *e = story->election;
 	struct log_fields f;
 	char delay[DURATION_TEXT_SIZE];
 
-	if (e->phase != before->phase) {
+	if (e->phase != before->phase && !contends_again(before, e)) {
 		say_move(story, before);
 		say_state(story, before);
 	}

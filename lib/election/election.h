@@ -307,7 +307,7 @@ struct election {
 	uint8_t counting;     /* COUNT_PEERS under way */
 	uint8_t cut;	      /* CUT was said since the last progress */
 	uint8_t fence_failed; /* this takeover's fence failed */
-	uint8_t refusals;     /* in a row, capped */
+	uint8_t refusals;     /* in a row, and attempts to get the lock, capped */
 	uint8_t pad[6];
 };
 

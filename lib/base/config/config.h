@@ -19,7 +19,7 @@
 
 #include "table.h"
 
-#define CONFIG_DEFAULT_FILE "/etc/primaryd/primaryd.conf"
+#define CONFIG_DEFAULT_FILE PRIMARYD_SYSCONFDIR "/primaryd/primaryd.conf"
 
 /* Bounds. Sizes include the terminating NUL. */
 #define CONFIG_FILE_MAX (256 * 1024)
