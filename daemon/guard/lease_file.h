@@ -152,7 +152,7 @@ bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed);
  */
 void lease_file_begin_watch(struct lease_file *file);
 
-/* Its number; grows by one or more with each. */
+/* Its number, which grows with each; 0: none is on. */
 uint64_t lease_file_watch(struct lease_file *file);
 
 /* What the guard did in this watch; kept until the next one begins. */

@@ -192,7 +192,8 @@ static int prepare(struct guard *g)
 		r = -EBADMSG;
 	if (r == 0)
 		g->watch.number = lease_file_watch(g->watch.lease);
-	return r;
+	/* It was begun, and is over by now. */
+	return r == 0 && g->watch.number == 0 ? -ECANCELED : r;
 }
 
 int guard_main(int argc, char *argv[])

@@ -20,7 +20,7 @@ struct watch {
 	const struct guard_args *args;
 	struct lease_file *lease;
 	struct log *log; /* NULL: plain lines */
-	uint64_t number; /* lease_file_watch() */
+	uint64_t number; /* lease_file_watch(), when the guard began */
 
 	struct keeper_config config;
 	struct keeper keeper;
@@ -34,7 +34,7 @@ struct watch {
 	int code;   /* enum guard_exit, once it is over; -1 before */
 };
 
-/* Another watch has begun. */
+/* It is over, or another one has begun. */
 bool watch_is_over(const struct watch *watch);
 
 /* False: there is no lease any more, or it is another watch's; before the first one: none yet. */

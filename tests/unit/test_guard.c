@@ -454,6 +454,17 @@ static void test_standby(void **unused)
 	assert_int_equal(close(daemon), 0);
 }
 
+static int lab_run_guard(char *argv[])
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)execv(argv[0], argv);
+		_exit(127);
+	}
+	return lab_reap(pid);
+}
+
 /* It sees by itself that its watch is over, with the lease still armed: nobody has to kill it. */
 static void test_superseded(void **unused)
 {
@@ -462,6 +473,8 @@ static void test_superseded(void **unused)
 	char *argv[] = { command[0], directory, lab.directory, timeout, duration, NULL };
 	pid_t pid;
 
+	assert_int_equal(lab_run_guard(argv), GUARD_DISARMED); /* no watch is on */
+	lease_file_begin_watch(lab.lease);
 	assert_true(lease_file_set(lab.lease, time_boot_us() + 3 * LEASE_TIMEOUT_US));
 	pid = fork();
 	if (pid == 0) {
@@ -569,6 +582,7 @@ static void test_nobody_listens(void **unused)
 			;
 		assert_int_equal(fcntl(fds[1], F_SETFL, 0), 0);
 		lease_file_disarm(lab.lease);
+		lease_file_begin_watch(lab.lease);
 		assert_true(lease_file_set(lab.lease, time_boot_us() + LEASE_TIMEOUT_US));
 		pid = fork();
 		if (pid == 0) {
