@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/lock_file.h"
 #include "command.h"
+#include "host/host.h"
 #include "main.h"
 
 /* With the event's fields where they are understood, else as a line like the others. */
@@ -136,13 +137,26 @@ static void lock_work(struct watch *watch, bool force)
 
 /* -- the stop -- */
 
+/*
+ * The command is through, or there is none. A service says that it stops, so that systemd stops what is bound to it; when it
+ * ends, at the time of the kill, what is left of that is killed.
+ */
+static void stop_units(struct watch *watch)
+{
+	if (watch->args->ready_fd >= 0) {
+		post(watch, KEEPER_ON_ENDED, KEEPER_OK, 0);
+		return;
+	}
+	watch->stops_units = true;
+	(void)notify_send("STOPPING=1\nSTATUS=The lease is over: stopping the work\n");
+}
+
 static void start_command(struct watch *watch)
 {
 	pid_t pid;
 
 	if (watch->args->command == NULL) {
-		/* What is bound to this service is stopped by its exit. */
-		post(watch, KEEPER_ON_ENDED, KEEPER_OK, 0);
+		stop_units(watch);
 		return;
 	}
 	pid = guard_command_start(watch->args->command, watch->args->node,
@@ -167,7 +181,7 @@ static void reap_command(struct watch *watch)
 	watch->command = 0;
 	lease_file_set_group(watch->lease, LEASE_GROUP_STOP, 0);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		post(watch, KEEPER_ON_ENDED, KEEPER_OK, 0);
+		stop_units(watch);
 		return;
 	}
 	if (!watch->command_killed)
@@ -199,6 +213,8 @@ static void kill_all(struct watch *watch)
 		(void)kill(-watch->command, SIGKILL);
 	}
 	(void)clean_up(watch);
+	if (watch->stops_units)
+		post(watch, KEEPER_ON_ENDED, KEEPER_OK, 0);
 }
 
 /* No sync(): the disk may be what hangs. */

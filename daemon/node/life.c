@@ -155,7 +155,8 @@ static int create_parts(struct node *node)
 	node->story = (struct story){ .log = node->options.log,
 				      .rules = &node->election_config,
 				      .election = &node->election,
-				      .cluster = node->cluster };
+				      .cluster = node->cluster,
+				      .work = node->work };
 	node->show = (struct show){ .loop = node->options.loop,
 				    .config = node->config,
 				    .page = node->options.page,

@@ -12,6 +12,14 @@ static int64_t since(const struct story *story, int64_t then_us)
 	return then_us ? story->election->now_us - then_us : 0;
 }
 
+/* Of a node whose work went away, "not healthy" is the consequence. */
+static const char *reason_text(const struct story *story, uint8_t reason)
+{
+	const char *trouble = work_trouble(story->work);
+
+	return reason == REASON_UNHEALTHY && *trouble ? trouble : election_reason_text(reason);
+}
+
 static const char *named_how(const struct election *before, const struct election *e)
 {
 	/* By whom and when, nobody here has seen. */
@@ -71,7 +79,7 @@ static void say_stop(struct story *story, const struct election *before, struct 
 	};
 
 	story->relinquish_us = story->election->now_us;
-	f->reason = election_reason_text(story->election->stop_reason);
+	f->reason = reason_text(story, story->election->stop_reason);
 	if (story->election->stop_reason == REASON_LEASE) {
 		say_lease(story, f);
 		return;
@@ -150,7 +158,7 @@ static void say_move(struct story *story, const struct election *before)
 	const struct election *e = story->election;
 	struct log_fields f = { 0 };
 
-	f.reason = election_reason_text(e->reason);
+	f.reason = reason_text(story, e->reason);
 	/* One event can make several moves; what is said here is the first and the last of them. */
 	if (before->phase == PHASE_LEAVE && e->reason != REASON_SESSION_LOST)
 		say_left(story, f);

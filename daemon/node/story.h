@@ -6,6 +6,7 @@
 #include "cluster/cluster.h"
 #include "election/election.h"
 #include "log/log.h"
+#include "work/work.h"
 
 struct story {
 	/* Set by the owner. */
@@ -13,6 +14,7 @@ struct story {
 	const struct election_config *rules;
 	const struct election *election;
 	struct cluster *cluster;
+	const struct work *work;
 
 	/* When this node last saw a vacancy, began a takeover, and began to stop; 0: never. */
 	int64_t claimed_us, takeover_us, relinquish_us;

@@ -94,7 +94,7 @@ static void command_started(struct work *work, bool ok)
 	ev_timer_stop(work->options.loop, &work->unit_timer);
 	/* It may have gone down since its start was done. */
 	if (ok)
-		bus_ask_state(work->bus);
+		bus_look(work->bus);
 	work_answer(work, KEEPER_ON_STARTED, ok);
 }
 
@@ -220,29 +220,24 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 		    false);
 }
 
-static void say_failed(struct work *work, const char *state)
+static void say_down(struct work *work, const char *text)
 {
-	const struct log_fields f = { .target = work->config->takeover.unit, .reason = state };
+	const struct log_fields f = { .target = work->config->takeover.unit, .reason = text };
 
-	if (bus_system_stops(work->bus))
-		log_event(work->options.log, EVENT_UNIT_STOPPED, &f,
-			  "%s is %s: the system is going down", f.target, state);
-	else
-		log_event(work->options.log, EVENT_UNIT_FAILED, &f,
-			  "%s is %s though nobody here stopped it", f.target, state);
+	log_event(work->options.log,
+		  bus_system_stops(work->bus) ? EVENT_UNIT_STOPPED : EVENT_UNIT_FAILED, &f, "%s",
+		  text);
 }
 
-static void on_state(void *userdata, const char *state)
+static void on_down(void *userdata, const char *text)
 {
 	struct work *work = userdata;
 
 	/* A stop of ours is told by its job, which waits for all that hangs on the unit. */
-	if (work->keeper.state != KEEPER_UP ||
-	    (!bus_state_is_down(state) && strcmp(state, "deactivating") != 0))
+	if (work->keeper.state != KEEPER_UP)
 		return;
-	snprintf(work->failure, sizeof(work->failure), "unit %.255s is %.20s",
-		 work->config->takeover.unit, state);
-	say_failed(work, state);
+	snprintf(work->failure, sizeof(work->failure), "%s", text);
+	say_down(work, text);
 	work_answer(work, KEEPER_ON_FAILED, true);
 }
 
@@ -286,7 +281,7 @@ static int init(struct work *work)
 		.unit = work->config->takeover.unit,
 		.runtime_directory = work->config->node.runtime_directory,
 		.on_foreign = on_foreign,
-		.on_state = on_state,
+		.on_down = on_down,
 		.on_link = on_link,
 		.on_wait = on_wait,
 		.userdata = work,
