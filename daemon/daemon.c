@@ -13,6 +13,7 @@
 
 #include "base/config/config.h"
 #include "base/timer.h"
+#include "base/notify.h"
 #include "guard/guard.h"
 #include "host/host.h"
 #include "log/log.h"

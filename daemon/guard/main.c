@@ -17,7 +17,7 @@
 #include "base/lock_file.h"
 #include "base/clock.h"
 #include "command.h"
-#include "host/host.h"
+#include "base/notify.h"
 #include "lease_file.h"
 #include "log/log.h"
 #include "watch.h"

@@ -14,8 +14,8 @@
 
 #include "base/clock.h"
 #include "base/lock_file.h"
+#include "base/notify.h"
 #include "command.h"
-#include "host/host.h"
 #include "main.h"
 
 /* With the event's fields where they are understood, else as a line like the others. */

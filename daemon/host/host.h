@@ -2,12 +2,11 @@
 #pragma once
 
 /*
- * What outlives the daemon, or belongs to the host: the runtime directory with its lock, the state file, reloads, and words
- * to the service manager. The only header of this wing that others include.
+ * What outlives the daemon, or belongs to the host: the runtime directory with its lock, the state file, and reloads.
+ * The only header of this wing that others include.
  */
 
 #include "base/config/config.h"
-#include "notify.h"
 #include "reload.h"
 #include "reload_order.h"
 #include "runtime.h"

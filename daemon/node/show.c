@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "host/host.h"
+#include "base/notify.h"
 
 /* A loop that did not turn for twice that long hangs: the service manager's measure, or else pings to ZooKeeper. */
 static int64_t turns_us(const struct show *show)
