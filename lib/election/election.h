@@ -72,7 +72,7 @@ enum election_phase {
 /* Why the last move was made: said in the journal, kept in the history, handed to commands. */
 #define ELECTION_REASONS(X)                                                                        \
 	X(NONE, "")                                                                                \
-	X(COLD_START, "start of the daemon")                                                       \
+	X(COLD_START, "nothing is known of an earlier run: stopping leftovers")                    \
 	X(REGISTERED, "registered")                                                                \
 	X(KEY_NONE, "nobody is named primary")                                                     \
 	X(KEY_MISSING, "the primary key is missing")                                               \
