@@ -254,3 +254,14 @@ file=$(readlink -f $file); cp -a $file /var/tmp/new; mv /var/tmp/new $file; done
     assert 'libsystemd' not in holder.shell(f'grep deleted {stale}', check=False)
     assert guard == holder.main_pid('primaryd-guard.service') and site.epoch() == epoch
     assert site.untouched(moment, holder) and site.wait_holder() is holder
+
+
+def test_guard_killed(site):
+    """The guard's end is the work's end, and that is stopped, not killed; the role moves."""
+    holder = site.wait_holder()
+    moment = Moment()
+    holder.run('systemctl', 'kill', '--signal=KILL', 'primaryd-guard.service')
+    site.wait_holder(other_than=holder)
+    killed = [entry['MESSAGE'] for entry in holder.journal(f'--since=@{moment.wall_us // 1_000_000}')
+              if 'SIGKILL' in entry.get('MESSAGE', '') and 'client request' in entry['MESSAGE']]
+    assert not [text for text in killed if 'primaryd-guard' not in text], killed
