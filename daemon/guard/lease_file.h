@@ -13,7 +13,8 @@
  *
  * Times are absolute, in microseconds of CLOCK_BOOTTIME (time_boot_us()).
  *
- * Order of a takeover: lease_file_set() with the first lease, then a guard (guard.h), then the work.
+ * Order of a takeover: lease_file_begin_watch(), a guard (guard.h), lease_file_set() with the first lease, the work. Until
+ * there is a lease the guard is on standby.
  * Of its end: the work is down, then lease_file_disarm().
  */
 
@@ -94,13 +95,12 @@ bool lease_file_is_there(const struct lease_file *file, const char *directory);
 bool lease_file_is_damaged(struct lease_file *file);
 
 /*
- * The lease now ends at end_us (> 0), later than before or earlier; where none was, a new watch begins.
- * Returns false when the guard has begun to stop the work: then the work must be taken as going down,
+ * The lease now ends at end_us (> 0), later than before or earlier. Returns false when the guard has begun to stop the work: then the work must be taken as going down,
  * and be stopped. Either that is seen here, or the guard sees the new end: never neither.
  */
 bool lease_file_set(struct lease_file *file, int64_t end_us);
 
-/* No lease: the work is down. The guard ends by itself at its next look. */
+/* No lease: the work is down. The watch is over, and its guard ends at its next look. */
 void lease_file_disarm(struct lease_file *file);
 
 /* 0: disarmed. For a daemon that resumes: what the former one has written last. */
@@ -116,7 +116,7 @@ int lease_file_raise(struct lease_file *file, const char *directory, uint64_t ab
 /* That of the state file which belongs to this lease file. */
 uint64_t lease_file_generation(struct lease_file *file);
 
-/* Handed to the guard's command; kept for a restart. 0: the lease of a guard on standby, nothing was started. */
+/* Handed to the guard's command; kept for a restart. */
 void lease_file_set_epoch(struct lease_file *file, int64_t epoch);
 int64_t lease_file_epoch(struct lease_file *file);
 
@@ -152,7 +152,7 @@ bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed);
  */
 void lease_file_begin_watch(struct lease_file *file);
 
-/* Its number; grows by one or more with each. */
+/* Its number, which grows with each; 0: none is on. */
 uint64_t lease_file_watch(struct lease_file *file);
 
 /* What the guard did in this watch; kept until the next one begins. */
