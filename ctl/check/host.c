@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/unit_call.h"
-#include "trip.h"
+#include "host_needs.h"
 #include "host_parts.h"
 
 #define CLOCK_SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"

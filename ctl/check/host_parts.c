@@ -9,7 +9,7 @@
 
 #include "base/unit_call.h"
 #include "check.h"
-#include "trip.h"
+#include "host_needs.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
 #define UNIT_PATH "/org/freedesktop/systemd1/unit"
@@ -145,7 +145,7 @@ static void check_part(struct part *part)
 			part->name);
 	if (is_end(part->name, ".service")) {
 		check_service(part);
-		check_trip(part->check, part->bus, part->name, part->path);
+		check_needs(part->check, part->bus, part->name, part->path);
 	}
 	if (is_end(part->name, ".mount") && is_flag(part, SYSTEMD ".Mount", "LazyUnmount", true))
 		say(part, CHECK_ERROR, "remove the line",

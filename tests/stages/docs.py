@@ -51,7 +51,7 @@ def check_catalog():
     for entry in re.split(r'^(?=-- [0-9a-f]{32}$)', read('systemd/primaryd.catalog'), flags=re.M)[1:]:
         head, _, body = entry.partition('\n\n')
         is_told = body.find('What to do: ') >= 20 or head[3:35] not in warnings
-        if 'Subject: ' not in head or len(body) < 20 or not is_told or '@' in entry:
+        if 'Subject: ' not in head or len(body) < 20 or not is_told or '@PRIMARYD' in entry:
             yield f'systemd/primaryd.catalog: {head.splitlines()[0]} lacks a subject, a reason or what to do, or has a field'
 
 

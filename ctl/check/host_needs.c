@@ -2,7 +2,7 @@
 
 /* What a takeover here would trip over: files, interfaces and programs that the units of the work name; a blind health command. */
 
-#include "trip.h"
+#include "host_needs.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -73,7 +73,7 @@ static void check_program(struct check *check, const char *unit, sd_bus_message 
 		say(check, unit, path, errno);
 }
 
-void check_trip(struct check *check, sd_bus *bus, const char *unit, const char *unit_path)
+void check_needs(struct check *check, sd_bus *bus, const char *unit, const char *unit_path)
 {
 	sd_bus_message *reply = NULL;
 
