@@ -230,7 +230,7 @@ def test_started_while_the_killed_one_goes(cluster, keys):
     lock = os.open(node.runtime_directory, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     node.start()
-    wait_until(lambda: 'nanosleep' in text_of(f'/proc/{node.pid}/wchan'), 5, node.log_tail, 0.005)
+    wait_until(lambda: 'lock' in text_of(f'/proc/{node.pid}/wchan'), 5, node.log_tail, 0.005)
     os.close(lock)
     keys.wait_primary(node.name)
     assert not node.log_lines('runtime_taken')

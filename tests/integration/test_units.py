@@ -323,7 +323,7 @@ def test_status_without_bus(unit_cluster, keys, tmp_path):
     manager.bus.stop()
     listener = Manager(str(tmp_path / 'notify'))
     node.start({'DBUS_SYSTEM_BUS_ADDRESS': manager.bus.address, 'NOTIFY_SOCKET': listener.path})
-    seen, _ = listener.wait('^STATUS=Stopping the work: start of the daemon; not down yet: no connection to the system bus, '
+    seen, _ = listener.wait('^STATUS=Stopping the work: nothing is known of an earlier run: stopping leftovers; not down yet: no connection to the system bus, '
                             'trying again')
     manager.bus.start()
     manager.connect()

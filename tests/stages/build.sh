@@ -20,9 +20,10 @@ setup_tree() {
 	gcc) CC=gcc meson setup "$dir" -Dwerror=true -Dfault-points=true ;;
 	clang) CC=clang meson setup "$dir" -Dwerror=true ;;
 	asan)
-		# gcc's sanitizers: they name the source lines without further packages.
+		# gcc's sanitizers: they name the source lines without further packages. With less optimisation and debug
+		# information, the build takes half the time.
 		CC=gcc meson setup "$dir" -Dwerror=true -Dfault-points=true -Db_sanitize=address,undefined -Db_lundef=false \
-			-Dc_args=-fno-sanitize-recover=all
+			-Doptimization=1 "-Dc_args=-fno-sanitize-recover=all -g1"
 		;;
 	fuzz)
 		CC=clang meson setup "$dir" -Db_sanitize=address,undefined -Db_lundef=false -Dman-pages=disabled \

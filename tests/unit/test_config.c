@@ -734,6 +734,7 @@ static void test_auth(void **state)
 static void test_auth_file_of_others(void **state)
 {
 	static const mode_t modes[] = { 0640, 0604, 0620, 0602, 0644, 0610 };
+	char of_unit[] = "/run/credentials/test_config.XXXXXX", credential[64];
 	struct config_auth auth;
 	char msg[512];
 
@@ -750,6 +751,18 @@ static void test_auth_file_of_others(void **state)
 	make_file(file, "digest u:p\n", 0444);
 	assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), CONFIG_INVALID);
 	unsetenv("CREDENTIALS_DIRECTORY");
+	/* Those of a unit, read from outside of it; only root can make one. */
+	(void)mkdir("/run/credentials", 0755);
+	if (mkdtemp(of_unit)) {
+		(void)snprintf(credential, sizeof(credential), "%s/zookeeper", of_unit);
+		make_file(credential, "digest u:p\n", 0440);
+		assert_int_equal(config_load_auth(credential, &auth, msg, sizeof(msg)), 0);
+		make_file(credential, "digest u:p\n", 0444);
+		assert_int_equal(config_load_auth(credential, &auth, msg, sizeof(msg)),
+				 CONFIG_INVALID);
+		assert_int_equal(unlink(credential), 0);
+		assert_int_equal(rmdir(of_unit), 0);
+	}
 
 	assert_int_equal(unlink(file), 0);
 	assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), -ENOENT);
