@@ -815,7 +815,8 @@ static void test_absurd_timeouts(void **state)
 		fake_zk_limit_timeouts(absurd_ms[i], absurd_ms[i]);
 		assert_int_equal(zkh_session_create(world.loop, &config, &world.session), 0);
 		assert_true(world_wait_event(&world, ZKH_SERVER_FAILED, 3));
-		assert_non_null(strstr(world.events[0].detail, "granted a session timeout of"));
+		assert_non_null(
+			strstr(world.events[0].detail, "granted an absurd session timeout of"));
 		assert_int_equal(world_count(&world, ZKH_CONNECTED), 0);
 		world_steps(&world, 100);
 		assert_in_range(fake_zk_counts().connects, 3, 12);
