@@ -418,15 +418,3 @@ bool lease_file_set_mark(struct lease_file *file, uint64_t watch, enum lease_mar
 	fence();
 	return load(file)->watch == watch;
 }
-
-const char *lease_mark_text(enum lease_mark mark)
-{
-	switch (mark) {
-#define X(name, text)                                                                              \
-	case name:                                                                                 \
-		return text;
-		LEASE_MARKS(X)
-#undef X
-	}
-	return "unknown";
-}

@@ -37,34 +37,25 @@
 struct lease_file;
 
 /* What the guard has done in this watch. */
-#define LEASE_MARKS(X)                                                                             \
-	X(LEASE_WATCHED, "watching")                                                               \
-	X(LEASE_STOPPING, "stopping the work") /* begun, or left to systemd */                     \
-	X(LEASE_STOPPED, "stopped the work")
-
 enum lease_mark {
-#define X(name, text) name,
-	LEASE_MARKS(X)
-#undef X
+	LEASE_WATCHED,
+	LEASE_STOPPING, /* begun, or left to systemd */
+	LEASE_STOPPED,
 };
 
 /*
  * Process groups of what this node runs, for whoever has to put an end to it: the guard, or the next daemon. The guard
  * leaves those beside the work (fence, follow, health) alone.
  */
-#define LEASE_GROUPS(X)                                                                            \
-	X(LEASE_GROUP_TAKEOVER, "takeover command") /* while it runs: it is starting the work */   \
-	X(LEASE_GROUP_WORK, "work")		    /* what a takeover command left running */     \
-	X(LEASE_GROUP_FENCE, "fence command")	    /* while it runs */                            \
-	X(LEASE_GROUP_STOP, "relinquish command")   /* while it runs: the guard lets it finish */  \
-	X(LEASE_GROUP_FOLLOW, "follow command")	    /* while it runs */                            \
-	X(LEASE_GROUP_HEALTH, "health command")	    /* while it runs */
 
 enum lease_group {
-#define X(name, text) name,
-	LEASE_GROUPS(X)
-#undef X
-		LEASE_GROUP_COUNT
+	LEASE_GROUP_TAKEOVER, /* while it runs: it is starting the work */
+	LEASE_GROUP_WORK,     /* what a takeover command left running */
+	LEASE_GROUP_FENCE,    /* while it runs */
+	LEASE_GROUP_STOP,     /* while it runs: the guard lets it finish */
+	LEASE_GROUP_FOLLOW,   /* while it runs */
+	LEASE_GROUP_HEALTH,   /* while it runs */
+	LEASE_GROUP_COUNT
 };
 
 enum lease_file_result {
@@ -160,5 +151,3 @@ enum lease_mark lease_file_mark(struct lease_file *file);
 
 /* For the guard. False, nothing changed, when another watch has begun. */
 bool lease_file_set_mark(struct lease_file *file, uint64_t watch, enum lease_mark mark);
-
-const char *lease_mark_text(enum lease_mark mark);

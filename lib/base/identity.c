@@ -9,9 +9,9 @@
 #include "sealed.h"
 
 #define FILE_VERSION "primaryd cluster 1"
-#define REMEDY                                                                                       \
-	"nothing is claimed or written there; see zookeeper.servers, or, with the old servers off, " \
-	"run `primaryctl cluster accept`"
+#define REMEDY                                                                                     \
+	"this node claims and writes nothing there; check zookeeper.servers, or, if the old "      \
+	"servers are off, run `primaryctl cluster accept`"
 
 const char *identity_reason_text(enum identity_reason reason)
 {
@@ -153,60 +153,55 @@ bool identity_is_of(const struct identity *known, const char *root, const char *
 char *identity_explain(enum identity_reason reason, const struct identity *known,
 		       const struct identity_seen *seen, const char *servers, char *ret_text)
 {
-	char at[160];
+	bool by_zxid = seen->zxid < known->zxid;
+	char what[IDENTITY_TEXT_SIZE - 120] = "";
 
-	*ret_text = '\0';
-	(void)snprintf(at, sizeof(at), "the ensemble at %.100s", servers);
+#define SAY(...) (void)snprintf(what, sizeof(what), __VA_ARGS__)
 	switch (reason) {
 	case IDENTITY_OTHER_ID:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s is not that of this node's cluster: /cluster says %s, and this "
-			       "node belongs to %s; " REMEDY,
-			       at, seen->id, known->id);
+		SAY("belongs to another cluster: /cluster says %s, but this node belongs to "
+		    "%s; " REMEDY,
+		    seen->id, known->id);
 		break;
 	case IDENTITY_NO_ID:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s has lost its data, or is another one: /cluster is missing, and "
-			       "this node belongs to %s; " REMEDY,
-			       at, known->id);
+		SAY("has lost its data, or is another ensemble: /cluster is missing, but this "
+		    "node belongs to cluster %s; " REMEDY,
+		    known->id);
 		break;
 	case IDENTITY_OLD_GENERATION:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s is an old one: /cluster says generation %" PRId64
-			       ", and this node has seen %" PRId64 "; " REMEDY,
-			       at, seen->generation, known->generation);
+		SAY("is outdated: /cluster says generation %" PRId64
+		    ", but this node has seen %" PRId64 "; " REMEDY,
+		    seen->generation, known->generation);
 		break;
 	case IDENTITY_OLD_ZXID:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s holds older data than this node has seen (a restored backup?): "
-			       "zxid 0x%" PRIx64 ", seen 0x%" PRIx64 "; " REMEDY,
-			       at, (uint64_t)(seen->zxid < known->zxid ? seen->zxid : seen->change),
-			       (uint64_t)(seen->zxid < known->zxid ? known->zxid : known->change));
+		SAY("holds older data than this node has seen (a restored backup?): zxid "
+		    "0x%" PRIx64 ", seen 0x%" PRIx64 "; " REMEDY,
+		    (uint64_t)(by_zxid ? seen->zxid : seen->change),
+		    (uint64_t)(by_zxid ? known->zxid : known->change));
 		break;
 	case IDENTITY_BAD_KEY:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s cannot be told from others: /cluster holds junk; nothing is "
-			       "claimed or written there; on a node that remembers the cluster run "
-			       "`primaryctl cluster accept`",
-			       at);
+		SAY("cannot be identified: /cluster is invalid; this node claims and writes "
+		    "nothing there; run `primaryctl cluster accept` on a node that remembers "
+		    "the cluster");
 		break;
 	case IDENTITY_NO_ACCESS:
-		(void)snprintf(
-			ret_text, IDENTITY_TEXT_SIZE,
-			"%s cannot be told from others: /cluster may not be read or made; are "
-			"all nodes given the same credential (zookeeper.auth-file)?",
-			at);
+		SAY("cannot be identified: /cluster can be neither read nor created; give all "
+		    "nodes the same credential (zookeeper.auth-file)");
 		break;
 	case IDENTITY_NEW_FORMAT:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s holds keys of format %" PRId64
-			       " (/cluster), and this version knows %d: upgrade primaryd here",
-			       at, seen->format, IDENTITY_FORMAT);
+		SAY("holds keys of format %" PRId64 " (/cluster), but this version knows "
+		    "format %d: upgrade primaryd on this node",
+		    seen->format, IDENTITY_FORMAT);
 		break;
 	case IDENTITY_FINE:
 	case IDENTITY_REASON_COUNT:
 		break;
 	}
+#undef SAY
+	*ret_text = '\0';
+	if (*what)
+		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE, "the ensemble at %.100s %s", servers,
+			       what);
 	return ret_text;
 }
 

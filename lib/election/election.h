@@ -107,7 +107,7 @@ enum election_phase {
 	X(SESSION_LOST, "the session expired")                                                     \
 	X(DISCONNECTED, "not connected")                                                           \
 	X(ABSENT, "this node's sign of life is missing")                                           \
-	X(CAME_BACK, "came back within the lease")                                                 \
+	X(CAME_BACK, "resumed within the lease")                                                   \
 	X(RESUMED, "the post is still ours")                                                       \
 	X(WORK_STOPPED, "the work is down")                                                        \
 	X(LEFT, "the post is released")                                                            \
@@ -316,7 +316,7 @@ struct election {
 	X(CLIENT, "client", "mode is client")                                                      \
 	X(OFFLINE, "offline", "no session with ZooKeeper")                                         \
 	X(SHUTDOWN, "shutdown", "shutting down")                                                   \
-	X(UNHEALTHY, "unhealthy", "health is failed")                                              \
+	X(UNHEALTHY, "unhealthy", "the health check failed")                                       \
 	X(DRAINED, "drained", "drained by an operator")                                            \
 	X(MAINTENANCE, "maintenance", "maintenance: only operators move the role")                 \
 	X(PENALTY, "penalty", "a takeover failed here a moment ago")                               \

@@ -7,7 +7,7 @@
  * part of the lease that is kept for it.
  */
 
-/* As in node_work.c. */
+/* As in daemon/work/keeper.h. */
 #define GUARD_RETRY_US (200 * MS)
 #define UNGUARDED_MAX_US (5 * SEC)
 

@@ -36,6 +36,7 @@ HOMES = {
     r'systemd/.*': 'file',
     r'libsmartcols.*': 'file',
     r'json-c/.*': 'ctl',
+    r'sha1\.h': 'file',
 }
 
 # a read that watches (the third argument, unless it is the plain `false`), or the header of subscriptions

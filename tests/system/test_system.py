@@ -64,6 +64,22 @@ def test_check(site):
         return {row['subject']: (row['result'], row['finding']) for row in json.loads(done.stdout)['findings']}
     found = findings(0)
     assert found['unit'] == ('ok', 'takeover.unit primary.target is loaded, and bound to primaryd-guard.service')
+    assert 'takeover' not in found and 'health' not in found
+    # What a takeover would trip over is found on a secondary, too.
+    one.shell("""set -e; cd /etc/primaryd; cp primaryd.conf /run/kept; cp floating-ip/vip.conf /run/kept-vip
+printf '[health]\\ncommand = /usr/local/bin/healthy\\n' >>primaryd.conf
+printf '#!/bin/sh\\nif ! pgrep -x worker; then exit 1; fi\\n' >/usr/local/bin/healthy; chmod 755 /usr/local/bin/healthy
+sed -i s/eth0/eth9/ floating-ip/vip.conf""")
+    try:
+        found = findings(1)
+        assert found['takeover'] == ('error', 'floating-ip@vip.service needs /sys/class/net/eth9: No such file or directory')
+        assert found['health'][1].startswith('/usr/local/bin/healthy uses pgrep, which sees no processes'), found
+        one.shell('rm /etc/primaryd/floating-ip/vip.conf')
+        assert findings(1)['takeover'][1].startswith('floating-ip@vip.service needs /etc/primaryd/floating-ip/vip.conf: No such')
+    finally:
+        one.shell('cp /run/kept /etc/primaryd/primaryd.conf; cp /run/kept-vip /etc/primaryd/floating-ip/vip.conf; '
+                  'rm -f /usr/local/bin/healthy')
+    found = findings(0)
     assert found['polkit'][0] == 'ok' and 'restart and stop primaryd-guard.service' in found['polkit'][1], found
     rule = '/usr/share/polkit-1/rules.d/50-primaryd.rules'
     one.run('mv', rule, '/root/rule')
@@ -694,7 +710,7 @@ def test_commands_as_a_service(site, user):
     """Command mode: the guard is the daemon's child, in its control group, and outlives it all the same. In the sandbox,
     and as root with the example commands.conf."""
     one = others(site, site.wait_holder())[0]
-    up, pid = '/run/primaryd-commands/up', '/run/primaryd-commands/pid'
+    up, pid = '/run/primaryd-commands/up', '/run/primaryd-commands/of-the-work'
     # The work itself: a process that goes on, with a file of its own in what it sees as /tmp.
     one.layer.write('/usr/local/bin/commands-up', f'#!/bin/sh\ntouch /tmp/of-the-work {up}\nsleep 1000 &\necho $! >{pid}\n', 0o755)
     one.shell(f'''cat >/etc/primaryd/commands.conf <<END
