@@ -659,7 +659,7 @@ systemctl start primaryd@second''')
     one.shell('echo digest second:secret >/etc/primaryd/open; chmod 644 /etc/primaryd/open; '
               'sed -i "s,^auth-file.*,auth-file = /etc/primaryd/open," /etc/primaryd/second.conf')
     done = one.run('primaryd', '--config', '/etc/primaryd/second.conf', '--check', check=False)
-    assert done.returncode == 1 and 'open to others' in done.stderr
+    assert done.returncode == 1 and 'can be read by others' in done.stderr
     assert site.wait_holder() is holder
     # With the unit of the first one on the node that is primary: nothing of it is touched.
     moment = Moment()
