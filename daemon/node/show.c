@@ -45,6 +45,12 @@ void node_show_finish(struct node *node)
 		return;
 	ev_ref(node->loop);
 	ev_check_stop(node->loop, &node->turn);
+	if (node->election.phase != PHASE_GONE)
+		return;
+	/* An orderly end: nothing of it is left to be believed for a while. */
+	node->shown.connected = node->shown.registered = 0;
+	node->shown.turned_us = 0;
+	status_page_write(node->page, &node->shown);
 }
 
 void node_withdraw(void *userdata)

@@ -49,7 +49,7 @@ enum status_counter {
 };
 
 /* Upper bounds of a histogram, in seconds; the last bucket has none. */
-#define STATUS_BOUNDS(X) X(0.005) X(0.02) X(0.1) X(0.5) X(1) X(2) X(5) X(10) X(30)
+#define STATUS_BOUNDS(X) X(0.005) X(0.02) X(0.1) X(0.5) X(1.0) X(2.0) X(5.0) X(10.0) X(30.0)
 #define STATUS_BUCKETS 10
 
 struct status_histogram {

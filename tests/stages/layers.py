@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Checks the layers by their includes; prints each offence as FILE:LINE: what is wrong.
 
-- lib/ includes nothing of daemon/ and ctl/, and these two nothing of each other
+- lib/ includes nothing of daemon/, ctl/ and http/, and these three nothing of each other
 - the core, lib/election/, includes libc headers that do no I/O, and its own headers; the rest sees election.h, lease.h, pure.h
   and survivor.h of it alone; the keeper, daemon/work/keeper.c, includes no more than that
 - nobody outside lib/zk arms a watch: mirrors are for that
@@ -35,12 +35,14 @@ HOMES = {
     r'systemd/.*': 'file',
     r'libsmartcols.*': 'file',
     r'json-c/.*': 'ctl',
+    r'microhttpd\.h': 'http',
 }
 
 # a read that watches (the third argument, unless it is the plain `false`), or the header of subscriptions
 WATCH = re.compile(r'\bzkh_(?:get|exists|children)\((?:[^,;]*,){2}(?!\s*false\b)|include "[^"]*zkh_watch\.h"')
 
-FORBIDDEN = {'lib': ('daemon', 'ctl'), 'daemon': ('ctl',), 'ctl': ('daemon',)}
+FORBIDDEN = {'lib': ('daemon', 'ctl', 'http'), 'daemon': ('ctl', 'http'), 'ctl': ('daemon', 'http'),
+             'http': ('daemon', 'ctl')}
 
 
 def includes(path):

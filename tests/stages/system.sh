@@ -4,7 +4,7 @@
 build_package() {
 	local base=$BUILD_ROOT/deb list sum
 	mkdir -p "$base"
-	list=$(git ls-files -co --exclude-standard -- lib daemon ctl conf man systemd debian tests/meson.build \
+	list=$(git ls-files -co --exclude-standard -- lib daemon ctl http conf man systemd debian tests/meson.build \
 		meson.build meson_options.txt NEWS.md README.md SECURITY.md doc LICENSE)
 	sum=$(for file in $list; do [ ! -f "$file" ] || echo "$file"; done | xargs sha256sum | sha256sum)
 	if [ "$(cat "$base/sum" 2>/dev/null)" != "$sum" ]; then
@@ -36,7 +36,7 @@ stage_package() {
 	fi
 	dpkg-deb --info "$deb" | sed -n 's/^ \(Package\|Version\|Installed-Size\|Depends\)/\1/p'
 	if command -v lintian >/dev/null; then
-		lintian --allow-root --fail-on error --no-tag-display-limit "${deb%.deb}.changes" "$deb" "$BUILD_ROOT"/deb/*.dsc
+		lintian --allow-root --fail-on error --no-tag-display-limit "${deb%.deb}.changes" "$BUILD_ROOT"/deb/primaryd*_*.deb "$BUILD_ROOT"/deb/*.dsc
 	else
 		echo "lintian is not installed"
 	fi
