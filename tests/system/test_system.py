@@ -55,9 +55,9 @@ def test_boot(site):
     assert not site.holders.overlaps()
     # Anybody may ask which one it is, by the page or by HTTP.
     for one in site.machines:
-        done = one.shell('setpriv --reuid 65534 --regid 65534 --clear-groups primaryctl is-primary', check=False)
+        done = one.run('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', 'primaryctl', 'is-primary', check=False)
         assert done.returncode == (0 if one is holder else 1), done.stderr
-        said = one.shell("exec 3<>/dev/tcp/127.0.0.1/9989; printf 'OPTIONS / HTTP/1.0\\r\\n\\r\\n' >&3; head -n 1 <&3").stdout
+        said = one.run('bash', '-c', r"exec 3<>/dev/tcp/127.0.0.1/9989; printf 'OPTIONS / HTTP/1.0\r\n\r\n' >&3; head -n 1 <&3").stdout
         assert said.split()[1] == ('200' if one is holder else '503'), said
     assert holder.show('primaryd-http.service', 'ActiveState')['ActiveState'] == 'active'
 
