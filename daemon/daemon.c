@@ -14,7 +14,7 @@
 #include "base/config/config.h"
 #include "base/timer.h"
 #include "guard/lease_file.h"
-#include "host/notify.h"
+#include "base/notify.h"
 #include "host/reload.h"
 #include "host/runtime.h"
 #include "host/state.h"

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/notify.h"
 #include "base/timer.h"
 #include "base/wall.h"
-#include "host/notify.h"
 
 /* Beyond the bounds of a stop: last words to the ensemble, and scheduling. */
 #define STOP_SLACK_US INT64_C(5000000)

@@ -103,6 +103,8 @@ static bool is_loose(sd_bus *bus, const char *part, const struct unit *unit)
 
 	if (tied || sd_bus_path_encode(SYSTEMD_PATH "/unit", part, &path) < 0)
 		return false;
+	/* Of one that is not there, host_parts.c tells more. */
+	tied = !check_is_loaded(bus, path);
 	for (size_t i = 0; !tied && i < sizeof(ties) / sizeof(*ties); i++) {
 		char **list;
 
@@ -180,6 +182,9 @@ static void check_unit(struct check *check, sd_bus *bus, struct unit *unit)
 		check_say(check, CHECK_ERROR, "unit",
 			  "run this where primaryd is to run, under systemd",
 			  "takeover.unit is %s, and systemd cannot be asked about it", unit->name);
+	else if (!strcmp(unit->state, "masked"))
+		check_say(check, CHECK_ERROR, "unit", "run systemctl unmask with it",
+			  "takeover.unit %s is masked: nothing can start it", unit->name);
 	else if (strcmp(unit->state, "loaded") != 0)
 		check_say(
 			check, CHECK_ERROR, "unit",
@@ -248,7 +253,10 @@ static void ask_for_all(struct check *check, sd_bus *bus, uid_t uid, const struc
 		const char *name = questions[i].unit, *verb = questions[i].verb;
 		int r = *name ? ask_polkit(bus, uid, name, verb) : 1;
 
-		if (r < 0)
+		if (r == -ERFKILL)
+			check_say(check, CHECK_ERROR, "polkit", "systemctl unmask polkit",
+				  "polkit is masked: systemd allows nothing to any user but root");
+		else if (r < 0)
 			check_say(
 				check, CHECK_ERROR, "polkit",
 				"install and start polkit: systemd asks it for every user but root",
@@ -303,7 +311,7 @@ void check_host(struct check *check)
 		if (sd_bus_open_system(&bus) >= 0)
 			(void)sd_bus_set_method_call_timeout(bus, BUS_TIMEOUT_US);
 		check_unit(check, bus, &unit);
-		check_parts(check, bus, unit.name, unit.guard);
+		check_parts(check, bus, unit.name);
 		check_permission(check, bus, &unit);
 		sd_bus_flush_close_unref(bus);
 	}

@@ -21,7 +21,7 @@
 #include "base/lock_file.h"
 #include "base/clock.h"
 #include "command.h"
-#include "host/notify.h"
+#include "base/notify.h"
 #include "lease_file.h"
 #include "log/internal.h"
 #include "log/log.h"
@@ -53,8 +53,9 @@ struct guard {
 	int work_lock;	/* -1: not held */
 	pid_t command;	/* the relinquish command's, and its group; 0: it does not run */
 	bool command_killed, said_acts, said_sweep;
-	bool acted; /* and the lease file says so */
-	int code;   /* enum guard_exit, once it is over; -1 before */
+	bool acted;	  /* and the lease file says so */
+	bool stops_units; /* systemd does, as it was told */
+	int code;	  /* enum guard_exit, once it is over; -1 before */
 };
 
 /* With the event's fields where they are understood, else as a line like the others. */
@@ -186,13 +187,26 @@ static void take_turn(struct guard *g, bool force)
 
 /* -- the stop -- */
 
+/*
+ * The command is through, or there is none. A service says that it stops, so that systemd stops what is bound to it; when it
+ * ends, at the time of the kill, what is left of that is killed.
+ */
+static void stop_units(struct guard *g)
+{
+	if (g->args.ready_fd >= 0) {
+		post(g, KEEPER_ON_ENDED, KEEPER_OK, 0);
+		return;
+	}
+	g->stops_units = true;
+	(void)notify_send("STOPPING=1\nSTATUS=The lease is over: stopping the work\n");
+}
+
 static void start_command(struct guard *g)
 {
 	pid_t pid;
 
 	if (g->args.command == NULL) {
-		/* What is bound to this service is stopped by its exit. */
-		post(g, KEEPER_ON_ENDED, KEEPER_OK, 0);
+		stop_units(g);
 		return;
 	}
 	pid = guard_command_start(g->args.command, g->args.node, lease_file_epoch(g->lease));
@@ -216,7 +230,7 @@ static void reap_command(struct guard *g)
 	g->command = 0;
 	lease_file_set_group(g->lease, LEASE_GROUP_STOP, 0);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		post(g, KEEPER_ON_ENDED, KEEPER_OK, 0);
+		stop_units(g);
 		return;
 	}
 	if (!g->command_killed)
@@ -248,6 +262,8 @@ static void kill_all(struct guard *g)
 		(void)kill(-g->command, SIGKILL);
 	}
 	(void)sweep(g);
+	if (g->stops_units)
+		post(g, KEEPER_ON_ENDED, KEEPER_OK, 0);
 }
 
 /* No sync(): the disk may be what hangs. */

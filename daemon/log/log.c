@@ -37,6 +37,7 @@ struct said {
 
 struct log {
 	enum log_target target;
+	bool quiet;
 	char node[NODE_SIZE];
 	int64_t (*clock_us)(void);
 	struct log_lines lines;
@@ -77,6 +78,7 @@ int log_create(const struct log_options *options, struct log **ret_log)
 	if (log == NULL)
 		return -ENOMEM;
 	log->target = options->target;
+	log->quiet = options->quiet;
 	if (log->target == LOG_TARGET_AUTO)
 		log->target = log_journal_is_behind(options->fd) ? LOG_TARGET_JOURNAL
 								 : LOG_TARGET_LINES;
@@ -190,7 +192,8 @@ void log_event(struct log *log, enum event event, const struct log_fields *field
 	va_list args;
 
 	assert(event < EVENT_COUNT);
-	if (log == NULL || log->target == LOG_TARGET_NONE)
+	if (log == NULL || log->target == LOG_TARGET_NONE ||
+	    (log->quiet && events[event].priority > LOG_NOTICE))
 		return;
 	va_start(args, fmt);
 	fill(log, event, fields, fmt, args, &record);

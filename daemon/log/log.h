@@ -16,6 +16,7 @@
  * that changed is said at once. Rates are left to the journal.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -59,6 +60,7 @@ enum log_target {
 struct log_options {
 	const char *node; /* NULL or "": not known yet */
 	enum log_target target;
+	bool quiet;		    /* no event below a notice */
 	int fd;			    /* for the lines: STDERR_FILENO; not closed */
 	const char *journal_socket; /* NULL: journald's */
 	int64_t (*clock_us)(void);  /* NULL: time_boot_us(); for LOG_WINDOW_US */

@@ -244,7 +244,7 @@ void node_say_obstacle(struct node *node, const char *obstacle);
 void node_say_self_fence(struct node *node, const char *outcome);
 void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const char *text,
 		   int64_t us);
-void node_say_unit_failed(struct node *node, const char *state, bool system_stops);
+void node_say_unit_failed(struct node *node, const char *text, bool system_stops);
 void node_say_foreign_unit(struct node *node, const char *text);
 void node_say_guard(struct node *node, enum event event, const char *text);
 void node_say_health(struct node *node, bool ok, const char *reason);

@@ -304,7 +304,8 @@ static void on_missing(void *userdata, const char *path)
 /* -- actions out -- */
 
 /* What others cannot see in the other keys. `reason` is the last one, and open-ended. */
-static void describe_detail(const struct node *node, char *ret_text)
+static void describe_detail(const struct node *node, const struct election_action *action,
+			    char *ret_text)
 {
 	const struct election *e = &node->election;
 	char lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE], session[DURATION_TEXT_SIZE];
@@ -315,9 +316,13 @@ static void describe_detail(const struct node *node, char *ret_text)
 			 duration_format(node->election_config.transition_delay_us, delay),
 			 duration_format(e->session_us, session));
 
-	if (penalty_us > 0)
+	if (action->op == OP_HAND_BACK)
 		snprintf(ret_text + n, DETAIL_SIZE - (size_t)n,
-			 " penalty-until=%" PRId64 " reason=%s",
+			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,
+			 election_reason_text(e->reason));
+	else if (penalty_us > 0)
+		snprintf(ret_text + n, DETAIL_SIZE - (size_t)n,
+			 " penalty-until=%" PRId64 " " DETAIL_REASON "%s",
 			 (time_wall_us() + penalty_us) / 1000,
 			 election_reason_text(e->stop_reason));
 }
@@ -361,7 +366,7 @@ static void note_enter(struct node *node)
 
 static void do_op(struct node *node, const struct election_action *action)
 {
-	describe_detail(node, node->registration.detail);
+	describe_detail(node, action, node->registration.detail);
 	strcpy(node->writes.detail, node->registration.detail);
 	if (action->op == OP_REGISTER) {
 		node_register(node);

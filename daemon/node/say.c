@@ -387,18 +387,13 @@ void node_say_unit(struct node *node, enum work_unit_word word, bool ok, const c
 		  words[word].text, text);
 }
 
-void node_say_unit_failed(struct node *node, const char *state, bool system_stops)
+void node_say_unit_failed(struct node *node, const char *text, bool system_stops)
 {
 	struct log_fields f = node_say_fields(node);
 
 	f.target = node->config->takeover.unit;
-	f.reason = state;
-	if (system_stops)
-		log_event(node->log, EVENT_UNIT_STOPPED, &f, "%s is %s: the system is going down",
-			  f.target, state);
-	else
-		log_event(node->log, EVENT_UNIT_FAILED, &f,
-			  "%s is %s though nobody here stopped it", f.target, state);
+	f.reason = text;
+	log_event(node->log, system_stops ? EVENT_UNIT_STOPPED : EVENT_UNIT_FAILED, &f, "%s", text);
 }
 
 void node_say_foreign_unit(struct node *node, const char *text)

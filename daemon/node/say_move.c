@@ -8,6 +8,14 @@
 
 /* What a node says of the election's moves: one sentence for what a step came to, see node_say.c. */
 
+/* Of a node whose work went away, "not healthy" is the consequence. */
+static const char *reason_text(const struct node *node, uint8_t reason)
+{
+	const char *trouble = work_trouble(node->work);
+
+	return reason == REASON_UNHEALTHY && *trouble ? trouble : election_reason_text(reason);
+}
+
 static const char *named_how(const struct election *before, const struct election *e)
 {
 	/* By whom and when, nobody here has seen. */
@@ -67,7 +75,7 @@ static void say_stop(struct node *node, const struct election *before, struct lo
 	};
 
 	node->relinquish_us = node->election.now_us;
-	f->reason = election_reason_text(node->election.stop_reason);
+	f->reason = reason_text(node, node->election.stop_reason);
 	if (node->election.stop_reason == REASON_LEASE) {
 		say_lease(node, f);
 		return;
@@ -146,7 +154,7 @@ static void say_move(struct node *node, const struct election *before)
 	const struct election *e = &node->election;
 	struct log_fields f = node_say_fields(node);
 
-	f.reason = election_reason_text(e->reason);
+	f.reason = reason_text(node, e->reason);
 	/* One event can make several moves; what is said here is the first and the last of them. */
 	if (before->phase == PHASE_LEAVE && e->reason != REASON_SESSION_LOST)
 		say_left(node, f);
@@ -250,13 +258,24 @@ static void say_acquire_delay(struct node *node)
 		  "waiting for %s before the dead are dealt with", duration_format(f.usec, delay));
 }
 
+/* Somebody keeps the lock: the first contest for this vacancy, and why it was lost, are told; the next ones are not. */
+static bool contends_again(const struct election *before, const struct election *e)
+{
+	bool began = before->phase == PHASE_FOLLOW &&
+		     (e->phase == PHASE_CONTEND || e->phase == PHASE_LOCK);
+	bool lost = before->phase == PHASE_LOCK && e->phase == PHASE_FOLLOW &&
+		    e->reason == REASON_LOCK_TIMEOUT;
+
+	return before->refusals && (began || lost);
+}
+
 void node_say_step(struct node *node, const struct election *before)
 {
 	const struct election *e = &node->election;
 	struct log_fields f;
 	char delay[DURATION_TEXT_SIZE];
 
-	if (e->phase != before->phase) {
+	if (e->phase != before->phase && !contends_again(before, e)) {
 		say_move(node, before);
 		say_state(node, before);
 	}

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "host/notify.h"
+#include "base/notify.h"
 
 /* A loop that did not turn for twice that long hangs: the service manager's measure, or else pings to ZooKeeper. */
 static int64_t turns_us(const struct node *node)

@@ -78,9 +78,9 @@ static void on_foreign(void *userdata, const char *text)
 	node->on_exit(node->userdata, EXIT_CONFIG);
 }
 
-static void on_failed(void *userdata, const char *state, bool system_stops)
+static void on_failed(void *userdata, const char *text, bool system_stops)
 {
-	node_say_unit_failed(userdata, state, system_stops);
+	node_say_unit_failed(userdata, text, system_stops);
 }
 
 /* No step of the election follows, and systemctl status shall tell what is waited for. */

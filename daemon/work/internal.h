@@ -64,7 +64,7 @@ struct work {
 	bool guard_runs, unit_starting, unit_stopping;
 	int64_t unit_since_us; /* begin of the unit's job */
 
-	char failure[BUS_UNIT_SIZE + 32]; /* how the unit went away */
+	char failure[BUS_TEXT_SIZE]; /* how the unit went away */
 };
 
 /* What stands in the way when it does. */

@@ -78,7 +78,7 @@ static void command_started(struct work *work, bool ok)
 	ev_timer_stop(work->options.loop, &work->unit_timer);
 	/* It may have gone down since its start was done. */
 	if (ok)
-		bus_ask_state(work->bus);
+		bus_look(work->bus);
 	work_answer(work, KEEPER_ON_STARTED, ok);
 }
 
@@ -204,17 +204,15 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 		    false);
 }
 
-static void on_state(void *userdata, const char *state)
+static void on_down(void *userdata, const char *text)
 {
 	struct work *work = userdata;
 
 	/* A stop of ours is told by its job, which waits for all that hangs on the unit. */
-	if (work->keeper.state != KEEPER_UP ||
-	    (!bus_state_is_down(state) && strcmp(state, "deactivating") != 0))
+	if (work->keeper.state != KEEPER_UP)
 		return;
-	snprintf(work->failure, sizeof(work->failure), "unit %.255s is %.20s",
-		 work->config->takeover.unit, state);
-	work->options.on_failed(work->options.userdata, state, bus_system_stops(work->bus));
+	snprintf(work->failure, sizeof(work->failure), "%s", text);
+	work->options.on_failed(work->options.userdata, text, bus_system_stops(work->bus));
 	work_answer(work, KEEPER_ON_FAILED, true);
 }
 
@@ -247,7 +245,7 @@ static int init(struct work *work)
 		.unit = work->config->takeover.unit,
 		.runtime_directory = work->config->node.runtime_directory,
 		.on_foreign = on_foreign,
-		.on_state = on_state,
+		.on_down = on_down,
 		.on_link = on_link,
 		.on_wait = on_wait,
 		.userdata = work,

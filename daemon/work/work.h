@@ -43,8 +43,8 @@ struct work_options {
 	void (*on_stopped)(void *userdata);
 	/* work_trouble() changed. */
 	void (*on_trouble)(void *userdata);
-	/* The unit went away though nobody here stopped it. */
-	void (*on_failed)(void *userdata, const char *state, bool system_stops);
+	/* The unit went away though nobody here stopped it, or one that it requires has failed: text says which. */
+	void (*on_failed)(void *userdata, const char *text, bool system_stops);
 	/* A stop of the unit takes long: work_obstacle() tells what it waits for. */
 	void (*on_obstacle)(void *userdata);
 	/* Nothing was done to the unit, and nothing will be: it is another daemon's. */

@@ -5,9 +5,13 @@
 
 #include "lease.h"
 
-/* A takeover that fails again and again waits at most 2^5 times the penalty; what is refused, 2^6 times lock-timeout. */
+/*
+ * A takeover that fails again and again waits at most 2^5 times the penalty; what is refused, 2^6 times lock-timeout; a node
+ * that did not get the lock, 2^3 times that: once the lock is free, the vacancy is to be filled.
+ */
 #define PENALTY_DOUBLINGS 5
 #define REFUSAL_DOUBLINGS 6
+#define LOCK_DOUBLINGS 3
 
 static void forget_view(struct election *e)
 {
@@ -37,14 +41,20 @@ static void retry_later(struct election_step *s)
 	s->state->retry_us = s->state->now_us + s->config->lock_timeout_us;
 }
 
-/* What the servers refuse they will refuse again, as a rule: it is asked for ever less often. */
-static void retry_refused(struct election_step *s)
+/* What failed will fail again, as a rule: it is tried ever less often. */
+static void back_off(struct election_step *s, unsigned doublings_max)
 {
 	struct election *e = s->state;
 
-	e->retry_us = e->now_us + (s->config->lock_timeout_us << e->refusals);
+	e->retry_us = e->now_us + (s->config->lock_timeout_us
+				   << (e->refusals < doublings_max ? e->refusals : doublings_max));
 	if (e->refusals < REFUSAL_DOUBLINGS)
 		e->refusals++;
+}
+
+static void retry_refused(struct election_step *s)
+{
+	back_off(s, REFUSAL_DOUBLINGS);
 }
 
 static void punish(struct election_step *s)
@@ -340,6 +350,8 @@ static void apply_lock(struct election_step *s, const struct election_event *eve
 	e->lock = LOCK_FREE;
 	if (event->result == RESULT_FAILED)
 		retry_refused(s);
+	else if (event->result == RESULT_CONFLICT)
+		back_off(s, LOCK_DOUBLINGS);
 	else
 		retry_later(s);
 	if (e->phase == PHASE_LOCK)

@@ -146,6 +146,11 @@ static bool in_follow(struct election_step *s)
 	}
 	if (e->shutdown)
 		return in_follow_shutdown(s);
+	/* The next vacancy is another matter. */
+	if (e->view.key == KEY_OTHER) {
+		e->refusals = 0;
+		e->retry_us = 0;
+	}
 	if (!e->attached || e->op != OP_NONE)
 		return false;
 	if (e->view.key == KEY_ME && !election_unwilling(s) && !failed_this_claim(e)) {

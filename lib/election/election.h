@@ -72,7 +72,7 @@ enum election_phase {
 /* Why the last move was made: said in the journal, kept in the history, handed to commands. */
 #define ELECTION_REASONS(X)                                                                        \
 	X(NONE, "")                                                                                \
-	X(COLD_START, "start of the daemon")                                                       \
+	X(COLD_START, "nothing is known of an earlier run: stopping leftovers")                    \
 	X(REGISTERED, "registered")                                                                \
 	X(KEY_NONE, "nobody is named primary")                                                     \
 	X(KEY_MISSING, "the primary key is missing")                                               \
@@ -313,7 +313,7 @@ struct election {
 	uint8_t self_fenced;  /* SELF_FENCE was said in this stop */
 	uint8_t cut;	      /* CUT was said since the last progress */
 	uint8_t fence_failed; /* this takeover's fence failed */
-	uint8_t refusals;     /* in a row, capped */
+	uint8_t refusals;     /* in a row, and attempts to get the lock, capped */
 	uint8_t pad[5];
 };
 

@@ -76,7 +76,7 @@ def test_sample_holds_every_key_and_its_default():
 
 
 @pytest.mark.parametrize('text, line, where, says', [
-    ('[zookeeper]\nservers = nowhere\n', 2, 'zookeeper.servers', 'no port'),
+    ('[zookeeper]\nservers = nowhere\n', 2, 'zookeeper.servers', 'not HOST:PORT'),
     ('[zookeeper]\nservers =\n', 2, 'zookeeper.servers', 'is empty'),
     ('[zookeeper]\nroot = x\n', 2, 'zookeeper.root', 'no ZooKeeper path'),
     ('[zookeeper]\nsession-timeout = 10\n', 2, 'zookeeper.session-timeout', 'has no unit'),
@@ -95,7 +95,7 @@ def test_sample_holds_every_key_and_its_default():
     ('[takeover]\ncommand = /etc/passwd\n', 2, 'takeover.command', ''),
     ('[takeover]\nunit = no unit\n', 2, 'takeover.unit', "no unit's name"),
     ('[relinquish]\nlease-timeout = 9s\n', 2, 'relinquish.lease-timeout', 'exceeds a third'),
-    ('[relinquish]\nself-fence = yes\n', 2, 'relinquish.self-fence', 'write none or reboot'),
+    ('[relinquish]\nself-fence = yes\n', 2, 'relinquish.self-fence', 'write none|reboot'),
     ('[health]\nfailures = 0\n', 2, 'health.failures', 'out of range'),
     ('[node]\nname\n', 2, '', 'KEY = VALUE'),
     ('name = a\n', 1, '', ''),

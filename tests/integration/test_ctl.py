@@ -13,7 +13,7 @@ import pytest
 from ctl_shell import DONE, REFUSED, TIMED_OUT, UNREACHABLE, USAGE, Ctl, built, environment
 from lab import view, zk
 from lab.ports import free_port
-from lab.steps import QUICK, Tally, by_name, history, others, primary_key, settle, wait_members, write_auth
+from lab.steps import MORTAL, QUICK, Tally, by_name, history, others, primary_key, settle, wait_members, write_auth
 from lab.wait import wait_until
 
 pytestmark = pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
@@ -289,6 +289,31 @@ def test_history(cluster, keys, oracle, ctl):
     assert [entry['to'] for entry in entries] == [entry['to'] for entry in history(keys)]
     assert entries[-1]['epoch'] == keys.acting().epoch and entries[-1]['takeover_us'] > 0
     assert [entry['epoch'] for entry in entries] == sorted(entry['epoch'] for entry in entries)
+
+
+def test_history_tells_who_and_why(cluster, keys, oracle, ctl):
+    """Each way to give the role up, by its name, and never from nobody but at the very first."""
+    nodes = cluster(3, **MORTAL)
+    settle(keys, oracle, nodes)
+
+    def moved(how):
+        claims, old = len(ctl.json('history')['history']), keys.acting().node
+        how(old)
+        wait_until(lambda: len(ctl.json('history')['history']) > claims and ctl.json('history')['history'][-1].get('takeover_us'), 20,
+                   keys.summary)
+        last = ctl.json('history')['history'][-1]
+        assert (last['from'], last['to']) == (old, keys.acting().node)
+        return last['reason'].replace(old, 'OLD')
+    assert ctl.json('history')['history'][0]['from'] == 'none'
+    assert moved(lambda old: ctl.run('drain', old)) == 'OLD handed over: drained'
+    for node in nodes:
+        keys.delete(f'nodes/{node.name}/drain')
+    assert moved(lambda old: ctl.run('release')) == 'released by an operator'
+    assert moved(lambda old: ctl.run('switchover')).startswith('switchover by ')
+    stopped = by_name(nodes, keys.acting().node)
+    assert moved(lambda old: stopped.stop()) == 'OLD handed over: shutting down'
+    stopped.start()
+    assert moved(lambda old: by_name(nodes, old).kill9()) == 'OLD died or was cut off'
 
 
 def test_explain(cluster, keys, oracle, ctl):

@@ -4,14 +4,14 @@
 build_package() {
 	local base=$BUILD_ROOT/deb list sum
 	mkdir -p "$base"
-	list=$(git ls-files -co --exclude-standard -- lib daemon ctl http conf man systemd debian tests/meson.build \
+	list=$(git ls-files -co --exclude-standard -- lib daemon ctl http conf man systemd debian \
 		meson.build meson_options.txt NEWS.md README.md SECURITY.md doc LICENSE)
 	sum=$(for file in $list; do [ ! -f "$file" ] || echo "$file"; done | xargs sha256sum | sha256sum)
 	if [ "$(cat "$base/sum" 2>/dev/null)" != "$sum" ]; then
 		rm -rf "$base"
 		mkdir -p "$base/source"
 		for file in $list; do [ ! -f "$file" ] || echo "$file"; done | tar -c -T - | tar -x -C "$base/source"
-		if ! (cd "$base/source" && DEB_BUILD_OPTIONS="parallel=$JOBS" dpkg-buildpackage -us -uc) >"$base/log" 2>&1; then
+		if ! (cd "$base/source" && DEB_BUILD_OPTIONS="nocheck parallel=$JOBS" dpkg-buildpackage -us -uc -Pnocheck) >"$base/log" 2>&1; then
 			tail -n 40 "$base/log" >&2
 			return 1
 		fi

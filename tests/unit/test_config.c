@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "election/lease.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define TEN(text) text text text text text text text text text text
 
@@ -248,27 +250,32 @@ static const struct {
 } bad_values[] = {
 	/* servers */
 	{ Z "servers =\n", "f:2: zookeeper.servers: is empty (name at least one" },
-	{ Z "servers = , ,\n", "f:2: zookeeper.servers: is empty" },
-	{ Z "servers = zk1\n", "f:2: zookeeper.servers: 'zk1' has no port (write HOST:PORT" },
-	{ Z "servers = [::1]\n", "f:2: zookeeper.servers: '[::1]' has no port" },
-	{ Z "servers = zk1:\n", "f:2: zookeeper.servers: 'zk1:' has no port from 1 to 65535" },
-	{ Z "servers = zk1:0\n", "f:2: zookeeper.servers: 'zk1:0' has no port from 1" },
-	{ Z "servers = zk1:65536\n", "f:2: zookeeper.servers: 'zk1:65536' has no port from" },
-	{ Z "servers = zk1:-1\n", "f:2: zookeeper.servers: 'zk1:-1' has no port" },
-	{ Z "servers = zk1:2181/root\n", "f:2: zookeeper.servers: 'zk1:2181/root' has no port" },
-	{ Z "servers = a:1,,b:2\n", "f:2: zookeeper.servers: has a comma without a server" },
-	{ Z "servers = ,a:1\n", "f:2: zookeeper.servers: has a comma without a server" },
-	{ Z "servers = a:1,\n", "f:2: zookeeper.servers: ends with a comma" },
-	{ Z "servers = :2181\n", "f:2: zookeeper.servers: '' is no host" },
-	{ Z "servers = ::1:2181\n", "f:2: zookeeper.servers: '::1' is no host" },
-	{ Z "servers = []:2181\n", "f:2: zookeeper.servers: '' is no host" },
-	{ Z "servers = [:2181\n", "f:2: zookeeper.servers: '[:2181' has no port" },
-	{ Z "servers = [zk1]:2181\n", "f:2: zookeeper.servers: 'zk1' is no host" },
-	{ Z "servers = [1.2.3.4]:2181\n", "f:2: zookeeper.servers: '1.2.3.4' is no host" },
-	{ Z "servers = 1.2.3:2181\n", "f:2: zookeeper.servers: '1.2.3' is no host" },
-	{ Z "servers = 1.2.3.256:2181\n", "f:2: zookeeper.servers: '1.2.3.256' is no host" },
-	{ Z "servers = zk$1:2181\n", "f:2: zookeeper.servers: 'zk$1' is no host" },
-	{ Z "servers = -zk:2181\n", "f:2: zookeeper.servers: '-zk' is no host" },
+#define NOT_A_SERVER(list, which)                                                                  \
+	{                                                                                          \
+		Z "servers = " list "\n",                                                          \
+			"f:2: zookeeper.servers: '" which "' is not HOST:PORT (a name"             \
+	}
+	NOT_A_SERVER(", ,", ""),
+	NOT_A_SERVER("zk1", "zk1"),
+	NOT_A_SERVER("[::1]", "[::1]"),
+	NOT_A_SERVER("zk1:", "zk1:"),
+	NOT_A_SERVER("zk1:0", "zk1:0"),
+	NOT_A_SERVER("zk1:65536", "zk1:65536"),
+	NOT_A_SERVER("zk1:-1", "zk1:-1"),
+	NOT_A_SERVER("zk1:2181/root", "zk1:2181/root"),
+	NOT_A_SERVER("a:1,,b:2", ""),
+	NOT_A_SERVER(",a:1", ""),
+	NOT_A_SERVER("a:1,", "a:1"),
+	NOT_A_SERVER(":2181", ":2181"),
+	NOT_A_SERVER("::1:2181", "::1:2181"),
+	NOT_A_SERVER("[]:2181", "[]:2181"),
+	NOT_A_SERVER("[:2181", "[:2181"),
+	NOT_A_SERVER("[zk1]:2181", "[zk1]:2181"),
+	NOT_A_SERVER("[1.2.3.4]:2181", "[1.2.3.4]:2181"),
+	NOT_A_SERVER("1.2.3:2181", "1.2.3:2181"),
+	NOT_A_SERVER("1.2.3.256:2181", "1.2.3.256:2181"),
+	NOT_A_SERVER("zk$1:2181", "zk$1:2181"),
+	NOT_A_SERVER("-zk:2181", "-zk:2181"),
 	{ Z "servers = " TEN("a:1 b:1 c:1 ") " d:1 e:1 f:1\n", "f:2: zookeeper.servers: names more "
 							       "than 32 servers" },
 	/* root */
@@ -318,14 +325,13 @@ static const struct {
 	{ "[node]\nname = n\xc3\xb6\n", "f:2: node.name: 'n\xc3\xb6' cannot be" },
 	{ "[node]\nname = " TEN("1234567") "\n", "f:2: node.name: '1234567" },
 	/* choices */
-	{ "[node]\nmode =\n", "f:2: node.mode: '' is unknown (write coordinator or client)" },
+	{ "[node]\nmode =\n", "f:2: node.mode: '' is unknown (write coordinator|client)" },
 	{ "[node]\nmode = cliient\n",
 	  "f:2: node.mode: 'cliient' is unknown (did you mean client? write" },
 	{ "[node]\nmode = Client\n", "f:2: node.mode: 'Client' is unknown" },
 	{ "[relinquish]\nself-fence = yes\n",
-	  "f:2: relinquish.self-fence: 'yes' is unknown (write none "
-	  "or reboot)" },
-	{ "[fence]\nfailure = ignore\n", "f:2: fence.failure: 'ignore' is unknown (write stop or" },
+	  "f:2: relinquish.self-fence: 'yes' is unknown (write none|reboot)" },
+	{ "[fence]\nfailure = ignore\n", "f:2: fence.failure: 'ignore' is unknown (write stop|" },
 	/* units */
 	{ "[takeover]\nunit = primary\n", "f:2: takeover.unit: 'primary' is no unit's name" },
 	{ "[takeover]\nunit = .service\n", "f:2: takeover.unit: '.service' is no unit's name" },
@@ -654,7 +660,7 @@ static void test_lease_sum(void **state)
 			else
 				low_us = middle_us;
 		}
-		assert_true(leases[i] + config_lease_margin_us(high_us) <= high_us / 3);
+		assert_true(leases[i] + lease_margin_us(high_us) <= high_us / 3);
 		assert_int_equal(config_check_lease(&config, low_us, msg, sizeof(msg)),
 				 CONFIG_INVALID);
 		/* The remedy it names works, and asks for no more than 2 ms too much. */
@@ -725,6 +731,7 @@ static void test_auth(void **state)
 static void test_auth_file_of_others(void **state)
 {
 	static const mode_t modes[] = { 0640, 0604, 0620, 0602, 0644, 0610 };
+	char of_unit[] = "/run/credentials/test_config.XXXXXX", credential[64];
 	struct config_auth auth;
 	char msg[512];
 
@@ -741,6 +748,18 @@ static void test_auth_file_of_others(void **state)
 	make_file(file, "digest u:p\n", 0444);
 	assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), CONFIG_INVALID);
 	unsetenv("CREDENTIALS_DIRECTORY");
+	/* Those of a unit, read from outside of it; only root can make one. */
+	(void)mkdir("/run/credentials", 0755);
+	if (mkdtemp(of_unit)) {
+		(void)snprintf(credential, sizeof(credential), "%s/zookeeper", of_unit);
+		make_file(credential, "digest u:p\n", 0440);
+		assert_int_equal(config_load_auth(credential, &auth, msg, sizeof(msg)), 0);
+		make_file(credential, "digest u:p\n", 0444);
+		assert_int_equal(config_load_auth(credential, &auth, msg, sizeof(msg)),
+				 CONFIG_INVALID);
+		assert_int_equal(unlink(credential), 0);
+		assert_int_equal(rmdir(of_unit), 0);
+	}
 
 	assert_int_equal(unlink(file), 0);
 	assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), -ENOENT);

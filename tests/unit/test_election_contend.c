@@ -107,6 +107,20 @@ static void test_lock_timeout(void **state)
 					  "450 lock conflict        => follow\n"
 					  "460 view none@2 free     => follow\n"
 					  "850 time                 => lock: lock\n");
+	/* Ever less often while somebody keeps the lock, up to 8 times lock-timeout; a new vacancy is another matter. */
+	for (int pause_ms = 800; pause_ms <= 6400; pause_ms *= 2) {
+		char script[PLAY_TEXT_MAX];
+
+		snprintf(script, sizeof(script),
+			 "+400 lock conflict => follow\n+%d time => lock: lock\n",
+			 pause_ms < 3200 ? pause_ms : 3200);
+		play_script(&play, script);
+	}
+	play_script(&play, "+400 lock conflict          => follow\n"
+			   "+10 view other@3 taken      => follow\n"
+			   "+1 view none@4 free         => lock: lock\n"
+			   "+400 lock conflict          => follow\n"
+			   "+400 time                   => lock: lock\n");
 }
 
 static void test_lock_lost(void **state)

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
+
 #define NO_KEY CONFIG_N_KEYS
 
 /* One pass over one file. A key's value is complete only when the next key or the end is seen. */
@@ -102,10 +104,10 @@ static bool is_section(const char *section)
 
 static void add_unknown_section(struct loader *loader, unsigned line, const char *section)
 {
-	struct config_nearest nearest = { .wanted = section };
+	struct nearest nearest = { .wanted = section };
 	char msg[CONFIG_MSG_SIZE];
 
-#define X(name, text) config_nearest_offer(&nearest, #name);
+#define X(name, text) nearest_offer(&nearest, #name);
 	CONFIG_SECTIONS(X)
 #undef X
 	if (nearest.best != NULL)
@@ -131,13 +133,13 @@ static void on_section(void *userdata, unsigned line, const char *section)
 static void add_unknown_key(struct loader *loader, unsigned line, const char *section,
 			    const char *key)
 {
-	struct config_nearest nearest = { .wanted = key };
+	struct nearest nearest = { .wanted = key };
 	const char *elsewhere = NULL;
 	char msg[CONFIG_MSG_SIZE];
 
 	for (unsigned id = 0; id < CONFIG_N_KEYS; id++) {
 		if (strcmp(config_specs[id].section, section) == 0)
-			config_nearest_offer(&nearest, config_specs[id].name);
+			nearest_offer(&nearest, config_specs[id].name);
 		else if (elsewhere == NULL && strcmp(config_specs[id].name, key) == 0)
 			elsewhere = config_specs[id].section;
 	}
