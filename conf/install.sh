@@ -10,9 +10,10 @@ if [ ! -e "$conf" ] && [ ! -L "$conf" ]; then
 	cp "${DESTDIR-}$1/primaryd.conf" "$conf"
 	chmod 644 "$conf"
 fi
-[ -z "${DESTDIR-}" ] || exit 0
+[ -z "${DESTDIR-}${MESON_INSTALL_QUIET-}" ] || exit 0
 
-cat <<END
+# meson keeps what scripts print to itself.
+cat >>"/proc/$PPID/fd/1" <<END
 
 Installed. As root, after every installation:
     systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload; journalctl --update-catalog

@@ -13,7 +13,7 @@
 
 #include "base/config/config.h"
 #include "daemon.h"
-#include "host/reload_order.h"
+#include "host/host.h"
 #include "log/log.h"
 
 struct program {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/unit_call.h"
+#include "host_needs.h"
 #include "host_parts.h"
 
 #define CLOCK_SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
@@ -298,10 +299,23 @@ static void check_permission(struct check *check, sd_bus *bus, const struct unit
 		ask_for_all(check, bus, user->pw_uid, unit);
 }
 
+/* primaryd.service; primaryd@NAME.service has the configuration NAME.conf. */
+static const char *service_of(const char *config_path, char text[CONFIG_PATH_SIZE])
+{
+	const char *name = config_path ? strrchr(config_path, '/') : NULL;
+	int n = name ? (int)strcspn(name + 1, ".") : 0;
+
+	if (!name || !strncmp(name, "/primaryd.conf", strlen("/primaryd.conf")))
+		return "primaryd.service";
+	snprintf(text, CONFIG_PATH_SIZE, "primaryd@%.*s.service", n, name + 1);
+	return text;
+}
+
 void check_host(struct check *check)
 {
 	const struct config *config = &check->ctl->config;
 	struct unit unit = { .name = config->takeover.unit };
+	char service[CONFIG_PATH_SIZE];
 	sd_bus *bus = NULL;
 
 	check_clock(check);
@@ -312,6 +326,9 @@ void check_host(struct check *check)
 			(void)sd_bus_set_method_call_timeout(bus, BUS_TIMEOUT_US);
 		check_unit(check, bus, &unit);
 		check_parts(check, bus, unit.name);
+		if (bus && config->health.command.argv)
+			check_health(check, bus, config->health.command.argv,
+				     service_of(check->ctl->options.config_path, service));
 		check_permission(check, bus, &unit);
 		sd_bus_flush_close_unref(bus);
 	}

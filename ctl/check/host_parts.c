@@ -9,6 +9,7 @@
 
 #include "base/unit_call.h"
 #include "check.h"
+#include "host_needs.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
 #define UNIT_PATH "/org/freedesktop/systemd1/unit"
@@ -142,8 +143,10 @@ static void check_part(struct part *part)
 			"install it, unmask it, or correct its unit file; then systemctl daemon-reload",
 			"%s cannot be started: it is missing, masked, or its unit file is not valid",
 			part->name);
-	if (is_end(part->name, ".service"))
+	if (is_end(part->name, ".service")) {
 		check_service(part);
+		check_needs(part->check, part->bus, part->name, part->path);
+	}
 	if (is_end(part->name, ".mount") && is_flag(part, SYSTEMD ".Mount", "LazyUnmount", true))
 		say(part, CHECK_ERROR, "remove the line",
 		    "LazyUnmount=yes: it is inactive while processes still write to it");

@@ -35,8 +35,8 @@
  * byte when it watches (FD must be above 2). One guard at a time: it waits for DIR/guard.lock before that.
  * It never waits for its stderr.
  *
- * Without FD it is a service, and may be started on standby: with a lease whose epoch is 0. Then it does not report
- * that it is ready, and what is bound to it waits, until it is called (SIGTERM) and finds an epoch.
+ * Started before there is a lease, it is on standby until it is called (SIGTERM) and finds one. Without FD it is a service, and
+ * reports only then that it is ready: what is bound to it waits.
  */
 
 enum guard_exit {

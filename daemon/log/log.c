@@ -13,6 +13,7 @@
 #include "internal.h"
 
 #define NODE_SIZE 65
+#define STATE_SIZE 32
 
 enum limit { LIMIT_ALWAYS, LIMIT_REPEATS };
 
@@ -42,6 +43,8 @@ struct log {
 	int64_t (*clock_us)(void);
 	struct log_lines lines;
 	struct log_journal journal;
+	char primary[NODE_SIZE], state[STATE_SIZE]; /* the context */
+	int64_t epoch;
 	uint64_t n_dropped; /* taken by nobody, and not said yet */
 	struct said said[LOG_SAID_MAX];
 };
@@ -127,11 +130,11 @@ static __attribute__((format(printf, 4, 0))) void fill(const struct log *log, en
 	(void)vsnprintf(raw, sizeof(raw), fmt, args);
 	ret->event = event;
 	ret->node = log->node;
-	ret->epoch = fields->epoch;
+	ret->epoch = fields->epoch != 0 ? fields->epoch : log->epoch;
 	ret->usec = fields->usec;
 	(void)text_escape_into(raw, ret->message, sizeof(ret->message));
-	fill_text(fields->primary, ret->primary);
-	fill_text(fields->state, ret->state);
+	fill_text(fields->primary != NULL ? fields->primary : log->primary, ret->primary);
+	fill_text(fields->state != NULL ? fields->state : log->state, ret->state);
 	fill_text(fields->target, ret->target);
 	fill_text(fields->reason, ret->reason);
 }
@@ -182,6 +185,15 @@ static struct said *find_said(struct log *log, uint64_t hash)
 			oldest = &log->said[i];
 	}
 	return oldest;
+}
+
+void log_context(struct log *log, const char *primary, int64_t epoch, const char *state)
+{
+	if (log == NULL)
+		return;
+	(void)snprintf(log->primary, sizeof(log->primary), "%s", primary);
+	(void)snprintf(log->state, sizeof(log->state), "%s", state);
+	log->epoch = epoch;
 }
 
 void log_event(struct log *log, enum event event, const struct log_fields *fields, const char *fmt,

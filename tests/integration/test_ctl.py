@@ -55,8 +55,8 @@ def test_status_without_primary(cluster, keys, oracle, ctl):
     wait_until(lambda: keys.acting() is None, 10, keys.summary)
     status = ctl.json('status', code=REFUSED)
     assert status['cluster']['primary'] is None and status['cluster']['in_order'] is False
-    assert 'nobody is named' in status['cluster']['trouble']
-    assert 'nobody is named' in ctl.run('explain').stdout
+    assert 'no node is named' in status['cluster']['trouble']
+    assert 'no node is named' in ctl.run('explain').stdout
 
 
 def test_status_of_nothing(ctl):
@@ -149,8 +149,8 @@ def test_switchover_to_one_that_cannot(cluster, keys, oracle, ctl):
         assert why in ctl.run('switchover', name, code=REFUSED).stderr
         assert why in ctl.run('switchover', '--dry-run', name, code=REFUSED).stderr
     assert 'no other node can take the role' in ctl.run('switchover', code=REFUSED).stderr
-    assert 'no other node is fit' in ctl.run('release', code=REFUSED).stderr
-    assert 'no other node is fit' in ctl.run('drain', primary, code=REFUSED).stderr
+    assert 'no other node is eligible' in ctl.run('release', code=REFUSED).stderr
+    assert 'no other node is eligible' in ctl.run('drain', primary, code=REFUSED).stderr
     tally.check(writes=0, claims=0)
     keys.set(f'nodes/{unhealthy.name}/health', 'ok')
 
@@ -185,7 +185,7 @@ def test_switchover_against_another_operator(cluster, keys, oracle, ctl):
     assert DONE in codes and set(codes) <= {DONE, REFUSED}, said
     settle(keys, oracle, nodes)
     for code, text in zip(codes, said):
-        assert code == DONE or 'meanwhile' in text or 'instead' in text or 'busy' in text or 'secondary' in text, text
+        assert code == DONE or 'in the meantime' in text or 'instead' in text or 'busy' in text or 'secondary' in text, text
 
 
 def test_interrupted_switchover_goes_on(cluster, keys, oracle, ctl):
@@ -195,7 +195,7 @@ def test_interrupted_switchover_goes_on(cluster, keys, oracle, ctl):
     wait_until(lambda: keys.desired() == target, 10)
     child.send_signal(signal.SIGINT)
     assert child.wait(10) == -signal.SIGINT
-    assert 'goes on by itself' in child.communicate()[1]
+    assert 'continues by itself' in child.communicate()[1]
     settle(keys, oracle, nodes, primary=target)
 
 
@@ -215,7 +215,7 @@ def test_release(cluster, keys, oracle, ctl):
     text = ctl.run('release').stdout
     assert settle(keys, oracle, nodes) != primary
     # Whoever claims at once may be seen first.
-    assert re.search('nobody is named|is named primary', text) and 'is primary after' in text
+    assert re.search('no node is named|is named primary', text) and 'is primary after' in text
 
 
 def test_drain_and_undrain(cluster, keys, oracle, ctl):

@@ -71,6 +71,22 @@ def test_check(site):
         return {row['subject']: (row['result'], row['finding']) for row in json.loads(done.stdout)['findings']}
     found = findings(0)
     assert found['unit'] == ('ok', 'takeover.unit primary.target is loaded, and bound to primaryd-guard.service')
+    assert 'takeover' not in found and 'health' not in found
+    # What a takeover would trip over is found on a secondary, too.
+    one.shell("""set -e; cd /etc/primaryd; cp primaryd.conf /run/kept; cp floating-ip/vip.conf /run/kept-vip
+printf '[health]\\ncommand = /usr/local/bin/healthy\\n' >>primaryd.conf
+printf '#!/bin/sh\\nif ! pgrep -x worker; then exit 1; fi\\n' >/usr/local/bin/healthy; chmod 755 /usr/local/bin/healthy
+sed -i s/eth0/eth9/ floating-ip/vip.conf""")
+    try:
+        found = findings(1)
+        assert found['takeover'] == ('error', 'floating-ip@vip.service needs /sys/class/net/eth9: No such file or directory')
+        assert found['health'][1].startswith('/usr/local/bin/healthy uses pgrep, which sees no processes'), found
+        one.shell('rm /etc/primaryd/floating-ip/vip.conf')
+        assert findings(1)['takeover'][1].startswith('floating-ip@vip.service needs /etc/primaryd/floating-ip/vip.conf: No such')
+    finally:
+        one.shell('cp /run/kept /etc/primaryd/primaryd.conf; cp /run/kept-vip /etc/primaryd/floating-ip/vip.conf; '
+                  'rm -f /usr/local/bin/healthy')
+    found = findings(0)
     assert found['polkit'][0] == 'ok' and 'restart and stop primaryd-guard.service' in found['polkit'][1], found
     rule = '/usr/share/polkit-1/rules.d/50-primaryd.rules'
     one.run('mv', rule, '/root/rule')
@@ -487,9 +503,9 @@ def test_exposure(site, unit, bound):
 
 def test_units_are_in_order(site):
     units = ['primaryd.service', 'primary.target', 'primaryd-guard.service', 'floating-ip@vip.service',
-             'primaryd-stop@primary.target.target', 'primaryd-kill@primary.target.service', 'primaryd@x.service',
-             'primary@x.target', 'primaryd-guard@x.service', 'primaryd-http.socket',
-             'primaryd-http.service', 'primaryd-http@x.socket', 'primaryd-http@x.service']
+             'primaryd-kill@primary.target.service', 'primaryd@x.service',
+             'primary@x.target', 'primaryd-guard@x.service', 'primaryd-http.socket', 'primaryd-http.service',
+             'primaryd-http@x.socket', 'primaryd-http@x.service']
     done = site.machines[0].run('systemd-analyze', 'verify', '--man=no', *units, check=False)
     assert done.returncode == 0 and not done.stderr.strip(), done.stderr
 

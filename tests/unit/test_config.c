@@ -190,10 +190,10 @@ static void test_bad_lines(void **state)
 		const char *expected;
 	} cases[] = {
 		{ "name = a\n", "f:1: 'name' stands before the first section" },
-		{ "[node]\nname\n", "f:2: the line is no [SECTION], no KEY = VALUE" },
-		{ "[node]\nname a ; = b\n", "f:2: the line is no [SECTION]" },
-		{ "[node]\nname", "f:2: the line is no [SECTION]" },
-		{ "\n  what\n", "f:2: the line is no [SECTION]" },
+		{ "[node]\nname\n", "f:2: the line is not [SECTION], KEY = VALUE" },
+		{ "[node]\nname a ; = b\n", "f:2: the line is not [SECTION]" },
+		{ "[node]\nname", "f:2: the line is not [SECTION]" },
+		{ "\n  what\n", "f:2: the line is not [SECTION]" },
 		{ "[node\nname = a\n", "f:1: the section has no closing bracket" },
 		{ "[node] name = a\n", "f:1: something follows the section's bracket" },
 		{ "[node];x\n", "f:1: something follows the section's bracket" },
@@ -207,7 +207,7 @@ static void test_bad_lines(void **state)
 		{ "[node]\nnmae = a\n", "f:2: node.nmae: the key is unknown (did you mean name?)" },
 		{ "[node]\nNAME = a\n", "f:2: node.NAME: the key is unknown" },
 		{ "[node]\nservers = a:1\n",
-		  "f:2: node.servers: the key is unknown here (it belongs into "
+		  "f:2: node.servers: the key is unknown here (it belongs to "
 		  "[zookeeper])" },
 		{ "[node]\nfrobnicate = a\n", "f:2: node.frobnicate: the key is unknown (see" },
 		{ "[node]\n= a\n", "f:2: node.: the key is unknown" },
@@ -221,7 +221,7 @@ static void test_bad_lines(void **state)
 		{ "[node]\nname = a\x1b[2Jb\n", "f:2: the line holds the control character 0x1b" },
 		{ "[node]\nname = a\rb\n", "f:2: the line holds the control character 0x0d" },
 		{ "[node]\nname = a\n b\n",
-		  "f:3: node.name: the value goes on in a second line (only" },
+		  "f:3: node.name: the value continues in a second line (only" },
 		{ "[node]\nname = a\n mode = client\n",
 		  "f:3: node.name: the line starts with a blank, so it "
 		  "continues name above" },
@@ -279,8 +279,8 @@ static const struct {
 	{ Z "servers = " TEN("a:1 b:1 c:1 ") " d:1 e:1 f:1\n", "f:2: zookeeper.servers: names more "
 							       "than 32 servers" },
 	/* root */
-	{ Z "root =\n", "f:2: zookeeper.root: '' is no ZooKeeper path" },
-	{ Z "root = a\n", "f:2: zookeeper.root: 'a' is no ZooKeeper path" },
+	{ Z "root =\n", "f:2: zookeeper.root: '' is not a ZooKeeper path" },
+	{ Z "root = a\n", "f:2: zookeeper.root: 'a' is not a ZooKeeper path" },
 	{ Z "root = /a/\n", "f:2: zookeeper.root: '/a/' is no" },
 	{ Z "root = /a//b\n", "f:2: zookeeper.root: '/a//b' is no" },
 	{ Z "root = /a/../b\n", "f:2: zookeeper.root: '/a/../b' is no" },
@@ -311,11 +311,11 @@ static const struct {
 	  "f:2: health.failures: '99999999999999999999' "
 	  "is no whole number" },
 	/* paths and names */
-	{ Z "auth-file = secret\n", "f:2: zookeeper.auth-file: 'secret' is no absolute path" },
+	{ Z "auth-file = secret\n", "f:2: zookeeper.auth-file: 'secret' is not an absolute path" },
 	{ "[node]\nruntime-directory =\n",
-	  "f:2: node.runtime-directory: is empty (give an absolute" },
+	  "f:2: node.runtime-directory: is empty (write an absolute" },
 	{ "[node]\nruntime-directory = run\n",
-	  "f:2: node.runtime-directory: 'run' is no absolute" },
+	  "f:2: node.runtime-directory: 'run' is not an absolute" },
 	{ "[node]\nname = none\n", "f:2: node.name: 'none' cannot be a node's name" },
 	{ "[node]\nname = a b\n", "f:2: node.name: 'a b' cannot be a node's name" },
 	{ "[node]\nname = a/b\n", "f:2: node.name: 'a/b' cannot be" },
@@ -333,15 +333,18 @@ static const struct {
 	  "f:2: relinquish.self-fence: 'yes' is unknown (write none|reboot)" },
 	{ "[fence]\nfailure = ignore\n", "f:2: fence.failure: 'ignore' is unknown (write stop|" },
 	/* units */
-	{ "[takeover]\nunit = primary\n", "f:2: takeover.unit: 'primary' is no unit's name" },
-	{ "[takeover]\nunit = .service\n", "f:2: takeover.unit: '.service' is no unit's name" },
-	{ "[takeover]\nunit = a b.service\n", "f:2: takeover.unit: 'a b.service' is no unit's" },
-	{ "[takeover]\nunit = ../x.service\n", "f:2: takeover.unit: '../x.service' is no unit's" },
-	{ "[takeover]\nunit = x.conf\n", "f:2: takeover.unit: 'x.conf' is no unit's name" },
+	{ "[takeover]\nunit = primary\n",
+	  "f:2: takeover.unit: 'primary' is not the name of a unit" },
+	{ "[takeover]\nunit = .service\n",
+	  "f:2: takeover.unit: '.service' is not the name of a unit" },
+	{ "[takeover]\nunit = a b.service\n", "f:2: takeover.unit: 'a b.service' is not the name" },
+	{ "[takeover]\nunit = ../x.service\n",
+	  "f:2: takeover.unit: '../x.service' is not the name" },
+	{ "[takeover]\nunit = x.conf\n", "f:2: takeover.unit: 'x.conf' is not the name of a unit" },
 	{ "[takeover]\nunit = ip@.service\n", "f:2: takeover.unit: 'ip@.service' is a template" },
 	/* commands */
-	{ H "true\n", "f:2: health.command: 'true' is no absolute path" },
-	{ H "\"\"\n", "f:2: health.command: '' is no absolute path" },
+	{ H "true\n", "f:2: health.command: 'true' is not an absolute path" },
+	{ H "\"\"\n", "f:2: health.command: '' is not an absolute path" },
 	{ H "/bin/sh -c \"a\n", "f:2: health.command: has an unclosed double quote" },
 	{ H "/bin/sh -c \"a ; b\"\n",
 	  "f:2: health.command: has an unclosed double quote (a ; after" },
@@ -738,7 +741,7 @@ static void test_auth_file_of_others(void **state)
 	for (size_t i = 0; i < COUNT(modes); i++) {
 		make_file(file, "digest u:p\n", modes[i]);
 		assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), CONFIG_INVALID);
-		assert_non_null(strstr(msg, "is open to others, mode 06"));
+		assert_non_null(strstr(msg, "can be read by others, mode 06"));
 		assert_non_null(strstr(msg, "(chmod 0600 "));
 	}
 	/* systemd's credentials show an ACL as group access. */

@@ -39,13 +39,13 @@ static int check_file(int fd, const char *path, char *msg, size_t n_msg)
 		return r;
 	}
 	if (!S_ISREG(st.st_mode)) {
-		(void)snprintf(msg, n_msg, "'%.200s' is not a regular file (name one)", path);
+		(void)snprintf(msg, n_msg, "'%.200s' is not a regular file", path);
 		return CONFIG_INVALID;
 	}
 	if ((st.st_mode & forbidden) != 0) {
 		(void)snprintf(msg, n_msg,
-			       "'%.200s' is open to others, mode %04o (chmod 0600 %.200s)", path,
-			       (unsigned)(st.st_mode & 07777), path);
+			       "'%.200s' can be read by others, mode %04o (chmod 0600 %.200s)",
+			       path, (unsigned)(st.st_mode & 07777), path);
 		return CONFIG_INVALID;
 	}
 	return 0;

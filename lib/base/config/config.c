@@ -146,7 +146,7 @@ static void add_unknown_key(struct loader *loader, unsigned line, const char *se
 	if (nearest.best != NULL)
 		(void)config_msg(msg, "the key is unknown (did you mean %s?)", nearest.best);
 	else if (elsewhere != NULL)
-		(void)config_msg(msg, "the key is unknown here (it belongs into [%s])", elsewhere);
+		(void)config_msg(msg, "the key is unknown here (it belongs to [%s])", elsewhere);
 	else
 		(void)config_msg(msg, "the key is unknown (see primaryd.conf(5), or remove it)");
 	add_error(loader, line, section, key, msg);
@@ -188,8 +188,7 @@ static void continue_value(struct loader *loader, unsigned line, const char *sec
 	    config_specs[id].type != CONFIG_TYPE_COMMAND) {
 		add_error(
 			loader, line, section, key,
-			"the value goes on in a second line (only servers and commands may; start "
-			"keys and sections without blanks before them)");
+			"the value continues in a second line (only servers and commands may do so; keys and sections start without blanks)");
 		loader->is_bad[id] = true;
 		return;
 	}
@@ -271,7 +270,7 @@ static void use_variable(struct loader *loader, const char *variable, enum confi
 		return;
 	n = strcspn(directories, ":");
 	if (n >= CONFIG_PATH_SIZE || directories[0] != '/') {
-		(void)config_msg(msg, "$%s is no absolute path of at most %d bytes", variable,
+		(void)config_msg(msg, "$%s is not an absolute path of at most %d bytes", variable,
 				 CONFIG_PATH_SIZE - 1);
 		add_key_error(loader, id, msg);
 		return;

@@ -64,10 +64,10 @@ static int parse_number(const struct config_spec *spec, const char *value, void 
 static int parse_path(const struct config_spec *spec, const char *value, void *ret, char *msg)
 {
 	if (value[0] == '\0' && spec->min > 0)
-		return config_msg(msg, "is empty (give an absolute path, such as %s)",
+		return config_msg(msg, "is empty (write an absolute path, such as %s)",
 				  spec->default_text);
 	if (value[0] != '\0' && value[0] != '/')
-		return config_msg(msg, "'%.100s' is no absolute path (start it with /)", value);
+		return config_msg(msg, "'%.100s' is not an absolute path (start it with /)", value);
 	if (strlen(value) >= CONFIG_PATH_SIZE)
 		return config_msg(msg, "has %zu bytes (%d at most)", strlen(value),
 				  CONFIG_PATH_SIZE - 1);
@@ -80,8 +80,7 @@ static int parse_root(const struct config_spec *spec, const char *value, void *r
 	if (!zkh_path_valid(value) || strlen(value) >= CONFIG_PATH_SIZE)
 		return config_msg(
 			msg,
-			"'%.100s' is no ZooKeeper path (start with /, no / at the end, no "
-			"empty, . or .. part, at most %d bytes)",
+			"'%.100s' is not a ZooKeeper path (start with /, no / at the end, no empty, . or .. part, at most %d bytes)",
 			value, CONFIG_PATH_SIZE - 1);
 	(void)strcpy(ret, value);
 	return 0;
@@ -125,10 +124,10 @@ static int parse_unit(const struct config_spec *spec, const char *value, void *r
 	}
 	if (!known || suffix == value || strlen(value) >= CONFIG_UNIT_SIZE ||
 	    strspn(value, UNIT_CHARS) != strlen(value))
-		return config_msg(msg,
-				  "'%.100s' is no unit's name (such as primary.target or "
-				  "postgresql.service)",
-				  value);
+		return config_msg(
+			msg,
+			"'%.100s' is not the name of a unit (such as primary.target or postgresql.service)",
+			value);
 	if (suffix[-1] == '@')
 		return config_msg(msg, "'%.100s' is a template (put the instance after the @)",
 				  value);
