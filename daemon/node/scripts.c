@@ -138,8 +138,11 @@ void node_tell_health(struct node *node, const char *reason)
 	char text[WORK_TEXT_SIZE + LOG_TEXT_MAX + RIGHTS_TEXT_SIZE];
 
 	if (node->unkept && !*reason)
-		snprintf(text, sizeof(text), "the state for a restart cannot be kept: %s",
-			 strerror(-node->state_error));
+		snprintf(
+			text, sizeof(text),
+			"the state for a restart cannot be kept in %.160s: %s; make room there, or, if files "
+			"were deleted there, restart the daemon",
+			node->config->node.runtime_directory, strerror(-node->state_error));
 	else if (node->used_up && !*reason)
 		snprintf(text, sizeof(text), "%s", NODE_USED_UP);
 	else if (!*reason && *trouble)
