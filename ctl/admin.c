@@ -21,13 +21,11 @@ static int may_touch(struct ctl *ctl, const struct node_facts *n)
 			  *n->self.host ? n->self.host : "unknown", (long long)n->self.pid);
 	else if (router_state_is_acting(n->router) && !ctl->options.force)
 		ctl_error(
-			"%s died in state %s, and the next primary has to see to it before it starts (it will, if it "
-			"can; --force hides it: only when that host surely is off)",
+			"%s died in state %s: the next primary has to wait for it or fence it before it starts (--force removes this trace: use it only if the host is surely off)",
 			n->name, n->router);
 	else if (n->unreadable & UINT32_C(1) << NODE_KEY_ROUTER && !ctl->options.force)
 		ctl_error(
-			"%s: its routerstate may not be read%s, and nobody can tell whether it died at work (--force takes it "
-			"that it did not: only when that host surely is off)",
+			"%s: its routerstate cannot be read%s, so it is unknown whether it died at work (--force assumes that it did not: use it only if the host is surely off)",
 			n->name, ctl_denied_hint(ctl));
 	else
 		return CTL_DONE;
@@ -111,7 +109,7 @@ int verb_remove(struct ctl *ctl)
 	if (code == CTL_DONE)
 		code = remove_node(ctl, path);
 	if (code == CTL_DONE && !ctl->options.json)
-		printf("%s is removed\n", name);
+		printf("%s was removed\n", name);
 	snapshot_close(&now);
 	return code == CTL_DONE ? ctl_flush() : code;
 }
@@ -131,7 +129,7 @@ int verb_rename(struct ctl *ctl)
 		code = may_touch(ctl, snapshot_argument(ctl, &now.facts, 0));
 	if (code == CTL_DONE && facts_find(&now.facts, to)) {
 		ctl_error(
-			"there is a node called '%s' already (primaryctl remove %s, if it is dead)",
+			"there is already a node called '%s' (primaryctl remove %s, if it is dead)",
 			to, to);
 		code = CTL_REFUSED;
 	}
@@ -144,7 +142,7 @@ int verb_rename(struct ctl *ctl)
 				     from_path, "renaming");
 	}
 	if (code == CTL_DONE && !ctl->options.json)
-		printf("%s is called %s now; set node.name in its configuration\n", from, to);
+		printf("%s was renamed to %s; set node.name in its configuration\n", from, to);
 	snapshot_close(&now);
 	return code == CTL_DONE ? ctl_flush() : code;
 }

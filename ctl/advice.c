@@ -36,8 +36,9 @@ void advice_remedy(const struct node_facts *n, uint32_t bit, char *text, size_t 
 
 	*text = '\0';
 	if (is_unreadable(n, bit)) {
-		snprintf(text, size,
-			 "its key may not be read: mend its access list, or see --auth-file");
+		snprintf(
+			text, size,
+			"the key cannot be read: correct its access list, or name a credential with --auth-file");
 		return;
 	}
 	switch ((int)bit) {
@@ -46,13 +47,13 @@ void advice_remedy(const struct node_facts *n, uint32_t bit, char *text, size_t 
 		break;
 	case OBSTACLE_OFFLINE:
 		snprintf(text, size,
-			 "start primaryd there, or see why it does not reach ZooKeeper");
+			 "start primaryd there, or find out why it cannot reach ZooKeeper");
 		break;
 	case OBSTACLE_SHUTDOWN:
 		snprintf(text, size, "start primaryd there again");
 		break;
 	case OBSTACLE_UNHEALTHY:
-		snprintf(text, size, "mend there what it complains of: %s",
+		snprintf(text, size, "repair what its health command reports: %s",
 			 !*n->health			      ? "nothing yet"
 			 : !strncmp(n->health, "failed: ", 8) ? n->health + 8
 							      : n->health);

@@ -48,7 +48,8 @@ static int await(struct auth *auth, int r, struct zkh_op **op)
 	if (r != 0)
 		auth->reply.result = r > 0 ? r : ZKH_FAILED;
 	else
-		code = ctl_await(auth->ctl, &auth->reply.over, "changing access lists (repeat it)");
+		code = ctl_await(auth->ctl, &auth->reply.over,
+				 "changing access lists (run it again)");
 	if (code != CTL_DONE)
 		zkh_op_cancel(*op);
 	auth->reply.over = false;
@@ -134,8 +135,7 @@ static int change(struct auth *auth, const char *path, bool above)
 		return code;
 	if (refused) {
 		ctl_error(
-			"%s: the credential of the auth-file may not do there what the old one may; left as it is "
-			"(primaryctl auth rotate, with both in the auth-file)",
+			"%s: unchanged, because the credential of the auth-file has fewer rights there than the old one (primaryctl auth rotate, with both in the auth-file)",
 			path);
 		auth->refused++;
 	} else if (auth->reply.result != ZKH_OK) {
@@ -161,8 +161,7 @@ static void on_tree(void *userdata, int result, const struct zkh_entry *entries,
 		auth->paths[auth->path_count++] = ctl_need(strdup(entries[i].path));
 		if (!entries[i].denied || !entries[i].stat.children)
 			continue;
-		ctl_error("%s may not be read: the keys below it are left as they are",
-			  entries[i].path);
+		ctl_error("%s cannot be read: the keys below it are unchanged", entries[i].path);
 		auth->refused++;
 	}
 }
@@ -250,7 +249,7 @@ static int take_credentials(struct auth *auth, const char *old_file)
 		ctl_error("name the credential with zookeeper.auth-file, or --auth-file");
 	else if (!auth->count)
 		ctl_error(
-			"%s is what is to be revoked: put the new credential into the auth-file of all nodes first",
+			"%s holds only the credential that is to be revoked: put the new one into the auth-file of all nodes first",
 			file);
 	else if (!old_file && auth->count != 2)
 		ctl_error("%s holds one credential: put the new one on a second line, on all nodes",
@@ -266,7 +265,7 @@ static int tell(const struct auth *auth)
 	struct json_object *object;
 
 	if (!auth->ctl->options.json) {
-		printf("access lists: %zu %s, %zu as they should be, %zu refused\n", auth->changed,
+		printf("access lists: %zu %s, %zu already correct, %zu refused\n", auth->changed,
 		       done, auth->unchanged, auth->refused);
 		return ctl_flush();
 	}

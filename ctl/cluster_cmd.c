@@ -28,9 +28,9 @@ static const char *why_nothing(int error)
 	if (error == -EBADMSG)
 		return "it holds junk";
 	if (error == -EXDEV)
-		return "it is of another root or node";
+		return "it belongs to another root or node";
 	if (error == -EACCES)
-		return "it may not be read (try it as root)";
+		return "it cannot be read (try as root)";
 	return strerror(-error);
 }
 
@@ -95,22 +95,21 @@ static int may_accept(struct ctl *ctl, const struct cluster *cluster, const stru
 
 	if (!*known->id)
 		ctl_error(
-			"nothing is remembered here that %s could be accepted for: %s: %s (run it on a node of the cluster, "
-			"as root)",
+			"this node does not remember a cluster that could continue with %s: %s: %s (run this on a node of the cluster, as root)",
 			servers, cluster->known_path, why_nothing(cluster->known_error));
 	else if (facts->foreign == IDENTITY_FINE)
 		ctl_error(
-			"the ensemble at %s is the known one already: cluster %s, generation %lld; there is nothing to accept",
+			"the ensemble at %s is already the known one: cluster %s, generation %lld; there is nothing to accept",
 			servers, known->id, (long long)facts->identity.generation);
 	else if (facts->foreign == IDENTITY_NEW_FORMAT)
-		ctl_error("the format %lld of the keys at %s is not known here (upgrade primaryd)",
-			  (long long)facts->identity.format, servers);
+		ctl_error(
+			"the format %lld of the keys at %s is not known to this version (upgrade primaryd)",
+			(long long)facts->identity.format, servers);
 	else if (facts->foreign == IDENTITY_NO_ACCESS)
 		return ctl_explain_result(ctl, ZKH_DENIED, PATH_CLUSTER);
 	else if (facts->foreign == IDENTITY_OTHER_ID && lives_there(facts) && !ctl->options.force)
 		ctl_error(
-			"%s is the home of another cluster, %s, and its node %s is alive there: see zookeeper.servers and "
-			"zookeeper.root (--force takes it over)",
+			"%s belongs to another cluster, %s, whose node %s is alive: check zookeeper.servers and zookeeper.root (--force takes it over)",
 			servers, facts->identity.id, lives_there(facts));
 	else
 		return CTL_DONE;
@@ -143,8 +142,7 @@ static int confirm(struct ctl *ctl, const struct identity *known)
 	if (ctl->options.force || !isatty(STDIN_FILENO))
 		return CTL_DONE;
 	fprintf(stderr,
-		"The nodes of cluster %s will go on with the ensemble at %s.\n"
-		"Are the old servers off? Two clusters would be at work otherwise. [y/N] ",
+		"The nodes of cluster %s will continue with the ensemble at %s.\nAre the old servers off? Otherwise two clusters will be at work. [y/N] ",
 		known->id, ctl->config.zookeeper.servers);
 	ev_io_init(&question.io, on_answer, STDIN_FILENO, EV_READ);
 	question.io.data = &question;
@@ -155,7 +153,7 @@ static int confirm(struct ctl *ctl, const struct identity *known)
 	ctl_set_timeout(ctl, CONNECT_TIMEOUT_US);
 	if (code != CTL_DONE || question.yes)
 		return code;
-	ctl_error("nothing was done");
+	ctl_error("nothing was changed");
 	return CTL_REFUSED;
 }
 
@@ -200,7 +198,7 @@ static int accept_ensemble(struct ctl *ctl, const struct cluster *cluster,
 	if (code == CTL_DONE)
 		code = write_identity(ctl, cluster, generation);
 	if (code == CTL_DONE && !ctl->options.json)
-		printf("accepted: cluster %s, generation %lld; its nodes go on by themselves\n",
+		printf("accepted: cluster %s, generation %lld; its nodes continue by themselves\n",
 		       known->id, (long long)generation);
 	return code == CTL_DONE ? ctl_flush() : code;
 }

@@ -282,7 +282,7 @@ static void say_unreachable(const struct ctl *ctl)
 	if (!*trouble && zkh_resolve_numeric(servers, &numeric) == 0)
 		zkh_addresses_finish(&numeric);
 	else if (!*trouble)
-		trouble = "no answer, or the look-up of names takes longer than that";
+		trouble = "no answer in time, or the lookup of a name took too long";
 	/* The trouble of a single server begins with its name. */
 	if (!strncmp(trouble, servers, strlen(servers)) && trouble[strlen(servers)] == ':')
 		ctl_error("ZooKeeper is out of reach: %s (see --servers, or `primaryctl check`)",
@@ -339,12 +339,12 @@ const char *ctl_denied_hint(const struct ctl *ctl)
 int ctl_explain_result(struct ctl *ctl, int result, const char *path)
 {
 	static const char *const hints[] = {
-		[ZKH_CONFLICT] = "; nothing was done (look, and try again)",
+		[ZKH_CONFLICT] = "; nothing was changed (check, then try again)",
 		[ZKH_NOT_EMPTY] = " (--recursive deletes them, too)",
-		[ZKH_EPHEMERAL] = ": it goes with the session that made it (stop its owner)",
+		[ZKH_EPHEMERAL] = ": it belongs to the session that created it (stop the owner)",
 		[ZKH_ACL_REFUSED] =
-			": it has an identity that the server does not know (set another list)",
-		[ZKH_TOO_LARGE] = " (do it in parts)",
+			": the list holds an identity that the server does not know (set another list)",
+		[ZKH_TOO_LARGE] = " (split the request)",
 	};
 	const char *hint = result > 0 && result < (int)(sizeof(hints) / sizeof(*hints))
 				   ? hints[result]
@@ -353,10 +353,11 @@ int ctl_explain_result(struct ctl *ctl, int result, const char *path)
 	if (result == ZKH_OK)
 		return CTL_DONE;
 	if (zkh_is_unanswered(result)) {
-		ctl_error("the connection to ZooKeeper was lost%s",
-			  result == ZKH_UNKNOWN
-				  ? ": it may or may not have been done (look, and try again)"
-				  : "; nothing was done (try again)");
+		ctl_error(
+			"the connection to ZooKeeper was lost%s",
+			result == ZKH_UNKNOWN
+				? ": the change may or may not have been made (check, then try again)"
+				: "; nothing was changed (try again)");
 		return CTL_UNREACHABLE;
 	}
 	if (result == ZKH_DENIED)

@@ -12,7 +12,7 @@
 enum { NODE, PREDICATE, HOLDS, VALUE, SINCE, SINCE_UTC, CHANGE };
 static const struct table_column columns[] = {
 	[NODE] = { "NODE", "node", 0 },
-	[PREDICATE] = { "FIT IF", "predicate", 0 },
+	[PREDICATE] = { "ELIGIBLE IF", "predicate", 0 },
 	[HOLDS] = { "HOLDS", "holds", 0 },
 	[VALUE] = { "VALUE", "value", TABLE_CUT },
 	[SINCE] = { "SINCE", "since_local", TABLE_FOR_PEOPLE },
@@ -23,7 +23,7 @@ static const struct table_column columns[] = {
 enum { E_NODE, E_ELIGIBLE, E_PRIMARY, E_VERDICT };
 static const struct table_column verdict_columns[] = {
 	[E_NODE] = { "NODE", "node", 0 },
-	[E_ELIGIBLE] = { "FIT", "eligible", 0 },
+	[E_ELIGIBLE] = { "ELIGIBLE", "eligible", 0 },
 	[E_PRIMARY] = { "PRIMARY", "primary", 0 },
 	[E_VERDICT] = { "WHY", "why", 0 },
 };
@@ -38,12 +38,12 @@ static const struct table_column cluster_columns[] = {
 /* In the order of enum election_obstacle. */
 static const char *const predicates[OBSTACLE_COUNT] = {
 	[OBSTACLE_BIT_CLIENT] = "mode is coordinator",
-	[OBSTACLE_BIT_OFFLINE] = "its session lives",
+	[OBSTACLE_BIT_OFFLINE] = "its session is alive",
 	[OBSTACLE_BIT_SHUTDOWN] = "it is not shutting down",
 	[OBSTACLE_BIT_UNHEALTHY] = "health is ok",
 	[OBSTACLE_BIT_DRAINED] = "not drained",
 	[OBSTACLE_BIT_MAINTENANCE] = "no maintenance",
-	[OBSTACLE_BIT_PENALTY] = "no penalty runs",
+	[OBSTACLE_BIT_PENALTY] = "it is not in a penalty",
 	[OBSTACLE_BIT_BUSY] = "it is secondary",
 };
 
@@ -51,7 +51,7 @@ static const char *const predicates[OBSTACLE_COUNT] = {
 static const char *penalty_of(const struct node_facts *n, char *text)
 {
 	if (!n->detail.there)
-		return "not published: its log tells";
+		return "not published: see its log";
 	if (n->detail.penalty_until_ms <= wall_now_ms())
 		return "none";
 	if (!*n->detail.reason)
@@ -62,7 +62,7 @@ static const char *penalty_of(const struct node_facts *n, char *text)
 
 static const char *missing(const struct node_facts *n, int key)
 {
-	return n->unreadable & UINT32_C(1) << key ? "may not be read" : "missing";
+	return n->unreadable & UINT32_C(1) << key ? "cannot be read" : "missing";
 }
 
 /* The value that a predicate is read from; perhaps in text[FACTS_TEXT_SIZE]. */
@@ -140,8 +140,8 @@ static void join_obstacles(uint32_t bits, char *text, size_t size)
 	size_t n = 0;
 
 	for (; bits && n < size; bits &= bits - 1)
-		n += (size_t)snprintf(text + n, size - n, "%s%s",
-				      n ? "; " : "not fit: ", election_obstacle_text(bits & -bits));
+		n += (size_t)snprintf(text + n, size - n, "%s%s", n ? "; " : "not eligible: ",
+				      election_obstacle_text(bits & -bits));
 }
 
 static void why(const struct facts *facts, const struct node_facts *n, char *text, size_t size)
@@ -193,8 +193,8 @@ static const char *in_order(const struct facts *facts)
 	if (!strcmp(facts->named, facts->acting))
 		return "it is named, has the post, and its work runs";
 	return *facts->named
-		       ? "it has the post, and its work runs; another node is named, and will follow"
-		       : "it has the post, and its work runs; nobody is named";
+		       ? "it has the post, and its work runs; another node is named, and will succeed it"
+		       : "it has the post, and its work runs; no node is named";
 }
 
 static int explain(struct ctl *ctl, const struct facts *facts, const struct node_facts *only)

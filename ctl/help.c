@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "ctl.h"
 
 #define USAGE_SIZE 200
@@ -11,82 +12,43 @@
 
 /* -- a similar word -- */
 
-struct guess {
-	const char *best; /* NULL: nothing is similar */
-	size_t distance;
-};
-
-/* How many characters have to be inserted, deleted or replaced to get from a to b. */
-static size_t distance(const char *a, const char *b)
+/* how: the arguments of primaryctl that list all there are. */
+static void say_missing(const char *what, const struct nearest *nearest, const char *how)
 {
-	size_t row[WORD_SIZE], length = strnlen(b, WORD_SIZE - 1);
-
-	for (size_t j = 0; j <= length; j++)
-		row[j] = j;
-	for (size_t i = 0; a[i]; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i + 1;
-		for (size_t j = 1; j <= length; j++) {
-			size_t replaced = diagonal + (a[i] != b[j - 1]);
-			size_t other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-
-			diagonal = row[j];
-			row[j] = replaced < other ? replaced : other;
-		}
-	}
-	return row[length];
-}
-
-/* One wrong character in three is a typo. A word that was begun counts as right. */
-static void try_guess(struct guess *guess, const char *typed, const char *candidate)
-{
-	size_t length = strlen(typed);
-	size_t wrong = !strncmp(candidate, typed, length) ? 0 : distance(typed, candidate);
-
-	if (3 * wrong > length || (guess->best && wrong >= guess->distance))
-		return;
-	guess->best = candidate;
-	guess->distance = wrong;
-}
-
-/* how: lists all that there are. */
-static void say_missing(const char *what, const char *typed, const struct guess *guess,
-			const char *how)
-{
-	if (guess->best)
-		ctl_error("there is no %s '%s': did you mean '%s'?", what, typed, guess->best);
+	if (nearest->best)
+		ctl_error("there is no %s '%s': did you mean '%s'?", what, nearest->wanted,
+			  nearest->best);
 	else
-		ctl_error("there is no %s '%s' (see primaryctl %s)", what, typed, how);
+		ctl_error("there is no %s '%s' (see primaryctl %s)", what, nearest->wanted, how);
 }
 
 void help_no_option(const char *word)
 {
-	struct guess guess = { .best = NULL };
+	struct nearest nearest = { .wanted = word };
 	struct option_text option;
 
 	for (unsigned i = 0; options_text(i, &option); i++)
-		try_guess(&guess, word, option.name);
-	say_missing("option", word, &guess, "--help");
+		nearest_offer(&nearest, option.name);
+	say_missing("option", &nearest, "--help");
 }
 
 void help_no_verb(char *const words[], int count)
 {
-	struct guess guess = { .best = NULL };
-	const char *typed = words[0], *how = "--help";
-	char group[2 * WORD_SIZE], two[2 * WORD_SIZE];
+	char how[WORD_SIZE] = "--help", two[WORD_SIZE];
+	struct nearest nearest = { .wanted = words[0] };
 
+	/* Of a command that has two words, both are compared. */
 	snprintf(two, sizeof(two), "%s%s%s", words[0], count > 1 ? " " : "",
 		 count > 1 ? words[1] : "");
-	snprintf(group, sizeof(group), "help %s", words[0]);
 	for (unsigned i = 0; i < verb_count; i++) {
-		try_guess(&guess, strchr(verbs[i].name, ' ') ? two : words[0], verbs[i].name);
-		if (verb_begins(&verbs[i], words[0])) {
-			typed = two;
-			how = group;
-		}
+		if (!verb_begins(&verbs[i], words[0]))
+			continue;
+		nearest.wanted = two;
+		snprintf(how, sizeof(how), "help %s", words[0]);
 	}
-	say_missing("command", typed, &guess, how);
+	for (unsigned i = 0; i < verb_count; i++)
+		nearest_offer(&nearest, verbs[i].name);
+	say_missing("command", &nearest, how);
 }
 
 /* -- usage -- */

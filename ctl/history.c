@@ -30,6 +30,7 @@ static const struct table_column columns[] = {
 struct history_read {
 	struct ctl_reply reply;
 	struct table *table;
+	char last[NAME_SIZE]; /* who had claimed the role before */
 	size_t junk, denied;
 };
 
@@ -55,7 +56,9 @@ static void add(struct history_read *h, const struct zkh_entry *key)
 		table_put(h->table, TIME, "?");
 	/* The entry was made in the transaction of the claim. */
 	table_put_number(h->table, EPOCH, key->stat.czxid);
-	table_put(h->table, FROM, *entry.from ? entry.from : NULL);
+	/* The claimant may not have known whom it followed: it was the claimant before. */
+	table_put(h->table, FROM, *entry.from ? entry.from : *h->last ? h->last : NAME_NONE);
+	strcpy(h->last, entry.to);
 	table_put(h->table, TO, entry.to);
 	table_put(h->table, REASON, entry.reason);
 	table_put(h->table, KEY, key->path);

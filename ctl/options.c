@@ -75,7 +75,7 @@ static bool take_span(const char *name, const char *text, void *member)
 	int error = duration_parse(text, &span_us);
 
 	if (error) {
-		ctl_error("%s: '%s' %s (a number with ms, s or min)", name, text,
+		ctl_error("%s: '%s' %s (write a number with ms, s or min)", name, text,
 			  duration_error_text((enum duration_error)error));
 		return false;
 	}
@@ -154,7 +154,7 @@ static bool check(const struct options *o)
 		return false;
 	}
 	if (o->command && !(verb->takes & TAKES_COMMAND)) {
-		ctl_error("%s does not take a command behind --", verb->name);
+		ctl_error("%s does not take a command after --", verb->name);
 		return false;
 	}
 	if (!verb_takes(verb, o->arguments, o->argument_count) ||

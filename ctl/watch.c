@@ -104,7 +104,7 @@ static void draw_screen(struct watch *w)
 	fprintf(file, "%s\n%s", status,
 		zkh_session_connected(w->ctl->session)
 			? ""
-			: "not connected: what is above may be old\n");
+			: "not connected: the status above may be outdated\n");
 	if (used < rows)
 		add_log(file, w, rows - used);
 	fclose(file);
@@ -157,7 +157,7 @@ static void on_look(void *userdata)
 	if (seen.stale == before)
 		return;
 	snprintf(text, sizeof(text),
-		 seen.stale ? "%s does not renew its lease any more" : "%s renews its lease again",
+		 seen.stale ? "%s no longer renews its lease" : "%s renews its lease again",
 		 w->facts.acting);
 	on_line(w, text);
 	w->dirty = true;

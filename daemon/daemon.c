@@ -13,11 +13,9 @@
 
 #include "base/config/config.h"
 #include "base/timer.h"
-#include "guard/lease_file.h"
-#include "host/notify.h"
-#include "host/reload.h"
-#include "host/runtime.h"
-#include "host/state.h"
+#include "base/notify.h"
+#include "guard/guard.h"
+#include "host/host.h"
 #include "log/log.h"
 #include "node/node.h"
 #include "service.h"
@@ -29,12 +27,8 @@
 /* Before an end that systemd answers with a start, when it is no crash: shorter than the time of its watchdog. */
 #define PAUSE_S 2
 
-/* The kernel holds the lock of a killed daemon until it has torn it down: tried again for 300 ms. */
-#define LOCK_TRIES 30
-#define LOCK_PAUSE_US 10000
-
-/* Then, under a service manager, between two looks at a daemon that lives on. */
-#define TAKEN_PAUSE_S 5
+/* A killed daemon keeps its lock until the kernel has torn it down. */
+#define TORN_DOWN_MS 300
 
 struct daemon {
 	struct ev_loop *loop;
@@ -181,7 +175,7 @@ static bool load_state(struct daemon *d, struct state *ret_state)
 
 	strcpy(expected.node, d->config->node.name);
 	strcpy(expected.boot_id, d->runtime.boot_id);
-	expected.cluster = node_cluster(d->config);
+	expected.cluster = state_cluster_of(d->config);
 	r = state_load(d->config->node.runtime_directory, &expected, ret_state, message,
 		       sizeof(message));
 	if (r != 0 && r != -ENOENT)
@@ -190,35 +184,22 @@ static bool load_state(struct daemon *d, struct state *ret_state)
 	return r == 0;
 }
 
-/* Another daemon holds the lock: waits before the next try. False: refuse to start. */
-static bool wait_for_other(struct daemon *d, unsigned tries, const char *text)
-{
-	/* A service manager would start this daemon again and again, each time with a line in the journal. */
-	bool may_wait = notify_wanted() && !d->runtime.is_handed_over;
-
-	if (tries < LOCK_TRIES)
-		return usleep(LOCK_PAUSE_US) == 0;
-	if (tries == LOCK_TRIES)
-		log_event(d->log, EVENT_RUNTIME_TAKEN, NULL, "%s: %s",
-			  may_wait ? "waiting" : "refusing to start", text);
-	if (!may_wait)
-		return false;
-	(void)notify_send("STATUS=Waiting: %.400s", text);
-	(void)sleep(TAKEN_PAUSE_S);
-	return true;
-}
-
 /* Blocks while another daemon holds the lock: nothing has begun yet, and a signal simply ends the process. */
 static int open_runtime(struct daemon *d)
 {
+	const char *directory = d->config->node.runtime_directory;
 	char message[RUNTIME_MESSAGE_SIZE];
-	unsigned tries = 0;
-	int r;
+	int r = runtime_open(&d->runtime, directory, TORN_DOWN_MS, message, sizeof(message));
+	/* A service manager would start this daemon again and again, each time with a line in the journal. */
+	bool may_wait = notify_wanted() && !d->runtime.is_handed_over;
 
-	do {
-		r = runtime_open(&d->runtime, d->config->node.runtime_directory, message,
-				 sizeof(message));
-	} while (r == RUNTIME_TAKEN && wait_for_other(d, tries++, message));
+	if (r == RUNTIME_TAKEN)
+		log_event(d->log, EVENT_RUNTIME_TAKEN, NULL, "%s: %s",
+			  may_wait ? "waiting" : "refusing to start", message);
+	while (r == RUNTIME_TAKEN && may_wait) {
+		(void)notify_send("STATUS=Waiting: %.400s", message);
+		r = runtime_open(&d->runtime, directory, -1, message, sizeof(message));
+	}
 	if (r == RUNTIME_TAKEN)
 		return EX_UNAVAILABLE;
 	if (r != 0)
@@ -325,7 +306,7 @@ static bool work_may_run(const struct daemon *d)
 {
 	struct lease_file *lease = d->runtime.lease;
 
-	return lease && lease_file_epoch(lease) && lease_file_end_us(lease) > time_boot_us();
+	return lease && lease_file_end_us(lease) > time_boot_us();
 }
 
 /*

@@ -13,7 +13,7 @@
 
 #include "base/config/config.h"
 #include "daemon.h"
-#include "host/reload_order.h"
+#include "host/host.h"
 #include "log/log.h"
 
 struct program {
@@ -21,17 +21,18 @@ struct program {
 	struct config config;
 	struct config_auth auth;
 	bool has_auth;
-	bool check_only, reload;
+	bool check_only, reload, quiet;
 	struct log *log;
 };
 
 static void usage(FILE *file)
 {
-	fputs("usage: primaryd [--config FILE] [--check|--reload] [--version] [--help]\n"
+	fputs("usage: primaryd [--config FILE] [--quiet] [--check|--reload] [--version] [--help]\n"
 	      "\n"
 	      "Keeps exactly one node of a cluster primary. Runs in the foreground.\n"
 	      "\n"
 	      "  --config FILE  configuration (default " CONFIG_DEFAULT_FILE ")\n"
+	      "  --quiet        log notices, warnings and errors only\n"
 	      "  --check        check the configuration, print every error, start nothing\n"
 	      "  --reload       order the running daemon to reload, and wait until it has accepted or refused\n"
 	      "  --version      print the version\n"
@@ -100,7 +101,7 @@ static int order_reload(struct program *p)
 
 static int start(struct program *p, char **argv)
 {
-	struct log_options log_options = { .target = LOG_TARGET_AUTO, .fd = STDERR_FILENO };
+	struct log_options log_options = { .quiet = p->quiet, .fd = STDERR_FILENO };
 	struct daemon_options options = { .config_path = p->config_path, .argv = argv };
 	const char *doubt;
 	int r = load(p);
@@ -148,20 +149,27 @@ static bool open_standard_descriptors(void)
 int main(int argc, char *argv[])
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, 'k' },
-		{ "reload", no_argument, NULL, 'r' },	    { "version", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },	    { NULL, 0, NULL, 0 },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "reload", no_argument, NULL, 'r' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct program p = { .config_path = CONFIG_DEFAULT_FILE };
 	int option, r;
 
-	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) >= 0) {
+	while ((option = getopt_long(argc, argv, "c:hq", options, NULL)) >= 0) {
 		switch (option) {
 		case 'c':
 			p.config_path = optarg;
 			break;
 		case 'k':
 			p.check_only = true;
+			break;
+		case 'q':
+			p.quiet = true;
 			break;
 		case 'r':
 			p.reload = true;

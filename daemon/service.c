@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/notify.h"
 #include "base/timer.h"
 #include "base/wall.h"
-#include "host/notify.h"
 
 /* Beyond the bounds of a stop: last words to the ensemble, and scheduling. */
 #define STOP_SLACK_US INT64_C(5000000)
@@ -42,7 +42,7 @@ static const char *held_back(const struct election *e, char text[96])
 
 static void say_follower(const struct node *node, char *out, size_t size)
 {
-	const char *primary = node_primary(node);
+	const char *primary = node_seen(node).primary;
 	char why_not[96];
 
 	held_back(node_election(node), why_not);
@@ -55,7 +55,7 @@ static void say_follower(const struct node *node, char *out, size_t size)
 /* Named, and what it waits for until it may take the post. */
 static void say_named(const struct node *node, char *out, size_t size)
 {
-	const char *primary = node_primary(node);
+	const char *primary = node_seen(node).primary;
 
 	if (*primary)
 		snprintf(out, size, "Named primary: waiting until %s has released the post",

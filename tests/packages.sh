@@ -3,6 +3,7 @@
 #
 #   tests/packages.sh [demo|test|system]    (default: test; each contains the one before)
 #   tests/packages.sh peer-NAME
+#   tests/packages.sh --list PURPOSE        (installs nothing)
 #
 # demo     build primaryd and run three nodes on a local ZooKeeper
 # test     build with both compilers and run tests/all
@@ -14,11 +15,11 @@
 set -euo pipefail
 
 DEMO=(gcc libc6-dev meson ninja-build pkg-config
-	libzookeeper-st-dev libev-dev libsystemd-dev libinih-dev libjson-c-dev libsmartcols-dev libcmocka-dev
+	libzookeeper-st-dev libev-dev libsystemd-dev libinih-dev libjson-c-dev libmd-dev libsmartcols-dev libcmocka-dev
 	scdoc python3 python3-kazoo libzookeeper-java libslf4j-java default-jre-headless procps util-linux)
 TEST=(clang clang-format libclang-rt-dev git python3-pytest python3-pytest-xdist iproute2 nftables strace
 	dbus-daemon gcovr zsh fish)
-SYSTEM=(systemd-container dbus polkitd iputils-arping stunnel4 build-essential debhelper fakeroot lintian)
+SYSTEM=(systemd-container dbus polkitd needrestart stunnel4 build-essential debhelper fakeroot lintian mmdebstrap)
 
 declare -A PEERS=(
 	[keepalived]="keepalived"
@@ -60,6 +61,10 @@ missing() {
 
 main() {
 	local list packages
+	if [ "${1-}" = --list ]; then
+		wanted "${2:-test}"
+		return
+	fi
 	list=$(wanted "${1:-test}")
 	if ! command -v dpkg-query >/dev/null; then
 		echo "tests/packages.sh: this is not Debian; please see to the equivalents of:" $list >&2

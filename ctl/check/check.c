@@ -260,6 +260,7 @@ int verb_check(struct ctl *ctl)
 	}
 	if (code == CTL_DONE && !unreachable) {
 		check_lease(&check);
+		check_commits(&check);
 		check_cluster(&check);
 		check_rights(&check);
 	}

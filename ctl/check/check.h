@@ -20,5 +20,11 @@ void check_say(struct check *check, enum check_level level, const char *subject,
 /* Each server by itself, and whether they are one ensemble. */
 void check_servers(struct check *check);
 
+/* The settings of each server that tells them. listed: how many zookeeper.servers has. */
+void check_settings(struct check *check, size_t listed);
+
+/* How long the ensemble takes to commit, beside what the lease bears. */
+void check_commits(struct check *check);
+
 /* This machine: clock source, unit, permission. Nothing here waits longer than a moment. */
 void check_host(struct check *check);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/unit_call.h"
+#include "host_needs.h"
 #include "host_parts.h"
 
 #define CLOCK_SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
@@ -103,6 +104,8 @@ static bool is_loose(sd_bus *bus, const char *part, const struct unit *unit)
 
 	if (tied || sd_bus_path_encode(SYSTEMD_PATH "/unit", part, &path) < 0)
 		return false;
+	/* Of one that is not there, host_parts.c tells more. */
+	tied = !check_is_loaded(bus, path);
 	for (size_t i = 0; !tied && i < sizeof(ties) / sizeof(*ties); i++) {
 		char **list;
 
@@ -180,6 +183,9 @@ static void check_unit(struct check *check, sd_bus *bus, struct unit *unit)
 		check_say(check, CHECK_ERROR, "unit",
 			  "run this where primaryd is to run, under systemd",
 			  "takeover.unit is %s, and systemd cannot be asked about it", unit->name);
+	else if (!strcmp(unit->state, "masked"))
+		check_say(check, CHECK_ERROR, "unit", "run systemctl unmask with it",
+			  "takeover.unit %s is masked: nothing can start it", unit->name);
 	else if (strcmp(unit->state, "loaded") != 0)
 		check_say(
 			check, CHECK_ERROR, "unit",
@@ -248,7 +254,10 @@ static void ask_for_all(struct check *check, sd_bus *bus, uid_t uid, const struc
 		const char *name = questions[i].unit, *verb = questions[i].verb;
 		int r = *name ? ask_polkit(bus, uid, name, verb) : 1;
 
-		if (r < 0)
+		if (r == -ERFKILL)
+			check_say(check, CHECK_ERROR, "polkit", "systemctl unmask polkit",
+				  "polkit is masked: systemd allows nothing to any user but root");
+		else if (r < 0)
 			check_say(
 				check, CHECK_ERROR, "polkit",
 				"install and start polkit: systemd asks it for every user but root",
@@ -290,10 +299,23 @@ static void check_permission(struct check *check, sd_bus *bus, const struct unit
 		ask_for_all(check, bus, user->pw_uid, unit);
 }
 
+/* primaryd.service; primaryd@NAME.service has the configuration NAME.conf. */
+static const char *service_of(const char *config_path, char text[CONFIG_PATH_SIZE])
+{
+	const char *name = config_path ? strrchr(config_path, '/') : NULL;
+	int n = name ? (int)strcspn(name + 1, ".") : 0;
+
+	if (!name || !strncmp(name, "/primaryd.conf", strlen("/primaryd.conf")))
+		return "primaryd.service";
+	snprintf(text, CONFIG_PATH_SIZE, "primaryd@%.*s.service", n, name + 1);
+	return text;
+}
+
 void check_host(struct check *check)
 {
 	const struct config *config = &check->ctl->config;
 	struct unit unit = { .name = config->takeover.unit };
+	char service[CONFIG_PATH_SIZE];
 	sd_bus *bus = NULL;
 
 	check_clock(check);
@@ -303,7 +325,10 @@ void check_host(struct check *check)
 		if (sd_bus_open_system(&bus) >= 0)
 			(void)sd_bus_set_method_call_timeout(bus, BUS_TIMEOUT_US);
 		check_unit(check, bus, &unit);
-		check_parts(check, bus, unit.name, unit.guard);
+		check_parts(check, bus, unit.name);
+		if (bus && config->health.command.argv)
+			check_health(check, bus, config->health.command.argv,
+				     service_of(check->ctl->options.config_path, service));
 		check_permission(check, bus, &unit);
 		sd_bus_flush_close_unref(bus);
 	}

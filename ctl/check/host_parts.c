@@ -9,6 +9,7 @@
 
 #include "base/unit_call.h"
 #include "check.h"
+#include "host_needs.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
 #define UNIT_PATH "/org/freedesktop/systemd1/unit"
@@ -16,15 +17,17 @@
 struct part {
 	struct check *check;
 	sd_bus *bus;
-	const char *name, *target;
+	const char *name;
+	bool bound;  /* the target is bound to it */
+	bool needed; /* the target does not start without it */
 	char *path;
 };
 
-static bool is_kind(const struct part *part, const char *suffix)
+static bool is_end(const char *text, const char *end)
 {
-	const char *dot = strrchr(part->name, '.');
+	size_t n = strlen(text), n_end = strlen(end);
 
-	return dot && !strcmp(dot, suffix);
+	return n >= n_end && !strcmp(text + n - n_end, end);
 }
 
 /* Whether a property of the unit, a text, is that one. */
@@ -50,6 +53,23 @@ static bool is_flag(const struct part *part, const char *interface, const char *
 	       (flag != 0) == value;
 }
 
+/* A primary.env is among its EnvironmentFile=. */
+static bool reads_environment(const struct part *part)
+{
+	sd_bus_message *reply = NULL;
+	bool reads = false;
+	const char *file;
+	int optional;
+
+	if (sd_bus_get_property(part->bus, SYSTEMD, part->path, SYSTEMD ".Service",
+				"EnvironmentFiles", NULL, &reply, "a(sb)") >= 0 &&
+	    sd_bus_message_enter_container(reply, 'a', "(sb)") > 0)
+		while (sd_bus_message_read(reply, "(sb)", &file, &optional) > 0)
+			reads = reads || is_end(file, "/primary.env");
+	sd_bus_message_unref(reply);
+	return reads;
+}
+
 static void say(const struct part *part, enum check_level level, const char *remedy,
 		const char *what)
 {
@@ -67,6 +87,12 @@ static void check_service(const struct part *part)
 		say(part, CHECK_WARNING,
 		    "remove the line, or let the main process wait for all others",
 		    "KillMode=process: processes that outlive it keep the role here until relinquish.timeout");
+	if (part->bound && !is_set(part, service, "Restart", "no"))
+		say(part, CHECK_WARNING, "use Requires= in place of BindsTo=",
+		    "Restart=, and the target is bound to it: it is not restarted, each crash moves the role");
+	if (reads_environment(part) && is_set(part, service, "User", ""))
+		say(part, CHECK_WARNING, "see ENVIRONMENT in primaryd-units(7)",
+		    "EnvironmentFile= with primary.env, and runs as root: whoever is the user primaryd can set LD_PRELOAD");
 	if (is_flag(part, service, "SendSIGKILL", false))
 		say(part, CHECK_ERROR, "remove the line",
 		    "SendSIGKILL=no: a process that ignores SIGTERM keeps the role here");
@@ -96,13 +122,32 @@ static void free_list(char **list)
 	free(list);
 }
 
+bool check_is_loaded(sd_bus *bus, const char *path)
+{
+	char *state = NULL;
+	bool loaded = sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", "LoadState",
+						 NULL, &state) < 0 ||
+		      !strcmp(state, "loaded");
+
+	free(state);
+	return loaded;
+}
+
 static void check_part(struct part *part)
 {
 	if (sd_bus_path_encode(UNIT_PATH, part->name, &part->path) < 0)
 		return;
-	if (is_kind(part, ".service"))
+	if (!check_is_loaded(part->bus, part->path))
+		check_say(
+			part->check, part->needed ? CHECK_ERROR : CHECK_WARNING, "unit",
+			"install it, unmask it, or correct its unit file; then systemctl daemon-reload",
+			"%s cannot be started: it is missing, masked, or its unit file is not valid",
+			part->name);
+	if (is_end(part->name, ".service")) {
 		check_service(part);
-	if (is_kind(part, ".mount") && is_flag(part, SYSTEMD ".Mount", "LazyUnmount", true))
+		check_needs(part->check, part->bus, part->name, part->path);
+	}
+	if (is_end(part->name, ".mount") && is_flag(part, SYSTEMD ".Mount", "LazyUnmount", true))
 		say(part, CHECK_ERROR, "remove the line",
 		    "LazyUnmount=yes: it is inactive while processes still write to it");
 	if (is_set(part, SYSTEMD ".Unit", "CollectMode", "inactive-or-failed"))
@@ -111,10 +156,10 @@ static void check_part(struct part *part)
 	free(part->path);
 }
 
-void check_parts(struct check *check, sd_bus *bus, const char *target, const char *guard)
+void check_parts(struct check *check, sd_bus *bus, const char *target)
 {
-	static const char *const ties[] = { "ConsistsOf", "BoundBy",  "RequiredBy",
-					    "Wants",	  "Requires", "BindsTo" };
+	static const char *const ties[] = { "BindsTo",	  "Requires", "Wants",
+					    "ConsistsOf", "BoundBy",  "RequiredBy" };
 	char **seen[sizeof(ties) / sizeof(*ties)] = { NULL }, *path;
 
 	if (!bus || sd_bus_path_encode(UNIT_PATH, target, &path) < 0)
@@ -122,8 +167,9 @@ void check_parts(struct check *check, sd_bus *bus, const char *target, const cha
 	for (size_t i = 0; i < sizeof(ties) / sizeof(*ties); i++) {
 		seen[i] = get_list(bus, path, ties[i]);
 		for (size_t k = 0; seen[i] && seen[i][k]; k++) {
-			struct part part = { check, bus, seen[i][k], target, NULL };
-			bool known = !strcmp(part.name, guard);
+			struct part part = { check, bus, seen[i][k], i == 0, i <= 1, NULL };
+			bool known = !strncmp(part.name, UNIT_GUARD_PREFIX,
+					      strlen(UNIT_GUARD_PREFIX));
 
 			for (size_t before = 0; before < i; before++)
 				known = known || is_in(seen[before], part.name);

@@ -3,158 +3,29 @@
 /* The servers: each by itself (whether it answers, in what mode, how fast), and whether they are one ensemble. */
 
 #include "check.h"
+#include "probe.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/keys.h"
 #include "base/wall.h"
 #include "zk/session/zkh_op.h"
-#include "zk/session/zkh_resolve.h"
 
-#define ASK "srvr"
-#define ANSWER_MAX 4096
 #define CLOSE_MS 1000
 #define MODE "Mode: "
 #define ONE_ENSEMBLE                                                                               \
 	"list the servers of one ensemble only: nodes at different ones do not see each other"
 #define MODE_LETTERS "abcdefghijklmnopqrstuvwxyz-"
 
-struct probe {
-	struct probes *all;
-	const char *address; /* ADDRESS:PORT */
-	ev_io io;
-	int fd;
-	int64_t started_us, connected_us;
-	char answer[ANSWER_MAX];
-	size_t length;
-	int error; /* errno; 0: none */
-	bool over;
-};
-
-struct probes {
-	struct ctl *ctl;
-	struct zkh_resolver resolver;
-	struct zkh_addresses addresses;
-	struct probe *list;
-	size_t open;
-	bool resolved;
-	char problem[256];
-};
-
-static void end(struct probe *probe, int error)
-{
-	if (probe->over)
-		return;
-	probe->over = true;
-	probe->error = error;
-	ev_io_stop(probe->all->ctl->loop, &probe->io);
-	if (probe->fd >= 0)
-		close(probe->fd);
-	probe->all->open--;
-}
-
-static void on_connected(struct probe *probe)
-{
-	int error = 0;
-	socklen_t size = sizeof(error);
-
-	getsockopt(probe->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-	if (!error && send(probe->fd, ASK, strlen(ASK), MSG_NOSIGNAL) < 0)
-		error = errno;
-	if (error) {
-		end(probe, error);
-		return;
-	}
-	probe->connected_us = time_monotonic_us();
-	ev_io_stop(probe->all->ctl->loop, &probe->io);
-	ev_io_set(&probe->io, probe->fd, EV_READ);
-	ev_io_start(probe->all->ctl->loop, &probe->io);
-}
-
-static void on_ready(struct ev_loop *loop, ev_io *io, int events)
-{
-	struct probe *probe = io->data;
-	ssize_t n;
-
-	(void)loop;
-	(void)events;
-	if (!probe->connected_us) {
-		on_connected(probe);
-		return;
-	}
-	n = read(probe->fd, probe->answer + probe->length, ANSWER_MAX - 1 - probe->length);
-	if (n > 0)
-		probe->length += (size_t)n;
-	else if (n == 0 || errno != EAGAIN)
-		end(probe, n < 0 && !probe->length ? errno : 0);
-}
-
-static void start(struct probe *probe)
-{
-	const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-					.ai_socktype = SOCK_STREAM };
-	char text[ZKH_HOST_MAX + 8];
-	const char *list = text;
-	struct zkh_server server;
-	struct addrinfo *found = NULL;
-
-	probe->fd = -1;
-	probe->all->open++;
-	ev_io_init(&probe->io, on_ready, -1, EV_WRITE);
-	zkh_server_format(probe->address, text, sizeof(text));
-	if (zkh_server_next(&list, &server) != 0 ||
-	    getaddrinfo(server.host, server.port, &hints, &found) != 0) {
-		end(probe, EINVAL);
-		return;
-	}
-	probe->fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	probe->started_us = time_monotonic_us();
-	if (probe->fd < 0 ||
-	    (connect(probe->fd, found->ai_addr, found->ai_addrlen) < 0 && errno != EINPROGRESS)) {
-		end(probe, errno);
-	} else {
-		ev_io_set(&probe->io, probe->fd, EV_WRITE);
-		probe->io.data = probe;
-		ev_io_start(probe->all->ctl->loop, &probe->io);
-	}
-	freeaddrinfo(found);
-}
-
-static void on_resolved(void *userdata, struct zkh_addresses *addresses, const char *problem)
-{
-	struct probes *all = userdata;
-
-	all->resolved = true;
-	all->addresses = *addresses;
-	memset(addresses, 0, sizeof(*addresses));
-	snprintf(all->problem, sizeof(all->problem), "%s", problem);
-}
-
-static void resolve(struct probes *all)
-{
-	struct ctl *ctl = all->ctl;
-	const char *servers = ctl->config.zookeeper.servers;
-
-	if (zkh_resolve_numeric(servers, &all->addresses) == 0)
-		return;
-	if (zkh_resolve_start(&all->resolver, ctl->loop, servers,
-			      (int32_t)(CONNECT_TIMEOUT_US / 1000), on_resolved, all) == 0)
-		(void)ctl_wait(ctl, ctl_is_set, &all->resolved);
-	zkh_resolve_stop(&all->resolver);
-}
-
 /* The mode in its answer; NULL: none. Any program may be listening there. */
 static const char *mode_of(const struct probe *probe, size_t *ret_length)
 {
 	const char *mode = strstr(probe->answer, MODE);
 
-	if (!probe->over || probe->error || !mode)
+	if (probe->error || !mode)
 		return NULL;
 	mode += strlen(MODE);
 	*ret_length = strspn(mode, MODE_LETTERS);
@@ -191,13 +62,19 @@ static void tell(struct check *check, const struct probe *probe)
 	const char *mode = mode_of(probe, &length);
 	char took[WALL_TEXT_SIZE];
 
-	if (!probe->over || probe->error) {
+	if (probe->error) {
 		check_say(check, CHECK_ERROR, "server",
 			  "see that ZooKeeper runs there, and that no firewall is between",
 			  "%s: %s", probe->address,
-			  probe->over ? strerror(probe->error) : "no answer in time");
+			  probe->error == ETIMEDOUT ? "no answer in time" : strerror(probe->error));
 		return;
 	}
+	if (strstr(probe->answer, "ClickHouse"))
+		check_say(
+			check, CHECK_WARNING, "server",
+			"use ZooKeeper where a crash of the daemon must move nothing",
+			"%s: ClickHouse Keeper forgets sessions, so that a daemon cannot resume its own",
+			probe->address);
 	snprintf(took, sizeof(took), "%.1f ms",
 		 (double)(probe->connected_us - probe->started_us) / 1000.);
 	if (has_mode(probe, "standalone") && servers > 1)
@@ -369,29 +246,17 @@ static void compare(struct check *check, const struct probes *all)
 
 void check_servers(struct check *check)
 {
-	struct probes all = { .ctl = check->ctl };
+	struct probes all;
 
-	resolve(&all);
+	probes_ask(&all, check->ctl, "srvr");
 	if (*all.problem)
 		check_say(check, CHECK_ERROR, "server", "see to the name, or write addresses", "%s",
 			  all.problem);
-	all.list = ctl_need(calloc(all.addresses.count + 1, sizeof(*all.list)));
-	for (size_t i = 0; i < all.addresses.count; i++) {
-		all.list[i].all = &all;
-		all.list[i].address = all.addresses.text[i];
-		start(&all.list[i]);
-	}
-	(void)ctl_wait(check->ctl, ctl_is_zero, &all.open);
-	for (size_t i = 0; i < all.addresses.count; i++) {
+	for (size_t i = 0; i < all.addresses.count; i++)
 		tell(check, &all.list[i]);
-		end(&all.list[i], ETIMEDOUT);
-	}
 	tell_leaders(check, &all);
 	compare(check, &all);
-	if (all.addresses.count == 2 || all.addresses.count == 4)
-		check_say(check, CHECK_NOTE, "servers", "an odd number of servers bears as much",
-			  "%zu servers bear no more failures than %zu", all.addresses.count,
-			  all.addresses.count - 1);
-	free(all.list);
-	zkh_addresses_finish(&all.addresses);
+	probes_finish(&all);
+	ctl_set_timeout(check->ctl, CONNECT_TIMEOUT_US);
+	check_settings(check, listed(check->ctl->config.zookeeper.servers));
 }

@@ -35,7 +35,7 @@ static void compare_key(struct changes *c)
 		say(c, "%s is named primary (epoch %" PRId64 ")", c->after->named,
 		    c->after->key_mzxid);
 	else
-		say(c, "nobody is named primary any more");
+		say(c, "no node is named primary any more");
 }
 
 static void compare_release(struct changes *c)
@@ -80,7 +80,7 @@ static void compare_router(struct changes *c, const struct node_facts *a,
 static void compare_node(struct changes *c, const struct node_facts *a, const struct node_facts *b)
 {
 	if (a->alive != b->alive)
-		say(c, b->alive ? "%s is alive" : "%s is not alive any more", b->name);
+		say(c, b->alive ? "%s is alive" : "%s is no longer alive", b->name);
 	else if (a->alive && a->self.pid != b->self.pid)
 		say(c, "%s was restarted", b->name);
 	if (strcmp(a->state, b->state) != 0 && *b->state)
@@ -91,7 +91,7 @@ static void compare_node(struct changes *c, const struct node_facts *a, const st
 		say(c, b->healthy ? "%s is healthy" : "%s is not healthy: %s", b->name,
 		    *b->health ? b->health : "unknown");
 	if (a->drained != b->drained)
-		say(c, b->drained ? "%s is drained%s%s" : "%s is not drained any more", b->name,
+		say(c, b->drained ? "%s is drained%s%s" : "%s is no longer drained", b->name,
 		    *b->drain ? ": " : "", b->drain);
 	compare_router(c, a, b);
 }

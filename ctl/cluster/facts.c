@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "facts.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +24,7 @@ static bool denied(struct facts *facts, const struct cluster_slot *slot)
 		return false;
 	if (facts->junk_count < FACTS_JUNK_MAX)
 		facts->junk_unreadable[facts->junk_count] = true;
-	junk(facts, slot->path, "may not be read (access list)");
+	junk(facts, slot->path, "cannot be read (access list)");
 	return true;
 }
 
@@ -57,7 +56,7 @@ static void take_word(struct facts *facts, const struct cluster_slot *slot,
 			return;
 		}
 	}
-	junk(facts, slot->path, "has a value that nothing here writes");
+	junk(facts, slot->path, "has a value that primaryd never writes");
 }
 
 static void take_words(struct facts *facts, const struct cluster_slot *keys, struct node_facts *n)
@@ -164,7 +163,7 @@ static void gather_key(const struct cluster *cluster, struct facts *facts)
 	    !strcmp(text, NAME_NONE))
 		return;
 	facts->key_junk = true;
-	junk(facts, slot->path, "is not a node's name: taken as absent");
+	junk(facts, slot->path, "is not the name of a node: ignored");
 }
 
 static void gather_post(const struct cluster *cluster, struct facts *facts)
@@ -176,7 +175,8 @@ static void gather_post(const struct cluster *cluster, struct facts *facts)
 		return;
 	facts->post_since_ms = slot->stat.ctime_ms;
 	if (!slot->stat.ephemeral_owner)
-		junk(facts, slot->path, "is not ephemeral: delete it, nobody can take the role");
+		junk(facts, slot->path,
+		     "is not ephemeral: delete it, or no node can take the role");
 	else if (slot->data && value_post(slot->data, slot->length, facts->acting, &facts->epoch))
 		return;
 	else if (!denied(facts, slot))
@@ -198,7 +198,7 @@ static void gather_maintenance(const struct cluster *cluster, struct facts *fact
 	if (facts->maintenance)
 		facts->maintenance_since_ms = slot->stat.mtime_ms;
 	if (!clear)
-		junk(facts, slot->path, "is neither true nor false: taken as true");
+		junk(facts, slot->path, "is neither true nor false: counts as true");
 }
 
 /* For a new session, as a daemon that starts now would take it. */
@@ -251,7 +251,7 @@ void facts_take_renewal(struct facts *facts, const struct renewal_verdict *renew
 	if (!renewal->unwritten)
 		return;
 	node_key_path(facts->acting, NODE_KEY_KEEPALIVE, path);
-	junk(facts, path, "stands still: access list? quota? or the clocks differ");
+	junk(facts, path, "does not change: check its access list, quotas, and the clocks");
 }
 
 void facts_finish(struct facts *facts)
@@ -321,38 +321,27 @@ bool facts_in_order(const struct facts *facts)
 	return !*text;
 }
 
-static void say(char *text, size_t size, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void say(char *text, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, size, fmt, ap);
-	va_end(ap);
-}
-
 static void no_post(const struct facts *facts, char *text, size_t size)
 {
 	const struct node_facts *named = facts_find(facts, facts->named);
 
 	if (!facts->node_count)
-		say(text, size,
-		    "no node has ever registered under this root (right --config, --root?)");
+		snprintf(text, size,
+			 "no node has ever registered below this root (check --config and --root)");
 	else if (*facts->named && !named)
-		say(text, size, "%s is named, and no node has that name", facts->named);
+		snprintf(text, size, "%s is named, but no node has that name", facts->named);
 	else if (named && !named->alive)
-		say(text, size, "%s is named, and not alive", facts->named);
+		snprintf(text, size, "%s is named, but is not alive", facts->named);
 	else if (named)
-		say(text, size, "%s is named, and has not taken the post yet", facts->named);
+		snprintf(text, size, "%s is named, but has not taken the post yet", facts->named);
 	else if (facts->maintenance)
-		say(text, size, "nobody is named, and in maintenance nobody claims the role");
+		snprintf(text, size,
+			 "no node is named, and during maintenance no node claims the role");
 	else if (!facts_candidate(facts, "", false))
-		say(text, size, "nobody is named, and no node is fit to claim the role");
+		snprintf(text, size, "no node is named, and no node is eligible to claim the role");
 	else
-		say(text, size, "nobody is named; %s may claim the role",
-		    facts_candidate(facts, "", false)->name);
+		snprintf(text, size, "no node is named; %s may claim the role",
+			 facts_candidate(facts, "", false)->name);
 }
 
 /*
@@ -368,16 +357,19 @@ static void not_renewed(const struct facts *facts, char *text, size_t size)
 	char guard[WALL_TEXT_SIZE + 40] = "its guard has stopped the work";
 
 	if (work_us > 0)
-		say(guard, sizeof(guard), "its guard stops the work within %s",
-		    wall_tenths(work_us, work));
-	say(text, size,
-	    "%s has not renewed its lease for %s%s: its daemon is dead, stopped or cut off; %s; %s when its "
-	    "session ends, at most %s from now",
-	    facts->acting, r->at_least ? "at least " : "", wall_tenths(r->quiet_us, quiet), guard,
-	    facts_candidate(facts, facts->acting, false) ? "another node takes over"
-	    : facts->maintenance ? "the role falls vacant, and in maintenance stays so,"
-				 : "the role falls vacant, for no other node is fit,",
-	    wall_tenths(end_us > 0 ? end_us : 0, end));
+		snprintf(guard, sizeof(guard), "its guard stops the work within %s",
+			 wall_tenths(work_us, work));
+	snprintf(
+		text, size,
+		"%s has not renewed its lease for %s%s: its daemon is dead, stopped or cut off; %s; %s when its "
+		"session ends, at most %s from now",
+		facts->acting, r->at_least ? "at least " : "", wall_tenths(r->quiet_us, quiet),
+		guard,
+		facts_candidate(facts, facts->acting, false) ? "another node takes over"
+		: facts->maintenance
+			? "the role becomes vacant, and stays vacant during maintenance,"
+			: "the role becomes vacant, because no other node is eligible,",
+		wall_tenths(end_us > 0 ? end_us : 0, end));
 }
 
 void facts_trouble(const struct facts *facts, char *text, size_t size)
@@ -386,34 +378,35 @@ void facts_trouble(const struct facts *facts, char *text, size_t size)
 
 	*text = '\0';
 	if (facts->foreign != IDENTITY_FINE)
-		say(text, size, "%s", facts->foreign_text);
+		snprintf(text, size, "%s", facts->foreign_text);
 	else if (facts->post_junk)
-		say(text, size, "%s holds junk, or may not be read: nobody can tell who acts",
-		    PATH_POST);
+		snprintf(text, size,
+			 "%s is invalid or cannot be read: it is unknown which node acts",
+			 PATH_POST);
 	else if (!facts->post_there)
 		no_post(facts, text, size);
 	else if (!primary)
-		say(text, size, "%s has the post, but no keys of its own", facts->acting);
+		snprintf(text, size, "%s has the post, but no keys of its own", facts->acting);
 	else if (!primary->alive)
-		say(text, size, "%s has the post, but shows no sign of life", facts->acting);
+		snprintf(text, size, "%s has the post, but shows no sign of life", facts->acting);
 	else if (facts->renewal.stale)
 		not_renewed(facts, text, size);
 	else if (strcmp(primary->router, "primary") != 0)
-		say(text, size, "%s has the post, and is in state %s", facts->acting,
-		    *primary->router ? primary->router : "unknown");
+		snprintf(text, size, "%s has the post, and is in state %s", facts->acting,
+			 *primary->router ? primary->router : "unknown");
 	else if (!primary->healthy)
-		say(text, size, "%s is primary, but not healthy (%s)", facts->acting,
-		    *primary->health ? primary->health : "unknown");
+		snprintf(text, size, "%s is primary, but not healthy (%s)", facts->acting,
+			 *primary->health ? primary->health : "unknown");
 }
 
 static void waiting_for_lock(const struct facts *facts, char *text, size_t size)
 {
 	if (facts->contenders)
-		say(text, size,
-		    "the lock, to claim the role (%d hold it or wait: primaryctl key list %s)",
-		    facts->contenders, PATH_PRIMARY);
+		snprintf(text, size,
+			 "the lock, to claim the role (%d hold it or wait: primaryctl key list %s)",
+			 facts->contenders, PATH_PRIMARY);
 	else
-		say(text, size, "the lock, to claim the role");
+		snprintf(text, size, "the lock, to claim the role");
 }
 
 void facts_waiting(const struct facts *facts, const struct node_facts *n, char *text, size_t size)
@@ -424,31 +417,32 @@ void facts_waiting(const struct facts *facts, const struct node_facts *n, char *
 	if (n->acting && facts->renewal.stale)
 		return;
 	if (!n->alive)
-		say(text, size, "%s",
-		    router_state_is_acting(n->router)
-			    ? "its trace to be cleared by the next primary"
-			    : "");
+		snprintf(text, size, "%s",
+			 router_state_is_acting(n->router)
+				 ? "its trace to be cleared by the next primary"
+				 : "");
 	else if (!strcmp(n->router, "takeover"))
-		say(text, size, "its work to start");
+		snprintf(text, size, "its work to start");
 	else if (!strcmp(n->router, "relinquish"))
-		say(text, size, "its work to stop");
+		snprintf(text, size, "its work to stop");
 	else if (!n->acting && !strcmp(n->router, "primary"))
-		say(text, size, "its work to stop: the post is gone");
+		snprintf(text, size, "its work to stop: the post is gone");
 	else if (n->acting && *facts->named && !n->named)
-		say(text, size, "the transition delay, before it stops");
+		snprintf(text, size, "the transition delay, before it stops");
 	else if (n->acting && !n->named)
-		say(text, size, facts->maintenance ? "an operator to name a node" : "a successor");
+		snprintf(text, size,
+			 facts->maintenance ? "an operator to name a node" : "a successor");
 	else if (n->acting)
 		return;
 	else if (n->named && facts->post_there)
-		say(text, size, "%s to release the post",
-		    *facts->acting ? facts->acting : PATH_POST);
+		snprintf(text, size, "%s to release the post",
+			 *facts->acting ? facts->acting : PATH_POST);
 	else if (n->named)
-		say(text, size, "the transition delay, before it takes the post");
+		snprintf(text, size, "the transition delay, before it takes the post");
 	else if (facts_vacant(facts) && bits & OBSTACLE_PENALTY)
-		say(text, size, "the end of its penalty");
+		snprintf(text, size, "the end of its penalty");
 	else if (facts_vacant(facts) && bits == OBSTACLE_MAINTENANCE)
-		say(text, size, "the end of maintenance");
+		snprintf(text, size, "the end of maintenance");
 	else if (facts_vacant(facts) && !n->obstacles)
 		waiting_for_lock(facts, text, size);
 }

@@ -26,7 +26,7 @@ static int explain_half(const struct ctl *ctl, const struct key_task *task, cons
 {
 	if (task->result == ZKH_UNKNOWN) {
 		ctl_error(
-			"the connection to ZooKeeper was lost; at least %zu keys below %s were deleted before (look, and try again)",
+			"the connection to ZooKeeper was lost; at least %zu keys below %s were deleted before (check what is left, then try again)",
 			task->deleted, top);
 		return CTL_UNREACHABLE;
 	}
@@ -61,7 +61,7 @@ bool key_path_good(const char *path)
 {
 	if (zkh_path_valid(path))
 		return true;
-	ctl_error("'%s' is not a key's path (such as /nodes/a; it counts from --root)", path);
+	ctl_error("'%s' is not the path of a key (such as /nodes/a, below --root)", path);
 	return false;
 }
 
@@ -179,7 +179,7 @@ int verb_key_delete(struct ctl *ctl)
 
 		code = key_task_wait(ctl, &task, r, arguments[i], "deleting");
 		if (code != CTL_DONE && i > 0)
-			ctl_error("of the %d keys that are named the first %d had been deleted",
+			ctl_error("of the %d named keys the first %d had been deleted before",
 				  count, i);
 	}
 	return code;
@@ -194,8 +194,9 @@ int verb_key_rename(struct ctl *ctl)
 	if (!key_path_good(arguments[0]) || !key_path_good(arguments[1]))
 		return CTL_USAGE;
 	if (!strcmp(arguments[0], "/") || zkh_path_is_below(arguments[1], arguments[0])) {
-		ctl_error("%s cannot be renamed to %s: that is the key itself, or below it",
-			  arguments[0], arguments[1]);
+		ctl_error(
+			"%s cannot be renamed to %s: the new name is the same key, or lies below it",
+			arguments[0], arguments[1]);
 		return CTL_REFUSED;
 	}
 	r = zkh_rename(ctl->session, arguments[0], arguments[1], key_task_done, &task, &task.task);

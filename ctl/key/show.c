@@ -33,7 +33,7 @@ static void add(struct table *table, const char *path, const char *data, size_t 
 	bool plain = !data || text_is_plain(data, length);
 	char *shown = data ? text_escape(data, length, SHOWN_BYTES) : NULL;
 	char *base64 = plain ? NULL : text_base64(data, length);
-	char *safe_path = text_escape(path, strlen(path), ZKH_PATH_MAX);
+	char *safe_path = text_escape(path, strlen(path), SIZE_MAX);
 
 	table_row(table);
 	table_put(table, PATH, safe_path);
@@ -42,7 +42,7 @@ static void add(struct table *table, const char *path, const char *data, size_t 
 	if (stat->ephemeral_owner)
 		table_putf(table, OWNER, "%016" PRIx64, (uint64_t)stat->ephemeral_owner);
 	table_put_number(table, BYTES, data ? (int64_t)length : stat->data_length);
-	table_put(table, SHOWN, data ? shown : "(may not be read)");
+	table_put(table, SHOWN, data ? shown : "(access denied)");
 	if (!data)
 		table_color(table, SHOWN, TABLE_WARN);
 	table_put(table, VALUE, plain ? data : NULL);
@@ -140,7 +140,7 @@ static int show(struct ctl *ctl, const struct key_get *get)
 		       get->length && get->data[get->length - 1] == '\n' ? "" : "\n");
 		return ctl_flush();
 	}
-	text = text_escape(get->data, get->length, get->length);
+	text = text_escape(get->data, get->length, SIZE_MAX);
 	puts(text ? text : "");
 	free(text);
 	ctl_error("binary: shown with escapes (redirect stdout for the bytes themselves)");

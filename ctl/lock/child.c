@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,7 +53,7 @@ static _Noreturn void guard(struct child_news news, pid_t session)
 		time_boot_arm(timer, now_us < news.kill_us ? news.kill_us : now_us + TICK_US);
 		(void)poll(fds, 2, -1);
 		/* All that was sent: if the guard was stopped meanwhile, the first news are old. */
-		while (n != 0 && (n = read(NEWS_FD, &news, sizeof(news))) > 0)
+		while (n != 0 && (n = recv(NEWS_FD, &news, sizeof(news), MSG_DONTWAIT)) > 0)
 			;
 		if (n == 0) {
 			news.kill_us = 0;
@@ -72,8 +73,9 @@ static int start_guard(struct child *child)
 	pid_t pid, session = getsid(0);
 	sigset_t all, before;
 	int news[2], r;
+	char none;
 
-	if (pipe2(news, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, news) < 0)
 		return -errno;
 	/* They stay blocked in the guard: only the end of its owner and SIGKILL end it. */
 	sigfillset(&all);
@@ -87,6 +89,7 @@ static int start_guard(struct child *child)
 		process_set_oom("-1000");
 		(void)mlockall(MCL_CURRENT);
 		keep_nothing_but(news[0]);
+		(void)send(NEWS_FD, "", 1, 0);
 		guard(child->news, session);
 	}
 	r = -errno;
@@ -96,6 +99,8 @@ static int start_guard(struct child *child)
 		close(news[1]);
 		return r;
 	}
+	/* Until the guard is out of reach. */
+	(void)recv(news[1], &none, 1, 0);
 	child->news_fd = news[1];
 	ev_child_init(&child->guard, on_guard_dead, pid, 0);
 	child->guard.data = child;
@@ -130,7 +135,8 @@ static void finish_guard(struct child *child)
 static void send_news(const struct child *child)
 {
 	/* A guard that does not read any more is of no use. */
-	if (write(child->news_fd, &child->news, sizeof(child->news)) != sizeof(child->news))
+	if (send(child->news_fd, &child->news, sizeof(child->news), MSG_DONTWAIT | MSG_NOSIGNAL) <
+	    0)
 		kill(child->guard.pid, SIGKILL);
 }
 

@@ -14,7 +14,7 @@
 
 #include "base/process_group.h"
 
-/* What the guard is told, through a pipe. */
+/* What the guard is told, through a socket. */
 struct child_news {
 	int64_t kill_us; /* time_boot_us(); then the group is killed */
 	int64_t group;	 /* 0: none yet */

@@ -349,7 +349,7 @@ static int hold(struct lock_run *run, const char *path)
 	int code = ctl_wait(run->ctl, is_over, run);
 
 	if (code != CTL_DONE)
-		return ctl_explain_wait(run->ctl, code, "proving the lock");
+		return ctl_explain_wait(run->ctl, code, "confirming the lock");
 	if (*run->lost)
 		ctl_error("%s: the lock was lost: %s; %s was %s", path, run->lost,
 			  run->ctl->options.command[0], run->killed ? "killed" : "stopped");

@@ -34,10 +34,10 @@ static int find_out(struct progress *p, const char *node, int32_t version, bool 
 		return code;
 	claim->mzxid = now->key_mzxid;
 	if (now->key_there == was_there && now->key_version == version)
-		ctl_error("the connection to ZooKeeper was lost; nothing was done (try again)");
+		ctl_error("the connection to ZooKeeper was lost; nothing was changed (try again)");
 	else if (strcmp(now->named, node ? node : "") != 0)
 		ctl_error(
-			"the connection to ZooKeeper was lost, and somebody else wrote %s meanwhile (look, and try again)",
+			"the connection to ZooKeeper was lost, and another client wrote %s in the meantime (check, then try again)",
 			PATH_PRIMARY);
 	else
 		return CTL_DONE;
@@ -50,11 +50,11 @@ static int refused(struct progress *p, const char *node, const struct ctl_commit
 	    (commit->result == ZKH_CONFLICT || commit->result == ZKH_NO_NODE ||
 	     commit->result == ZKH_NODE_EXISTS))
 		ctl_error(
-			"somebody else wrote %s meanwhile; nothing was done (see primaryctl status, and try again)",
+			"another client wrote %s in the meantime; nothing was changed (see primaryctl status, then try again)",
 			PATH_PRIMARY);
 	else if (node && commit->result == ZKH_NO_NODE &&
 		 !zkh_path_is_below(commit->failed_path, PATH_HISTORY))
-		ctl_error("%s is not alive any more; nothing was done", node);
+		ctl_error("%s is no longer alive; nothing was changed", node);
 	else
 		return ctl_explain_result(p->ctl, commit->result, commit->failed_path);
 	return CTL_REFUSED;
@@ -81,7 +81,7 @@ int claim_write(struct progress *p, const char *node, const char *reason, struct
 	strcpy(claim->entry.from, p->facts.named);
 	snprintf(claim->entry.reason, sizeof(claim->entry.reason), "%s", reason);
 	code = ctl_commit(p->ctl, build(p, node, claim),
-			  "writing the key: it may be written, and then the move goes on by itself",
+			  "writing the key; if it was written, the move continues by itself",
 			  &commit);
 	if (code != CTL_DONE)
 		return code;
@@ -97,7 +97,7 @@ int claim_write(struct progress *p, const char *node, const char *reason, struct
 		return code;
 	p->is_over = caught_up;
 	p->userdata = claim;
-	return progress_wait(p, "reading what was written; the move goes on by itself");
+	return progress_wait(p, "reading what was written; the move continues by itself");
 }
 
 void claim_record(struct progress *p, struct claim *claim, int64_t takeover_us)

@@ -62,20 +62,20 @@ static void plan_handover(struct table *t, struct ctl *ctl, const struct facts *
 
 	if (old && old != target) {
 		step(t, old->name,
-		     "waits its transition-delay (%s); naming it again until then undoes all",
+		     "waits for its transition-delay (%s); naming it again before that cancels the move",
 		     delay(ctl, old, text));
-		step(t, old->name,
-		     "stops its work: within its relinquish.timeout, then it is killed");
+		step(t, old->name, "stops its work, and kills it after its relinquish.timeout");
 		step(t, old->name, "releases the post (%s)", PATH_POST);
 	} else if (!old) {
-		step(t, who, "waits its transition-delay (%s)", delay(ctl, target, text));
+		step(t, who, "waits for its transition-delay (%s)", delay(ctl, target, text));
 	}
 	step(t, who, "takes the post when it is free, with the new epoch");
 	for (size_t i = 0; i < facts->node_count; i++)
 		if (!facts->nodes[i].alive && router_state_is_acting(facts->nodes[i].router))
-			step(t, who, "fences %s, which died in state %s, or stops here",
+			step(t, who,
+			     "fences %s, which died in state %s; without success the takeover ends",
 			     facts->nodes[i].name, facts->nodes[i].router);
-	step(t, who, "starts its work: within its takeover.timeout, else all is undone");
+	step(t, who, "starts its work; after its takeover.timeout the takeover is undone");
 	step(t, who, "is primary");
 }
 
@@ -88,9 +88,9 @@ static int dry_run(struct ctl *ctl, const struct facts *facts, const struct node
 	int code;
 
 	if (target && !moves)
-		step(t, "-", "nothing: %s is primary already", target->name);
+		step(t, "-", "does nothing: %s is already the primary", target->name);
 	else if (target && target->named)
-		step(t, "primaryctl", "waits: %s is named already", target->name);
+		step(t, "primaryctl", "waits: %s is already named", target->name);
 	else
 		step(t, "primaryctl", "%s %s %s %s, if that still is at version %d (%s)",
 		     target ? "names" : "writes", target ? target->name : NAME_NONE,
@@ -98,11 +98,11 @@ static int dry_run(struct ctl *ctl, const struct facts *facts, const struct node
 		     facts->key_there ? facts->key_version : -1,
 		     *facts->named ? facts->named : NAME_NONE);
 	if (!target && facts->maintenance)
-		step(t, "-", "maintenance: nobody claims the role");
+		step(t, "-", "does not claim the role during maintenance");
 	else if (!target)
 		step(t, next ? next->name : "-", "%s",
-		     next ? "claims the role, or another node that is fit"
-			  : "nobody is fit to claim the role");
+		     next ? "claims the role, or another eligible node does"
+			  : "no node is eligible to claim the role");
 	if (moves)
 		plan_handover(t, ctl, facts, target);
 	code = ctl_print(ctl, &t, 1);
@@ -138,7 +138,8 @@ static bool switchover_over(struct progress *p)
 				    "%s handed the role back: %s (its log says more)", move->target,
 				    back_because(target));
 	return !(target && target->alive) &&
-	       progress_end(p, CTL_REFUSED, "%s died on the way (another node will claim the role)",
+	       progress_end(p, CTL_REFUSED,
+			    "%s died during the move (another node will claim the role)",
 			    move->target);
 }
 
@@ -169,9 +170,9 @@ static int may_switch(struct ctl *ctl, const struct facts *facts, const struct n
 	if (target->named)
 		bits &= ~(uint32_t)(OBSTACLE_BUSY | OBSTACLE_MAINTENANCE);
 	if (facts->post_junk)
-		ctl_error("%s holds junk, so that nobody can take the role "
-			  "(primaryctl key delete %s)",
-			  PATH_POST, PATH_POST);
+		ctl_error(
+			"the key %s has an invalid value, so no node can take the role (primaryctl key delete %s)",
+			PATH_POST, PATH_POST);
 	else
 		advice_say(target, bits);
 	return facts->post_junk || bits ? CTL_REFUSED : CTL_DONE;
@@ -190,7 +191,7 @@ static int switch_over(struct progress *p, struct move *move)
 		return code;
 	p->is_over = switchover_over;
 	p->userdata = move;
-	code = progress_wait(p, "waiting for the new primary; the move goes on by itself");
+	code = progress_wait(p, "waiting for the new primary; the move continues by itself");
 	if (code == CTL_DONE && p->start_ms)
 		claim_record(p, &move->claim, (p->start_ms - p->facts.key_mtime_ms) * 1000);
 	return progress_report(p, code, true);
@@ -212,7 +213,7 @@ int verb_switchover(struct ctl *ctl)
 	} else if (code == CTL_DONE) {
 		strcpy(move.target, target->name);
 		if (move_is_primary(&p.facts, target->name))
-			ctl_error("%s is primary already", target->name);
+			ctl_error("%s is already the primary", target->name);
 		code = switch_over(&p, &move);
 	}
 	progress_close(&p);
@@ -230,7 +231,7 @@ static bool release_over(struct progress *p)
 		return progress_end(p, CTL_DONE, "nobody is named primary");
 	/* Its own claim on the way, or taken back because nobody else came. */
 	if (!strcmp(facts->named, move->from) && move_is_primary(facts, move->from))
-		return progress_end(p, CTL_REFUSED, "nobody else claimed the role: %s keeps it",
+		return progress_end(p, CTL_REFUSED, "no other node claimed the role: %s keeps it",
 				    move->from);
 	return move_is_primary(facts, facts->acting) &&
 	       progress_end(p, CTL_DONE, "%s is primary", facts->acting);
@@ -241,13 +242,13 @@ static int may_release(struct ctl *ctl, const struct facts *facts)
 	bool force = ctl->options.force;
 
 	if (!*facts->named)
-		ctl_error("nobody is named primary: there is nothing to release");
+		ctl_error("no node is named primary: there is nothing to release");
 	else if (facts->maintenance && !force)
-		ctl_error("maintenance: nobody would claim the role (primaryctl maintenance off, "
-			  "switchover NODE --force, or --force to leave it vacant)");
+		ctl_error(
+			"during maintenance no node would claim the role (primaryctl maintenance off, switchover NODE --force, or --force to leave it vacant)");
 	else if (!force && !facts_candidate(facts, facts->named, false))
-		ctl_error("no other node is fit to claim the role, so it would not move "
-			  "(primaryctl explain tells why; --force releases it all the same)");
+		ctl_error(
+			"no other node is eligible to claim the role, so it would not move (primaryctl explain says why; --force releases it anyway)");
 	else
 		return CTL_DONE;
 	return CTL_REFUSED;

@@ -67,7 +67,7 @@ static bool drain_over(struct progress *p)
 	const struct node_facts *n = facts_find(&p->facts, s->node);
 
 	if (!n)
-		return progress_end(p, CTL_REFUSED, "%s was removed meanwhile", s->node);
+		return progress_end(p, CTL_REFUSED, "%s was removed in the meantime", s->node);
 	if (s->wanted && !n->drained)
 		return progress_end(p, CTL_REFUSED, "%s was undrained by somebody else", s->node);
 	if (!s->wanted && n->drained)
@@ -85,13 +85,11 @@ static int may_drain(struct ctl *ctl, const struct facts *facts, const struct no
 		return CTL_DONE;
 	if (facts->maintenance)
 		ctl_error(
-			"%s is primary, and in maintenance nobody would follow it (switchover NODE --force first, "
-			"or --force to leave nobody)",
+			"%s is the primary, and during maintenance no node would succeed it (switchover NODE --force first, or --force to leave the cluster without a primary)",
 			n->name);
 	else if (!facts_candidate(facts, n->name, false))
 		ctl_error(
-			"%s is primary, and no other node is fit to follow it (primaryctl explain tells why; "
-			"--force drains it all the same, and nobody is primary then)",
+			"%s is the primary, and no other node is eligible to succeed it (primaryctl explain says why; --force drains it anyway and leaves the cluster without a primary)",
 			n->name);
 	else
 		return CTL_DONE;
@@ -123,7 +121,7 @@ static int set_drain(struct ctl *ctl, bool wanted)
 		if (n->drained != wanted)
 			code = write_switch(&p, path, wanted ? text : NULL, !wanted);
 		code = see_through(&p, &s, drain_over, code,
-				   wanted ? "waiting for it to hand the role over; the drain stays"
+				   wanted ? "waiting for the handover; the node stays drained"
 					  : "waiting for the role to be claimed",
 				   wanted && s.moves);
 	}

@@ -17,16 +17,10 @@
 #include "base/identity_file.h"
 #include "zk/mirror/zkh_mirror.h"
 
-/* X(NAME, text) */
-#define ENSEMBLE_STATES(X)                                                                         \
-	X(ENSEMBLE_UNKNOWN, "unknown") /* the session is new, and nothing was read in it */        \
-	X(ENSEMBLE_OPEN, "open")       /* it was the known one in this session */                  \
-	X(ENSEMBLE_CLOSED, "closed")   /* foreign */
-
 enum ensemble_state {
-#define X(name, text) name,
-	ENSEMBLE_STATES(X)
-#undef X
+	ENSEMBLE_UNKNOWN, /* the session is new, and nothing was read in it */
+	ENSEMBLE_OPEN,	  /* it was the known one in this session */
+	ENSEMBLE_CLOSED,  /* foreign */
 };
 
 enum ensemble_news {

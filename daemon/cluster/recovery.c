@@ -51,7 +51,6 @@ static void drop_survey(struct recovery *recovery)
 		free(node);
 	}
 	recovery->n_waiting = 0;
-	recovery->early = recovery->early_done = false;
 }
 
 void recovery_cancel(struct recovery *recovery)
@@ -60,17 +59,6 @@ void recovery_cancel(struct recovery *recovery)
 	zkh_op_cancel(recovery->mark_op);
 	recovery->mark_op = NULL;
 	recovery->in_fence = false;
-	recovery->told_of_others_us = 0;
-}
-
-void recovery_finish(struct recovery *recovery)
-{
-	recovery_cancel(recovery);
-	zkh_op_cancel(recovery->prepare_op);
-	recovery->prepare_op = NULL;
-	free(recovery->names);
-	recovery->names = NULL;
-	recovery->n_names = 0;
 }
 
 /* -- surveys -- */
@@ -177,10 +165,6 @@ static void survey_over(struct recovery *recovery)
 	enum election_result result = recovery->survey_lost ? RESULT_UNKNOWN : RESULT_OK;
 	int32_t count = 0;
 
-	if (recovery->early) {
-		recovery->early_done = true;
-		return;
-	}
 	if (result == RESULT_OK && recovery->for_peers) {
 		count = count_peers(recovery);
 	} else if (result == RESULT_OK) {
@@ -382,17 +366,6 @@ static void add_node(struct recovery *recovery, const char *name)
 	ask_node(node);
 }
 
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-static bool asked_already(const struct recovery *recovery, const char *name)
-{
-	return recovery->n_names && strlen(name) < NAME_SIZE &&
-	       bsearch(name, recovery->names, recovery->n_names, NAME_SIZE, compare_names);
-}
-
 /* Whoever is not on the list may act. */
 static void wait_for_unlisted(struct recovery *recovery, enum recovery_news why)
 {
@@ -418,7 +391,7 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 		count = SURVEY_NODES_MAX;
 	}
 	for (size_t i = 0; result == ZKH_OK && names && i < count; i++)
-		if (!asked_already(recovery, names[i]) && !is_before(recovery, names[i]))
+		if (!is_before(recovery, names[i]))
 			add_node(recovery, names[i]);
 	answered(recovery, result);
 }
@@ -441,15 +414,9 @@ static void on_cluster(void *userdata, int result, const struct zkh_stat *stat)
 	answered(recovery, result == ZKH_DENIED ? ZKH_OK : result);
 }
 
-/* The list and the nodes known by name are asked for in one flush; the list tells of those that are new. */
-static void survey(struct recovery *recovery, struct zkh_session *session, bool for_peers,
-		   bool early)
+static void survey(struct recovery *recovery, struct zkh_session *session, bool for_peers)
 {
 	drop_survey(recovery);
-	/* Names that came after this would be taken for those of nodes that were asked. */
-	zkh_op_cancel(recovery->prepare_op);
-	recovery->prepare_op = NULL;
-	recovery->early = early;
 	recovery->session = session;
 	recovery->for_peers = for_peers;
 	recovery->survey_lost = false;
@@ -459,78 +426,43 @@ static void survey(struct recovery *recovery, struct zkh_session *session, bool 
 		answered(recovery, ZKH_UNKNOWN);
 		return;
 	}
-	if (!for_peers) {
-		recovery->n_waiting++;
-		if (zkh_exists(session, PATH_CLUSTER, false, on_cluster, recovery,
-			       &recovery->cluster_op) != 0)
-			answered(recovery, ZKH_UNKNOWN);
-	}
-	for (size_t i = 0; i < recovery->n_names; i++)
-		add_node(recovery, recovery->names[i]);
+	if (for_peers)
+		return;
+	recovery->n_waiting++;
+	if (zkh_exists(session, PATH_CLUSTER, false, on_cluster, recovery, &recovery->cluster_op) !=
+	    0)
+		answered(recovery, ZKH_UNKNOWN);
 	/* Even if the list does not name it. */
-	if (!for_peers && *recovery->before && !asked_already(recovery, recovery->before))
+	if (*recovery->before)
 		add_node(recovery, recovery->before);
 }
 
-void recovery_scan(struct recovery *recovery, struct zkh_session *session,
-		   recovery_count_fn on_count)
-{
-	bool early = recovery->early;
-
-	recovery->on_count = on_count;
-	recovery->early = false;
-	if (!early)
-		survey(recovery, session, false, false);
-	else if (recovery->early_done)
-		survey_over(recovery);
-}
-
-void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
-			 bool remembers, int64_t session_us)
+void recovery_begin(struct recovery *recovery, const char *before, bool remembers,
+		    int64_t session_us)
 {
 	recovery->remembers = remembers;
 	recovery->untold = !*before;
 	recovery->untold_us = recovery->unread_until_us = 0;
 	recovery->told_of_untold = recovery->told_of_list = recovery->told_of_term = false;
 	recovery->told_of = 0;
+	recovery->told_of_others_us = 0;
 	strcpy(recovery->before, strcmp(before, NAME_NOBODY) ? before : "");
 	recovery->session_us = session_us;
 	survivor_begin(recovery->survivor);
-	survey(recovery, session, false, true);
+}
+
+void recovery_scan(struct recovery *recovery, struct zkh_session *session,
+		   recovery_count_fn on_count)
+{
+	recovery->on_count = on_count;
+	survey(recovery, session, false);
 }
 
 void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,
 			  recovery_count_fn on_count)
 {
 	recovery->on_count = on_count;
-	survey(recovery, session, true, false);
-}
-
-static void on_names(void *userdata, int result, const char *const *names, size_t count,
-		     const struct zkh_stat *stat)
-{
-	struct recovery *recovery = userdata;
-
-	(void)stat;
-	recovery->prepare_op = NULL;
-	free(recovery->names);
-	recovery->n_names = 0;
-	recovery->names = result == ZKH_OK && count ? calloc(count, NAME_SIZE) : NULL;
-	if (!recovery->names)
-		return;
-	for (size_t i = 0; i < count && i < SURVEY_NODES_MAX; i++)
-		if (zkh_name_valid(names[i]))
-			strcpy(recovery->names[recovery->n_names++], names[i]);
-	qsort(recovery->names, recovery->n_names, NAME_SIZE, compare_names);
-}
-
-void recovery_prepare(struct recovery *recovery, struct zkh_session *session)
-{
-	if (recovery->list_op)
-		return;
-	zkh_op_cancel(recovery->prepare_op);
-	recovery->prepare_op = NULL;
-	zkh_children(session, PATH_NODES, false, on_names, recovery, &recovery->prepare_op);
+	survey(recovery, session, true);
 }
 
 /* -- fencing -- */

@@ -65,8 +65,6 @@ struct recovery {
 	struct survey_node *nodes; /* linked */
 	size_t n_waiting;
 	bool for_peers, survey_lost;
-	bool early; /* a scan that was not asked for yet */
-	bool early_done;
 	bool told_of_untold, told_of_list, told_of_term;
 	size_t told_of; /* so many corpses in this takeover, and of what was waited for */
 	int64_t told_of_others_us; /* that still act; 0: not in this takeover */
@@ -81,11 +79,6 @@ struct recovery {
 	int64_t until_us; /* the terms that the last scan found are over; 0: there were none */
 	recovery_count_fn on_count;
 
-	/* The nodes that there were at the last look: they can be asked without waiting for a list. */
-	struct zkh_op *prepare_op;
-	char (*names)[NAME_SIZE];
-	size_t n_names;
-
 	struct corpse corpses[CORPSES_MAX];
 	size_t n_corpses;
 
@@ -99,7 +92,13 @@ struct recovery {
 
 void recovery_init(struct recovery *recovery, struct survivor *survivor, const char *name,
 		   recovery_fence_fn fence, recovery_note_fn note, void *userdata);
-void recovery_finish(struct recovery *recovery);
+
+/*
+ * A takeover is sent. before: who may be at work by what /epoch said until then, as in value_epoch(); remembers: this node
+ * knows of an epoch; session_us: the own T.
+ */
+void recovery_begin(struct recovery *recovery, const char *before, bool remembers,
+		    int64_t session_us);
 
 /*
  * Who did not say that its work is down? on_count follows once from the loop, or at once, with how many are to be fenced or
@@ -107,17 +106,6 @@ void recovery_finish(struct recovery *recovery);
  */
 void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 		   recovery_count_fn on_count);
-
-/* A takeover is near: learns the nodes' names, so that the scan needs one round trip. */
-void recovery_prepare(struct recovery *recovery, struct zkh_session *session);
-
-/*
- * Begins the scan before it is asked for, right behind the takeover transaction: what the server answers after that is as
- * of after that. recovery_scan() then takes its result; recovery_cancel() drops it. before: who may be at work by what
- * /epoch said until then, as in value_epoch(); remembers: this node knows of an epoch. session_us: the own T.
- */
-void recovery_scan_early(struct recovery *recovery, struct zkh_session *session, const char *before,
-			 bool remembers, int64_t session_us);
 
 /* How many other coordinators could take over: alive, running, not drained? */
 void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,

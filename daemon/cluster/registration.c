@@ -160,7 +160,7 @@ static void write_health(struct registration *reg, struct zkh_txn *txn)
 
 	rights_format_missing(&reg->rights, missing);
 	snprintf(text, sizeof(text), "failed: " RIGHTS_MISSING "%s", missing);
-	write_key(reg, txn, NODE_KEY_HEALTH, *missing ? text : reg->healthy ? "ok" : "failed");
+	write_key(reg, txn, NODE_KEY_HEALTH, *missing ? text : reg->health);
 }
 
 static bool is_complete(const struct registration *reg)
@@ -406,26 +406,26 @@ static void start(struct registration *reg)
 		report_result(reg, r > 0 ? r : ZKH_FAILED, alive);
 }
 
-static void run(struct registration *reg, struct zkh_session *session, bool healthy)
+static void run(struct registration *reg, struct zkh_session *session, const char *health)
 {
 	registration_cancel(reg);
 	reg->session = session;
-	reg->healthy = healthy;
+	snprintf(reg->health, sizeof(reg->health), "%s", health);
 	reg->wrote = reg->made = false;
 	reg->tries = 0;
 	start(reg);
 }
 
-void registration_run(struct registration *reg, struct zkh_session *session, bool healthy)
+void registration_run(struct registration *reg, struct zkh_session *session, const char *health)
 {
 	strcpy(reg->router, reg->coordinator ? "secondary" : "client");
 	reg->only_missing = reg->repairs = false;
 	reg->try_rights = reg->coordinator;
-	run(reg, session, healthy);
+	run(reg, session, health);
 }
 
-static void repair(struct registration *reg, struct zkh_session *session, bool healthy,
-		   const char *router_state, bool only_missing)
+void registration_repair(struct registration *reg, struct zkh_session *session, const char *health,
+			 const char *router_state, bool only_missing)
 {
 	snprintf(reg->router, sizeof(reg->router), "%s",
 		 *router_state ? router_state : "secondary");
@@ -434,17 +434,5 @@ static void repair(struct registration *reg, struct zkh_session *session, bool h
 	reg->try_rights = false;
 	rights_cancel(&reg->rights);
 	reg->rights = (struct rights){ 0 }; /* known to the owner, who says whether it is healthy */
-	run(reg, session, healthy);
-}
-
-void registration_repair(struct registration *reg, struct zkh_session *session, bool healthy,
-			 const char *router_state)
-{
-	repair(reg, session, healthy, router_state, false);
-}
-
-void registration_check(struct registration *reg, struct zkh_session *session, bool healthy,
-			const char *router_state)
-{
-	repair(reg, session, healthy, router_state, true);
+	run(reg, session, health);
 }

@@ -68,7 +68,7 @@ struct registration {
 	bool wrote;		    /* it was not only looked */
 	int64_t zxid;		    /* of the last write that committed; 0: none */
 	bool made;		    /* and some were missing */
-	bool healthy;
+	char health[KEY_VALUE_MAX];
 	char router[16];
 	unsigned rights_flags; /* set by the owner */
 	bool try_rights;       /* not yet, in this registration */
@@ -84,15 +84,14 @@ void registration_finish(struct registration *reg);
  * Registers: daemonstate run, routerstate secondary or client, health as given. on_done follows exactly once, from
  * the loop or at once.
  */
-void registration_run(struct registration *reg, struct zkh_session *session, bool healthy);
+void registration_run(struct registration *reg, struct zkh_session *session, const char *health);
 
-/* Makes keys again that somebody deleted, with this router state; states that are there are set again. */
-void registration_repair(struct registration *reg, struct zkh_session *session, bool healthy,
-			 const char *router_state);
-
-/* The same, but writes nothing while all keys are there: see `wrote`. */
-void registration_check(struct registration *reg, struct zkh_session *session, bool healthy,
-			const char *router_state);
+/*
+ * Makes keys again that somebody deleted, with this router state; states that are there are set again. only_missing: nothing
+ * is written while all keys are there, see `wrote`.
+ */
+void registration_repair(struct registration *reg, struct zkh_session *session, const char *health,
+			 const char *router_state, bool only_missing);
 
 /* Gives up what is under way without a callback. */
 void registration_cancel(struct registration *reg);

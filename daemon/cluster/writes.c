@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/timer.h"
@@ -20,7 +21,8 @@ void writes_finish(struct writes *writes)
 	zkh_op_cancel(writes->op);
 	zkh_op_cancel(writes->publication);
 	zkh_op_cancel(writes->record);
-	writes->op = writes->publication = writes->record = NULL;
+	zkh_op_cancel(writes->farewell);
+	writes->op = writes->publication = writes->record = writes->farewell = NULL;
 }
 
 static enum election_result translate(int result)
@@ -44,12 +46,20 @@ static enum election_result translate(int result)
 static void begin_entry(struct writes *writes)
 {
 	struct history_entry *entry = &writes->entry;
+	const struct view *view = writes->view;
 
 	*entry = (struct history_entry){ .takeover_us = -1 };
 	(void)wall_utc(wall_now_ms(), entry->time);
 	(void)snprintf(entry->to, sizeof(entry->to), "%s", writes->name);
-	(void)snprintf(entry->from, sizeof(entry->from), "%s", writes->view->holder);
-	(void)snprintf(entry->reason, sizeof(entry->reason), "%s", writes->reason);
+	/* Named until it died; or it has named nobody, and acts until its successor has claimed. */
+	(void)snprintf(entry->from, sizeof(entry->from), "%s",
+		       *view->holder ? view->holder : view->primary);
+	writes->left_epoch = *view->holder ? 0 : view->epoch;
+	if (*view->holder)
+		(void)snprintf(entry->reason, sizeof(entry->reason), "%s died or was cut off",
+			       view->holder);
+	else
+		(void)snprintf(entry->reason, sizeof(entry->reason), "%s", writes->reason);
 }
 
 static void router_path(const struct writes *writes, char *path)
@@ -132,10 +142,20 @@ static void check_epoch(const struct writes *writes, struct zkh_txn *txn)
 		zkh_txn_check(txn, PATH_EPOCH, writes->view->top_version);
 }
 
+/* Good to know, no more: what failed once is tried without it. */
+static void write_detail(const struct writes *writes, struct zkh_txn *txn)
+{
+	char path[KEY_PATH_SIZE];
+
+	if (!*writes->detail)
+		return;
+	node_detail_path(writes->name, path);
+	zkh_txn_set_text(txn, path, writes->detail, ZKH_ANY_VERSION);
+}
+
 static void build_leave(struct writes *writes, struct zkh_txn *txn)
 {
 	struct election_view now;
-	char path[KEY_PATH_SIZE];
 
 	view_election(writes->view, &now);
 	writes->deletes_post = now.post == POST_MINE;
@@ -145,11 +165,8 @@ static void build_leave(struct writes *writes, struct zkh_txn *txn)
 		check_epoch(writes, txn);
 	own_key_write(txn, writes->name, NODE_KEY_ROUTER, "secondary", ZKH_ANY_VERSION,
 		      writes->makes);
-	/* Good to know, no more: what failed once is tried without it. */
-	if (!*writes->detail || writes->leave_failed)
-		return;
-	node_detail_path(writes->name, path);
-	zkh_txn_set_text(txn, path, writes->detail, ZKH_ANY_VERSION);
+	if (!writes->leave_failed)
+		write_detail(writes, txn);
 }
 
 static struct zkh_txn *build(struct writes *writes)
@@ -170,6 +187,8 @@ static struct zkh_txn *build(struct writes *writes)
 		break;
 	case OP_HAND_BACK:
 		zkh_txn_set_text(txn, PATH_PRIMARY, NAME_NONE, writes->version);
+		if (!writes->detail_refused)
+			write_detail(writes, txn);
 		break;
 	case OP_RECLAIM:
 		zkh_txn_set_text(txn, PATH_PRIMARY, writes->name, writes->version);
@@ -185,6 +204,42 @@ static struct zkh_txn *build(struct writes *writes)
 	return txn;
 }
 
+/* -- why the role was given up -- */
+
+/* The detail of a primary that has handed the role back ends with `left=EPOCH reason=TEXT`. */
+static void on_farewell(void *userdata, int result, const char *data, size_t length,
+			const struct zkh_stat *stat)
+{
+	struct writes *writes = userdata;
+	struct history_entry *entry = &writes->entry;
+	char text[KEY_VALUE_MAX], *left, *why;
+
+	(void)stat;
+	writes->farewell = NULL;
+	if (result != ZKH_OK || !value_text(data, length, text, sizeof(text)))
+		return;
+	left = strstr(text, DETAIL_LEFT);
+	why = left ? strstr(left, DETAIL_REASON) : NULL;
+	if (!why || strtoll(left + strlen(DETAIL_LEFT), NULL, 10) != writes->left_epoch)
+		(void)snprintf(entry->reason, sizeof(entry->reason), "released by an operator");
+	else if (!strpbrk(why, "\"\\")) /* the entry takes no escapes */
+		(void)snprintf(entry->reason, sizeof(entry->reason), "%s handed over: %.60s",
+			       entry->from, why + strlen(DETAIL_REASON));
+}
+
+/* While this node waits for the post: the entry is written again when its work runs. */
+static void ask_why(struct writes *writes)
+{
+	char path[KEY_PATH_SIZE];
+
+	zkh_op_cancel(writes->farewell);
+	writes->farewell = NULL;
+	if (!*writes->entry.from || !writes->left_epoch)
+		return;
+	node_detail_path(writes->entry.from, path);
+	(void)zkh_get(writes->session, path, false, on_farewell, writes, &writes->farewell);
+}
+
 /* What the committed transaction made known, before anybody else reads it. */
 static int64_t committed(struct writes *writes, const struct zkh_txn_reply *reply)
 {
@@ -192,6 +247,7 @@ static int64_t committed(struct writes *writes, const struct zkh_txn_reply *repl
 
 	switch (writes->doing) {
 	case OP_CLAIM:
+		ask_why(writes);
 		snprintf(writes->history_path, sizeof(writes->history_path), "%s",
 			 reply->created_paths[1] ? reply->created_paths[1] : "");
 		view_key_written(writes->view, writes->name, first);
@@ -257,6 +313,8 @@ static void on_commit(void *userdata, int result, const struct zkh_txn_reply *re
 	outcome = translate(result);
 	if (op == OP_LEAVE)
 		note_leave(writes, result, path);
+	if (op == OP_HAND_BACK)
+		writes->detail_refused = result != ZKH_OK;
 	if (outcome == RESULT_UNKNOWN)
 		writes_unpublish(writes); /* it may have written the router state, too */
 	if (outcome == RESULT_OK)

@@ -38,19 +38,21 @@ struct writes {
 	writes_stale_fn on_stale;
 	void *userdata;
 
-	struct zkh_op *op, *publication, *record;
+	struct zkh_op *op, *publication, *record, *farewell;
 	enum election_op doing;
 	int32_t version;
 	int64_t epoch;				   /* ENTER */
 	int64_t session_us;			   /* ENTER: T of the term */
 	int32_t epoch_version;			   /* of /epoch, once it is set */
 	char lock_path[KEY_PATH_SIZE + NAME_SIZE]; /* CLAIM: own lock node */
-	char detail[DETAIL_SIZE]; /* LEAVE: of this node, written along; "": as it is */
+	char detail[DETAIL_SIZE]; /* LEAVE, HAND_BACK: of this node, written along; "": as it is */
 	char reason[96];
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
 	struct history_entry entry;
-	char published[16]; /* router state written last, "": unknown */
-	bool owes;	    /* ENTER: whoever was primary before has not left in order */
+	int64_t left_epoch; /* of the primary that the last claim follows, if it still acts; 0: it does not */
+	bool detail_refused; /* HAND_BACK: the last one failed, perhaps because of it */
+	char published[16];  /* router state written last, "": unknown */
+	bool owes;	     /* ENTER: whoever was primary before has not left in order */
 	/* LEAVE: who may be at work after it; "": it is not known; NAME_NOBODY. */
 	char leaves[NAME_SIZE];
 	int makes;	   /* LEAVE: see own_key.h */

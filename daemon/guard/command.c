@@ -16,8 +16,7 @@
 
 #include "base/process_group.h"
 #include "base/wall.h"
-#include "work/command_environment.h"
-#include "work/script_facts.h"
+#include "work/work.h"
 
 #define LINE_SIZE 512
 

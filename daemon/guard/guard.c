@@ -218,8 +218,6 @@ int guard_start(struct guard *guard, guard_done_fn done)
 
 	if (guard->done != NULL)
 		return -EALREADY;
-	if (lease_file_end_us(guard->lease) == 0)
-		return -EINVAL;
 	guard->current = NULL;
 	guard->ready = false;
 	lease_file_begin_watch(guard->lease);

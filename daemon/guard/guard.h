@@ -18,9 +18,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "args.h"
+#include "lease_file.h"
+
 struct ev_loop;
 struct guard;
-struct lease_file;
 
 /* How long a started guard may take until it reports that it is ready. */
 #define GUARD_READY_TIMEOUT_US INT64_C(5000000)
@@ -68,7 +70,7 @@ int guard_create(struct ev_loop *loop, const struct guard_config *config, struct
 struct guard *guard_destroy(struct guard *guard);
 
 /*
- * Begins a new watch and starts a guard for it; done follows. The lease must be armed: -EINVAL if not. A
+ * Begins a new watch and starts a guard for it, on standby if there is no lease yet; done follows. A
  * former guard, adopted or own, ends and is replaced. Returns 0; -EALREADY: a start is under way; or
  * another -errno (EAGAIN, EMFILE, ENOMEM: no process could be made; a former guard will end, too).
  */

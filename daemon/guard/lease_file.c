@@ -99,7 +99,7 @@ static void put(struct lease_file *file, const void *word)
 		file->unwritable = true;
 }
 
-/* All words, where nobody reads them who must not miss anything: no lease, or that of a guard on standby. */
+/* All words, where nobody reads them who must not miss anything: there is no lease. */
 static void put_all(struct lease_file *file)
 {
 	file->unwritable = pwrite(file->fd, &file->last, sizeof(file->last), 0) !=
@@ -169,8 +169,9 @@ static int replace_file(const char *directory, const struct lease_record *record
 /* Its generation is none that a state file of this boot may bear: what was written before this file was made is void. */
 static struct lease_record empty_record(const char *boot_id)
 {
-	struct lease_record record = { .magic = LEASE_MAGIC };
+	struct lease_record record = { .generation = 0 };
 
+	memcpy(record.magic, LEASE_MAGIC, sizeof(record.magic)); /* without the NUL */
 	record.generation = (uint64_t)time_boot_us();
 	(void)snprintf(record.boot_id, sizeof(record.boot_id), "%s", boot_id);
 	return record;
@@ -257,12 +258,18 @@ static void fence(void)
 bool lease_file_set(struct lease_file *file, int64_t end_us)
 {
 	assert(end_us > 0);
-	if (load(file)->end_us == 0)
-		lease_file_begin_watch(file);
+	(void)load(file);
 	file->last.end_us = end_us;
 	put(file, &file->last.end_us);
 	fence();
 	return lease_file_mark(file) == LEASE_WATCHED;
+}
+
+/* Odd while a watch is on. */
+static void set_watch(struct lease_file *file, uint64_t watch)
+{
+	file->last.watch = watch;
+	put(file, &file->last.watch);
 }
 
 void lease_file_disarm(struct lease_file *file)
@@ -273,6 +280,7 @@ void lease_file_disarm(struct lease_file *file)
 		put_all(file);
 	else
 		put(file, &file->last.end_us);
+	set_watch(file, (file->last.watch + 1) & ~UINT64_C(1));
 }
 
 int64_t lease_file_end_us(struct lease_file *file)
@@ -380,13 +388,14 @@ bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed)
 
 void lease_file_begin_watch(struct lease_file *file)
 {
-	file->last.watch = load(file)->watch + 1;
-	put(file, &file->last.watch);
+	set_watch(file, (load(file)->watch + 1) | 1);
 }
 
 uint64_t lease_file_watch(struct lease_file *file)
 {
-	return load(file)->watch;
+	uint64_t watch = load(file)->watch;
+
+	return watch & 1 ? watch : 0;
 }
 
 enum lease_mark lease_file_mark(struct lease_file *file)
@@ -408,16 +417,4 @@ bool lease_file_set_mark(struct lease_file *file, uint64_t watch, enum lease_mar
 	put(file, &file->last.mark);
 	fence();
 	return load(file)->watch == watch;
-}
-
-const char *lease_mark_text(enum lease_mark mark)
-{
-	switch (mark) {
-#define X(name, text)                                                                              \
-	case name:                                                                                 \
-		return text;
-		LEASE_MARKS(X)
-#undef X
-	}
-	return "unknown";
 }

@@ -13,7 +13,8 @@
  *
  * Times are absolute, in microseconds of CLOCK_BOOTTIME (time_boot_us()).
  *
- * Order of a takeover: lease_file_set() with the first lease, then a guard (guard.h), then the work.
+ * Order of a takeover: lease_file_begin_watch(), a guard (guard.h), lease_file_set() with the first lease, the work. Until
+ * there is a lease the guard is on standby.
  * Of its end: the work is down, then lease_file_disarm().
  */
 
@@ -36,34 +37,25 @@
 struct lease_file;
 
 /* What the guard has done in this watch. */
-#define LEASE_MARKS(X)                                                                             \
-	X(LEASE_WATCHED, "watching")                                                               \
-	X(LEASE_STOPPING, "stopping the work") /* begun, or left to systemd */                     \
-	X(LEASE_STOPPED, "stopped the work")
-
 enum lease_mark {
-#define X(name, text) name,
-	LEASE_MARKS(X)
-#undef X
+	LEASE_WATCHED,
+	LEASE_STOPPING, /* begun, or left to systemd */
+	LEASE_STOPPED,
 };
 
 /*
  * Process groups of what this node runs, for whoever has to put an end to it: the guard, or the next daemon. The guard
  * leaves those beside the work (fence, follow, health) alone.
  */
-#define LEASE_GROUPS(X)                                                                            \
-	X(LEASE_GROUP_TAKEOVER, "takeover command") /* while it runs: it is starting the work */   \
-	X(LEASE_GROUP_WORK, "work")		    /* what a takeover command left running */     \
-	X(LEASE_GROUP_FENCE, "fence command")	    /* while it runs */                            \
-	X(LEASE_GROUP_STOP, "relinquish command")   /* while it runs: the guard lets it finish */  \
-	X(LEASE_GROUP_FOLLOW, "follow command")	    /* while it runs */                            \
-	X(LEASE_GROUP_HEALTH, "health command")	    /* while it runs */
 
 enum lease_group {
-#define X(name, text) name,
-	LEASE_GROUPS(X)
-#undef X
-		LEASE_GROUP_COUNT
+	LEASE_GROUP_TAKEOVER, /* while it runs: it is starting the work */
+	LEASE_GROUP_WORK,     /* what a takeover command left running */
+	LEASE_GROUP_FENCE,    /* while it runs */
+	LEASE_GROUP_STOP,     /* while it runs: the guard lets it finish */
+	LEASE_GROUP_FOLLOW,   /* while it runs */
+	LEASE_GROUP_HEALTH,   /* while it runs */
+	LEASE_GROUP_COUNT
 };
 
 enum lease_file_result {
@@ -94,13 +86,12 @@ bool lease_file_is_there(const struct lease_file *file, const char *directory);
 bool lease_file_is_damaged(struct lease_file *file);
 
 /*
- * The lease now ends at end_us (> 0), later than before or earlier; where none was, a new watch begins.
- * Returns false when the guard has begun to stop the work: then the work must be taken as going down,
+ * The lease now ends at end_us (> 0), later than before or earlier. Returns false when the guard has begun to stop the work: then the work must be taken as going down,
  * and be stopped. Either that is seen here, or the guard sees the new end: never neither.
  */
 bool lease_file_set(struct lease_file *file, int64_t end_us);
 
-/* No lease: the work is down. The guard ends by itself at its next look. */
+/* No lease: the work is down. The watch is over, and its guard ends at its next look. */
 void lease_file_disarm(struct lease_file *file);
 
 /* 0: disarmed. For a daemon that resumes: what the former one has written last. */
@@ -116,7 +107,7 @@ int lease_file_raise(struct lease_file *file, const char *directory, uint64_t ab
 /* That of the state file which belongs to this lease file. */
 uint64_t lease_file_generation(struct lease_file *file);
 
-/* Handed to the guard's command; kept for a restart. 0: the lease of a guard on standby, nothing was started. */
+/* Handed to the guard's command; kept for a restart. */
 void lease_file_set_epoch(struct lease_file *file, int64_t epoch);
 int64_t lease_file_epoch(struct lease_file *file);
 
@@ -152,7 +143,7 @@ bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed);
  */
 void lease_file_begin_watch(struct lease_file *file);
 
-/* Its number; grows by one or more with each. */
+/* Its number, which grows with each; 0: none is on. */
 uint64_t lease_file_watch(struct lease_file *file);
 
 /* What the guard did in this watch; kept until the next one begins. */
@@ -160,5 +151,3 @@ enum lease_mark lease_file_mark(struct lease_file *file);
 
 /* For the guard. False, nothing changed, when another watch has begun. */
 bool lease_file_set_mark(struct lease_file *file, uint64_t watch, enum lease_mark mark);
-
-const char *lease_mark_text(enum lease_mark mark);

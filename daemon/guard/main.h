@@ -26,16 +26,17 @@
  *
  * The relinquish command gets the environment that the daemon would give it (command_environment.h, script_facts.h).
  * --node not given: $PRIMARYD_NODE. A lease file that was cut or overwritten is acted on as if its lease was not extended
- * any more. Without a command it exits at once, and the
- * mark stays LEASE_STOPPING: units bound to its service stop.
+ * any more. A service tells systemd that it stops (STOPPING=1) once its command has ended with 0, or at once if it has
+ * none, and exits at lease end - L/8: units that are bound to it are stopped in between, and killed afterwards
+ * (OnFailure=). Without a command the mark stays LEASE_STOPPING. A child without a command exits at once.
  *
  * SIGTERM and SIGINT end it only when the lease is disarmed or of another watch; else it stays. SIGHUP is
  * ignored. It leaves the caller's session, keeps only descriptors 0 to 2 and FD, on which it writes one
  * byte when it watches (FD must be above 2). One guard at a time: it waits for DIR/guard.lock before that.
  * It never waits for its stderr.
  *
- * Without FD it is a service, and may be started on standby: with a lease whose epoch is 0. Then it does not report
- * that it is ready, and what is bound to it waits, until it is called (SIGTERM) and finds an epoch.
+ * Started before there is a lease, it is on standby until it is called (SIGTERM) and finds one. Without FD it is a service, and
+ * reports only then that it is ready: what is bound to it waits.
  */
 
 enum guard_exit {

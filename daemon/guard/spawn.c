@@ -247,7 +247,7 @@ int guard_child_find(const char *runtime_directory, const struct guard_argv *arg
 		     struct guard_child *ret_child, bool *ret_same)
 {
 	struct guard_identity identity;
-	int pidfd;
+	int pidfd = -1;
 	int r = find_holder(runtime_directory, &identity, &pidfd);
 
 	if (r != 0)

@@ -12,9 +12,9 @@
 
 #include "base/config/config.h"
 #include "base/lock_file.h"
+#include "host.h"
 #include "log/log.h"
-#include "node/node.h"
-#include "work/command.h"
+#include "work/work.h"
 
 /* For a machine under load: it takes some milliseconds. */
 #define CHECK_TIMEOUT_US INT64_C(30000000)
@@ -23,7 +23,7 @@
 /* A new image finds its state by these; with others it would be another node, and stop this one's work. */
 static bool keeps_identity(const struct config *fresh, const struct config *running)
 {
-	return node_cluster(fresh) == node_cluster(running) &&
+	return state_cluster_of(fresh) == state_cluster_of(running) &&
 	       !strcmp(fresh->node.runtime_directory, running->node.runtime_directory);
 }
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cluster/trial.h"
+#include "cluster/cluster.h"
 
 struct command;
 struct config;

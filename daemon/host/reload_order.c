@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "reload_order.h"
+#include "host.h"
 
 #include <errno.h>
 #include <fcntl.h>

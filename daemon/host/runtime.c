@@ -4,16 +4,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/lock_file.h"
-#include "guard/lease_file.h"
+#include "guard/guard.h"
 
 #define LOCK_VARIABLE "PRIMARYD_LOCK_FD"
 
@@ -57,16 +60,41 @@ static int take_inherited(const char *directory)
 	return fd;
 }
 
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/* flock(), ended by a signal after limit_ms. The signal comes again, in case that flock() was not entered yet. */
+static int lock_within(int fd, int limit_ms)
+{
+	const struct sigaction action = { .sa_handler = on_alarm };
+	const struct itimerval bound = { .it_value.tv_usec = limit_ms * 1000,
+					 .it_interval.tv_usec = 10000 };
+	const struct itimerval never = { .it_value.tv_usec = 0 };
+	struct sigaction before;
+	int r;
+
+	(void)sigaction(SIGALRM, &action, &before);
+	(void)setitimer(ITIMER_REAL, limit_ms > 0 ? &bound : &never, NULL);
+	r = flock(fd, limit_ms == 0 ? LOCK_EX | LOCK_NB : LOCK_EX) == 0 ? 0 : -errno;
+	(void)setitimer(ITIMER_REAL, &never, NULL);
+	(void)sigaction(SIGALRM, &before, NULL);
+	return r == -EWOULDBLOCK || r == -EINTR ? RUNTIME_TAKEN : r;
+}
+
 /* Nothing in the directory is the lock: somebody may delete that, and the next daemon would make and lock a new one. */
-static int lock_directory(const char *directory, int *ret_fd)
+static int lock_directory(const char *directory, int limit_ms, int *ret_fd)
 {
 	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = 0;
+	int r;
 
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		r = errno == EWOULDBLOCK ? RUNTIME_TAKEN : -errno;
+	r = lock_within(fd, limit_ms);
+	/* Somebody replaced it meanwhile. */
+	if (r == 0 && !lock_file_is_there(directory, ".", fd))
+		r = RUNTIME_TAKEN;
 	if (r == 0)
 		*ret_fd = fd;
 	else
@@ -98,14 +126,14 @@ static int read_pid(const char *directory)
 	return (int)lock_file_pid(text);
 }
 
-static int take_lock(struct runtime *runtime, const char *directory, char *message,
+static int take_lock(struct runtime *runtime, const char *directory, int limit_ms, char *message,
 		     size_t n_message)
 {
 	int r = 0;
 
 	runtime->lock_fd = take_inherited(directory);
 	if (runtime->lock_fd < 0)
-		r = lock_directory(directory, &runtime->lock_fd);
+		r = lock_directory(directory, limit_ms, &runtime->lock_fd);
 	if (r == 0)
 		write_pid(directory);
 	else if (r < 0)
@@ -119,14 +147,15 @@ static int take_lock(struct runtime *runtime, const char *directory, char *messa
 
 pid_t runtime_find(const char *directory)
 {
-	int fd = -1, r = lock_directory(directory, &fd);
+	int fd = -1, r = lock_directory(directory, 0, &fd);
 
 	if (r == 0)
 		(void)close(fd);
 	return r == RUNTIME_TAKEN ? read_pid(directory) : 0;
 }
 
-int runtime_open(struct runtime *runtime, const char *directory, char *message, size_t n_message)
+int runtime_open(struct runtime *runtime, const char *directory, int limit_ms, char *message,
+		 size_t n_message)
 {
 	int r = boot_id_read(runtime->boot_id);
 
@@ -138,7 +167,7 @@ int runtime_open(struct runtime *runtime, const char *directory, char *message, 
 	if (r == 0)
 		r = check_directory(directory, message, n_message);
 	if (r == 0)
-		r = take_lock(runtime, directory, message, n_message);
+		r = take_lock(runtime, directory, limit_ms, message, n_message);
 	if (r != 0)
 		return r;
 	r = lease_file_open(directory, runtime->boot_id, &runtime->lease, message, n_message);

@@ -34,10 +34,11 @@ enum runtime_result {
 /*
  * Makes the directory (0700; its parent must exist), or looks at the one that is there: it must belong to the effective
  * user, and be closed to all others, who could lock it. Then takes the lock, or the one that was handed over, and the lease
- * file. Never waits. Returns 0, an enum runtime_result or -errno, with what is wrong in message; with 0, message is "", or
+ * file. Blocks while another daemon holds it, for limit_ms at most (0: not at all; -1: without bound). Returns 0, an enum runtime_result or -errno, with what is wrong in message; with 0, message is "", or
  * says which damaged file was replaced. runtime: zeroed, or one for which this failed.
  */
-int runtime_open(struct runtime *runtime, const char *directory, char *message, size_t n_message);
+int runtime_open(struct runtime *runtime, const char *directory, int limit_ms, char *message,
+		 size_t n_message);
 
 /* The pid of the daemon that runs with this directory; 0: none, or it is not known. */
 pid_t runtime_find(const char *directory);

@@ -14,7 +14,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/boot.h"
 #include "zk/session/zkh_session.h"
@@ -25,23 +24,14 @@
 #define STATE_FILE_MAX 4096
 #define STATE_NONCES 4
 
-/* X(NAME, text): what is known about the work; bits of struct state.work. */
+/* X(NAME, text): what is known about the work */
 #define STATE_WORK(X)                                                                              \
-	X(STATE_WORK_STARTING, "starting")                                                         \
-	X(STATE_WORK_UP, "up")                                                                     \
-	X(STATE_WORK_STOPPING, "stopping")                                                         \
-	X(STATE_WORK_UNIT, "unit")	 /* the takeover unit is part of it */                     \
-	X(STATE_WORK_COMMAND, "command") /* the takeover command is part of it */
-
-enum state_work_bit {
-#define X(name, text) name##_BIT,
-	STATE_WORK(X)
-#undef X
-		STATE_WORK_COUNT
-};
+	X(STATE_WORK_DOWN, "down")                                                                 \
+	X(STATE_WORK_PARTLY, "partly") /* it was being started or stopped: it is stopped first */  \
+	X(STATE_WORK_UP, "up")
 
 enum state_work {
-#define X(name, text) name = 1 << name##_BIT,
+#define X(name, text) name,
 	STATE_WORK(X)
 #undef X
 };
@@ -54,9 +44,7 @@ struct state {
 	struct zkh_client_id session; /* id 0: none */
 	int64_t session_us;	      /* granted session timeout; 0: none */
 	int64_t epoch;		      /* of the post held; 0: none */
-	pid_t takeover_group;	      /* process group of the takeover command; 0: none */
-	uint32_t work;		      /* bits of enum state_work */
-	uint8_t phase;		      /* enum election_phase */
+	enum state_work work;
 	uint64_t generation; /* of the lease file that belongs to it: with another one it is void */
 	uint64_t nonces
 		[STATE_NONCES]; /* whose renewals may be in the keepalive: term_nonces(); 0: none */

@@ -46,8 +46,6 @@ struct log_journal {
 	char path[108];
 };
 
-/* True when fd is the stream that systemd connected to the journal. */
-bool log_journal_is_behind(int fd);
 int log_journal_init(struct log_journal *journal, const char *path);
 void log_journal_finish(struct log_journal *journal);
 enum log_write log_journal_write(struct log_journal *journal, const struct log_record *record);

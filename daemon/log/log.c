@@ -13,6 +13,7 @@
 #include "internal.h"
 
 #define NODE_SIZE 65
+#define STATE_SIZE 32
 
 enum limit { LIMIT_ALWAYS, LIMIT_REPEATS };
 
@@ -37,10 +38,13 @@ struct said {
 
 struct log {
 	enum log_target target;
+	bool quiet;
 	char node[NODE_SIZE];
 	int64_t (*clock_us)(void);
 	struct log_lines lines;
 	struct log_journal journal;
+	char primary[NODE_SIZE], state[STATE_SIZE]; /* the context */
+	int64_t epoch;
 	uint64_t n_dropped; /* taken by nobody, and not said yet */
 	struct said said[LOG_SAID_MAX];
 };
@@ -77,6 +81,7 @@ int log_create(const struct log_options *options, struct log **ret_log)
 	if (log == NULL)
 		return -ENOMEM;
 	log->target = options->target;
+	log->quiet = options->quiet;
 	if (log->target == LOG_TARGET_AUTO)
 		log->target = log_journal_is_behind(options->fd) ? LOG_TARGET_JOURNAL
 								 : LOG_TARGET_LINES;
@@ -125,11 +130,11 @@ static __attribute__((format(printf, 4, 0))) void fill(const struct log *log, en
 	(void)vsnprintf(raw, sizeof(raw), fmt, args);
 	ret->event = event;
 	ret->node = log->node;
-	ret->epoch = fields->epoch;
+	ret->epoch = fields->epoch != 0 ? fields->epoch : log->epoch;
 	ret->usec = fields->usec;
 	(void)text_escape_into(raw, ret->message, sizeof(ret->message));
-	fill_text(fields->primary, ret->primary);
-	fill_text(fields->state, ret->state);
+	fill_text(fields->primary != NULL ? fields->primary : log->primary, ret->primary);
+	fill_text(fields->state != NULL ? fields->state : log->state, ret->state);
 	fill_text(fields->target, ret->target);
 	fill_text(fields->reason, ret->reason);
 }
@@ -182,6 +187,15 @@ static struct said *find_said(struct log *log, uint64_t hash)
 	return oldest;
 }
 
+void log_context(struct log *log, const char *primary, int64_t epoch, const char *state)
+{
+	if (log == NULL)
+		return;
+	(void)snprintf(log->primary, sizeof(log->primary), "%s", primary);
+	(void)snprintf(log->state, sizeof(log->state), "%s", state);
+	log->epoch = epoch;
+}
+
 void log_event(struct log *log, enum event event, const struct log_fields *fields, const char *fmt,
 	       ...)
 {
@@ -190,7 +204,8 @@ void log_event(struct log *log, enum event event, const struct log_fields *field
 	va_list args;
 
 	assert(event < EVENT_COUNT);
-	if (log == NULL || log->target == LOG_TARGET_NONE)
+	if (log == NULL || log->target == LOG_TARGET_NONE ||
+	    (log->quiet && events[event].priority > LOG_NOTICE))
 		return;
 	va_start(args, fmt);
 	fill(log, event, fields, fmt, args, &record);

@@ -16,6 +16,7 @@
  * that changed is said at once. Rates are left to the journal.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,7 +42,7 @@ struct log;
 
 /* NULL and 0: not given. */
 struct log_fields {
-	const char *primary;
+	const char *primary; /* not given: as log_context() said last, like the next two */
 	int64_t epoch;
 	const char *state;
 	const char *target;
@@ -59,16 +60,23 @@ enum log_target {
 struct log_options {
 	const char *node; /* NULL or "": not known yet */
 	enum log_target target;
+	bool quiet;		    /* no event below a notice */
 	int fd;			    /* for the lines: STDERR_FILENO; not closed */
 	const char *journal_socket; /* NULL: journald's */
 	int64_t (*clock_us)(void);  /* NULL: time_boot_us(); for LOG_WINDOW_US */
 };
+
+/* True when fd is the stream that systemd connected to the journal. */
+bool log_journal_is_behind(int fd);
 
 /* Returns 0 or -errno (ENOMEM, EMFILE...). Strings are copied. */
 int log_create(const struct log_options *options, struct log **ret_log);
 
 /* Says what is unsaid, if that is possible at once. Takes NULL. Returns NULL. */
 struct log *log_destroy(struct log *log);
+
+/* What every event from now on tells of this node, where its own fields do not. Strings are copied. */
+void log_context(struct log *log, const char *primary, int64_t epoch, const char *state);
 
 /* fields may be NULL. A NULL log takes everything and says nothing. */
 void log_event(struct log *log, enum event event, const struct log_fields *fields, const char *fmt,

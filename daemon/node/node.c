@@ -1,63 +1,158 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+
+/* The loop's middle: events in, steps, actions out. */
+
 #include "internal.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
-#include <unistd.h>
 
-#include "base/duration.h"
-#include "election/lease.h"
+#define TROUBLE_SIZE 1024
 
-static void carry_out(struct node *node, const struct election_action *action);
+#define USED_UP                                                                                         \
+	"no epoch is left: /epoch, or the memory of a node, holds the highest; stop all nodes, delete " \
+	"/epoch and their memory (the .cluster files in node.state-directory), start them"
+
+/* As when the configuration is refused at the start: no restart mends it. */
+#define EXIT_CONFIG 1
 
 /* -- events in -- */
 
-/* Named, or named again: what is worth having before the post is free. */
-static void moved_to_await(struct node *node, const struct election *before)
+void node_post(struct node *node, const struct election_event *event)
 {
-	if (before->phase == PHASE_ENTER)
+	assert(node->queue_length < NODE_QUEUE_MAX);
+	node->queue[(node->queue_head + node->queue_length++) % NODE_QUEUE_MAX] = *event;
+	ev_feed_event(node->options.loop, &node->drain, EV_CUSTOM);
+}
+
+static void post_result(struct node *node, enum election_event_type type,
+			enum election_result result)
+{
+	const struct election_event event = { .type = (uint8_t)type, .result = (uint8_t)result };
+
+	node_post(node, &event);
+}
+
+/* Not before there is something to be told. */
+void node_tell_status(struct node *node)
+{
+	if (node->options.on_status && node->cluster)
+		node->options.on_status(node->options.userdata, node);
+}
+
+/* Health is what the command says, what the work shows, and whether a takeover, or a stop, could succeed. */
+static void tell_health(struct node *node)
+{
+	const struct {
+		const char *what, *why;
+	} troubles[] = {
+		{ "the state for a restart cannot be kept (make room in the runtime directory, or, "
+		  "if files were deleted there, restart the daemon): ",
+		  kept_trouble(&node->kept) },
+		{ "", node->used_up ? USED_UP : "" },
+		{ "", work_obstacle(node->work) },
+		{ "", work_trouble(node->work) },
+		{ RIGHTS_MISSING, cluster_rights_missing(node->cluster) },
+		{ "", scripts_trouble(node->scripts) },
+	};
+	char text[TROUBLE_SIZE] = "";
+
+	for (size_t i = 0; !*text && i < sizeof(troubles) / sizeof(troubles[0]); i++)
+		if (*troubles[i].why)
+			snprintf(text, sizeof(text), "%s%s", troubles[i].what, troubles[i].why);
+	post_result(node, ELECTION_HEALTH, *text ? RESULT_FAILED : RESULT_OK);
+	cluster_publish_health(node->cluster, text);
+}
+
+static struct script_facts facts(const struct node *node, const char *event, const char *reason)
+{
+	struct cluster_seen seen = cluster_seen(node->cluster);
+
+	return (struct script_facts){
+		.event = event,
+		.node = node->config->node.name,
+		.primary = seen.holder,
+		.previous = strcmp(event, "relinquish") ? seen.before : seen.acted,
+		.reason = reason,
+		.epoch = node->election.epoch,
+	};
+}
+
+static struct script_facts takeover_facts(const struct node *node)
+{
+	return facts(node, "takeover", election_reason_text(node->named_because));
+}
+
+static void follow(struct node *node)
+{
+	struct cluster_seen seen = cluster_seen(node->cluster);
+	struct script_facts told = facts(node, "follow", "the acting primary changed");
+
+	told.primary = seen.primary;
+	told.epoch = seen.epoch;
+	scripts_follow(node->scripts, &told);
+}
+
+/* -- steps, and actions out -- */
+
+static void judge_epochs(struct node *node)
+{
+	const struct election *e = &node->election;
+	bool used_up = election_epochs_are_used_up(&e->view) && e->phase <= PHASE_AWAIT;
+	const struct log_fields f = { .reason = used_up ? USED_UP : "" };
+
+	if (used_up == node->used_up)
 		return;
-	node->named_because = before->phase == PHASE_CLAIM ? before->reason : (uint8_t)REASON_NAMED;
-	/* If not, this node is not healthy, and hands the role back before the old primary has stopped. */
-	node_try_to_keep(node);
-	if (node->election.attached)
-		recovery_prepare(&node->recovery, node->session);
+	node->used_up = used_up;
+	log_event(node->options.log, used_up ? EVENT_HEALTH_FAILED : EVENT_HEALTH_OK, &f, "%s%s",
+		  used_up ? "not healthy: " : "healthy again", f.reason);
+	tell_health(node);
 }
 
-/* What a move asks of the shell beside the actions. */
-static void moved(struct node *node, const struct election *before)
+static void stop_work(struct node *node, uint8_t reason)
 {
-	uint8_t phase = node->election.phase;
+	const struct script_facts told = facts(node, "relinquish", election_reason_text(reason));
 
-	if (before->phase == PHASE_RECOVER)
-		node_recovery_cancel(node);
-	if (phase == PHASE_AWAIT)
-		moved_to_await(node, before);
-	/* What it has not sent yet would be written after the takeover, with the router state of before. */
-	if (phase == PHASE_ENTER && node->registration.running) {
-		registration_cancel(&node->registration);
-		writes_unpublish(&node->writes);
-		node->repair_wanted = true;
-	}
-	if (phase == PHASE_PRIMARY && before->phase == PHASE_BEGIN)
-		cleanup_history(&node->cleanup, node->session);
-	if (before->phase == PHASE_ENTER && node->repair_wanted)
-		node_repair(node);
-	/* The registration wrote the health of when it began, and no reason. */
-	if (phase == PHASE_FOLLOW && before->phase == PHASE_OFFLINE &&
-	    (node->unkept || node->used_up || node->registration.healthy != node->election.healthy))
-		node_tell_health(node, "");
-	/* `alive` still tells of the process before. */
-	if (phase == PHASE_PRIMARY && before->phase == PHASE_RESUME)
-		node_repair(node);
+	work_stop(node->work, &told, reason == REASON_COLD_START && !node->election.lease_end_us);
 }
 
-/* What others wait for is on its way before it is put into words. Returns how many of the actions are carried out. */
+static void carry_out(struct node *node, const struct election_action *action)
+{
+	struct script_facts told;
+
+	switch ((enum election_action_type)action->type) {
+	case ACTION_START:
+		cluster_carry_out(node->cluster, action);
+		told = takeover_facts(node);
+		work_start(node->work, &told);
+		break;
+	case ACTION_STOP:
+		stop_work(node, action->reason);
+		break;
+	case ACTION_DEPART:
+		timer_clear(&node->timer);
+		cluster_leave(node->cluster);
+		break;
+	case ACTION_DO:
+		/* A takeover whose state is not kept could not be resumed. */
+		if (action->op == OP_ENTER && kept_enter(&node->kept) < 0) {
+			const struct election_event failed = { .type = ELECTION_DONE,
+							       .op = OP_ENTER,
+							       .result = RESULT_FAILED };
+
+			node_post(node, &failed);
+			break;
+		}
+		cluster_carry_out(node->cluster, action);
+		break;
+	default:
+		cluster_carry_out(node->cluster, action);
+		break;
+	}
+}
+
+/* Requests that others wait for are sent before anything is logged. Returns how many of the actions are carried out. */
 static int32_t send_requests(struct node *node, const struct election_actions *actions)
 {
 	int32_t i;
@@ -72,6 +167,37 @@ static int32_t send_requests(struct node *node, const struct election_actions *a
 	return i;
 }
 
+/*
+ * From the moment at which this node is named a guard is made ready, so that it costs nothing between the old primary's
+ * stop and our start; and what the election believes of the lease stands in the lease file before anything is done.
+ */
+static void keep_work(struct node *node)
+{
+	const struct election *e = &node->election;
+
+	if (e->phase == PHASE_AWAIT || e->phase == PHASE_ENTER) {
+		const struct script_facts told = takeover_facts(node);
+
+		work_named(node->work, &told);
+	} else if (!election_work_may_run(e) && e->phase != PHASE_RECOVER) {
+		work_unnamed(node->work);
+	}
+	work_lease(node->work, e->lease_end_us, e->epoch);
+}
+
+static void moved(struct node *node, const struct election *before)
+{
+	if (before->phase == PHASE_RECOVER)
+		scripts_cancel_fence(node->scripts);
+	if (node->election.phase == PHASE_AWAIT && before->phase != PHASE_ENTER) {
+		node->named_because = before->phase == PHASE_CLAIM ? before->reason
+								   : (uint8_t)REASON_NAMED;
+		/* If that fails, this node is not healthy, and hands the role back before the old primary has stopped. */
+		kept_try(&node->kept);
+	}
+	cluster_moved(node->cluster, before);
+}
+
 static void step(struct node *node, struct election_event *event)
 {
 	struct election before = node->election;
@@ -81,14 +207,15 @@ static void step(struct node *node, struct election_event *event)
 	event->now_us = time_boot_us();
 	election_step(&node->election_config, &node->election, event, &actions);
 	if (!election_primary_until_us(&node->election_config, &node->election))
-		node_withdraw(node);
-	node_count(node, &before, event);
-	if (before.term_us && !node->election.term_us)
-		term_close(&node->term);
-	node_keep(node);
-	node_note_primary(node);
+		show_withdraw(&node->show);
+	show_count(&node->show, &before, event);
+	cluster_stepped(node->cluster, &before);
+	if (node->election.phase != PHASE_INIT)
+		keep_work(node);
+	kept_step(&node->kept);
+	judge_epochs(node);
 	sent = send_requests(node, &actions);
-	node_say_step(node, &before);
+	story_step(&node->story, &before);
 	if (node->election.phase != before.phase)
 		moved(node, &before);
 	for (int32_t i = sent; i < actions.count; i++)
@@ -98,568 +225,167 @@ static void step(struct node *node, struct election_event *event)
 /* What follows from the state, whatever led to it. */
 static void settle(struct node *node)
 {
-	const struct election *e = &node->election;
-	int64_t next_us = election_next_us(&node->election_config, e);
+	int64_t next_us = election_next_us(&node->election_config, &node->election);
 
 	if (next_us)
 		timer_set(&node->timer, next_us);
 	else
 		timer_clear(&node->timer);
-	/* What was refused is written again along with the next repair. */
-	if (e->attached && !node->farewell && !node->repair_refused)
-		writes_publish(&node->writes, election_router_state(&node->election_config, e));
-	node_show(node);
-	if (node->on_status)
-		node->on_status(node->userdata, node);
+	cluster_settle(node->cluster);
+	show_update(&node->show);
+	node_tell_status(node);
 }
 
-void node_post(struct node *node, const struct election_event *event)
+void node_drain(struct ev_loop *loop, ev_io *watcher, int events)
 {
-	assert(node->queue_length < NODE_QUEUE_MAX);
-	node->queue[(node->queue_head + node->queue_length++) % NODE_QUEUE_MAX] = *event;
-	if (node->stepping)
-		return;
-	node->stepping = true;
+	struct node *node = watcher->data;
+
+	(void)events;
 	while (node->queue_length) {
 		struct election_event next = node->queue[node->queue_head];
 
 		node->queue_head = (node->queue_head + 1) % NODE_QUEUE_MAX;
 		node->queue_length--;
-		step(node, &next);
+		if (cluster_is_current(node->cluster, &next))
+			step(node, &next);
 	}
-	node->stepping = false;
+	ev_clear_pending(loop, watcher); /* what the steps have queued is handled */
 	settle(node);
 }
 
-void node_post_result(struct node *node, enum election_event_type type, enum election_result result,
-		      int32_t count)
-{
-	const struct election_event event = { .type = (uint8_t)type,
-					      .result = (uint8_t)result,
-					      .count = count };
-
-	node_post(node, &event);
-}
-
-void node_post_done(struct node *node, enum election_op op, enum election_result result,
-		    int64_t zxid)
-{
-	const struct election_event event = {
-		.type = ELECTION_DONE, .op = (uint8_t)op, .result = (uint8_t)result, .zxid = zxid
-	};
-
-	node_post(node, &event);
-}
-
-static void on_timer(struct timer *timer, void *userdata)
+void node_timer(struct timer *timer, void *userdata)
 {
 	(void)timer;
-	node_post_result(userdata, ELECTION_TIME, RESULT_OK, 0);
+	post_result(userdata, ELECTION_TIME, RESULT_OK);
 }
 
-/* -- answers -- */
+/* -- what the owners tell -- */
 
-static void on_done(void *userdata, enum election_op op, enum election_result result, int64_t zxid)
+static void start_cold(struct node *node)
 {
-	struct node *node = userdata;
+	const struct election_event event = { .type = ELECTION_START, .resume = RESUME_COLD };
 
-	if (op == OP_CLAIM && result == RESULT_OK)
-		node->lock = zkh_lock_consumed(node->lock);
-	if (op == OP_ENTER && result != RESULT_OK)
-		recovery_cancel(&node->recovery);
-	if (result == RESULT_OK)
-		node->said_refused[op] = 0;
-	node_post_done(node, op, result, zxid);
-}
-
-static void on_renewed(void *userdata, enum election_result result, int64_t sent_us)
-{
-	const struct election_event event = { .type = ELECTION_RENEWED,
-					      .result = (uint8_t)result,
-					      .time_us = sent_us };
-	struct node *node = userdata;
-
-	if (result == RESULT_OK)
-		node->said_refused[NODE_OP_RENEWAL] = 0;
 	node_post(node, &event);
 }
 
-static void on_claim(void *userdata)
+static void leave(struct node *node, int code)
 {
-	node_keep(userdata);
+	log_event(node->options.log, EVENT_STOPPED, NULL, "stopped");
+	node->options.on_exit(node->options.userdata, code);
 }
 
-/* Two processes on one session, as with a copied runtime directory: this one leaves it to the other. */
-static void on_superseded(void *userdata)
+void node_cluster_event(void *userdata, const struct cluster_event *event)
 {
 	struct node *node = userdata;
-	const struct election_event event = { .type = ELECTION_SESSION_LOST };
+	struct script_facts told;
 
-	node_say_superseded(node);
-	/* Told first: a connection that is only interrupted would not keep a takeover from starting the work. */
-	node_post(node, &event);
-	zkh_session_renew(node->session);
-}
-
-static void on_renewal_refused(void *userdata, int result, const char *path)
-{
-	node_say_refused(userdata, NODE_OP_RENEWAL, result, path);
-}
-
-/* The server does not answer the reads that this node watches the primary with. */
-static void on_silent(void *userdata)
-{
-	struct node *node = userdata;
-
-	node_say_cut(node, lease_cut_us(node->election.session_us));
-	zkh_session_cut(node->session);
-}
-
-static enum election_result lock_outcome(int result)
-{
-	switch (result) {
-	case ZKH_OK:
-		return RESULT_OK;
-	case ZKH_TIMEOUT:
-		return RESULT_CONFLICT;
-	case ZKH_LOST:
-	case ZKH_UNKNOWN:
-	case ZKH_NOT_CONNECTED:
-		return RESULT_UNKNOWN;
-	default:
-		return RESULT_FAILED;
+	switch (event->type) {
+	case CLUSTER_ELECTION:
+		node_post(node, &event->election);
+		break;
+	case CLUSTER_SEEN:
+		follow(node);
+		break;
+	case CLUSTER_FENCE:
+		told = facts(node, "fence", "died while acting");
+		scripts_fence(node->scripts, event->name, &told);
+		break;
+	case CLUSTER_RESUMES:
+		kept_step(&node->kept);
+		break;
+	case CLUSTER_RIGHTS:
+		tell_health(node);
+		break;
+	case CLUSTER_STATUS:
+		node_tell_status(node);
+		break;
+	case CLUSTER_NAME_FREE:
+		start_cold(node);
+		break;
+	case CLUSTER_REFUSES:
+		node->exit_code = event->code;
+		node_shutdown(node);
+		break;
+	case CLUSTER_CLOSED:
+		kept_forget(&node->kept);
+		leave(node, node->exit_code);
+		break;
+	case CLUSTER_UNCLOSED: /* it still holds this node's name, and the next process may resume it */
+		leave(node, node->exit_code);
+		break;
 	}
 }
 
-static void on_lock(void *userdata, int result)
+void node_work_event(void *userdata, enum work_event event)
 {
 	struct node *node = userdata;
-	enum election_result outcome = lock_outcome(result);
 
-	if (result != ZKH_OK)
-		node->lock = NULL;
-	if (outcome == RESULT_FAILED)
-		node_say_refused(node, NODE_OP_LOCK, result, PATH_PRIMARY);
-	else if (outcome == RESULT_OK)
-		node->said_refused[NODE_OP_LOCK] = 0;
-	/* Between the loss and this callback the election may have given the lock up by itself. */
-	if (node->election.lock != LOCK_FREE)
-		node_post_result(node, ELECTION_LOCK, outcome, 0);
-}
-
-static void on_corpses(void *userdata, enum election_result result, int32_t count)
-{
-	struct node *node = userdata;
-	const struct election_event event = { .type = ELECTION_CORPSES,
-					      .result = (uint8_t)result,
-					      .count = count,
-					      .time_us = node->recovery.until_us };
-
-	if (result == RESULT_OK) {
-		int64_t now_us = time_boot_us();
-
-		term_owes(&node->term, event.time_us);
-		/* Else the work starts now, which tells it, too. */
-		if (count || event.time_us > now_us)
-			term_renew(&node->term, now_us);
+	switch (event) {
+	case WORK_IS_UP:
+		post_result(node, ELECTION_STARTED, RESULT_OK);
+		break;
+	case WORK_NOT_STARTED:
+		post_result(node, ELECTION_STARTED, RESULT_FAILED);
+		break;
+	case WORK_IS_DOWN:
+		post_result(node, ELECTION_STOPPED, RESULT_OK);
+		tell_health(node); /* a stop that took long was no sign of health */
+		break;
+	case WORK_NOT_UP:
+		show_withdraw(&node->show);
+		break;
+	case WORK_TROUBLE:
+		if (work_guard_acted(node->work))
+			show_count_guard_stop(&node->show);
+		tell_health(node);
+		break;
+	case WORK_OBSTACLE:
+		tell_health(node);
+		node_tell_status(node);
+		break;
+	case WORK_IS_FOREIGN:
+		/* At once: an orderly end would begin with a stop of the work, and that is another daemon's. */
+		node->options.on_exit(node->options.userdata, EXIT_CONFIG);
+		break;
 	}
-	node_post(node, &event);
 }
 
-static void on_peers(void *userdata, enum election_result result, int32_t count)
+void node_scripts_event(void *userdata, enum scripts_event event)
 {
-	node_post_result(userdata, ELECTION_PEERS, result, count);
+	struct node *node = userdata;
+
+	switch (event) {
+	case SCRIPTS_FENCED:
+	case SCRIPTS_FENCE_FAILED:
+		cluster_fenced(node->cluster, event == SCRIPTS_FENCED);
+		break;
+	case SCRIPTS_FOLLOWED:
+		follow(node); /* it may have changed again meanwhile */
+		break;
+	case SCRIPTS_HEALTH:
+		tell_health(node);
+		break;
+	}
 }
 
-static void on_fenced(void *userdata, enum election_result result)
+void node_kept_event(void *userdata)
 {
-	node_post_result(userdata, ELECTION_FENCED, result, 0);
+	tell_health(userdata);
+	node_tell_status(userdata);
 }
 
-static void on_corpse(void *userdata, enum recovery_news news, const char *name,
-		      const char *router_state, int64_t wait_us)
+void node_shutdown(struct node *node)
 {
-	node_say_corpse(userdata, news, name, router_state, wait_us);
-}
-
-static void on_junk(void *userdata, const char *path, const char *what)
-{
-	node_say_junk(userdata, path, what);
-}
-
-static void on_refused(void *userdata, enum election_op op, int result, const char *path)
-{
-	node_say_refused(userdata, op, result, path);
-	/* A post that cannot be released goes with its session: the work is down. */
-	if (op == OP_LEAVE)
-		zkh_session_renew(((struct node *)userdata)->session);
-}
-
-static void on_missing(void *userdata, const char *path)
-{
-	node_say_missing(userdata, path);
-	node_repair(userdata);
-}
-
-/* -- actions out -- */
-
-/* What others cannot see in the other keys. `reason` is the last one, and open-ended. */
-static void describe_detail(const struct node *node, char *ret_text)
-{
-	const struct election *e = &node->election;
-	char lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE], session[DURATION_TEXT_SIZE];
-	int64_t penalty_us = e->penalty_until_us - e->now_us;
-	int n = snprintf(ret_text, DETAIL_SIZE,
-			 "lock-timeout=%s transition-delay=%s session-timeout=%s",
-			 duration_format(node->election_config.lock_timeout_us, lock),
-			 duration_format(node->election_config.transition_delay_us, delay),
-			 duration_format(e->session_us, session));
-
-	if (penalty_us > 0)
-		snprintf(ret_text + n, DETAIL_SIZE - (size_t)n,
-			 " penalty-until=%" PRId64 " reason=%s",
-			 (time_wall_us() + penalty_us) / 1000,
-			 election_reason_text(e->stop_reason));
-}
-
-/*
- * Who may be at work yet, now that this node's own work is down: whom it waited for in the takeover of the highest epoch, as
- * long as that has started nothing. Of a takeover that another process or machine of its name made, and that may have started
- * nothing, this is not known.
- */
-static const char *own_debt(const struct node *node)
-{
-	int64_t epoch = node->view.memory_epoch;
-
-	if (epoch == ensemble_own(&node->ensemble))
-		return NAME_NOBODY;
-	return epoch == node->takeover.epoch ? node->takeover.debt : "";
-}
-
-/* Who may be at work yet, whatever became of his keys: in the form of value_epoch(). */
-static const char *owner_before(const struct node *node)
-{
-	const struct view *view = &node->view;
-
-	if (view->top_version < 0 || view->top_epoch < view->memory_epoch)
-		return "";
-	return strcmp(view->top_owner, node->name) ? view->top_owner : own_debt(node);
-}
-
-/* Before it is sent. */
-static void note_enter(struct node *node)
-{
-	char before[NAME_SIZE];
-
-	strcpy(before, owner_before(node));
-	node->takeover.epoch = node->election.epoch;
-	node->takeover.remembers = node->view.memory_epoch > 0;
-	strcpy(node->takeover.debt, before);
-	/* Without any memory the own lease is waited for, no more. */
-	node->writes.owes = node->takeover.remembers && strcmp(before, NAME_NOBODY) != 0;
-}
-
-static void do_op(struct node *node, const struct election_action *action)
-{
-	describe_detail(node, node->registration.detail);
-	strcpy(node->writes.detail, node->registration.detail);
-	if (action->op == OP_REGISTER) {
-		node_register(node);
+	/* Nothing has begun. */
+	if (node->election.phase == PHASE_INIT) {
+		cluster_leave(node->cluster);
 		return;
 	}
-	/* The mirror knows of a takeover that the election has not heard of yet: this epoch is not the highest any more. */
-	if (action->op == OP_ENTER && node->election.epoch <= node->view.top_epoch) {
-		node_post_done(node, OP_ENTER, RESULT_CONFLICT, 0);
-		return;
-	}
-	if (action->op == OP_ENTER && node_keep_enter(node) < 0) {
-		node_post_done(node, OP_ENTER, RESULT_FAILED, 0);
-		return;
-	}
-	if (action->op == OP_ENTER)
-		note_enter(node);
-	strcpy(node->writes.leaves, own_debt(node));
-	writes_do(&node->writes, (enum election_op)action->op, action->version,
-		  node->election.epoch, node->election.term_us,
-		  node->lock ? zkh_lock_path(node->lock) : NULL,
-		  election_reason_text(action->reason));
-	if (action->op == OP_ENTER)
-		recovery_scan_early(&node->recovery, node->session, node->takeover.debt,
-				    node->takeover.remembers, node->election.term_us);
+	cluster_announce_shutdown(node->cluster);
+	post_result(node, ELECTION_SHUTDOWN, RESULT_OK);
 }
 
-static void do_lock(struct node *node)
-{
-	int timeout_ms = (int)(node->config->election.lock_timeout_us / 1000);
-	int r = zkh_lock_acquire(node->session, ZKH_LOCK_EXCLUSIVE, PATH_PRIMARY, node->name,
-				 timeout_ms, on_lock, node, &node->lock);
-
-	if (r != 0)
-		on_lock(node, r > 0 ? r : ZKH_FAILED);
-}
-
-static void carry_out(struct node *node, const struct election_action *action)
-{
-	switch ((enum election_action_type)action->type) {
-	case ACTION_DO:
-		do_op(node, action);
-		break;
-	case ACTION_LOCK:
-		do_lock(node);
-		break;
-	case ACTION_UNLOCK:
-		node->lock = zkh_lock_release(node->lock);
-		break;
-	case ACTION_SCAN:
-		recovery_scan(&node->recovery, node->session, on_corpses);
-		break;
-	case ACTION_FENCE:
-		recovery_fence(&node->recovery,
-			       node->config->fence.failure == CONFIG_FENCE_FAILURE_CONTINUE,
-			       on_fenced);
-		break;
-	case ACTION_START:
-		ensemble_note_made(&node->ensemble, node->survivor.cluster_czxid);
-		node->survivor.cluster_new_us = 0;
-		ensemble_note_own(&node->ensemble, node->election.epoch);
-		node_work_start(node);
-		term_started(&node->term, node->election.now_us);
-		break;
-	case ACTION_STOP:
-		node_work_stop(node, action->reason);
-		break;
-	case ACTION_KILL:
-	case ACTION_SELF_FENCE:
-		break; /* the keeper's: it judges by the same lease, see lease.h */
-	case ACTION_RENEW:
-		term_renew(&node->term, node->election.now_us);
-		break;
-	case ACTION_CUT:
-		node_say_cut(node, lease_patience_us(node->election.session_us));
-		zkh_session_cut(node->session);
-		break;
-	case ACTION_REFRESH:
-		view_refresh(&node->view);
-		break;
-	case ACTION_COUNT_PEERS:
-		recovery_count_peers(&node->recovery, node->session, on_peers);
-		break;
-	case ACTION_DEPART:
-		node_farewell(node);
-		break;
-	case ELECTION_ACTION_COUNT:
-		assert(false);
-	}
-}
-
-/* -- life -- */
-
-static void configure(struct node *node)
-{
-	const struct config *c = node->config;
-
-	node->election_config = (struct election_config){
-		.lock_timeout_us = c->election.lock_timeout_us,
-		.transition_delay_us = c->election.transition_delay_us,
-		.contend_delay_us = c->node.contend_delay_us,
-		.handover_timeout_us = c->election.handover_timeout_us,
-		.penalty_us = c->election.penalty_us,
-		.acquire_delay_us = c->takeover.acquire_delay_us,
-		.relinquish_timeout_us = c->relinquish.timeout_us,
-		.lease_timeout_us = c->relinquish.lease_timeout_us,
-		.coordinator = c->node.mode == CONFIG_COORDINATOR,
-	};
-}
-
-static bool phase_runs_work(uint8_t phase)
-{
-	return phase == PHASE_PRIMARY || phase == PHASE_VACATED || phase == PHASE_YIELD ||
-	       phase == PHASE_HANDOVER || phase == PHASE_RESUME;
-}
-
-static void resume_term(struct node *node, const struct state *resume)
-{
-	term_resume(&node->term, resume->nonces, resume->epoch_version, resume->session_us);
-}
-
-/* What the process before noted of its work, of its post and of its lease is one story. */
-static bool was_primary(const struct node *node, const struct state *resume)
-{
-	return resume && resume->session.id && resume->work && phase_runs_work(resume->phase) &&
-	       resume->epoch == lease_file_epoch(node->lease) &&
-	       lease_file_mark(node->lease) == LEASE_WATCHED;
-}
-
-/* When the lease of the process before ends; 0: it had none, or only that of a guard on standby, which nothing runs under. */
-static int64_t lease_before_us(const struct node *node)
-{
-	return node->lease && lease_file_epoch(node->lease) ? lease_file_end_us(node->lease) : 0;
-}
-
-/*
- * What the process before left decides how the election begins. `resume` is believed only as far as the lease file agrees:
- * whatever else may run is stopped first, by the end of the lease if there is one.
- */
-static void begin(struct node *node, const struct state *resume)
-{
-	struct election_event event = { .type = ELECTION_START, .resume = RESUME_COLD };
-	int64_t lease_end_us = lease_before_us(node);
-
-	if (resume && resume->session.id)
-		event.session_us = resume->session_us;
-	/* A former process of this boot that noted no work, and nothing could be started since: there is nothing to stop. */
-	if (resume && !resume->work && !lease_end_us)
-		work_clear(node->work);
-	if (lease_end_us > 0) {
-		event.lease_end_us = lease_end_us;
-		event.epoch = lease_file_epoch(node->lease);
-		event.resume = was_primary(node, resume) ? RESUME_PRIMARY : RESUME_OTHER;
-	}
-	if (event.resume == RESUME_PRIMARY) {
-		resume_term(node, resume);
-		work_resume(node->work, lease_end_us);
-	}
-	if (lease_end_us > 0 && lease_file_mark(node->lease) != LEASE_WATCHED)
-		node_count_guard_stop(node);
-	node_say_started(node, event.resume == RESUME_PRIMARY);
-	if (node->lease && !resume && !lease_end_us) {
-		node_cold_hold(node);
-		settle(node);
-	} else {
-		node_post(node, &event);
-	}
-}
-
-static void describe(const struct node *node, struct alive *ret_self)
-{
-	char host[sizeof(ret_self->host)] = "";
-
-	memset(ret_self, 0, sizeof(*ret_self));
-	strcpy(ret_self->machine, node->machine_id);
-	strncpy(ret_self->boot, node->boot_id, sizeof(ret_self->boot) - 1);
-	strncpy(ret_self->version, PRIMARYD_VERSION, sizeof(ret_self->version) - 1);
-	if (gethostname(host, sizeof(host) - 1) == 0)
-		strcpy(ret_self->host, host);
-	ret_self->pid = getpid();
-	ret_self->started_ms = time_wall_us() / 1000;
-}
-
-static void init_parts(struct node *node)
-{
-	bool coordinator = node->config->node.mode == CONFIG_COORDINATOR;
-	struct alive self;
-
-	view_init(&node->view, node->name, coordinator, node_view_changed, on_junk, node);
-	writes_init(&node->writes, &node->view, &node->term, node->name);
-	node->writes.on_done = on_done;
-	node->writes.on_missing = on_missing;
-	node->writes.on_refused = on_refused;
-	node->writes.on_stale = node_repair_later;
-	node->writes.userdata = node;
-	describe(node, &self);
-	registration_init(&node->registration, node->name, coordinator, &self, NULL, node);
-	node->registration.view = &node->view;
-	node->registration.survivor = &node->survivor;
-	witness_init(&node->witness, node->loop, &node->survivor, on_silent, node);
-	recovery_init(&node->recovery, &node->survivor, node->name, node_fence, on_corpse, node);
-}
-
-/* Who this process is: the machine that it runs on, and what tells it from every other process. */
-static int init_term(struct node *node)
-{
-	int r = machine_id_read(node->machine_id);
-
-	if (r < 0)
-		r = machine_id_make(node->config->node.state_directory, node->machine_id);
-	if (r == 0)
-		r = term_init(&node->term, node->name, node->machine_id, node->boot_id);
-	node->term.on_renewed = on_renewed;
-	node->term.on_claim = on_claim;
-	node->term.on_superseded = on_superseded;
-	node->term.on_refused = on_renewal_refused;
-	node->term.userdata = node;
-	return r;
-}
-
-/*
- * Returns what the process before left, as far as it is believed. A state of another lease file is void, and so is its session:
- * until that expires, others may go by it, be it only the guard of that lease file.
- */
-static const struct state *take_state(struct node *node, const struct state *left)
-{
-	if (!left)
-		return NULL;
-	view_remember_epoch(&node->view, left->epoch);
-	node->saved = *left;
-	if (node_state_agrees(node, left))
-		return left;
-	node_say_older_state(node);
-	node->saved.session = (struct zkh_client_id){ 0 };
-	return NULL;
-}
-
-int node_create(const struct node_options *options, struct node **ret_node)
-{
-	const struct state *resume;
-	struct node *node = calloc(1, sizeof(*node));
-	int r;
-
-	if (!node)
-		return -ENOMEM;
-	node->loop = options->loop;
-	node->config = options->config;
-	node->log = options->log;
-	node->name = options->config->node.name;
-	node->boot_id = options->boot_id;
-	node->lease = options->lease;
-	node->page = options->page;
-	node->keep_state = options->keep_state;
-	node->on_exit = options->on_exit;
-	node->on_status = options->on_status;
-	node->userdata = options->userdata;
-	configure(node);
-	election_init(&node->election);
-	r = init_term(node);
-	init_parts(node);
-	resume = take_state(node, options->resume);
-	node_state_init(node);
-	if (r == 0)
-		r = timer_init(&node->timer, node->loop, EV_MAXPRI, on_timer, node);
-	if (r == 0)
-		r = node_work_init(node);
-	if (r == 0)
-		r = node_session_start(node, options->auth,
-				       resume && resume->session.id ? &resume->session : NULL);
-	if (r != 0) {
-		node_destroy(node);
-		return r;
-	}
-	node_show_init(node);
-	begin(node, resume);
-	*ret_node = node;
-	return 0;
-}
-
-struct node *node_destroy(struct node *node)
-{
-	if (!node)
-		return NULL;
-	node_cold_finish(node);
-	node_show_finish(node);
-	timer_finish(&node->timer);
-	node_state_finish(node);
-	recovery_finish(&node->recovery);
-	registration_finish(&node->registration);
-	writes_finish(&node->writes);
-	term_finish(&node->term);
-	witness_finish(&node->witness);
-	view_finish(&node->view);
-	node_session_stop(node);
-	node_work_finish(node);
-	explicit_bzero(&node->saved, sizeof(node->saved));
-	free(node);
-	return NULL;
-}
+/* -- what is known -- */
 
 bool node_is_settled(const struct node *node)
 {
@@ -669,6 +395,17 @@ bool node_is_settled(const struct node *node)
 	       (e->phase == PHASE_FOLLOW || e->phase == PHASE_PRIMARY || e->phase == PHASE_OFFLINE);
 }
 
+bool node_is_kept(const struct node *node)
+{
+	return kept_is_fine(&node->kept);
+}
+
+bool node_can_be_resumed(struct node *node)
+{
+	kept_step(&node->kept);
+	return kept_is_fine(&node->kept);
+}
+
 const char *node_trouble(const struct node *node)
 {
 	return work_obstacle(node->work);
@@ -676,12 +413,15 @@ const char *node_trouble(const struct node *node)
 
 const char *node_foreign(const struct node *node)
 {
-	return ensemble_trouble(&node->ensemble);
+	return cluster_foreign(node->cluster);
 }
 
 bool node_in_order(const struct node *node)
 {
-	return election_in_order(&node->election_config, &node->election, time_boot_us());
+	int64_t now_us = time_boot_us();
+
+	return election_in_order(&node->election_config, &node->election, now_us) &&
+	       work_in_order(node->work, now_us);
 }
 
 const struct election *node_election(const struct node *node)
@@ -689,7 +429,7 @@ const struct election *node_election(const struct node *node)
 	return &node->election;
 }
 
-const char *node_primary(const struct node *node)
+struct cluster_seen node_seen(const struct node *node)
 {
-	return node->view.primary;
+	return cluster_seen(node->cluster);
 }

@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 #include "base/config/config.h"
-#include "base/keys.h"
+#include "cluster/cluster.h"
 #include "election/election.h"
-#include "host/state.h"
+#include "host/host.h"
 #include "log/log.h"
 
 struct ev_loop;
@@ -74,13 +74,10 @@ const char *node_trouble(const struct node *node);
 /* Why this node does nothing with the ensemble that answers; "": it is the known one. */
 const char *node_foreign(const struct node *node);
 
-/* The lease logic is in order (see election_in_order()): a watchdog may be fed. */
+/* The lease logic is in order (see election_in_order() and work_in_order()): a watchdog may be fed. */
 bool node_in_order(const struct node *node);
-
-/* Tells this node, and its cluster, from others: what a former process left is found by it, and the name locked. */
-uint64_t node_cluster(const struct config *config);
 
 const struct election *node_election(const struct node *node);
 
-/* The acting primary's name as this node sees it; "": none. */
-const char *node_primary(const struct node *node);
+/* Who is primary, as this node sees it. */
+struct cluster_seen node_seen(const struct node *node);

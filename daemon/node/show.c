@@ -1,115 +1,111 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-
-/* What the node shows on the status page, and what it counts there. */
-
-#include "internal.h"
+#include "show.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "host/notify.h"
+#include "base/clock.h"
+#include "base/notify.h"
 
 /* A loop that did not turn for twice that long hangs: the service manager's measure, or else pings to ZooKeeper. */
-static int64_t turns_us(const struct node *node)
+static int64_t turns_us(const struct show *show)
 {
-	int64_t watchdog_us = notify_watchdog_us(), session_us = node->election.session_us;
+	int64_t watchdog_us = notify_watchdog_us(), session_us = show->election->session_us;
 
 	if (watchdog_us)
 		return 2 * watchdog_us;
-	return 2 * (session_us ? session_us : node->config->zookeeper.session_timeout_us);
+	return 2 * (session_us ? session_us : show->config->zookeeper.session_timeout_us);
 }
 
 static void on_turn(struct ev_loop *loop, ev_check *check, int events)
 {
-	struct node *node = check->data;
+	struct show *show = check->data;
 
 	(void)loop;
 	(void)events;
-	status_page_turn(node->page, time_boot_us());
+	status_page_turn(show->page, time_boot_us());
 }
 
-void node_show_init(struct node *node)
+void show_init(struct show *show)
 {
-	if (!node->page)
+	if (!show->page)
 		return;
-	node->shown = *status_page_get(node->page);
-	ev_check_init(&node->turn, on_turn);
-	node->turn.data = node;
-	ev_check_start(node->loop, &node->turn);
-	ev_unref(node->loop);
+	show->shown = *status_page_get(show->page);
+	ev_check_init(&show->turn, on_turn);
+	show->turn.data = show;
+	ev_check_start(show->loop, &show->turn);
+	ev_unref(show->loop);
 }
 
-void node_show_finish(struct node *node)
+void show_finish(struct show *show)
 {
-	if (!ev_is_active(&node->turn))
+	if (!ev_is_active(&show->turn))
 		return;
-	ev_ref(node->loop);
-	ev_check_stop(node->loop, &node->turn);
+	ev_ref(show->loop);
+	ev_check_stop(show->loop, &show->turn);
 }
 
-void node_withdraw(void *userdata)
+void show_withdraw(struct show *show)
 {
-	struct node *node = userdata;
-
-	if (node->page)
-		status_page_withdraw(node->page);
+	if (show->page)
+		status_page_withdraw(show->page);
 }
 
 /* The guard has seen this lease by now: that is not known before what a step asked for is carried out. */
-static int64_t primary_until_us(const struct node *node)
+static int64_t primary_until_us(const struct show *show)
 {
-	return work_is_up(node->work)
-		       ? election_primary_until_us(&node->election_config, &node->election)
-		       : 0;
+	return work_is_up(show->work) ? election_primary_until_us(show->rules, show->election) : 0;
 }
 
-static void show_state(struct node *node)
+static void show_state(struct show *show)
 {
-	struct status *s = &node->shown;
-	const char *state = s->primary_until_us ? "primary"
-						: election_router_state(&node->election_config,
-									&node->election);
+	struct status *s = &show->shown;
+	const char *state = s->primary_until_us
+				    ? "primary"
+				    : election_router_state(show->rules, show->election);
 
 	if (s->since_us && !strcmp(s->state, state))
 		return;
 	(void)snprintf(s->state, sizeof(s->state), "%s", state);
-	s->since_us = node->election.now_us;
-	s->reason = node->election.reason;
+	s->since_us = show->election->now_us;
+	s->reason = show->election->reason;
 }
 
-void node_show(struct node *node)
+void show_update(struct show *show)
 {
-	const struct election *e = &node->election;
-	struct status *s = &node->shown;
+	const struct election *e = show->election;
+	struct cluster_seen seen;
+	struct status *s = &show->shown;
 
-	if (!node->page)
+	if (!show->page)
 		return;
-	s->primary_until_us = primary_until_us(node);
+	seen = cluster_seen(show->cluster);
+	s->primary_until_us = primary_until_us(show);
 	s->lease_end_us = e->lease_end_us;
-	s->epoch = e->epoch ? e->epoch : node->view.epoch;
+	s->epoch = e->epoch ? e->epoch : seen.epoch;
 	s->penalty_until_us = e->penalty_until_us;
 	s->session_us = e->session_us;
 	s->turned_us = time_boot_us();
-	s->turns_us = turns_us(node);
-	s->coordinator = node->election_config.coordinator != 0;
+	s->turns_us = turns_us(show);
+	s->coordinator = show->rules->coordinator != 0;
 	s->connected = e->attached;
 	s->registered = e->registered;
 	s->healthy = e->healthy;
-	s->drained = node->view.drained;
-	s->maintenance = node->view.maintenance;
-	s->guarded = work_is_guarded(node->work);
-	strcpy(s->primary, node->view.primary);
-	strcpy(s->cluster, node->ensemble.known.id);
+	s->drained = e->view.drained;
+	s->maintenance = e->view.maintenance;
+	s->guarded = work_is_guarded(show->work);
+	strcpy(s->primary, seen.primary);
+	strcpy(s->cluster, cluster_id(show->cluster));
 	(void)snprintf(s->version, sizeof(s->version), "%s", PRIMARYD_VERSION);
-	show_state(node);
-	status_page_write(node->page, s);
+	show_state(show);
+	status_page_write(show->page, s);
 }
 
 /* -- counters -- */
 
-static void count(struct node *node, enum status_counter counter)
+static void count(struct show *show, enum status_counter counter)
 {
-	node->shown.counters[counter]++;
+	show->shown.counters[counter]++;
 }
 
 static void measure(struct status_histogram *histogram, int64_t us)
@@ -130,50 +126,50 @@ static bool takes_over(const struct election *e)
 	return e->phase == PHASE_RECOVER || e->phase == PHASE_BEGIN;
 }
 
-static void count_move(struct node *node, const struct election *before)
+static void count_move(struct show *show, const struct election *before)
 {
-	const struct election *e = &node->election;
+	const struct election *e = show->election;
 
 	if (takes_over(before) && !takes_over(e)) {
-		count(node, e->work == WORK_UP ? STATUS_TAKEOVERS : STATUS_TAKEOVERS_FAILED);
+		count(show, e->work == WORK_UP ? STATUS_TAKEOVERS : STATUS_TAKEOVERS_FAILED);
 		if (e->work == WORK_UP)
-			measure(&node->shown.takeover, node_say_since(node, node->takeover_us));
+			measure(&show->shown.takeover, e->now_us - show->story->takeover_us);
 	}
 	if (before->work == WORK_UP && e->work != WORK_UP)
-		node->shown.relinquishes[e->stop_reason]++;
+		show->shown.relinquishes[e->stop_reason]++;
 	if (before->attached && !e->attached)
-		count(node, STATUS_DISCONNECTS);
+		count(show, STATUS_DISCONNECTS);
 }
 
-void node_count(struct node *node, const struct election *before,
+void show_count(struct show *show, const struct election *before,
 		const struct election_event *event)
 {
 	bool ok = event->result == RESULT_OK;
 
-	count_move(node, before);
+	count_move(show, before);
 	switch ((enum election_event_type)event->type) {
 	case ELECTION_DONE:
 		if (event->op == OP_CLAIM && ok)
-			count(node, STATUS_CLAIMS);
+			count(show, STATUS_CLAIMS);
 		break;
 	case ELECTION_RENEWED:
-		count(node, ok ? STATUS_RENEWALS : STATUS_RENEWALS_REFUSED);
+		count(show, ok ? STATUS_RENEWALS : STATUS_RENEWALS_REFUSED);
 		if (ok)
-			measure(&node->shown.renewal, event->now_us - event->time_us);
+			measure(&show->shown.renewal, event->now_us - event->time_us);
 		break;
 	case ELECTION_SESSION_LOST:
-		count(node, STATUS_SESSIONS_LOST);
+		count(show, STATUS_SESSIONS_LOST);
 		break;
 	case ELECTION_FENCED:
 		if (event->result != RESULT_UNKNOWN)
-			count(node, ok ? STATUS_FENCES : STATUS_FENCES_FAILED);
+			count(show, ok ? STATUS_FENCES : STATUS_FENCES_FAILED);
 		break;
 	default:
 		break;
 	}
 }
 
-void node_count_guard_stop(struct node *node)
+void show_count_guard_stop(struct show *show)
 {
-	count(node, STATUS_GUARD_STOPS);
+	count(show, STATUS_GUARD_STOPS);
 }

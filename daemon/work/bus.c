@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 
-/* The connection: opened, turned by the loop, opened again when it is gone; and the state of the unit, as it is told. */
+/* The connection: opened, turned by the loop, opened again when it is gone. */
 
 /* Until the next attempt on a bus that is not there. */
 #define REOPEN_S 0.5
@@ -26,7 +26,7 @@ int bus_get(struct bus *b, const char *unit, const char *interface, const char *
 	    sd_bus_message_handler_t handler, void *userdata, sd_bus_slot **ret_slot)
 {
 	char *path;
-	int r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
+	int r = sd_bus_path_encode(SYSTEMD_UNITS, unit, &path);
 
 	if (r < 0)
 		return r;
@@ -34,57 +34,6 @@ int bus_get(struct bus *b, const char *unit, const char *interface, const char *
 				     userdata, "ss", interface, property);
 	free(path);
 	return r;
-}
-
-/* -- state -- */
-
-static int on_state_read(sd_bus_message *message, void *userdata, sd_bus_error *error)
-{
-	struct bus *b = userdata;
-	const char *state;
-
-	(void)error;
-	if (sd_bus_message_is_method_error(message, NULL) ||
-	    sd_bus_message_read(message, "v", "s", &state) < 0)
-		return 0;
-	if (b->failing)
-		b->on_link(b->userdata, NULL);
-	b->failing = false;
-	b->on_state(b->userdata, state);
-	return 0;
-}
-
-static int on_system_read(sd_bus_message *message, void *userdata, sd_bus_error *error)
-{
-	struct bus *b = userdata;
-	const char *state;
-
-	(void)error;
-	b->system_stops = !sd_bus_message_is_method_error(message, NULL) &&
-			  sd_bus_message_read(message, "v", "s", &state) > 0 &&
-			  !strcmp(state, "stopping");
-	return 0;
-}
-
-/* Answers come in the order of the questions: when the unit's state is told, it is known what to say of it. */
-static int ask_states(struct bus *b)
-{
-	int r = sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, PROPERTIES, "Get",
-					 on_system_read, b, "ss", MANAGER, "SystemState");
-
-	return r < 0 ? r : bus_get(b, b->unit, UNIT, "ActiveState", on_state_read, b, NULL);
-}
-
-/* Which properties changed does not matter: the one that does is read. */
-static int on_properties(sd_bus_message *message, void *userdata, sd_bus_error *error)
-{
-	struct bus *b = userdata;
-	const char *interface;
-
-	(void)error;
-	if (sd_bus_message_read(message, "s", &interface) >= 0 && !strcmp(interface, UNIT))
-		(void)ask_states(b);
-	return 0;
 }
 
 /* -- the connection -- */
@@ -98,13 +47,10 @@ static int open_bus(struct bus *b)
 	r = sd_bus_match_signal_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER, "JobRemoved",
 				      bus_on_job_removed, NULL, b);
 	if (r >= 0)
-		r = sd_bus_match_signal_async(b->bus, NULL, SYSTEMD, b->unit_path, PROPERTIES,
-					      "PropertiesChanged", on_properties, NULL, b);
-	if (r >= 0)
 		r = sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER,
 					     "Subscribe", NULL, NULL, NULL);
 	if (r >= 0)
-		r = ask_states(b);
+		r = bus_watch_open(b);
 	return r < 0 ? r : 0;
 }
 
@@ -116,6 +62,8 @@ static void try_open(struct bus *b)
 		close_bus(b, r);
 	else if (b->job == JOB_NONE)
 		bus_look_for_guard(b, NULL);
+	else if (b->job == JOB_START)
+		bus_job_call(b, "StartUnit", b->unit);
 }
 
 static void forget_calls(struct bus *b)
@@ -130,6 +78,7 @@ static void close_bus(struct bus *b, int error)
 {
 	ev_io_stop(b->loop, &b->io);
 	forget_calls(b);
+	bus_watch_forget(b);
 	b->bus = sd_bus_close_unref(b->bus);
 	ev_timer_set(&b->reopen, REOPEN_S, 0.);
 	ev_timer_start(b->loop, &b->reopen);
@@ -144,8 +93,12 @@ static void on_reopen(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	/* A job that the connection did not carry to its end: its result will never be told. */
-	if (b->job != JOB_NONE && !b->call_slot && !b->looking)
+	/*
+	 * A job that the connection did not carry to its end: its result will never be told. A start that was under way goes
+	 * on, though: asked for again, it is the same job, or done.
+	 */
+	if (b->job != JOB_NONE && !b->call_slot && !b->looking &&
+	    !(b->job == JOB_START && b->unit_asked))
 		bus_job_over(b, false, BUS_NO_CONNECTION);
 	if (!b->bus)
 		try_open(b);
@@ -229,7 +182,7 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 	if (!b)
 		return -ENOMEM;
 	b->loop = loop;
-	b->on_state = options->on_state;
+	b->on_down = options->on_down;
 	b->on_link = options->on_link;
 	b->on_foreign = options->on_foreign;
 	b->on_wait = options->on_wait;
@@ -238,10 +191,6 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 	unit_guard_name(options->runtime_directory, b->guard);
 	bus_parts_init(&b->parts, b);
 	bus_parts_reset(&b->parts, b->unit);
-	if (sd_bus_path_encode("/org/freedesktop/systemd1/unit", b->unit, &b->unit_path) < 0) {
-		free(b);
-		return -ENOMEM;
-	}
 	ev_prepare_init(&b->prepare, on_prepare);
 	ev_init(&b->io, on_io);
 	ev_init(&b->timer, on_timer);
@@ -251,6 +200,7 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 	ev_prepare_start(loop, &b->prepare);
 	/* At once, for the first stop; what goes wrong is told from the loop, by the next attempt. */
 	if (open_bus(b) < 0) {
+		bus_watch_forget(b);
 		b->bus = sd_bus_close_unref(b->bus);
 		ev_timer_start(loop, &b->reopen);
 	} else {
@@ -258,12 +208,6 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 	}
 	*ret_bus = b;
 	return 0;
-}
-
-void bus_ask_state(struct bus *bus)
-{
-	if (bus->bus)
-		(void)ask_states(bus);
 }
 
 bool bus_system_stops(const struct bus *bus)
@@ -286,8 +230,8 @@ struct bus *bus_destroy(struct bus *bus)
 	ev_timer_stop(bus->loop, &bus->reopen);
 	ev_timer_stop(bus->loop, &bus->look);
 	sd_bus_slot_unref(bus->call_slot);
+	bus_watch_forget(bus);
 	sd_bus_close_unref(bus->bus);
-	free(bus->unit_path);
 	free(bus);
 	return NULL;
 }

@@ -22,8 +22,11 @@ struct bus;
 /* What a job of ours came to. text: what happened, or what went wrong; valid during the call. */
 typedef void (*bus_job_fn)(void *userdata, bool ok, const char *text);
 
-/* The unit's ActiveState, whenever it was read, be it the same as before: "active", "failed", "inactive" ... */
-typedef void (*bus_state_fn)(void *userdata, const char *active_state);
+/*
+ * The work does not run, as text says, and nothing is under way that brings it back: the unit is down or going down, or
+ * systemd has given up a unit that it requires. Told again whenever one of them was looked at.
+ */
+typedef void (*bus_down_fn)(void *userdata, const char *text);
 
 /* The unit is bound to the guard of another daemon, as text says: it is that one's work, and nothing was done to it. */
 typedef void (*bus_foreign_fn)(void *userdata, const char *text);
@@ -37,7 +40,7 @@ typedef void (*bus_wait_fn)(void *userdata, const char *obstacle);
 struct bus_options {
 	const char *unit;	       /* the one unit that this bus object is about; copied */
 	const char *runtime_directory; /* of this daemon; copied */
-	bus_state_fn on_state;
+	bus_down_fn on_down;
 	bus_foreign_fn
 		on_foreign; /* whatever job was wanted never ends; the bus object is to be destroyed */
 	bus_link_fn on_link;
@@ -51,8 +54,8 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 /* Takes NULL. Returns NULL. Running jobs go on; their callbacks do not run. */
 struct bus *bus_destroy(struct bus *bus);
 
-/* on_state follows, unless the bus is not there: then it comes once that is opened again. */
-void bus_ask_state(struct bus *bus);
+/* Looks how the unit is: on_down follows if it is down. Nothing when the bus is not there: then that follows once it is. */
+void bus_look(struct bus *bus);
 
 /* As of the last news of the unit: the whole system is going down, and takes the unit along. */
 bool bus_system_stops(const struct bus *bus);

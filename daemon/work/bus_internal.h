@@ -13,6 +13,7 @@
 #define MANAGER_PATH "/org/freedesktop/systemd1"
 #define MANAGER SYSTEMD ".Manager"
 #define UNIT SYSTEMD ".Unit"
+#define SYSTEMD_UNITS MANAGER_PATH "/unit"
 #define PROPERTIES "org.freedesktop.DBus.Properties"
 
 /* While a stop is not over: between two looks, beside those that systemd's signals cause. */
@@ -27,6 +28,15 @@ enum bus_job { JOB_NONE, JOB_GUARD, JOB_START, JOB_STOP };
 
 struct bus;
 
+/* What the unit requires, and is bound to; without the guard. What does not fit is not watched. */
+#define BUS_NEEDED_MAX 32
+
+struct bus_needed {
+	char names[BUS_NEEDED_MAX][BUS_UNIT_SIZE];
+	sd_bus_slot *slots[BUS_NEEDED_MAX]; /* of the match for its signals */
+	size_t n;
+};
+
 /* failure: why it is not known, or that it is another daemon's; NULL: see bus.bound. */
 typedef void (*bus_guard_fn)(struct bus *b, const char *failure);
 
@@ -39,13 +49,12 @@ struct bus {
 	ev_timer timer, reopen, look;
 	char unit[BUS_UNIT_SIZE];
 	char guard[UNIT_GUARD_SIZE]; /* of this daemon */
-	char *unit_path;
-	bus_guard_fn then; /* once it is known whether the unit is bound to it */
-	bool vetted;	   /* that was asked once */
+	bus_guard_fn then;	     /* once it is known whether the unit is bound to it */
+	bool vetted;		     /* that was asked once */
 	bool bound;
 	bool ours; /* the unit is this daemon's, whoever guards it */
 
-	bus_state_fn on_state;
+	bus_down_fn on_down;
 	bus_foreign_fn on_foreign;
 	bus_link_fn on_link;
 	bus_wait_fn on_wait;
@@ -59,6 +68,7 @@ struct bus {
 	char job_path[128];	/* systemd's job that is waited for; "": none */
 	bool unit_asked;	/* stop: StopUnit was sent */
 
+	struct bus_needed needed;
 	struct bus_parts parts;
 	unsigned n_asked;	      /* answers of the survey that are outstanding */
 	ev_tstamp tell_at;	      /* when it is next said what the stop waits for */
@@ -102,6 +112,14 @@ void bus_failure(sd_bus_message *message, char text[BUS_TEXT_SIZE]);
 
 /* For the job under way, or for none: asks what the unit is bound to, and whose that is, as b->call_slot. */
 void bus_look_for_guard(struct bus *b, bus_guard_fn then);
+
+/* bus_watch.c */
+
+/* A new connection: watches the unit, and what it requires, and asks how they are. Returns < 0 if that could not be sent. */
+int bus_watch_open(struct bus *b);
+/* The same connection: asks anew what the unit requires, and how all of them are. */
+int bus_watch_begin(struct bus *b);
+void bus_watch_forget(struct bus *b);
 
 /* bus_stop.c */
 

@@ -136,22 +136,46 @@ int bus_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *er
 
 /* -- start -- */
 
-static void on_guard_known(struct bus *b, const char *failure)
+static int on_load_state(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
-	char text[BUS_TEXT_SIZE];
+	struct bus *b = userdata;
+	char text[BUS_TEXT_SIZE] = "";
+	const char *state = "";
 
-	if (!failure && b->bound) {
-		/* Anew: one of a former watch, that has not seen yet that it is over, is not ours. */
-		bus_job_call(b, "RestartUnit", b->guard);
-		return;
-	}
-	if (failure)
-		snprintf(text, sizeof(text), "%.350s", failure);
-	else
+	(void)error;
+	bus_failure(message, text);
+	if (!*text)
+		(void)sd_bus_message_read(message, "v", "s", &state);
+	if (!strcmp(state, "masked"))
+		snprintf(text, sizeof(text), "it is masked: systemctl unmask %.200s", b->unit);
+	else if (!strcmp(state, "not-found"))
+		snprintf(text, sizeof(text), "there is no unit of that name");
+	else if (!*text && strcmp(state, "loaded") != 0)
+		snprintf(text, sizeof(text), "its unit file is not valid: systemctl status %.200s",
+			 b->unit);
+	else if (!*text)
 		snprintf(text, sizeof(text),
 			 "not bound to its guard (add BindsTo=%.100s and After=%.100s to it)",
 			 b->guard, b->guard);
 	bus_job_over(b, false, text);
+	return 0;
+}
+
+static void on_guard_known(struct bus *b, const char *failure)
+{
+	char text[BUS_TEXT_SIZE];
+
+	if (failure) {
+		snprintf(text, sizeof(text), "%.350s", failure);
+		bus_job_over(b, false, text);
+	} else if (b->bound) {
+		/* Anew: one of a former watch, that has not seen yet that it is over, is not ours. */
+		bus_job_call(b, "RestartUnit", b->guard);
+	} else {
+		b->call_slot = sd_bus_slot_unref(b->call_slot);
+		bus_expect(b,
+			   bus_get(b, b->unit, UNIT, "LoadState", on_load_state, b, &b->call_slot));
+	}
 }
 
 void bus_start_guard(struct bus *bus, bus_job_fn done)
@@ -172,7 +196,7 @@ void bus_start_unit(struct bus *bus, bus_job_fn done)
 		bus_expect(bus, -ENOTCONN);
 		return;
 	}
-	bus->ours = true;
+	bus->ours = bus->unit_asked = true;
 	bus_job_call(bus, "StartUnit", bus->unit);
 }
 

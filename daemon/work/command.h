@@ -28,18 +28,12 @@ struct command;
 #define COMMAND_ENVIRONMENT_MAX 64 /* entries of the caller's list */
 #define COMMAND_TEXT_SIZE 128
 
-#define COMMAND_ENDS(X)                                                                            \
-	X(COMMAND_EXITED, "exited")	  /* value: exit status */                                 \
-	X(COMMAND_SIGNALLED, "signalled") /* value: signal, not sent by us */                      \
-	X(COMMAND_TIMED_OUT, "timed out") /* value: 0; terminated by us, however it ended */       \
-	X(COMMAND_KILLED, "killed")	  /* value: 0; by command_kill(), however it ended */      \
-	X(COMMAND_NOT_STARTED,                                                                     \
-	  "not started") /* value: errno of the exec, or COMMAND_NO_INTERPRETER */
-
 enum command_end {
-#define X(name, text) name,
-	COMMAND_ENDS(X)
-#undef X
+	COMMAND_EXITED,	     /* value: exit status */
+	COMMAND_SIGNALLED,   /* value: signal, not sent by us */
+	COMMAND_TIMED_OUT,   /* value: 0; terminated by us, however it ended */
+	COMMAND_KILLED,	     /* value: 0; by command_kill(), however it ended */
+	COMMAND_NOT_STARTED, /* value: errno of the exec, or COMMAND_NO_INTERPRETER */
 };
 
 /* In place of the exec's ENOENT when the file exists: the interpreter that its first line names does not. */

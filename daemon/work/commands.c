@@ -15,7 +15,6 @@ static void takeover_ended(void *userdata, struct script *script,
 {
 	struct work *work = userdata;
 
-	work->options.on_end(work->options.userdata, script, result);
 	work->group = result->has_leftovers ? result->group : 0;
 	if (work->lease) {
 		/* In this order: at no moment may the guard, or a process after us, miss the group. */
@@ -32,23 +31,16 @@ static void relinquish_ended(void *userdata, struct script *script,
 {
 	struct work *work = userdata;
 
-	work->options.on_end(work->options.userdata, script, result);
 	work->on_command_stopped(work, command_succeeded(result));
-}
-
-static void line(void *userdata, struct script *script, const char *text)
-{
-	struct work *work = userdata;
-
-	work->options.on_line(work->options.userdata, script, text);
 }
 
 void commands_init_scripts(struct work *work)
 {
 	struct ev_loop *loop = work->options.loop;
+	struct log *log = work->options.log;
 
-	script_init(&work->takeover, loop, "takeover", takeover_ended, line, work);
-	script_init(&work->relinquish, loop, "relinquish", relinquish_ended, line, work);
+	script_init(&work->takeover, loop, log, "takeover", takeover_ended, work);
+	script_init(&work->relinquish, loop, log, "relinquish", relinquish_ended, work);
 	script_note_group(&work->takeover, work->lease, LEASE_GROUP_TAKEOVER);
 	/* The guard lets a stop that runs finish. */
 	script_note_group(&work->relinquish, work->lease, LEASE_GROUP_STOP);
@@ -89,9 +81,9 @@ static void on_guard_ready(struct guard *guard, int result, void *userdata)
 
 	(void)guard;
 	if (result != 0)
-		work_tell_guard(work, EVENT_GUARD_FAILED, strerror(-result));
+		work_say_guard(work, EVENT_GUARD_FAILED, strerror(-result));
 	else
-		work_tell_guard(work, EVENT_GUARD_STARTED, "");
+		work_say_guard(work, EVENT_GUARD_STARTED, "");
 	work_answer(work, KEEPER_ON_ARMED, result == 0);
 }
 
@@ -102,10 +94,10 @@ static void on_guard_died(struct guard *guard, bool acted, void *userdata)
 	(void)guard;
 	if (acted) {
 		/* The lease was over for it; the election will see the same, or hears it here. */
-		work_tell_guard(work, EVENT_GUARD_DONE, "");
+		work_say_guard(work, EVENT_GUARD_DONE, "");
 		work_answer(work, KEEPER_ON_ACTED, true);
 	} else {
-		work_tell_guard(work, EVENT_GUARD_FAILED, "it died; another one is to be started");
+		work_say_guard(work, EVENT_GUARD_FAILED, "it died; another one is to be started");
 		work_answer(work, KEEPER_ON_UNGUARDED, true);
 	}
 }
@@ -121,7 +113,7 @@ static void arm(struct work *work)
 	r = guard_start(work->guard, on_guard_ready);
 	if (r == 0 || r == -EALREADY)
 		return;
-	work_tell_guard(work, EVENT_GUARD_FAILED, strerror(-r));
+	work_say_guard(work, EVENT_GUARD_FAILED, strerror(-r));
 	work_answer(work, KEEPER_ON_ARMED, false);
 }
 

@@ -136,13 +136,3 @@ struct health *health_destroy(struct health *health)
 	free(health);
 	return NULL;
 }
-
-bool health_is_ok(const struct health *health)
-{
-	return health->is_ok;
-}
-
-unsigned health_failures(const struct health *health)
-{
-	return health->n_failures;
-}

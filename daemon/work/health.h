@@ -47,9 +47,3 @@ int health_create(struct ev_loop *loop, const struct health_options *options,
 
 /* At any time; a running command is killed without waiting. Takes NULL. Returns NULL. */
 struct health *health_destroy(struct health *health);
-
-/* The present verdict. */
-bool health_is_ok(const struct health *health);
-
-/* Bad runs in a row by now. */
-unsigned health_failures(const struct health *health);

@@ -8,7 +8,8 @@
 #include "base/timer.h"
 #include "bus.h"
 #include "guard/guard.h"
-#include "guard/lease_file.h"
+#include "keeper.h"
+#include "script.h"
 #include "work.h"
 
 /* One answer an action, and no more than a step's actions at once; what the node says comes between. */
@@ -45,6 +46,9 @@ struct work {
 	int lock; /* -1: not held */
 	int64_t epoch;
 	char obstacle[WORK_TEXT_SIZE]; /* why the stop did not work last time */
+	int64_t stop_since_us;
+	bool killed;	    /* in this stop */
+	bool armed;	    /* a guard was asked for, or the previous process left a lease */
 	bool lease_is_over; /* units: the guard was told so, and is told nothing else in this watch */
 
 	/* What the next command, or the unit, is told. */
@@ -64,14 +68,15 @@ struct work {
 	bool guard_runs, unit_starting, unit_stopping;
 	int64_t unit_since_us; /* begin of the unit's job */
 
-	char failure[BUS_UNIT_SIZE + 32]; /* how the unit went away */
+	char failure[BUS_TEXT_SIZE]; /* how the unit went away */
 };
 
 /* What stands in the way when it does. */
 #define WORK_COMMAND_FAILED "the relinquish command has not ended with 0"
 
 void work_answer(struct work *work, enum keeper_event_type type, bool ok);
-void work_tell_guard(struct work *work, enum event event, const char *text);
+void work_emit(struct work *work, enum work_event event);
+void work_say_guard(struct work *work, enum event event, const char *text);
 
 /* The commands, as a part of either kind: on_command_started or on_command_stopped follows, maybe at once. */
 void commands_init_scripts(struct work *work);

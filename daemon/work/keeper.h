@@ -31,9 +31,6 @@
 #define KEEPER_LOOK_US INT64_C(10000)	 /* between two looks at what tells nobody that it ended */
 #define KEEPER_COLD_TRIES 3
 
-/* How far away the lease is set for a guard on standby; it is extended by half of that. */
-#define KEEPER_STANDBY_US INT64_C(600000000)
-
 /* Between two attempts to start a guard for work that has none, and how long that may go on. */
 #define KEEPER_REARM_US INT64_C(200000)
 #define KEEPER_UNGUARDED_MAX_US INT64_C(5000000)
@@ -81,7 +78,7 @@ enum keeper_trouble {
 
 #define KEEPER_EVENTS(X)                                                                           \
 	X(TIME, "time")	      /* nothing but the time */                                           \
-	X(CLEAR, "clear")     /* first: the process before has left nothing running */             \
+	X(DOWN, "down")	      /* first: nothing of the previous process runs */                    \
 	X(RESUME, "resume")   /* first: it left the work running, which goes on; lease_end_us */   \
 	X(NAMED, "named")     /* a start is to be expected */                                      \
 	X(UNNAMED, "unnamed") /* not any more */                                                   \
@@ -91,11 +88,11 @@ enum keeper_trouble {
 	X(ARMED, "armed")	  /* OK: a guard watches; FAILED */                                \
 	X(UNGUARDED, "unguarded") /* the guard died */                                             \
 	X(ACTED, "acted")	  /* the guard stops the work, or did */                           \
-	X(TURN, "turn")		  /* OK, BUSY, IDLE, DONE, or OFF */                               \
+	X(LOCK, "lock")		  /* OK, BUSY, IDLE, DONE, or OFF */                               \
 	X(STARTED, "started")	  /* OK or FAILED; none after STOP */                              \
 	X(FAILED, "failed")	  /* the work went away though nobody here stopped it */           \
 	X(ENDED, "ended")	  /* a try of the stop: OK or FAILED */                            \
-	X(SWEPT, "swept")	  /* OK: nothing is left; FAILED: something is */
+	X(CLEAN, "clean")	  /* OK: nothing is left; FAILED: something is */
 
 enum keeper_event_type {
 #define X(name, text) KEEPER_ON_##name,
@@ -107,15 +104,15 @@ enum keeper_event_type {
 enum keeper_result {
 	KEEPER_OK,
 	KEEPER_FAILED,
-	KEEPER_BUSY, /* TURN: somebody else starts or stops the work right now */
-	KEEPER_IDLE, /* TURN: somebody else has the lock, and runs nothing */
-	KEEPER_DONE, /* TURN: the guard has stopped the work */
-	KEEPER_OFF,  /* TURN, in the guard: the lease was extended after all */
+	KEEPER_BUSY, /* LOCK: somebody else starts or stops the work right now */
+	KEEPER_IDLE, /* LOCK: somebody else has the lock, and runs nothing */
+	KEEPER_DONE, /* LOCK: the guard has stopped the work */
+	KEEPER_OFF,  /* LOCK, in the guard: the lease was extended after all */
 };
 
 struct keeper_event {
 	int64_t now_us;
-	int64_t lease_end_us; /* LEASE, RESUME; TURN with OFF */
+	int64_t lease_end_us; /* LEASE, RESUME; LOCK with OFF */
 	uint8_t type;	      /* enum keeper_event_type */
 	uint8_t result;	      /* enum keeper_result */
 	uint8_t cold;	      /* STOP */
@@ -123,16 +120,15 @@ struct keeper_event {
 };
 
 #define KEEPER_ACTIONS(X)                                                                          \
-	X(FAR_LEASE, "far lease") /* for a guard on standby: nothing may be started under it */    \
 	X(LEASE, "lease")   /* lease_end_us is to stand in the lease file; ACTED may follow */     \
 	X(ARM, "arm")	    /* a guard for a new watch; answer: ARMED */                           \
 	X(DISARM, "disarm") /* no lease any more: the guard ends */                                \
-	X(TURN, "turn")	    /* the lock; answer: TURN */                                           \
-	X(PASS, "pass")	    /* by force: a stop of another is killed; answer: TURN, OK or OFF */   \
+	X(LOCK, "lock")	    /* the lock; answer: LOCK */                                           \
+	X(SEIZE, "seize")   /* by force: a stop of another is killed; answer: LOCK, OK or OFF */   \
 	X(UNLOCK, "unlock")                                                                        \
 	X(START, "start") /* answer: STARTED, unless STOP comes first */                           \
 	X(STOP, "stop")	  /* one try, which also ends a start under way; answer: ENDED */          \
-	X(SWEEP, "sweep") /* kill what the stop has left; answer: SWEPT */                         \
+	X(CLEAN, "clean") /* kill what the stop has left; answer: CLEAN */                         \
 	X(KILL, "kill")	  /* everything; a try of the stop is answered as ever, a start is not */  \
 	X(FENCE, "fence") /* killed, and not down when it must be: self-fence */                   \
 	X(TELL_UP, "tell up")                                                                      \
@@ -160,16 +156,15 @@ enum keeper_armed { KEEPER_UNARMED, KEEPER_ARM_ASKED, KEEPER_ARMED };
 /* The answer that is outstanding. */
 enum keeper_doing {
 	KEEPER_DOES_NOTHING,
-	KEEPER_DOES_TURN,
+	KEEPER_DOES_LOCK,
 	KEEPER_DOES_START,
 	KEEPER_DOES_TRY,
-	KEEPER_DOES_SWEEP,
+	KEEPER_DOES_CLEAN,
 };
 
 struct keeper {
 	int64_t now_us;		  /* time of the last event */
 	int64_t lease_end_us;	  /* 0: none */
-	int64_t standby_until_us; /* what the lease file says instead; 0: not on standby */
 	int64_t stop_since_us;	  /* when the present stop began */
 	int64_t killed_us;	  /* in it; 0: not */
 	int64_t try_since_us;	  /* when its last try began; 0: none yet */
@@ -201,6 +196,12 @@ int64_t keeper_next_us(const struct keeper_config *config, const struct keeper *
 
 /* False: nothing was started since it was seen down. */
 bool keeper_may_run(const struct keeper *state);
+
+/*
+ * False: a stop that should be over by the end of the lease is not, and nothing was killed. What was killed is tried further,
+ * and no other process could do more.
+ */
+bool keeper_in_order(const struct keeper *state, int64_t now_us);
 
 /* Nothing is started under that lease after that: by then the guard may have looked for the work, and found nothing. */
 int64_t keeper_start_by_us(const struct keeper_config *config, int64_t lease_end_us);

@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-void script_init(struct script *script, struct ev_loop *loop, const char *name,
-		 script_end_fn on_end, script_line_fn on_line, void *userdata)
+#include "base/fnv.h"
+
+void script_init(struct script *script, struct ev_loop *loop, struct log *log, const char *name,
+		 script_end_fn on_end, void *userdata)
 {
-	*script = (struct script){ .loop = loop,
-				   .name = name,
-				   .on_end = on_end,
-				   .on_line = on_line,
-				   .userdata = userdata };
+	*script = (struct script){
+		.loop = loop, .log = log, .name = name, .on_end = on_end, .userdata = userdata
+	};
 }
 
 void script_finish(struct script *script)
@@ -19,11 +19,35 @@ void script_finish(struct script *script)
 	script->before = command_destroy(script->before);
 }
 
+/* A command that says the same again and again would drown everything else. */
+void script_say_line(struct log *log, const char *name, const char *line, uint64_t *said)
+{
+	const struct log_fields f = { .target = name };
+	uint64_t hash = fnv_text(line);
+
+	if (hash == *said)
+		return;
+	*said = hash;
+	log_event(log, EVENT_COMMAND_OUTPUT, &f, "%s command: %s", name, line);
+}
+
 static void on_line(void *userdata, const char *line)
 {
 	struct script *script = userdata;
 
-	script->on_line(script->userdata, script, line);
+	script_say_line(script->log, script->name, line, &script->said);
+}
+
+static void say_end(const struct script *script, const struct command_result *result)
+{
+	const struct log_fields f = { .target = script->name, .usec = result->duration_us };
+	enum event event = command_succeeded(result) ? EVENT_COMMAND_ENDED : EVENT_COMMAND_FAILED;
+	char text[COMMAND_TEXT_SIZE];
+
+	if (result->end == COMMAND_TIMED_OUT || result->end == COMMAND_KILLED)
+		event = EVENT_COMMAND_KILLED;
+	log_event(script->log, event, &f, "%s command %s", script->name,
+		  command_result_format(result, text));
 }
 
 static void on_end(void *userdata, const struct command_result *result)
@@ -33,6 +57,7 @@ static void on_end(void *userdata, const struct command_result *result)
 	script->before = command_destroy(script->before);
 	script->before = script->command;
 	script->command = NULL;
+	say_end(script, result);
 	script->on_end(script->userdata, script, result);
 }
 
@@ -41,6 +66,7 @@ static void start_failed(struct script *script, int error)
 {
 	const struct command_result result = { .end = COMMAND_NOT_STARTED, .value = -error };
 
+	say_end(script, &result);
 	script->on_end(script->userdata, script, &result);
 }
 
@@ -79,6 +105,10 @@ void script_run(struct script *script, char *const *argv, int64_t timeout_us,
 	int r;
 
 	script_cancel(script);
+	/* In another epoch the same output is news. */
+	if (facts->epoch != script->epoch)
+		script->said = 0;
+	script->epoch = facts->epoch;
 	script_environment(facts, &environment);
 	r = command_start(script->loop, &options, &script->command);
 	/* In this process, too: what it knows of the file is written again where that was damaged. */

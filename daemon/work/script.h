@@ -12,7 +12,8 @@
 
 #include "base/keys.h"
 #include "command.h"
-#include "guard/lease_file.h"
+#include "guard/guard.h"
+#include "log/log.h"
 #include "script_facts.h"
 
 /* How long a command that was told to end may take before it is killed. */
@@ -25,13 +26,14 @@ struct script;
 
 typedef void (*script_end_fn)(void *userdata, struct script *script,
 			      const struct command_result *result);
-typedef void (*script_line_fn)(void *userdata, struct script *script, const char *line);
 
 struct script {
 	struct ev_loop *loop;
+	struct log *log;
 	const char *name; /* "takeover" ... */
 	script_end_fn on_end;
-	script_line_fn on_line;
+	uint64_t said; /* the hash of the last line of output, in this epoch */
+	int64_t epoch;
 	void *userdata;
 	int64_t not_after_us; /* not begun later than that; 0: no bound. For the next script_run() */
 	struct lease_file *lease; /* where the process group of a run is noted; NULL: nowhere */
@@ -41,8 +43,8 @@ struct script {
 	struct command *before; /* ended or being killed; kept for its leftovers' output */
 };
 
-void script_init(struct script *script, struct ev_loop *loop, const char *name,
-		 script_end_fn on_end, script_line_fn on_line, void *userdata);
+void script_init(struct script *script, struct ev_loop *loop, struct log *log, const char *name,
+		 script_end_fn on_end, void *userdata);
 
 /* Kills what runs, without callback. */
 void script_finish(struct script *script);
@@ -62,3 +64,6 @@ void script_cancel(struct script *script);
 
 /* Kills the process group now; on_end follows. */
 void script_kill(struct script *script);
+
+/* One line of the output of command NAME, unless it is the same as the last one. *said: that one's hash; 0: none. */
+void script_say_line(struct log *log, const char *name, const char *line, uint64_t *said);

@@ -9,10 +9,24 @@
 
 #include "work_env.h"
 
-static void tell(struct work *work, enum work_unit_word word, bool ok, const char *text)
+static void say(struct work *work, enum event event, const char *what, const char *text,
+		int64_t usec)
 {
-	work->options.on_unit(work->options.userdata, word, ok, text,
-			      time_boot_us() - work->unit_since_us);
+	const struct log_fields f = { .target = work->config->takeover.unit, .usec = usec };
+
+	log_event(work->options.log, event, &f, "%s: %s: %s", f.target, what, text);
+	/* No step of the election follows, and systemctl status shall show what the stop waits for. */
+	if (*work->obstacle)
+		work_emit(work, WORK_OBSTACLE);
+}
+
+static void say_job(struct work *work, bool start, bool ok, const char *text)
+{
+	say(work,
+	    !ok	    ? EVENT_REQUEST_FAILED
+	    : start ? EVENT_UNIT_STARTED
+		    : EVENT_UNIT_STOPPED,
+	    start ? "start" : "stop", text, time_boot_us() - work->unit_since_us);
 }
 
 static void write_facts(struct work *work)
@@ -20,7 +34,9 @@ static void write_facts(struct work *work)
 	int r = work_env_write(work->config->node.runtime_directory, &work->facts);
 
 	if (r < 0)
-		work->options.on_unwritten(work->options.userdata, r);
+		log_event(work->options.log, EVENT_STATE_FILE_FAILED, NULL,
+			  "cannot write what units are told to %s/" WORK_ENV_FILE ": %s",
+			  work->config->node.runtime_directory, strerror(-r));
 }
 
 /* -- the guard -- */
@@ -36,7 +52,7 @@ static void on_guard_started(void *userdata, bool ok, const char *text)
 		text = "guard: it does not watch over the runtime directory of this daemon";
 	}
 	if (!ok && work->keeper.state == KEEPER_ARMING)
-		tell(work, WORK_UNIT_START, false, text);
+		say_job(work, true, false, text);
 	work->guard_runs = ok;
 	work_answer(work, KEEPER_ON_ARMED, ok);
 }
@@ -78,7 +94,7 @@ static void command_started(struct work *work, bool ok)
 	ev_timer_stop(work->options.loop, &work->unit_timer);
 	/* It may have gone down since its start was done. */
 	if (ok)
-		bus_ask_state(work->bus);
+		bus_look(work->bus);
 	work_answer(work, KEEPER_ON_STARTED, ok);
 }
 
@@ -86,7 +102,7 @@ static void on_unit_started(void *userdata, bool ok, const char *text)
 {
 	struct work *work = userdata;
 
-	tell(work, WORK_UNIT_START, ok, text);
+	say_job(work, true, ok, text);
 	if (!work->unit_starting)
 		return;
 	work->unit_starting = false;
@@ -118,7 +134,7 @@ static void on_unit_stopped(void *userdata, bool ok, const char *text)
 	struct work *work = userdata;
 
 	snprintf(work->obstacle, sizeof(work->obstacle), "%s", ok ? "" : text);
-	tell(work, WORK_UNIT_STOP, ok, text);
+	say_job(work, false, ok, text);
 	if (!work->unit_stopping)
 		return;
 	if (ok) {
@@ -163,7 +179,7 @@ static void on_unit_killed(void *userdata, bool ok, const char *text)
 	struct work *work = userdata;
 
 	snprintf(work->obstacle, sizeof(work->obstacle), "%s", ok ? "" : text);
-	tell(work, WORK_UNIT_STOP, ok, text);
+	say_job(work, false, ok, text);
 }
 
 /*
@@ -199,22 +215,29 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	if (work->keeper.state != KEEPER_ARMING && !work->unit_starting)
 		return;
 	work->unit_starting = false;
-	tell(work, WORK_UNIT_START, false, "timed out");
+	say_job(work, true, false, "timed out");
 	work_answer(work, work->keeper.state == KEEPER_ARMING ? KEEPER_ON_ARMED : KEEPER_ON_STARTED,
 		    false);
 }
 
-static void on_state(void *userdata, const char *state)
+static void say_down(struct work *work, const char *text)
+{
+	const struct log_fields f = { .target = work->config->takeover.unit, .reason = text };
+
+	log_event(work->options.log,
+		  bus_system_stops(work->bus) ? EVENT_UNIT_STOPPED : EVENT_UNIT_FAILED, &f, "%s",
+		  text);
+}
+
+static void on_down(void *userdata, const char *text)
 {
 	struct work *work = userdata;
 
 	/* A stop of ours is told by its job, which waits for all that hangs on the unit. */
-	if (work->keeper.state != KEEPER_UP ||
-	    (!bus_state_is_down(state) && strcmp(state, "deactivating") != 0))
+	if (work->keeper.state != KEEPER_UP)
 		return;
-	snprintf(work->failure, sizeof(work->failure), "unit %.255s is %.20s",
-		 work->config->takeover.unit, state);
-	work->options.on_failed(work->options.userdata, state, bus_system_stops(work->bus));
+	snprintf(work->failure, sizeof(work->failure), "%s", text);
+	say_down(work, text);
 	work_answer(work, KEEPER_ON_FAILED, true);
 }
 
@@ -222,23 +245,34 @@ static void on_link(void *userdata, const char *error)
 {
 	struct work *work = userdata;
 
-	work->options.on_unit(work->options.userdata, WORK_UNIT_BUS, !error,
-			      error ? error : "connected", 0);
+	say(work, error ? EVENT_BUS_LOST : EVENT_BUS_BACK, "system bus",
+	    error ? error : "connected", 0);
 }
 
 static void on_wait(void *userdata, const char *obstacle)
 {
 	struct work *work = userdata;
 
+	const struct log_fields f = { .reason = obstacle,
+				      .usec = time_boot_us() - work->stop_since_us };
+
 	snprintf(work->obstacle, sizeof(work->obstacle), "%s", obstacle);
-	work->options.on_obstacle(work->options.userdata);
+	log_event(work->options.log, EVENT_WORK_STOP_WAITS, &f, "the work is not down yet: %s",
+		  obstacle);
+	work_emit(work, WORK_OBSTACLE);
 }
 
 static void on_foreign(void *userdata, const char *text)
 {
 	struct work *work = userdata;
+	const struct log_fields f = { .target = work->config->takeover.unit };
 
-	work->options.on_foreign(work->options.userdata, text);
+	log_event(
+		work->options.log, EVENT_CONFIG_INVALID, &f,
+		"refusing to start: takeover.unit %s is the work of another daemon: %s; give this "
+		"one a unit, and a guard, of its own",
+		f.target, text);
+	work_emit(work, WORK_IS_FOREIGN);
 }
 
 static int init(struct work *work)
@@ -247,7 +281,7 @@ static int init(struct work *work)
 		.unit = work->config->takeover.unit,
 		.runtime_directory = work->config->node.runtime_directory,
 		.on_foreign = on_foreign,
-		.on_state = on_state,
+		.on_down = on_down,
 		.on_link = on_link,
 		.on_wait = on_wait,
 		.userdata = work,

@@ -10,7 +10,6 @@
 #include <sys/reboot.h>
 
 #include "base/lock_file.h"
-#include "guard/args.h"
 
 /* The shell around the keeper: the lease file, the lock, the leftovers, and what the node is told. */
 
@@ -44,7 +43,7 @@ static void post(struct work *work, const struct keeper_event *event)
 		next.now_us = time_boot_us();
 		keeper_step(&work->keeper_config, &work->keeper, &next, &actions);
 		if (!work_is_up(work))
-			work->options.on_not_up(work->options.userdata);
+			work_emit(work, WORK_NOT_UP);
 		for (int32_t i = 0; i < actions.count; i++)
 			carry_out(work, (enum keeper_action)actions.list[i]);
 	}
@@ -70,21 +69,18 @@ static void on_timer(struct timer *timer, void *userdata)
 	answer(userdata, KEEPER_ON_TIME, KEEPER_OK);
 }
 
-void work_tell_guard(struct work *work, enum event event, const char *text)
+void work_emit(struct work *work, enum work_event event)
 {
-	work->options.on_guard(work->options.userdata, event, text);
+	work->options.on_event(work->options.userdata, event);
+}
+
+void work_say_guard(struct work *work, enum event event, const char *text)
+{
+	log_event(work->options.log, event, NULL, "%s%s%s", log_event_text(event),
+		  *text ? ": " : "", text);
 }
 
 /* -- the lease file -- */
-
-static void set_far_lease(struct work *work)
-{
-	if (!work->lease)
-		return;
-	/* No epoch: a guard that is a service does not let anything start before it has one. */
-	lease_file_set_epoch(work->lease, 0);
-	(void)lease_file_set(work->lease, work->keeper.standby_until_us);
-}
 
 static void set_lease(struct work *work)
 {
@@ -97,13 +93,13 @@ static void set_lease(struct work *work)
 	if (!lease_file_set(work->lease, end_us)) {
 		if (work->keeper.state == KEEPER_UP && lease_file_is_damaged(work->lease) &&
 		    work->keeper.trouble == KEEPER_TROUBLE_NONE)
-			work_tell_guard(work, EVENT_GUARD_FAILED,
-					"the lease file was cut or overwritten by somebody, so the "
-					"guard cannot be told that the lease goes on: the work is "
-					"stopped");
+			work_say_guard(work, EVENT_GUARD_FAILED,
+				       "the lease file was cut or overwritten by somebody, so the "
+				       "guard cannot be told that the lease goes on: the work is "
+				       "stopped");
 		answer(work, KEEPER_ON_ACTED, KEEPER_OK);
 	}
-	/* It sleeps until the end that it saw. From standby it is called when the work starts. */
+	/* It sleeps until the end that it saw. One on standby is called when the work starts. */
 	if (end_us < before_us && keeper_may_run(&work->keeper))
 		work->kind->wake(work);
 }
@@ -116,13 +112,14 @@ static void disarm(struct work *work)
 	lease_file_set_group(work->lease, LEASE_GROUP_WORK, 0);
 	lease_file_set_group(work->lease, LEASE_GROUP_STOP, 0);
 	work->lease_is_over = false;
-	if (!lease_file_end_us(work->lease))
+	if (!work->armed)
 		return;
+	work->armed = false;
 	lease_file_disarm(work->lease);
 	work->kind->disarm(work);
 }
 
-/* -- whose turn it is -- */
+/* -- the work lock -- */
 
 static void unlock(struct work *work)
 {
@@ -136,13 +133,13 @@ static int take_lock(struct work *work)
 	return lock_file_take(work->config->node.runtime_directory, WORK_LOCK_FILE, &work->lock);
 }
 
-static enum keeper_result turn_to_start(struct work *work)
+static enum keeper_result lock_to_start(struct work *work)
 {
 	int r = take_lock(work);
 
 	if (r != 0)
-		work_tell_guard(work, EVENT_GUARD_FAILED,
-				r < 0 ? strerror(-r) : "the work lock is held by another process");
+		work_say_guard(work, EVENT_GUARD_FAILED,
+			       r < 0 ? strerror(-r) : "the work lock is held by another process");
 	if (r != 0 || lease_file_mark(work->lease) != LEASE_WATCHED)
 		return KEEPER_FAILED;
 	return KEEPER_OK;
@@ -158,7 +155,7 @@ static bool guard_is_at_it(struct work *work)
 	       lock_file_look(work->config->node.runtime_directory, GUARD_LOCK_FILE, text) > 0;
 }
 
-static enum keeper_result turn_to_stop(struct work *work)
+static enum keeper_result lock_to_stop(struct work *work)
 {
 	if (guard_is_at_it(work)) {
 		unlock(work);
@@ -176,50 +173,64 @@ static enum keeper_result turn_to_stop(struct work *work)
 	return KEEPER_OK;
 }
 
-static void take_turn(struct work *work)
+static void lock_work(struct work *work)
 {
 	enum keeper_result result = KEEPER_OK;
 
 	if (work->lease)
-		result = work->keeper.state == KEEPER_ARMING ? turn_to_start(work)
-							     : turn_to_stop(work);
-	answer(work, KEEPER_ON_TURN, result);
+		result = work->keeper.state == KEEPER_ARMING ? lock_to_start(work)
+							     : lock_to_stop(work);
+	answer(work, KEEPER_ON_LOCK, result);
 }
 
 /* -- the end -- */
 
 /* Also what a process before us left: the lease file knows its session. False: something is not gone yet. */
-static bool sweep(struct work *work)
+static bool clean_up(struct work *work)
 {
 	if (work->group && command_group_exists(work->group))
 		command_group_signal(work->group, SIGKILL);
 	return !work->lease || lease_file_clear_work(work->lease, NULL);
 }
 
+static void say_stop(struct work *work, enum event event, const char *text)
+{
+	const struct log_fields f = { .usec = work->stop_since_us
+						      ? time_boot_us() - work->stop_since_us
+						      : 0 };
+
+	log_event(work->options.log, event, &f, "%s", text);
+}
+
 static void kill_all(struct work *work)
 {
 	if (work->keeper.killed_us == work->keeper.now_us)
-		work->options.on_kill(work->options.userdata);
+		say_stop(work, EVENT_WORK_STOP_LATE, "the work did not stop in time: killing it");
+	work->killed = true;
 	script_kill(&work->takeover);
 	work->kind->kill(work);
-	(void)sweep(work);
+	(void)clean_up(work);
 	if (work->lease && !script_is_running(&work->relinquish))
 		(void)lease_file_group_kill(work->lease, LEASE_GROUP_STOP);
 }
 
+static void say_self_fence(struct work *work, const char *outcome)
+{
+	log_event(work->options.log, EVENT_SELF_FENCE, NULL,
+		  "the work is not down at the end of the lease: %s", outcome);
+}
+
 static void self_fence(struct work *work)
 {
-	void (*say)(void *, const char *) = work->options.on_fence;
-	void *userdata = work->options.userdata;
-
 	if (work->config->relinquish.self_fence == CONFIG_SELF_FENCE_NONE) {
-		say(userdata, "self-fence is none: nothing more can be done here");
+		say_self_fence(work, "self-fence is none: nothing more can be done here");
 		return;
 	}
 	/* No sync(): the disk may be what hangs. */
-	say(userdata, "this host reboots now");
+	say_self_fence(work, "this host reboots now");
 	if (reboot(RB_AUTOBOOT) < 0)
-		say(userdata, errno == EPERM ? "not permitted to reboot: CAP_SYS_BOOT is missing"
+		say_self_fence(work, errno == EPERM
+					     ? "not permitted to reboot: CAP_SYS_BOOT is missing"
 					     : strerror(errno));
 }
 
@@ -227,37 +238,36 @@ static void tell_down(struct work *work)
 {
 	work->group = 0;
 	work->obstacle[0] = '\0';
-	work->options.on_stopped(work->options.userdata);
+	if (work->killed)
+		say_stop(work, EVENT_WORK_KILLED, "the work was killed");
+	work->killed = false;
+	work_emit(work, WORK_IS_DOWN);
 }
 
 /* -- actions out -- */
 
 static void start(struct work *work)
 {
-	/* It may have been started during the transition delay, with a lease far away. */
+	/* It may be on standby. */
 	work->kind->wake(work);
 	work->kind->start(work);
 }
 
 static void carry_out(struct work *work, enum keeper_action action)
 {
-	void *userdata = work->options.userdata;
-
 	switch (action) {
-	case KEEPER_DO_FAR_LEASE:
-		set_far_lease(work);
-		break;
 	case KEEPER_DO_LEASE:
 		set_lease(work);
 		break;
 	case KEEPER_DO_ARM:
+		work->armed = true;
 		work->kind->arm(work);
 		break;
 	case KEEPER_DO_DISARM:
 		disarm(work);
 		break;
-	case KEEPER_DO_TURN:
-		take_turn(work);
+	case KEEPER_DO_LOCK:
+		lock_work(work);
 		break;
 	case KEEPER_DO_UNLOCK:
 		unlock(work);
@@ -268,8 +278,8 @@ static void carry_out(struct work *work, enum keeper_action action)
 	case KEEPER_DO_STOP:
 		work->kind->stop(work);
 		break;
-	case KEEPER_DO_SWEEP:
-		work_answer(work, KEEPER_ON_SWEPT, sweep(work));
+	case KEEPER_DO_CLEAN:
+		work_answer(work, KEEPER_ON_CLEAN, clean_up(work));
 		break;
 	case KEEPER_DO_KILL:
 		kill_all(work);
@@ -278,16 +288,18 @@ static void carry_out(struct work *work, enum keeper_action action)
 		self_fence(work);
 		break;
 	case KEEPER_DO_TELL_UP:
+		work_emit(work, WORK_IS_UP);
+		break;
 	case KEEPER_DO_TELL_FAILED:
-		work->options.on_started(userdata, action == KEEPER_DO_TELL_UP);
+		work_emit(work, WORK_NOT_STARTED);
 		break;
 	case KEEPER_DO_TELL_DOWN:
 		tell_down(work);
 		break;
 	case KEEPER_DO_TELL_TROUBLE:
-		work->options.on_trouble(userdata);
+		work_emit(work, WORK_TROUBLE);
 		break;
-	case KEEPER_DO_PASS: /* the guard's */
+	case KEEPER_DO_SEIZE: /* the guard's */
 	case KEEPER_ACTION_COUNT:
 		assert(false);
 	}
@@ -295,9 +307,9 @@ static void carry_out(struct work *work, enum keeper_action action)
 
 /* -- what the node says -- */
 
-void work_clear(struct work *work)
+void work_is_down(struct work *work)
 {
-	answer(work, KEEPER_ON_CLEAR, KEEPER_OK);
+	answer(work, KEEPER_ON_DOWN, KEEPER_OK);
 }
 
 void work_resume(struct work *work, int64_t lease_end_us)
@@ -358,6 +370,7 @@ void work_stop(struct work *work, const struct script_facts *facts, bool cold)
 	const struct keeper_event event = { .type = KEEPER_ON_STOP, .cold = cold };
 
 	remember(work, facts);
+	work->stop_since_us = time_boot_us();
 	post(work, &event);
 }
 
@@ -366,6 +379,11 @@ const char *work_trouble(const struct work *work)
 	return work->keeper.trouble == KEEPER_TROUBLE_FAILED
 		       ? work->failure
 		       : keeper_trouble_text(work->keeper.trouble);
+}
+
+bool work_in_order(const struct work *work, int64_t now_us)
+{
+	return keeper_in_order(&work->keeper, now_us);
 }
 
 bool work_is_up(const struct work *work)
@@ -388,12 +406,14 @@ const char *work_obstacle(const struct work *work)
 	return work->obstacle;
 }
 
-pid_t work_group(const struct work *work)
-{
-	return work->group;
-}
-
 /* -- life -- */
+
+/* A guard that the previous process had made ready for a takeover that did not come: it knows no lease, and goes. */
+static void end_standby(struct work *work)
+{
+	lease_file_disarm(work->lease);
+	(void)guard_wake(work->config->node.runtime_directory);
+}
 
 int work_create(const struct work_options *options, struct work **ret_work)
 {
@@ -407,6 +427,7 @@ int work_create(const struct work_options *options, struct work **ret_work)
 	work->config = c;
 	work->lease = options->lease;
 	work->lock = -1;
+	work->armed = work->lease && lease_file_end_us(work->lease);
 	work->kind = *c->takeover.unit ? &work_units : &work_commands;
 	work->keeper_config = (struct keeper_config){
 		.stop_timeout_us = c->relinquish.timeout_us,
@@ -418,6 +439,8 @@ int work_create(const struct work_options *options, struct work **ret_work)
 	if (work->lease && c->node.mode == CONFIG_COORDINATOR)
 		lease_file_set_timeout(work->lease, c->relinquish.lease_timeout_us);
 	r = timer_init(&work->timer, options->loop, EV_MAXPRI, on_timer, work);
+	if (work->lease && !work->armed)
+		end_standby(work);
 	if (r == 0)
 		r = work->kind->init(work);
 	if (r < 0) {

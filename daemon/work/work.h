@@ -15,9 +15,13 @@
 #include <sys/types.h>
 
 #include "base/config/config.h"
+#include "command.h"
+#include "command_environment.h"
+#include "guard/guard.h"
 #include "keeper.h"
 #include "log/log.h"
-#include "script.h"
+#include "script_facts.h"
+#include "scripts.h"
 
 /* Until a refused stop of the unit is asked for again. */
 #define WORK_UNIT_RETRY_S 0.2
@@ -25,40 +29,27 @@
 #define WORK_TEXT_SIZE 384
 
 struct ev_loop;
-struct lease_file;
 struct work;
 
-/* For the journal: a job of the unit ended, or the bus was lost or is back. */
-enum work_unit_word { WORK_UNIT_START, WORK_UNIT_STOP, WORK_UNIT_BUS };
+enum work_event {
+	WORK_IS_UP,	  /* after work_start() */
+	WORK_NOT_STARTED, /* after work_start() */
+	WORK_IS_DOWN,	  /* after work_stop() */
+	WORK_NOT_UP, /* not any more; before anything else is done about it. May come again and again */
+	WORK_TROUBLE,  /* work_trouble() changed */
+	WORK_OBSTACLE, /* work_obstacle() changed */
+	WORK_IS_FOREIGN, /* the unit is another daemon's: nothing was done to it, and nothing will be */
+};
 
-/* All run from the loop, or from within the functions below; none may destroy the work. */
+/* Runs from the loop, or from within the functions below; must not destroy the work. */
+typedef void (*work_fn)(void *userdata, enum work_event event);
+
 struct work_options {
 	struct ev_loop *loop;
-	const struct config *config; /* must outlive it */
-	struct lease_file *lease;    /* must outlive it; NULL: no guard (only for tests and load) */
-
-	/* The work is not up, or not any more; before anything else is done about it. May come again and again. */
-	void (*on_not_up)(void *userdata);
-	void (*on_started)(void *userdata, bool ok);
-	void (*on_stopped)(void *userdata);
-	/* work_trouble() changed. */
-	void (*on_trouble)(void *userdata);
-	/* The unit went away though nobody here stopped it. */
-	void (*on_failed)(void *userdata, const char *state, bool system_stops);
-	/* A stop of the unit takes long: work_obstacle() tells what it waits for. */
-	void (*on_obstacle)(void *userdata);
-	/* Nothing was done to the unit, and nothing will be: it is another daemon's. */
-	void (*on_foreign)(void *userdata, const char *text);
-
-	/* For the journal. us: how long the job took. */
-	void (*on_unit)(void *userdata, enum work_unit_word word, bool ok, const char *text,
-			int64_t us);
-	void (*on_guard)(void *userdata, enum event event, const char *text);
-	void (*on_kill)(void *userdata);
-	void (*on_fence)(void *userdata, const char *outcome);
-	void (*on_unwritten)(void *userdata, int error); /* the facts for units */
-	script_line_fn on_line;
-	script_end_fn on_end;
+	const struct config *config; /* must outlive it, like the next two */
+	struct log *log;
+	struct lease_file *lease; /* NULL: no guard (only for tests and load) */
+	work_fn on_event;
 	void *userdata;
 };
 
@@ -69,7 +60,7 @@ int work_create(const struct work_options *options, struct work **ret_work);
 struct work *work_destroy(struct work *work);
 
 /* First, one of: the process before left nothing; or left it running, as of that lease; or neither, and it is not known. */
-void work_clear(struct work *work);
+void work_is_down(struct work *work);
 void work_resume(struct work *work, int64_t lease_end_us);
 
 /* A start is to be expected: a guard is made ready. May be said again and again. */
@@ -79,14 +70,17 @@ void work_unnamed(struct work *work);
 /* The present lease, of that epoch. */
 void work_lease(struct work *work, int64_t end_us, int64_t epoch);
 
-/* on_started follows once, maybe at once, unless work_stop() comes first. */
+/* WORK_IS_UP or WORK_NOT_STARTED follows once, maybe at once, unless work_stop() comes first. */
 void work_start(struct work *work, const struct script_facts *facts);
 
-/* Stops it, also one that is starting. on_stopped follows once, maybe at once. cold: most likely nothing runs. */
+/* Stops it, also one that is starting. WORK_IS_DOWN follows once, maybe at once. cold: most likely nothing runs. */
 void work_stop(struct work *work, const struct script_facts *facts, bool cold);
 
 /* Why this node should not be primary; "": no reason. */
 const char *work_trouble(const struct work *work);
+
+/* False: the work is not known to be down at the end of its lease, and was not killed. */
+bool work_in_order(const struct work *work, int64_t now_us);
 
 /* It runs, and nobody here has begun to stop it. */
 bool work_is_up(const struct work *work);
@@ -99,6 +93,3 @@ bool work_guard_acted(const struct work *work);
 
 /* What stands in the way of the stop, which is tried again and again; "": nothing that is known. */
 const char *work_obstacle(const struct work *work);
-
-/* Of what the takeover command left running; 0: none. */
-pid_t work_group(const struct work *work);

@@ -23,7 +23,7 @@
 	X(DURATION_NO_NUMBER, "does not start with a number")                                      \
 	X(DURATION_NO_UNIT, "has no unit")                                                         \
 	X(DURATION_BAD_UNIT, "has an unknown unit")                                                \
-	X(DURATION_TOO_FINE, "is finer than a microsecond")                                        \
+	X(DURATION_TOO_FINE, "is more precise than a microsecond")                                 \
 	X(DURATION_TOO_LONG, "is longer than a year")
 
 enum duration_error {

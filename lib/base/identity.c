@@ -2,18 +2,16 @@
 #include "identity.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "fnv.h"
+#include "sealed.h"
 
 #define FILE_VERSION "primaryd cluster 1"
-#define REMEDY                                                                                       \
-	"nothing is claimed or written there; see zookeeper.servers, or, with the old servers off, " \
-	"run `primaryctl cluster accept`"
+#define REMEDY                                                                                     \
+	"this node claims and writes nothing there; check zookeeper.servers, or, if the old "      \
+	"servers are off, run `primaryctl cluster accept`"
 
 const char *identity_reason_text(enum identity_reason reason)
 {
@@ -155,60 +153,55 @@ bool identity_is_of(const struct identity *known, const char *root, const char *
 char *identity_explain(enum identity_reason reason, const struct identity *known,
 		       const struct identity_seen *seen, const char *servers, char *ret_text)
 {
-	char at[160];
+	bool by_zxid = seen->zxid < known->zxid;
+	char what[IDENTITY_TEXT_SIZE - 120] = "";
 
-	*ret_text = '\0';
-	(void)snprintf(at, sizeof(at), "the ensemble at %.100s", servers);
+#define SAY(...) (void)snprintf(what, sizeof(what), __VA_ARGS__)
 	switch (reason) {
 	case IDENTITY_OTHER_ID:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s is not that of this node's cluster: /cluster says %s, and this "
-			       "node belongs to %s; " REMEDY,
-			       at, seen->id, known->id);
+		SAY("belongs to another cluster: /cluster says %s, but this node belongs to "
+		    "%s; " REMEDY,
+		    seen->id, known->id);
 		break;
 	case IDENTITY_NO_ID:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s has lost its data, or is another one: /cluster is missing, and "
-			       "this node belongs to %s; " REMEDY,
-			       at, known->id);
+		SAY("has lost its data, or is another ensemble: /cluster is missing, but this "
+		    "node belongs to cluster %s; " REMEDY,
+		    known->id);
 		break;
 	case IDENTITY_OLD_GENERATION:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s is an old one: /cluster says generation %" PRId64
-			       ", and this node has seen %" PRId64 "; " REMEDY,
-			       at, seen->generation, known->generation);
+		SAY("is outdated: /cluster says generation %" PRId64
+		    ", but this node has seen %" PRId64 "; " REMEDY,
+		    seen->generation, known->generation);
 		break;
 	case IDENTITY_OLD_ZXID:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s holds older data than this node has seen (a restored backup?): "
-			       "zxid 0x%" PRIx64 ", seen 0x%" PRIx64 "; " REMEDY,
-			       at, (uint64_t)(seen->zxid < known->zxid ? seen->zxid : seen->change),
-			       (uint64_t)(seen->zxid < known->zxid ? known->zxid : known->change));
+		SAY("holds older data than this node has seen (a restored backup?): zxid "
+		    "0x%" PRIx64 ", seen 0x%" PRIx64 "; " REMEDY,
+		    (uint64_t)(by_zxid ? seen->zxid : seen->change),
+		    (uint64_t)(by_zxid ? known->zxid : known->change));
 		break;
 	case IDENTITY_BAD_KEY:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s cannot be told from others: /cluster holds junk; nothing is "
-			       "claimed or written there; on a node that remembers the cluster run "
-			       "`primaryctl cluster accept`",
-			       at);
+		SAY("cannot be identified: /cluster is invalid; this node claims and writes "
+		    "nothing there; run `primaryctl cluster accept` on a node that remembers "
+		    "the cluster");
 		break;
 	case IDENTITY_NO_ACCESS:
-		(void)snprintf(
-			ret_text, IDENTITY_TEXT_SIZE,
-			"%s cannot be told from others: /cluster may not be read or made; are "
-			"all nodes given the same credential (zookeeper.auth-file)?",
-			at);
+		SAY("cannot be identified: /cluster can be neither read nor created; give all "
+		    "nodes the same credential (zookeeper.auth-file)");
 		break;
 	case IDENTITY_NEW_FORMAT:
-		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE,
-			       "%s holds keys of format %" PRId64
-			       " (/cluster), and this version knows %d: upgrade primaryd here",
-			       at, seen->format, IDENTITY_FORMAT);
+		SAY("holds keys of format %" PRId64 " (/cluster), but this version knows "
+		    "format %d: upgrade primaryd on this node",
+		    seen->format, IDENTITY_FORMAT);
 		break;
 	case IDENTITY_FINE:
 	case IDENTITY_REASON_COUNT:
 		break;
 	}
+#undef SAY
+	*ret_text = '\0';
+	if (*what)
+		(void)snprintf(ret_text, IDENTITY_TEXT_SIZE, "the ensemble at %.100s %s", servers,
+			       what);
 	return ret_text;
 }
 
@@ -229,21 +222,6 @@ static const char *cut(char **cursor, char end)
 	*at = '\0';
 	*cursor = at + 1;
 	return text;
-}
-
-static bool parse_number(const char *text, int64_t least, int64_t most, int64_t *ret)
-{
-	long long value;
-
-	/* Nothing that strtoll() would take beside digits. */
-	if (!text || !*text || strlen(text) > 19 || strspn(text, "0123456789") != strlen(text))
-		return false;
-	errno = 0;
-	value = strtoll(text, NULL, 10);
-	if (errno || value < least || value > most)
-		return false;
-	*ret = value;
-	return true;
 }
 
 void identity_format_value(const char *id, int64_t generation, int64_t format, char *ret_text)
@@ -270,8 +248,8 @@ void identity_parse_value(const char *data, size_t length, struct identity_seen 
 	strcpy(text + length, " ");
 	id = cut(&cursor, ' ');
 	if (!id || !is_id(id, strlen(id)) ||
-	    !parse_number(cut(&cursor, ' '), 1, IDENTITY_GENERATION_MAX, &generation) ||
-	    !parse_number(cut(&cursor, ' '), 1, IDENTITY_FORMAT_MAX, &format) || *cursor)
+	    !sealed_parse_number(cut(&cursor, ' '), 1, IDENTITY_GENERATION_MAX, &generation) ||
+	    !sealed_parse_number(cut(&cursor, ' '), 1, IDENTITY_FORMAT_MAX, &format) || *cursor)
 		return;
 	ret_seen->key = IDENTITY_READ;
 	strcpy(ret_seen->id, id);
@@ -288,64 +266,33 @@ size_t identity_format_file(const struct identity *known, char *ret_text)
 			 known->root, known->name, known->id, known->generation, known->zxid,
 			 known->change, known->epoch, known->own, known->made);
 
-	assert(n > 0 && n < IDENTITY_FILE_SIZE);
-	n += snprintf(ret_text + n, IDENTITY_FILE_SIZE - (size_t)n, "sum=%016" PRIx64 "\n",
-		      fnv_add(FNV_START, ret_text, (size_t)n));
-	assert(n < IDENTITY_FILE_SIZE);
-	return (size_t)n;
+	assert(n > 0 && n + SEALED_SIZE < IDENTITY_FILE_SIZE);
+	return sealed_close(ret_text, (size_t)n);
 }
 
-/* The next line's value, if its key is that. */
-static const char *value_of(char **cursor, const char *key)
+static bool parse_lines(char *at, struct identity *k)
 {
-	const char *line = cut(cursor, '\n');
-	size_t n = strlen(key);
-
-	return line && !strncmp(line, key, n) && line[n] == '=' ? line + n + 1 : NULL;
-}
-
-static bool copy_value(const char *text, char *ret, size_t size)
-{
-	if (!text || strlen(text) >= size)
-		return false;
-	strcpy(ret, text);
-	return true;
-}
-
-static bool parse_lines(char *cursor, struct identity *k)
-{
-	const char *line = cut(&cursor, '\n');
-
-	return line && !strcmp(line, FILE_VERSION) &&
-	       copy_value(value_of(&cursor, "root"), k->root, sizeof(k->root)) &&
-	       copy_value(value_of(&cursor, "name"), k->name, sizeof(k->name)) &&
-	       copy_value(value_of(&cursor, "id"), k->id, sizeof(k->id)) &&
-	       is_id(k->id, strlen(k->id)) &&
-	       parse_number(value_of(&cursor, "generation"), 1, IDENTITY_GENERATION_MAX,
-			    &k->generation) &&
-	       parse_number(value_of(&cursor, "zxid"), 0, IDENTITY_NUMBER_MAX, &k->zxid) &&
-	       parse_number(value_of(&cursor, "change"), 0, IDENTITY_NUMBER_MAX, &k->change) &&
-	       parse_number(value_of(&cursor, "epoch"), 0, IDENTITY_NUMBER_MAX, &k->epoch) &&
-	       parse_number(value_of(&cursor, "own"), 0, IDENTITY_NUMBER_MAX, &k->own) &&
-	       parse_number(value_of(&cursor, "made"), 0, IDENTITY_NUMBER_MAX, &k->made) &&
-	       !*cursor;
+	return sealed_text(&at, "root", NULL, k->root, sizeof(k->root)) &&
+	       sealed_text(&at, "name", NULL, k->name, sizeof(k->name)) &&
+	       sealed_text(&at, "id", NULL, k->id, sizeof(k->id)) && is_id(k->id, strlen(k->id)) &&
+	       sealed_number(&at, "generation", 1, IDENTITY_GENERATION_MAX, &k->generation) &&
+	       sealed_number(&at, "zxid", 0, IDENTITY_NUMBER_MAX, &k->zxid) &&
+	       sealed_number(&at, "change", 0, IDENTITY_NUMBER_MAX, &k->change) &&
+	       sealed_number(&at, "epoch", 0, IDENTITY_NUMBER_MAX, &k->epoch) &&
+	       sealed_number(&at, "own", 0, IDENTITY_NUMBER_MAX, &k->own) &&
+	       sealed_number(&at, "made", 0, IDENTITY_NUMBER_MAX, &k->made) && !*at;
 }
 
 bool identity_parse_file(const char *text, size_t length, struct identity *ret_known)
 {
-	const size_t n_sum = sizeof("sum=0123456789abcdef\n") - 1;
 	struct identity known = { .generation = 0 };
-	char copy[IDENTITY_FILE_SIZE], sum[32];
+	char copy[IDENTITY_FILE_SIZE], *lines;
 
-	if (length <= n_sum || length >= sizeof(copy) || memchr(text, '\0', length))
-		return false;
-	length -= n_sum;
-	(void)snprintf(sum, sizeof(sum), "sum=%016" PRIx64 "\n", fnv_add(FNV_START, text, length));
-	if (memcmp(text + length, sum, n_sum) != 0)
+	if (length >= sizeof(copy))
 		return false;
 	memcpy(copy, text, length);
-	copy[length] = '\0';
-	if (!parse_lines(copy, &known))
+	lines = sealed_open(copy, length, FILE_VERSION);
+	if (!lines || !parse_lines(lines, &known))
 		return false;
 	*ret_known = known;
 	return true;

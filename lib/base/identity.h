@@ -38,7 +38,7 @@ struct identity {
 #define IDENTITY_KEYS(X)                                                                           \
 	X(IDENTITY_MISSING, "missing")                                                             \
 	X(IDENTITY_JUNK, "junk")                                                                   \
-	X(IDENTITY_REFUSED, "may not be read") /* or not be made */                                \
+	X(IDENTITY_REFUSED, "cannot be read") /* or not be made */                                 \
 	X(IDENTITY_READ, "read")
 
 enum identity_key {
@@ -76,7 +76,7 @@ enum identity_verdict {
 	X(IDENTITY_OLD_ZXID, "a lower zxid")                                                       \
 	X(IDENTITY_BAD_KEY, "junk in the key")                                                     \
 	X(IDENTITY_NO_ACCESS, "the key is refused")                                                \
-	X(IDENTITY_NEW_FORMAT, "a format that is not known")
+	X(IDENTITY_NEW_FORMAT, "an unknown format")
 
 enum identity_reason {
 #define X(name, text) name,

@@ -52,6 +52,9 @@ enum node_key {
  * what is written anyway.
  */
 #define DETAIL_SIZE 160
+/* The last two words of it. A reason is open-ended. */
+#define DETAIL_LEFT "left="
+#define DETAIL_REASON "reason="
 void node_detail_path(const char *name, char *ret_path);
 
 /* "/nodes/NAME/LEAF" into ret_path[KEY_PATH_SIZE]; name must be valid. */

@@ -229,7 +229,7 @@ void rights_format_wide(const struct rights *rights, char *ret_text)
 	} words[] = { { ZKH_MAY_WRITE, "write" },
 		      { ZKH_MAY_CREATE, "create below it" },
 		      { ZKH_MAY_DELETE, "delete below it" },
-		      { ZKH_MAY_ADMIN, "change its list" } };
+		      { ZKH_MAY_ADMIN, "change its access list" } };
 	char path[KEY_PATH_SIZE];
 
 	*ret_text = '\0';
@@ -267,11 +267,11 @@ const char *rights_remedy(int result)
 	case ZKH_QUOTA:
 		return "raise the quota, or remove it (zkCli.sh: listquota, setquota, delquota)";
 	case ZKH_EPHEMERAL:
-		return "somebody made it ephemeral, and no key can be below such a one: delete it, and it is made anew";
+		return "it is ephemeral, and an ephemeral key cannot have children: delete it, and it is created again";
 	case ZKH_READ_ONLY:
-		return "its ensemble has lost the quorum: see the other servers";
+		return "its ensemble has lost the quorum: check the other servers";
 	case ZKH_THROTTLED:
-		return "the server has more to do than it bears";
+		return "the server is overloaded";
 	default:
 		return "";
 	}

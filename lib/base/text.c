@@ -66,38 +66,15 @@ static const char *next_piece(const char *data, size_t length, char escaped[5], 
 	return n ? data : escaped;
 }
 
-char *text_escape(const char *data, size_t length, size_t most)
+static char *escape(const char *data, size_t length, char *out, size_t size)
 {
-	char *text = NULL, escaped[5];
-	size_t size, taken, n;
-	FILE *file = open_memstream(&text, &size);
-
-	if (!file)
-		return NULL;
-	for (size_t i = 0; i < length; i += taken) {
-		const char *piece = next_piece(data + i, length - i, escaped, &taken, &n);
-
-		if (i >= most) {
-			fputs("...", file);
-			break;
-		}
-		fwrite(piece, 1, n, file);
-	}
-	if (fclose(file) == 0)
-		return text;
-	free(text);
-	return NULL;
-}
-
-char *text_escape_into(const char *text, char *out, size_t size)
-{
-	size_t length = strlen(text), taken, n, at = 0;
+	size_t taken, n, at = 0;
 	size_t safe = 0; /* up to here there is still room for the dots */
 	char escaped[5];
 
-	assert(size >= 8);
+	assert(size >= TEXT_ESCAPE_LEAST);
 	for (size_t i = 0; i < length; i += taken) {
-		const char *piece = next_piece(text + i, length - i, escaped, &taken, &n);
+		const char *piece = next_piece(data + i, length - i, escaped, &taken, &n);
 
 		if (at + n + 1 > size) {
 			(void)strcpy(out + safe, "...");
@@ -110,6 +87,19 @@ char *text_escape_into(const char *text, char *out, size_t size)
 	}
 	out[at] = '\0';
 	return out;
+}
+
+char *text_escape(const char *data, size_t length, size_t most)
+{
+	size_t size = (4 * length < most ? 4 * length : most) + TEXT_ESCAPE_LEAST;
+	char *text = malloc(size);
+
+	return text ? escape(data, length, text, size) : NULL;
+}
+
+char *text_escape_into(const char *text, char *out, size_t size)
+{
+	return escape(text, strlen(text), out, size);
 }
 
 char *text_base64(const char *data, size_t length)

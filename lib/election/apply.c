@@ -74,9 +74,6 @@ void election_unwind(struct election_step *s, enum election_reason reason)
 	if (reason == REASON_WORK_FAILED || reason == REASON_FENCE_FAILED)
 		punish(s);
 	e->stop_reason = (uint8_t)reason;
-	e->stop_since_us = e->now_us;
-	e->killed_us = 0;
-	e->self_fenced = 0;
 	election_move(s, PHASE_STOP, reason);
 	if (e->work == WORK_DOWN)
 		return;

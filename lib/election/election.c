@@ -8,7 +8,7 @@
 #include "pure.h"
 
 /* Flat and without padding: states are compared and hashed as bytes. */
-static_assert(sizeof(struct election) == 19 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
+static_assert(sizeof(struct election) == 17 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
 	      "padding");
 static_assert(sizeof(struct election_view) == 32, "padding");
 static_assert(sizeof(struct election_event) == 6 * 8 + 32 + 4 + 12, "padding");
@@ -278,10 +278,8 @@ static bool in_stop(struct election_step *s)
 {
 	struct election *e = s->state;
 
-	if (e->work != WORK_DOWN) {
-		stop_drive(s);
+	if (e->work != WORK_DOWN)
 		return false;
-	}
 	e->lease_end_us = e->term_us = e->proof_us = 0;
 	e->epoch = 0;
 	if (e->registered)

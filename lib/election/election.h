@@ -31,10 +31,9 @@ struct election_config {
 	int64_t contend_delay_us;    /* head start given to better candidates */
 	int64_t handover_timeout_us; /* longest wait for a successor */
 	int64_t penalty_us; /* out of the contest after a failed takeover; doubles up to 32 times */
-	int64_t acquire_delay_us;      /* before the first fence */
-	int64_t relinquish_timeout_us; /* orderly stop, the lease renewed meanwhile */
-	int64_t lease_timeout_us;      /* part of the lease kept for stopping the work */
-	int64_t coordinator;	       /* 1: may become primary, 0: client */
+	int64_t acquire_delay_us; /* before the first fence */
+	int64_t lease_timeout_us; /* part of the lease kept for stopping the work */
+	int64_t coordinator;	  /* 1: may become primary, 0: client */
 };
 
 /*
@@ -72,7 +71,7 @@ enum election_phase {
 /* Why the last move was made: said in the journal, kept in the history, handed to commands. */
 #define ELECTION_REASONS(X)                                                                        \
 	X(NONE, "")                                                                                \
-	X(COLD_START, "start of the daemon")                                                       \
+	X(COLD_START, "nothing is known of an earlier run: stopping leftovers")                    \
 	X(REGISTERED, "registered")                                                                \
 	X(KEY_NONE, "nobody is named primary")                                                     \
 	X(KEY_MISSING, "the primary key is missing")                                               \
@@ -108,7 +107,7 @@ enum election_phase {
 	X(SESSION_LOST, "the session expired")                                                     \
 	X(DISCONNECTED, "not connected")                                                           \
 	X(ABSENT, "this node's sign of life is missing")                                           \
-	X(CAME_BACK, "came back within the lease")                                                 \
+	X(CAME_BACK, "resumed within the lease")                                                   \
 	X(RESUMED, "the post is still ours")                                                       \
 	X(WORK_STOPPED, "the work is down")                                                        \
 	X(LEFT, "the post is released")                                                            \
@@ -230,15 +229,13 @@ struct election_event {
 };
 
 #define ELECTION_ACTIONS(X)                                                                        \
-	X(DO, "do")		    /* run transaction op at version; answer: DONE */              \
-	X(LOCK, "lock")		    /* contend; answer: LOCK unless unlocked before */             \
-	X(UNLOCK, "unlock")	    /* give up waiting, or the lock */                             \
-	X(SCAN, "scan")		    /* who died acting, or still acts? answer: CORPSES */          \
-	X(FENCE, "fence")	    /* fence and mark each; answer: FENCED */                      \
-	X(START, "start")	    /* start the work; answer: STARTED, unless STOP comes first */ \
-	X(STOP, "stop")		    /* stop the work; answer: STOPPED */                           \
-	X(KILL, "kill")		    /* too late for an orderly stop; answer: STOPPED */            \
-	X(SELF_FENCE, "self-fence") /* the work is not down at the end of the lease */             \
+	X(DO, "do")	    /* run transaction op at version; answer: DONE */                      \
+	X(LOCK, "lock")	    /* contend; answer: LOCK unless unlocked before */                     \
+	X(UNLOCK, "unlock") /* give up waiting, or the lock */                                     \
+	X(SCAN, "scan")	    /* who died acting, or still acts? answer: CORPSES */                  \
+	X(FENCE, "fence")   /* fence and mark each; answer: FENCED */                              \
+	X(START, "start")   /* start the work; answer: STARTED, unless STOP comes first */         \
+	X(STOP, "stop")	    /* stop the work, also by force; answer: STOPPED */                    \
 	X(RENEW,                                                                                   \
 	  "renew")    /* post, /epoch and keepalive as this term left them; answers: RENEWED */    \
 	X(CUT, "cut") /* leave this server */                                                      \
@@ -283,8 +280,6 @@ struct election {
 	int64_t progress_us;   /* when a commit of this term was last heard of, or the attachment */
 	int64_t proof_us;   /* of a renewal that committed while the post was not known; 0: none */
 	int64_t op_sent_us; /* transaction under way */
-	int64_t killed_us;  /* when KILL was said in this stop; 0: not */
-	int64_t stop_since_us; /* when the stop of the work began */
 	int64_t penalty_until_us;
 	int64_t retry_us;	 /* nothing is tried again before */
 	int64_t depart_by_us;	 /* shutdown: leave without an orderly release after that */
@@ -310,11 +305,10 @@ struct election {
 	uint8_t scanning;     /* SCAN under way */
 	uint8_t fencing;      /* FENCE under way */
 	uint8_t counting;     /* COUNT_PEERS under way */
-	uint8_t self_fenced;  /* SELF_FENCE was said in this stop */
 	uint8_t cut;	      /* CUT was said since the last progress */
 	uint8_t fence_failed; /* this takeover's fence failed */
 	uint8_t refusals;     /* in a row, and attempts to get the lock, capped */
-	uint8_t pad[5];
+	uint8_t pad[6];
 };
 
 /* What keeps a node from contending: bits. The same function serves the election and `primaryctl explain`. */
@@ -322,7 +316,7 @@ struct election {
 	X(CLIENT, "client", "mode is client")                                                      \
 	X(OFFLINE, "offline", "no session with ZooKeeper")                                         \
 	X(SHUTDOWN, "shutdown", "shutting down")                                                   \
-	X(UNHEALTHY, "unhealthy", "health is failed")                                              \
+	X(UNHEALTHY, "unhealthy", "the health check failed")                                       \
 	X(DRAINED, "drained", "drained by an operator")                                            \
 	X(MAINTENANCE, "maintenance", "maintenance: only operators move the role")                 \
 	X(PENALTY, "penalty", "a takeover failed here a moment ago")                               \
@@ -362,11 +356,7 @@ void election_step(const struct election_config *config, struct election *state,
 /* When an ELECTION_TIME event is due at the latest; 0: never. Always later than state->now_us. */
 int64_t election_next_us(const struct election_config *config, const struct election *state);
 
-/*
- * Whether the lease logic is in order at now_us: no work up past the end of its lease that was not killed, no stop overdue
- * that was not begun.
- * The service feeds its watchdog only then.
- */
+/* Whether the lease logic is in order at now_us: no stop is overdue that was not begun. */
 bool election_in_order(const struct election_config *config, const struct election *state,
 		       int64_t now_us);
 

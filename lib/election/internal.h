@@ -23,9 +23,6 @@ void lease_open(struct election *e, int64_t sent_us);
 void lease_judge(struct election_step *s);
 /* Renewals, and the change of a server that shows no progress. */
 void lease_drive(struct election_step *s);
-/* The bounds of a stop under way. */
-void stop_drive(struct election_step *s);
-int64_t stop_kill_us(const struct election_config *config, const struct election *e);
 int64_t lease_next_us(const struct election_config *config, const struct election *e);
 /* True when this phase keeps the post by renewals. */
 bool lease_kept(const struct election *e);

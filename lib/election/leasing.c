@@ -90,35 +90,6 @@ void lease_drive(struct election_step *s)
 	}
 }
 
-int64_t stop_kill_us(const struct election_config *config, const struct election *e)
-{
-	if (e->work != WORK_STOPPING || e->killed_us)
-		return 0;
-	return lease_kill_due_us(e->stop_since_us, config->relinquish_timeout_us, e->lease_end_us,
-				 config->lease_timeout_us);
-}
-
-static int64_t self_fence_us(const struct election_config *config, const struct election *e)
-{
-	if (e->work != WORK_STOPPING || !e->killed_us || e->self_fenced || !e->lease_end_us)
-		return 0;
-	return lease_fence_due_us(e->killed_us, e->lease_end_us, config->lease_timeout_us);
-}
-
-void stop_drive(struct election_step *s)
-{
-	struct election *e = s->state;
-	int64_t kill_us = stop_kill_us(s->config, e);
-
-	if (kill_us && e->now_us >= kill_us) {
-		e->killed_us = e->now_us;
-		election_say(s, ACTION_KILL, e->stop_reason);
-	} else if (self_fence_us(s->config, e) && e->now_us >= self_fence_us(s->config, e)) {
-		e->self_fenced = 1;
-		election_say(s, ACTION_SELF_FENCE, e->stop_reason);
-	}
-}
-
 int64_t lease_next_us(const struct election_config *config, const struct election *e)
 {
 	int64_t next_us = cut_us(e);
@@ -127,8 +98,7 @@ int64_t lease_next_us(const struct election_config *config, const struct electio
 		next_us = earlier(next_us, e->renew_next_us);
 	if (lease_binds(e))
 		next_us = earlier(next_us, lease_stop_us(config, e));
-	next_us = earlier(next_us, stop_kill_us(config, e));
-	return earlier(next_us, self_fence_us(config, e));
+	return next_us;
 }
 
 bool election_in_order(const struct election_config *config, const struct election *state,
@@ -136,10 +106,6 @@ bool election_in_order(const struct election_config *config, const struct electi
 {
 	const struct election *e = state;
 
-	if (e->work == WORK_DOWN || !e->lease_end_us)
-		return true;
-	if (lease_binds(e))
-		return now_us < lease_stop_us(config, e) + lease_renew_us(e->term_us);
-	/* Killed, and not known to be down: it is tried further, and no other process could do more. */
-	return e->killed_us || now_us < e->lease_end_us;
+	return e->work == WORK_DOWN || !lease_binds(e) ||
+	       now_us < lease_stop_us(config, e) + lease_renew_us(e->term_us);
 }

@@ -84,7 +84,7 @@ def test_rotate(ensemble, keys, nodes, oracle, auth):
     assert all(len(names) == 2 for names in owners(keys).values()), owners(keys)
     assert ctl(keys, ensemble, both).json('auth', 'rotate')['changed'] == 0
     # Nothing is taken away as long as it is needed.
-    assert 'is what is to be revoked' in ctl(keys, ensemble, old).run('auth', 'revoke', old, code=REFUSED).stderr
+    assert 'holds only the credential that is to be revoked' in ctl(keys, ensemble, old).run('auth', 'revoke', old, code=REFUSED).stderr
     reload_all(nodes, auth, NEW)
     assert settle(keys, oracle, nodes) == primary
     new = auth('new', NEW)
@@ -104,7 +104,7 @@ def test_rotate(ensemble, keys, nodes, oracle, auth):
     settle(keys, oracle, others(nodes, primary))
     by_name(nodes, primary).start()
     settle(keys, oracle, nodes)
-    assert not any(node.log_lines('rights_missing: |may not be read') for node in nodes)
+    assert not any(node.log_lines('rights_missing: |cannot be read') for node in nodes)
     assert 'ok' in [row['result'] for row in ctl(keys, ensemble, new).json('check')['findings'] if row['subject'] == 'rights']
 
 
@@ -136,7 +136,7 @@ def test_revoke_leaves_what_would_be_lost(ensemble, keys, nodes, oracle, auth):
     assert ctl(keys, ensemble, new).run('auth', 'revoke', old, code=REFUSED)
     before = owners(keys)
     done = ctl(keys, ensemble, both).run('auth', 'revoke', old, code=REFUSED)
-    assert 'may not do there what the old one may' in done.stderr and owners(keys) == before
+    assert 'has fewer rights there than the old one' in done.stderr and owners(keys) == before
     # Others that somebody added stay, with what they may.
     acl = make_digest_acl('monitor', 'x', read=True)
     keys.client.set_acls(keys.path('history'), [*keys.client.get_acls(keys.path('history'))[0], acl])

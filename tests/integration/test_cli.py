@@ -76,9 +76,9 @@ def test_sample_holds_every_key_and_its_default():
 
 
 @pytest.mark.parametrize('text, line, where, says', [
-    ('[zookeeper]\nservers = nowhere\n', 2, 'zookeeper.servers', 'no port'),
+    ('[zookeeper]\nservers = nowhere\n', 2, 'zookeeper.servers', 'not HOST:PORT'),
     ('[zookeeper]\nservers =\n', 2, 'zookeeper.servers', 'is empty'),
-    ('[zookeeper]\nroot = x\n', 2, 'zookeeper.root', 'no ZooKeeper path'),
+    ('[zookeeper]\nroot = x\n', 2, 'zookeeper.root', 'not a ZooKeeper path'),
     ('[zookeeper]\nsession-timeout = 10\n', 2, 'zookeeper.session-timeout', 'has no unit'),
     ('[zookeeper]\nsession-timeout = 1ms\n', 2, 'zookeeper.session-timeout', 'out of range'),
     ('[node]\nname = a/b\n', 2, 'node.name', "cannot be a node's name"),
@@ -87,15 +87,15 @@ def test_sample_holds_every_key_and_its_default():
     ('[node]\nmode = cordinator\n', 2, 'node.mode', 'did you mean coordinator'),
     ('[node]\n\n\nnam = a\n', 4, 'node.nam', 'did you mean name'),
     ('[node]\nname = a\nname = b\n', 3, 'node.name', ''),
-    ('[node]\nlock-timeout = 1s\n', 2, 'node.lock-timeout', 'belongs into [election]'),
+    ('[node]\nlock-timeout = 1s\n', 2, 'node.lock-timeout', 'belongs to [election]'),
     ('[elections]\n', 1, '', 'did you mean [election]'),
     ('[election]\nlock-timeout = 500ms\n', 2, 'election.lock-timeout', 'does not exceed'),
     ('[takeover]\ncommand = true\n', 2, 'takeover.command', 'absolute'),
     ('[takeover]\ncommand = /no/such/file\n', 2, 'takeover.command', 'No such file'),
     ('[takeover]\ncommand = /etc/passwd\n', 2, 'takeover.command', ''),
-    ('[takeover]\nunit = no unit\n', 2, 'takeover.unit', "no unit's name"),
+    ('[takeover]\nunit = no unit\n', 2, 'takeover.unit', "not the name of a unit"),
     ('[relinquish]\nlease-timeout = 9s\n', 2, 'relinquish.lease-timeout', 'exceeds a third'),
-    ('[relinquish]\nself-fence = yes\n', 2, 'relinquish.self-fence', 'write none or reboot'),
+    ('[relinquish]\nself-fence = yes\n', 2, 'relinquish.self-fence', 'write none|reboot'),
     ('[health]\nfailures = 0\n', 2, 'health.failures', 'out of range'),
     ('[node]\nname\n', 2, '', 'KEY = VALUE'),
     ('name = a\n', 1, '', ''),
@@ -166,8 +166,8 @@ def test_start_with_bad_configuration(tmp_path):
 # auth-file
 
 @pytest.mark.parametrize('content, mode, says', [
-    (b'digest u:p\n', 0o644, 'is open to others'),
-    (b'digest u:p\n', 0o620, 'is open to others'),
+    (b'digest u:p\n', 0o644, 'can be read by others'),
+    (b'digest u:p\n', 0o620, 'can be read by others'),
     (b'digest\n', 0o600, 'SCHEME CREDENTIAL'),
     (b'digest nocolon\n', 0o600, 'SCHEME CREDENTIAL'),
     (b'digest u:p\nmore\n', 0o600, 'SCHEME CREDENTIAL'),
@@ -230,7 +230,7 @@ def test_started_while_the_killed_one_goes(cluster, keys):
     lock = os.open(node.runtime_directory, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     node.start()
-    wait_until(lambda: 'nanosleep' in text_of(f'/proc/{node.pid}/wchan'), 5, node.log_tail, 0.005)
+    wait_until(lambda: 'lock' in text_of(f'/proc/{node.pid}/wchan'), 5, node.log_tail, 0.005)
     os.close(lock)
     keys.wait_primary(node.name)
     assert not node.log_lines('runtime_taken')

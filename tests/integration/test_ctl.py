@@ -13,7 +13,7 @@ import pytest
 from ctl_shell import DONE, REFUSED, TIMED_OUT, UNREACHABLE, USAGE, Ctl, built, environment
 from lab import view, zk
 from lab.ports import free_port
-from lab.steps import QUICK, Tally, by_name, history, others, primary_key, settle, wait_members, write_auth
+from lab.steps import MORTAL, QUICK, Tally, by_name, history, others, primary_key, settle, wait_members, write_auth
 from lab.wait import wait_until
 
 pytestmark = pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
@@ -55,8 +55,8 @@ def test_status_without_primary(cluster, keys, oracle, ctl):
     wait_until(lambda: keys.acting() is None, 10, keys.summary)
     status = ctl.json('status', code=REFUSED)
     assert status['cluster']['primary'] is None and status['cluster']['in_order'] is False
-    assert 'nobody is named' in status['cluster']['trouble']
-    assert 'nobody is named' in ctl.run('explain').stdout
+    assert 'no node is named' in status['cluster']['trouble']
+    assert 'no node is named' in ctl.run('explain').stdout
 
 
 def test_status_of_nothing(ctl):
@@ -149,8 +149,8 @@ def test_switchover_to_one_that_cannot(cluster, keys, oracle, ctl):
         assert why in ctl.run('switchover', name, code=REFUSED).stderr
         assert why in ctl.run('switchover', '--dry-run', name, code=REFUSED).stderr
     assert 'no other node can take the role' in ctl.run('switchover', code=REFUSED).stderr
-    assert 'no other node is fit' in ctl.run('release', code=REFUSED).stderr
-    assert 'no other node is fit' in ctl.run('drain', primary, code=REFUSED).stderr
+    assert 'no other node is eligible' in ctl.run('release', code=REFUSED).stderr
+    assert 'no other node is eligible' in ctl.run('drain', primary, code=REFUSED).stderr
     tally.check(writes=0, claims=0)
     keys.set(f'nodes/{unhealthy.name}/health', 'ok')
 
@@ -185,7 +185,7 @@ def test_switchover_against_another_operator(cluster, keys, oracle, ctl):
     assert DONE in codes and set(codes) <= {DONE, REFUSED}, said
     settle(keys, oracle, nodes)
     for code, text in zip(codes, said):
-        assert code == DONE or 'meanwhile' in text or 'instead' in text or 'busy' in text or 'secondary' in text, text
+        assert code == DONE or 'in the meantime' in text or 'instead' in text or 'busy' in text or 'secondary' in text, text
 
 
 def test_interrupted_switchover_goes_on(cluster, keys, oracle, ctl):
@@ -195,7 +195,7 @@ def test_interrupted_switchover_goes_on(cluster, keys, oracle, ctl):
     wait_until(lambda: keys.desired() == target, 10)
     child.send_signal(signal.SIGINT)
     assert child.wait(10) == -signal.SIGINT
-    assert 'goes on by itself' in child.communicate()[1]
+    assert 'continues by itself' in child.communicate()[1]
     settle(keys, oracle, nodes, primary=target)
 
 
@@ -215,7 +215,7 @@ def test_release(cluster, keys, oracle, ctl):
     text = ctl.run('release').stdout
     assert settle(keys, oracle, nodes) != primary
     # Whoever claims at once may be seen first.
-    assert re.search('nobody is named|is named primary', text) and 'is primary after' in text
+    assert re.search('no node is named|is named primary', text) and 'is primary after' in text
 
 
 def test_drain_and_undrain(cluster, keys, oracle, ctl):
@@ -289,6 +289,31 @@ def test_history(cluster, keys, oracle, ctl):
     assert [entry['to'] for entry in entries] == [entry['to'] for entry in history(keys)]
     assert entries[-1]['epoch'] == keys.acting().epoch and entries[-1]['takeover_us'] > 0
     assert [entry['epoch'] for entry in entries] == sorted(entry['epoch'] for entry in entries)
+
+
+def test_history_tells_who_and_why(cluster, keys, oracle, ctl):
+    """Each way to give the role up, by its name, and never from nobody but at the very first."""
+    nodes = cluster(3, **MORTAL)
+    settle(keys, oracle, nodes)
+
+    def moved(how):
+        claims, old = len(ctl.json('history')['history']), keys.acting().node
+        how(old)
+        wait_until(lambda: len(ctl.json('history')['history']) > claims and ctl.json('history')['history'][-1].get('takeover_us'), 20,
+                   keys.summary)
+        last = ctl.json('history')['history'][-1]
+        assert (last['from'], last['to']) == (old, keys.acting().node)
+        return last['reason'].replace(old, 'OLD')
+    assert ctl.json('history')['history'][0]['from'] == 'none'
+    assert moved(lambda old: ctl.run('drain', old)) == 'OLD handed over: drained'
+    for node in nodes:
+        keys.delete(f'nodes/{node.name}/drain')
+    assert moved(lambda old: ctl.run('release')) == 'released by an operator'
+    assert moved(lambda old: ctl.run('switchover')).startswith('switchover by ')
+    stopped = by_name(nodes, keys.acting().node)
+    assert moved(lambda old: stopped.stop()) == 'OLD handed over: shutting down'
+    stopped.start()
+    assert moved(lambda old: by_name(nodes, old).kill9()) == 'OLD died or was cut off'
 
 
 def test_explain(cluster, keys, oracle, ctl):

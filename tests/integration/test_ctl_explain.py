@@ -74,7 +74,7 @@ def test_acting_and_not_named(zk_client, keys, ctl):
     assert why(ctl, 'c') == 'primaryd was stopped there' and 'died there, or lost' in why(ctl, 'd')
     assert why(ctl, 'b') == 'it is ready to take over; a is primary'
     keys.set('primary_node', 'none')
-    assert 'nobody is named' in why(ctl) and 'a successor' in why(ctl, 'a')
+    assert 'no node is named' in why(ctl) and 'a successor' in why(ctl, 'a')
     keys.set('primary_node', 'b')
     assert 'another node is named' in why(ctl)
     assert 'a to release the post' in why(ctl, 'b') and 'transition delay' in why(ctl, 'a')
@@ -97,16 +97,16 @@ def test_what_people_see(zk_client, keys, ctl):
     make(zk_client, keys, 'b')
     zk_client.create(keys.path('primary_active'), b'a 5', ephemeral=True)
     keys.set('primary_node', 'a')
-    assert 'FIT IF' not in ctl.run('explain').stdout
+    assert 'ELIGIBLE IF' not in ctl.run('explain').stdout
     make(zk_client, keys, 'c', drain='', health='failed: the disk')
     text = ctl.run('explain').stdout
-    assert 'not fit: health is failed; drained by an operator' in text and 'primaryctl undrain c' in text
-    rows = text[text.index('FIT IF'):].splitlines()[1:]
+    assert 'not eligible: the health check failed; drained by an operator' in text and 'primaryctl undrain c' in text
+    rows = text[text.index('ELIGIBLE IF'):].splitlines()[1:]
     assert [row.split()[0] for row in rows] == ['c', 'c'], text
     assert ctl.run('explain', '--all').stdout.count('mode is coordinator') == 3
     # The primary is fit, and none of its predicates says otherwise.
     text = ctl.run('explain', 'a').stdout
-    rows = [row for row in text[text.index('FIT IF'):].splitlines()[1:] if row]
+    rows = [row for row in text[text.index('ELIGIBLE IF'):].splitlines()[1:] if row]
     assert len(rows) == 8 and all(' yes ' in row for row in rows if 'penalty' not in row), text
     predicates = ctl.json('explain')['predicates']
     assert len(predicates) == 3 * 8 and predicates == ctl.json('explain', '--all')['predicates']

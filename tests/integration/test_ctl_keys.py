@@ -103,7 +103,7 @@ def test_delete_and_rename(ctl, keys):
     ctl.run('key', 'set', '/p=', '/q=', '/r/s=')
     assert 'had been deleted' not in ctl.run('key', 'delete', '/r', '/p', code=REFUSED).stderr
     assert ctl.run('key', 'delete', '/p', '/q', '/r', code=REFUSED).stderr.splitlines()[1:] == [
-        'primaryctl: of the 3 keys that are named the first 2 had been deleted']
+        'primaryctl: of the 3 named keys the first 2 had been deleted before']
     ctl.run('key', 'delete', '/r', '--recursive')
     ctl.run('key', 'delete', '/x', '/aa', '--recursive')
     assert ctl.json('key', 'list')['keys'] == []

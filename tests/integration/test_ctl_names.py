@@ -90,4 +90,4 @@ def test_first_name_server_is_dead(ensemble, name_server, ask):
 
 def test_told_when_names_hang(name_server, ask):
     done = ask('zk.example:2181', [name_server(silent=True)], '--timeout', '500ms')
-    assert done.returncode == UNREACHABLE and 'look-up' in done.stderr
+    assert done.returncode == UNREACHABLE and 'lookup' in done.stderr

@@ -1,5 +1,7 @@
 """primaryctl where a key may not be read, and where half of the servers are gone."""
 
+import json
+
 import pytest
 
 from ctl_shell import REFUSED, UNREACHABLE, Ctl, built
@@ -29,11 +31,11 @@ def test_maintenance_unreadable(cluster, keys, oracle, ctl):
     with forbidden(keys, 'maintenance', 'read'):
         status = ctl.json('status')
         assert status['cluster']['in_order'] is True and status['cluster']['maintenance'] is False
-        assert [line['what'] for line in status['junk']] == ['/maintenance may not be read (access list)']
+        assert [line['what'] for line in status['junk']] == ['/maintenance cannot be read (access list)']
         [value] = [row['value'] for row in ctl.json('explain', primary)['predicates'] if 'maintenance' in row['predicate']]
         assert value == 'off'
         [finding] = findings(ctl, 'keys')
-        assert finding.startswith('warning') and '/maintenance may not be read' in finding and 'setAcl' in finding
+        assert finding.startswith('warning') and '/maintenance cannot be read' in finding and 'setAcl' in finding
         assert ctl.run('maintenance', 'on', code=REFUSED).stderr.startswith('primaryctl: /maintenance: permission denied')
         other = others(nodes, primary)[0].name
         ctl.run('switchover', other)
@@ -52,12 +54,12 @@ def test_key_of_a_node_unreadable(cluster, keys, oracle, ctl, key):
         status = ctl.json('status')
         assert status['cluster']['in_order'] is True
         assert [row['alive'] for row in status['nodes']] == [True, True]
-        assert [line['what'] for line in status['junk']] == [f'/nodes/{other.name}/{key} may not be read (access list)']
+        assert [line['what'] for line in status['junk']] == [f'/nodes/{other.name}/{key} cannot be read (access list)']
         predicates = ctl.json('explain', other.name)['predicates']
         values = [row['value'] for row in predicates]
-        assert ('may not be read' in values) == (key not in ('alive', 'detail')) and 'missing' not in values
+        assert ('cannot be read' in values) == (key not in ('alive', 'detail')) and 'missing' not in values
         for row in predicates:
-            if row['value'] == 'may not be read' and not row['holds']:
+            if row['value'] == 'cannot be read' and not row['holds']:
                 assert 'access list' in row['remedy'], row
 
 
@@ -68,8 +70,8 @@ def test_post_unreadable(cluster, keys, oracle, ctl):
     with forbidden(keys, 'primary_active', 'read'):
         status = ctl.json('status', code=REFUSED)
         assert status['cluster']['named'] == primary and status['cluster']['primary'] is None
-        assert 'may not be read' in status['cluster']['trouble']
-        assert [line['what'] for line in status['junk']] == ['/primary_active may not be read (access list)']
+        assert 'cannot be read' in status['cluster']['trouble']
+        assert [line['what'] for line in status['junk']] == ['/primary_active cannot be read (access list)']
     settle(keys, oracle, nodes, primary=primary)
     assert ctl.json('status')['cluster']['primary'] == primary
 
@@ -110,7 +112,7 @@ def test_history_unreadable(cluster, keys, oracle, ctl):
     with forbidden(keys, first.lstrip('/'), 'read'):
         done = ctl.run('--json', 'history')
         assert second in done.stdout and first not in done.stdout
-        assert done.stderr.startswith('primaryctl: 1 keys below /history may not be read (access list): left out')
+        assert json.loads(done.stderr)['error'].startswith('1 keys below /history may not be read (access list): left out')
     with forbidden(keys, 'history', 'read'):
         assert ctl.run('history', code=REFUSED).stderr.startswith('primaryctl: /history: permission denied')
 
@@ -145,7 +147,7 @@ def test_key_list_unreadable(keys, ctl, deep):
         assert sorted(rows) == (['/a'] if deep else []) + ['/a/b', '/a/c']
         assert (rows['/a/b']['value'], rows['/a/b']['base64'], rows['/a/b']['bytes']) == (None, None, 3)
         assert rows['/a/c']['value'] == 'a/c'
-        assert '(may not be read)' in ctl.run('key', 'list', '/a', *deep).stdout
+        assert '(access denied)' in ctl.run('key', 'list', '/a', *deep).stdout
         assert ctl.run('key', 'get', '/a/b', code=REFUSED).stderr.startswith('primaryctl: /a/b: permission denied')
 
 

@@ -64,7 +64,7 @@ def test_watch(cluster, keys, oracle, ctl):
     with ctl.terminal('watch', columns=200) as watch:
         watch.wait('in order +yes')
         by_name(nodes, primary).sigstop()
-        watch.wait(f'{primary} does not renew its lease any more')
+        watch.wait(f'{primary} no longer renews its lease')
         watch.wait('has not renewed its lease for')
         by_name(nodes, primary).sigcont()
         watch.wait(f'{primary} renews its lease again|released the post|took the post')
@@ -77,9 +77,9 @@ def test_alone_and_in_maintenance(cluster, keys, oracle, ctl):
     nodes = cluster(1, **LINGERING)
     primary = settle(keys, oracle, nodes)
     by_name(nodes, primary).sigstop()
-    assert 'no other node is fit' in silent(ctl)[4]
+    assert 'no other node is eligible' in silent(ctl)[4]
     keys.set('maintenance', 'true')
-    assert 'in maintenance' in silent(ctl, 'maintenance')[4]
+    assert 'during maintenance' in silent(ctl, 'maintenance')[4]
     by_name(nodes, primary).sigcont()
     keys.delete('maintenance')
     settle(keys, oracle, nodes)

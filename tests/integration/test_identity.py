@@ -124,7 +124,7 @@ def test_first_start_makes_the_key_and_remembers(home, home_keys, make_cluster, 
     shown = ctl_of(nodes[0]).json('cluster')['cluster']
     assert (shown['id'], shown['remembered_id'], shown['generation'], shown['known']) == (ident, ident, 1, True)
     refused = ctl_of(nodes[0]).run('cluster', 'accept', code=REFUSED)
-    assert 'the known one already' in refused.stderr
+    assert 'already the known one' in refused.stderr
     refused = Ctl(home.connect, ROOT).run('cluster', 'accept', code=REFUSED)
     assert 'nothing is remembered here' in refused.stderr
     assert identity(home_keys) == (ident, 1, 1)
@@ -152,7 +152,7 @@ def test_old_address_answers_for_another_ensemble(home, home_keys, other, other_
         assert other_keys.children(ROOT) == ['cluster']
         other_keys.client.create(f'{ROOT}/nodes/stranger/alive', b'', ephemeral=True, makepath=True)
         refused = ctl.run('cluster', 'accept', code=REFUSED).stderr
-        assert 'another cluster' in refused and 'stranger is alive there' in refused
+        assert 'another cluster' in refused and 'stranger is alive' in refused
         assert other_keys.get(f'{ROOT}/cluster') == f'{"f" * 32} 7 1'
     assert len(lost.log_lines('cluster_foreign: ')) == 1, lost.log_tail(40)
     for verb in ('status', 'check'):
@@ -305,7 +305,7 @@ def test_a_raised_generation_is_followed_without_a_stop(home, home_keys, make_cl
         wait_until(lambda node=node: remembered(node)['generation'] == '5', 5)
     home_keys.set('cluster', f'{ident} 4 1')
     for node in nodes:
-        node.wait_log('cluster_foreign: .*generation 4, and this node has seen 5')
+        node.wait_log('cluster_foreign: .*generation 4, but this node has seen 5')
     home_keys.set('cluster', f'{ident} 5 1')
     settle(home_keys, oracle, nodes)
 

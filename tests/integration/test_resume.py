@@ -114,12 +114,12 @@ def checksummed(path, old, new):
     """The same with a checksum that is right."""
     edit(path, old, new)
     with open(path, 'rb') as file:
-        text = file.read().rpartition(b'checksum=')[0]
+        text = file.read().rpartition(b'sum=')[0]
     digest = 0xcbf29ce484222325
     for byte in text:
         digest = (digest ^ byte) * 0x100000001b3 % 2**64
     with open(path, 'wb') as file:
-        file.write(text + b'checksum=%016x\n' % digest)
+        file.write(text + b'sum=%016x\n' % digest)
 
 
 def field(path, name):

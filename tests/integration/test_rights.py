@@ -97,7 +97,7 @@ def test_root(cluster, keys, oracle):
     with forbidden(keys, '', 'create'):
         node.start()
         # Where its cluster cannot be known, it is told of that.
-        node.wait_log('cluster_foreign: .*/cluster may not be read or made')
+        node.wait_log('cluster_foreign: .*/cluster (may not be read or made|can be neither read nor created)')
     node.wait_log('registered: ', timeout=40)
     node.stop()
 
@@ -130,7 +130,7 @@ def test_wide(ensemble, secret_keys, make_cluster, oracle, tmp_path):
     keys = secret_keys
     keys.set('', '')
     [node] = make_cluster(ensemble, keys, 1, new=True, **QUICK, **{'zookeeper.auth-file': write_auth(tmp_path / 'auth', 'nodes:secret')})
-    node.wait_log('rights_wide: .*: / .write, create below it, delete below it, change its list.; .*zookeeper.root')
+    node.wait_log('rights_wide: .*: / .write, create below it, delete below it, change its access list.; .*zookeeper.root')
     settle(keys, oracle, [node])
     assert len(node.log_lines('rights_wide: ')) == 1
     found = findings(node)

@@ -1,6 +1,8 @@
 """Servers and daemons that come and go, in every order; and a cluster that keeps strangers out."""
 
+import glob
 import os
+import re
 import shutil
 import signal
 import uuid
@@ -342,7 +344,7 @@ def test_check_of_servers_that_stand_alone():
         assert sum(result == 'error' and 'stands alone, but 3 servers are listed' in text for result, text in findings) == 3
         # One that is listed by itself, or twice, is one.
         for servers in (one.connect, f'{one.connect},{one.connect}'):
-            assert [result for result, _ in findings_of(servers, '/t', code=DONE)] == ['ok']
+            assert [result for result, _ in findings_of(servers, '/t', code=DONE)] == ['ok', 'note']
 
 
 @pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')
@@ -353,6 +355,25 @@ def test_check_of_a_server_that_is_read_only():
         wait_until(lambda: ensemble.servers[0].mode() == 'read-only', 20, lambda: ensemble.servers[0].four('srvr'))
         findings = findings_of(ensemble.connect, '/t', code=UNREACHABLE)
         assert any(result == 'error' and 'serves reads only' in text for result, text in findings), findings
+
+
+def test_check_of_settings(tmp_path):
+    """What the servers say of themselves, beside ours."""
+    with zk.Ensemble(3, tick_ms=200) as ensemble:
+        for path in glob.glob(f'{ensemble.directory}/**/version-2', recursive=True):
+            for number in range(25):
+                with open(f'{path}/snapshot.f{number:x}', 'wb'):
+                    pass
+        config = tmp_path / 'conf'
+        servers = ensemble.connect.split(',')
+        config.write_text(f'[zookeeper]\nservers = {servers[0]} {servers[1]}\nroot = /t\nsession-timeout = 900ms\n'
+                          '[relinquish]\nlease-timeout = 100ms\n[node]\nname = n\nmode = client\n')
+        findings = Ctl(None, None, '--config', config).json('check', code=DONE)['findings']
+        text = '\n'.join(f'{row["result"]} {row["subject"]}: {row["finding"]}' for row in findings)
+        for expected in ('warning settings: .* which is emptied at a boot', 'warning settings: .* which nobody purges',
+                         'warning settings: .* looks for lost sessions every 200ms', 'ok settings: .*: ticks of 200ms, sessions from',
+                         'warning servers: .* has 3 voting servers, but 2 are listed', 'ok commits: the slowest of 20 took'):
+            assert re.search(expected, text), (expected, text)
 
 
 @pytest.mark.skipif(not built(), reason='ctl/primaryctl is not built')

@@ -163,8 +163,7 @@ def test_taken_directory(cluster, keys, manager):
     first.start()
     keys.wait_primary(first.name)
     start(second, manager)
-    wait_until(lambda: sum(line.startswith('STATUS=Waiting: ') and str(first.pid) in line
-                           for lines in manager.messages() for line in lines) >= 2, 20, 'asked again and again')
+    manager.wait(f'^STATUS=Waiting: .*pid {first.pid}')
     assert len(second.log_lines('.')) == 1 and second.log_lines(f' waiting: .*pid {first.pid}'), second.log_text()
     assert not manager.count('READY=1') and keys.acting().node == first.name
     first.stop()

@@ -41,16 +41,16 @@ def refused(on_connect, message, event='server not reached'):
 
 @pytest.mark.parametrize('timeout_ms', [-1, 0, -2**31, 2**31 - 1])
 def test_session_timeout(timeout_ms):
-    refused(lambda sock, *_: talk(sock, greeting(timeout_ms)), f'granted a session timeout of {timeout_ms} ms')
+    refused(lambda sock, *_: talk(sock, greeting(timeout_ms)), f'granted an absurd session timeout of {timeout_ms} ms')
 
 
 @pytest.mark.parametrize('length', [-1, 0, 35, 38, 2**31 - 1])
 def test_first_packet(length):
-    refused(lambda sock, *_: talk(sock, greeting(4000, length=length)), f'is no ZooKeeper server: .* {length} bytes')
+    refused(lambda sock, *_: talk(sock, greeting(4000, length=length)), f'is not a ZooKeeper server: .* {length} bytes')
 
 
 def test_no_zookeeper_server():
-    refused(lambda sock, *_: talk(sock, b'HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'), 'is no ZooKeeper server')
+    refused(lambda sock, *_: talk(sock, b'HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n'), 'is not a ZooKeeper server')
 
 
 def test_session_without_an_id():
@@ -65,11 +65,11 @@ def test_claimed_length(length):
         while length > 2**24:
             sock.sendall(bytes(1 << 20))
         receive(sock)
-    refused(huge, f'sent a packet that claims {length} bytes', 'disconnected')
+    refused(huge, f'sent a packet that claims to have {length} bytes', 'disconnected')
 
 
 def test_answer_without_a_request():
-    refused(lambda sock, *_: talk(sock, greeting(4000), reply(0x1234)), 'answered a request that was not made', 'disconnected')
+    refused(lambda sock, *_: talk(sock, greeting(4000), reply(0x1234)), 'answered a request that was never made', 'disconnected')
 
 
 def test_head_in_pieces():

@@ -66,6 +66,8 @@ static void list_local(struct lister *l, unsigned i)
 
 	if (next_us && next_us <= w->now_us)
 		add(l, i, MOVE_TIMER);
+	if (check_kill_due_us(w, i) && check_kill_due_us(w, i) <= w->now_us)
+		add(l, i, MOVE_KILL);
 	if (core->lock == LOCK_WAITING &&
 	    w->now_us >= core->phase_since_us + check_config.lock_timeout_us)
 		add(l, i, MOVE_LOCK_TIMEOUT);
@@ -76,7 +78,7 @@ static void list_local(struct lister *l, unsigned i)
 	if (n->stop && !n->hangs) {
 		add(l, i, MOVE_STOPPED);
 		/* What never ran, and what was killed, does not take long. */
-		l->hurry |= n->killed || !n->runs;
+		l->hurry |= n->killed_us || !n->runs;
 	}
 	if (n->fence && n->net != NET_UP)
 		add(l, i, MOVE_FENCED);
@@ -151,7 +153,7 @@ static void list_work_faults(struct lister *l, unsigned i)
 
 	if (n->start)
 		add(l, i, MOVE_START_FAILS);
-	if (n->killed && n->runs && !n->hangs)
+	if (n->killed_us && n->runs && !n->hangs)
 		add(l, i, MOVE_HANG);
 	if (n->net != NET_UP)
 		return;

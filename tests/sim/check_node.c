@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check_world.h"
 
+#include "election/lease.h"
+
 #include <string.h>
 
 const char *check_broken;
@@ -12,7 +14,6 @@ const struct election_config check_config = {
 	.handover_timeout_us = 2 * CHECK_UNIT_US,
 	.penalty_us = 2 * CHECK_UNIT_US,
 	.acquire_delay_us = CHECK_UNIT_US,
-	.relinquish_timeout_us = 3 * CHECK_UNIT_US,
 	.lease_timeout_us = 2 * CHECK_UNIT_US,
 	.coordinator = 1,
 };
@@ -163,9 +164,32 @@ static void do_stop(struct check_world *w, unsigned i)
 
 	if (n->stop)
 		broken("work stopped twice");
-	n->start = n->killed = 0;
-	n->start_us = 0;
+	n->start = 0;
+	n->start_us = n->killed_us = 0;
 	n->stop = 1;
+	n->stop_us = w->now_us;
+}
+
+/* As the keeper has it, which is checked by itself. */
+int64_t check_kill_due_us(const struct check_world *w, unsigned i)
+{
+	const struct check_node *n = &w->node[i];
+	int64_t lease_end_us = w->core[i].lease_end_us;
+
+	if (!n->stop || (n->killed_us && !lease_end_us))
+		return 0;
+	return n->killed_us ? lease_fence_due_us(n->killed_us, lease_end_us,
+						 check_config.lease_timeout_us)
+			    : lease_kill_due_us(n->stop_us, CHECK_STOP_MAX * CHECK_UNIT_US,
+						lease_end_us, check_config.lease_timeout_us);
+}
+
+void check_kill(struct check_world *w, unsigned i)
+{
+	if (w->node[i].killed_us)
+		power_off(w, i);
+	else
+		w->node[i].killed_us = w->now_us;
 }
 
 static void do_renew(struct check_world *w, unsigned i)
@@ -199,12 +223,6 @@ static void do_action(struct check_world *w, unsigned i, const struct election_a
 		break;
 	case ACTION_STOP:
 		do_stop(w, i);
-		break;
-	case ACTION_KILL:
-		n->killed = 1;
-		break;
-	case ACTION_SELF_FENCE:
-		power_off(w, i);
 		break;
 	case ACTION_RENEW:
 		do_renew(w, i);

@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* The members of struct election that are times. A new member changes the size: does it belong here? */
-static_assert(sizeof(struct election) == 216, "a new member: is it a time, a version, a zxid?");
+static_assert(sizeof(struct election) == 200, "a new member: is it a time, a version, a zxid?");
 #define CORE_TIMES(X)                                                                              \
 	X(now_us)                                                                                  \
 	X(phase_since_us)                                                                          \
@@ -21,13 +21,12 @@ static_assert(sizeof(struct election) == 216, "a new member: is it a time, a ver
 	X(progress_us)                                                                             \
 	X(proof_us)                                                                                \
 	X(op_sent_us)                                                                              \
-	X(killed_us)                                                                               \
-	X(stop_since_us)                                                                           \
 	X(penalty_until_us)                                                                        \
 	X(retry_us)                                                                                \
 	X(survey_until_us)                                                                         \
 	X(depart_by_us)
-#define NODE_TIMES(X) X(op_us) X(renew_us) X(keep_us) X(lease_us) X(start_us)
+#define NODE_TIMES(X)                                                                              \
+	X(op_us) X(renew_us) X(keep_us) X(lease_us) X(start_us) X(stop_us) X(killed_us)
 
 #define CORE_BYTES (sizeof(struct election) - offsetof(struct election, phase))
 #define NODE_BYTES (sizeof(struct check_node) - offsetof(struct check_node, process))
@@ -207,10 +206,8 @@ static void blur(struct election *core, const struct check_world *w)
 		core->penalty_until_us = 0;
 	if (core->retry_us <= w->now_us)
 		core->retry_us = 0;
-	if (core->work != WORK_STOPPING) {
-		core->stop_since_us = core->killed_us = 0;
-		core->stop_reason = core->self_fenced = 0;
-	}
+	if (core->work != WORK_STOPPING)
+		core->stop_reason = 0;
 	if (!election_acting(core) && core->phase != PHASE_ENTER)
 		core->renew_next_us = core->epoch = core->claim_mzxid = core->term_us =
 			core->proof_us = 0;

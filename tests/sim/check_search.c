@@ -299,11 +299,6 @@ static int search_from_roots(struct search *s)
 	struct check_world world;
 	int r = 0;
 
-	if (sigsetjmp(aborted, 1)) {
-		violated(s, "an assertion of the core failed");
-		return 0;
-	}
-	signal(SIGABRT, on_abort);
 	for (uint8_t root = 0; !r && root < ROOTS; root++) {
 		check_broken = NULL;
 		if (!make_root(s->limits, root, &world)) {
@@ -313,6 +308,17 @@ static int search_from_roots(struct search *s)
 		r = discover(s, &world, NO_PARENT, (struct check_move){ .node = root });
 	}
 	return r ? r : search_all(s);
+}
+
+/* No local variable here: a jump would clobber it. */
+static int search_until_abort(struct search *s)
+{
+	if (sigsetjmp(aborted, 1)) {
+		violated(s, "an assertion of the core failed");
+		return 0;
+	}
+	signal(SIGABRT, on_abort);
+	return search_from_roots(s);
 }
 
 static void release(struct search *s)
@@ -349,7 +355,7 @@ int check_search(const struct check_limits *limits, struct check_report *ret_rep
 	s.slots = calloc(slots, sizeof(*s.slots));
 	s.steps = malloc(((size_t)limits->states + ROOTS) * sizeof(*s.steps));
 	if (s.slots && s.steps)
-		r = search_from_roots(&s);
+		r = search_until_abort(&s);
 	signal(SIGABRT, SIG_DFL);
 	release(&s);
 	report.states = s.count;

@@ -180,8 +180,8 @@ static void move_stopped(struct check_world *w, unsigned i)
 {
 	struct check_node *n = &w->node[i];
 
-	n->stop = n->killed = n->runs = n->hangs = 0;
-	n->lease_us = 0;
+	n->stop = n->runs = n->hangs = 0;
+	n->lease_us = n->stop_us = n->killed_us = 0;
 	tell_result(w, i, ELECTION_STOPPED, RESULT_OK);
 }
 
@@ -195,9 +195,9 @@ static void move_crash(struct check_world *w, unsigned i)
 	n->net = NET_DOWN;
 	n->stage = n->stage == STAGE_SENT ? STAGE_ZOMBIE : STAGE_NONE;
 	n->brief = 0;
-	n->cut = n->renew = n->scan = n->fence = n->peers = n->start = n->stop = n->killed = 0;
+	n->cut = n->renew = n->scan = n->fence = n->peers = n->start = n->stop = 0;
 	n->lock_stuck = 0;
-	n->renew_us = n->start_us = 0;
+	n->renew_us = n->start_us = n->stop_us = n->killed_us = 0;
 }
 
 /* What the state file makes of the phase in which the daemon died. */
@@ -378,6 +378,9 @@ static void move_answer(struct check_world *w, struct check_move move)
 		tell_result(w, i, ELECTION_STARTED,
 			    move.kind == MOVE_STARTED ? RESULT_OK : RESULT_FAILED);
 		break;
+	case MOVE_KILL:
+		check_kill(w, move.node);
+		break;
 	case MOVE_STOPPED:
 		move_stopped(w, i);
 		break;
@@ -392,10 +395,12 @@ static void move_advance(struct check_world *w)
 	int64_t to_us = (w->now_us / CHECK_UNIT_US + 1) * CHECK_UNIT_US;
 
 	for (unsigned i = 0; i < w->nodes; i++) {
-		int64_t next_us = election_next_us(&check_config, &w->core[i]);
+		int64_t next_us[] = { election_next_us(&check_config, &w->core[i]),
+				      check_kill_due_us(w, i) };
 
-		if (w->node[i].process == PROCESS_RUNS && next_us && next_us < to_us)
-			to_us = next_us;
+		for (int k = 0; k < 2 && w->node[i].process == PROCESS_RUNS; k++)
+			if (next_us[k] && next_us[k] < to_us)
+				to_us = next_us[k];
 	}
 	w->now_us = to_us;
 	if (to_us % CHECK_UNIT_US)

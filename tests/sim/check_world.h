@@ -31,6 +31,7 @@
 #define CHECK_PROMISE_US (8 * CHECK_UNIT_US)
 #define CHECK_EXPIRE_MIN 12 /* units out of touch: T */
 #define CHECK_EXPIRE_MAX 15 /* until then it has expired */
+#define CHECK_STOP_MAX 3    /* units of an orderly stop */
 #define CHECK_START_MAX 2   /* units until the start of the work ended one way or the other */
 
 enum check_process { PROCESS_RUNS, PROCESS_FROZEN, PROCESS_DEAD, PROCESS_OFF };
@@ -57,13 +58,15 @@ enum check_fault { FAULT_NET = 1, FAULT_PROCESS = 2, FAULT_WORK = 4, FAULT_ANY =
 #define CHECK_ANY_VERSION (-1)
 
 struct check_node {
-	int64_t op_us;	  /* sent */
-	int64_t renew_us; /* the last one, sent */
-	int64_t keep_us;  /* when the last renewal of its term committed */
-	int64_t epoch;	  /* /epoch, as op expects it */
-	int64_t lease_us; /* end of the lease by the acknowledged writes; 0: none */
-	int64_t start_us; /* of the work's start */
-	int32_t version;  /* of op */
+	int64_t op_us;	   /* sent */
+	int64_t renew_us;  /* the last one, sent */
+	int64_t keep_us;   /* when the last renewal of its term committed */
+	int64_t epoch;	   /* /epoch, as op expects it */
+	int64_t lease_us;  /* end of the lease by the acknowledged writes; 0: none */
+	int64_t start_us;  /* of the work's start */
+	int64_t stop_us;   /* of its stop */
+	int64_t killed_us; /* 0: not */
+	int32_t version;   /* of op */
 	uint8_t process;
 	uint8_t net;
 	uint8_t session;
@@ -83,7 +86,6 @@ struct check_node {
 	uint8_t peers;
 	uint8_t start;
 	uint8_t stop;
-	uint8_t killed;
 	uint8_t hangs; /* not even a kill ends the work */
 	uint8_t brief; /* it left a good connection, and comes back at once */
 	uint8_t cut;   /* the connection is to be closed */
@@ -116,6 +118,7 @@ struct check_world {
  */
 #define CHECK_MOVES(X)                                                                             \
 	X(TIMER, "a timer fires", NOW)                                                             \
+	X(KILL, "its work that will not stop is killed, or it reboots", NOW)                       \
 	X(DONE, "its transaction is applied and answered", NOW)                                    \
 	X(RENEWED, "its renewal is answered", NOW)                                                 \
 	X(LOCKED, "it gets the lock", NOW)                                                         \
@@ -210,6 +213,10 @@ void check_lock_dequeue(struct check_world *world, unsigned i);
 
 /* The session is over: all that it owned is gone. */
 void check_session_end(struct check_world *world, unsigned i);
+
+/* When work that will not stop is killed, and then its host rebooted; 0: never. */
+int64_t check_kill_due_us(const struct check_world *world, unsigned i);
+void check_kill(struct check_world *world, unsigned i);
 
 int32_t check_count_corpses(const struct check_world *world, unsigned i);
 /* The survey of node i, in the words of its answer. */

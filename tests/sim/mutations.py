@@ -24,7 +24,7 @@ import sys
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
 SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/own_key.c', 'daemon/cluster/recovery.c', 'daemon/cluster/term.c',
-         'daemon/cluster/witness.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/zk/zkh_path.c',
+         'daemon/cluster/witness.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/zk/zkh_path.c',
          'lib/zk/zkh_result.c']
 CORE = ['election.c', 'acting.c', 'apply.c', 'leasing.c', 'table.c', 'survivor.c']
 CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']
@@ -62,8 +62,7 @@ MUTATIONS = [
     Mutation('lock nodes of the former process stay', switches=['resume-keeps-lock-nodes']),
     Mutation('stop budget ignored', 'leasing.c',
              'return e->lease_end_us - config->lease_timeout_us;', 'return e->lease_end_us;'),
-    Mutation('work is never killed', 'leasing.c',
-             'if (e->work != WORK_STOPPING || e->killed_us)', 'if (1)'),
+    Mutation('work is never killed', switches=['no-kill']),
     Mutation('lease from the answer, not from the sending', 'apply.c',
              'e->proof_us = event->time_us;', 'e->proof_us = e->now_us;'),
     Mutation('lease never judged', 'leasing.c', 'return e->lease_end_us - config->lease_timeout_us;',
@@ -77,8 +76,7 @@ MUTATIONS = [
              'return from == PHASE_ENTER ? now_us : now_us + c->transition_delay_us;',
              'return now_us + c->lock_timeout_us / 4;'),
     Mutation('post released before the work is down', 'election.c',
-             'if (e->work != WORK_DOWN) {\n\t\tstop_drive(s);\n\t\treturn false;\n\t}',
-             'if (e->work != WORK_DOWN) {\n\t\tstop_drive(s);\n\t\te->work = WORK_DOWN;\n\t}'),
+             'if (e->work != WORK_DOWN)\n\t\treturn false;\n\te->lease_end_us', 'e->work = WORK_DOWN;\n\te->lease_end_us'),
     Mutation('hand-back forgotten', 'election.c',
              'bool may = e->phase == PHASE_FOLLOW', 'bool may = 0 && e->phase == PHASE_FOLLOW'),
     Mutation('reclaim forgotten', 'acting.c', 'election_do(s, OP_RECLAIM, e->view.key_version);', ';'),

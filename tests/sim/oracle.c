@@ -250,7 +250,7 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 		sim_fail(w, "node %d takes its work for down", n->id);
 	if (n->guard.gone_at && guard_missing(n) && n->disturbed < n->guard.gone_at &&
 	    w->now > n->guard.gone_at + 6 * SEC + n->config.handover_timeout_us +
-			     n->config.relinquish_timeout_us + w->params.session_us)
+			     w->params.relinquish_timeout_us + w->params.session_us)
 		sim_fail(w, "the work of node %d runs without a guard for %.1f s", n->id,
 			 (double)(w->now - n->guard.gone_at) / 1e6);
 	if (!election_in_order(&n->config, e, e->now_us) && n->disturbed < w->now - 50 * MS)

@@ -124,7 +124,7 @@ static void draw_configs(struct sim *w)
 	c.handover_timeout_us = rng_range(&w->rng, 500 * MS, 5 * SEC);
 	c.penalty_us = rng_range(&w->rng, 100 * MS, 3 * SEC);
 	c.acquire_delay_us = rng_chance(&w->rng, 600) ? 0 : rng_range(&w->rng, 0, 2 * SEC);
-	c.relinquish_timeout_us = rng_range(&w->rng, 100 * MS, 10 * SEC);
+	w->params.relinquish_timeout_us = rng_range(&w->rng, 100 * MS, 10 * SEC);
 	if (rng_chance(&w->rng, 500))
 		c.lease_timeout_us = rng_range(&w->rng, fits_us / 3, fits_us);
 	c.transition_delay_us = c.lock_timeout_us + rng_range(&w->rng, 20 * MS, 300 * MS);
@@ -203,7 +203,7 @@ const char *params_text(const struct sim *w)
 		 (long long)(p->tick_us / MS), (long long)p->latency_us,
 		 (long long)(c->lock_timeout_us / MS), (long long)(c->transition_delay_us / MS),
 		 (long long)(c->handover_timeout_us / MS), (long long)(c->penalty_us / MS),
-		 (long long)(c->acquire_delay_us / MS), (long long)(c->relinquish_timeout_us / MS),
+		 (long long)(c->acquire_delay_us / MS), (long long)(p->relinquish_timeout_us / MS),
 		 (long long)(c->lease_timeout_us / MS), p->fence_exists);
 	return text;
 }
@@ -236,7 +236,7 @@ int64_t params_liveness_us(const struct sim *w)
 	const struct election_config *c = &w->nodes[0].config;
 	int64_t round = p->session_us + p->tick_us + c->lock_timeout_us * 2 +
 			c->transition_delay_us * 2 + 300 * MS + c->acquire_delay_us +
-			c->handover_timeout_us + c->relinquish_timeout_us + p->takeover_timeout_us +
+			c->handover_timeout_us + p->relinquish_timeout_us + p->takeover_timeout_us +
 			p->start_us + p->stop_us + p->fence_timeout_us * w->node_count;
 
 	int64_t refused = c->lock_timeout_us << 6;

@@ -82,6 +82,7 @@ enum sim_fault {
 	X(CLAIM_VERSION, "claim-without-version")                                                  \
 	X(ENTER_VERSION, "enter-without-version")                                                  \
 	X(RENEW_BY_READ, "renew-by-read")                                                          \
+	X(NO_KILL, "no-kill")                                                                      \
 	X(NO_GUARD, "no-guard")                                                                    \
 	X(LATE_GUARD, "guard-at-the-lease-end")                                                    \
 	X(LONE_WORK, "guard-replaced-once-the-work-is-up")                                         \
@@ -129,7 +130,8 @@ struct sim_params {
 	int64_t least_us;      /* the shortest */
 	int64_t granted_us[5]; /* by each server, at most */
 	int64_t tick_us, latency_us, lag_us, timer_late_us, chaos_us, fault_phase_us;
-	int64_t takeover_timeout_us, start_us, stop_us, fence_us, fence_timeout_us, restart_us;
+	int64_t takeover_timeout_us, relinquish_timeout_us, start_us, stop_us, fence_us,
+		fence_timeout_us, restart_us;
 	uint32_t start_fails, stop_hangs, fence_fails, fence_hangs, ambush; /* permille */
 	uint32_t stop_in_step, guard_fails, guard_late, guard_stop_fails, memory_lost;
 	uint8_t fence_exists, fence_continues;

@@ -17,12 +17,20 @@ static int64_t lateness(struct sim *w)
 	return rng_range(&w->rng, 0, w->params.timer_late_us);
 }
 
-static void arm_timer(struct sim *w, struct sim_node *n)
+/* Of the election, or of the keeper. */
+static int64_t next_us(struct sim *w, const struct sim_node *n)
 {
-	int64_t next = election_next_us(&n->config, &n->core), due;
+	int64_t next = election_next_us(&n->config, &n->core), kill = work_kill_due(w, n);
 
 	if (next && next <= n->core.now_us)
 		sim_fail(w, "node %d: election_next_us() is not later than now", n->id);
+	return kill && (!next || kill < next) ? kill : next;
+}
+
+static void arm_timer(struct sim *w, struct sim_node *n)
+{
+	int64_t next = next_us(w, n), due;
+
 	if (!next)
 		return;
 	due = clock_true(w, n, next) + lateness(w);
@@ -42,7 +50,7 @@ void shell_on_timer(struct sim *w, struct sim_node *n, const struct queue_event 
 		n->timer_armed = 0;
 	else
 		return;
-	next = election_next_us(&n->config, &n->core);
+	next = next_us(w, n);
 	if (!next)
 		return;
 	if (next > clock_local(w, n))
@@ -137,11 +145,6 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 	case ACTION_STOP:
 		work_stop(w, n);
 		break;
-	case ACTION_KILL:
-		work_kill(w, n);
-		break;
-	case ACTION_SELF_FENCE:
-		break; /* not configured */
 	case ACTION_RENEW:
 		term_renew(&n->term, clock_local(w, n));
 		break;
@@ -303,13 +306,11 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 		n->shell.router = 0;
 		n->shell.repair_wanted = 1;
 	}
-	if (n->core.phase == PHASE_AWAIT && before != PHASE_AWAIT && before != PHASE_ENTER &&
-	    n->core.attached)
-		recovery_prepare(&n->recovery, zkh_session_of(n));
 	if (before == PHASE_RECOVER && n->core.phase != PHASE_RECOVER) {
 		shell_recovery_cancel(n);
 	}
 	carry_out(w, n, &actions);
+	work_judge(w, n);
 	if (before == PHASE_ENTER && n->core.phase != PHASE_ENTER && n->shell.repair_wanted)
 		repair_begin(w, n);
 	/* The sign of life still tells of the process before. */

@@ -301,11 +301,9 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 		n->shell.remembers = n->memory_epoch > 0;
 		zkh_open_term(n, n->shell.remembers && owner != OWNER_NOBODY,
 			      r->txn.epoch_version + 1, &r->txn);
+		shell_recovery_begin(n);
 	}
 	request_send(w, r);
-	if (a->op != OP_ENTER)
-		return;
-	shell_scan_early(n);
 }
 
 /*
@@ -407,8 +405,6 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 	n->shell.op = OP_NONE;
 	if (r->op == OP_LEAVE)
 		n->shell.leave_makes = r->result == TXN_MISSING ? n->shell.leave_makes % 3 + 1 : 0;
-	if (r->op == OP_ENTER && r->result != TXN_OK)
-		shell_recovery_cancel(n);
 	ev.result = result_of(w, n, r);
 	if (r->op == OP_ENTER && ev.result == RESULT_FAILED)
 		n->refused_claim = n->enter_claim;

@@ -3,7 +3,7 @@
 
 /*
  * What the shell does when somebody deleted keys of its node: looks what is there, writes all of
- * them, and looks a few times whether they stayed. See registration.c and node_session.c.
+ * them, and looks a few times whether they stayed. See registration.c and repair.c in daemon/cluster.
  */
 
 #define REPAIR_LOOKS 6

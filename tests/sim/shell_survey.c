@@ -71,7 +71,7 @@ void shell_survey_begin(struct sim_node *n)
 
 void shell_survey_end(struct sim_node *n)
 {
-	recovery_finish(&n->recovery);
+	recovery_cancel(&n->recovery);
 	witness_finish(&n->witness);
 	n->shell.fence_gen++;
 }
@@ -129,16 +129,15 @@ void shell_recovery_cancel(struct sim_node *n)
 	recovery_cancel(&n->recovery);
 }
 
-/* Right behind the takeover: what the server answers is as of after that. */
-void shell_scan_early(struct sim_node *n)
+/* A takeover is sent. */
+void shell_recovery_begin(struct sim_node *n)
 {
 	int8_t owner = n->shell.owner_before;
 	const char *before = owner == OWNER_NOBODY ? NAME_NOBODY
 			     : owner < 0	   ? ""
 						   : node_name(owner);
 
-	recovery_scan_early(&n->recovery, zkh_session_of(n), before, n->shell.remembers,
-			    n->core.term_us);
+	recovery_begin(&n->recovery, before, n->shell.remembers, n->core.term_us);
 }
 
 /* Whose keepalive is to be watched. */

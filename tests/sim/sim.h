@@ -263,10 +263,12 @@ struct sim_shell {
 
 struct sim_work {
 	uint32_t gen;
-	uint8_t truth;	  /* enum truth */
-	uint8_t starting; /* the takeover command was started, or refused to start */
-	uint8_t forking;  /* the daemon was stopped just before */
-	uint8_t telling;  /* the daemon waits for STOPPED */
+	uint8_t truth;	    /* enum truth */
+	uint8_t starting;   /* the takeover command was started, or refused to start */
+	uint8_t forking;    /* the daemon was stopped just before */
+	uint8_t telling;    /* the daemon waits for STOPPED */
+	int64_t stop_local; /* when its stop began; 0: it is not being stopped */
+	uint8_t killed;	    /* in this stop */
 };
 
 /* Another process on the node's session, as with a copied runtime directory. */
@@ -603,7 +605,7 @@ void shell_publish(struct sim *w, struct sim_node *n);
 void shell_survey_begin(struct sim_node *n);
 void shell_survey_end(struct sim_node *n);
 void shell_scan(struct sim_node *n);
-void shell_scan_early(struct sim_node *n);
+void shell_recovery_begin(struct sim_node *n);
 void shell_count_peers(struct sim_node *n);
 void shell_recovery_cancel(struct sim_node *n);
 void shell_watch_primary(struct sim_node *n);
@@ -644,7 +646,9 @@ void lock_on_timeout(struct sim *w, struct sim_node *n, const struct queue_event
 /* work.c */
 void work_start(struct sim *w, struct sim_node *n);
 void work_stop(struct sim *w, struct sim_node *n);
-void work_kill(struct sim *w, struct sim_node *n);
+/* When the keeper kills it, by the node's clock; 0: never. work_judge(): does so when it is time. */
+int64_t work_kill_due(const struct sim *w, const struct sim_node *n);
+void work_judge(struct sim *w, struct sim_node *n);
 void work_die(struct sim *w, struct sim_node *n);
 void work_down(struct sim *w, struct sim_node *n);
 void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);

@@ -7,7 +7,7 @@
  * part of the lease that is kept for it.
  */
 
-/* As in node_work.c. */
+/* As in daemon/work/keeper.h. */
 #define GUARD_RETRY_US (200 * MS)
 #define UNGUARDED_MAX_US (5 * SEC)
 
@@ -256,6 +256,8 @@ void work_stop(struct sim *w, struct sim_node *n)
 
 	n->work.gen++;
 	n->work.telling = 1;
+	n->work.stop_local = clock_local(w, n);
+	n->work.killed = 0;
 	if (n->work.truth == TRUTH_DOWN) {
 		plan(w, n, rng_range(&w->rng, 10, MS), WORK_STOPPED);
 		return;
@@ -268,9 +270,23 @@ void work_stop(struct sim *w, struct sim_node *n)
 		plan(w, n, rng_range(&w->rng, MS, w->params.stop_us), WORK_STOPPED);
 }
 
-void work_kill(struct sim *w, struct sim_node *n)
+int64_t work_kill_due(const struct sim *w, const struct sim_node *n)
 {
+	if (n->core.work != WORK_STOPPING || n->work.killed ||
+	    w->options->mutations & UINT64_C(1) << MUTATION_NO_KILL)
+		return 0;
+	return lease_kill_due_us(n->work.stop_local, w->params.relinquish_timeout_us,
+				 n->core.lease_end_us, n->config.lease_timeout_us);
+}
+
+void work_judge(struct sim *w, struct sim_node *n)
+{
+	int64_t due = work_kill_due(w, n);
+
+	if (!due || clock_local(w, n) < due)
+		return;
 	w->stats.kills++;
+	n->work.killed = 1;
 	oracle_stop(w, n);
 	n->work.gen++;
 	n->work.telling = 1;

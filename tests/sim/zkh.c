@@ -217,7 +217,7 @@ static void format_value(const struct sim_request *r, const struct sim_node *of,
 static void end_children(const struct zkh_op *op, int result, const struct sim_request *r,
 			 const struct zkh_stat *stat)
 {
-	const char *names[NODES_MAX];
+	const char *names[NODES_MAX] = { NULL };
 	size_t count = 0;
 
 	for (int i = 0; r && i < NODES_MAX; i++)

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Checks the layers by their includes; prints each offence as FILE:LINE: what is wrong.
 
-- lib/ includes nothing of daemon/ and ctl/, and these two nothing of each other
+- lib/ includes nothing of daemon/, ctl/ and systemd/, and these nothing of each other
 - the core, lib/election/, includes libc headers that do no I/O, and its own headers; the rest sees election.h, lease.h, pure.h
-  and survivor.h of it alone; the keeper, daemon/work/keeper.c, includes no more than that
+  and survivor.h of it alone; the keeper, daemon/work/keeper*.c, includes no more than that
+- the wings of daemon/ are its directories: of each of them others include the one header that bears its name
 - nobody outside lib/zk arms a watch: mirrors are for that
 - the header of a foreign library belongs to one file, to the files of one module, or to those of one directory
   (HOMES); each header of libsystemd counts as a library; ev.h, the loop, is everywhere. Who includes a header that
@@ -23,8 +24,8 @@ CORE = pathlib.Path('lib/election')
 CORE_PUBLIC = {'election.h', 'lease.h', 'pure.h', 'survivor.h'}
 
 # pure as well: headers of libc that do no I/O, its own, and the lease's arithmetic
-KEEPER = {pathlib.Path('daemon/work/keeper.c'), pathlib.Path('daemon/work/keeper.h')}
-KEEPER_USES = {'keeper.h', 'lease.h', 'pure.h'}
+KEEPER = re.compile(r'daemon/work/keeper(_\w+)?\.[ch]')
+KEEPER_USES = {'keeper.h', 'keeper_internal.h', 'lease.h', 'pure.h'}
 
 # a foreign header -> 'file': one file of each directory may include it; 'module': the files of each directory whose
 # names begin alike (bus.c, bus_stop.c); else the directory whose files may
@@ -35,12 +36,14 @@ HOMES = {
     r'systemd/.*': 'file',
     r'libsmartcols.*': 'file',
     r'json-c/.*': 'ctl',
+    r'sha1\.h': 'file',
 }
 
 # a read that watches (the third argument, unless it is the plain `false`), or the header of subscriptions
 WATCH = re.compile(r'\bzkh_(?:get|exists|children)\((?:[^,;]*,){2}(?!\s*false\b)|include "[^"]*zkh_watch\.h"')
 
-FORBIDDEN = {'lib': ('daemon', 'ctl'), 'daemon': ('ctl',), 'ctl': ('daemon',)}
+FORBIDDEN = {'lib': ('daemon', 'ctl', 'systemd'), 'daemon': ('ctl', 'systemd'), 'ctl': ('daemon', 'systemd'),
+             'systemd': ('daemon', 'ctl')}
 
 
 def includes(path):
@@ -66,6 +69,15 @@ def check_directories(layer, path):
             yield f'{path}:{number}: {layer}/ must not include {found}'
 
 
+def check_wings(paths):
+    for layer, path in paths:
+        for number, system, name in includes(path) if layer == 'daemon' else ():
+            found = None if system else find(path, name)
+            if found and found.parts[0] == 'daemon' and len(found.parts) > 2 and found.parent != path.parent and \
+                    found.stem != found.parent.name:
+                yield f'{path}:{number}: of {found.parent} include {found.parent.name}.h alone'
+
+
 def check_core(paths):
     for _, path in paths:
         inside = path.parent == CORE
@@ -73,7 +85,7 @@ def check_core(paths):
             found = None if system else find(path, name)
             if inside and (name not in PURE if system else found is None or found.parent != CORE):
                 yield f'{path}:{number}: the core must not include {name}'
-            elif path in KEEPER and (name not in PURE if system else found is None or found.name not in KEEPER_USES):
+            elif KEEPER.fullmatch(str(path)) and (name not in PURE if system else found is None or found.name not in KEEPER_USES):
                 yield f'{path}:{number}: the keeper must not include {name}'
             elif not inside and found and found.parent == CORE and found.name not in CORE_PUBLIC:
                 yield f'{path}:{number}: {found} is of the core alone'
@@ -125,6 +137,7 @@ def check_foreign(paths):
 def main():
     paths = [(layer, path) for layer in FORBIDDEN for path in sorted(pathlib.Path(layer).rglob('*.[ch]'))]
     offences = [text for layer, path in paths for text in check_directories(layer, path)]
+    offences += check_wings(paths)
     offences += check_core(paths)
     offences += check_watches(paths)
     offences += check_foreign(paths)

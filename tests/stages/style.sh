@@ -1,7 +1,7 @@
 # Stages that read the sources only.
 
 c_sources() {
-	find lib daemon ctl tests -name '*.[ch]' 2>/dev/null | sort
+	find lib daemon ctl systemd tests -name '*.[ch]' 2>/dev/null | sort
 }
 
 # the packages that the other stages need
@@ -15,7 +15,12 @@ stage_style() {
 	local files status=0
 	mapfile -t files < <(c_sources)
 	[ ${#files[@]} -gt 0 ] || skip "no C sources yet"
-	printf '%s\n' "${files[@]}" | xargs -P "$JOBS" -n 16 clang-format --dry-run -Werror || status=1
+	# Versions of clang-format differ; the sources are as 14 has them.
+	if [[ $(clang-format --version) != *version\ 14.* ]]; then
+		echo "not checked: the format, which needs clang-format 14"
+	else
+		printf '%s\n' "${files[@]}" | xargs -P "$JOBS" -n 16 clang-format --dry-run -Werror || status=1
+	fi
 	function_lengths "${files[@]}" || status=1
 	# clang-format sees to C; the rest must at least not trail blanks.
 	if git rev-parse -q --verify HEAD >/dev/null 2>&1 && git grep -nIE '[[:blank:]]+$' -- ':!LICENSE' ':!*.patch' ':!debian/' ':!tests/*/corpus/'; then

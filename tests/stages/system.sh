@@ -4,14 +4,14 @@
 build_package() {
 	local base=$BUILD_ROOT/deb list sum
 	mkdir -p "$base"
-	list=$(git ls-files -co --exclude-standard -- lib daemon ctl conf man systemd debian tests/meson.build \
+	list=$(git ls-files -co --exclude-standard -- lib daemon ctl conf man systemd debian \
 		meson.build meson_options.txt NEWS.md README.md SECURITY.md doc LICENSE)
 	sum=$(for file in $list; do [ ! -f "$file" ] || echo "$file"; done | xargs sha256sum | sha256sum)
 	if [ "$(cat "$base/sum" 2>/dev/null)" != "$sum" ]; then
 		rm -rf "$base"
 		mkdir -p "$base/source"
 		for file in $list; do [ ! -f "$file" ] || echo "$file"; done | tar -c -T - | tar -x -C "$base/source"
-		if ! (cd "$base/source" && DEB_BUILD_OPTIONS="parallel=$JOBS" dpkg-buildpackage -us -uc) >"$base/log" 2>&1; then
+		if ! (cd "$base/source" && DEB_BUILD_OPTIONS="nocheck parallel=$JOBS" dpkg-buildpackage -us -uc -Pnocheck) >"$base/log" 2>&1; then
 			tail -n 40 "$base/log" >&2
 			return 1
 		fi
@@ -24,9 +24,17 @@ build_package() {
 	ls "$base"/primaryd_*.deb
 }
 
-# the Debian package builds, and lintian finds no error in it
+# Prints relative links of the documents below $1 that lead nowhere.
+broken_links() {
+	local file link
+	while IFS=: read -r file link; do
+		[ -e "$(dirname "$file")/${link%%#*}" ] || echo "$file: a link to $link, which is not installed"
+	done < <(grep -roP --include='*.md' '\]\(\K(?!https?:|#)[^)]+' "$1")
+}
+
+# the Debian package builds, its documents link to what is there, and lintian finds nothing in it
 stage_package() {
-	local deb
+	local deb tree=$BUILD_ROOT/deb/tree
 	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages.sh system)"
 	command -v dh >/dev/null || skip "needs debhelper (tests/packages.sh system)"
 	deb=$(build_package)
@@ -34,9 +42,14 @@ stage_package() {
 		echo "the package's daemon has fault points"
 		return 1
 	fi
+	rm -rf "$tree"
+	dpkg-deb -x "$deb" "$tree"
+	if broken_links "$tree/usr/share/doc" | grep .; then
+		return 1
+	fi
 	dpkg-deb --info "$deb" | sed -n 's/^ \(Package\|Version\|Installed-Size\|Depends\)/\1/p'
 	if command -v lintian >/dev/null; then
-		lintian --allow-root --fail-on error --no-tag-display-limit "${deb%.deb}.changes" "$deb" "$BUILD_ROOT"/deb/*.dsc
+		lintian --allow-root --pedantic --fail-on error,warning,pedantic --no-tag-display-limit "${deb%.deb}.changes" "$deb" "$BUILD_ROOT"/deb/*.dsc
 	else
 		echo "lintian is not installed"
 	fi

@@ -13,6 +13,9 @@ import tempfile
 from lab import process
 from lab.wait import Timeout, wait_until
 
+# Whose system is below: the host's, or one in a directory.
+LOWEST = os.environ.get('PRIMARYD_ROOT', '/')
+
 NEEDED_TOOLS = ('systemd-nspawn', 'nsenter', 'unshare', 'mount', 'journalctl')
 MASKED = ('systemd-logind.service systemd-networkd.service systemd-resolved.service systemd-timesyncd.service '
           'console-getty.service getty.target systemd-tmpfiles-clean.timer apt-daily.timer apt-daily-upgrade.timer '
@@ -56,7 +59,7 @@ def _cgroups():
 
 
 class Layer:
-    """A root directory: the host's own system below, others of these above it, and a writable top in memory."""
+    """A root directory: the host's own system (or that of PRIMARYD_ROOT) below, others of these above it, and a writable top in memory."""
 
     def __init__(self, directory, below=()):
         self.directory = directory
@@ -73,7 +76,7 @@ class Layer:
             self._mount('-t', 'tmpfs', '-o', 'mode=0755', 'primaryd-test', self.memory)
             os.makedirs(self.upper)
             os.makedirs(os.path.join(self.memory, 'work'))
-            self._mount('-t', 'overlay', '-o', f'lowerdir={":".join([*self.below, "/"])},upperdir={self.upper},'
+            self._mount('-t', 'overlay', '-o', f'lowerdir={":".join([*self.below, LOWEST])},upperdir={self.upper},'
                         f'workdir={self.memory}/work', 'primaryd-test', self.root)
         except OSError:
             self.close()

@@ -41,8 +41,7 @@ BindsTo=primaryd-guard.service
 After=primaryd-guard.service
 IgnoreOnIsolate=yes
 [Service]
-EnvironmentFile=/run/primaryd/primary.env
-ExecStart=/bin/sh -c 'trap "test -e /run/stubborn || exit 0" TERM; while :; do sleep 1000 & wait $!; done'
+ExecStart=/usr/libexec/primaryd/with-environment /run/primaryd/primary.env /bin/sh -c 'trap "test -e /run/stubborn || exit 0" TERM; while :; do sleep 1000 & wait $!; done'
 KillMode=mixed
 TimeoutStopSec=60s
 '''

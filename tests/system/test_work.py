@@ -34,13 +34,14 @@ def move(site, holder):
 
 
 def waits_for(site, one, moment, text):
-    """The stop tells what it waits for: in the journal, in systemctl status, and to primaryctl on every node."""
+    """The stop tells what it waits for: in the journal, in systemctl status, and in primaryctl on every node."""
     found = wait_until(lambda: [entry for name, entry in one.events(moment.wall_us) if name == 'work_stop_waits'], 10,
                        one.journal_tail, 0.1)[0]
     assert text in found['MESSAGE'], found['MESSAGE']
     assert text in one.show('primaryd.service', 'StatusText')['StatusText']
-    assert text in site.health(one)
-    return found
+    for verb in ('status', 'explain'):
+        said = site.machines[0].run('primaryctl', verb, *([one.name] if verb == 'explain' else []), check=False).stdout
+        assert text in ' '.join(said.split()), said
 
 
 def test_processes_outlive_their_unit(site, drop_in):
@@ -83,3 +84,155 @@ def test_clean_up_that_fails(site, drop_in):
     _, moment = move(site, target)
     site.wait_holder(other_than=target)
     assert 'work_stop_waits' not in [name for name, _ in target.events(moment.wall_us)]
+
+
+BINDING = '/etc/systemd/system/primary.target.d/worker.conf'
+
+
+@pytest.fixture
+def required(site):
+    """The role's worker is required, not bound to, on all machines."""
+    for one in site.machines:
+        one.shell(f'sed -i s/^BindsTo/Requires/ {BINDING}; systemctl daemon-reload')
+    yield
+    for one in filter(lambda one: one.is_on(), site.machines):
+        one.shell(f'sed -i s/^Requires/BindsTo/ {BINDING}; systemctl daemon-reload')
+
+
+def crash(one, unit='worker.service'):
+    """Its main process is killed; returns that of the restart by systemd."""
+    pid = one.main_pid(unit)
+    one.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', unit)
+    wait_until(lambda: one.main_pid(unit) not in (0, pid) or one.state(unit) == 'failed', 10, one.journal_tail, 0.05)
+
+
+@pytest.mark.usefixtures('required')
+def test_crash_is_mended_on_the_spot(site, drop_in):
+    """Restart= of a required unit: the role stays, until systemd gives the unit up."""
+    holder, epoch = site.wait_holder(), site.epoch()
+    moment = Moment()
+    for restart in ('on-failure', 'always'):
+        drop_in(holder, 'worker.service', '[Unit]\nStartLimitBurst=4\nStartLimitIntervalSec=60\n'
+                f'[Service]\nRestart={restart}\nRestartSec=100ms\nExecStopPost=/bin/true')
+        crash(holder)
+        assert holder.state('worker.service') == 'active'
+    wait_until(lambda: site.wait_holder() is holder, 10, 'what systemd has restarted along with it is up')
+    assert site.epoch() == epoch
+    assert 'unit_failed' not in [name for name, _ in holder.events(moment.wall_us)]
+    for _ in range(4):
+        if holder.state('worker.service') != 'failed':
+            crash(holder)
+    failed = site.story(holder, moment, 'unit_failed')[-1]
+    assert 'worker.service has failed' in failed['MESSAGE'], failed
+    site.wait_holder(other_than=holder)
+    site.story(holder, moment, 'unit_failed', 'relinquished')
+
+
+def test_operator_restarts_units(site):
+    """Of the work on the primary, while it may not be restarted: the role stays. A stop moves it, and it is said why."""
+    holder, epoch = site.wait_holder(), site.epoch()
+    moment = Moment()
+    for unit in ('worker.service', 'floating-ip@vip.service', 'primary.target'):
+        holder.run('systemctl', 'restart', unit)
+        assert site.wait_holder() is holder and holder.state('worker.service') == 'active'
+    assert site.epoch() == epoch
+    assert 'unit_failed' not in [name for name, _ in holder.events(moment.wall_us)]
+    holder.run('systemctl', 'stop', 'worker.service')
+    why = 'primary.target is inactive though nobody here stopped it'
+    _, gone = site.story(holder, moment, 'unit_failed', 'released')
+    assert why in gone['MESSAGE'], gone
+    site.wait_holder(other_than=holder)
+
+
+def test_bus_away_in_a_slow_start(site, drop_in):
+    """The start goes on without the bus, and so does the takeover: waiting costs nothing while the lease holds."""
+    holder = site.wait_holder()
+    target = others(site, holder)[0]
+    drop_in(target, 'worker.service', '[Service]\nExecStartPre=/bin/sleep 3')
+    moment = Moment()
+    site.keys.set('/primary_node', target.name.encode())
+    wait_until(lambda: target.state('worker.service') == 'activating', 10, target.journal_tail, 0.05)
+    target.run('systemctl', 'stop', 'dbus.socket', 'dbus.service')
+    site.story(target, moment, 'bus_lost')
+    stays(lambda: site.acting() == target.name, 3, 'the start goes on')
+    target.run('systemctl', 'start', 'dbus.socket', 'dbus.service', 'polkit.service')
+    assert site.wait_holder(other_than=holder) is target
+    site.story(target, moment, 'bus_lost', 'bus_back', 'unit_started', 'primary')
+
+
+@brief
+def test_work_outlives_a_dead_daemon(site, drop_in):
+    """Units that do not stop in time are killed by the end of the lease, also when nobody but systemd is left to do it."""
+    holder = site.wait_holder()
+    drop_in(holder, 'primaryd.service', '[Service]\nRestart=no')
+    holder.shell('touch /run/stubborn')
+    moment = Moment()
+    holder.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'primaryd')
+    successor = site.wait_holder(other_than=holder)
+    assert holder.state('worker.service') not in ('active', 'deactivating'), holder.journal_tail()
+    site.story(holder, moment, 'guard_acts')
+    site.measure('kill -9, restart disabled, unit will not stop', moment, holder, successor)
+
+
+def test_words_for_what_is_wrong(site, drop_in):
+    """A takeover that cannot succeed says why, and so does primaryctl check before it: a target or polkit that is masked, a
+    required unit that is missing or not valid."""
+    holder = site.wait_holder()
+    one = others(site, holder)[0]
+
+    def take(text):
+        """The takeover fails, and that is said."""
+        moment = Moment()
+        site.keys.set('/primary_node', one.name.encode())
+        told = wait_until(lambda: [entry['MESSAGE'] for name, entry in one.events(moment.wall_us) if name == 'request_failed'],
+                          10, one.journal_tail, 0.1)
+        assert text in told[0], told
+        wait_until(lambda: site.acting() not in ('', one.name), 20, 'another node is primary', 0.05)
+
+    def check(text):
+        found = one.run('primaryctl', 'check', check=False).stdout
+        assert text in found, found
+
+    one.shell('systemctl mask --runtime primary.target')
+    check('takeover.unit primary.target is masked')
+    take('it is masked: systemctl unmask primary.target')
+    one.shell('systemctl unmask --runtime primary.target')
+    drop_in(one, 'worker.service', '[Service]\nExecStart=/second')
+    check('worker.service cannot be started: it is missing, masked, or its unit file is not valid')
+    take('Unit worker.service has a bad unit file setting')
+    one.shell('rm -r /run/systemd/system/worker.service.d; systemctl mask --runtime polkit; systemctl stop polkit')
+    try:
+        check('polkit is masked')
+        take('Unit polkit.service is masked')
+    finally:
+        one.shell('systemctl unmask --runtime polkit; systemctl start polkit')
+
+
+def test_environment_of_root(site):
+    """What the daemon's user writes cannot get more than facts into a unit that runs as root."""
+    holder = site.wait_holder()
+    holder.shell('printf "LD_PRELOAD=/run/evil.so\\nPRIMARYD_X=\\"a b\\"\\n" >>/run/primaryd/primary.env; '
+                 'systemctl --job-mode=ignore-dependencies restart worker.service')
+    text = holder.shell('tr "\\0" "\\n" </proc/$(systemctl show -P MainPID worker.service)/environ')
+    assert 'PRIMARYD_X=a b' in text and 'LD_PRELOAD' not in text, text
+    assert f'PRIMARYD_NODE={holder.name}' in text
+    assert site.wait_holder() is holder
+
+
+def test_library_upgrade(site):
+    """needrestart, as apt runs it after an upgrade of a library: the daemon is reloaded, the guard left alone."""
+    holder = site.wait_holder()
+    if holder.run('which', 'needrestart', check=False).returncode != 0:
+        pytest.skip('needs needrestart (tests/packages.sh system)')
+    moment, epoch = Moment(), site.epoch()
+    guard = holder.main_pid('primaryd-guard.service')
+    holder.shell("""for file in $(ldd /usr/sbin/primaryd | sed -n 's,.*=> \\(/.*libsystemd[^ ]*\\) .*,\\1,p') /usr/sbin/primaryd-guard; do
+file=$(readlink -f $file); cp -a $file /var/tmp/new; mv /var/tmp/new $file; done""")
+    stale = '/proc/$(systemctl show -P MainPID primaryd.service)/maps'
+    assert 'libsystemd' in holder.shell(f'grep deleted {stale}')
+    out = holder.run('needrestart', '-r', 'a', '-l').stdout
+    assert 'primaryd' in out and 'primaryd-guard' not in out, out
+    site.story(holder, moment, 'reload', 'session_resumed')
+    assert 'libsystemd' not in holder.shell(f'grep deleted {stale}', check=False)
+    assert guard == holder.main_pid('primaryd-guard.service') and site.epoch() == epoch
+    assert site.untouched(moment, holder) and site.wait_holder() is holder

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "election/lease.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define TEN(text) text text text text text text text text text text
 
@@ -188,10 +190,10 @@ static void test_bad_lines(void **state)
 		const char *expected;
 	} cases[] = {
 		{ "name = a\n", "f:1: 'name' stands before the first section" },
-		{ "[node]\nname\n", "f:2: the line is no [SECTION], no KEY = VALUE" },
-		{ "[node]\nname a ; = b\n", "f:2: the line is no [SECTION]" },
-		{ "[node]\nname", "f:2: the line is no [SECTION]" },
-		{ "\n  what\n", "f:2: the line is no [SECTION]" },
+		{ "[node]\nname\n", "f:2: the line is not [SECTION], KEY = VALUE" },
+		{ "[node]\nname a ; = b\n", "f:2: the line is not [SECTION]" },
+		{ "[node]\nname", "f:2: the line is not [SECTION]" },
+		{ "\n  what\n", "f:2: the line is not [SECTION]" },
 		{ "[node\nname = a\n", "f:1: the section has no closing bracket" },
 		{ "[node] name = a\n", "f:1: something follows the section's bracket" },
 		{ "[node];x\n", "f:1: something follows the section's bracket" },
@@ -205,7 +207,7 @@ static void test_bad_lines(void **state)
 		{ "[node]\nnmae = a\n", "f:2: node.nmae: the key is unknown (did you mean name?)" },
 		{ "[node]\nNAME = a\n", "f:2: node.NAME: the key is unknown" },
 		{ "[node]\nservers = a:1\n",
-		  "f:2: node.servers: the key is unknown here (it belongs into "
+		  "f:2: node.servers: the key is unknown here (it belongs to "
 		  "[zookeeper])" },
 		{ "[node]\nfrobnicate = a\n", "f:2: node.frobnicate: the key is unknown (see" },
 		{ "[node]\n= a\n", "f:2: node.: the key is unknown" },
@@ -219,7 +221,7 @@ static void test_bad_lines(void **state)
 		{ "[node]\nname = a\x1b[2Jb\n", "f:2: the line holds the control character 0x1b" },
 		{ "[node]\nname = a\rb\n", "f:2: the line holds the control character 0x0d" },
 		{ "[node]\nname = a\n b\n",
-		  "f:3: node.name: the value goes on in a second line (only" },
+		  "f:3: node.name: the value continues in a second line (only" },
 		{ "[node]\nname = a\n mode = client\n",
 		  "f:3: node.name: the line starts with a blank, so it "
 		  "continues name above" },
@@ -248,32 +250,37 @@ static const struct {
 } bad_values[] = {
 	/* servers */
 	{ Z "servers =\n", "f:2: zookeeper.servers: is empty (name at least one" },
-	{ Z "servers = , ,\n", "f:2: zookeeper.servers: is empty" },
-	{ Z "servers = zk1\n", "f:2: zookeeper.servers: 'zk1' has no port (write HOST:PORT" },
-	{ Z "servers = [::1]\n", "f:2: zookeeper.servers: '[::1]' has no port" },
-	{ Z "servers = zk1:\n", "f:2: zookeeper.servers: 'zk1:' has no port from 1 to 65535" },
-	{ Z "servers = zk1:0\n", "f:2: zookeeper.servers: 'zk1:0' has no port from 1" },
-	{ Z "servers = zk1:65536\n", "f:2: zookeeper.servers: 'zk1:65536' has no port from" },
-	{ Z "servers = zk1:-1\n", "f:2: zookeeper.servers: 'zk1:-1' has no port" },
-	{ Z "servers = zk1:2181/root\n", "f:2: zookeeper.servers: 'zk1:2181/root' has no port" },
-	{ Z "servers = a:1,,b:2\n", "f:2: zookeeper.servers: has a comma without a server" },
-	{ Z "servers = ,a:1\n", "f:2: zookeeper.servers: has a comma without a server" },
-	{ Z "servers = a:1,\n", "f:2: zookeeper.servers: ends with a comma" },
-	{ Z "servers = :2181\n", "f:2: zookeeper.servers: '' is no host" },
-	{ Z "servers = ::1:2181\n", "f:2: zookeeper.servers: '::1' is no host" },
-	{ Z "servers = []:2181\n", "f:2: zookeeper.servers: '' is no host" },
-	{ Z "servers = [:2181\n", "f:2: zookeeper.servers: '[:2181' has no port" },
-	{ Z "servers = [zk1]:2181\n", "f:2: zookeeper.servers: 'zk1' is no host" },
-	{ Z "servers = [1.2.3.4]:2181\n", "f:2: zookeeper.servers: '1.2.3.4' is no host" },
-	{ Z "servers = 1.2.3:2181\n", "f:2: zookeeper.servers: '1.2.3' is no host" },
-	{ Z "servers = 1.2.3.256:2181\n", "f:2: zookeeper.servers: '1.2.3.256' is no host" },
-	{ Z "servers = zk$1:2181\n", "f:2: zookeeper.servers: 'zk$1' is no host" },
-	{ Z "servers = -zk:2181\n", "f:2: zookeeper.servers: '-zk' is no host" },
+#define NOT_A_SERVER(list, which)                                                                  \
+	{                                                                                          \
+		Z "servers = " list "\n",                                                          \
+			"f:2: zookeeper.servers: '" which "' is not HOST:PORT (a name"             \
+	}
+	NOT_A_SERVER(", ,", ""),
+	NOT_A_SERVER("zk1", "zk1"),
+	NOT_A_SERVER("[::1]", "[::1]"),
+	NOT_A_SERVER("zk1:", "zk1:"),
+	NOT_A_SERVER("zk1:0", "zk1:0"),
+	NOT_A_SERVER("zk1:65536", "zk1:65536"),
+	NOT_A_SERVER("zk1:-1", "zk1:-1"),
+	NOT_A_SERVER("zk1:2181/root", "zk1:2181/root"),
+	NOT_A_SERVER("a:1,,b:2", ""),
+	NOT_A_SERVER(",a:1", ""),
+	NOT_A_SERVER("a:1,", "a:1"),
+	NOT_A_SERVER(":2181", ":2181"),
+	NOT_A_SERVER("::1:2181", "::1:2181"),
+	NOT_A_SERVER("[]:2181", "[]:2181"),
+	NOT_A_SERVER("[:2181", "[:2181"),
+	NOT_A_SERVER("[zk1]:2181", "[zk1]:2181"),
+	NOT_A_SERVER("[1.2.3.4]:2181", "[1.2.3.4]:2181"),
+	NOT_A_SERVER("1.2.3:2181", "1.2.3:2181"),
+	NOT_A_SERVER("1.2.3.256:2181", "1.2.3.256:2181"),
+	NOT_A_SERVER("zk$1:2181", "zk$1:2181"),
+	NOT_A_SERVER("-zk:2181", "-zk:2181"),
 	{ Z "servers = " TEN("a:1 b:1 c:1 ") " d:1 e:1 f:1\n", "f:2: zookeeper.servers: names more "
 							       "than 32 servers" },
 	/* root */
-	{ Z "root =\n", "f:2: zookeeper.root: '' is no ZooKeeper path" },
-	{ Z "root = a\n", "f:2: zookeeper.root: 'a' is no ZooKeeper path" },
+	{ Z "root =\n", "f:2: zookeeper.root: '' is not a ZooKeeper path" },
+	{ Z "root = a\n", "f:2: zookeeper.root: 'a' is not a ZooKeeper path" },
 	{ Z "root = /a/\n", "f:2: zookeeper.root: '/a/' is no" },
 	{ Z "root = /a//b\n", "f:2: zookeeper.root: '/a//b' is no" },
 	{ Z "root = /a/../b\n", "f:2: zookeeper.root: '/a/../b' is no" },
@@ -304,11 +311,11 @@ static const struct {
 	  "f:2: health.failures: '99999999999999999999' "
 	  "is no whole number" },
 	/* paths and names */
-	{ Z "auth-file = secret\n", "f:2: zookeeper.auth-file: 'secret' is no absolute path" },
+	{ Z "auth-file = secret\n", "f:2: zookeeper.auth-file: 'secret' is not an absolute path" },
 	{ "[node]\nruntime-directory =\n",
-	  "f:2: node.runtime-directory: is empty (give an absolute" },
+	  "f:2: node.runtime-directory: is empty (write an absolute" },
 	{ "[node]\nruntime-directory = run\n",
-	  "f:2: node.runtime-directory: 'run' is no absolute" },
+	  "f:2: node.runtime-directory: 'run' is not an absolute" },
 	{ "[node]\nname = none\n", "f:2: node.name: 'none' cannot be a node's name" },
 	{ "[node]\nname = a b\n", "f:2: node.name: 'a b' cannot be a node's name" },
 	{ "[node]\nname = a/b\n", "f:2: node.name: 'a/b' cannot be" },
@@ -318,24 +325,26 @@ static const struct {
 	{ "[node]\nname = n\xc3\xb6\n", "f:2: node.name: 'n\xc3\xb6' cannot be" },
 	{ "[node]\nname = " TEN("1234567") "\n", "f:2: node.name: '1234567" },
 	/* choices */
-	{ "[node]\nmode =\n", "f:2: node.mode: '' is unknown (write coordinator or client)" },
+	{ "[node]\nmode =\n", "f:2: node.mode: '' is unknown (write coordinator|client)" },
 	{ "[node]\nmode = cliient\n",
 	  "f:2: node.mode: 'cliient' is unknown (did you mean client? write" },
 	{ "[node]\nmode = Client\n", "f:2: node.mode: 'Client' is unknown" },
 	{ "[relinquish]\nself-fence = yes\n",
-	  "f:2: relinquish.self-fence: 'yes' is unknown (write none "
-	  "or reboot)" },
-	{ "[fence]\nfailure = ignore\n", "f:2: fence.failure: 'ignore' is unknown (write stop or" },
+	  "f:2: relinquish.self-fence: 'yes' is unknown (write none|reboot)" },
+	{ "[fence]\nfailure = ignore\n", "f:2: fence.failure: 'ignore' is unknown (write stop|" },
 	/* units */
-	{ "[takeover]\nunit = primary\n", "f:2: takeover.unit: 'primary' is no unit's name" },
-	{ "[takeover]\nunit = .service\n", "f:2: takeover.unit: '.service' is no unit's name" },
-	{ "[takeover]\nunit = a b.service\n", "f:2: takeover.unit: 'a b.service' is no unit's" },
-	{ "[takeover]\nunit = ../x.service\n", "f:2: takeover.unit: '../x.service' is no unit's" },
-	{ "[takeover]\nunit = x.conf\n", "f:2: takeover.unit: 'x.conf' is no unit's name" },
+	{ "[takeover]\nunit = primary\n",
+	  "f:2: takeover.unit: 'primary' is not the name of a unit" },
+	{ "[takeover]\nunit = .service\n",
+	  "f:2: takeover.unit: '.service' is not the name of a unit" },
+	{ "[takeover]\nunit = a b.service\n", "f:2: takeover.unit: 'a b.service' is not the name" },
+	{ "[takeover]\nunit = ../x.service\n",
+	  "f:2: takeover.unit: '../x.service' is not the name" },
+	{ "[takeover]\nunit = x.conf\n", "f:2: takeover.unit: 'x.conf' is not the name of a unit" },
 	{ "[takeover]\nunit = ip@.service\n", "f:2: takeover.unit: 'ip@.service' is a template" },
 	/* commands */
-	{ H "true\n", "f:2: health.command: 'true' is no absolute path" },
-	{ H "\"\"\n", "f:2: health.command: '' is no absolute path" },
+	{ H "true\n", "f:2: health.command: 'true' is not an absolute path" },
+	{ H "\"\"\n", "f:2: health.command: '' is not an absolute path" },
 	{ H "/bin/sh -c \"a\n", "f:2: health.command: has an unclosed double quote" },
 	{ H "/bin/sh -c \"a ; b\"\n",
 	  "f:2: health.command: has an unclosed double quote (a ; after" },
@@ -654,7 +663,7 @@ static void test_lease_sum(void **state)
 			else
 				low_us = middle_us;
 		}
-		assert_true(leases[i] + config_lease_margin_us(high_us) <= high_us / 3);
+		assert_true(leases[i] + lease_margin_us(high_us) <= high_us / 3);
 		assert_int_equal(config_check_lease(&config, low_us, msg, sizeof(msg)),
 				 CONFIG_INVALID);
 		/* The remedy it names works, and asks for no more than 2 ms too much. */
@@ -725,13 +734,14 @@ static void test_auth(void **state)
 static void test_auth_file_of_others(void **state)
 {
 	static const mode_t modes[] = { 0640, 0604, 0620, 0602, 0644, 0610 };
+	char of_unit[] = "/run/credentials/test_config.XXXXXX", credential[64];
 	struct config_auth auth;
 	char msg[512];
 
 	for (size_t i = 0; i < COUNT(modes); i++) {
 		make_file(file, "digest u:p\n", modes[i]);
 		assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), CONFIG_INVALID);
-		assert_non_null(strstr(msg, "is open to others, mode 06"));
+		assert_non_null(strstr(msg, "can be read by others, mode 06"));
 		assert_non_null(strstr(msg, "(chmod 0600 "));
 	}
 	/* systemd's credentials show an ACL as group access. */
@@ -741,6 +751,18 @@ static void test_auth_file_of_others(void **state)
 	make_file(file, "digest u:p\n", 0444);
 	assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), CONFIG_INVALID);
 	unsetenv("CREDENTIALS_DIRECTORY");
+	/* Those of a unit, read from outside of it; only root can make one. */
+	(void)mkdir("/run/credentials", 0755);
+	if (mkdtemp(of_unit)) {
+		(void)snprintf(credential, sizeof(credential), "%s/zookeeper", of_unit);
+		make_file(credential, "digest u:p\n", 0440);
+		assert_int_equal(config_load_auth(credential, &auth, msg, sizeof(msg)), 0);
+		make_file(credential, "digest u:p\n", 0444);
+		assert_int_equal(config_load_auth(credential, &auth, msg, sizeof(msg)),
+				 CONFIG_INVALID);
+		assert_int_equal(unlink(credential), 0);
+		assert_int_equal(rmdir(of_unit), 0);
+	}
 
 	assert_int_equal(unlink(file), 0);
 	assert_int_equal(config_load_auth(file, &auth, msg, sizeof(msg)), -ENOENT);

@@ -281,26 +281,6 @@ static void test_superseded_in_takeover(void **state)
 					"660 done ok              => follow\n");
 }
 
-/* An orderly stop that hangs is killed after its time, the lease being renewed all the while. */
-static void test_stop_hangs(void **state)
-{
-	play_from_primary("1000 view other@4 mine    => yield\n"
-			  "1500 time                 => stop: stop\n"
-			  "11500 time                => stop: kill\n"
-			  "11600 stopped             => leave: do leave\n"
-			  "11610 done ok             => follow\n");
-}
-
-/* Not even killed: the post is kept, but not for ever. */
-static void test_stop_will_not_die(void **state)
-{
-	play_from_primary("1000 view other@4 mine    => yield\n"
-			  "1500 time                 => stop: stop\n"
-			  "11500 time                => stop: kill\n"
-			  "12500 time                => stop: self-fence\n"
-			  "60000 stopped             => leave: do leave\n");
-}
-
 static void test_leave_fails(void **state)
 {
 	play_from_primary("1000 view other@4 mine    => yield\n"
@@ -376,8 +356,6 @@ int main(void)
 		cmocka_unit_test(test_unhealthy_alone),
 		cmocka_unit_test(test_maintenance_keeps_unhealthy),
 		cmocka_unit_test(test_superseded_in_takeover),
-		cmocka_unit_test(test_stop_hangs),
-		cmocka_unit_test(test_stop_will_not_die),
 		cmocka_unit_test(test_leave_fails),
 		cmocka_unit_test(test_left_over_post),
 		cmocka_unit_test(test_release_beside_another),

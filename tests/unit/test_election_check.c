@@ -162,7 +162,7 @@ static const char *check_lease(const struct step *s)
 	if ((e->work == WORK_UP || e->work == WORK_STARTING) &&
 	    e->now_us >= e->lease_end_us - s->config->lease_timeout_us)
 		return "work is not being stopped though the lease runs out";
-	if (e->work != WORK_STOPPING && !election_in_order(s->config, e, e->now_us))
+	if (!election_in_order(s->config, e, e->now_us))
 		return "the lease logic is not in order right after a step";
 	if (e->lease_end_us > s->before->lease_end_us && !is(s, ELECTION_START) &&
 	    e->view.post != POST_MINE)
@@ -193,12 +193,6 @@ static const char *check_work(const struct step *s)
 		return "work stopping that nobody asked for";
 	if (e->work == WORK_DOWN && b->work != WORK_DOWN && !stopped)
 		return "work believed down before it is";
-	if (said(s, ACTION_KILL) &&
-	    (e->work != WORK_STOPPING || (b->killed_us && !said(s, ACTION_STOP))))
-		return "a kill without a stop, or twice";
-	if (said(s, ACTION_SELF_FENCE) &&
-	    (!b->killed_us || b->self_fenced || e->work != WORK_STOPPING))
-		return "a self-fence before the kill, or twice";
 	if (said(s, ACTION_SCAN) + said(s, ACTION_FENCE) &&
 	    (e->phase != PHASE_RECOVER || e->work != WORK_DOWN))
 		return "a look for the dead outside of a takeover";
@@ -215,8 +209,7 @@ static const char *check_timer(const struct step *s)
 
 	if (next_us && next_us <= s->after->now_us)
 		return "a timer in the past";
-	if (election_work_may_run(s->after) && s->after->lease_end_us && !next_us &&
-	    !s->after->self_fenced)
+	if ((s->after->work == WORK_STARTING || s->after->work == WORK_UP) && !next_us)
 		return "work without a timer for its lease";
 	return NULL;
 }

@@ -48,7 +48,6 @@ static const struct election_config coordinator = {
 	.handover_timeout_us = 2000 * MS,
 	.penalty_us = 5000 * MS,
 	.acquire_delay_us = 100 * MS,
-	.relinquish_timeout_us = 2000 * MS,
 	.lease_timeout_us = 1000 * MS,
 	.coordinator = 1,
 };

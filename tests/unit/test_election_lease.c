@@ -194,64 +194,13 @@ static void test_run_out_reconnected_too_late(void **state)
 				 "4510 done ok         => await\n");
 }
 
-/* What will not stop is killed while there is still time. */
-static void test_run_out_hangs(void **state)
-{
-	struct play play;
-
-	play_from_primary(&play, "1110 time            => primary: renew\n"
-				 "1130 down            => primary\n"
-				 "3550 time            => stop: stop\n"
-				 "4425 time            => stop: kill\n"
-				 "4450 stopped         => leave\n");
-}
-
-static void test_run_out_will_not_die(void **state)
-{
-	struct play play;
-
-	play_from_primary(&play, "1110 time            => primary: renew\n"
-				 "1130 down            => primary\n"
-				 "3550 time            => stop: stop\n"
-				 "4425 time            => stop: kill\n"
-				 "4550 time            => stop: self-fence\n"
-				 "60000 stopped        => leave\n");
-}
-
 /* Slept past the lease: the answer that waits in the socket is not even looked at before the work is being stopped. */
 static void test_late_timer(void **state)
 {
 	struct play play;
 
 	play_from_primary(&play, "1110 time            => primary: renew\n");
-	play_script(&play, "!30000 renewed ok     => stop: stop, renew\n"
-			   "30125 time           => stop: kill\n"
-			   "30250 time           => stop: self-fence\n");
-}
-
-/* A stop that begins late gets its least time from what is left of the lease, not from beyond its end. */
-static void test_late_stop_is_killed_in_time(void **state)
-{
-	struct play play;
-
-	play_from_primary(&play, "1110 time            => primary: renew\n"
-				 "1130 down            => primary\n");
-	play_script(&play, "!4480 health ok       => stop: stop\n");
-	assert_true(election_next_us(&play.config, &play.state) < PLAY_START_US + 4550 * PLAY_MS);
-}
-
-/* Deadline of a stop and end of the lease, whichever is first: here an orderly stop is overtaken by the lease. */
-static void test_lease_ends_orderly_stop(void **state)
-{
-	struct play play;
-
-	play_from_primary(&play, "700 view other@4 mine  => yield\n"
-				 "1110 time              => yield: renew\n"
-				 "1130 renewed ok        => yield\n"
-				 "1200 time              => stop: stop\n"
-				 "1610 time              => stop: renew\n"
-				 "1700 down              => stop\n"
-				 "4925 time              => stop: kill\n");
+	play_script(&play, "!30000 renewed ok     => stop: stop, renew\n");
 }
 
 static void test_post_lost(void **state)
@@ -271,7 +220,6 @@ static void test_renewal_refused(void **state)
 	play_from_primary(&play, "1110 time              => primary: renew\n"
 				 "1130 renewed conflict  => stop: stop, refresh\n"
 				 "1140 view me@3 taken   => stop\n"
-				 "4425 time              => stop: kill\n"
 				 "4440 stopped           => leave: do leave\n");
 }
 
@@ -420,11 +368,7 @@ int main(void)
 		cmocka_unit_test(test_run_out_averted),
 		cmocka_unit_test(test_other_session_timeouts),
 		cmocka_unit_test(test_run_out_reconnected_too_late),
-		cmocka_unit_test(test_run_out_hangs),
-		cmocka_unit_test(test_run_out_will_not_die),
 		cmocka_unit_test(test_late_timer),
-		cmocka_unit_test(test_late_stop_is_killed_in_time),
-		cmocka_unit_test(test_lease_ends_orderly_stop),
 		cmocka_unit_test(test_post_lost),
 		cmocka_unit_test(test_renewal_refused),
 		cmocka_unit_test(test_session_lost),

@@ -28,7 +28,6 @@ void play_init(struct play *play)
 			.transition_delay_us = 500 * PLAY_MS,
 			.handover_timeout_us = 2000 * PLAY_MS,
 			.penalty_us = 5000 * PLAY_MS,
-			.relinquish_timeout_us = 10000 * PLAY_MS,
 			.lease_timeout_us = 1000 * PLAY_MS,
 			.coordinator = 1,
 		},

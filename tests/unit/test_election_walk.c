@@ -296,8 +296,6 @@ static void note_action(struct walk *walk, const struct election_action *action)
 	case ACTION_COUNT_PEERS:
 		walk->peers = 1;
 		break;
-	case ACTION_KILL:
-	case ACTION_SELF_FENCE:
 	case ACTION_CUT:
 	case ACTION_DEPART:
 	case ELECTION_ACTION_COUNT:
@@ -368,7 +366,7 @@ uint64_t walk_hash(const struct walk *walk)
 	const uint8_t *shell = &walk->op;
 	uint64_t hash = mix((uint64_t)e->session_us, (uint64_t)e->corpses);
 
-	static_assert(sizeof(struct election) == 216, "a new member: does it belong here?");
+	static_assert(sizeof(struct election) == 200, "a new member: does it belong here?");
 	for (size_t i = 0; i < sizeof(ahead_us) / sizeof(ahead_us[0]); i++)
 		hash = mix(hash, ahead(ahead_us[i], e->now_us));
 	hash = mix(hash, ago(e->op_sent_us, e->now_us));
@@ -376,9 +374,7 @@ uint64_t walk_hash(const struct walk *walk)
 	hash = mix(hash, e->lease_end_us ? ago(e->progress_us, e->now_us) : 0);
 	hash = mix(hash, (uint64_t)e->term_us);
 	hash = mix(hash, walk->renew ? ago(walk->renew_us, e->now_us) : 0);
-	hash = mix(hash, ago(e->killed_us, e->now_us));
-	hash = mix(hash, e->work == WORK_STOPPING ? ago(e->stop_since_us, e->now_us) : 0);
-	for (size_t i = 0; i < 19; i++)
+	for (size_t i = 0; i < 18; i++)
 		hash = mix(hash, bytes[i]);
 	for (size_t i = 0; i < 11; i++)
 		hash = mix(hash, shell[i]);

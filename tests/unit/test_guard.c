@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -427,6 +428,43 @@ static void test_new_watch(void **unused)
 	assert_int_equal(lab.n_died, 0);
 }
 
+/* Started before there is a lease: it goes with its watch, and with the daemon; else it watches once there is one. */
+static void test_standby(void **unused)
+{
+	int daemon = open(lab.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	lab_guard(lab_command(0), NULL);
+	lab_start(0);
+	assert_int_equal(lab.done_result, -ECHILD); /* nobody holds the daemon's lock */
+	assert_int_equal(flock(daemon, LOCK_EX), 0);
+	for (int i = 0; i < 2; i++) {
+		lab_start(0);
+		assert_int_equal(lab.done_result, 0);
+		lab_pid = guard_pid(lab.guard);
+		if (i == 0) {
+			guard_disarm(lab.guard);
+			lab_until(lab_is_gone);
+		}
+	}
+	assert_true(lease_file_set(lab.lease, time_boot_us() + LEASE_TIMEOUT_US));
+	guard_poke(lab.guard);
+	lab_until(lab_has_died);
+	assert_true(lab.acted);
+	assert_int_equal(lease_file_mark(lab.lease), LEASE_STOPPED);
+	assert_int_equal(close(daemon), 0);
+}
+
+static int lab_run_guard(char *argv[])
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)execv(argv[0], argv);
+		_exit(127);
+	}
+	return lab_reap(pid);
+}
+
 /* It sees by itself that its watch is over, with the lease still armed: nobody has to kill it. */
 static void test_superseded(void **unused)
 {
@@ -435,6 +473,8 @@ static void test_superseded(void **unused)
 	char *argv[] = { command[0], directory, lab.directory, timeout, duration, NULL };
 	pid_t pid;
 
+	assert_int_equal(lab_run_guard(argv), GUARD_DISARMED); /* no watch is on */
+	lease_file_begin_watch(lab.lease);
 	assert_true(lease_file_set(lab.lease, time_boot_us() + 3 * LEASE_TIMEOUT_US));
 	pid = fork();
 	if (pid == 0) {
@@ -513,7 +553,6 @@ static void test_cannot_start(void **unused)
 	char *argv[] = { command, NULL };
 
 	lab_guard(NULL, "/nowhere/primaryd");
-	assert_int_equal(guard_start(lab.guard, NULL), -EINVAL); /* not armed */
 	lab_start(LEASE_TIMEOUT_US);
 	assert_int_equal(lab.done_result, -ECHILD);
 	assert_false(guard_is_alive(lab.guard));
@@ -543,6 +582,7 @@ static void test_nobody_listens(void **unused)
 			;
 		assert_int_equal(fcntl(fds[1], F_SETFL, 0), 0);
 		lease_file_disarm(lab.lease);
+		lease_file_begin_watch(lab.lease);
 		assert_true(lease_file_set(lab.lease, time_boot_us() + LEASE_TIMEOUT_US));
 		pid = fork();
 		if (pid == 0) {
@@ -653,6 +693,7 @@ int main(int argc, char *argv[])
 		LAB_TEST(test_without_command),
 		LAB_TEST(test_disarmed),
 		LAB_TEST(test_new_watch),
+		LAB_TEST(test_standby),
 		LAB_TEST(test_superseded),
 		LAB_TEST(test_broken_former),
 		LAB_TEST(test_adopted),

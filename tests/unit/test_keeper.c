@@ -44,8 +44,8 @@ struct world {
 	uint8_t watched; /* a guard watches */
 	uint8_t arming;	 /* ARM is to be answered */
 	uint8_t locked;
-	uint8_t turning, starting, trying, sweeping; /* to be answered */
-	uint8_t passing;			     /* TURN was PASS */
+	uint8_t locking, starting, trying, cleaning; /* to be answered */
+	uint8_t seizing;			     /* LOCK was SEIZE */
 	uint8_t idle;				     /* who has the lock runs nothing */
 	uint8_t fenced;
 
@@ -111,21 +111,21 @@ static void act_start(struct world *w)
 static void act_stop(struct world *w)
 {
 	rule(!w->trying, "two tries of a stop at once");
-	rule(w->locked || w->decided, "stopped out of turn");
+	rule(w->locked || w->decided, "stopped without the lock");
 	w->starting = 0;
 	w->trying = 1;
 }
 
 static void act_turn(struct world *w, bool pass)
 {
-	rule(!w->turning, "asked for its turn twice");
-	rule(!w->trying && !w->sweeping, "asked for its turn with a stop under way");
+	rule(!w->locking, "asked for the lock twice");
+	rule(!w->trying && !w->cleaning, "asked for the lock with a stop under way");
 	rule(!config.guard || w->now_us >= w->keeper.lease_end_us - LEASE_TIMEOUT_US,
 	     "the guard acts while the lease lasts");
 	rule(!pass || w->idle || w->now_us >= w->keeper.lease_end_us - LEASE_TIMEOUT_US / 8,
 	     "a stop that runs is passed over");
-	w->turning = 1;
-	w->passing = pass;
+	w->locking = 1;
+	w->seizing = pass;
 }
 
 static void act_tell_down(struct world *w)
@@ -144,9 +144,6 @@ static void act(struct world *w, enum keeper_action action)
 	if (loud)
 		printf("\t-> %s\n", keeper_action_text(action));
 	switch (action) {
-	case KEEPER_DO_FAR_LEASE:
-		rule(!w->runs, "a far lease for work that runs");
-		break;
 	case KEEPER_DO_ARM:
 		rule(!w->arming, "armed twice");
 		w->arming = 1;
@@ -156,9 +153,9 @@ static void act(struct world *w, enum keeper_action action)
 		     "the guard is dismissed, and something may run");
 		w->watched = w->arming = 0;
 		break;
-	case KEEPER_DO_TURN:
-	case KEEPER_DO_PASS:
-		act_turn(w, action == KEEPER_DO_PASS);
+	case KEEPER_DO_LOCK:
+	case KEEPER_DO_SEIZE:
+		act_turn(w, action == KEEPER_DO_SEIZE);
 		break;
 	case KEEPER_DO_UNLOCK:
 		rule(!w->trying && !w->starting, "unlocked in the middle of something");
@@ -170,9 +167,9 @@ static void act(struct world *w, enum keeper_action action)
 	case KEEPER_DO_STOP:
 		act_stop(w);
 		break;
-	case KEEPER_DO_SWEEP:
-		rule(!w->sweeping && !w->trying, "swept beside a stop");
-		w->sweeping = 1;
+	case KEEPER_DO_CLEAN:
+		rule(!w->cleaning && !w->trying, "cleaned up beside a stop");
+		w->cleaning = 1;
 		w->starting = 0;
 		break;
 	case KEEPER_DO_KILL:
@@ -227,23 +224,23 @@ static void add_lease(struct happenings *h, int64_t end_us)
 /* The first of them is the good one, where there is one: see comes_down(). */
 static void add_answers(const struct world *w, struct happenings *h)
 {
-	if (w->turning) {
-		add(h, KEEPER_ON_TURN, KEEPER_OK, 0);
-		if (!w->passing && !w->decided) {
-			add(h, KEEPER_ON_TURN, KEEPER_BUSY, 0);
-			add(h, KEEPER_ON_TURN, config.guard ? KEEPER_IDLE : KEEPER_FAILED, 0);
+	if (w->locking) {
+		add(h, KEEPER_ON_LOCK, KEEPER_OK, 0);
+		if (!w->seizing && !w->decided) {
+			add(h, KEEPER_ON_LOCK, KEEPER_BUSY, 0);
+			add(h, KEEPER_ON_LOCK, config.guard ? KEEPER_IDLE : KEEPER_FAILED, 0);
 		}
 		if (!config.guard && w->begun_us)
-			add(h, KEEPER_ON_TURN, KEEPER_DONE, 0);
+			add(h, KEEPER_ON_LOCK, KEEPER_DONE, 0);
 		if (config.guard && !w->decided) {
-			add(h, KEEPER_ON_TURN, KEEPER_OFF, 0);
+			add(h, KEEPER_ON_LOCK, KEEPER_OFF, 0);
 			h->list[h->n - 1].lease_end_us = w->now_us + LEASE_US;
-			add(h, KEEPER_ON_TURN, KEEPER_OFF, 0);
+			add(h, KEEPER_ON_LOCK, KEEPER_OFF, 0);
 		}
 	}
-	if (w->sweeping)
-		add_both(h, KEEPER_ON_SWEPT);
-	if (w->turning || w->sweeping)
+	if (w->cleaning)
+		add_both(h, KEEPER_ON_CLEAN);
+	if (w->locking || w->cleaning)
 		return; /* the shell answers these at once */
 	if (w->arming)
 		add_both(h, KEEPER_ON_ARMED);
@@ -258,7 +255,7 @@ static void add_wishes(const struct world *w, struct happenings *h)
 	const struct keeper *k = &w->keeper;
 
 	if (k->state == KEEPER_UNKNOWN && w->cold && !w->wanted_down && !k->lease_end_us) {
-		add(h, KEEPER_ON_CLEAR, KEEPER_OK, 0);
+		add(h, KEEPER_ON_DOWN, KEEPER_OK, 0);
 		add(h, KEEPER_ON_RESUME, KEEPER_OK, 0);
 		h->list[h->n - 1].lease_end_us = w->now_us + LEASE_US;
 	}
@@ -293,7 +290,7 @@ static void list(const struct world *w, struct happenings *h)
 	if (w->over)
 		return;
 	add_answers(w, h);
-	if (w->turning || w->sweeping)
+	if (w->locking || w->cleaning)
 		return;
 	if (!config.guard) {
 		add_wishes(w, h);
@@ -305,7 +302,7 @@ static void list(const struct world *w, struct happenings *h)
 			add(h, KEEPER_ON_FAILED, KEEPER_OK, 0);
 		if (!w->cold || w->keeper.state != KEEPER_UNKNOWN)
 			add_lease(h, w->now_us + LEASE_US);
-	} else if (!w->decided && !w->turning) {
+	} else if (!w->decided && !w->locking) {
 		add_lease(h, w->now_us + LEASE_US);
 		add_lease(h, 0);
 	}
@@ -315,7 +312,7 @@ static void list(const struct world *w, struct happenings *h)
 static void note(struct world *w, const struct happening *m)
 {
 	switch ((enum keeper_event_type)m->type) {
-	case KEEPER_ON_CLEAR:
+	case KEEPER_ON_DOWN:
 		w->runs = w->owed = 0;
 		break;
 	case KEEPER_ON_RESUME:
@@ -332,8 +329,8 @@ static void note(struct world *w, const struct happening *m)
 	case KEEPER_ON_ACTED:
 		w->watched = 0;
 		break;
-	case KEEPER_ON_TURN:
-		w->turning = w->passing = 0;
+	case KEEPER_ON_LOCK:
+		w->locking = w->seizing = 0;
 		w->idle = m->result == KEEPER_IDLE;
 
 		w->locked = w->locked || m->result == KEEPER_OK;
@@ -358,8 +355,8 @@ static void note(struct world *w, const struct happening *m)
 		if (m->result == KEEPER_OK)
 			w->owed = 0;
 		break;
-	case KEEPER_ON_SWEPT:
-		w->sweeping = 0;
+	case KEEPER_ON_CLEAN:
+		w->cleaning = 0;
 		if (m->result == KEEPER_OK)
 			w->runs = 0;
 		break;
@@ -388,7 +385,7 @@ static void check_times(const struct world *w)
 {
 	const struct keeper *k = &w->keeper;
 
-	rule(!w->begun_us || w->killed_us || w->passing || w->now_us < kill_due_us(w) || w->over,
+	rule(!w->begun_us || w->killed_us || w->seizing || w->now_us < kill_due_us(w) || w->over,
 	     "not killed in time");
 	rule(!w->killed_us || !k->lease_end_us || w->fenced ||
 		     w->now_us < w->killed_us + LEASE_TIMEOUT_US / 8 ||
@@ -405,7 +402,7 @@ static void happen(struct world *w, const struct happening *m)
 {
 	struct keeper_actions actions;
 	struct keeper_event event = { .type = m->type, .result = m->result, .cold = m->cold };
-	bool decides = config.guard && m->type == KEEPER_ON_TURN && m->result == KEEPER_OK &&
+	bool decides = config.guard && m->type == KEEPER_ON_LOCK && m->result == KEEPER_OK &&
 		       !w->decided;
 
 	w->now_us += m->wait_us;
@@ -426,8 +423,8 @@ static void happen(struct world *w, const struct happening *m)
 	note_stop(w);
 	check_times(w);
 
-	rule(w->over || keeper_next_us(&config, &w->keeper) || w->arming || w->turning ||
-		     w->starting || w->trying || w->sweeping || !w->wanted_down,
+	rule(w->over || keeper_next_us(&config, &w->keeper) || w->arming || w->locking ||
+		     w->starting || w->trying || w->cleaning || !w->wanted_down,
 	     "nothing will ever happen");
 }
 
@@ -447,7 +444,6 @@ static void normalise(struct world *w)
 	int64_t *times[] = {
 		&w->keeper.now_us,
 		&w->keeper.lease_end_us,
-		&w->keeper.standby_until_us,
 		&w->keeper.stop_since_us,
 		&w->keeper.killed_us,
 		&w->keeper.try_since_us,

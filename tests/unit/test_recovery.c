@@ -68,7 +68,7 @@ static void begin(struct scene *scene)
 static void scan(struct scene *scene, const char *before)
 {
 	scene->over = false;
-	recovery_scan_early(&scene->recovery, scene->world.session, before, true, SESSION_US);
+	recovery_begin(&scene->recovery, before, true, SESSION_US);
 	recovery_scan(&scene->recovery, scene->world.session, on_count);
 	assert_true(scene->over || world_wait(&scene->world, &scene->over, 10000));
 	assert_int_equal(scene->result, RESULT_OK);
@@ -76,26 +76,11 @@ static void scan(struct scene *scene, const char *before)
 
 static void end(struct scene *scene)
 {
-	recovery_finish(&scene->recovery);
+	recovery_cancel(&scene->recovery);
 	world_finish(&scene->world);
 }
 
-/* Names that come during the survey are not those that it has asked. */
-static void test_name_comes_late(void **state)
-{
-	struct scene scene;
-
-	begin(&scene);
-	plant_dead(&scene, "late");
-	recovery_prepare(&scene.recovery, scene.world.session);
-	scan(&scene, NAME_NOBODY);
-	assert_int_equal(scene.count, 1);
-	assert_string_equal(scene.found, "late");
-	assert_true(scene.recovery.until_us > time_boot_us());
-	end(&scene);
-}
-
-/* Nor can more names than are asked hide anybody: the owner before is asked, all others are waited for. */
+/* More names than are asked hide nobody: the owner before is asked, all others are waited for. */
 static void test_too_many_names(void **state)
 {
 	char path[KEY_PATH_SIZE];
@@ -107,24 +92,17 @@ static void test_too_many_names(void **state)
 		plant(&scene.world, path, "");
 	}
 	plant_dead(&scene, "zz");
-	for (int prepared = 0; prepared < 2; prepared++) {
-		scan(&scene, "zz");
-		assert_int_equal(scene.count, 1);
-		assert_string_equal(scene.found, "zz");
-		assert_int_equal(scene.too_many, 1);
-		scene.too_many = 0;
-		assert_true(scene.recovery.until_us > time_boot_us() + 2 * LEASE_US);
-		recovery_prepare(&scene.recovery, scene.world.session);
-		world_settle(&scene.world);
-		assert_int_equal(scene.recovery.n_names, SURVEY_NODES_MAX);
-	}
+	scan(&scene, "zz");
+	assert_int_equal(scene.count, 1);
+	assert_string_equal(scene.found, "zz");
+	assert_int_equal(scene.too_many, 1);
+	assert_true(scene.recovery.until_us > time_boot_us() + 2 * LEASE_US);
 	end(&scene);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_name_comes_late),
 		cmocka_unit_test(test_too_many_names),
 	};
 

@@ -839,7 +839,8 @@ static void test_absurd_timeouts(void **state)
 		fake_zk_limit_timeouts(absurd_ms[i], absurd_ms[i]);
 		assert_int_equal(zkh_session_create(world.loop, &config, &world.session), 0);
 		assert_true(world_wait_event(&world, ZKH_SERVER_FAILED, 3));
-		assert_non_null(strstr(world.events[0].detail, "granted a session timeout of"));
+		assert_non_null(
+			strstr(world.events[0].detail, "granted an absurd session timeout of"));
 		assert_int_equal(world_count(&world, ZKH_CONNECTED), 0);
 		world_steps(&world, 100);
 		assert_in_range(fake_zk_counts().connects, 3, 12);
@@ -877,8 +878,7 @@ static void test_set_back(void **state)
 	assert_non_null(strstr(world.events[at - 2].detail, "knows less than this session"));
 	/* Each server once (the one that was lost has had its turn), the probe, the server again, the new session. */
 	assert_int_equal(fake_zk_counts().connects, 1 + 2 + 1 + 1 + 1);
-	assert_int_equal(fake_zk_counts().closed_sessions, 1);
-	assert_int_equal(fake_zk_sessions(), 1);
+	assert_int_equal(fake_zk_sessions(), 2); /* the probe's is left to expire */
 	world_finish(&world);
 }
 
@@ -907,7 +907,7 @@ static void test_outage_is_no_set_back(void **state)
 	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
 	assert_int_equal(world_count(&world, ZKH_SET_BACK) + world_count(&world, ZKH_EXPIRED), 0);
 	assert_int_equal(zkh_session_id(world.session), id);
-	assert_int_equal(fake_zk_counts().closed_sessions, 1);
+	assert_int_equal(fake_zk_sessions(), 2);
 	world_finish(&world);
 }
 

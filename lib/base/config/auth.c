@@ -16,9 +16,8 @@
 #define STORED_SIZE 280
 #define FILE_SIZE (CONFIG_AUTH_MAX * LINE_SIZE)
 
-static bool is_systemd_credential(const char *path)
+static bool is_below(const char *path, const char *directory)
 {
-	const char *directory = getenv("CREDENTIALS_DIRECTORY");
 	size_t n = directory != NULL ? strlen(directory) : 0;
 
 	return n > 1 && strncmp(path, directory, n) == 0 && path[n] == '/' &&
@@ -27,7 +26,10 @@ static bool is_systemd_credential(const char *path)
 
 static int check_file(int fd, const char *path, char *msg, size_t n_msg)
 {
-	mode_t forbidden = is_systemd_credential(path) ? S_IRWXO : S_IRWXG | S_IRWXO;
+	/* systemd shows a credential to the user of its unit with an access list, whose mask stat() returns as the group's. */
+	bool is_credential = is_below(path, getenv("CREDENTIALS_DIRECTORY")) ||
+			     is_below(path, "/run/credentials");
+	mode_t forbidden = is_credential ? S_IRWXO : S_IRWXG | S_IRWXO;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0) {
@@ -37,13 +39,13 @@ static int check_file(int fd, const char *path, char *msg, size_t n_msg)
 		return r;
 	}
 	if (!S_ISREG(st.st_mode)) {
-		(void)snprintf(msg, n_msg, "'%.200s' is not a regular file (name one)", path);
+		(void)snprintf(msg, n_msg, "'%.200s' is not a regular file", path);
 		return CONFIG_INVALID;
 	}
 	if ((st.st_mode & forbidden) != 0) {
 		(void)snprintf(msg, n_msg,
-			       "'%.200s' is open to others, mode %04o (chmod 0600 %.200s)", path,
-			       (unsigned)(st.st_mode & 07777), path);
+			       "'%.200s' can be read by others, mode %04o (chmod 0600 %.200s)",
+			       path, (unsigned)(st.st_mode & 07777), path);
 		return CONFIG_INVALID;
 	}
 	return 0;

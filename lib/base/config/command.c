@@ -102,7 +102,7 @@ int config_command_parse(const char *value, struct config_command *ret, char msg
 		return 0;
 	}
 	if (args[0][0] != '/')
-		return config_msg(msg, "'%.100s' is no absolute path (there is no PATH search)",
+		return config_msg(msg, "'%.100s' is not an absolute path (PATH is not searched)",
 				  args[0]);
 
 	/* Pointers and strings in one block. */

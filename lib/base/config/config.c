@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
+
 #define NO_KEY CONFIG_N_KEYS
 
 /* One pass over one file. A key's value is complete only when the next key or the end is seen. */
@@ -102,10 +104,10 @@ static bool is_section(const char *section)
 
 static void add_unknown_section(struct loader *loader, unsigned line, const char *section)
 {
-	struct config_nearest nearest = { .wanted = section };
+	struct nearest nearest = { .wanted = section };
 	char msg[CONFIG_MSG_SIZE];
 
-#define X(name, text) config_nearest_offer(&nearest, #name);
+#define X(name, text) nearest_offer(&nearest, #name);
 	CONFIG_SECTIONS(X)
 #undef X
 	if (nearest.best != NULL)
@@ -131,20 +133,20 @@ static void on_section(void *userdata, unsigned line, const char *section)
 static void add_unknown_key(struct loader *loader, unsigned line, const char *section,
 			    const char *key)
 {
-	struct config_nearest nearest = { .wanted = key };
+	struct nearest nearest = { .wanted = key };
 	const char *elsewhere = NULL;
 	char msg[CONFIG_MSG_SIZE];
 
 	for (unsigned id = 0; id < CONFIG_N_KEYS; id++) {
 		if (strcmp(config_specs[id].section, section) == 0)
-			config_nearest_offer(&nearest, config_specs[id].name);
+			nearest_offer(&nearest, config_specs[id].name);
 		else if (elsewhere == NULL && strcmp(config_specs[id].name, key) == 0)
 			elsewhere = config_specs[id].section;
 	}
 	if (nearest.best != NULL)
 		(void)config_msg(msg, "the key is unknown (did you mean %s?)", nearest.best);
 	else if (elsewhere != NULL)
-		(void)config_msg(msg, "the key is unknown here (it belongs into [%s])", elsewhere);
+		(void)config_msg(msg, "the key is unknown here (it belongs to [%s])", elsewhere);
 	else
 		(void)config_msg(msg, "the key is unknown (see primaryd.conf(5), or remove it)");
 	add_error(loader, line, section, key, msg);
@@ -186,8 +188,7 @@ static void continue_value(struct loader *loader, unsigned line, const char *sec
 	    config_specs[id].type != CONFIG_TYPE_COMMAND) {
 		add_error(
 			loader, line, section, key,
-			"the value goes on in a second line (only servers and commands may; start "
-			"keys and sections without blanks before them)");
+			"the value continues in a second line (only servers and commands may do so; keys and sections start without blanks)");
 		loader->is_bad[id] = true;
 		return;
 	}
@@ -269,7 +270,7 @@ static void use_variable(struct loader *loader, const char *variable, enum confi
 		return;
 	n = strcspn(directories, ":");
 	if (n >= CONFIG_PATH_SIZE || directories[0] != '/') {
-		(void)config_msg(msg, "$%s is no absolute path of at most %d bytes", variable,
+		(void)config_msg(msg, "$%s is not an absolute path of at most %d bytes", variable,
 				 CONFIG_PATH_SIZE - 1);
 		add_key_error(loader, id, msg);
 		return;

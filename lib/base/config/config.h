@@ -19,7 +19,7 @@
 
 #include "table.h"
 
-#define CONFIG_DEFAULT_FILE "/etc/primaryd/primaryd.conf"
+#define CONFIG_DEFAULT_FILE PRIMARYD_SYSCONFDIR "/primaryd/primaryd.conf"
 
 /* Bounds. Sizes include the terminating NUL. */
 #define CONFIG_FILE_MAX (256 * 1024)
@@ -36,19 +36,13 @@
 	X(CONFIG_COORDINATOR, "coordinator")                                                       \
 	X(CONFIG_CLIENT, "client")
 
-#define CONFIG_SELF_FENCES(X)                                                                      \
-	X(CONFIG_SELF_FENCE_NONE, "none")                                                          \
-	X(CONFIG_SELF_FENCE_REBOOT, "reboot")
-
-#define CONFIG_FENCE_FAILURES(X)                                                                   \
-	X(CONFIG_FENCE_FAILURE_STOP, "stop")                                                       \
-	X(CONFIG_FENCE_FAILURE_CONTINUE, "continue")
-
 #define X(name, text) name,
 enum config_mode { CONFIG_MODES(X) };
-enum config_self_fence { CONFIG_SELF_FENCES(X) };
-enum config_fence_failure { CONFIG_FENCE_FAILURES(X) };
 #undef X
+
+/* Each in the order of the words in config_type_text(). */
+enum config_self_fence { CONFIG_SELF_FENCE_NONE, CONFIG_SELF_FENCE_REBOOT };
+enum config_fence_failure { CONFIG_FENCE_FAILURE_STOP, CONFIG_FENCE_FAILURE_CONTINUE };
 
 enum config_key_id {
 #define X(section, member, ...) CONFIG_KEY_##section##_##member,
@@ -163,9 +157,6 @@ void config_errors_print(const struct config_errors *errors, FILE *file);
  */
 int config_check_lease(const struct config *config, int64_t session_timeout_us, char *msg,
 		       size_t n_msg);
-
-/* max(T/100, 50 ms): what the lease ends earlier for clock drift and lateness. */
-int64_t config_lease_margin_us(int64_t session_timeout_us);
 
 /* The credential for ZooKeeper: forget it with explicit_bzero() when it was handed over. */
 #define CONFIG_AUTH_SCHEME_SIZE 32

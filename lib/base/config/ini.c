@@ -115,7 +115,7 @@ static void close_line(struct reader *reader)
 		return;
 	reader->is_open = false;
 	report(reader,
-	       "the line is no [SECTION], no KEY = VALUE and no comment (comments start with ;)");
+	       "the line is not [SECTION], KEY = VALUE or a comment (comments start with ;)");
 }
 
 /* As fgets(), for inih. */
@@ -170,6 +170,6 @@ void config_ini_parse(const char *text, size_t n_text, const struct config_ini_s
 	if (r != 0 && reader.n_errors == 0) {
 		if (r > 0)
 			reader.line = (unsigned)r;
-		report(&reader, r > 0 ? "the line is not understood" : "out of memory");
+		report(&reader, r > 0 ? "the line is malformed" : "out of memory");
 	}
 }

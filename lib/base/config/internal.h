@@ -64,12 +64,3 @@ struct config_ini_sink {
 };
 
 void config_ini_parse(const char *text, size_t n_text, const struct config_ini_sink *sink);
-
-/* The name nearest to a misspelt one, or NULL: to be fed with candidates one by one. */
-struct config_nearest {
-	const char *wanted;
-	const char *best; /* NULL: nothing near enough */
-	size_t distance;
-};
-
-void config_nearest_offer(struct config_nearest *nearest, const char *candidate);

@@ -6,11 +6,6 @@
 
 #define MARGIN_MIN_US (50 * DURATION_MS)
 
-int64_t config_lease_margin_us(int64_t session_timeout_us)
-{
-	return lease_margin_us(session_timeout_us);
-}
-
 /* The shortest session timeout, to the next millisecond, in which the stop fits. */
 static int64_t least_session_us(int64_t lease_timeout_us)
 {
@@ -31,7 +26,7 @@ int config_check_lease(const struct config *config, int64_t session_timeout_us, 
 	char less[DURATION_TEXT_SIZE + 64] = "";
 	char more[DURATION_TEXT_SIZE];
 	int64_t lease_us = config->relinquish.lease_timeout_us;
-	int64_t margin_us = config_lease_margin_us(session_timeout_us);
+	int64_t margin_us = lease_margin_us(session_timeout_us);
 	int64_t third_us = session_timeout_us / 3;
 	int64_t most_us = (third_us - margin_us) / DURATION_MS * DURATION_MS;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "internal.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,12 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
+#include "zk/session/zkh_resolve.h"
 #include "zk/zkh_path.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define HOST_MAX 253
-#define HOST_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-#define UNIT_CHARS HOST_CHARS ":@\\"
+#define UNIT_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-:@\\"
 
 int config_msg(char msg[CONFIG_MSG_SIZE], const char *fmt, ...)
 {
@@ -64,10 +64,10 @@ static int parse_number(const struct config_spec *spec, const char *value, void 
 static int parse_path(const struct config_spec *spec, const char *value, void *ret, char *msg)
 {
 	if (value[0] == '\0' && spec->min > 0)
-		return config_msg(msg, "is empty (give an absolute path, such as %s)",
+		return config_msg(msg, "is empty (write an absolute path, such as %s)",
 				  spec->default_text);
 	if (value[0] != '\0' && value[0] != '/')
-		return config_msg(msg, "'%.100s' is no absolute path (start it with /)", value);
+		return config_msg(msg, "'%.100s' is not an absolute path (start it with /)", value);
 	if (strlen(value) >= CONFIG_PATH_SIZE)
 		return config_msg(msg, "has %zu bytes (%d at most)", strlen(value),
 				  CONFIG_PATH_SIZE - 1);
@@ -80,8 +80,7 @@ static int parse_root(const struct config_spec *spec, const char *value, void *r
 	if (!zkh_path_valid(value) || strlen(value) >= CONFIG_PATH_SIZE)
 		return config_msg(
 			msg,
-			"'%.100s' is no ZooKeeper path (start with /, no / at the end, no "
-			"empty, . or .. part, at most %d bytes)",
+			"'%.100s' is not a ZooKeeper path (start with /, no / at the end, no empty, . or .. part, at most %d bytes)",
 			value, CONFIG_PATH_SIZE - 1);
 	(void)strcpy(ret, value);
 	return 0;
@@ -125,10 +124,10 @@ static int parse_unit(const struct config_spec *spec, const char *value, void *r
 	}
 	if (!known || suffix == value || strlen(value) >= CONFIG_UNIT_SIZE ||
 	    strspn(value, UNIT_CHARS) != strlen(value))
-		return config_msg(msg,
-				  "'%.100s' is no unit's name (such as primary.target or "
-				  "postgresql.service)",
-				  value);
+		return config_msg(
+			msg,
+			"'%.100s' is not the name of a unit (such as primary.target or postgresql.service)",
+			value);
 	if (suffix[-1] == '@')
 		return config_msg(msg, "'%.100s' is a template (put the instance after the @)",
 				  value);
@@ -136,138 +135,61 @@ static int parse_unit(const struct config_spec *spec, const char *value, void *r
 	return 0;
 }
 
-static int parse_command(const struct config_spec *spec, const char *value, void *ret, char *msg)
+/* One of the words of choices, which are separated by '|'; as a number, in their order. */
+static int parse_choice(const char *choices, const char *value, unsigned *ret, char *msg)
 {
-	struct config_command *command = ret;
+	struct nearest nearest = { .wanted = value };
+	char words[64], *rest = words;
+	const char *word;
+	unsigned i = 0;
 
-	assert(command->argv == NULL);
-	return config_command_parse(value, command, msg);
-}
-
-/* "coordinator, client" of the names; the index of value among them. */
-static int parse_choice(const char *const *names, size_t n, const char *value, size_t *ret,
-			char *msg)
-{
-	struct config_nearest nearest = { .wanted = value };
-	char all[128] = "";
-
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(names[i], value) == 0) {
+	(void)snprintf(words, sizeof(words), "%s", choices);
+	for (; (word = strsep(&rest, "|")) != NULL; i++) {
+		if (strcmp(word, value) == 0) {
 			*ret = i;
 			return 0;
 		}
-		config_nearest_offer(&nearest, names[i]);
-		(void)strcat(strcat(all, i == 0 ? "" : " or "), names[i]);
+		nearest_offer(&nearest, word);
 	}
 	if (nearest.best != NULL)
 		return config_msg(msg, "'%.100s' is unknown (did you mean %s? write %s)", value,
-				  nearest.best, all);
-	return config_msg(msg, "'%.100s' is unknown (write %s)", value, all);
-}
-
-#define CHOICE_PARSER(function, type, TABLE)                                                       \
-	static int function(const struct config_spec *spec, const char *value, void *ret,          \
-			    char *msg)                                                             \
-	{                                                                                          \
-		static const char *const names[] = { TABLE(NAME) };                                \
-		size_t i = 0;                                                                      \
-		int r = parse_choice(names, COUNT(names), value, &i, msg);                         \
-                                                                                                   \
-		if (r == 0)                                                                        \
-			*(type *)ret = (type)i;                                                    \
-		return r;                                                                          \
-	}
-#define NAME(name, text) text,
-CHOICE_PARSER(parse_mode, enum config_mode, CONFIG_MODES)
-CHOICE_PARSER(parse_self_fence, enum config_self_fence, CONFIG_SELF_FENCES)
-CHOICE_PARSER(parse_fence_failure, enum config_fence_failure, CONFIG_FENCE_FAILURES)
-#undef NAME
-
-static bool is_host(const char *host, bool bracketed)
-{
-	struct in6_addr address;
-	size_t n = strlen(host);
-
-	if (bracketed)
-		return inet_pton(AF_INET6, host, &address) == 1;
-	if (n == 0 || n > HOST_MAX || strspn(host, HOST_CHARS) != n)
-		return false;
-	/* Digits and dots alone are an address, if anything. */
-	if (strspn(host, "0123456789.") == n)
-		return inet_pton(AF_INET, host, &address) == 1;
-	return host[0] != '-' && host[0] != '.';
-}
-
-static int check_server(const char *server, size_t n, char *msg)
-{
-	char host[HOST_MAX + 1];
-	bool bracketed = server[0] == '[';
-	const char *colon = memrchr(server, ':', n);
-	const char *host_end = colon;
-	size_t n_port = colon != NULL ? (size_t)(server + n - colon) - 1 : 0;
-
-	if (colon == NULL || (bracketed && colon[-1] != ']'))
-		return config_msg(msg, "'%.*s' has no port (write HOST:PORT, such as zk1:2181)",
-				  (int)(n < 100 ? n : 100), server);
-	if (n_port == 0 || n_port > 5 || strspn(colon + 1, "0123456789") < n_port ||
-	    strtol(colon + 1, NULL, 10) < 1 || strtol(colon + 1, NULL, 10) > 65535)
-		return config_msg(msg,
-				  "'%.*s' has no port from 1 to 65535 behind its last colon (write "
-				  "HOST:PORT; a path belongs into root)",
-				  (int)(n < 100 ? n : 100), server);
-	if (bracketed) {
-		server++;
-		host_end--;
-	}
-	if (host_end < server || host_end - server > HOST_MAX)
-		return config_msg(msg, "a server's name is longer than %d bytes", HOST_MAX);
-	memcpy(host, server, (size_t)(host_end - server));
-	host[host_end - server] = '\0';
-	if (!is_host(host, bracketed))
-		return config_msg(
-			msg,
-			"'%.100s' is no host (a name, an IPv4 address, or an IPv6 address "
-			"in brackets)",
-			host);
-	return 0;
+				  nearest.best, choices);
+	return config_msg(msg, "'%.100s' is unknown (write %s)", value, choices);
 }
 
 static int parse_servers(const char *value, struct config *config, char *msg)
 {
 	char servers[CONFIG_VALUE_SIZE];
-	char *out = servers;
+	const char *rest = servers;
+	struct zkh_server server;
 	unsigned n_servers = 0;
+	char *out = servers;
+	int r;
 
-	if (value[strspn(value, ", \t")] == '\0')
-		return config_msg(msg, "is empty (name at least one server as HOST:PORT)");
-	for (const char *p = value; *p != '\0';) {
-		size_t n = strcspn(p, ", \t");
-		int r;
+	/* Blanks separate servers as commas do. */
+	for (const char *p = value; *p != '\0'; p++) {
+		const char *next = p + strspn(p, " \t");
 
-		if (n == 0)
-			return config_msg(msg, "has a comma without a server (remove it)");
-		if (n_servers == CONFIG_SERVERS_MAX)
-			return config_msg(msg,
-					  "names more than %d servers (name fewer: a client needs "
-					  "only some of them)",
-					  CONFIG_SERVERS_MAX);
-		r = check_server(p, n, msg);
-		if (r != 0)
-			return r;
-		if (n_servers++ > 0)
+		if (next == p)
+			*out++ = *p;
+		else if (out > servers && out[-1] != ',' && *next != ',' && *next != '\0')
 			*out++ = ',';
-		memcpy(out, p, n);
-		out += n;
-		p += n;
-		p += strspn(p, " \t");
-		if (*p == ',') {
-			p++;
-			p += strspn(p, " \t");
-			if (*p == '\0')
-				return config_msg(msg, "ends with a comma (remove it)");
-		}
 	}
 	*out = '\0';
+	while ((r = zkh_server_next(&rest, &server)) == 0)
+		n_servers++;
+	if (r != -ENOENT)
+		return config_msg(msg,
+				  "'%.*s' is not HOST:PORT (a name, an IPv4 address, or an IPv6 "
+				  "address in brackets; a port from 1 to 65535)",
+				  (int)strcspn(rest, ","), rest);
+	if (n_servers == 0)
+		return config_msg(msg, "is empty (name at least one server as HOST:PORT)");
+	if (n_servers > CONFIG_SERVERS_MAX)
+		return config_msg(msg,
+				  "names more than %d servers (name fewer: a client needs only "
+				  "some of them)",
+				  CONFIG_SERVERS_MAX);
 	(void)strcpy(config->zookeeper.servers, servers);
 	config->zookeeper.n_servers = n_servers;
 	return 0;
@@ -295,13 +217,11 @@ int config_value_parse(const struct config_spec *spec, const char *value, struct
 	case CONFIG_TYPE_UNIT:
 		return parse_unit(spec, value, member, msg);
 	case CONFIG_TYPE_COMMAND:
-		return parse_command(spec, value, member, msg);
+		return config_command_parse(value, member, msg);
 	case CONFIG_TYPE_MODE:
-		return parse_mode(spec, value, member, msg);
 	case CONFIG_TYPE_SELF_FENCE:
-		return parse_self_fence(spec, value, member, msg);
 	case CONFIG_TYPE_FENCE_FAILURE:
-		return parse_fence_failure(spec, value, member, msg);
+		return parse_choice(config_type_text(spec->type), value, member, msg);
 	}
 	assert(!"config_type");
 	return CONFIG_INVALID;

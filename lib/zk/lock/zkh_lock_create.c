@@ -177,15 +177,20 @@ static void on_synced(void *userdata, int result)
 	lock->write_op = NULL;
 }
 
+int zkh_lock_send_search(struct zkh_lock *lock, zkh_children_fn fn)
+{
+	int r = zkh_sync(lock->session, on_synced, lock, &lock->write_op);
+
+	return r != 0 ? r
+		      : zkh_children(lock->session, lock->parent, false, fn, lock, &lock->read_op);
+}
+
 void zkh_lock_search(struct zkh_lock *lock)
 {
 	int r;
 
 	lock->state = ZKH_LOCK_SEARCHING;
-	r = zkh_sync(lock->session, on_synced, lock, &lock->write_op);
-	if (r == 0)
-		r = zkh_children(lock->session, lock->parent, false, on_searched, lock,
-				 &lock->read_op);
+	r = zkh_lock_send_search(lock, on_searched);
 	if (r != 0)
 		zkh_lock_end(lock, r);
 }

@@ -20,9 +20,7 @@ void zkh_lock_remove_forget(struct zkh_lock *lock)
 /* Neither gone nor known to be there: the next connection, or the pause, tries again. */
 static void remove_later(struct zkh_lock *lock)
 {
-	zkh_op_cancel(lock->write_op);
-	zkh_op_cancel(lock->read_op);
-	lock->write_op = lock->read_op = NULL;
+	zkh_lock_cancel_requests(lock);
 	zkh_lock_start_pause(lock);
 }
 
@@ -76,15 +74,6 @@ static void on_listed(void *userdata, int result, const char *const *names, size
 	remove_by_path(lock);
 }
 
-static void on_synced(void *userdata, int result)
-{
-	struct zkh_lock *lock = userdata;
-
-	/* The list that was sent behind it tells the same. */
-	(void)result;
-	lock->write_op = NULL;
-}
-
 void zkh_lock_remove_resume(struct zkh_lock *lock)
 {
 	assert(lock->state == ZKH_LOCK_REMOVING);
@@ -97,8 +86,7 @@ void zkh_lock_remove_resume(struct zkh_lock *lock)
 		remove_by_path(lock);
 		return;
 	}
-	if (zkh_sync(lock->session, on_synced, lock, &lock->write_op) != 0 ||
-	    zkh_children(lock->session, lock->parent, false, on_listed, lock, &lock->read_op) != 0)
+	if (zkh_lock_send_search(lock, on_listed) != 0)
 		remove_later(lock);
 }
 

@@ -23,25 +23,10 @@ static void probe_over(struct zkh_session *session, bool granted)
 	session->hold_until_ms = 0;
 }
 
-static void on_probe_closed(void *userdata, int result)
-{
-	probe_over(userdata, true);
-}
-
 static void on_probe(void *userdata, const struct zkh_session_report *report)
 {
-	struct zkh_session *session = userdata;
-	struct zkh_doubt *doubt = &session->doubt;
-
-	if (doubt->granted)
-		return; /* it is being closed */
-	if (report->event != ZKH_CONNECTED) {
-		probe_over(session, false);
-		return;
-	}
-	doubt->granted = true;
-	(void)zkh_session_close(doubt->probe, session->connect_timeout_ms, on_probe_closed,
-				session);
+	/* Its session is left to expire: a close would block. */
+	probe_over(userdata, report->event == ZKH_CONNECTED);
 }
 
 /* In vain: the next round over the servers tries again. */

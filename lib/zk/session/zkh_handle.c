@@ -359,7 +359,7 @@ void zkh_link_update(struct zkh_session *session)
 	int state;
 
 	assert(session->depth > 0);
-	if (session->destroyed || session->zh == NULL || session->closing.state == ZKH_CLOSE_ASKED)
+	if (session->destroyed || session->zh == NULL)
 		return;
 	state = zoo_state(session->zh);
 	if (state == ZOO_CONNECTED_STATE) {

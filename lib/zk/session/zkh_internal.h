@@ -78,19 +78,14 @@ enum zkh_link {
 enum zkh_close_state {
 	ZKH_CLOSE_NONE,
 	ZKH_CLOSE_DRAINING, /* waits for a connection, and for what is under way */
-	ZKH_CLOSE_ASKED,    /* the request is on its way; the socket is ours */
 	ZKH_CLOSE_OVER,
 };
 
 struct zkh_closing {
 	enum zkh_close_state state;
 	int64_t deadline_ms;
-	int64_t asked_until_ms; /* ZKH_CLOSE_ASKED: then another server is asked */
 	void (*done)(void *userdata, int result);
 	void *userdata;
-	unsigned char
-		tail[20]; /* the last bytes that the server sent: the reply, when it is the reply */
-	size_t tail_length;
 };
 
 /* Whether the servers were set back; see zkh_doubt.c. */
@@ -309,9 +304,8 @@ void zkh_watch_drop_all(struct zkh_session *session);
 /* libzookeeper's watcher, the only one, with the session as context. */
 void zkh_watch_fired(struct _zhandle *zh, int type, int state, const char *path, void *context);
 
-/* zkh_close.c. While ZKH_CLOSE_ASKED nothing but these may touch the socket. */
+/* zkh_close.c */
 void zkh_close_advance(struct zkh_session *session, int64_t now_ms);
-void zkh_close_readable(struct zkh_session *session);
 int64_t zkh_close_due_ms(const struct zkh_session *session); /* INT64_MAX: nothing */
 void zkh_close_expired(struct zkh_session *session);	     /* the handle is closed already */
 

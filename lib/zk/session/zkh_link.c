@@ -205,7 +205,7 @@ static void link_on_prepare(struct ev_loop *loop, ev_prepare *watcher, int reven
 	int64_t due_ms;
 
 	zkh_session_enter(session);
-	due_ms = session->closing.state < ZKH_CLOSE_ASKED ? link_advance(session) : INT64_MAX;
+	due_ms = link_advance(session);
 	if (!session->destroyed)
 		zkh_close_advance(session, zkh_now_ms());
 	if (!session->destroyed && session->closing.state != ZKH_CLOSE_OVER) {
@@ -224,15 +224,11 @@ static void link_on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 	int r;
 
 	zkh_session_enter(session);
-	if (session->closing.state == ZKH_CLOSE_ASKED) {
-		zkh_close_readable(session);
-	} else {
-		for (int i = 0; i < PACKETS_MAX; i++) {
-			r = zkh_link_process(session, events);
-			zkh_link_update(session);
-			if (r != ZOK || session->destroyed || session->link != ZKH_LINK_UP)
-				break;
-		}
+	for (int i = 0; i < PACKETS_MAX; i++) {
+		r = zkh_link_process(session, events);
+		zkh_link_update(session);
+		if (r != ZOK || session->destroyed || session->link != ZKH_LINK_UP)
+			break;
 	}
 	zkh_session_leave(session);
 }

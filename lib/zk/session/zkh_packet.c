@@ -45,12 +45,13 @@ static void look_at_greeting(struct zkh_session *session, const unsigned char *h
 
 	if (length < GREETING_MIN || length > GREETING_MAX)
 		snprintf(session->fault, sizeof(session->fault),
-			 "is no ZooKeeper server: its first packet claims %d bytes", length);
+			 "is not a ZooKeeper server: its first packet claims to have %d bytes",
+			 length);
 	else if (id == 0 && session->id.id == 0)
 		snprintf(session->fault, sizeof(session->fault), "granted a session without an id");
 	else if (id != 0 && (timeout_ms <= 0 || timeout_ms > TIMEOUT_MAX_MS))
 		snprintf(session->fault, sizeof(session->fault),
-			 "granted a session timeout of %d ms: not believed", timeout_ms);
+			 "granted an absurd session timeout of %d ms", timeout_ms);
 }
 
 static void look_at_reply(struct zkh_session *session, const unsigned char *head)
@@ -60,10 +61,10 @@ static void look_at_reply(struct zkh_session *session, const unsigned char *head
 
 	if (length < REPLY_MIN || length > REPLY_MAX)
 		snprintf(session->fault, sizeof(session->fault),
-			 "sent a packet that claims %d bytes: not believed", length);
+			 "sent a packet that claims to have %d bytes", length);
 	else if (xid >= 0 && session->outstanding == 0)
 		snprintf(session->fault, sizeof(session->fault),
-			 "answered a request that was not made");
+			 "answered a request that was never made");
 	if (session->fault[0] != '\0')
 		return;
 	if (zxid > session->zxid)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "zkh_resolve.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -21,48 +22,36 @@
 #define REAP_MS 50
 #define RESOLVE_MORE 2 /* times the time for it, when nothing at all was found in that */
 
+static bool is_host(const char *host)
+{
+	struct in_addr address;
+
+	/* Digits and dots alone are an address, or a typo. */
+	if (host[strspn(host, "0123456789.")] == '\0')
+		return inet_pton(AF_INET, host, &address) == 1;
+	return *host != '-' && *host != '.';
+}
+
 int zkh_server_next(const char **list, struct zkh_server *ret_server)
 {
-	const char *start = *list, *end, *colon, *host, *host_end;
 	struct zkh_server server = { 0 };
-	size_t length;
-	unsigned long port = 0;
+	struct in6_addr address;
+	const char *end;
+	int length = 0;
 
-	if (*start == '\0')
+	if (**list == '\0')
 		return -ENOENT;
-	length = strcspn(start, ",");
-	end = start + length;
-	while (start < end && *start == ' ')
-		start++;
-	colon = memrchr(start, ':', (size_t)(end - start));
-	if (colon == NULL)
-		return ZKH_INVALID;
-	host = start;
-	host_end = colon;
-	if (*host == '[') {
-		host++;
-		host_end--;
-		if (host_end <= host || *host_end != ']')
+	if (sscanf(*list, " [%253[^]]]:%5[0-9]%n", server.host, server.port, &length) == 2) {
+		if (inet_pton(AF_INET6, server.host, &address) != 1)
 			return ZKH_INVALID;
-	} else if (memchr(host, ':', (size_t)(host_end - host)) != NULL) {
-		return ZKH_INVALID; /* IPv6 without brackets */
+	} else if (sscanf(*list, " %253[A-Za-z0-9._-]:%5[0-9]%n", server.host, server.port,
+			  &length) != 2 ||
+		   !is_host(server.host)) {
+		return ZKH_INVALID;
 	}
-	length = (size_t)(host_end - host);
-	if (length == 0 || length >= sizeof(server.host) || memchr(host, '/', length) != NULL ||
-	    memchr(host, ' ', length) != NULL)
-		return ZKH_INVALID;
-	memcpy(server.host, host, length);
-	for (const char *digit = colon + 1; digit < end && *digit != ' '; digit++) {
-		if (*digit < '0' || *digit > '9')
-			return ZKH_INVALID;
-		port = port * 10 + (unsigned long)(*digit - '0');
-		if (port > 65535)
-			return ZKH_INVALID;
-	}
-	if (port == 0)
-		return ZKH_INVALID;
-	snprintf(server.port, sizeof(server.port), "%lu", port);
-	if (*end == ',' && end[1] == '\0')
+	end = *list + length + strspn(*list + length, " ");
+	if (atoi(server.port) < 1 || atoi(server.port) > 65535 ||
+	    (*end != '\0' && (*end != ',' || end[1] == '\0')))
 		return ZKH_INVALID;
 	*list = *end == ',' ? end + 1 : end;
 	*ret_server = server;

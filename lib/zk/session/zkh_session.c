@@ -239,7 +239,7 @@ void zkh_session_kick(struct zkh_session *session)
 
 void zkh_session_cut(struct zkh_session *session)
 {
-	if (!zkh_link_has_socket(session) || session->closing.state == ZKH_CLOSE_ASKED)
+	if (!zkh_link_has_socket(session))
 		return;
 	if (session->cut == NULL)
 		session->cut = "given up";
@@ -248,7 +248,7 @@ void zkh_session_cut(struct zkh_session *session)
 
 void zkh_session_reattach(struct zkh_session *session)
 {
-	if (!zkh_link_has_socket(session) || session->closing.state == ZKH_CLOSE_ASKED)
+	if (!zkh_link_has_socket(session))
 		return;
 	if (session->cut == NULL) {
 		session->cut = "attaching anew";
@@ -267,7 +267,7 @@ void zkh_session_renew(struct zkh_session *session)
 
 bool zkh_session_connected(const struct zkh_session *session)
 {
-	return session->link == ZKH_LINK_UP && session->closing.state < ZKH_CLOSE_ASKED;
+	return session->link == ZKH_LINK_UP;
 }
 
 int64_t zkh_session_id(const struct zkh_session *session)

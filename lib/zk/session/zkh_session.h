@@ -101,9 +101,9 @@ struct zkh_session *zkh_session_destroy(struct zkh_session *session);
  * Orderly end: asks the server to close the session, which deletes its ephemerals at once. First
  * what is under way is finished: operations sent, lock nodes to be removed. `done` runs once from
  * the loop with ZKH_OK (the session is gone, by this or by expiry), or with ZKH_TIMEOUT /
- * ZKH_NOT_CONNECTED when the server could not be told, or did not confirm, within timeout_ms.
- * Until then the session works as before (it reconnects and reports), but once the server has been
- * asked, operations get ZKH_NOT_CONNECTED. After `done` no other callback runs, and only
+ * ZKH_NOT_CONNECTED when the server could not be told within timeout_ms, or did not confirm. That is waited for, which
+ * blocks for 1.5 s at most, and as a rule for one round trip. Until then the session works as before (it reconnects and
+ * reports). After `done` no other callback runs, and only
  * zkh_session_destroy() is allowed, also from within `done`. 0, or -EALREADY (closing already).
  */
 int zkh_session_close(struct zkh_session *session, int32_t timeout_ms,

@@ -19,17 +19,18 @@ static bool set_text(char *to, size_t size, const char *from)
 /* Its registration is through, and it has read everything it follows. */
 static bool is_ready(const struct node *node)
 {
-	const struct election *e = &node->election;
+	const struct election *e = node_election(node);
 
-	return e->attached && e->registered && view_complete(&node->view) &&
-	       node->view.slots[VIEW_KEY].known;
+	return e->attached && e->registered && e->view.key != KEY_UNKNOWN;
 }
 
 static void on_status(void *userdata, const struct node *node)
 {
 	struct member *m = userdata;
 	int64_t now_us = time_wall_us();
-	bool attached = node->election.attached, ready = is_ready(node);
+	const struct election *e = node_election(node);
+	struct cluster_seen seen = node_seen(node);
+	bool attached = e->attached, ready = is_ready(node);
 
 	if (attached && !m->attached)
 		m->up_us = now_us;
@@ -37,15 +38,13 @@ static void on_status(void *userdata, const struct node *node)
 		m->ready_us = now_us;
 	m->attached = attached;
 	m->ready = ready;
-	set_text(m->server, sizeof(m->server), attached ? zkh_session_server(node->session) : "");
-	if (node->view.slots[VIEW_KEY].known &&
-	    set_text(m->holder, sizeof(m->holder), node->view.holder))
+	set_text(m->server, sizeof(m->server), attached ? seen.server : "");
+	if (e->view.key != KEY_UNKNOWN && set_text(m->holder, sizeof(m->holder), seen.holder))
 		m->named_us = now_us;
-	if (node->view.slots[VIEW_POST].known &&
-	    (set_text(m->primary, sizeof(m->primary), node->view.primary) ||
-	     m->epoch != node->view.epoch)) {
+	if (e->view.post != POST_UNKNOWN &&
+	    (set_text(m->primary, sizeof(m->primary), seen.primary) || m->epoch != seen.epoch)) {
 		m->acting_us = now_us;
-		m->epoch = node->view.epoch;
+		m->epoch = seen.epoch;
 	}
 	m->fleet->on_change(m->fleet->userdata);
 }
@@ -90,7 +89,7 @@ static int start(struct member *m, int log_fd)
 						 .target = LOG_TARGET_LINES,
 						 .fd = log_fd };
 	/* A former process that noted no work: no relinquish command at the start, which a load driver need not fork. */
-	const struct state idle = { .phase = PHASE_FOLLOW };
+	const struct state idle = { .work = STATE_WORK_DOWN };
 	struct node_options options = {
 		.loop = m->fleet->loop,
 		.config = &m->config,

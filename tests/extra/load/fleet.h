@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 #include "base/config/config.h"
-#include "node/internal.h"
+#include "base/clock.h"
+#include "base/keys.h"
+#include "node/node.h"
 
 struct fleet;
 

@@ -157,15 +157,15 @@ static void print_lag(const struct load *load)
 		}
 	}
 	printf("{\"nodes\":%zu", count);
-	if (first)
+	if (first) {
+		const struct election *e = node_election(first->node);
+
 		printf(",\"first\":\"%s\",\"attached\":%d,\"registered\":%d,\"ready\":%d,"
-		       "\"holder\":\"%s\",\"primary\":\"%s\",\"key_known\":%d,\"post_known\":%d,\"key_asked\":%d,\"post_asked\":%d",
-		       first->config.node.name, first->attached, first->node->election.registered,
-		       first->ready, first->holder, first->primary,
-		       first->node->view.slots[VIEW_KEY].known,
-		       first->node->view.slots[VIEW_POST].known,
-		       !zkh_mirror_is_current(&first->node->view.slots[VIEW_KEY].mirror),
-		       !zkh_mirror_is_current(&first->node->view.slots[VIEW_POST].mirror));
+		       "\"holder\":\"%s\",\"primary\":\"%s\",\"key\":\"%s\",\"post_known\":%d",
+		       first->config.node.name, first->attached, e->registered, first->ready,
+		       first->holder, first->primary, election_key_text(e->view.key),
+		       e->view.post != POST_UNKNOWN);
+	}
 	puts("}");
 }
 

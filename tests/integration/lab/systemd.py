@@ -91,7 +91,8 @@ class Unit:
         self.start = self.stop = 'done'
         self.jobs = []  # (path, what), pending
         self.processes = []  # (control group, pid, command line)
-        self.child = self.ready = None  # of the guard: the process, and the socket on which it says so
+        self.job = ''  # the kind of a job that it is said to have
+        self.child = self.notify = None  # of the guard: the process, and the socket on which it says how it is
         self.wanted = False  # the guard is to be started
         self.leaving = False  # and this one ends once what is bound to it is down
 
@@ -151,6 +152,8 @@ class Systemd:
         self.ticker.join()
         if self.guard.child is not None:
             process.kill(self.guard.child)
+        if self.guard.notify is not None:
+            self.guard.notify.close()
         self.bus.stop()
 
     # what a test does
@@ -239,8 +242,6 @@ class Systemd:
         unit = self.units.get(name)
         if method == 'ListUnitsByNames':
             return answer('a(ssssssouso)', [self._row(str(asked)) for asked in args[0]]), None
-        if method == 'ActiveState':
-            return answer('v', ('s', unit.state if unit else 'inactive')), None
         if method in ('BindsTo', 'ConsistsOf', 'BoundBy', 'RequiredBy', 'Triggers', 'Wants', 'Requires', 'PartOf'):
             return answer('v', ('as', unit.lists.get(method, []) if unit else [])), None
         if method == 'GetUnitProcesses':
@@ -266,7 +267,7 @@ class Systemd:
     def _row(self, name):
         unit = self.units.get(name)
         return (name, '', 'loaded' if unit else 'not-found', unit.state if unit else 'inactive', '', '',
-                self.unit_path(name), 0, '', '/')
+                self.unit_path(name), 0, unit.job if unit else '', '/')
 
     # jobs
 
@@ -308,8 +309,10 @@ class Systemd:
         if unit.child is not None:
             process.kill(unit.child)
         path = os.path.join(self.directory, f'notify{self.n_jobs}')
-        unit.ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        unit.ready.bind(path)
+        if unit.notify is not None:
+            unit.notify.close()
+        unit.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        unit.notify.bind(path)
         clean = {key: value for key, value in os.environ.items() if key not in SYSTEMD_VARIABLES}
         with open(os.path.join(self.node_directory, 'log'), 'ab') as log:
             unit.child = process.spawn(
@@ -317,17 +320,18 @@ class Systemd:
                 env={**clean, 'NOTIFY_SOCKET': path, 'PRIMARYD_LAB': self.node_directory})
 
     def _tick(self):
-        """Looks after the guard: is it ready, is it over? What it is a child of lives as long as this thread."""
+        """Looks after the guard: is it ready, does it end? What it is a child of lives as long as this thread."""
         unit = self.guard
         while not self.closing.wait(TICK_S):
             with self.lock:
                 if unit.wanted:
                     unit.wanted = False
                     self._start_guard(unit)
-                if unit.ready is not None and self._is_ready(unit):
-                    unit.ready.close()
-                    unit.ready = None
+                said = self._hear(unit)
+                if b'READY=1' in said:
                     self.finish(unit.name, 'done')
+                if b'STOPPING=1' in said:
+                    self._stop_bound(unit)
                 if unit.leaving and unit.child is not None and not self._bound(unit):
                     unit.leaving = False
                     unit.child.send_signal(signal.SIGTERM)
@@ -337,11 +341,11 @@ class Systemd:
                     self._guard_ended(unit)
 
     @staticmethod
-    def _is_ready(unit):
+    def _hear(unit):
         try:
-            return b'READY=1' in unit.ready.recv(4096)
+            return unit.notify.recv(4096) if unit.notify else b''
         except BlockingIOError:
-            return False
+            return b''
 
     def _guard_ended(self, unit):
         started = any(what != 'StopUnit' for _, what in unit.jobs)

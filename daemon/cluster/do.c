@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The election's transactions, and who may be at work before and after a takeover. */
+
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/duration.h"
+
+/* For people and `primaryctl explain`. `reason` is the last one, and open-ended. */
+static void describe_detail(struct cluster *c, const struct election_action *action)
+{
+	const struct election *e = c->election;
+	char lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE], session[DURATION_TEXT_SIZE];
+	char *text = c->registration.detail;
+	int64_t penalty_us = e->penalty_until_us - e->now_us;
+	int n = snprintf(text, DETAIL_SIZE,
+			 "lock-timeout=%s transition-delay=%s session-timeout=%s",
+			 duration_format(c->rules->lock_timeout_us, lock),
+			 duration_format(c->rules->transition_delay_us, delay),
+			 duration_format(e->session_us, session));
+
+	if (action->op == OP_HAND_BACK)
+		snprintf(text + n, DETAIL_SIZE - (size_t)n,
+			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,
+			 election_reason_text(e->reason));
+	else if (penalty_us > 0)
+		snprintf(text + n, DETAIL_SIZE - (size_t)n,
+			 " penalty-until=%" PRId64 " " DETAIL_REASON "%s",
+			 (time_wall_us() + penalty_us) / 1000,
+			 election_reason_text(e->stop_reason));
+}
+
+/*
+ * Who may be at work yet, now that this node's own work is down: the node that it waited for in the takeover of the highest
+ * epoch, as long as that takeover has started nothing. "": not known, as for a takeover that another process or machine of
+ * its name made, and that may have started nothing.
+ */
+static const char *own_debt(const struct cluster *c)
+{
+	int64_t epoch = c->view.memory_epoch;
+
+	if (epoch == ensemble_own(&c->ensemble))
+		return NAME_NOBODY;
+	return epoch == c->takeover.epoch ? c->takeover.debt : "";
+}
+
+/* Who may be at work yet, whatever became of that node's keys: in the form of value_epoch(). */
+static const char *owner_before(const struct cluster *c)
+{
+	const struct view *view = &c->view;
+
+	if (view->top_version < 0 || view->top_epoch < view->memory_epoch)
+		return "";
+	return strcmp(view->top_owner, c->name) ? view->top_owner : own_debt(c);
+}
+
+/* Before it is sent. */
+static void note_enter(struct cluster *c)
+{
+	char before[NAME_SIZE];
+
+	strcpy(before, owner_before(c));
+	c->takeover.epoch = c->election->epoch;
+	c->takeover.remembers = c->view.memory_epoch > 0;
+	strcpy(c->takeover.debt, before);
+	/* Without any memory the own lease is waited for, no more. */
+	c->writes.owes = c->takeover.remembers && strcmp(before, NAME_NOBODY) != 0;
+	recovery_begin(&c->recovery, before, c->takeover.remembers, c->election->term_us);
+}
+
+void cluster_do(struct cluster *c, const struct election_action *action)
+{
+	bool enter = action->op == OP_ENTER;
+
+	describe_detail(c, action);
+	if (action->op == OP_REGISTER) {
+		cluster_register(c);
+		return;
+	}
+	/* The mirror knows of a takeover that the election has not heard of yet: this epoch is not the highest any more. */
+	if (enter && c->election->epoch <= c->view.top_epoch) {
+		cluster_post_done(c, OP_ENTER, RESULT_CONFLICT, 0);
+		return;
+	}
+	if (enter)
+		note_enter(c);
+	strcpy(c->writes.detail, c->registration.detail);
+	strcpy(c->writes.leaves, own_debt(c));
+	writes_do(&c->writes, (enum election_op)action->op, action->version, c->election->epoch,
+		  c->election->term_us, c->lock ? zkh_lock_path(c->lock) : NULL,
+		  election_reason_text(action->reason));
+}

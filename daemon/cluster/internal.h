@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Shared by cluster.c, do.c, answers.c, repair.c, name.c, own_state.c and say.c: the owner of the parts in this wing. */
+
+#include <ev.h>
+
+#include "base/rights.h"
+#include "cleanup.h"
+#include "cluster.h"
+#include "ensemble.h"
+#include "recovery.h"
+#include "registration.h"
+#include "view.h"
+#include "witness.h"
+#include "writes.h"
+#include "zk/lock/zkh_lock.h"
+
+/* Requests that the servers may refuse, beside the election's operations. */
+#define CLUSTER_OP_RENEWAL OP_NONE
+#define CLUSTER_OP_LOCK OP_COUNT
+
+struct cluster {
+	struct ev_loop *loop;
+	const struct config *config;
+	struct log *log;
+	const char *name;
+	const char *boot_id;
+	char machine_id[MACHINE_ID_SIZE];
+	const struct election_config *rules;
+	const struct election *election;
+	cluster_fn on_event;
+	void *userdata;
+
+	struct zkh_session *session;
+	struct ensemble ensemble;
+	struct view view;
+	struct term term;
+	struct writes writes;
+	struct registration registration;
+	struct survivor survivor;
+	struct witness witness;
+	struct recovery recovery;
+	struct cleanup cleanup;
+	struct zkh_lock *lock;
+	int32_t contest; /* counts: the answer to an earlier one is void */
+	struct zkh_op *state_op, *health_op;
+	char health[KEY_VALUE_MAX];
+	bool attached;	     /* to a server of the known ensemble: the election was told */
+	bool farewell;	     /* nothing is told any more but the end */
+	bool locks_cleaned;  /* lock nodes of the previous process were looked for */
+	ev_timer memory_due; /* all terms of before this node came to the cluster are over */
+	char acted[NAME_SIZE], acted_before[NAME_SIZE]; /* the last two acting primaries seen */
+	int64_t acted_epoch;
+
+	/* The last takeover of this process. */
+	struct {
+		int64_t epoch;	      /* 0: none */
+		bool remembers;	      /* this node knew of an epoch before it */
+		char debt[NAME_SIZE]; /* who may have been at work before it, as in value_epoch() */
+	} takeover;
+
+	/* repair.c */
+	struct {
+		bool registering;  /* the election's REGISTER is under way, else a repair */
+		bool wanted;	   /* once what is under way has ended */
+		bool refused;	   /* nothing is tried before the next look */
+		unsigned looks;	   /* that found nothing missing since the last repair */
+		unsigned refusals; /* in a row */
+		ev_timer look;	   /* the next look */
+	} repair;
+	struct {
+		ev_timer look; /* while some are missing: the next trial */
+		unsigned looks;
+		struct rights tried;		/* of that trial */
+		char missing[RIGHTS_TEXT_SIZE]; /* "": none */
+	} rights;
+
+	/* name.c */
+	int64_t foreign_since_us; /* another session holds our name since; 0: no */
+	struct {
+		bool asked;	  /* the start is held back */
+		int64_t until_us; /* at the most, as long as nobody is seen */
+		struct zkh_op *op;
+		ev_timer look;
+	} cold;
+
+	/* say.c: what was said last */
+	struct {
+		bool missing;			/* and the keys were not made again since */
+		uint64_t wide;			/* the text's hash */
+		uint64_t refused[OP_COUNT + 1]; /* since it last succeeded; 0: nothing */
+		char primary[NAME_SIZE];
+		bool drained, maintenance, trace;
+	} said;
+};
+
+/* cluster.c */
+void cluster_emit(struct cluster *c, enum cluster_event_type type);
+void cluster_post(struct cluster *c, const struct election_event *event);
+void cluster_post_result(struct cluster *c, enum election_event_type type,
+			 enum election_result result, int32_t count);
+void cluster_post_done(struct cluster *c, enum election_op op, enum election_result result,
+		       int64_t zxid);
+void cluster_refuse(struct cluster *c, int code);
+/* The session is there: its events begin for the election. */
+void cluster_attached(struct cluster *c, bool fresh);
+/* Acting primary and holder as they are now: for commands and for every entry of the log. */
+void cluster_note_primary(struct cluster *c);
+
+/* do.c */
+void cluster_do(struct cluster *c, const struct election_action *action);
+
+/* own_state.c */
+void cluster_publish_own_health(struct cluster *c);
+
+/* answers.c */
+void cluster_init_parts(struct cluster *c);
+void cluster_lock(struct cluster *c);
+void cluster_scan(struct cluster *c);
+void cluster_count_peers(struct cluster *c);
+void cluster_fence(struct cluster *c);
+
+/* repair.c */
+void cluster_repair_init(struct cluster *c);
+void cluster_repair_finish(struct cluster *c);
+void cluster_register(struct cluster *c);
+/* Makes keys again that somebody deleted; later, if that is not possible now. */
+void cluster_repair(struct cluster *c);
+/* The servers refused something of this node's keys: all are written anew after a while. */
+void cluster_repair_later(void *userdata);
+
+/* name.c */
+/* Another session holds our name: waits a while from the first report on, then refuses to go on. */
+void cluster_meet_foreign(struct cluster *c, const struct registration_report *report,
+			  int64_t session_us);
+/* While the start is held back: instead of telling the election what happened to the session. */
+void cluster_cold_look(struct cluster *c);
+void cluster_cold_finish(struct cluster *c);
+
+/* say.c */
+void cluster_say_view(struct cluster *c);
+void cluster_say_session(struct cluster *c, const struct zkh_session_report *report);
+void cluster_say_ensemble(struct cluster *c, enum ensemble_news news, const char *text);
+void cluster_say_foreign(struct cluster *c, const struct registration_report *report, bool final);
+/* Once for each text, until the operation succeeds. path: "" when unknown. */
+void cluster_say_refused(struct cluster *c, enum election_op op, int result, const char *path);
+/* What is missing (it is in the cluster), and what is too wide. */
+void cluster_say_rights(struct cluster *c, const struct rights *rights);
+void cluster_say_junk(struct cluster *c, const char *path, const char *what);
+/* The first key that is found missing, until all are made again. */
+void cluster_say_missing(struct cluster *c, const char *path);
+void cluster_say_repaired(struct cluster *c);
+void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *name,
+			const char *router_state, int64_t wait_us);
+void cluster_say_superseded(struct cluster *c);
+void cluster_say_trace(struct cluster *c, const struct registration_report *report);
+void cluster_say_cut(struct cluster *c, int64_t waited_us);
+void cluster_say_misfit(struct cluster *c, const char *text);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What others read of this node's health and state: small writes that nobody waits for, the last of them the farewell. */
+
+#include "internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* How long the farewell may take. */
+#define FAREWELL_MS 2000
+
+static void on_health_written(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct cluster *c = userdata;
+
+	(void)reply;
+	c->health_op = NULL;
+	if (result == ZKH_NO_NODE)
+		cluster_repair(c);
+}
+
+static void on_state_written(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct cluster *c = userdata;
+
+	(void)result;
+	(void)reply;
+	c->state_op = NULL;
+}
+
+/* One of the own keys, once this node is registered: registration writes them all. The last write counts. */
+static void publish(struct cluster *c, enum node_key key, const char *text, zkh_commit_fn done,
+		    struct zkh_op **op)
+{
+	struct zkh_txn *txn = c->election->registered ? zkh_txn_create(c->session) : NULL;
+	char path[KEY_PATH_SIZE];
+
+	if (!txn)
+		return;
+	node_key_path(c->name, key, path);
+	zkh_txn_set_text(txn, path, text, ZKH_ANY_VERSION);
+	zkh_op_cancel(*op);
+	*op = NULL;
+	zkh_commit(txn, done, c, op);
+}
+
+void cluster_publish_own_health(struct cluster *c)
+{
+	publish(c, NODE_KEY_HEALTH, c->health, on_health_written, &c->health_op);
+}
+
+void cluster_publish_health(struct cluster *cluster, const char *trouble)
+{
+	snprintf(cluster->health, sizeof(cluster->health), *trouble ? "failed: %s" : "ok", trouble);
+	cluster_publish_own_health(cluster);
+}
+
+void cluster_announce_shutdown(struct cluster *cluster)
+{
+	publish(cluster, NODE_KEY_STATE, "shutdown", on_state_written, &cluster->state_op);
+}
+
+void cluster_record_takeover(struct cluster *cluster, int64_t duration_us)
+{
+	writes_record_takeover(&cluster->writes, duration_us);
+}
+
+/* -- leaving -- */
+
+static void on_closed(void *userdata, int result)
+{
+	cluster_emit(userdata, result == ZKH_OK ? CLUSTER_CLOSED : CLUSTER_UNCLOSED);
+}
+
+/* The close waits for what was sent before it, within its bound. */
+void cluster_leave(struct cluster *cluster)
+{
+	struct cluster *c = cluster;
+
+	c->farewell = true;
+	cluster_cold_finish(c);
+	registration_cancel(&c->registration);
+	recovery_cancel(&c->recovery);
+	cleanup_finish(&c->cleanup);
+	writes_finish(&c->writes);
+	term_finish(&c->term);
+	witness_finish(&c->witness);
+	publish(c, NODE_KEY_STATE, "stop", on_state_written, &c->state_op);
+	if (zkh_session_close(c->session, FAREWELL_MS, on_closed, c) != 0)
+		cluster_emit(c, CLUSTER_UNCLOSED);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/duration.h"
+#include "base/fnv.h"
+
+/* What the log tells of this wing, so that `journalctl` tells the story. The other files only call these. */
+
+void cluster_say_view(struct cluster *c)
+{
+	const struct view *view = &c->view;
+	struct log_fields f = { 0 };
+
+	if (view->drained != c->said.drained)
+		log_event(c->log, view->drained ? EVENT_DRAIN_ON : EVENT_DRAIN_OFF, &f,
+			  view->drained
+				  ? "drained: this node gives up the role and does not contend"
+				  : "no longer drained");
+	if (view->maintenance != c->said.maintenance)
+		log_event(c->log, view->maintenance ? EVENT_MAINTENANCE_ON : EVENT_MAINTENANCE_OFF,
+			  &f,
+			  view->maintenance ? "maintenance: only operators move the role"
+					    : "maintenance is over");
+	c->said.drained = view->drained;
+	c->said.maintenance = view->maintenance;
+	if (!view->slots[VIEW_POST].known || !strcmp(view->primary, c->said.primary))
+		return;
+	strcpy(c->said.primary, view->primary);
+	if (!*view->primary)
+		log_event(c->log, EVENT_PRIMARY_CHANGED, &f, "nobody is acting primary");
+	else if (strcmp(view->primary, c->name))
+		log_event(c->log, EVENT_PRIMARY_CHANGED, &f, "%s is acting primary", view->primary);
+}
+
+void cluster_say_session(struct cluster *c, const struct zkh_session_report *report)
+{
+	static const enum event events[] = {
+		[ZKH_CONNECTED] = EVENT_CONNECTED,	  [ZKH_DISCONNECTED] = EVENT_DISCONNECTED,
+		[ZKH_EXPIRED] = EVENT_SESSION_LOST,	  [ZKH_AUTH_REFUSED] = EVENT_AUTH_REFUSED,
+		[ZKH_NAMES_FAILED] = EVENT_NAMES_FAILED,  [ZKH_SERVER_FAILED] = EVENT_SERVER_FAILED,
+		[ZKH_SET_BACK] = EVENT_ENSEMBLE_SET_BACK,
+	};
+	struct log_fields f = { 0 };
+	char timeout[DURATION_TEXT_SIZE];
+
+	if (report->event == ZKH_CONNECTED) {
+		f.target = zkh_session_server(c->session);
+		log_event(c->log, EVENT_CONNECTED, &f, "%s session %016" PRIx64 ", timeout %s",
+			  report->fresh ? "new" : "same", (uint64_t)zkh_session_id(c->session),
+			  duration_format(report->timeout_ms * INT64_C(1000), timeout));
+		return;
+	}
+	/* The event's name stands in front of it, or in the catalog: the detail tells the rest. */
+	log_event(c->log, events[report->event], &f, "%s",
+		  *report->detail ? report->detail : zkh_session_event_text(report->event));
+}
+
+void cluster_say_ensemble(struct cluster *c, enum ensemble_news news, const char *text)
+{
+	static const enum event events[] = {
+		[ENSEMBLE_IS_KNOWN] = EVENT_CLUSTER_KNOWN,
+		[ENSEMBLE_IS_FOREIGN] = EVENT_CLUSTER_FOREIGN,
+		[ENSEMBLE_WAS_MADE] = EVENT_CLUSTER_MADE,
+		[ENSEMBLE_WAS_REFUSED] = EVENT_REQUEST_FAILED,
+		[ENSEMBLE_NOT_KEPT] = EVENT_CLUSTER_FILE_FAILED,
+	};
+	struct log_fields f = { 0 };
+
+	f.target = PATH_CLUSTER;
+	if (news == ENSEMBLE_WAS_MADE)
+		log_event(c->log, EVENT_CLUSTER_MADE, &f, "%s is made: this is cluster %s",
+			  PATH_CLUSTER, text);
+	else
+		log_event(c->log, events[news], &f, "%s", text);
+}
+
+void cluster_say_foreign(struct cluster *c, const struct registration_report *report, bool final)
+{
+	struct log_fields f = { 0 };
+
+	f.target = c->name;
+	if (report->other.pid == getpid() && !strcmp(report->other.boot, c->boot_id)) {
+		log_event(c->log, EVENT_DUPLICATE_NAME, &f,
+			  "waiting for an earlier session of this daemon to expire");
+		return;
+	}
+	log_event(c->log, EVENT_DUPLICATE_NAME, &f,
+		  "%s: another daemon is alive as '%s': host %s, pid %" PRId64 ", started %" PRId64
+		  " ms after 1970, session %016" PRIx64 "%s",
+		  final ? "refusing to start" : "waiting up to a session timeout", c->name,
+		  *report->other.host ? report->other.host : "unknown", report->other.pid,
+		  report->other.started_ms, (uint64_t)report->other_session,
+		  final ? "; stop it, or give this node another node.name" : "");
+}
+
+static const char *op_text(enum election_op op)
+{
+	switch (op) {
+	case CLUSTER_OP_RENEWAL:
+		return "lease renewal";
+	case CLUSTER_OP_LOCK:
+		return "lock";
+	default:
+		return election_op_text((uint8_t)op);
+	}
+}
+
+void cluster_say_refused(struct cluster *c, enum election_op op, int result, const char *path)
+{
+	struct log_fields f = { 0 };
+	uint64_t said = fnv_text(path) + (uint64_t)result;
+	const char *remedy = rights_remedy(result);
+
+	if (c->said.refused[op] == said)
+		return;
+	c->said.refused[op] = said;
+	f.target = path;
+	f.reason = zkh_result_text(result);
+	log_event(c->log, EVENT_REQUEST_FAILED, &f, "%s refused: %s%s%s%s%s", op_text(op), path,
+		  *path ? ": " : "", f.reason, *remedy ? "; " : "", remedy);
+}
+
+void cluster_say_rights(struct cluster *c, const struct rights *rights)
+{
+	struct log_fields f = { 0 };
+	const char *remedy = rights_remedy(rights_first_refusal(rights));
+	char missing[RIGHTS_TEXT_SIZE], wide[RIGHTS_TEXT_SIZE];
+
+	rights_format_missing(rights, missing);
+	rights_format_wide(rights, wide);
+	f.reason = zkh_result_text(rights_first_refusal(rights));
+	if (strcmp(missing, c->rights.missing) != 0 && *missing)
+		log_event(c->log, EVENT_RIGHTS_MISSING, &f,
+			  "this node is no candidate: " RIGHTS_MISSING "%s%s%s", missing,
+			  *remedy ? "; " : "", remedy);
+	else if (strcmp(missing, c->rights.missing) != 0)
+		log_event(c->log, EVENT_RIGHTS_BACK, NULL,
+			  "this node is a candidate again: it has all rights that it needs");
+	if (*wide && c->said.wide != fnv_text(wide))
+		log_event(
+			c->log, EVENT_RIGHTS_WIDE, NULL,
+			"anybody who reaches ZooKeeper may change what the credential is to protect: %s; %s",
+			wide, RIGHTS_WIDE_REMEDY);
+	c->said.wide = fnv_text(wide);
+}
+
+void cluster_say_junk(struct cluster *c, const char *path, const char *what)
+{
+	struct log_fields f = { 0 };
+
+	f.target = path;
+	log_event(c->log, EVENT_JUNK_IGNORED, &f, "%s %s", path, what);
+}
+
+void cluster_say_missing(struct cluster *c, const char *path)
+{
+	struct log_fields f = { 0 };
+
+	f.target = path;
+	if (c->said.missing)
+		return;
+	c->said.missing = true;
+	log_event(c->log, EVENT_CONFLICT, &f,
+		  "%s was deleted by somebody: the keys of this node are to be made again", path);
+}
+
+void cluster_say_repaired(struct cluster *c)
+{
+	struct log_fields f = { 0 };
+
+	c->said.missing = false;
+	log_event(c->log, EVENT_CONFLICT, &f,
+		  "keys of this node that somebody had deleted are made again");
+}
+
+/* Where nothing has to be waited for, nothing is said of it. */
+static const char *wait_text(int64_t wait_us, char ret_text[64])
+{
+	char duration[DURATION_TEXT_SIZE];
+
+	ret_text[0] = '\0';
+	if (wait_us > 0)
+		snprintf(ret_text, 64, "; its lease is over in %s",
+			 duration_format(wait_us / 1000 * 1000, duration));
+	return ret_text;
+}
+
+void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *name,
+			const char *router_state, int64_t wait_us)
+{
+	struct log_fields f = { 0 };
+	char wait[64], duration[DURATION_TEXT_SIZE];
+
+	f.target = name;
+	f.reason = router_state;
+	duration_format(wait_us / 1000 * 1000, duration);
+	switch (news) {
+	case RECOVERY_UNREADABLE:
+		f.reason = zkh_result_text(ZKH_DENIED);
+		log_event(
+			c->log, EVENT_TAKEOVER_WAITING, &f,
+			"%s may not be read (%s): another node may act, so nothing is started for "
+			"%s; do all nodes have the same credential (zookeeper.auth-file)?",
+			name, f.reason, duration);
+		break;
+	case RECOVERY_TOO_MANY:
+		log_event(
+			c->log, EVENT_TAKEOVER_WAITING, &f,
+			"%s has more than %d children, and not all of them can be asked: another node "
+			"may act, so nothing is started for %s; delete the children that are no nodes",
+			name, SURVEY_NODES_MAX, duration);
+		break;
+	case RECOVERY_STILL_ACTS:
+		log_event(c->log, EVENT_TAKEOVER_WAITING, &f,
+			  "%s is alive and says that it still acts (router state '%s'): waiting "
+			  "until it has stopped its work",
+			  name, router_state);
+		break;
+	case RECOVERY_NEW:
+		if (wait_us > 0)
+			log_event(c->log, EVENT_TAKEOVER_WAITING, &f,
+				  "%s and %s do not tell whether another node acts, so nothing is "
+				  "started for %s",
+				  PATH_EPOCH, PATH_NODES, duration);
+		break;
+	case RECOVERY_FOUND:
+		log_event(c->log, EVENT_CORPSE_FOUND, &f, "%s died with router state '%s'%s", name,
+			  *router_state ? router_state : "(may not be read)",
+			  wait_text(wait_us, wait));
+		break;
+	case RECOVERY_TERM:
+		log_event(
+			c->log, EVENT_TAKEOVER_WAITING, &f,
+			"%s was primary last and has not left in order: nothing is started for %s",
+			name, duration);
+		break;
+	case RECOVERY_REFUSED:
+		log_event(c->log, EVENT_FENCED, &f, "%s cannot be marked dead: its keys refuse it",
+			  name);
+		break;
+	case RECOVERY_MARKED:
+		log_event(c->log, EVENT_FENCED, &f, "%s is marked dead%s", name,
+			  c->config->fence.command.argv ? "" : " (no fence command is configured)");
+		break;
+	}
+}
+
+void cluster_say_superseded(struct cluster *c)
+{
+	struct log_fields f = { 0 };
+
+	log_event(c->log, EVENT_SESSION_LOST, &f,
+		  "another process goes on with this node's session and term: is %s a copy of the "
+		  "runtime directory of another daemon? Stopping the work and leaving the session",
+		  c->config->node.runtime_directory);
+}
+
+void cluster_say_trace(struct cluster *c, const struct registration_report *report)
+{
+	struct log_fields f = { 0 };
+	char duration[DURATION_TEXT_SIZE];
+
+	if (c->said.trace)
+		return;
+	c->said.trace = true;
+	log_event(c->log, EVENT_TAKEOVER_WAITING, &f,
+		  "another machine acted as %s and did not say that its work is down: this node "
+		  "registers in %s, when the lease of that machine is over",
+		  c->name, duration_format(report->wait_us / 1000 * 1000, duration));
+}
+
+void cluster_say_cut(struct cluster *c, int64_t waited_us)
+{
+	struct log_fields f = { 0 };
+	char waited[DURATION_TEXT_SIZE];
+
+	f.target = zkh_session_server(c->session);
+	duration_format(waited_us / 1000 * 1000, waited);
+	log_event(c->log, EVENT_CONNECTION_CUT, &f,
+		  "%s has not answered for %s: trying the next server", f.target, waited);
+}
+
+void cluster_say_misfit(struct cluster *c, const char *text)
+{
+	struct log_fields f = { 0 };
+
+	log_event(c->log, EVENT_LEASE_MISFIT, &f, "%s", text);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bus_internal.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Whether the work still runs: the unit, and the units that it requires. A required unit that crashes and restarts itself
+ * (Restart=) does not take the unit down; when systemd has given it up, it is failed, and the unit is worth nothing without
+ * it. A unit that an operator restarts is down for a moment.
+ */
+
+/* -- states -- */
+
+/* One row of ListUnitsByNames. */
+struct row {
+	const char *name, *active, *job;
+};
+
+static bool read_row(sd_bus_message *message, struct row *ret)
+{
+	const char *skip;
+	uint32_t id;
+
+	return sd_bus_message_read(message, "(ssssssouso)", &ret->name, &skip, &skip, &ret->active,
+				   &skip, &skip, &skip, &id, &ret->job, &skip) > 0;
+}
+
+/* A job other than a stop brings it up again. */
+static bool is_coming_back(const struct row *row)
+{
+	return *row->job && strcmp(row->job, "stop") != 0;
+}
+
+static void judge(struct bus *b, const struct row *unit, const char *culprit)
+{
+	bool down = bus_state_is_down(unit->active) || !strcmp(unit->active, "deactivating");
+	char text[BUS_TEXT_SIZE];
+
+	if (is_coming_back(unit))
+		return;
+	if (down && b->system_stops)
+		snprintf(text, sizeof(text), "%.250s is %.20s: the system is going down", b->unit,
+			 unit->active);
+	else if (down && *culprit)
+		snprintf(text, sizeof(text), "%.120s is %.20s, because %.120s has failed", b->unit,
+			 unit->active, culprit);
+	else if (down)
+		snprintf(text, sizeof(text), "%.250s is %.20s though nobody here stopped it",
+			 b->unit, unit->active);
+	else if (*culprit)
+		snprintf(text, sizeof(text), "%.120s has failed, and %.120s requires it", culprit,
+			 b->unit);
+	else
+		return;
+	b->on_down(b->userdata, text);
+}
+
+static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	struct bus *b = userdata;
+	struct row row, unit = { "", "", "" };
+	char culprit[BUS_UNIT_SIZE] = "";
+
+	(void)error;
+	if (sd_bus_message_is_method_error(message, NULL) ||
+	    sd_bus_message_enter_container(message, 'a', "(ssssssouso)") <= 0)
+		return 0;
+	while (read_row(message, &row)) {
+		if (!strcmp(row.name, b->unit))
+			unit = row;
+		else if (!strcmp(row.active, "failed") && !is_coming_back(&row))
+			snprintf(culprit, sizeof(culprit), "%s", row.name);
+	}
+	if (b->failing)
+		b->on_link(b->userdata, NULL);
+	b->failing = false;
+	if (*unit.name)
+		judge(b, &unit, culprit);
+	return 0;
+}
+
+static int on_system_read(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	struct bus *b = userdata;
+	const char *state;
+
+	(void)error;
+	b->system_stops = !sd_bus_message_is_method_error(message, NULL) &&
+			  sd_bus_message_read(message, "v", "s", &state) > 0 &&
+			  !strcmp(state, "stopping");
+	return 0;
+}
+
+/* Answers come in the order of the questions: when the unit's state is told, it is known what to say of it. */
+static int ask_states(struct bus *b)
+{
+	const struct bus_needed *needed = &b->needed;
+	sd_bus_message *message = NULL;
+	int r = sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, PROPERTIES, "Get",
+					 on_system_read, b, "ss", MANAGER, "SystemState");
+
+	if (r >= 0)
+		r = sd_bus_message_new_method_call(b->bus, &message, SYSTEMD, MANAGER_PATH, MANAGER,
+						   "ListUnitsByNames");
+	if (r >= 0)
+		r = sd_bus_message_open_container(message, 'a', "s");
+	if (r >= 0)
+		r = sd_bus_message_append(message, "s", b->unit);
+	for (size_t i = 0; r >= 0 && i < needed->n; i++)
+		r = sd_bus_message_append(message, "s", needed->names[i]);
+	if (r >= 0)
+		r = sd_bus_message_close_container(message);
+	if (r >= 0)
+		r = sd_bus_call_async(b->bus, NULL, message, on_states, b, 0);
+	sd_bus_message_unref(message);
+	return r;
+}
+
+/* -- signals -- */
+
+/* Which properties changed does not matter: those that do are read. */
+static int on_properties(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	const char *interface;
+
+	(void)error;
+	if (sd_bus_message_read(message, "s", &interface) >= 0 && !strcmp(interface, UNIT))
+		(void)ask_states(userdata);
+	return 0;
+}
+
+static int watch(struct bus *b, const char *unit, sd_bus_slot **ret_slot)
+{
+	char *path;
+	int r = sd_bus_path_encode(SYSTEMD_UNITS, unit, &path);
+
+	if (r < 0)
+		return r;
+	r = sd_bus_match_signal_async(b->bus, ret_slot, SYSTEMD, path, PROPERTIES,
+				      "PropertiesChanged", on_properties, NULL, b);
+	free(path);
+	return r;
+}
+
+/* -- what it requires -- */
+
+void bus_watch_forget(struct bus *b)
+{
+	while (b->needed.n)
+		sd_bus_slot_unref(b->needed.slots[--b->needed.n]);
+}
+
+static void need(struct bus *b, const char *unit)
+{
+	struct bus_needed *needed = &b->needed;
+
+	if (needed->n == BUS_NEEDED_MAX || strlen(unit) >= BUS_UNIT_SIZE || !strcmp(unit, b->guard))
+		return;
+	needed->slots[needed->n] = NULL;
+	if (watch(b, unit, &needed->slots[needed->n]) >= 0)
+		strcpy(needed->names[needed->n++], unit);
+}
+
+static int on_required(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	const char *unit;
+
+	(void)error;
+	if (unit_enter_list(message))
+		while (sd_bus_message_read(message, "s", &unit) > 0)
+			need(userdata, unit);
+	return 0;
+}
+
+static int on_all_required(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	(void)on_required(message, userdata, error);
+	(void)ask_states(userdata);
+	return 0;
+}
+
+int bus_watch_begin(struct bus *b)
+{
+	int r;
+
+	bus_watch_forget(b);
+	r = bus_get(b, b->unit, UNIT, "Requires", on_required, b, NULL);
+	return r < 0 ? r : bus_get(b, b->unit, UNIT, "BindsTo", on_all_required, b, NULL);
+}
+
+int bus_watch_open(struct bus *b)
+{
+	int r = watch(b, b->unit, NULL);
+
+	return r < 0 ? r : bus_watch_begin(b);
+}
+
+void bus_look(struct bus *bus)
+{
+	if (bus->bus)
+		(void)bus_watch_begin(bus);
+}
