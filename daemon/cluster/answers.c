@@ -61,7 +61,7 @@ static void on_superseded(void *userdata)
 	struct cluster *c = userdata;
 
 	cluster_say_superseded(c);
-	/* Told first: a connection that is only interrupted would not keep a takeover from starting the work. */
+	/* The election is told first: if it took the connection for interrupted, a takeover could still start the work. */
 	cluster_post_result(c, ELECTION_SESSION_LOST, RESULT_OK, 0);
 	zkh_session_renew(c->session);
 }
@@ -168,7 +168,7 @@ static void on_corpses(void *userdata, enum election_result result, int32_t coun
 		int64_t now_us = time_boot_us();
 
 		term_owes(&c->term, event.time_us);
-		/* Else the work starts now, and that tells it, too. */
+		/* Otherwise the work starts now, and term_started() renews. */
 		if (count || event.time_us > now_us)
 			term_renew(&c->term, now_us);
 	}

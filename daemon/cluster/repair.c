@@ -87,7 +87,7 @@ static void on_repair_look(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* -- rights -- */
 
-/* Told before the election hears that this node is registered: it shall not contend. */
+/* Report missing rights before the election learns that this node is registered: it would contend. */
 static void take_rights(struct cluster *c, const struct rights *rights)
 {
 	char missing[RIGHTS_TEXT_SIZE];
@@ -183,7 +183,7 @@ static void on_registration(void *userdata, const struct registration_report *re
 	    (report->outcome == REGISTRATION_OK || report->outcome == REGISTRATION_REFUSED))
 		take_rights(c, &c->registration.rights);
 	result = outcome(c, report);
-	/* It wrote the router state of its beginning, which may be another one by now. */
+	/* It wrote the router state as of its start, which may have changed since. */
 	if (result != RESULT_OK)
 		writes_unpublish(&c->writes);
 	else if (c->registration.wrote)

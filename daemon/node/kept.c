@@ -39,7 +39,7 @@ static void describe(const struct kept *kept, struct state *ret)
 	if (!ret->session_us)
 		ret->session_us = kept->saved.session_us;
 	ret->work = work_of(e);
-	/* How far a contest or a release has come is nothing to resume, and not worth a write on the way to it. */
+	/* A contest or a release cannot be resumed: how far it has come is not worth a write. */
 	if (ret->work != STATE_WORK_DOWN || may_hold_post(e->phase))
 		ret->epoch = e->epoch;
 	static_assert(TERM_NONCES == STATE_NONCES, "all of them are kept");
@@ -72,7 +72,7 @@ static void say(const struct kept *kept)
 			f.target, strerror(-kept->error));
 }
 
-/* A node at work goes on; another one could not take over, and says so to all. */
+/* A node whose work runs goes on; any other node cannot take over, and reports that it is not healthy. */
 static void judge(struct kept *kept)
 {
 	bool unfit = kept->error && kept->election->work == WORK_DOWN;

@@ -84,7 +84,7 @@ static void note_lock(struct keeper_step *s, const struct keeper_event *event)
 	if (k->state == KEEPER_ARMING) {
 		start_locked(s, result);
 	} else if (result == KEEPER_OK) {
-		/* It begins only now, and gets the least that makes sense. */
+		/* The stop begins only now, and gets the shortest time that makes sense. */
 		if (s->config->guard && k->state == KEEPER_WAITING)
 			k->stop_since_us = k->now_us;
 		if (!k->stopped)
@@ -98,7 +98,7 @@ static void note_lock(struct keeper_step *s, const struct keeper_event *event)
 		k->lease_end_us = event->lease_end_us;
 		k->next_us = k->now_us;
 	} else {
-		/* It was passed over by the guard, which has the work now. */
+		/* The guard has seized the lock, and stops the work now. */
 		if (k->state == KEEPER_STOPPING)
 			keeper_move(s, KEEPER_WAITING);
 		k->next_us = k->now_us + KEEPER_LOOK_US;

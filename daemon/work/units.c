@@ -41,7 +41,7 @@ static void write_facts(struct work *work)
 
 /* -- the guard -- */
 
-/* What becomes of one on standby matters only once it is needed: then another one is started. */
+/* Whether a guard on standby could be started matters only once it is needed: then another one is started. */
 static void on_guard_started(void *userdata, bool ok, const char *text)
 {
 	struct work *work = userdata;

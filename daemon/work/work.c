@@ -145,7 +145,7 @@ static enum keeper_result lock_to_start(struct work *work)
 	return KEEPER_OK;
 }
 
-/* It has begun to act, and is not through: what it does is not done a second time here. */
+/* The guard has begun to stop the work, and has not finished: the stop must not run twice. */
 static bool guard_is_at_it(struct work *work)
 {
 	char text[LOCK_FILE_TEXT_SIZE];
@@ -165,7 +165,7 @@ static enum keeper_result lock_to_stop(struct work *work)
 		return KEEPER_BUSY;
 	if (lease_file_mark(work->lease) == LEASE_STOPPED)
 		return KEEPER_DONE;
-	/* Those of a process before us would go on starting what is stopped here, or run beside our own. */
+	/* Commands of the previous process would go on starting what is stopped here, or run beside our own. */
 	if (!script_is_running(&work->takeover))
 		(void)lease_file_group_kill(work->lease, LEASE_GROUP_TAKEOVER);
 	if (!script_is_running(&work->relinquish))
@@ -185,7 +185,7 @@ static void lock_work(struct work *work)
 
 /* -- the end -- */
 
-/* Also what a process before us left: the lease file knows its session. False: something is not gone yet. */
+/* Also what the previous process left: the lease file knows its session. False: something is not gone yet. */
 static bool clean_up(struct work *work)
 {
 	if (work->group && command_group_exists(work->group))

@@ -748,6 +748,29 @@ def test_hostile_lists(unit_cluster, keys):
     assert node.wait_exit() == 0
 
 
+def test_what_is_left(unit_cluster, keys):
+    """All units are inactive or failed, and yet something is left, or systemd does not say: the post is kept, and what runs is
+    killed again and again."""
+    node, manager = primary(unit_cluster, keys, **{'relinquish.timeout': '600ms'})
+    part = manager.add(Unit('db.service', PartOf=[WORK]))
+    manager.work.lists['ConsistsOf'] = ['db.service']
+    part.state, part.processes = 'failed', [('/db', 77, 'sleep 1000')]
+    manager.rule('ExecStopPost', 'db.service', answer('v', ('a(sasbttttuii)', [
+        ('/bin/true', ['true'], False, 1, 1, 2, 2, 5, 1, 0), ('/bin/x', ['x', 'y'], False, 1, 1, 2, 2, 6, 1, 7)])))
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait_call('KillUnit', 'db.service', 2)
+    node.wait_log('work_stop_waits: .*db.service is failed, but its process 77 still runs: sleep 1000')
+    part.processes = []
+    mark = node.log_mark()
+    node.wait_log(r'work_stop_waits: .*its ExecStopPost= failed too \(7\)', since=mark)
+    manager.rule('GetUnitProcesses', WORK, DENIED)
+    part.state = 'inactive'  # somebody has seen to it: reset-failed
+    node.wait_log(f'work_stop_waits: .*systemd does not tell what is left of {WORK}: no permission')
+    assert keys.acting().node == 'n1'
+    manager.rule('GetUnitProcesses', WORK, None)
+    assert node.wait_exit() == 0
+
+
 def test_cold_start_stops_first(unit_cluster, keys):
     """A daemon that finds the unit running, of a life before, stops it before it joins."""
     [node], [manager] = unit_cluster(1)

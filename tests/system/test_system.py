@@ -710,7 +710,7 @@ def test_commands_as_a_service(site, user):
     """Command mode: the guard is the daemon's child, in its control group, and outlives it all the same. In the sandbox,
     and as root with the example commands.conf."""
     one = others(site, site.wait_holder())[0]
-    up, pid = '/run/primaryd-commands/up', '/run/primaryd-commands/pid'
+    up, pid = '/run/primaryd-commands/up', '/run/primaryd-commands/of-the-work'
     # The work itself: a process that goes on, with a file of its own in what it sees as /tmp.
     one.layer.write('/usr/local/bin/commands-up', f'#!/bin/sh\ntouch /tmp/of-the-work {up}\nsleep 1000 &\necho $! >{pid}\n', 0o755)
     one.shell(f'''cat >/etc/primaryd/commands.conf <<END

@@ -48,12 +48,15 @@ def test_processes_outlive_their_unit(site, drop_in):
     """KillMode=process, and a job that a timer has started: the role is kept while any of it runs, and it is killed when the
     time of the stop is over."""
     holder = site.wait_holder()
-    drop_in(holder, 'worker.service', '[Service]\nKillMode=process')
+    drop_in(holder, 'worker.service', '[Service]\nKillMode=process\nRestart=always')
+    found = ' '.join(holder.run('primaryctl', 'check', check=False).stdout.split())
+    assert 'worker.service has KillMode=process' in found and 'worker.service has Restart=, and the target is bound' in found
     target, moment = move(site, holder)
     waits_for(site, holder, moment, 'worker.service is inactive, but its process ')
     assert site.acting() == holder.name
     assert site.wait_holder(other_than=holder) is target
     site.story(holder, moment, 'relinquish_started', 'work_stop_waits', 'work_stop_late', 'unit_stopped', 'relinquished')
+    site.measure('a process outlives its unit: killed after 3 s', moment, holder, target)
     assert not holder.show('worker.service', 'ControlGroup')['ControlGroup']
     assert site.health(holder) == 'ok'
 
@@ -100,10 +103,23 @@ def required(site):
 
 
 def crash(one, unit='worker.service'):
-    """Its main process is killed; returns that of the restart by systemd."""
+    """Its main process is killed; returns when systemd has restarted it, or not."""
     pid = one.main_pid(unit)
     one.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', unit)
-    wait_until(lambda: one.main_pid(unit) not in (0, pid) or one.state(unit) == 'failed', 10, one.journal_tail, 0.05)
+    wait_until(lambda: one.main_pid(unit) not in (0, pid) or one.state(unit) in ('failed', 'inactive'), 10,
+               one.journal_tail, 0.05)
+
+
+def test_crash_of_a_bound_unit(site, drop_in):
+    """BindsTo= in the target: systemd does not come to the restart, and the role moves."""
+    holder = site.wait_holder()
+    drop_in(holder, 'worker.service', '[Service]\nRestart=always')
+    moment = Moment()
+    crash(holder)
+    failed = site.story(holder, moment, 'unit_failed')[-1]
+    # Whichever of the two is seen first: that the unit has failed, or that systemd has stopped the target.
+    assert 'worker.service has failed' in failed['MESSAGE'] or 'primary.target is inactive' in failed['MESSAGE'], failed
+    site.wait_holder(other_than=holder)
 
 
 @pytest.mark.usefixtures('required')
@@ -118,6 +134,7 @@ def test_crash_is_mended_on_the_spot(site, drop_in):
         assert holder.state('worker.service') == 'active'
     wait_until(lambda: site.wait_holder() is holder, 10, 'what systemd has restarted along with it is up')
     assert site.epoch() == epoch
+    site.measure('two crashes of a required unit, Restart=', moment, holder, holder)
     assert 'unit_failed' not in [name for name, _ in holder.events(moment.wall_us)]
     for _ in range(4):
         if holder.state('worker.service') != 'failed':
@@ -130,13 +147,14 @@ def test_crash_is_mended_on_the_spot(site, drop_in):
 
 def test_operator_restarts_units(site):
     """Of the work on the primary, while it may not be restarted: the role stays. A stop moves it, and it is said why."""
-    holder, epoch = site.wait_holder(), site.epoch()
-    moment = Moment()
+    holder, epoch, begun = site.wait_holder(), site.epoch(), Moment()
     for unit in ('worker.service', 'floating-ip@vip.service', 'primary.target'):
+        moment = Moment()
         holder.run('systemctl', 'restart', unit)
         assert site.wait_holder() is holder and holder.state('worker.service') == 'active'
+        site.measure(f'systemctl restart {unit}', moment, holder, holder)
     assert site.epoch() == epoch
-    assert 'unit_failed' not in [name for name, _ in holder.events(moment.wall_us)]
+    assert 'unit_failed' not in [name for name, _ in holder.events(begun.wall_us)]
     holder.run('systemctl', 'stop', 'worker.service')
     why = 'primary.target is inactive though nobody here stopped it'
     _, gone = site.story(holder, moment, 'unit_failed', 'released')
@@ -158,6 +176,7 @@ def test_bus_away_in_a_slow_start(site, drop_in):
     target.run('systemctl', 'start', 'dbus.socket', 'dbus.service', 'polkit.service')
     assert site.wait_holder(other_than=holder) is target
     site.story(target, moment, 'bus_lost', 'bus_back', 'unit_started', 'primary')
+    site.measure('start of 3 s, the bus goes away in it', moment, holder, target)
 
 
 @brief
@@ -236,3 +255,14 @@ file=$(readlink -f $file); cp -a $file /var/tmp/new; mv /var/tmp/new $file; done
     assert 'libsystemd' not in holder.shell(f'grep deleted {stale}', check=False)
     assert guard == holder.main_pid('primaryd-guard.service') and site.epoch() == epoch
     assert site.untouched(moment, holder) and site.wait_holder() is holder
+
+
+def test_guard_killed(site):
+    """The guard's end is the work's end, and that is stopped, not killed; the role moves."""
+    holder = site.wait_holder()
+    moment = Moment()
+    holder.run('systemctl', 'kill', '--signal=KILL', 'primaryd-guard.service')
+    site.wait_holder(other_than=holder)
+    killed = [entry['MESSAGE'] for entry in holder.journal(f'--since=@{moment.wall_us // 1_000_000}')
+              if 'SIGKILL' in entry.get('MESSAGE', '') and 'client request' in entry['MESSAGE']]
+    assert not [text for text in killed if 'primaryd-guard' not in text], killed
