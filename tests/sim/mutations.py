@@ -167,7 +167,7 @@ def compile_all(jobs):
     def one(job):
         source, target, includes = job
         flags = [f'-I{directory}' for directory in includes]
-        done = run([os.environ.get('CC', 'cc'), *CFLAGS, *flags, '-c', source, '-o', target])
+        done = run([*os.environ.get('CC', 'cc').split(), *CFLAGS, *flags, '-c', source, '-o', target])
         if done.returncode:
             raise SystemExit(f'{source}: does not compile\n{done.stdout}')
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get('JOBS', '2'))) as pool:
@@ -230,7 +230,7 @@ class Bench:
 
     def link(self, name, objects, core):
         target = os.path.join(self.work, name)
-        done = run([os.environ.get('CC', 'cc'), *objects, *core.values(), '-o', target])
+        done = run([*os.environ.get('CC', 'cc').split(), *objects, *core.values(), '-o', target])
         if done.returncode:
             raise SystemExit(done.stdout)
         return target
