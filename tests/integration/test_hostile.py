@@ -90,7 +90,7 @@ def test_absurd_session_timeout(cluster):
     """A server that grants -1 ms is refused and said; the daemon lives."""
     with Stranger(lambda sock, *_: (sock.sendall(greeting(-1)), receive(sock))) as stranger:
         [node] = cluster(1, **QUICK, **{'zookeeper.servers': stranger.connect})
-        node.wait_log('server_failed: .*granted a session timeout of -1 ms')
+        node.wait_log('server_failed: .*granted an absurd session timeout of -1 ms')
         wait_until(lambda: stranger.connections >= 3, 10, node.log_tail)
         assert node.running()
         node.stop()

@@ -70,7 +70,7 @@ def test_primary_key(cluster, keys, oracle):
         keys.set('primary_node', value)
         successor = settle(keys, oracle, nodes, other_than=primary)
         assert len(history(keys)) == claims + 1, kind
-        assert history(keys)[-1]['from'] == '', kind
+        assert history(keys)[-1]['from'] == primary, kind
         primary = successor
     for node in nodes:
         assert junk_lines(node, '/primary_node'), node.log_tail()

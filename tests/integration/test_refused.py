@@ -26,7 +26,7 @@ def test_corpse(cluster, keys, oracle, right):
         wait_until(lambda: keys.acting_name() == node.name and oracle.working(), 10, lambda: node.log_tail())
         assert len(node.log_lines('corpse_found: ')) == 1
         # What cannot be read is not overwritten: it may say something new by now.
-        assert len(node.log_lines('fenced: ghost')) == (right != 'read')
+        assert len(node.log_lines('request_failed: ghost cannot be marked dead')) == (right != 'read')
     settle(keys, oracle, [node])
 
 
@@ -298,7 +298,7 @@ def test_all_keys_deleted_while_none_may_be_made(cluster, keys, oracle):
     said = {node: lambda node=node: node.log_text()[marks[node]:] for node in nodes}
     with forbidden(keys, '', 'create'):
         keys.delete('nodes')
-        by_name(nodes, primary).wait_log('conflict: .*deleted by somebody', since=marks[by_name(nodes, primary)])
+        by_name(nodes, primary).wait_log('keys_deleted: .*deleted by somebody', since=marks[by_name(nodes, primary)])
         for key in ('history', 'epoch', 'primary_node', 'primary_active'):
             keys.delete(key)
         for node in nodes:
