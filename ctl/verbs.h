@@ -31,7 +31,7 @@ enum verb_option {
  */
 #define VERBS(X)                                                                                   \
 	X(status, "status", "", 0, "show the primary, and a line for every node", "")              \
-	X(watch, "watch", "", 0, "show the same live, with all changes; q ends it",                \
+	X(watch, "watch", "", 0, "show the status live, with all changes; q ends it",              \
 	  " --timeout 10min")                                                                      \
 	X(explain, "explain", "[NODE]", TAKES_ALL,                                                 \
 	  "say why NODE (default: every node) is or is not the primary", " db3")                   \
@@ -51,7 +51,7 @@ enum verb_option {
 	  "keep NODE (default: this node) from being the primary", " db1")                         \
 	X(undrain, "undrain", "[NODE]", 0, "end the drain of NODE (default: this node)", " db1")   \
 	X(maintenance, "maintenance", "on|off", 0,                                                 \
-	  "on: no node becomes the primary by itself; off: nodes do again", " on")                 \
+	  "on: no node becomes the primary by itself; off: nodes may again", " on")                \
 	X(remove, "remove", "NODE", TAKES_FORCE, "forget a node that is dead", " db4")             \
 	X(rename, "rename", "NODE NEW", TAKES_FORCE, "give a node that does not run another name", \
 	  " db5 db4")                                                                              \
