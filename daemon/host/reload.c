@@ -56,8 +56,8 @@ void reload_refuse(const struct reload *reload, const char *fmt, ...)
 
 static void accept_it(struct reload *reload)
 {
-	answer(reload, RELOAD_ACCEPTED);
 	reload->on_accepted(reload->userdata);
+	answer(reload, RELOAD_ACCEPTED); /* the next order comes to the new image */
 }
 
 bool reload_is_valid(const struct reload *reload)

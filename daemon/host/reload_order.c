@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,6 +57,32 @@ static int wait_for_answer(int daemon_fd, int fifo, char text[RELOAD_ORDER_TEXT_
 	return strcmp(text, RELOAD_ACCEPTED) == 0 ? 0 : -ECANCELED;
 }
 
+/*
+ * The lock on it lets one order wait at a time: the daemon answers only one. For reading and writing, because the daemon
+ * opens and closes it with each answer. Given to the daemon's user, who could not open root's.
+ */
+static int open_fifo(const char *directory, const char *path)
+{
+	int fd = mkfifo(path, 0600) == 0 || errno == EEXIST
+			 ? open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW)
+			 : -1;
+	struct stat st;
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (stat(directory, &st) < 0 || fchown(fd, st.st_uid, (gid_t)-1) < 0)
+		r = -errno;
+	else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	else if (!lock_file_is_there(directory, RELOAD_FIFO, fd)) /* of an order that just ended */
+		r = -EBUSY;
+	if (r == 0)
+		return fd;
+	(void)close(fd);
+	return r;
+}
+
 int reload_order(const char *directory, char text[RELOAD_ORDER_TEXT_SIZE])
 {
 	char path[PATH_MAX];
@@ -64,21 +91,19 @@ int reload_order(const char *directory, char text[RELOAD_ORDER_TEXT_SIZE])
 	if (daemon_fd < 0)
 		return daemon_fd;
 	r = lock_file_path(directory, RELOAD_FIFO, path);
-	if (r == 0)
-		(void)unlink(path); /* of one that was killed */
-	if (r < 0 || mkfifo(path, 0600) < 0) {
+	fifo = r < 0 ? r : open_fifo(directory, path);
+	if (fifo < 0) {
 		(void)close(daemon_fd);
-		return fail(text, r < 0 ? r : -errno, directory, strerror(r < 0 ? -r : errno));
+		return fail(text, fifo, path,
+			    fifo == -EBUSY ? "another reload is under way: order it again later"
+					   : strerror(-fifo));
 	}
-	/* For writing, too: the daemon opens and closes it with each answer. */
-	fifo = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (fifo < 0 || pidfd_send_signal(daemon_fd, SIGHUP, NULL, 0) < 0)
-		r = fail(text, -errno, path, strerror(errno));
+	if (pidfd_send_signal(daemon_fd, SIGHUP, NULL, 0) < 0)
+		r = fail(text, -errno, "the daemon", strerror(errno));
 	else
 		r = wait_for_answer(daemon_fd, fifo, text);
 	(void)unlink(path);
-	if (fifo >= 0)
-		(void)close(fifo);
+	(void)close(fifo);
 	(void)close(daemon_fd);
 	return r;
 }
