@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* remove and rename: a node that does not run is forgotten, or called otherwise. */
+/* remove and rename: a node that does not run is forgotten, or gets another name. */
 
 #include <stdio.h>
 #include <string.h>

@@ -50,7 +50,7 @@ static void free_slot(struct zkh_walk_slot *slot)
 	slot->walk->outstanding--;
 }
 
-/* What one node's requests came to. A key that is gone is no harm, unless it is the one that was asked for. */
+/* The outcome of the requests for one node. A key that is gone is no error, unless it is the one that was asked for. */
 static void walk_answered(struct zkh_walk *walk, size_t index, int r)
 {
 	if (r == ZKH_NO_NODE && index > 0) {
