@@ -12,7 +12,7 @@ if [ ! -e "$conf" ] && [ ! -L "$conf" ]; then
 fi
 [ -z "${DESTDIR-}${MESON_INSTALL_QUIET-}" ] || exit 0
 
-# meson keeps what scripts print to itself.
+# meson hides what an install script prints: write to meson's own output.
 cat >>"/proc/$PPID/fd/1" <<END
 
 Installed. As root, after every installation:

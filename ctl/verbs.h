@@ -31,13 +31,15 @@ enum verb_option {
  */
 #define VERBS(X)                                                                                   \
 	X(status, "status", "", 0, "show the primary, and a line for every node", "")              \
-	X(watch, "watch", "", 0, "show the same live, with all changes; q ends it",                \
+	X(watch, "watch", "", 0, "show the status live, with all changes; q ends it",              \
 	  " --timeout 10min")                                                                      \
 	X(explain, "explain", "[NODE]", TAKES_ALL,                                                 \
 	  "say why NODE (default: every node) is or is not the primary", " db3")                   \
 	X(is_primary, "is-primary", "[NODE]", NEEDS_NO_SESSION | TAKES_WAIT,                       \
 	  "exit with 0: NODE (default: this node) is primary, 1: not, 4: not known",               \
 	  " --min-left 2s && run-the-job")                                                         \
+	X(metrics, "metrics", "", NEEDS_NO_SESSION,                                                \
+	  "print this node's metrics for Prometheus, as a text file", "")                          \
 	X(history, "history", "", 0, "list the changes of the primary that are on record", "")     \
 	X(check, "check", "", NEEDS_NO_SESSION,                                                    \
 	  "check configuration, servers, timeouts and rights; name remedies", "")                  \
@@ -49,7 +51,7 @@ enum verb_option {
 	  "keep NODE (default: this node) from being the primary", " db1")                         \
 	X(undrain, "undrain", "[NODE]", 0, "end the drain of NODE (default: this node)", " db1")   \
 	X(maintenance, "maintenance", "on|off", 0,                                                 \
-	  "on: no node becomes the primary by itself; off: nodes do again", " on")                 \
+	  "on: no node becomes the primary by itself; off: nodes may again", " on")                \
 	X(remove, "remove", "NODE", TAKES_FORCE, "forget a node that is dead", " db4")             \
 	X(rename, "rename", "NODE NEW", TAKES_FORCE, "give a node that does not run another name", \
 	  " db5 db4")                                                                              \

@@ -17,7 +17,7 @@ set -euo pipefail
 DEMO=(gcc libc6-dev meson ninja-build pkg-config
 	libzookeeper-st-dev libev-dev libsystemd-dev libinih-dev libjson-c-dev libmd-dev libsmartcols-dev libcmocka-dev
 	scdoc python3 python3-kazoo libzookeeper-java libslf4j-java default-jre-headless procps util-linux)
-TEST=(clang clang-format libclang-rt-dev git python3-pytest python3-pytest-xdist iproute2 nftables strace
+TEST=(libmicrohttpd-dev haproxy prometheus clang clang-format libclang-rt-dev git python3-pytest python3-pytest-xdist iproute2 nftables strace
 	dbus-daemon gcovr zsh fish)
 SYSTEM=(systemd-container dbus polkitd needrestart stunnel4 build-essential debhelper fakeroot lintian mmdebstrap)
 

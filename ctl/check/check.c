@@ -156,23 +156,26 @@ static void check_rights(struct check *check)
 
 /* -- other nodes -- */
 
-static void compare(struct check *check, const struct node_facts *n, const char *what,
-		    int64_t here_us, int64_t there_us)
+/* True: they are the same, as far as it is known. */
+static bool compare(struct check *check, enum check_level level, const struct node_facts *n,
+		    const char *what, int64_t here_us, int64_t there_us)
 {
 	char here[DURATION_TEXT_SIZE], there[DURATION_TEXT_SIZE];
 
 	if (!there_us || here_us == there_us)
-		return;
-	check_say(check, CHECK_ERROR, "agreement", "set the same on every node, and reload them",
+		return true;
+	check_say(check, level, "agreement", "set the same on every node, and reload them",
 		  "%s is %s here, and %s on %s", what, duration_format(here_us, here),
 		  duration_format(there_us, there), n->name);
+	return false;
 }
 
 static void check_nodes(struct check *check, const struct facts *facts)
 {
 	const struct config *config = &check->ctl->config;
-	unsigned errors = check->errors;
+	int64_t session_us = zkh_session_timeout_ms(check->ctl->session) * DURATION_MS;
 	size_t told = 0, alive = 0;
+	bool agree = true;
 	char text[FACTS_TROUBLE_SIZE];
 
 	for (size_t i = 0; i < facts->node_count; i++) {
@@ -180,16 +183,24 @@ static void check_nodes(struct check *check, const struct facts *facts)
 
 		alive += n->alive;
 		told += n->alive && n->detail.lock_timeout_us;
+		if (n->alive && !n->healthy)
+			check_say(check, CHECK_WARNING, "health", "primaryctl explain", "%s: %s",
+				  n->name, n->health);
 		if (!n->alive || !check->ctl->has_file)
 			continue;
-		compare(check, n, "lock-timeout", config->election.lock_timeout_us,
-			n->detail.lock_timeout_us);
-		compare(check, n, "transition-delay", config->election.transition_delay_us,
-			n->detail.transition_delay_us);
+		agree &= compare(check, CHECK_ERROR, n, "lock-timeout",
+				 config->election.lock_timeout_us, n->detail.lock_timeout_us);
+		agree &= compare(check, CHECK_ERROR, n, "transition-delay",
+				 config->election.transition_delay_us,
+				 n->detail.transition_delay_us);
+		/* Safe, but the longest one decides how long the others wait. */
+		agree &= compare(check, CHECK_WARNING, n, "session-timeout", session_us,
+				 n->detail.session_us);
 	}
-	if (check->errors == errors && told && check->ctl->has_file)
+	if (agree && told && check->ctl->has_file)
 		check_say(check, CHECK_OK, "agreement", "",
-			  "%zu nodes have this lock-timeout and transition-delay", told);
+			  "%zu nodes have this lock-timeout, transition-delay and session-timeout",
+			  told);
 	if (told < alive)
 		check_say(check, CHECK_NOTE, "agreement",
 			  "see that lock-timeout and transition-delay are the same everywhere",

@@ -96,7 +96,7 @@ static void add_node(struct cluster *cluster, struct cluster_node **link, const 
 	*link = node;
 	cluster->node_count++;
 	for (int i = 0; i < NODE_KEY_COUNT; i++) {
-		/* Rewritten all the time, and of no meaning to others. */
+		/* Rewritten all the time; renewal.c reads that of the primary. */
 		if (i == NODE_KEY_KEEPALIVE)
 			continue;
 		node_key_path(name, (enum node_key)i, path);

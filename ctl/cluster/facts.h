@@ -26,7 +26,7 @@ struct node_detail {
 struct node_facts {
 	char name[NAME_SIZE];
 	int64_t since_ms
-		[NODE_KEY_COUNT]; /* when each was written last, ms since 1970; 0: not there */
+		[NODE_KEY_COUNT]; /* when each was written last, ms since 1970; 0: not there, or the keepalive */
 	char mode[16], state[16], router[16]; /* "": missing, or junk */
 	char health[FACTS_TEXT_SIZE];	      /* "ok", or why not */
 	bool coordinator, alive, healthy, drained;

@@ -84,19 +84,19 @@ void cluster_resume(struct cluster *cluster, const uint64_t nonces[TERM_NONCES],
  */
 void cluster_ask_name(struct cluster *cluster);
 
-/* -- for the election: after each step, in this order -- */
+/* -- for the election, around each step -- */
 
-/* Before anything else. `before`: the state before the step. */
+/* Before the step. False: the event answers a request that the election has withdrawn since, and is to be dropped. */
+bool cluster_is_current(const struct cluster *cluster, const struct election_event *event);
+
+/* After the step, before anything else. `before`: the state before the step. */
 void cluster_stepped(struct cluster *cluster, const struct election *before);
 
-/* The phase changed. */
+/* The phase changed. Comes after the actions DO, LOCK and UNLOCK, and before the others. */
 void cluster_moved(struct cluster *cluster, const struct election *before);
 
-/* An action other than STOP, DEPART; START: the work starts. */
+/* An action other than STOP and DEPART. START is only noted here: node.c starts the work. */
 void cluster_carry_out(struct cluster *cluster, const struct election_action *action);
-
-/* False: the event answers a request that the election has withdrawn since, and is to be dropped. */
-bool cluster_is_current(const struct cluster *cluster, const struct election_event *event);
 
 /* No event is waiting: publishes what follows from the state. */
 void cluster_settle(struct cluster *cluster);

@@ -16,7 +16,7 @@
 #include "writes.h"
 #include "zk/lock/zkh_lock.h"
 
-/* Requests that the servers may refuse, beside the election's operations. */
+/* Requests that the servers may refuse, beside the election's operations: indices of said.refused[]. */
 #define CLUSTER_OP_RENEWAL OP_NONE
 #define CLUSTER_OP_LOCK OP_COUNT
 

@@ -385,7 +385,8 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 		wait_for_unlisted(recovery, RECOVERY_UNREADABLE);
 		result = ZKH_OK;
 	} else if (result == ZKH_OK && count > SURVEY_NODES_MAX) {
-		wait_for_unlisted(recovery, RECOVERY_TOO_MANY);
+		if (!recovery->for_peers)
+			wait_for_unlisted(recovery, RECOVERY_TOO_MANY);
 		count = SURVEY_NODES_MAX;
 	}
 	for (size_t i = 0; result == ZKH_OK && names && i < count; i++)

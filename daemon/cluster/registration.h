@@ -67,7 +67,7 @@ struct registration {
 	bool repairs;		    /* of a node that is registered */
 	bool wrote;		    /* it was not only looked */
 	int64_t zxid;		    /* of the last write that committed; 0: none */
-	bool made;		    /* and some were missing */
+	bool made;		    /* wrote, and made keys that were missing */
 	char health[KEY_VALUE_MAX];
 	char router[16];
 	unsigned rights_flags; /* set by the owner */

@@ -165,7 +165,7 @@ void cluster_say_missing(struct cluster *c, const char *path)
 	if (c->said.missing)
 		return;
 	c->said.missing = true;
-	log_event(c->log, EVENT_CONFLICT, &f,
+	log_event(c->log, EVENT_KEYS_DELETED, &f,
 		  "%s was deleted by somebody: the keys of this node are to be made again", path);
 }
 
@@ -174,7 +174,7 @@ void cluster_say_repaired(struct cluster *c)
 	struct log_fields f = { 0 };
 
 	c->said.missing = false;
-	log_event(c->log, EVENT_CONFLICT, &f,
+	log_event(c->log, EVENT_KEYS_DELETED, &f,
 		  "keys of this node that somebody had deleted are made again");
 }
 
@@ -240,8 +240,8 @@ void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *
 			name, duration);
 		break;
 	case RECOVERY_REFUSED:
-		log_event(c->log, EVENT_FENCED, &f, "%s cannot be marked dead: its keys refuse it",
-			  name);
+		log_event(c->log, EVENT_REQUEST_FAILED, &f,
+			  "%s cannot be marked dead: its keys refuse it", name);
 		break;
 	case RECOVERY_MARKED:
 		log_event(c->log, EVENT_FENCED, &f, "%s is marked dead%s", name,

@@ -20,7 +20,7 @@
 struct view;
 
 enum view_part {
-	VIEW_EPOCH, /* read before the post: see writes.c, release */
+	VIEW_EPOCH, /* read before the post: see delete_post() in writes.c */
 	VIEW_KEY,
 	VIEW_HOLDER,
 	VIEW_POST,

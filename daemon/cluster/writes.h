@@ -58,7 +58,7 @@ struct writes {
 	int makes;	   /* LEAVE: see own_key.h */
 	bool leave_failed; /* the last one */
 	bool deletes_post; /* LEAVE: not when another node has it */
-	bool sets_epoch;   /* and then: unless somebody else has raised it */
+	bool sets_epoch;   /* with deletes_post: /epoch too, unless somebody else has raised it */
 };
 
 void writes_init(struct writes *writes, struct view *view, struct term *term, const char *name);

@@ -139,8 +139,8 @@
 	  "a key in ZooKeeper holds an invalid value, which is treated as absent") \
 	X(EVENT_REQUEST_FAILED, "request_failed", "fba837a7ff5c975999277680b8535f2c", LOG_WARNING, REPEATS, \
 	  "a request to ZooKeeper or systemd failed") \
-	X(EVENT_CONFLICT, "conflict", "4f71d49957c84dc9d4d78b24fb4f5ca5", LOG_INFO, REPEATS, \
-	  "a write was refused because a key had changed in the meantime") \
+	X(EVENT_KEYS_DELETED, "keys_deleted", "4f71d49957c84dc9d4d78b24fb4f5ca5", LOG_NOTICE, REPEATS, \
+	  "keys of this node were deleted by somebody else, or are made again after that") \
 	X(EVENT_COMMAND_OUTPUT, "command_output", "38614645cde636e7af96fc3c8f3677cc", LOG_INFO, ALWAYS, \
 	  "a command printed a line") \
 	X(EVENT_COMMAND_ENDED, "command_ended", "a1722d881c81dff68bbfe40eb602ef41", LOG_INFO, ALWAYS, \

@@ -47,7 +47,9 @@ static void tell_health(struct node *node)
 	const struct {
 		const char *what, *why;
 	} troubles[] = {
-		{ "the state for a restart cannot be kept: ", kept_trouble(&node->kept) },
+		{ "the state for a restart cannot be kept (make room in the runtime directory, or, "
+		  "if files were deleted there, restart the daemon): ",
+		  kept_trouble(&node->kept) },
 		{ "", node->used_up ? USED_UP : "" },
 		{ "", work_obstacle(node->work) },
 		{ "", work_trouble(node->work) },

@@ -43,6 +43,12 @@ void show_finish(struct show *show)
 		return;
 	ev_ref(show->loop);
 	ev_check_stop(show->loop, &show->turn);
+	if (show->election->phase != PHASE_GONE)
+		return;
+	/* An orderly end: nothing of it is left to be believed for a while. */
+	show->shown.connected = show->shown.registered = 0;
+	show->shown.turned_us = 0;
+	status_page_write(show->page, &show->shown);
 }
 
 void show_withdraw(struct show *show)

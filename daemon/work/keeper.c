@@ -14,13 +14,13 @@ static_assert(sizeof(struct keeper_event) == 3 * 8, "padding");
 /* The longest way: WAITING or ARMING, DOWN, STANDBY, ARMING. */
 #define MOVES_MAX 6
 
-void keeper_move(struct keeper_step *s, enum keeper_state to)
+void keeper_move(struct keeper_turn *s, enum keeper_state to)
 {
 	assert(keeper_edges(s->state->state) & UINT32_C(1) << to);
 	s->state->state = (uint8_t)to;
 }
 
-void keeper_say(struct keeper_step *s, enum keeper_action action)
+void keeper_say(struct keeper_turn *s, enum keeper_action action)
 {
 	assert(s->actions->count < KEEPER_ACTIONS_MAX);
 	s->actions->list[s->actions->count++] = (uint8_t)action;
@@ -92,7 +92,7 @@ static int64_t fence_us(const struct keeper_config *config, const struct keeper 
 
 /* -- pieces -- */
 
-void keeper_set_trouble(struct keeper_step *s, enum keeper_trouble trouble)
+void keeper_set_trouble(struct keeper_turn *s, enum keeper_trouble trouble)
 {
 	if (s->state->trouble == trouble)
 		return;
@@ -100,7 +100,7 @@ void keeper_set_trouble(struct keeper_step *s, enum keeper_trouble trouble)
 	keeper_say(s, KEEPER_DO_TELL_TROUBLE);
 }
 
-void keeper_arm(struct keeper_step *s)
+void keeper_arm(struct keeper_turn *s)
 {
 	s->state->armed = KEEPER_ARM_ASKED;
 	s->state->rearm_us = 0;
@@ -108,7 +108,7 @@ void keeper_arm(struct keeper_step *s)
 }
 
 /* SEIZE: by force. What somebody else runs is killed, and the daemon is told. */
-void keeper_ask(struct keeper_step *s, enum keeper_action how)
+void keeper_ask(struct keeper_turn *s, enum keeper_action how)
 {
 	s->state->doing = KEEPER_DOES_LOCK;
 	keeper_say(s, how);
@@ -121,7 +121,7 @@ static void forget_stop(struct keeper *k)
 }
 
 /* Nothing runs, and nothing is left: the guard is not needed any more. */
-void keeper_go_down(struct keeper_step *s)
+void keeper_go_down(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 	bool owed = k->wish == KEEPER_WANTS_STOP;
@@ -142,7 +142,7 @@ void keeper_go_down(struct keeper_step *s)
 	keeper_move(s, KEEPER_DOWN);
 }
 
-void keeper_start_failed(struct keeper_step *s)
+void keeper_start_failed(struct keeper_turn *s)
 {
 	s->state->wish = KEEPER_WANTS_DOWN;
 	keeper_say(s, KEEPER_DO_TELL_FAILED);
@@ -154,7 +154,7 @@ void keeper_start_failed(struct keeper_step *s)
 	keeper_move(s, KEEPER_UNKNOWN);
 }
 
-static void begin_stop(struct keeper_step *s)
+static void begin_stop(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 
@@ -163,7 +163,7 @@ static void begin_stop(struct keeper_step *s)
 	keeper_move(s, KEEPER_WAITING);
 }
 
-static void begin_kill(struct keeper_step *s)
+static void begin_kill(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 
@@ -181,7 +181,7 @@ static void begin_kill(struct keeper_step *s)
 
 /* -- what follows from it; each returns whether it moved -- */
 
-static void begin_start(struct keeper_step *s)
+static void begin_start(struct keeper_turn *s)
 {
 	if (s->state->armed == KEEPER_UNARMED) {
 		keeper_say(s, KEEPER_DO_LEASE);
@@ -190,7 +190,7 @@ static void begin_start(struct keeper_step *s)
 	keeper_move(s, KEEPER_ARMING);
 }
 
-static bool in_down(struct keeper_step *s)
+static bool in_down(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 
@@ -213,7 +213,7 @@ static bool in_down(struct keeper_step *s)
 	return false;
 }
 
-static bool in_standby(struct keeper_step *s)
+static bool in_standby(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 
@@ -228,7 +228,7 @@ static bool in_standby(struct keeper_step *s)
 	return false;
 }
 
-static bool in_arming(struct keeper_step *s)
+static bool in_arming(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 
@@ -246,7 +246,7 @@ static bool in_arming(struct keeper_step *s)
 }
 
 /* Work without a guard is safe only as long as nothing happens to this process. */
-static bool in_run(struct keeper_step *s)
+static bool in_run(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 
@@ -266,7 +266,7 @@ static bool in_run(struct keeper_step *s)
 }
 
 /* Nothing is decided yet: the guard gives way to a daemon that extends the lease, or ends it. */
-static bool called_off(struct keeper_step *s)
+static bool called_off(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 
@@ -283,7 +283,7 @@ static bool called_off(struct keeper_step *s)
 	return true;
 }
 
-static bool in_stop(struct keeper_step *s)
+static bool in_stop(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 
@@ -311,7 +311,7 @@ static bool in_stop(struct keeper_step *s)
 	return false;
 }
 
-static bool advance(struct keeper_step *s)
+static bool advance(struct keeper_turn *s)
 {
 	switch ((enum keeper_state)s->state->state) {
 	case KEEPER_DOWN:
@@ -346,7 +346,7 @@ static void check(const struct keeper *k)
 void keeper_step(const struct keeper_config *config, struct keeper *state,
 		 const struct keeper_event *event, struct keeper_actions *ret_actions)
 {
-	struct keeper_step s = { .config = config, .state = state, .actions = ret_actions };
+	struct keeper_turn s = { .config = config, .state = state, .actions = ret_actions };
 	int moves = 0;
 
 	assert(event->now_us > 0 && event->now_us >= state->now_us);

@@ -91,7 +91,7 @@ enum keeper_trouble {
 	X(LOCK, "lock")		  /* OK, BUSY, IDLE, DONE, or OFF */                               \
 	X(STARTED, "started")	  /* OK or FAILED; none after STOP */                              \
 	X(FAILED, "failed")	  /* the work went away though nobody here stopped it */           \
-	X(ENDED, "ended")	  /* a try of the stop: OK or FAILED */                            \
+	X(ENDED, "ended")	  /* a try of the stop: OK; FAILED: the keeper tries again */      \
 	X(CLEAN, "clean")	  /* OK: nothing is left; FAILED: something is */
 
 enum keeper_event_type {

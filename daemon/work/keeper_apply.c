@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-static void note_lease(struct keeper_step *s, int64_t end_us)
+static void note_lease(struct keeper_turn *s, int64_t end_us)
 {
 	struct keeper *k = s->state;
 
@@ -18,7 +18,7 @@ static void note_lease(struct keeper_step *s, int64_t end_us)
 		keeper_say(s, KEEPER_DO_LEASE);
 }
 
-static void note_armed(struct keeper_step *s, enum keeper_result result)
+static void note_armed(struct keeper_turn *s, enum keeper_result result)
 {
 	struct keeper *k = s->state;
 
@@ -38,7 +38,7 @@ static void note_armed(struct keeper_step *s, enum keeper_result result)
 		keeper_set_trouble(s, KEEPER_TROUBLE_GUARD_LOST);
 }
 
-static void note_acted(struct keeper_step *s)
+static void note_acted(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 
@@ -48,7 +48,7 @@ static void note_acted(struct keeper_step *s)
 		keeper_set_trouble(s, KEEPER_TROUBLE_GUARD_ACTED);
 }
 
-static void start_locked(struct keeper_step *s, enum keeper_result result)
+static void start_locked(struct keeper_turn *s, enum keeper_result result)
 {
 	struct keeper *k = s->state;
 
@@ -61,7 +61,7 @@ static void start_locked(struct keeper_step *s, enum keeper_result result)
 	keeper_say(s, KEEPER_DO_START);
 }
 
-static void try_once(struct keeper_step *s)
+static void try_once(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 
@@ -73,7 +73,7 @@ static void try_once(struct keeper_step *s)
 	keeper_say(s, KEEPER_DO_STOP);
 }
 
-static void note_lock(struct keeper_step *s, const struct keeper_event *event)
+static void note_lock(struct keeper_turn *s, const struct keeper_event *event)
 {
 	enum keeper_result result = (enum keeper_result)event->result;
 	struct keeper *k = s->state;
@@ -109,7 +109,7 @@ static void note_lock(struct keeper_step *s, const struct keeper_event *event)
 	}
 }
 
-static void note_started(struct keeper_step *s, enum keeper_result result)
+static void note_started(struct keeper_turn *s, enum keeper_result result)
 {
 	if (s->state->doing != KEEPER_DOES_START)
 		return;
@@ -123,7 +123,7 @@ static void note_started(struct keeper_step *s, enum keeper_result result)
 	keeper_say(s, KEEPER_DO_TELL_UP);
 }
 
-static void note_ended(struct keeper_step *s, enum keeper_result result)
+static void note_ended(struct keeper_turn *s, enum keeper_result result)
 {
 	struct keeper *k = s->state;
 
@@ -137,7 +137,7 @@ static void note_ended(struct keeper_step *s, enum keeper_result result)
 		k->next_us += KEEPER_RETRY_US;
 }
 
-static void note_clean(struct keeper_step *s, enum keeper_result result)
+static void note_clean(struct keeper_turn *s, enum keeper_result result)
 {
 	struct keeper *k = s->state;
 
@@ -150,7 +150,7 @@ static void note_clean(struct keeper_step *s, enum keeper_result result)
 		k->next_us = k->now_us + KEEPER_LOOK_US;
 }
 
-void keeper_apply(struct keeper_step *s, const struct keeper_event *event)
+void keeper_apply(struct keeper_turn *s, const struct keeper_event *event)
 {
 	struct keeper *k = s->state;
 	enum keeper_result result = (enum keeper_result)event->result;

@@ -232,15 +232,13 @@ static void done_enter(struct election_step *s, const struct election_event *eve
 		return;
 	}
 	/* Refused: a takeover that failed, and others may have more luck. */
-	if (event->result == RESULT_FAILED) {
+	if (event->result == RESULT_FAILED)
 		punish(s);
+	if (event->result != RESULT_UNKNOWN) {
+		/* After a conflict, missing keys of this node are made: a takeover would cut that short, however slow it is. */
 		retry_refused(s);
-	} else if (event->result == RESULT_CONFLICT) {
-		/* Keys of this node that are missing are made meanwhile. */
-		retry_later(s);
-	}
-	if (event->result != RESULT_UNKNOWN)
 		election_move(s, PHASE_AWAIT, REASON_POST_TAKEN);
+	}
 	read_again(s);
 }
 

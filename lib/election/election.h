@@ -12,7 +12,7 @@
  * is known (the view, the channels), then the same level-triggered evaluation runs: no event is ever needed twice, and
  * none that gets lost leaves the node waiting, because the next one (any one) sees the same facts.
  *
- * What the shell owes: a VIEW told after a transaction's DONE contains its effect; answers to
+ * What the shell (the daemon around this core) owes: a VIEW told after a transaction's DONE contains its effect; answers to
  * questions of an earlier phase never come after the question was asked anew; when a connection is
  * lost, every open answer (UNKNOWN) comes before the next SESSION_UP.
  *
@@ -219,7 +219,7 @@ struct election_event {
 	int64_t lease_end_us; /* START */
 	int64_t epoch;	      /* START */
 	struct election_view view;
-	int32_t count;
+	int32_t count;	/* PEERS, CORPSES; LOCK: the shell's own number of the contest */
 	uint8_t type;	/* enum election_event_type */
 	uint8_t op;	/* enum election_op */
 	uint8_t result; /* enum election_result */

@@ -49,7 +49,7 @@ enum status_counter {
 };
 
 /* Upper bounds of a histogram, in seconds; the last bucket has none. */
-#define STATUS_BOUNDS(X) X(0.005) X(0.02) X(0.1) X(0.5) X(1) X(2) X(5) X(10) X(30)
+#define STATUS_BOUNDS(X) X(0.005) X(0.02) X(0.1) X(0.5) X(1.0) X(2.0) X(5.0) X(10.0) X(30.0)
 #define STATUS_BUCKETS 10
 
 struct status_histogram {
@@ -123,11 +123,15 @@ enum status_result {
 
 /* Whose clock a reader has: that of this boot, and of this time namespace (0: there are none). */
 struct status_clock {
-	char boot_id[BOOT_ID_SIZE];
+	char boot_id[40]; /* 32 hexadecimal digits */
 	uint64_t time_namespace;
 };
 
-/* Returns 0 or -errno. */
+/*
+ * The id of this boot is $PRIMARYD_BOOT_ID, if that is one: in a container, a service with a /proc of its own sees another id
+ * than the service manager and everybody else. Returns 0 or -errno.
+ */
+#define STATUS_BOOT_VARIABLE "PRIMARYD_BOOT_ID"
 int status_clock_read(struct status_clock *ret_clock);
 
 /*

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import time
 
 import pytest
 
@@ -133,6 +134,23 @@ def test_follow(cluster, keys, oracle, mode, event_log):
     # Told once each: the acting primary did not change more often.
     epochs = [event.epoch for event in oracle.events('follow', 'begin')]
     assert len(epochs) == len(set(epochs)) == 4
+
+
+@pytest.mark.long
+def test_follow_hangs(cluster, keys, oracle):
+    """It is ended after a minute; then the next one is told of what happened meanwhile."""
+    [node] = cluster(1, start=False, **QUICK)
+    once = os.path.join(node.directory, 'once')
+    hangs = f'[ -e {once} ] || {{ touch {once}; exec sleep 1000; }}'
+    node.write_config(**{'follow.command': node.set_command('follow', before=hangs)})
+    node.start()
+    wait_until(lambda: os.path.exists(once), 10, node.log_tail)
+    begin = time.monotonic()
+    settle(keys, oracle, [node])
+    keys.delete('primary_active')
+    settle(keys, oracle, [node])
+    wait_until(lambda: oracle.events('follow', 'end'), 75, node.log_tail)
+    assert 58 < time.monotonic() - begin and oracle.events('follow', 'end')[-1].epoch == keys.acting().epoch
 
 
 @pytest.mark.parametrize('event', ['follow', 'health'])

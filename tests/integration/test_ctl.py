@@ -327,6 +327,15 @@ def test_explain(cluster, keys, oracle, ctl):
     assert 'no node is called' in ctl.run('explain', 'nobody', code=REFUSED).stderr
 
 
+def test_check_of_unequal_session_timeouts(cluster, keys, oracle):
+    """Safe all the same; but the longer one decides how long others wait."""
+    nodes = [*cluster(1, **QUICK), *cluster(1, **QUICK, **{'zookeeper.session-timeout': '12s'})]
+    settle(keys, oracle, nodes)
+    findings = Ctl(None, None, '--config', nodes[0].config_path).json('check', code=None)['findings']
+    [row] = [row for row in findings if row['subject'] == 'agreement']
+    assert row['result'] == 'warning' and row['finding'] == f'session-timeout is 3s here, and 12s on {nodes[1].name}', row
+
+
 def test_explain_detail(cluster, keys, oracle, ctl):
     nodes, primary = settled(cluster, keys, oracle, 2)
     other = others(nodes, primary)[0].name

@@ -161,8 +161,14 @@ def test_old_address_answers_for_another_ensemble(home, home_keys, other, other_
     said = ctl.run('explain').stdout
     assert 'cluster accept' in said and ident in said, said
     ctl.run('maintenance', 'on', code=REFUSED)
-    assert other_keys.client.get_children('/') == before
-    retarget([lost], home)
+    with ctl.terminal('watch', columns=600) as terminal:  # a narrow one shows the beginning
+        terminal.wait('cluster accept')
+        assert other_keys.client.get_children('/') == before
+        mark = terminal.mark()
+        retarget([lost], home)
+        terminal.wait(rf'primary +{primary}', mark)
+        terminal.send('q')
+        assert terminal.end() == DONE
     lost.wait_log(f'cluster_known: .*{ident}', 15)
     settle(home_keys, oracle, nodes)
 

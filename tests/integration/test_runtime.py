@@ -8,12 +8,13 @@ import subprocess
 
 import pytest
 
+from ctl_shell import Ctl, built
 from lab import work
 from lab.trial import oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import wait_until
 
 NOT_KEPT = ' error state_file_failed: .*takes no role over.*a restart stops its work first'
-UNHEALTHY = 'failed: the state for a restart cannot be kept: '
+UNHEALTHY = 'failed: the state for a restart cannot be kept (make room'
 
 
 def restart_untouched(trial, primary, lives, epoch):
@@ -148,6 +149,11 @@ def test_cannot_be_written(trial):
     trial.keys.set('primary_node', secondary.name)
     secondary.wait_log(NOT_KEPT)
     wait_until(lambda: health(trial, secondary).startswith(UNHEALTHY), 5, 'unhealthy')
+    if built():
+        ctl = Ctl(None, None, '--config', secondary.config_path)
+        for verb in (('status',), ('explain', secondary.name), ('check',)):
+            said = ctl.run('--json', *verb, code=None).stdout
+            assert 'cannot be kept (make room' in said, said
     mark = secondary.log_mark()
     secondary.reload()
     secondary.wait_log(' reload_refused: ', since=mark)

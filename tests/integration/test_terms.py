@@ -6,6 +6,7 @@ import re
 import shutil
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -91,10 +92,10 @@ def slow_keys(slow_ensemble):
 
 @contextlib.contextmanager
 def slow_disks(ensemble):
-    """Each write of their logs takes 0.9 s."""
+    """Each write of their logs takes 1.2 s; servers commit in groups, so a commit takes up to two of them: 2.4 s."""
     pids = [server.child.pid for server in ensemble.servers]
     tracers = [subprocess.Popen(['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e',
-                                 'inject=fdatasync:delay_enter=900ms', '-p', str(pid)]) for pid in pids]
+                                 'inject=fdatasync:delay_enter=1200ms', '-p', str(pid)]) for pid in pids]
     try:
         wait_until(lambda: all(process.is_traced(pid) for pid in pids), 10, 'the servers are traced')
         yield
@@ -105,7 +106,8 @@ def slow_disks(ensemble):
 
 
 @pytest.mark.skipif(not shutil.which('strace'), reason='no strace')
-def test_slow_commits(slow_ensemble, slow_keys, make_cluster, oracle):
+@pytest.mark.parametrize('seconds', [12, pytest.param(60, marks=[pytest.mark.long, pytest.mark.limit(180)])])
+def test_slow_commits(slow_ensemble, slow_keys, make_cluster, oracle, seconds):
     """The primary acts all the time, and nobody calls the servers out of reach."""
     nodes = make_cluster(slow_ensemble, slow_keys, 2, **QUICK,
                          **{'zookeeper.session-timeout': '10s', 'relinquish.lease-timeout': '3s'})
@@ -115,9 +117,31 @@ def test_slow_commits(slow_ensemble, slow_keys, make_cluster, oracle):
     ctl = [program('ctl/primaryctl'), '--config', node.config_path, '--timeout', '30s']
     with slow_disks(slow_ensemble):
         subprocess.run(ctl + ['key', 'set', '/extra=1'], check=True, timeout=60)
-        stays(lambda: oracle.working() == [primary], 10)
+        stays(lambda: oracle.working() == [primary], seconds)
         assert not re.search('lease_|post_lost|state_changed', node.log_text()[mark:]), node.log_tail()
     settle(slow_keys, oracle, nodes, primary=primary)
+
+
+def idle_costs(ensemble, node, session):
+    """Requests that the servers had from this session; how often its process woke up."""
+    lines = [line for server in ensemble.servers for line in server.four('cons').splitlines() if f'sid=0x{session:x},' in line]
+    with open(f'/proc/{node.pid}/status', encoding='ascii') as file:
+        wakes = re.search(r'^voluntary_ctxt_switches:\s+(\d+)', file.read(), re.M)[1]
+    return sum(int(re.search(r'recved=(\d+)', line)[1]) for line in lines), int(wakes)
+
+
+def test_idle_secondary(ensemble, cluster, keys, oracle):
+    """It reads the primary's term each T/6, and wakes up for nothing but that and the answer."""
+    nodes = cluster(2, **QUICK)
+    [node] = others(nodes, settle(keys, oracle, nodes))
+    session = keys.client.exists(keys.path(f'nodes/{node.name}/alive')).ephemeralOwner
+    stays(node.running, 2)  # it looks whether its keys are there a few times more
+    begin, before = time.monotonic(), idle_costs(ensemble, node, session)
+    stays(node.running, 6)
+    requests, wakes = (now - then for now, then in zip(idle_costs(ensemble, node, session), before))
+    rounds = (time.monotonic() - begin) / 0.5  # T is 3 s
+    assert 0.5 * rounds <= requests <= rounds + 1, (requests, wakes, rounds)
+    assert wakes <= 2 * requests + 2, (requests, wakes, rounds)
 
 
 def test_new_cluster_waits_once(cluster, keys, oracle):

@@ -103,7 +103,6 @@ enum sim_fault {
 	X(FOREIGN_EPOCH, "unknown-own-epoch-is-believed")                                          \
 	X(NO_RAISE, "remembered-epoch-is-not-raised")                                              \
 	X(FOREIGN_WRITE, "another-ensemble-is-written-to")                                         \
-	X(OWN_TRACE, "trace-of-another-machine-is-overwritten")                                    \
 	X(RAISE_NOBODY, "raised-epoch-names-nobody")                                               \
 	X(SHOW_LATE, "page-is-withdrawn-after-the-stop")                                           \
 	X(SHOW_LEASE, "page-says-primary-until-the-lease-ends")

@@ -155,7 +155,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 		return;
 	if (session && session != n->client.session)
 		result = RESULT_CONFLICT;
-	else if (!mutated(w, MUTATION_OWN_TRACE) && trace_of_another(n, r) &&
+	else if (trace_of_another(n, r) &&
 		 clock_local(w, n) < own_term_us(w, n, &r->seen.keepalive))
 		result = RESULT_CONFLICT;
 	if (result == RESULT_OK) {

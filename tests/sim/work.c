@@ -7,8 +7,8 @@
  * part of the lease that is kept for it.
  */
 
-/* As in daemon/work/keeper.h. */
-#define GUARD_RETRY_US (200 * MS)
+/* KEEPER_REARM_US and KEEPER_UNGUARDED_MAX_US of daemon/work/keeper.h. */
+#define REARM_US (200 * MS)
 #define UNGUARDED_MAX_US (5 * SEC)
 
 enum guard_news { GUARD_NEWS_UP = 1, GUARD_NEWS_FAILED, GUARD_NEWS_DIED, GUARD_NEWS_RETRY };
@@ -166,8 +166,7 @@ static void guard_again_later(struct sim *w, struct sim_node *n)
 		n->guard.lost = 1;
 		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
 	}
-	sim_schedule(w, w->now + GUARD_RETRY_US, EVENT_READY, n->id, n->incarnation,
-		     GUARD_NEWS_RETRY);
+	sim_schedule(w, w->now + REARM_US, EVENT_READY, n->id, n->incarnation, GUARD_NEWS_RETRY);
 }
 
 static bool to_be_guarded(const struct sim *w, const struct sim_node *n, uint32_t news)

@@ -4,7 +4,7 @@
 build_package() {
 	local base=$BUILD_ROOT/deb list sum
 	mkdir -p "$base"
-	list=$(git ls-files -co --exclude-standard -- lib daemon ctl conf man systemd debian \
+	list=$(git ls-files -co --exclude-standard -- lib daemon ctl http conf man systemd debian \
 		meson.build meson_options.txt NEWS.md README.md SECURITY.md doc LICENSE)
 	sum=$(for file in $list; do [ ! -f "$file" ] || echo "$file"; done | xargs sha256sum | sha256sum)
 	if [ "$(cat "$base/sum" 2>/dev/null)" != "$sum" ]; then

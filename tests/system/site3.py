@@ -89,14 +89,15 @@ class Site:
         image = self.image.make_bootable()
         # The index of the host's manual pages, built anew with each package, would take longer than all else.
         image.run('rm', '-f', '/var/lib/man-db/auto-update')
-        image.write('/tmp/primaryd.deb', '')
-        subprocess.run(['cp', self.deb, image.root + '/tmp/primaryd.deb'], check=True)
-        image.run('dpkg', '-i', '/tmp/primaryd.deb')
-        os.unlink(image.root + '/tmp/primaryd.deb')
+        for deb in (self.deb, self.deb.replace('primaryd_', 'primaryd-http_')):
+            image.write('/tmp/primaryd.deb', '')
+            subprocess.run(['cp', deb, image.root + '/tmp/primaryd.deb'], check=True)
+            image.run('dpkg', '-i', '/tmp/primaryd.deb')
+            os.unlink(image.root + '/tmp/primaryd.deb')
         image.write('/etc/primaryd/floating-ip/vip.conf', f'ADDRESS={ADDRESS}/24\nINTERFACE=eth0\n')
         image.write('/etc/systemd/system/worker.service', WORKER)
         image.write('/etc/systemd/system/primary.target.d/worker.conf', WORKER_BOUND)
-        image.run('systemctl', 'enable', 'primaryd.service', 'floating-ip@vip.service')
+        image.run('systemctl', 'enable', 'primaryd.service', 'floating-ip@vip.service', 'primaryd-http.socket')
 
     def _configure(self, one):
         one.layer.write('/etc/primaryd/primaryd.conf', CONFIG.format(servers=self.ensemble.connect, session=self.session_s))

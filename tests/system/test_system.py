@@ -52,6 +52,13 @@ def test_boot(site):
         assert show['ActiveState'] == 'active' and show['NRestarts'] == '0', show
         assert ('Primary, epoch' if one is holder else f'Secondary: {holder.name} is primary') in show['StatusText']
     assert not site.holders.overlaps()
+    # Anybody may ask which one it is, by the page or by HTTP.
+    for one in site.machines:
+        done = one.run('setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', 'primaryctl', 'is-primary', check=False)
+        assert done.returncode == (0 if one is holder else 1), done.stderr
+        said = one.run('bash', '-c', r"exec 3<>/dev/tcp/127.0.0.1/9989; printf 'OPTIONS / HTTP/1.0\r\n\r\n' >&3; head -n 1 <&3").stdout
+        assert said.split()[1] == ('200' if one is holder else '503'), said
+    assert holder.show('primaryd-http.service', 'ActiveState')['ActiveState'] == 'active'
 
 
 def test_check(site):
@@ -485,7 +492,7 @@ def test_clock_jump():
 
 # what it costs, and how well it is shut in
 
-@pytest.mark.parametrize('unit, bound', [('primaryd.service', 1.5), ('primaryd-guard.service', 1.5),
+@pytest.mark.parametrize('unit, bound', [('primaryd.service', 1.5), ('primaryd-guard.service', 1.5), ('primaryd-http.service', 1.5),
                                          ('primaryd-kill@primary.target.service', 3), ('floating-ip@vip.service', 3)])
 def test_exposure(site, unit, bound):
     text = site.machines[0].run('systemd-analyze', 'security', unit, '--no-pager').stdout
@@ -497,7 +504,8 @@ def test_exposure(site, unit, bound):
 def test_units_are_in_order(site):
     units = ['primaryd.service', 'primary.target', 'primaryd-guard.service', 'floating-ip@vip.service',
              'primaryd-kill@primary.target.service', 'primaryd@x.service',
-             'primary@x.target', 'primaryd-guard@x.service']
+             'primary@x.target', 'primaryd-guard@x.service', 'primaryd-http.socket', 'primaryd-http.service',
+             'primaryd-http@x.socket', 'primaryd-http@x.service']
     done = site.machines[0].run('systemd-analyze', 'verify', '--man=no', *units, check=False)
     assert done.returncode == 0 and not done.stderr.strip(), done.stderr
 
@@ -659,7 +667,7 @@ systemctl start primaryd@second''')
     one.shell('echo digest second:secret >/etc/primaryd/open; chmod 644 /etc/primaryd/open; '
               'sed -i "s,^auth-file.*,auth-file = /etc/primaryd/open," /etc/primaryd/second.conf')
     done = one.run('primaryd', '--config', '/etc/primaryd/second.conf', '--check', check=False)
-    assert done.returncode == 1 and 'open to others' in done.stderr
+    assert done.returncode == 1 and 'can be read by others' in done.stderr
     assert site.wait_holder() is holder
     # With the unit of the first one on the node that is primary: nothing of it is touched.
     moment = Moment()
@@ -684,17 +692,17 @@ def test_purge(site):
               '>/etc/primaryd/second.conf; systemctl enable --now primaryd@second')
     wait_until(lambda: one.state('primary@second.target') == 'active', 20, one.journal_tail, 0.05)
     moment = Moment()
-    files = [path for path in one.run('dpkg', '-L', 'primaryd').stdout.split() if not os.path.isdir(one.layer.root + path)
+    files = [path for path in one.run('dpkg', '-L', 'primaryd', 'primaryd-http').stdout.split() if not os.path.isdir(one.layer.root + path)
              and not path.startswith('/usr/share/doc/')]
     assert len(files) > 20
-    one.run('dpkg', '--remove', 'primaryd')
+    one.run('dpkg', '--remove', 'primaryd-http', 'primaryd')
     site.story(one, moment, 'stopped')
     for unit in ('primaryd.service', 'primaryd@second.service', 'primary@second.target', 'primaryd-guard@second.service'):
         assert one.state(unit) == 'inactive', unit
     assert not site.keys.exists('/purge/primary_active') and site.keys.get('/purge/primary_node')[0] == b'none'
     one.shell('rm -r /etc/primaryd/second.conf /etc/primaryd/floating-ip/vip.conf /etc/systemd/system/worker.service '
               '/etc/systemd/system/primary.target.d')
-    one.run('dpkg', '--purge', 'primaryd')
+    one.run('dpkg', '--purge', 'primaryd-http', 'primaryd')
     left = ''.join(f'{path}\n' for path in files if os.path.lexists(one.layer.root + path))
     left += one.shell('ls -d /etc/primaryd /run/primaryd* /var/lib/primaryd /etc/systemd/system/*/*primaryd* /var/lib/systemd/*/*primaryd* '
                       '2>/dev/null; getent passwd primaryd; '

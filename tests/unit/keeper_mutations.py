@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-CC = [os.environ.get('CC', 'cc'), '-std=c11', '-D_GNU_SOURCE', '-O1', '-w', f'-I{TOP}/lib', f'-I{TOP}/daemon',
+CC = [*os.environ.get('CC', 'cc').split(), '-std=c11', '-D_GNU_SOURCE', '-O1', '-w', f'-I{TOP}/lib', f'-I{TOP}/daemon',
       f'-I{TOP}/daemon/work']
 
 FILES = ('keeper.c', 'keeper_apply.c', 'keeper_table.c')

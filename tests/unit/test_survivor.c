@@ -106,7 +106,7 @@ static void test_nodes_apart(void **state)
 static void test_full(void **state)
 {
 	struct survivor survivor = { .count = 0 };
-	char name[8];
+	char name[16];
 
 	survivor_note(&survivor, "a", 7, 1000 * MS);
 	for (int i = 0; i < SURVIVOR_NOTES_MAX; i++) {

@@ -168,6 +168,30 @@ static void test_silent(void **state)
 	world_finish(&world);
 }
 
+/* An answer that waits in the socket when the attempt is over is read: giving it up would make the server slower still. */
+static void test_answer_at_the_last_moment(void **state)
+{
+	struct zkh_session_config config;
+	struct world world;
+	int64_t over;
+
+	world_init(&world, "/");
+	config = world_config(&world);
+	config.connect_timeout_ms = 30;
+	assert_int_equal(zkh_session_create(world.loop, &config, &world.session), 0);
+	while (!fake_zk_counts().connects)
+		world_step(&world);
+	over = world_now_ms() + 40;
+	while (world_now_ms() < over)
+		continue;
+	assert_false(zkh_session_connected(world.session));
+	assert_true(world_wait_connected(&world));
+	world_settle(&world);
+	ASSERT_EVENTS(&world, ZKH_CONNECTED);
+	assert_int_equal(fake_zk_counts().connects, 1);
+	world_finish(&world);
+}
+
 static void test_reconnect(void **state)
 {
 	struct outcome created = { 0 }, pending = { 0 };
@@ -989,6 +1013,7 @@ int main(void)
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_silent),
+		cmocka_unit_test(test_answer_at_the_last_moment),
 		cmocka_unit_test(test_reconnect),
 		cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_silent_expiry),
