@@ -8,7 +8,7 @@
  *
  *   sim --runs 1000                 a thousand runs, seeds 1 to 1000
  *   sim --steps 20000000            as many runs as it takes
- *   sim --fresh --minutes 5         seeds that nobody has seen, for five minutes
+ *   sim --fresh --minutes 5         seeds that nobody has seen, for five minutes of processor time
  *   sim --seed 17 --runs 1 --trace  what happened in run 17
  *
  * What is modelled, and where:
@@ -229,8 +229,7 @@ static void on_calm(struct sim *w, const struct queue_event *ev)
 		return;
 	}
 	if (ev->gen == 3) {
-		for (int i = 0; i < w->node_count; i++)
-			w->calm_steps[i] = w->nodes[i].steps;
+		oracle_calm(w);
 		return;
 	}
 	if (!server_can_commit(w)) {
@@ -529,7 +528,7 @@ int main(int argc, char **argv)
 		if ((options.runs && i >= options.runs) ||
 		    (options.steps && world.stats.steps >= options.steps) ||
 		    (options.minutes > 0 &&
-		     seconds_now(CLOCK_MONOTONIC) - begun >= options.minutes * 60))
+		     seconds_now(CLOCK_PROCESS_CPUTIME_ID) >= options.minutes * 60))
 			break;
 		if (run(&world, &options, seed, false)) {
 			passed++;

@@ -119,14 +119,14 @@ static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
 	size_t index = slot->index;
 
 	free_slot(slot);
-	if (result == ZKH_OK) {
+	if (stat) {
 		walk->nodes[index].stat = *stat;
 		walk->nodes[index].denied = true;
 	}
-	walk_answered(walk, index, result);
+	walk_answered(walk, index, stat ? ZKH_OK : result);
 }
 
-/* That it is there everybody may see. */
+/* That it is there anybody may see. */
 static int stat_denied(struct zkh_walk_slot *slot)
 {
 	struct zkh_walk *walk = slot->walk;
