@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* remove and rename: a node that does not run is forgotten, or called otherwise. */
+/* remove and rename: a node that does not run is forgotten, or gets another name. */
 
 #include <stdio.h>
 #include <string.h>
@@ -81,10 +81,10 @@ static int remove_node(struct ctl *ctl, const char *path)
 
 	if (!tree.reply.over)
 		zkh_task_cancel(task);
-	if (code == CTL_DONE && *tree.alive)
-		code = ctl_explain_result(ctl, ZKH_EPHEMERAL, tree.alive);
-	else if (code == CTL_DONE && *tree.closed)
+	if (code == CTL_DONE && *tree.closed)
 		code = ctl_explain_result(ctl, ZKH_DENIED, tree.closed);
+	else if (code == CTL_DONE && *tree.alive)
+		code = ctl_explain_result(ctl, ZKH_EPHEMERAL, tree.alive);
 	if (code != CTL_DONE) {
 		zkh_txn_destroy(tree.txn);
 		return code;

@@ -19,7 +19,7 @@ static void remedy_busy(const struct node_facts *n, char *text, size_t size)
 			 *n->router ? n->router : "missing");
 }
 
-/* The predicate does not hold because nobody knows. */
+/* The predicate does not hold because its value is unknown. */
 static bool is_unreadable(const struct node_facts *n, uint32_t bit)
 {
 	uint32_t key = bit == OBSTACLE_CLIENT	   ? NODE_KEY_MODE

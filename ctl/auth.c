@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * auth: another credential takes the place of the nodes' own, while they run. `rotate` lets the two of the auth-file do
- * the same everywhere; `revoke` takes one out of every list. Both may be repeated, and go on where they were interrupted.
+ * auth: changes the credential of the nodes while they run. `rotate` gives both credentials of the auth-file the same
+ * rights everywhere; `revoke` removes one from every list. Both can be repeated, and continue where they were
+ * interrupted.
  */
 
 #include <json-c/json.h>

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* cluster: which ensemble this is, and what this node remembers; cluster accept: another one, or another store, is it now. */
+/*
+ * cluster: shows which ensemble this is, and what this node remembers. cluster accept: makes another ensemble, or a
+ * restored one, the known one.
+ */
 
 #include <errno.h>
 #include <stdio.h>

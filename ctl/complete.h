@@ -4,7 +4,8 @@
 #include "ctl.h"
 
 /*
- * `primaryctl --complete WORD...`, which the completions of all shells call: prints what the last word may become, one a
- * line, with a description after a tab. Nothing: anything, such as a file name. The exit code.
+ * `primaryctl --complete WORD...`, which the completions of all shells call: prints the candidates for the last word, one a
+ * line, with a description after a tab. If it prints nothing, anything may follow, such as a file name. Returns the
+ * exit code.
  */
 int complete(struct ctl *ctl, int argc, char *argv[]);

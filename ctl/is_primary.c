@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Is this node primary? Answered by its status page, without ZooKeeper, for any user; of another node by the keys. The exit
- * code is the answer, so it is not mixed up with a failure: whatever keeps primaryctl from knowing is "not known".
+ * Is this node primary? Its status page answers, without ZooKeeper, for any user; for another node the keys answer. The
+ * exit code is the answer, so no failure may use the codes for yes and no: if primaryctl cannot find out, that is "not
+ * known".
  */
 
 #include <stdio.h>

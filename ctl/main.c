@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* primaryctl: see, move and understand. */
+/* primaryctl: main(). */
 
 #include <fcntl.h>
 #include <locale.h>

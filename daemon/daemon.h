@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The life of a daemon once its configuration is loaded: what is brought up and taken down, in which order; signals. */
+/* The life of a daemon after its configuration is loaded: what is set up and torn down, in which order; signals. */
 
 struct config;
 struct config_auth;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* primaryd: options and configuration; then it is the daemon. */
+/* primaryd: reads options and configuration, then becomes the daemon. */
 
 #include <errno.h>
 #include <fcntl.h>

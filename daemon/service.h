@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * What the service manager is told about this daemon: that it is ready (the node is registered, or 15 s have passed),
- * what it is doing, that it is in order (watchdog), that it executes itself anew, that it stops. Without a service
- * manager all of this does nothing, and no timer runs.
+ * Notifies the service manager: ready (the node is registered, or 15 s have passed), the current status, that all is in
+ * order (watchdog), that the daemon re-executes itself, that it stops. Without a service manager none of this does
+ * anything, and no timer runs.
  */
 
 #include <ev.h>

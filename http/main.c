@@ -20,7 +20,7 @@
 static const char usage_text[] =
 	"usage: primaryd-http [--page FILE] [--version] [--help]\n"
 	"\n"
-	"Answers by HTTP whether this node is primary, and with metrics. Started by primaryd-http.socket.\n"
+	"Tells over HTTP whether this node is primary, and serves metrics. Started by primaryd-http.socket.\n"
 	"\n"
 	"  --page FILE  the status page of the daemon (default: " STATUS_DIRECTORY "/primaryd)\n"
 	"  --version    print the version\n"

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What a takeover here would trip over: files, interfaces and programs that the units of the work name; a blind health command. */
+/*
+ * What a takeover here would fail on: files, interfaces and programs that the units of the work name; a health command
+ * that sees too little.
+ */
 
 #include "host_needs.h"
 

@@ -5,7 +5,7 @@
 
 struct check;
 
-/* Whether what a service of the work names is there: its program, its files, the interface of an address. */
+/* Whether the things that a service of the work names exist: its program, its files, the interface of an address. */
 void check_needs(struct check *check, sd_bus *bus, const char *unit, const char *unit_path);
 
 /* Whether the sandbox of the service that runs the health command hides what that looks at. */

@@ -23,7 +23,7 @@ static void end(struct probe *probe, int error)
 	probe->all->open--;
 }
 
-/* Whoever connects to an address of this machine does so from the same address. */
+/* A client that connects to an address of this machine does so from the same address. */
 static bool is_local(int fd)
 {
 	struct sockaddr_storage own = { 0 }, other = { 0 };

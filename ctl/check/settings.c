@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the servers say of their settings, beside ours; and how long the ensemble takes to commit. */
+/* The settings of the servers, compared with ours; and how long the ensemble takes to commit. */
 
 #include "check.h"
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * /nodes/NAME/detail: what a daemon says of itself beyond its other keys, if it does: `key=value` pairs with blanks
- * between them, `reason=` last and up to the end. Pure.
+ * /nodes/NAME/detail: facts that a daemon publishes beyond its other keys: `key=value` pairs separated by blanks; the
+ * value of `reason=`, the last one, extends to the end. Pure.
  *
  *   phase=follow since=MS penalty-until=MS lock-timeout=400ms transition-delay=500ms session-timeout=10s reason=TEXT...
  */

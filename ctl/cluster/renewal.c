@@ -5,7 +5,7 @@
 
 #include "base/wall.h"
 
-/* Longer sessions than any ensemble grants are somebody's junk. */
+/* No ensemble grants longer sessions: a longer one is junk. */
 #define SESSION_MAX_US (10 * DURATION_MIN)
 /* Looks within one T: two within each period of renewal. */
 #define LOOKS 24

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Looks whether the acting primary renews its lease; what is made of it: renewal_seen.h. */
+/* Looks whether the acting primary renews its lease. renewal_seen.h judges what it sees. */
 
 #include <ev.h>
 

@@ -4,9 +4,10 @@
 /*
  * What was seen of a primary's renewals, and what follows from it. Pure.
  *
- * /nodes/NAME/keepalive is rewritten every T/12. A fresh stamp by this machine's clock is believed; any other one only
- * makes us look again, for T/8 or T/4: that the key stood still between two reads needs no clock. So a clock that is off
- * costs time, and never a false alarm; and of a silent primary it hides at most a third of T, wherever that falls.
+ * /nodes/NAME/keepalive is rewritten every T/12. If it was written a moment ago by this machine's clock, that is
+ * believed. If not, the key is read again after T/8 or T/4: whether it changed between two reads does not depend on any
+ * clock. So a clock that is off costs time, but never causes a false alarm, and hides at most a third of T of a silent
+ * primary.
  */
 
 #include <stdbool.h>

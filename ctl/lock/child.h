@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * One command in a process group of its own, with our standard streams, and with the terminal if we had it. The group
- * dies with us, and at a time that we have to put off; the command itself also by the kernel's hand. Ctrl-Z
- * does not suspend it: it would sleep on the terminal with nobody to wake it.
+ * One command in a process group of its own, with our standard streams, and with the terminal if we had it. A guard
+ * process kills the group when we die, and at a time that we have to postpone again and again; the kernel kills the
+ * command itself when its parent dies. Ctrl-Z does not suspend the command: nobody would wake it.
  */
 
 #include <ev.h>

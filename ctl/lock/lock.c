@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * lock: runs a command while a lock is held, and not a moment longer.
+ * lock: runs a command while a lock is held, and no longer.
  *
- * The lock's node is ephemeral: it goes with our session, of which a cut-off client hears nothing. So a lease is kept
- * (lock_lease.h): every T/12 a transaction that checks the lock's node; it changes nothing, but only a
- * quorum can commit it. When it stays away, the command is down before the session can expire.
+ * The lock's node is ephemeral: it goes with our session, and a client that is cut off does not learn when that ends.
+ * So a lease is kept (lock/lease.h): every T/12 a transaction checks the lock's node. It changes nothing, but only a
+ * quorum can commit it. Without such commits, the command is down before the session can expire.
  */
 
 #include <errno.h>

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The operator's word: the primary key is written over the version that was seen, never otherwise; a name together with
- * its entry in the history, and only while that node is alive.
+ * An operator's move: writes the primary key over the version that was seen, and in no other case. A name is written
+ * together with its entry in the history, and only while the node of that name is alive.
  */
 
 #include "base/history_entry.h"

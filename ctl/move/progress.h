@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A move of the role as it happens: each step with its time, and what it came to. */
+/* Shows a move of the role as it happens: each step with its time, and the outcome. */
 
 #include "cluster/facts.h"
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A terminal drawn over: the alternate screen, keys one by one, put back whatever happens short of SIGKILL. */
+/*
+ * A terminal as a full screen: the alternate screen, keys one by one; restored at the end, whatever happens short of
+ * SIGKILL.
+ */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the parts of this wing answer, as events of the election. */
+/* Turns the answers of the parts of this wing into events of the election. */
 
 #include "internal.h"
 

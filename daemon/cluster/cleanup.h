@@ -2,13 +2,13 @@
 #pragma once
 
 /*
- * Keys that are removed in the background. What fails is tried again when there is reason for it the next time.
+ * Keys that are removed in the background. A removal that fails is tried again on the next occasion.
  *
- * The history: entries are made by the claims themselves (writes.h); whoever became primary removes the oldest beyond
+ * History: every claim adds an entry (writes.h). A node that has become primary removes the oldest ones beyond
  * HISTORY_KEPT.
  *
- * Lock nodes below /primary_node that the process before left in the session that was resumed: they would stand in the
- * way until the session ends, and nobody else could remove them.
+ * Lock nodes below /primary_node that the previous process left in a session that was resumed: they would block every
+ * contender until the session ends, and no other node could remove them.
  */
 
 #include <stddef.h>

@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * The cluster as this node sees it in ZooKeeper, and what the node writes there: the session, the registration of its keys,
- * the view that the election decides on, the transactions, renewals and locks that the election asks for, and what other
- * nodes left behind. The only header of this wing that others include.
+ * The cluster as this node sees it in ZooKeeper, and everything that the node writes there: the session, the
+ * registration of its keys, the view on which the election decides, the transactions, renewals and locks that the
+ * election asks for, and what other nodes left behind. Files outside of this directory include only this header.
  *
- * It reads the state of the election, and never changes it: what happens is told by on_event, which the owner queues for the
- * election. Nothing here waits. All callbacks run from the loop.
+ * It reads the state of the election and never changes it. It reports what happened through on_event, which the owner
+ * queues for the election. Nothing here waits. All callbacks run from the loop.
  */
 
 #include <stdbool.h>
@@ -77,10 +77,10 @@ void cluster_resume(struct cluster *cluster, const uint64_t nonces[TERM_NONCES],
 		    int32_t epoch_version, int64_t session_us);
 
 /*
- * A start of which the runtime directory knows nothing begins with a stop of the work. But a daemon that lives on this host
- * under the same name, with another runtime directory, may be the one that runs it. So nothing is told of the session before
- * CLUSTER_NAME_FREE: that comes when ZooKeeper has told whose the name is, or after a session timeout, when such a daemon
- * would be cut off, too.
+ * A start of which the runtime directory knows nothing begins with a stop of the work. But a daemon that lives on this
+ * host under the same name, with another runtime directory, may be the one that runs it. So nothing is told of the
+ * session before CLUSTER_NAME_FREE: that comes when ZooKeeper has told whose the name is, or after a session timeout,
+ * when such a daemon would be cut off, too.
  */
 void cluster_ask_name(struct cluster *cluster);
 

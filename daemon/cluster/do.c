@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The election's transactions, and who may be at work before and after a takeover. */
+/* The election's transactions, and the search for nodes that may be at work before and after a takeover. */
 
 #include "internal.h"
 
@@ -36,9 +36,9 @@ static void describe_detail(struct cluster *c, const struct election_action *act
 }
 
 /*
- * Who may be at work yet, now that this node's own work is down: the node that it waited for in the takeover of the highest
- * epoch, as long as that takeover has started nothing. "": not known, as for a takeover that another process or machine of
- * its name made, and that may have started nothing.
+ * Who may be at work yet, now that this node's own work is down: the node that it waited for in the takeover of the
+ * highest epoch, as long as that takeover has started nothing. "": not known, as for a takeover that another process or
+ * machine of its name made, and that may have started nothing.
  */
 static const char *own_debt(const struct cluster *c)
 {

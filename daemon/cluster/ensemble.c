@@ -259,7 +259,7 @@ static void on_primary(void *userdata, int result, const struct zkh_stat *stat)
 	e->primary_op = NULL;
 	if (zkh_is_unanswered(result) || !zkh_mirror_is_current(&e->mirror))
 		return;
-	e->seen.change = result == ZKH_OK ? stat->mzxid : 0;
+	e->seen.change = stat ? stat->mzxid : 0;
 	e->seen.zxid = zkh_session_zxid(e->session);
 	if (e->seen.key == IDENTITY_REFUSED && e->state == ENSEMBLE_OPEN)
 		say_refused(e, e->result);

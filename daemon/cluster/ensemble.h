@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * The gate between the session and the election: whether the ensemble that answers is the one that this node belongs to,
- * see identity.h. At each attachment, and whenever the key changes, /cluster is read and judged; where nothing is
- * remembered, or somebody deleted it, it is made. A foreign ensemble is left for the next server again and again, each
- * time in a new session, until a known one answers, or the operator has this one accepted.
+ * The gate between session and election: is the ensemble that answers the one to which this node belongs (identity.h)?
+ * /cluster is read and judged after each attachment, and whenever the key changes. If nothing is remembered, or if
+ * somebody deleted the key, it is created. A foreign ensemble is left for the next server, each time in a new session,
+ * until a known one answers or the operator accepts this one.
  *
- * Level-triggered: every answer is judged by what is remembered, no event is needed twice.
+ * Level-triggered: every answer is compared with what is remembered, so no event is needed twice.
  */
 
 #include <ev.h>
@@ -71,8 +71,8 @@ void ensemble_start(struct ensemble *ensemble, const struct ensemble_options *op
 void ensemble_finish(struct ensemble *ensemble); /* also of one that is zeroed */
 
 /*
- * The session is attached, and a sync is on its way. True: it goes on at once, a server that knows a session of the known
- * ensemble is one of it; if the key says something else, news follow. False: news follow in any case.
+ * The session is attached, and a sync is on its way. True: it goes on at once, a server that knows a session of the
+ * known ensemble is one of it; if the key says something else, news follow. False: news follow in any case.
  */
 bool ensemble_attached(struct ensemble *ensemble, bool fresh);
 void ensemble_detached(struct ensemble *ensemble, bool expired);

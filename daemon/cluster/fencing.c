@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the last scan found is fenced and marked as dead, one node after the other. */
+/* Fences the nodes that the last scan found, one after the other, and marks them as dead. */
 
 #include "recovery.h"
 

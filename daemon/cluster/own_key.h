@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A key of this node in a transaction, which is made again if somebody deleted it, with its parents if need be: one step
- * more each time that the transaction failed because something was missing.
+ * A key of this node in a transaction. If somebody deleted the key, the transaction creates it, with its parents if
+ * need be: each attempt that fails because a key is missing adds one step to the next attempt.
  */
 
 #include <stdint.h>

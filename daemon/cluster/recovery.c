@@ -193,11 +193,10 @@ static void on_node_drain(void *userdata, int result, const struct zkh_stat *sta
 {
 	struct survey_node *node = userdata;
 
-	(void)stat;
 	node->op = NULL;
-	if (result == ZKH_OK)
+	if (stat)
 		node->alive = false; /* as good as */
-	answered(node->recovery, result);
+	answered(node->recovery, stat ? ZKH_OK : result);
 }
 
 static void on_node_state(void *userdata, int result, const char *data, size_t length,
@@ -223,11 +222,11 @@ static void on_node_alive(void *userdata, int result, const struct zkh_stat *sta
 	char path[KEY_PATH_SIZE];
 
 	node->op = NULL;
-	node->alive = result == ZKH_OK && stat->ephemeral_owner;
+	node->alive = stat && stat->ephemeral_owner;
 	node_key_path(node->name, NODE_KEY_STATE, path);
 	if (!node->alive ||
 	    zkh_get(node->recovery->session, path, false, on_node_state, node, &node->op) != 0)
-		answered(node->recovery, result);
+		answered(node->recovery, stat ? ZKH_OK : result);
 }
 
 /* Alive is not enough: another machine of that name, or the same one after a reboot, is no longer at work. */

@@ -2,12 +2,11 @@
 #pragma once
 
 /*
- * What the nodes left behind, by the survivor's rule (survivor.h): finds those that did not say that their work is down
- * (router state takeover, primary, relinquish, or one that cannot be read), tells when their terms are over, fences and
- * marks those that are dead. One that is alive, and says that it acts, is waited for until it has stopped. Also counts the
- * other coordinators that could take over.
- *
- * A mark that is refused is done without.
+ * What the other nodes left behind, by the survivor's rule (survivor.h). Finds the nodes that did not report that their
+ * work is down (router state takeover, primary, relinquish, or unreadable), and reports when their terms are over.
+ * Fences those that are dead and marks them as dead; if a mark is refused, the takeover continues without it. A node
+ * that is alive and says that it acts is waited for until it has stopped. Also counts the other coordinators that could
+ * take over.
  */
 
 #include <stdbool.h>
@@ -94,15 +93,15 @@ void recovery_init(struct recovery *recovery, struct survivor *survivor, const c
 		   recovery_fence_fn fence, recovery_note_fn note, void *userdata);
 
 /*
- * A takeover is sent. before: who may be at work by what /epoch said until then, as in value_epoch(); remembers: this node
- * knows of an epoch; session_us: the own T.
+ * A takeover is sent. before: who may be at work by what /epoch said until then, as in value_epoch(); remembers: this
+ * node knows of an epoch; session_us: the own T.
  */
 void recovery_begin(struct recovery *recovery, const char *before, bool remembers,
 		    int64_t session_us);
 
 /*
- * Who did not say that its work is down? on_count follows once from the loop, or at once, with how many are to be fenced or
- * marked, once until_us has passed; RESULT_CONFLICT: others still act.
+ * Who did not say that its work is down? on_count follows once from the loop, or at once, with how many are to be
+ * fenced or marked, once until_us has passed; RESULT_CONFLICT: others still act.
  */
 void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 		   recovery_count_fn on_count);

@@ -282,27 +282,27 @@ static void on_root(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct registration *reg = userdata;
 
-	(void)stat;
+	(void)result;
 	reg->root_op = NULL;
-	reg->root_there = result == ZKH_OK;
+	reg->root_there = stat;
 }
 
 static void on_history(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct registration *reg = userdata;
 
-	(void)stat;
+	(void)result;
 	reg->history_op = NULL;
-	reg->history_there = result == ZKH_OK;
+	reg->history_there = stat;
 }
 
 static void on_nodes(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct registration *reg = userdata;
 
-	(void)stat;
+	(void)result;
 	reg->nodes_op = NULL;
-	reg->nodes_there = result == ZKH_OK;
+	reg->nodes_there = stat;
 }
 
 static void on_epoch(void *userdata, int result, const char *data, size_t length,

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Entering this node's keys: makes root, /nodes/NAME/..., /history, and the ephemeral `alive` of this session.
- * A name that another live session holds is reported, never taken. A coordinator's rights are tried first: without them
- * it registers as not healthy, if it can register at all.
+ * Registers this node: creates the root, /nodes/NAME/..., /history, and the ephemeral `alive` of this session. If
+ * another live session has the name, that is reported, and the name is never taken. A coordinator first tries the
+ * rights that it needs: without them it registers as not healthy, if it can register at all.
  */
 
 #include <stdbool.h>
@@ -87,8 +87,8 @@ void registration_finish(struct registration *reg);
 void registration_run(struct registration *reg, struct zkh_session *session, const char *health);
 
 /*
- * Makes keys again that somebody deleted, with this router state; states that are there are set again. only_missing: nothing
- * is written while all keys are there, see `wrote`.
+ * Makes keys again that somebody deleted, with this router state; states that are there are set again. only_missing:
+ * nothing is written while all keys are there, see `wrote`.
  */
 void registration_repair(struct registration *reg, struct zkh_session *session, const char *health,
 			 const char *router_state, bool only_missing);

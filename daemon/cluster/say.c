@@ -9,7 +9,10 @@
 #include "base/duration.h"
 #include "base/fnv.h"
 
-/* What the log tells of this wing, so that `journalctl` tells the story. The other files only call these. */
+/*
+ * The log lines of this wing, in one place: `journalctl` shall read like a story. The other files only call these
+ * functions.
+ */
 
 void cluster_say_view(struct cluster *c)
 {

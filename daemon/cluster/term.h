@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * The term of the acting primary, as its keepalive tells it: opened by the takeover's transaction, renewed at the version
- * of the renewal before, so that only one process can go on with it.
+ * The term of the acting primary, as recorded in its keepalive: the takeover's transaction opens it, and each renewal
+ * writes it at the version of the previous renewal, so that only one process can continue it.
  *
- * Renewals overlap: one is sent every h, whether or not the one before is answered. What counts is what is known to be
- * committed, by its acknowledgement or because its counter was read in the keepalive.
+ * Renewals overlap: one is sent every h, whether or not the previous one was answered. A renewal counts when it is
+ * known to be committed: it was acknowledged, or its counter was read in the keepalive.
  */
 
 #include <stdbool.h>
@@ -76,9 +76,9 @@ int term_init(struct term *term, const char *name, const char *machine, const ch
 void term_finish(struct term *term);
 
 /*
- * Adds the term of a takeover to its transaction. epoch_version: what /epoch will have. A renewal promises L; or longer, as
- * long as this node has to wait for others: who comes after it waits no shorter. owes: that may be the longest term that there
- * is, until term_owes() tells.
+ * Adds the term of a takeover to its transaction. epoch_version: what /epoch will have. A renewal promises L; or
+ * longer, as long as this node has to wait for others: who comes after it waits no shorter. owes: that may be the
+ * longest term that there is, until term_owes() tells.
  */
 void term_open(struct term *term, struct zkh_txn *txn, int64_t session_us, bool owes,
 	       int32_t epoch_version, int64_t now_us);
@@ -92,8 +92,8 @@ void term_close(struct term *term);
 void term_opened(struct term *term, int32_t epoch_version, int32_t version);
 
 /*
- * What the process after this one may find in the keepalive, the latest first: the nonce that is to be committed next, the
- * one that is, and those of processes that were killed before they heard of their renewals. 0: none.
+ * What the process after this one may find in the keepalive, the latest first: the nonce that is to be committed next,
+ * the one that is, and those of processes that were killed before they heard of their renewals. 0: none.
  */
 void term_nonces(const struct term *term, uint64_t ret_nonces[TERM_NONCES]);
 
@@ -102,8 +102,8 @@ void term_resume(struct term *term, const uint64_t before[TERM_NONCES], int32_t 
 		 int64_t session_us);
 
 /*
- * Connected, before anything else is sent: what is in the keepalive is not known any more; if there is a term it is read,
- * and watched for what is still on its way.
+ * Connected, before anything else is sent: what is in the keepalive is not known any more; if there is a term it is
+ * read, and watched for what is still on its way.
  */
 void term_attached(struct term *term, struct zkh_session *session);
 

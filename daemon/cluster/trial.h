@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Whether another credential could do what this node does now: asked in a session of its own, before a reload. */
+/* Whether another credential has the rights for what this node does now: tried in a separate session, before a reload. */
 
 #include <ev.h>
 

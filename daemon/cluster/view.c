@@ -182,8 +182,8 @@ static void on_part(void *userdata, int result, const char *data, size_t length,
 	}
 	if (result != ZKH_OK && result != ZKH_NO_NODE) {
 		say_refused(slot, result);
-		/* What is written at a version of these must have been read. */
-		if (!stat || slot->part == VIEW_KEY || slot->part == VIEW_EPOCH) {
+		/* What is written at its version, and who has the role, must have been read. */
+		if (!stat || slot->part <= VIEW_POST) {
 			part_unknown(slot);
 			return;
 		}
@@ -320,8 +320,8 @@ static enum election_key election_key(const struct view *view)
 	if (!strcmp(view->holder, view->name))
 		return KEY_ME;
 	/*
-	 * Who acts is alive, whatever becomes of the sign of it; who has died loses the post along with it. A post that may not
-	 * be read may be his.
+	 * Who acts is alive, whatever becomes of the sign of it; who has died loses the post along with it. A post that does
+	 * not say whose it is may be his.
 	 */
 	if (view->slots[VIEW_POST].known && view->post_owner > 0 &&
 	    (!*view->primary || !strcmp(view->holder, view->primary)))

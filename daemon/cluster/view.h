@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * What the election knows of ZooKeeper: /epoch, the primary key, whether the node it names is alive, the post, this node's
- * drain and alive keys, maintenance. Each part is a mirror (zkh_mirror.h); when it changes, it is unknown until it has been
- * read again. A client only follows: it mirrors key and post, nothing else.
+ * What the election knows of ZooKeeper: /epoch, the primary key, whether the node named there is alive, the post, this
+ * node's drain and alive keys, and maintenance. Each part is a mirror (zkh_mirror.h). After a change, a part is unknown
+ * until it has been read again. A client mirrors only the key and the post.
  *
- * A part that may not be read is reported once. Its value is not known then; that it exists is.
+ * A part that may not be read is reported once. Its existence is then known, its value is not.
  */
 
 #include <stdbool.h>

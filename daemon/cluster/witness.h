@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Watches the acting primary for the survivor's rule (survivor.h): reads its keepalive every T/6, and at each attachment. A
- * server that does not answer within T/8 is left: these reads are this node's pings, too.
+ * Watches the acting primary for the survivor's rule (survivor.h): reads its keepalive every T/6, and after each
+ * attachment. These reads are this node's pings, too: if a server does not answer within T/8, the node goes to the next
+ * one.
  */
 
 #include <ev.h>

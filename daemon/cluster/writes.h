@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Everything this node writes once it is registered, but for its renewals (term.h): the transactions of the election and
- * its router state. /primary_node is only ever set with the version that the election saw.
+ * Everything that this node writes after its registration, except for its renewals (term.h): the transactions of the
+ * election and its router state. /primary_node is only ever set at the version that the election saw.
  */
 
 #include <stdbool.h>
@@ -65,8 +65,8 @@ void writes_init(struct writes *writes, struct view *view, struct term *term, co
 void writes_finish(struct writes *writes);
 
 /*
- * Runs a transaction other than REGISTER; on_done follows exactly once. version: of /primary_node. epoch, session_us: for
- * ENTER. lock_path: for CLAIM. reason: kept in the history. One at a time.
+ * Runs a transaction other than REGISTER; on_done follows exactly once. version: of /primary_node. epoch, session_us:
+ * for ENTER. lock_path: for CLAIM. reason: kept in the history. One at a time.
  */
 void writes_do(struct writes *writes, enum election_op op, int32_t version, int64_t epoch,
 	       int64_t session_us, const char *lock_path, const char *reason);

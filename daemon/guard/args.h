@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The guard's command line, and the words in which guard and daemon know each other's. */
+/* The guard's command line, and the texts by which guard and daemon identify each other. */
 
 #include <stdbool.h>
 #include <stdint.h>

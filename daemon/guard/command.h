@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The guard's words, and the process in which it runs the relinquish command. */
+/* The guard's log lines, and the process in which it runs the relinquish command. */
 
 #include <stdint.h>
 #include <sys/types.h>

@@ -2,16 +2,14 @@
 #pragma once
 
 /*
- * The daemon's side of the guard: starts it, adopts one that a former daemon left, watches that it
- * lives, ends it when the work is down. See guard_main.h for what a guard does.
+ * The daemon's side of the guard: starts it, or adopts the one that a previous daemon left; watches that it lives; ends
+ * it when the work is down. guard/main.h says what a guard does.
  *
- * Nothing blocks: the guard is a child (or, adopted, perhaps nobody's), seen through a pidfd. No
- * SIGCHLD handler is used; SIGCHLD must not be ignored. If a libev default loop reaps all children,
- * that is fine too.
+ * Nothing blocks: the guard is a child (or, if adopted, perhaps not), and is watched through a pidfd. No SIGCHLD
+ * handler is used; SIGCHLD must not be ignored. libev's default loop may reap all children.
  *
- * A guard belongs to a watch: from guard_start() to guard_disarm(). On a new watch guards of former
- * ones end by themselves, and the new guard waits until the old one is gone before it is ready; there
- * is no moment without one.
+ * A guard belongs to a watch: from guard_start() to guard_disarm(). When a new watch begins, the guards of previous
+ * watches end by themselves. The new guard reports ready only after the old one is gone, so that there is always one.
  */
 
 #include <stdbool.h>
@@ -87,8 +85,8 @@ int guard_adopt(struct guard *guard);
 void guard_poke(struct guard *guard);
 
 /*
- * The same for a guard that is a service of its own: whichever holds the directory's guard.lock. Returns 0, GUARD_NONE or
- * -errno.
+ * The same for a guard that is a service of its own: whichever holds the directory's guard.lock. Returns 0, GUARD_NONE
+ * or -errno.
  */
 int guard_wake(const char *runtime_directory);
 

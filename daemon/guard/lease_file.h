@@ -2,20 +2,19 @@
 #pragma once
 
 /*
- * The lease as the guard sees it: a small file in the runtime directory that daemon and guard have
- * open. It outlives both. It is read and written by pread() and pwrite(), a word at a time, and has its full size from
- * the beginning: a full file system fails none of these writes, and nobody dies of a file that somebody cuts.
+ * The lease as the guard sees it: a small file in the runtime directory, which daemon and guard keep open and which
+ * outlives both. It is read and written word by word with pread() and pwrite(), and has its full size from the
+ * beginning: a full file system fails none of these writes, and a truncated file kills no process.
  *
- * A file that was cut or overwritten cannot tell the guard that the lease goes on: the guard acts at the last end that it
- * knew, and to the daemon that is as if the guard had begun to act. All functions that ask then answer what was known
- * last. lease_file_disarm() and lease_file_raise() make it whole again. One that was deleted goes on to serve those who
- * have it open.
+ * A file that was truncated or overwritten cannot tell the guard that the lease was extended: the guard acts at the
+ * last end that it knew. To the daemon this looks as if the guard had begun to act. The functions that read the file
+ * then return what was last known. lease_file_disarm() and lease_file_raise() repair it. A deleted file continues to
+ * serve the processes that have it open.
  *
  * Times are absolute, in microseconds of CLOCK_BOOTTIME (time_boot_us()).
  *
- * Order of a takeover: lease_file_begin_watch(), a guard (guard.h), lease_file_set() with the first lease, the work. Until
- * there is a lease the guard is on standby.
- * Of its end: the work is down, then lease_file_disarm().
+ * Order of a takeover: lease_file_begin_watch(), the guard (guard.h), lease_file_set() with the first lease, the work.
+ * Until there is a lease, the guard is on standby. At the end: the work is down, then lease_file_disarm().
  */
 
 #include <stdbool.h>
@@ -26,9 +25,9 @@
 #define LEASE_FILE "lease"
 
 /*
- * Beside it, a lock_file.h: whoever starts or stops the work holds it, so that daemon and guard never do it at the same time.
- * Nothing is started once the guard has begun to act, so look at lease_file_mark() under the lock. Commands do not inherit
- * it: of a stop whose daemon died, LEASE_GROUP_STOP tells.
+ * Beside it, a lock_file.h: whoever starts or stops the work holds it, so that daemon and guard never do it at the same
+ * time. Nothing is started once the guard has begun to act, so look at lease_file_mark() under the lock. Commands do
+ * not inherit it: of a stop whose daemon died, LEASE_GROUP_STOP tells.
  */
 #define WORK_LOCK_FILE "work.lock"
 
@@ -86,8 +85,9 @@ bool lease_file_is_there(const struct lease_file *file, const char *directory);
 bool lease_file_is_damaged(struct lease_file *file);
 
 /*
- * The lease now ends at end_us (> 0), later than before or earlier. Returns false when the guard has begun to stop the work: then the work must be taken as going down,
- * and be stopped. Either that is seen here, or the guard sees the new end: never neither.
+ * The lease now ends at end_us (> 0), later than before or earlier. Returns false when the guard has begun to stop the
+ * work: then the work must be taken as going down, and be stopped. Either that is seen here, or the guard sees the new
+ * end: never neither.
  */
 bool lease_file_set(struct lease_file *file, int64_t end_us);
 
@@ -98,9 +98,10 @@ void lease_file_disarm(struct lease_file *file);
 int64_t lease_file_end_us(struct lease_file *file);
 
 /*
- * Before a takeover is sent, and before the state that belongs to it is saved: the generation becomes higher than it was
- * and than `above`. A state file of another one is void from here on. Needs no memory. Returns 0 or -errno (-ENOENT: the
- * file in DIRECTORY is not this one any more; -EIO: it cannot be written): then nothing may be taken over.
+ * Before a takeover is sent, and before the state that belongs to it is saved: the generation becomes higher than it
+ * was and than `above`. A state file of another one is void from here on. Needs no memory. Returns 0 or -errno
+ * (-ENOENT: the file in DIRECTORY is not this one any more; -EIO: it cannot be written): then nothing may be taken
+ * over.
  */
 int lease_file_raise(struct lease_file *file, const char *directory, uint64_t above);
 
@@ -132,8 +133,8 @@ bool lease_file_group_runs(struct lease_file *file, enum lease_group which);
 bool lease_file_group_kill(struct lease_file *file, enum lease_group which);
 
 /*
- * SIGKILL to what is left of the groups that a takeover command has started: its own, and that of the work. Returns whether
- * nothing is left. *ret_killed, if it is 0: the first that was killed now. May be NULL.
+ * SIGKILL to what is left of the groups that a takeover command has started: its own, and that of the work. Returns
+ * whether nothing is left. *ret_killed, if it is 0: the first that was killed now. May be NULL.
  */
 bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The guard as a process: started, found, told, reaped. Used by guard.c alone. */
+/* The guard as a process: started, found, signalled, reaped. Used by guard.c alone. */
 
 #include "guard.h"
 

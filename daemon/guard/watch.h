@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the guard does in its watch: it looks at the lease, and stops the work when that was not extended. For main.c. */
+/* The guard's watch: looks at the lease, and stops the work if the lease was not extended. For main.c. */
 
 #include <stdbool.h>
 #include <stdint.h>

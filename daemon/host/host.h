@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What outlives the daemon, or belongs to the host: the runtime directory with its lock, the state file, and reloads.
- * The only header of this wing that others include.
+ * What outlives the daemon or belongs to the host: the runtime directory with its lock, the state file, and reloads.
+ * Files outside of this directory include only this header.
  */
 
 #include "base/config/config.h"

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Which configurations a reload takes over: one that is refused leaves everything as it is. Whoever wants to know how it
- * went reads the FIFO RELOAD_FIFO in the runtime directory (reload_order.h).
+ * Decides whether a reload may take over a configuration; a reload that is refused changes nothing. The FIFO
+ * RELOAD_FIFO in the runtime directory gives the answer to a process that waits for it (reload_order.h).
  */
 
 #include <stdbool.h>
@@ -19,7 +19,10 @@ struct log;
 #define RELOAD_FIFO "reload"
 #define RELOAD_ACCEPTED "accepted"
 
-/* A reload that waits for what the binary on disk says of the configuration. The caller sets what stands before `command`. */
+/*
+ * A reload that waits for what the binary on disk says of the configuration. The caller sets what stands before
+ * `command`.
+ */
 struct reload {
 	struct ev_loop *loop;
 	struct log *log;
@@ -38,16 +41,16 @@ void reload_refuse(const struct reload *reload, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * Whether the file may take the place of what runs: it must be valid, and keep what a new image finds its state by. If not,
- * the reload is refused with every reason.
+ * Whether the file may take the place of what runs: it must be valid, and keep what a new image finds its state by. If
+ * not, the reload is refused with every reason.
  */
 bool reload_is_valid(const struct reload *reload);
 
 /*
- * The process that runs knows only its own rules: a newer binary may refuse what it accepts, and then nobody would be left.
- * So the binary is asked, with --check, in a process of its own. Then another credential is tried: with one that may not
- * write the node's keys a primary would lose its lease. on_accepted follows, from the loop; or EVENT_RELOAD_REFUSED is
- * logged. One that is under way begins anew.
+ * The process that runs knows only its own rules: a newer binary may refuse what it accepts, and then nobody would be
+ * left. So the binary is asked, with --check, in a process of its own. Then another credential is tried: with one that
+ * may not write the node's keys a primary would lose its lease. on_accepted follows, from the loop; or
+ * EVENT_RELOAD_REFUSED is logged. One that is under way begins anew.
  */
 void reload_ask_binary(struct reload *reload);
 

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The runtime directory of a running daemon, which it locks (flock) to keep a second daemon out, and its lease file. Both stay
- * open, so that deleting the directory does no harm by itself; but a new process finds nothing to resume, and stops the
- * work first.
+ * The runtime directory of a running daemon with its lease file. The daemon locks the directory (flock) to keep a
+ * second daemon out. Both stay open, so deleting the directory does no harm by itself; but the next process finds
+ * nothing to resume, and stops the work first.
  */
 
 #include <stdbool.h>
@@ -33,9 +33,10 @@ enum runtime_result {
 
 /*
  * Makes the directory (0700; its parent must exist), or looks at the one that is there: it must belong to the effective
- * user, and be closed to all others, who could lock it. Then takes the lock, or the one that was handed over, and the lease
- * file. Blocks while another daemon holds it, for limit_ms at most (0: not at all; -1: without bound). Returns 0, an enum runtime_result or -errno, with what is wrong in message; with 0, message is "", or
- * says which damaged file was replaced. runtime: zeroed, or one for which this failed.
+ * user, and be closed to all others, who could lock it. Then takes the lock, or the one that was handed over, and the
+ * lease file. Blocks while another daemon holds it, for limit_ms at most (0: not at all; -1: without bound). Returns 0,
+ * an enum runtime_result or -errno, with what is wrong in message; with 0, message is "", or says which damaged file
+ * was replaced. runtime: zeroed, or one for which this failed.
  */
 int runtime_open(struct runtime *runtime, const char *directory, int limit_ms, char *message,
 		 size_t n_message);

@@ -2,13 +2,13 @@
 #pragma once
 
 /*
- * What is kept in the runtime directory over a restart of the daemon, so that it goes on with its
- * session and its post.
+ * The state that the next daemon resumes: kept in the runtime directory, so that a restart continues the session and
+ * the post.
  *
- * The directory is expected to be a tmpfs: nothing here calls fsync, nothing blocks for long. The
- * file `state` holds the session's password; it is readable for its owner alone.
+ * The directory is expected to be a tmpfs: nothing here calls fsync, and nothing blocks for long. The file `state`
+ * holds the password of the session; only its owner may read it.
  *
- * What changes at every renewal (the end of the lease) is not here but in lease_file.h.
+ * The end of the lease, which changes with every renewal, is in lease_file.h instead.
  */
 
 #include <stdbool.h>

@@ -2,13 +2,14 @@
 #pragma once
 
 /*
- * Every event that the daemon logs: the journal, its catalog, the man page and the tests are checked
- * against this table. A MESSAGE_ID never changes and is never reused.
+ * Every event that the daemon logs. The journal, its catalog, the manual page and the tests are checked against this
+ * table. A MESSAGE_ID never changes and is never reused.
  *
  * X(NAME, "name", "MESSAGE_ID", PRIORITY, LIMIT, "what it means")
  *
- * PRIORITY: syslog's. LIMIT: REPEATS may come again and again with the same text, which the log then says once in a
- * while (log.h). ALWAYS is said each time, as is everything that ends what another event began.
+ * PRIORITY: syslog's. LIMIT: REPEATS for an event that may come again and again with the same text, which is then
+ * logged once in a while (log.h). ALWAYS for one that is logged each time, as is every event that ends what another one
+ * began.
  */
 
 #include <syslog.h>

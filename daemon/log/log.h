@@ -2,18 +2,17 @@
 #pragma once
 
 /*
- * The structured log: one event of events.h, some fields, one sentence. To the journal, with
- * MESSAGE_ID and fields, when stderr is connected to it; else one readable line an event:
+ * The structured log: one event of events.h, some fields, one sentence. If stderr is connected to the journal, it goes
+ * there with MESSAGE_ID and fields; otherwise every event is one readable line:
  *
  *   2025-03-01T12:00:00.123+0100 hv1 warning disconnected: zk2:2181 does not answer epoch=4294967298
  *
- * Nothing here blocks: a line that cannot be taken at once is dropped, counted, and the count is said
- * as soon as possible. The flags of stderr, which may be shared, are not touched. SIGPIPE must be
- * ignored by the process.
+ * Nothing here blocks: a line that cannot be written at once is dropped and counted, and the count is logged as soon as
+ * possible. The flags of stderr, which may be shared, stay as they are. The process must ignore SIGPIPE.
  *
- * Every text may come from strangers: control characters and broken UTF-8 are escaped (\n, \x1b), and
- * lengths bounded. Of events marked REPEATS the same text (sentence, target and reason) is said once in LOG_WINDOW_US; one
- * that changed is said at once. Rates are left to the journal.
+ * Every text may come from strangers: control characters and broken UTF-8 are escaped (\n, \x1b), and lengths are
+ * bounded. For events marked REPEATS, the same text (sentence, target and reason) is logged once in LOG_WINDOW_US; a
+ * different one is logged at once. Limiting the rate is the journal's work.
  */
 
 #include <stdbool.h>

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What the next process needs to go on where this one is, kept in the runtime directory: the state file, and the generation of
- * the lease file that it belongs to. A node that cannot keep it does not take the role over.
+ * What the next process needs to continue: the state file, and the generation of the lease file to which it belongs,
+ * both in the runtime directory. A node that cannot save them does not take over.
  */
 
 #include <ev.h>
@@ -40,8 +40,8 @@ void kept_init(struct kept *kept);
 void kept_finish(struct kept *kept); /* also of one that is zeroed */
 
 /*
- * Returns what the previous process left, as far as it can be believed: a state of another lease file is void, and so is its
- * session; until that expires, others may act on it, if only the guard of that lease file.
+ * Returns what the previous process left, as far as it can be believed: a state of another lease file is void, and so
+ * is its session; until that expires, others may act on it, if only the guard of that lease file.
  */
 const struct state *kept_take(struct kept *kept, const struct state *left);
 
@@ -52,8 +52,8 @@ void kept_step(struct kept *kept);
 void kept_try(struct kept *kept);
 
 /*
- * Before a takeover is sent: raises the generation and saves the state that belongs to it, so that an older one is never
- * believed. Returns 0, or -errno: then it must not be sent; that was logged.
+ * Before a takeover is sent: raises the generation and saves the state that belongs to it, so that an older one is
+ * never believed. Returns 0, or -errno: then it must not be sent; that was logged.
  */
 int kept_enter(struct kept *kept);
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The shell around the election: turns what ZooKeeper, timers, commands and signals tell into events, and actions into
- * calls. One node; several may live on one loop.
+ * The shell around the election: turns news from ZooKeeper, timers, commands and signals into events, and actions into
+ * calls. One node; several may share a loop.
  *
  * Nothing here waits. All callbacks run from the loop.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the log tells of the election's moves: one sentence for what each step came to. */
+/* What is logged of the election: one sentence for the outcome of each step. */
 
 #include "cluster/cluster.h"
 #include "election/election.h"

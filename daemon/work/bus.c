@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 
-/* The connection: opened, turned by the loop, opened again when it is gone. */
+/* The connection to the bus: opened, processed by the loop, opened again after it was lost. */
 
 /* Until the next attempt on a bus that is not there. */
 #define REOPEN_S 0.5

@@ -2,12 +2,13 @@
 #pragma once
 
 /*
- * systemd over the bus, on the loop: starts, stops and kills a unit, with the guard that it is bound to, and hears when
- * it goes away. Of the daemon only this module's files know sd-bus. Nothing here waits: every call is asynchronous, and
- * a bus that is gone is opened again.
+ * systemd over the bus, on the loop: starts, stops and kills a unit and the guard to which it is bound, and reports
+ * when the unit goes away. In the daemon only bus*.c know sd-bus. Nothing here waits: every call is asynchronous, and a
+ * lost bus is opened again.
  *
- * The unit must be bound (BindsTo=) to this daemon's guard (unit_guard_name()): one that is not is never started, because
- * nothing would stop it when this daemon dies. One that is bound to another daemon's guard is neither started nor stopped.
+ * The unit must be bound (BindsTo=) to this daemon's guard (unit_guard_name()). A unit that is not bound is never
+ * started, because nothing would stop it when this daemon dies. A unit that is bound to the guard of another daemon is
+ * neither started nor stopped.
  */
 
 #include <stdbool.h>
@@ -61,14 +62,14 @@ void bus_look(struct bus *bus);
 bool bus_system_stops(const struct bus *bus);
 
 /*
- * The unit runs, and this daemon, or one before it, has started it: whoever guards it, stops are carried out. A start that
- * finds another daemon's guard fails then, and on_foreign is not called.
+ * The unit runs, and this daemon, or one before it, has started it: whoever guards it, stops are carried out. A start
+ * that finds another daemon's guard fails then, and on_foreign is not called.
  */
 void bus_is_ours(struct bus *bus);
 
 /*
- * Starts a new guard; ok: it watches. `done` runs exactly once, from the loop, unless a later job of this bus object takes
- * its place, bus_stop_guard() takes it back, or the object is destroyed. A bus that is not there fails the job.
+ * Starts a new guard; ok: it watches. `done` runs exactly once, from the loop, unless a later job of this bus object
+ * takes its place, bus_stop_guard() takes it back, or the object is destroyed. A bus that is not there fails the job.
  */
 void bus_start_guard(struct bus *bus, bus_job_fn done);
 
@@ -80,8 +81,8 @@ void bus_start_unit(struct bus *bus, bus_job_fn done);
 
 /*
  * Stops the unit, and when it and all that systemd stops along with it are down, whoever stopped them, the guard, and
- * with that what is bound to it alone. ok: all of that is down: no unit is active, none has a process left, and none has
- * failed to clean up after itself. A unit that does not exist is down. `done` as above.
+ * with that what is bound to it alone. ok: all of that is down: no unit is active, none has a process left, and none
+ * has failed to clean up after itself. A unit that does not exist is down. `done` as above.
  */
 void bus_stop_unit(struct bus *bus, bus_job_fn done);
 

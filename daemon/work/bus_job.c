@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One job at a time: what systemd says of it, and the start, which needs a guard first. */
+/* One job of systemd at a time, and its result; and the start of the unit, which needs the guard first. */
 
 /* -- one job at a time -- */
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 /*
- * What the state of a unit does not tell: a unit is inactive with processes of it still running (KillMode=process), and a
- * clean-up that failed has left behind what it was to remove. Also who keeps a unit from stopping.
+ * What the state of a unit does not show: an inactive unit may have processes that still run (KillMode=process), and a
+ * failed clean-up has left things behind. Also finds the process that keeps a unit from stopping.
  */
 
 /* The first obstacle counts: it is shown to people, who remove one at a time. */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The stop of the unit and of what hangs on it, and the kill when that is late. */
+/* The stop of the unit and of everything that depends on it, and the kill when the stop is late. */
 
 /* -- killing -- */
 

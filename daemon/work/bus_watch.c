@@ -7,9 +7,9 @@
 #include <string.h>
 
 /*
- * Whether the work still runs: the unit, and the units that it requires. A required unit that crashes and restarts itself
- * (Restart=) does not take the unit down; when systemd has given it up, it is failed, and the unit is worth nothing without
- * it. A unit that an operator restarts is down for a moment.
+ * Whether the work still runs: the unit, and the units that it requires. If a required unit crashes and restarts itself
+ * (Restart=), the unit stays up. Once systemd has given the required unit up, that unit is failed, and the work is
+ * lost. A unit that an operator restarts is down only for a moment.
  */
 
 /* -- states -- */

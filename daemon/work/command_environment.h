@@ -4,8 +4,8 @@
 #include "command.h"
 
 /*
- * The environment of every command, whether the daemon or its guard runs it: what it is given, and of our own no more than
- * any program needs.
+ * The environment of every command, whether the daemon or its guard runs it: the caller's variables and, of our own,
+ * only those that any program needs.
  */
 
 #define COMMAND_INHERITED_MAX 9

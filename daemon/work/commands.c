@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Work that is commands: their guard is the daemon's child. The commands themselves may also stand beside a unit. */
+/* Work that is commands: their guard is a child of the daemon. Commands may also run in addition to a unit. */
 
 #include "internal.h"
 

@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * The health of this node, as a command sees it: run again and again, one at a time. Tells changes
- * only: `failures` bad runs in a row make the node unfit, one good run makes it fit again. Starts out
- * fit; the first run begins at once.
+ * The health of this node, judged by a command that runs again and again, one run at a time. Reports only changes:
+ * `failures` bad runs in a row make the node unhealthy, and one good run makes it healthy again. At the start it is
+ * healthy; the first run begins at once.
  *
- * A run is good when the command exits with 0 within the timeout. A late one is terminated, and killed
- * after HEALTH_GRACE_US.
+ * A run is good if the command exits with 0 within the timeout. A late one is terminated, and killed after
+ * HEALTH_GRACE_US.
  */
 
 #include <stdbool.h>

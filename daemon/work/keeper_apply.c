@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What an event tells, without any decision but those that it forces. */
+/* Updates what is known from an event. The only decisions here are those that the event forces. */
 
 #include "keeper_internal.h"
 

@@ -19,7 +19,7 @@ void script_finish(struct script *script)
 	script->before = command_destroy(script->before);
 }
 
-/* A command that says the same again and again would drown everything else. */
+/* A command that prints the same line again and again would bury everything else in the log. */
 void script_say_line(struct log *log, const char *name, const char *line, uint64_t *said)
 {
 	const struct log_fields f = { .target = name };

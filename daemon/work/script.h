@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * One configured command, run for an event of the election: what it is told in its environment, its bound in time,
- * its output and its end as journal lines. One at a time each; a new run ends the one before (TERM, then KILL).
+ * One configured command, run for an event of the election: its environment, its time limit, and its output and end as
+ * lines of the journal. Only one run at a time: a new run first ends the previous one (TERM, then KILL).
  */
 
 #include <stdbool.h>

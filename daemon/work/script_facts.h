@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What commands and units are told about the role: by the daemon, and by its guard in the daemon's stead. */
+/* The facts about the role that commands and units get from the daemon, or from the guard in its place. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The commands beside the work: fence, follow and health. None of them is told anything that its facts do not say. */
+/* The commands that are not the work: fence, follow and health. Their facts (script_facts.h) are all they are told. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,8 +46,8 @@ void scripts_fence(struct scripts *scripts, const char *target, const struct scr
 void scripts_cancel_fence(struct scripts *scripts);
 
 /*
- * Runs the follow command unless it runs, or was told of this acting primary in this epoch. `previous` of the facts is filled
- * in: the primary that it was told last.
+ * Runs the follow command unless it runs, or was told of this acting primary in this epoch. `previous` of the facts is
+ * filled in: the primary that it was told last.
  */
 void scripts_follow(struct scripts *scripts, const struct script_facts *facts);
 

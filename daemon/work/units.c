@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Work that is a unit: its guard is a service that it is bound to. Commands may stand beside it. */
+/* Work that is a unit: its guard is a service to which it is bound. Commands may run in addition. */
 
 #include "internal.h"
 
@@ -183,8 +183,8 @@ static void on_unit_killed(void *userdata, bool ok, const char *text)
 }
 
 /*
- * systemd may refuse to stop it (no polkit, no bus). It needs no permission for what it does when the guard ends, and that
- * takes only a lease that is over.
+ * systemd may refuse to stop it (no polkit, no bus). It needs no permission for what it does when the guard ends, and
+ * that takes only a lease that is over.
  */
 static void kill_unit(struct work *work)
 {

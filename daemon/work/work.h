@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * The work of being primary, as the node sees it: started, stopped, seen down. It is a systemd unit (takeover.unit),
- * commands (takeover.command, relinquish.command), or both: the unit is started first and stopped last.
+ * The work of the primary, as the node sees it: start, stop, down. It is a systemd unit (takeover.unit), commands
+ * (takeover.command, relinquish.command), or both: the unit is started first and stopped last.
  *
- * keeper.h decides what is done when; this is the shell around it, with the guard, the lease file and the lock that whoever
- * starts or stops the work holds. A process that left the process group of its command is beyond reach: services that
- * shall be killed for sure are run as units.
+ * keeper.h decides what is done when. This is the shell around it, with the guard, the lease file and the lock that a
+ * process holds while it starts or stops the work. A process that left the process group of its command is out of
+ * reach: if every process must be killed for sure, use units.
  */
 
 #include <stdbool.h>

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What units are told about the role, as commands are told in their environment: DIRECTORY/primary.env, to be named in
- * EnvironmentFile=.
+ * The facts about the role for units: the file DIRECTORY/primary.env, for EnvironmentFile=. It has the variables that
+ * commands get in their environment.
  */
 
 #include "script.h"

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The keys in ZooKeeper, and how their values are read. Everything read there is untrusted: bounded,
- * matched, and taken as absent when it does not fit. Pure.
+ * The keys in ZooKeeper, and how their values are read. Every value read there is untrusted: its length is bounded, its
+ * form is checked, and an invalid value counts as absent. Pure.
  */
 
 #include <stdbool.h>
@@ -48,8 +48,8 @@ enum node_key {
 };
 
 /*
- * Optional, for people and primaryctl: /nodes/NAME/detail, `key=value` pairs with blanks between them. Written along with
- * what is written anyway.
+ * Optional, for people and primaryctl: /nodes/NAME/detail, `key=value` pairs with blanks between them. Written along
+ * with what is written anyway.
  */
 #define DETAIL_SIZE 160
 /* The last two words of it. A reason is open-ended. */

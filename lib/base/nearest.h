@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The word that somebody meant who made a typo. */
+/* Finds the word that was probably meant, after a typo. */
 
 #include <stddef.h>
 

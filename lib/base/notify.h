@@ -2,9 +2,8 @@
 #pragma once
 
 /*
- * Words to the service manager: KEY=VALUE lines in a datagram to $NOTIFY_SOCKET, as sd_notify(3) has them. Spoken
- * directly because sd_notify() waits while the manager does not read, and neither a loop that holds a lease nor the
- * guard may wait.
+ * Messages to the service manager: KEY=VALUE lines in a datagram to $NOTIFY_SOCKET, as in sd_notify(3). sd_notify()
+ * itself waits while the manager does not read; neither a loop that holds a lease nor the guard may wait.
  */
 
 #include <stdbool.h>

@@ -2,9 +2,8 @@
 #pragma once
 
 /*
- * Process groups of commands whose leader may long be gone and reaped, so that the number may be in
- * use by somebody else. A group never leaves its session: that is what tells the meant one. Zombies do
- * not count. Reads /proc.
+ * Process groups of commands. The leader may be gone and reaped, and its number in use by another process; a group
+ * never leaves its session, so the session tells whether it is the same group. Zombies do not count. Reads /proc.
  */
 
 #include <stdbool.h>

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The rights that a coordinator needs, tried without writing anything: one transaction of all that it will have to do,
- * ended by a check that cannot hold. Used by the daemon and by primaryctl.
+ * Tries the rights that a coordinator needs without writing anything: one transaction of all writes that it will have
+ * to do, ended by a check that always fails. Used by the daemon and by primaryctl.
  */
 
 #include "keys.h"

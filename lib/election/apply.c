@@ -6,8 +6,9 @@
 #include "lease.h"
 
 /*
- * A takeover that fails again and again waits at most 2^5 times the penalty; what is refused, 2^6 times lock-timeout; a node
- * that did not get the lock, 2^3 times that: once the lock is free, the vacancy is to be filled.
+ * Bounds of the doubled pauses: 2^5 times the penalty after takeovers that failed, 2^6 times lock-timeout after
+ * refusals, and 2^3 times lock-timeout after a lock that was not acquired: once the lock is free, the vacancy has to be
+ * filled soon.
  */
 #define PENALTY_DOUBLINGS 5
 #define REFUSAL_DOUBLINGS 6
@@ -150,8 +151,8 @@ static void session_down(struct election_step *s)
 }
 
 /*
- * A renewal checks that there is a post, and the version of /epoch; not whose the post is, and versions begin anew when a key
- * is deleted. It counts once the post is known to be ours: then nobody else had it since the takeover.
+ * A renewal checks that there is a post, and the version of /epoch; not whose the post is, and versions begin anew when
+ * a key is deleted. It counts once the post is known to be ours: then nobody else had it since the takeover.
  */
 static void count_proof(struct election_step *s)
 {

@@ -4,9 +4,9 @@
 /*
  * The survivor's half of the lease (lease.h): from when on is the term of another node surely over?
  *
- * A primary's term lives in its keepalive, which each renewal rewrites. A node notes by its own CLOCK_BOOTTIME when it
- * first saw a version of it. That moment is later than the commit of this version, and no earlier than the moment that the
- * primary counts its lease from: L after it, the primary has stopped. Wall clocks decide nothing.
+ * A primary records its term in its keepalive, which each renewal rewrites. By its own CLOCK_BOOTTIME, a node notes
+ * when it first saw each version. That moment is after the commit of this version, hence not before the moment from
+ * which the primary counts its lease: L later, the primary has stopped. Wall clocks decide nothing.
  *
  * Pure; times in microseconds of CLOCK_BOOTTIME.
  */
@@ -44,9 +44,9 @@ void survivor_note(struct survivor *survivor, const char *name, int64_t mzxid, i
 void survivor_begin(struct survivor *survivor);
 
 /*
- * When the term of NAME is over: L after the version read was first seen. mzxid: of its keepalive, read after the takeover
- * committed; lease_us: L as it stands there, or 0 if it cannot be read (then the longest of session_us, the own T, and 40 s
- * is believed).
+ * When the term of NAME is over: L after the version read was first seen. mzxid: of its keepalive, read after the
+ * takeover committed; lease_us: L as it stands there, or 0 if it cannot be read (then the longest of session_us, the
+ * own T, and 40 s is believed).
  */
 int64_t survivor_until_us(struct survivor *survivor, const char *name, int64_t mzxid,
 			  int64_t lease_us, int64_t session_us, int64_t now_us);
@@ -55,9 +55,9 @@ int64_t survivor_until_us(struct survivor *survivor, const char *name, int64_t m
 void survivor_see_cluster(struct survivor *survivor, int64_t czxid, int64_t now_us);
 
 /*
- * When the terms are over of which the keys do not tell: 0 if they tell of all. They do not if /epoch named nobody before the
- * takeover, or if this /cluster was made again. remembers: this node knows of an epoch, so it is no new cluster but one whose
- * keys were deleted, and the longest term is believed.
+ * When the terms are over of which the keys do not tell: 0 if they tell of all. They do not if /epoch named nobody
+ * before the takeover, or if this /cluster was made again. remembers: this node knows of an epoch, so it is no new
+ * cluster but one whose keys were deleted, and the longest term is believed.
  */
 int64_t survivor_untold_us(const struct survivor *survivor, bool untold, bool remembers,
 			   int64_t session_us, int64_t now_us);

@@ -2,12 +2,12 @@
 #pragma once
 
 /*
- * The status page: what a node tells every program of its host, DIRECTORY/INSTANCE (4 KiB, readable by all). INSTANCE is
- * the last part of the runtime directory's path: `primaryd` or `primaryd-NAME`.
+ * The status page: what a node tells every program of its host. The file is DIRECTORY/INSTANCE (4 KiB, readable by
+ * all), where INSTANCE is the last part of the runtime directory's path: `primaryd` or `primaryd-NAME`.
  *
- * The daemon maps the page and writes it without a system call. It outlives the daemon, so a reader believes nothing but
- * the clock: this node is primary while that is before primary_until_us, whether the daemon runs, hangs or is dead. The
- * daemon clears that word before the first action of any stop, and the guard acts later than it says.
+ * The daemon maps the page and writes it without a system call. The page outlives the daemon, so a reader trusts only
+ * the clock: this node is primary until primary_until_us, whether the daemon runs, hangs or is dead. The daemon clears
+ * that word before the first action of any stop, and the guard acts later than it says.
  *
  * All times are microseconds of CLOCK_BOOTTIME, 0: none.
  */
@@ -86,9 +86,9 @@ int status_path(const char *directory, const char *runtime_directory, char *ret_
 struct status_page;
 
 /*
- * Opens the page, whose counters go on if it is of this boot, node and root; what it says of the role is left as it is, until
- * the first status_page_write(). Makes the last directory of the path if it is missing. Always returns a page (NULL: out of
- * memory): with *ret_error (-errno) one that nobody sees. Blocks; for the start.
+ * Opens the page, whose counters go on if it is of this boot, node and root; what it says of the role is left as it is,
+ * until the first status_page_write(). Makes the last directory of the path if it is missing. Always returns a page
+ * (NULL: out of memory): with *ret_error (-errno) one that nobody sees. Blocks; for the start.
  */
 struct status_page *status_page_open(const char *path, const char *node, const char *root,
 				     int *ret_error);
@@ -128,15 +128,15 @@ struct status_clock {
 };
 
 /*
- * The id of this boot is $PRIMARYD_BOOT_ID, if that is one: in a container, a service with a /proc of its own sees another id
- * than the service manager and everybody else. Returns 0 or -errno.
+ * The id of this boot is $PRIMARYD_BOOT_ID, if that is one: in a container, a service with a /proc of its own sees
+ * another id than the service manager and everybody else. Returns 0 or -errno.
  */
 #define STATUS_BOOT_VARIABLE "PRIMARYD_BOOT_ID"
 int status_clock_read(struct status_clock *ret_clock);
 
 /*
- * Reads the page; *ret_now_us is the time after it. Returns 0, -errno (-ENOENT: no daemon has run since the boot), or enum
- * status_result: what the node is, is not known.
+ * Reads the page; *ret_now_us is the time after it. Returns 0, -errno (-ENOENT: no daemon has run since the boot), or
+ * enum status_result: what the node is, is not known.
  */
 int status_read(const char *path, const struct status_clock *clock, struct status *ret_status,
 		int64_t *ret_now_us);

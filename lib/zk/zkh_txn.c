@@ -425,6 +425,8 @@ static void root_seen(int code, const struct Stat *stat, const void *data)
 		return;
 	if (result == ZKH_NO_NODE && op->session->root_result != ZKH_OK)
 		result = op->session->root_result;
+	else if (result == ZKH_DENIED)
+		result = ZKH_OK; /* it is there */
 	op->fn.done(op->userdata, result);
 	zkh_op_end(op);
 }

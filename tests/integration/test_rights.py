@@ -40,7 +40,8 @@ def test_lacks(cluster, keys, oracle, key, right, says):
     """It registers, is no candidate, writes nothing to find that out, says once what it lacks, and goes on once it has it."""
     make_keys(keys)
     [node] = cluster(1, start=False, **QUICK)
-    before = {each: keys.client.exists(keys.path(each)) for each in ('primary_node', 'history')}
+    before = {each: keys.client.exists(keys.path(each)) for each in ('primary_node', 'history')
+              if (each, 'read') != (key, right)}
     with forbidden(keys, key, right):
         node.start()
         node.wait_log('registered: ')

@@ -15,7 +15,7 @@ build_package() {
 			tail -n 40 "$base/log" >&2
 			return 1
 		fi
-		if grep -A3 'warning:' "$base/log" >&2; then
+		if grep -A3 -E ':[0-9]+: warning:' "$base/log" >&2; then
 			echo "gcc warns, as the package calls it" >&2
 			return 1
 		fi

@@ -2,14 +2,14 @@
 #pragma once
 
 /*
- * The configuration file: read, checked, and complete or refused. Every error is collected, with
- * file, line, section, key and remedy; nothing is ignored or cut.
+ * The configuration file: read completely and checked, or refused. Every error is collected, with file, line, section,
+ * key and remedy; nothing is ignored or cut.
  *
- * The format: [section], KEY = VALUE, comments from ';' or '#' at the start of a line and from ';'
- * after a blank. Lines hold at most 197 characters; the value of `servers` and of commands may go on
- * in lines that start with a blank.
+ * The format: [section], KEY = VALUE, comments from ';' or '#' at the start of a line and from ';' after a blank. A
+ * line holds at most 197 characters; the values of `servers` and of commands may continue on lines that start with a
+ * blank.
  *
- * Reads files, blocks while it does so: for start and --check, not for the loop.
+ * Reads files and blocks while it does so: for the start and --check, not for the loop.
  */
 
 #include <stdbool.h>

@@ -140,7 +140,6 @@ static void on_awaited(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct zkh_mirror *mirror = userdata;
 
-	(void)stat;
 	mirror->op = NULL;
 	if (zkh_is_unanswered(result))
 		return;
@@ -152,7 +151,7 @@ static void on_awaited(void *userdata, int result, const struct zkh_stat *stat)
 		mirror->refused = ZKH_OK;
 		tell_missing(mirror);
 	} else {
-		refuse(mirror, result, NULL);
+		refuse(mirror, result, stat);
 	}
 }
 

@@ -37,7 +37,7 @@
  * - ZKH_OK: data (NUL-terminated behind data[length]) and stat.
  * - ZKH_NO_NODE: the key is missing; no data, no stat.
  * - ZKH_UNKNOWN: it changed; a callback with its value follows.
- * - ZKH_DENIED: it may not be read, but it exists: stat is set. (Anybody may see that.)
+ * - ZKH_DENIED: it may not be read, but it exists: stat is set, as far as it is told (zkh_exists_fn).
  * - another refusal of the server, with its code: no data, no stat.
  *
  * A refusal is told once, and again when its code or the key's mzxid has changed. A lost connection is not told, because the

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The orderly end of a session. zookeeper_close() waits for the server's answer, for 1.5 s at most, so it is called only once
- * nothing else is under way and the socket takes the request at once. It does not say whether there was an answer; a second
- * descriptor of the socket does.
+ * The orderly end of a session. zookeeper_close() waits up to 1.5 s for the server's answer, so it is called only when
+ * nothing else is under way and the socket accepts the request at once. It does not say whether there was an answer; a
+ * second descriptor of the socket does.
  */
 
 #include <errno.h>

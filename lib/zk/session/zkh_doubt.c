@@ -2,10 +2,10 @@
 
 /*
  * Servers that know less than the session: restored from a backup, or emptied. Such a server closes the connection of a
- * client that has seen more, and says nothing; but so does one without a quorum, and one that lags. So once every server
- * has had its turn, a probe, which has seen nothing, asks for a session of its own at the server that refused. If that is
- * granted, the server has caught up with all that its ensemble knows. If it refuses the session all the same, right
- * afterwards, the session is given up; in any other case it goes on trying.
+ * client that has seen more, without a word; but so does a server without a quorum, and one that lags. So when every
+ * server has had its turn, a probe, which has seen nothing, asks the server that refused for a session of its own. If
+ * that is granted, the server has caught up with all that its ensemble knows. If the server then refuses the session
+ * once more, the session is given up. In all other cases it tries on.
  */
 
 #include <assert.h>

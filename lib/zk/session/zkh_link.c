@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The session in its loop. Every prepare asks the library what it waits for: that covers packets,
- * timers and requests. The pace of connection attempts is ours: while there is no socket, the
- * library is not asked before it is time.
+ * The session in its loop. In every prepare phase the library is asked what it waits for: that covers packets, timers
+ * and requests. The pace of connection attempts is ours: while there is no socket, the library is asked only when it is
+ * time.
  */
 
 #include <assert.h>

@@ -319,7 +319,11 @@ int zkh_get(struct zkh_session *session, const char *path, bool watch, zkh_get_f
 
 static void exists_fail(struct zkh_op *op, int result)
 {
-	op->fn.exists(op->userdata, result, NULL);
+	static const struct zkh_stat untold = { .ephemeral_owner = 1,
+						.version = ZKH_ANY_VERSION,
+						.children = 1 };
+
+	op->fn.exists(op->userdata, result, result == ZKH_DENIED ? &untold : NULL);
 }
 
 static void exists_completed(int code, const struct Stat *stat, const void *data)

@@ -46,6 +46,10 @@ typedef void (*zkh_get_fn)(void *userdata, int result, const char *data, size_t 
 int zkh_get(struct zkh_session *session, const char *path, bool watch, zkh_get_fn fn,
 	    void *userdata, struct zkh_op **ret_op);
 
+/*
+ * stat: NULL unless the key is there. ZKH_DENIED: it is there, but from ZooKeeper 3.9 on its stat is told only to those who
+ * may read it. What is handed out then is the worst that it can be: of some session, with children, of any version.
+ */
 typedef void (*zkh_exists_fn)(void *userdata, int result, const struct zkh_stat *stat);
 int zkh_exists(struct zkh_session *session, const char *path, bool watch, zkh_exists_fn fn,
 	       void *userdata, struct zkh_op **ret_op);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The head of each packet of a server, looked at before libzookeeper reads it. The library believes any length and gets
- * the memory for it, believes any session timeout, and ends the process at an answer that nobody asked for. It also
- * keeps the zxids that it sees to itself.
+ * Checks the head of each packet from a server before libzookeeper reads it. The library allocates memory for any
+ * length, believes any session timeout, and ends the process at an answer to no request. It also hides the zxids that
+ * it sees.
  */
 
 #include <assert.h>

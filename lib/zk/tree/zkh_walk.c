@@ -50,7 +50,7 @@ static void free_slot(struct zkh_walk_slot *slot)
 	slot->walk->outstanding--;
 }
 
-/* What one node's requests came to. A key that is gone is no harm, unless it is the one that was asked for. */
+/* The outcome of the requests for one node. A key that is gone is no error, unless it is the one that was asked for. */
 static void walk_answered(struct zkh_walk *walk, size_t index, int r)
 {
 	if (r == ZKH_NO_NODE && index > 0) {
@@ -119,14 +119,14 @@ static void on_stat(void *userdata, int result, const struct zkh_stat *stat)
 	size_t index = slot->index;
 
 	free_slot(slot);
-	if (result == ZKH_OK) {
+	if (stat) {
 		walk->nodes[index].stat = *stat;
 		walk->nodes[index].denied = true;
 	}
-	walk_answered(walk, index, result);
+	walk_answered(walk, index, stat ? ZKH_OK : result);
 }
 
-/* That it is there everybody may see. */
+/* That it is there anybody may see. */
 static int stat_denied(struct zkh_walk_slot *slot)
 {
 	struct zkh_walk *walk = slot->walk;

@@ -4,7 +4,8 @@
 /*
  * Inside lib/ only: reads a whole subtree, with a bounded number of requests under way. Embedded in a task.
  *
- * Keys that go while it is read are left out. The subtree is not a snapshot: who writes by it must check versions.
+ * Keys that disappear while it reads are left out. The subtree is not a snapshot: a caller that writes must check
+ * versions.
  */
 
 #include <stdbool.h>
@@ -66,7 +67,8 @@ enum zkh_walk_flag {
 
 /*
  * Starts reading path and what is below; more than limit keys, or limit_bytes of paths, data and lists, are
- * ZKH_TOO_LARGE. What was found before is forgotten. Returns 0, or -errno or a result (then no callback comes). fn may free the walk's owner.
+ * ZKH_TOO_LARGE. What was found before is forgotten. Returns 0, or -errno or a result (then no callback comes). fn may
+ * free the walk's owner.
  */
 int zkh_walk_start(struct zkh_walk *walk, struct zkh_session *session, const char *path,
 		   unsigned flags, size_t limit, size_t limit_bytes, zkh_walk_fn fn);

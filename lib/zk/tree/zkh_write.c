@@ -137,10 +137,11 @@ static void on_read(void *userdata, int result, const struct zkh_stat *stat)
 	struct write_task *write = key->write;
 
 	key->op = NULL;
-	if (result == ZKH_OK) {
+	/* Of a parent nothing else is needed than that it is there. */
+	if (result == ZKH_OK || (stat && !key->pair)) {
 		key->exists = true;
 		key->version = stat->version;
-		key->ephemeral = stat->ephemeral_owner != 0;
+		key->ephemeral = result == ZKH_OK && stat->ephemeral_owner;
 	} else if (result != ZKH_NO_NODE) {
 		zkh_task_finish(&write->task, zkh_task_read_result(result), key->path);
 		return;

@@ -6,7 +6,7 @@ import json
 import os
 import re
 
-from kazoo.exceptions import NoNodeError
+from kazoo.exceptions import NoAuthError, NoNodeError
 from kazoo.security import make_acl
 
 from .wait import wait_until
@@ -128,6 +128,14 @@ def moves(node, since=0):
     """The node's moves as (from, to, reason), as its log tells them."""
     found = re.findall(r' state_changed: (\w+) -> (\w+): ([^=\n]*?)(?: \w+=|$)', node.log_text()[since:], re.M)
     return [tuple(move) for move in found]
+
+
+def is_told(keys, key):
+    """Whether the servers tell anything of a key that may not be read but that it is there: up to 3.8 they do."""
+    try:
+        return keys.client.exists(keys.path(key)) is not None
+    except NoAuthError:
+        return False
 
 
 @contextlib.contextmanager

@@ -12,7 +12,9 @@ from .ports import free_port
 from .proxy import Proxy
 from .wait import wait_until
 
-JARS = '/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar'
+# Another directory: servers of another version.
+JAVA = os.environ.get('PRIMARYD_JARS', '/usr/share/java')
+JARS = ':'.join(f'{JAVA}/{name}.jar' for name in ('zookeeper-jute', 'zookeeper', 'slf4j-simple'))
 JVM = ('-Xms32m -Xmx64m -Xss512k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:-UsePerfData '
        '-Dzookeeper.jmx.log4j.disable=true -Dorg.slf4j.simpleLogger.showDateTime=true '
        # A server that was cut off asks for the leader at doubling intervals, up to a minute: too long for a test.
