@@ -110,8 +110,6 @@ MUTATIONS = [
     Mutation('a survivor waits for its own lease', 'recovery.c', 'read ? node->term.lease_us : 0);', 'recovery->session_us * 2 / 3);', options=['--unequal-servers']),
     Mutation('after a deletion nothing is waited for', 'recovery.c',
              'if (!recovery->untold_us) recovery->untold_us = untold_us;', '(void)untold_us;'),
-    Mutation('who cannot be asked is taken for idle', 'recovery.c', 'return result != ZKH_NO_NODE || is_before', 'return result == ZKH_OK || is_before',
-             options=['--refusals']),
     Mutation('a renewal at any version', switches=['renewal-at-any-version'],
              options=['--often', 'second process on one session']),
     Mutation('a foreign nonce goes on', 'term.c', 'if (!own) {', 'if (0) {', switches=['foreign-nonce-goes-on'],

@@ -4,12 +4,12 @@
 #
 #   tests/sim/run_ci.sh [--long] [--minutes N] [BUILD_DIR]     BUILD_DIR in the environment does as well
 #
-# Without --long: a minute of fresh seeds on each of two processors (of their time: a loaded machine takes longer, and does as
+# Without --long: 0.4 minutes of fresh seeds on each of two processors (of their time: a loaded machine takes longer, and does as
 # much), the checker's small models, and six mutations drawn afresh. With it: 5 minutes, the large models, and all mutations. A run that fails tells the line that repeats it; add that
 # to tests/sim/seeds.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-minutes=1 check_options=(--quick) mutation_options=(--sample 6)
+minutes=0.4 check_options=(--quick) mutation_options=(--sample 6)
 if [ "${1-}" = --long ]; then
 	minutes=5 check_options=() mutation_options=()
 	shift
