@@ -137,6 +137,8 @@ static bool probe(struct sim *w, struct sim_node *n)
 		k->probing = PROBE_NONE;
 		return false;
 	}
+	if (k->probing == PROBE_SENT && w->zxid < k->probe_zxid) /* set back meanwhile */
+		k->probing = PROBE_WANTED;
 	if (k->probing == PROBE_WANTED) {
 		(void)commit_txn(w, &(struct sim_txn){ .type = TXN_NOP }, -1, w->leader);
 		k->probing = PROBE_SENT;
