@@ -216,8 +216,12 @@ void oracle_start(struct sim *w, struct sim_node *n)
 		sim_fail(w, "node %d starts its work, the dead (bits %#x) are left as they are",
 			 n->id, (unsigned)(w->corpses & corpses(w)));
 	check_post(w, n);
-	/* (The store that it was told to may have been set back a moment ago.) */
+	/*
+	 * (The store that it was told to may have been set back a moment ago. Or, open still: the root was deleted, so that
+	 * versions begin anew, and what a killed process had sent before in a session that lives passes all checks.)
+	 */
 	if (w->tree.there[n->id] && w->tree.router[n->id] == 's' &&
+	    !(w->late_router >> n->id & 1) &&
 	    !(w->restored_at && w->now < w->restored_at + w->params.session_us))
 		sim_fail(w, "node %d starts its work, and its router state does not tell", n->id);
 	if (clock_local(w, n) >= n->lease_proof)
@@ -384,6 +388,10 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 		return;
 	if (txn->type == TXN_RENEW)
 		check_twins(w, txn);
+	if (txn->type == TXN_ROUTER && txn->session != w->nodes[txn->node].client.session)
+		w->late_router |= (uint16_t)(1u << txn->node);
+	else if (txn->type == TXN_ROUTER || txn->type == TXN_ENTER)
+		w->late_router &= (uint16_t) ~(1u << txn->node);
 	/* May not be looked at, or might not a moment ago. */
 	if (txn->type == TXN_REFUSE)
 		w->corpses &= (uint16_t) ~(1u << txn->node);

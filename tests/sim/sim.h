@@ -436,6 +436,8 @@ struct sim {
 	bool calm;    /* faults are off */
 	int64_t calm_steps[NODES_MAX];
 	uint16_t corpses; /* when the post was taken */
+	uint16_t
+		late_router; /* a bit for each node whose router state an earlier session of it wrote last */
 	int64_t alive_deleted[NODES_MAX], post_since, post_lost_at;
 
 	struct sim_stats stats;
