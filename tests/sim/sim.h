@@ -35,7 +35,7 @@
 #define CONNS_PER_NODE 8
 #define CONN_QUEUE 128
 #define REQUESTS_MAX 1024
-#define LOG_MAX 4096
+#define LOG_MAX 16384
 #define REMOVALS_MAX 32
 #define OPS_MAX 256 /* of all nodes, see zkh.c */
 #define TIMERS_MAX 4
