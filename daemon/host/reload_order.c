@@ -59,19 +59,21 @@ static int wait_for_answer(int daemon_fd, int fifo, char text[RELOAD_ORDER_TEXT_
 
 /*
  * The lock on it lets one order wait at a time: the daemon answers only one. For reading and writing, because the daemon
- * opens and closes it with each answer. Given to the daemon's user, who could not open root's.
+ * opens and closes it with each answer. Given to the daemon's user, who could not open root's; who is that user already may
+ * be forbidden to ask (SystemCallFilter=).
  */
 static int open_fifo(const char *directory, const char *path)
 {
 	int fd = mkfifo(path, 0600) == 0 || errno == EEXIST
 			 ? open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW)
 			 : -1;
-	struct stat st;
+	struct stat st, own;
 	int r = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (stat(directory, &st) < 0 || fchown(fd, st.st_uid, (gid_t)-1) < 0)
+	if (stat(directory, &st) < 0 || fstat(fd, &own) < 0 ||
+	    (own.st_uid != st.st_uid && fchown(fd, st.st_uid, (gid_t)-1) < 0))
 		r = -errno;
 	else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
