@@ -125,6 +125,11 @@ class Node:
         return self
 
     pid = property(lambda self: self.child.pid)
+    page = property(lambda self: self._own_file('node.status-directory'))
+    memory = property(lambda self: f"{self._own_file('node.state-directory')}.cluster")
+
+    def _own_file(self, key):
+        return os.path.join(self.config[key], self.config['node.runtime-directory'].replace('/', '%2F'))
 
     def running(self):
         return self.child is not None and self.child.poll() is None
