@@ -365,6 +365,7 @@ static void apply_corpses(struct election_step *s, const struct election_event *
 	e->scanning = 0;
 	/* A live node that says it acts is waited for without bound: it stops in order, and only it knows when. */
 	if (event->result == RESULT_CONFLICT) {
+		e->corpses = -1;
 		e->waits_over_us = e->now_us;
 		retry_later(s);
 		return;
@@ -376,10 +377,10 @@ static void apply_corpses(struct election_step *s, const struct election_event *
 		return;
 	}
 	e->corpses = event->count;
-	if (event->time_us > e->now_us)
-		e->waits_over_us = event->time_us;
-	else if (event->count || e->waits_over_us)
+	if (event->count || e->waits_over_us)
 		e->waits_over_us = e->now_us;
+	if (event->time_us > e->waits_over_us)
+		e->waits_over_us = event->time_us;
 	e->retry_us = e->now_us + lease_patience_us(e->term_us);
 	e->deadline_us = event->count ? e->waits_over_us + s->config->acquire_delay_us : 0;
 }

@@ -102,7 +102,7 @@ MUTATIONS = [
     Mutation('terms of before are not waited for', 'acting.c', 'if (e->corpses < 0 || e->now_us < e->waits_over_us)', 'if (e->corpses < 0)'),
     Mutation('work starts on what was sent before the wait was over', 'acting.c', 'if (!lease_proves(e, e->waits_over_us)) {', 'if (0) {'),
     Mutation('a live node that acts is not waited for', 'apply.c',
-             'if (event->result == RESULT_CONFLICT) {\n\t\te->waits_over_us = e->now_us;\n\t\tretry_later(s);\n\t\treturn;\n\t}\n\tif (event->result != RESULT_OK) {',
+             'if (event->result == RESULT_CONFLICT) {\n\t\te->corpses = -1;\n\t\te->waits_over_us = e->now_us;\n\t\tretry_later(s);\n\t\treturn;\n\t}\n\tif (event->result != RESULT_OK) {',
              'if (event->result > RESULT_CONFLICT) {'),
     Mutation('the epoch is that of the claim', 'election.c',
              'return e->view.key_mzxid > e->view.epoch ? e->view.key_mzxid : e->view.epoch + 1;',
