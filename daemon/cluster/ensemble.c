@@ -238,6 +238,11 @@ static void judge(struct ensemble *e)
 
 	switch (identity_judge(&e->known, &e->seen, e->state == ENSEMBLE_OPEN, &reason)) {
 	case IDENTITY_KNOWN:
+		if (e->seen.key == IDENTITY_REFUSED) {
+			say_refused(e, e->result);
+			break;
+		}
+		/* fall through */
 	case IDENTITY_ADOPT:
 		identity_take(&e->known, &e->seen);
 		open_gate(e);
@@ -261,10 +266,7 @@ static void on_primary(void *userdata, int result, const struct zkh_stat *stat)
 		return;
 	e->seen.change = stat ? stat->mzxid : 0;
 	e->seen.zxid = zkh_session_zxid(e->session);
-	if (e->seen.key == IDENTITY_REFUSED && e->state == ENSEMBLE_OPEN)
-		say_refused(e, e->result);
-	else
-		judge(e);
+	judge(e);
 }
 
 static void ask(struct ensemble *e)

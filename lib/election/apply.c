@@ -365,7 +365,6 @@ static void apply_corpses(struct election_step *s, const struct election_event *
 	e->scanning = 0;
 	/* A live node that says it acts is waited for without bound: it stops in order, and only it knows when. */
 	if (event->result == RESULT_CONFLICT) {
-		e->corpses = -1;
 		e->waits_over_us = e->now_us;
 		retry_later(s);
 		return;
