@@ -6,7 +6,18 @@
 #include "cluster/snapshot.h"
 #include "base/wall.h"
 
-enum { PRIMARY, IN_ORDER, TROUBLE, SINCE, SINCE_UTC, EPOCH, NAMED, MAINTENANCE, STRANGERS };
+enum {
+	PRIMARY,
+	IN_ORDER,
+	TROUBLE,
+	SINCE,
+	SINCE_UTC,
+	EPOCH,
+	NAMED,
+	MAINTENANCE,
+	CONNECTED,
+	STRANGERS
+};
 static const struct table_column cluster_columns[] = {
 	[PRIMARY] = { "primary", "primary", 0 },
 	[IN_ORDER] = { "in order", "in_order", 0 },
@@ -16,6 +27,7 @@ static const struct table_column cluster_columns[] = {
 	[EPOCH] = { "epoch", "epoch", 0 },
 	[NAMED] = { "named", "named", 0 },
 	[MAINTENANCE] = { "maintenance", "maintenance", 0 },
+	[CONNECTED] = { "connected", "connected", TABLE_FOR_JSON },
 	[STRANGERS] = { "strange keys", "strangers", TABLE_FOR_JSON },
 };
 
@@ -26,15 +38,15 @@ static const struct table_column node_columns[] = {
 	[STATE] = { "STATE", "state", 0 },
 	[ROLE] = { "ROLE", "role", 0 },
 	[ALIVE] = { "ALIVE", "alive", 0 },
-	[HEALTH] = { "HEALTH", "health", TABLE_CUT },
+	[HEALTH] = { "HEALTH", "health", TABLE_WRAP },
 	[DRAIN] = { "DRAIN", "drain", 0 },
 	[VERSION] = { "VERSION", "version", 0 },
 	[HOST] = { "HOST", "host", TABLE_FOR_JSON },
 	[STARTED] = { "STARTED", "started", TABLE_FOR_JSON },
-	[WAITING] = { "WAITS FOR", "waits_for", TABLE_CUT },
+	[WAITING] = { "WAITS FOR", "waits_for", TABLE_WRAP },
 };
 
-static const struct table_column junk_columns[] = { { "JUNK IN THE KEYS", "what", 0 } };
+static const struct table_column junk_columns[] = { { "JUNK IN THE KEYS", "what", TABLE_WRAP } };
 
 static const char *or_null(const char *text)
 {
@@ -68,6 +80,7 @@ static struct table *cluster_table(const struct facts *facts)
 	table_put_boolean(t, MAINTENANCE, facts->maintenance);
 	if (facts->maintenance)
 		table_color(t, MAINTENANCE, TABLE_WARN);
+	table_put_boolean(t, CONNECTED, facts->connected);
 	table_put_number(t, STRANGERS, (int64_t)facts->strangers);
 	return t;
 }
