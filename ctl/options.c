@@ -32,6 +32,7 @@ enum kind { TEXT, FLAG, TIMEOUT, SPAN, WAIT };
 	  "wait until the answer is yes, or T is over")                                            \
 	X('m', "min-left", "T", SPAN, min_left_us, TAKES_WAIT,                                     \
 	  "say yes only if this node remains primary for T")                                       \
+	X('g', "svg", "FILE", TEXT, svg_path, TAKES_SVG, "write the picture to FILE, as SVG")      \
 	X('V', "version", "", FLAG, version, 0, "print the version")                               \
 	X('h', "help", "", FLAG, help, 0, "print this, or explain the command")
 

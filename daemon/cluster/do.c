@@ -24,6 +24,9 @@ static void describe_detail(struct cluster *c, const struct election_action *act
 			 duration_format(c->rules->transition_delay_us, delay),
 			 duration_format(e->session_us, session));
 
+	if (action->op == OP_LEAVE && c->writes.stopping_us)
+		n += snprintf(text + n, DETAIL_SIZE - (size_t)n, " " DETAIL_STOP "%.3fms",
+			      (double)(time_boot_us() - c->writes.stopping_us) / 1e3);
 	if (action->op == OP_HAND_BACK)
 		snprintf(text + n, DETAIL_SIZE - (size_t)n,
 			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,
