@@ -14,9 +14,8 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "host_bus.h"
 
-#define SYSTEMD "org.freedesktop.systemd1"
-#define SERVICE SYSTEMD ".Service"
 #define ADDRESS_UNIT "floating-ip@"
 #define SCRIPT_MAX 16384
 
@@ -80,13 +79,13 @@ void check_needs(struct check *check, sd_bus *bus, const char *unit, const char 
 {
 	sd_bus_message *reply = NULL;
 
-	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE, "EnvironmentFiles", NULL, &reply,
-				"a(sb)") >= 0 &&
+	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE_INTERFACE, "EnvironmentFiles",
+				NULL, &reply, "a(sb)") >= 0 &&
 	    sd_bus_message_enter_container(reply, 'a', "(sb)") > 0)
 		check_files(check, unit, reply);
 	reply = sd_bus_message_unref(reply);
-	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE, "ExecStart", NULL, &reply,
-				"a(sasbttttuii)") >= 0 &&
+	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE_INTERFACE, "ExecStart", NULL,
+				&reply, "a(sasbttttuii)") >= 0 &&
 	    sd_bus_message_enter_container(reply, 'a', "(sasbttttuii)") > 0)
 		check_program(check, unit, reply);
 	sd_bus_message_unref(reply);
@@ -124,8 +123,8 @@ static bool may_use_netlink(sd_bus *bus, const char *path)
 	int allowed = false, listed = false;
 	const char *family;
 
-	if (sd_bus_get_property(bus, SYSTEMD, path, SERVICE, "RestrictAddressFamilies", NULL,
-				&reply, "(bas)") >= 0 &&
+	if (sd_bus_get_property(bus, SYSTEMD, path, SERVICE_INTERFACE, "RestrictAddressFamilies",
+				NULL, &reply, "(bas)") >= 0 &&
 	    sd_bus_message_enter_container(reply, 'r', "bas") > 0 &&
 	    sd_bus_message_read(reply, "b", &allowed) > 0 &&
 	    sd_bus_message_enter_container(reply, 'a', "s") > 0)
@@ -138,8 +137,8 @@ static bool may_use_netlink(sd_bus *bus, const char *path)
 static bool sees_all_processes(sd_bus *bus, const char *path)
 {
 	char *protect = NULL;
-	bool sees = sd_bus_get_property_string(bus, SYSTEMD, path, SERVICE, "ProtectProc", NULL,
-					       &protect) < 0 ||
+	bool sees = sd_bus_get_property_string(bus, SYSTEMD, path, SERVICE_INTERFACE, "ProtectProc",
+					       NULL, &protect) < 0 ||
 		    !strcmp(protect, "default");
 
 	free(protect);
@@ -153,7 +152,7 @@ void check_health(struct check *check, sd_bus *bus, char *const *argv, const cha
 	const char *word;
 	char *path;
 
-	if (sd_bus_path_encode("/org/freedesktop/systemd1/unit", service, &path) < 0)
+	if (sd_bus_path_encode(UNIT_PATH, service, &path) < 0)
 		return;
 	word = find_word(argv, of_processes);
 	if (word && !sees_all_processes(bus, path))

@@ -4,13 +4,7 @@ import os
 
 import pytest
 from lab.wait import stays, wait_until
-from site3 import Moment
-
-brief = pytest.mark.brief
-
-
-def others(site, one):
-    return [other for other in site.machines if other is not one]
+from site3 import Moment, brief, others
 
 
 @pytest.fixture
