@@ -9,8 +9,8 @@ another one lasts. What is done follows from the seed alone; what becomes of it 
 it is done, and at the end how often each kind was done, and two counts that must be 0:
 
 two holders          the floating address was on two hosts at once, as their kernels tell, or processes of the work ran on two
-unnoticed absences   the address or the work was missing on the acting primary for longer than GRACE and half a second (on a
-                     host that is off: the session timeout and as much), and no journal tells of it
+unnoticed absences   the address or the work was missing on the acting primary for longer than GRACE and half a second, and its
+                     journal does not tell why; or, if the host is off, that of another one does not
 
 With --each it does every action by itself, and prints a table: whether the role moved, and for how long the address was not
 answered.

@@ -19,16 +19,18 @@ from site3 import ADDRESS, BRIEF_SESSION_S, Site
 from witness import Witness, missing, touches
 
 HEAL_S = 60.0
+HEAL_ALONE_S = 20.0  # from one action
 
 # How long the address or the work may be missing before that is told: GRACE of the address, and half a second. A host that is
-# off cannot tell; the others know when its session is over.
+# off cannot tell; the others do when its session is over, which a loaded machine may learn late.
 BOUND_S = 1.5
-BOUND_OFF_S = BRIEF_SESSION_S + 0.5
+BOUND_OFF_S = BRIEF_SESSION_S + 1.5
 
 # What tells why the primary is without its work. So does every message of the floating address.
 TELLING = ('guard_acts', 'guard_failed', 'handed_back', 'lease_lost', 'lease_running_out', 'post_lost', 'released',
            'relinquish_started', 'session_lost', 'shutdown', 'unit_failed', 'unit_stopped', 'work_killed', 'work_stop_late',
            'work_stop_waits')
+TELLING_OF_OTHERS = ('vacancy', 'primary_changed')
 
 Step = collections.namedtuple('Step', 'action number hold which during calm')
 
@@ -194,7 +196,7 @@ class Walk:
         twice, unnoticed = len(self.two_holders()), len(self.unnoticed)
         try:
             self._do(step)
-            self.calm()
+            self.calm(within_s=HEAL_ALONE_S)
         except (Timeout, OSError) as error:
             trouble.append(str(error).splitlines()[0][:100])
         self.judge()
@@ -215,9 +217,9 @@ class Walk:
 
     # what is demanded
 
-    def calm(self):
+    def calm(self, within_s=HEAL_S):
         begin = time.monotonic()
-        wait_until(lambda: not self.wrong(), HEAL_S, lambda: f'not healed: {self.wrong()}', 0.1)
+        wait_until(lambda: not self.wrong(), within_s, lambda: f'not healed: {self.wrong()}', 0.1)
         self.slowest_heal_s = max(self.slowest_heal_s, time.monotonic() - begin)
 
     def wrong(self):
@@ -253,21 +255,24 @@ class Walk:
     def _judge_absence(self, one, what, begin, end):
         took_s = (end - begin) / 1e9
         off = touches((begin, end), self.witness.off.of.get(one.name, []))
-        if took_s < (BOUND_OFF_S if off else BOUND_S) or (one.name, what, begin) in self.judged:
+        if took_s < BOUND_S or (one.name, what, begin) in self.judged:
             return
         self.judged.add((one.name, what, begin))
         text = f'{what} missing on {one.name} for {took_s:.2f} s from {(begin - self.begin_ns) / 1e9:.3f}'
-        told = [] if off else self._told(one, begin, end)
-        if not told:
+        hosts = [other for other in self._free() if other is not one] if off else [one]
+        told = self._told(hosts, TELLING_OF_OTHERS if off else TELLING, begin, end)
+        if not told or off and took_s > BOUND_OFF_S:
             self.unnoticed.append(text)
         self.say(f'     {text}: {", ".join(told) or "nobody tells"}')
 
-    def _told(self, one, begin_ns, end_ns):
-        """Events of the host, and what the floating address says, around that time."""
+    @staticmethod
+    def _told(hosts, events, begin_ns, end_ns):
+        """What they say around that time: these events, or anything of the floating address."""
         offset_us = time.time_ns() // 1000 - boottime_ns() // 1000
         first, last = begin_ns // 1000 + offset_us - 500_000, end_ns // 1000 + offset_us + 500_000
-        entries = [entry for entry in one.journal(f'--since=@{first // 1_000_000}') if first <= int(entry['__REALTIME_TIMESTAMP']) <= last]
-        told = {entry.get('PRIMARYD_EVENT') for entry in entries} & set(TELLING)
+        entries = [entry for one in hosts for entry in one.journal(f'--since=@{first // 1_000_000}')
+                   if first <= int(entry['__REALTIME_TIMESTAMP']) <= last]
+        told = {entry.get('PRIMARYD_EVENT') for entry in entries} & set(events)
         return sorted(told | {'floating-ip' for entry in entries if entry.get('SYSLOG_IDENTIFIER') == 'floating-ip'})
 
     # the account
