@@ -21,7 +21,7 @@ struct node_detail {
 	int64_t lock_timeout_us, transition_delay_us;
 	int64_t session_us; /* T */
 	int64_t stop_us;    /* how long the last stop of its work took */
-	char phase[16], reason[FACTS_TEXT_SIZE];
+	char reason[FACTS_TEXT_SIZE];
 };
 
 struct node_facts {
