@@ -14,6 +14,3 @@ void timeline_draw_terminal(FILE *file, const struct timeline *timeline, const c
 
 /* A whole file; dark where the viewer prefers it. */
 void timeline_draw_svg(FILE *file, const struct timeline *timeline, const char *title);
-
-/* "3.08 s", or "3.08 s to 4.81 s", into text[TIMELINE_TEXT_SIZE]; "" if it is not known. Returns text. */
-char *timeline_gap_text(const struct timeline *timeline, char *text);

@@ -27,20 +27,6 @@ struct canvas {
 	bool color;
 };
 
-char *timeline_gap_text(const struct timeline *t, char *text)
-{
-	char least[WALL_TEXT_SIZE], most[WALL_TEXT_SIZE];
-
-	*text = '\0';
-	if (!t->gap_end_ms)
-		return text;
-	(void)wall_span((t->gap_end_ms - t->gap_ms) * 1000, least);
-	(void)wall_span((t->gap_end_ms - t->gap_first_ms) * 1000, most);
-	snprintf(text, TIMELINE_TEXT_SIZE, t->gap_ms == t->gap_first_ms ? "%s" : "%s to %s", least,
-		 most);
-	return text;
-}
-
 static void begin_line(const struct canvas *c, const char *name)
 {
 	fprintf(c->file, "%-*.*s  ", c->name_columns, c->name_columns, name);

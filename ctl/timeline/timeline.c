@@ -254,6 +254,20 @@ void timeline_finish(struct timeline *timeline)
 	timeline->rows = NULL;
 }
 
+char *timeline_gap_text(const struct timeline *t, char *text)
+{
+	char least[WALL_TEXT_SIZE], most[WALL_TEXT_SIZE];
+
+	*text = '\0';
+	if (!t->gap_end_ms)
+		return text;
+	(void)wall_span((t->gap_end_ms - t->gap_ms) * 1000, least);
+	(void)wall_span((t->gap_end_ms - t->gap_first_ms) * 1000, most);
+	snprintf(text, TIMELINE_TEXT_SIZE, t->gap_ms == t->gap_first_ms ? "%s" : "%s to %s", least,
+		 most);
+	return text;
+}
+
 /* -- the scale -- */
 
 static int compare(const void *a, const void *b)

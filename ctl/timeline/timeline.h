@@ -87,6 +87,9 @@ struct timeline {
 bool timeline_build(const struct timeline_facts *facts, struct timeline *ret_timeline);
 void timeline_finish(struct timeline *timeline); /* also fine when zeroed */
 
+/* "3.08 s", or "3.08 s to 4.81 s", into text[TIMELINE_TEXT_SIZE]; "" if it is not known. Returns text. */
+char *timeline_gap_text(const struct timeline *timeline, char *text);
+
 /*
  * Where a moment is drawn, from 0 to width: to scale, but no two ends of segments or moments are closer than `least`, as far
  * as there is room.
