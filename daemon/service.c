@@ -66,7 +66,7 @@ static void say_named(const struct node *node, char *out, size_t size)
 
 static const char *recovering(const struct election *e)
 {
-	if (e->now_us < e->survey_until_us)
+	if (e->now_us < e->waits_over_us)
 		return "Taking over: waiting until the lease of the previous primary is over";
 	return e->fencing ? "Taking over: fencing a node that died while acting"
 			  : "Taking over: looking for nodes that died while acting";
