@@ -69,8 +69,8 @@ enum verb_option {
 	  "set all of these keys or none; the VALUE - is read from stdin", " /app/a=1 /app/b@3=2") \
 	X(key_delete, "key delete", "PATH...", TAKES_RECURSIVE, "delete keys",                     \
 	  " /app --recursive")                                                                     \
-	X(key_rename, "key rename", "PATH NEW", 0, "rename a whole subtree in one transaction",    \
-	  " /app /app.old")                                                                        \
+	X(key_rename, "key rename", "PATH NEW [PATH...]", 0,                                       \
+	  "rename whole subtrees, each PATH to the NEW behind it, all or none", " /app /old/app")  \
 	X(lock, "lock", "exclusive|read|write PATH", TAKES_EPOCH | TAKES_COMMAND,                  \
 	  "run COMMAND while holding a lock",                                                      \
 	  " exclusive /locks/backup --timeout 10s -- /usr/local/bin/backup")                       \
