@@ -38,6 +38,8 @@ enum verb_option {
 	X(is_primary, "is-primary", "[NODE]", NEEDS_NO_SESSION | TAKES_WAIT,                       \
 	  "exit with 0: NODE (default: this node) is primary, 1: not, 4: not known",               \
 	  " --min-left 2s && run-the-job")                                                         \
+	X(address, "address", "[NODE]", 0,                                                         \
+	  "print the address of the primary, or of NODE, for clients", "")                         \
 	X(metrics, "metrics", "", NEEDS_NO_SESSION,                                                \
 	  "print this node's metrics for Prometheus, as a text file", "")                          \
 	X(history, "history", "", 0, "list the changes of the primary that are on record", "")     \
