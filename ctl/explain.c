@@ -163,6 +163,8 @@ static void why(const struct facts *facts, const struct node_facts *n, char *tex
 	else if (!n->alive && !strcmp(n->state, "dead"))
 		snprintf(text, size,
 			 "primaryd died there, or lost ZooKeeper for a session timeout");
+	else if (!n->alive && !strcmp(n->state, "fenced"))
+		snprintf(text, size, "it died at work, and was fenced");
 	else if (bits)
 		join_obstacles(bits, text, size);
 	else if (!facts_vacant(facts))

@@ -19,7 +19,7 @@ static const struct table_column cluster_columns[] = {
 	[STRANGERS] = { "strange keys", "strangers", TABLE_FOR_JSON },
 };
 
-enum { NODE, MODE, STATE, ROLE, ALIVE, HEALTH, DRAIN, VERSION, HOST, STARTED, WAITING };
+enum { NODE, MODE, STATE, ROLE, ALIVE, HEALTH, DRAIN, VERSION, HOST, ADDRESS, STARTED, WAITING };
 static const struct table_column node_columns[] = {
 	[NODE] = { "NODE", "node", 0 },
 	[MODE] = { "MODE", "mode", 0 },
@@ -30,6 +30,7 @@ static const struct table_column node_columns[] = {
 	[DRAIN] = { "DRAIN", "drain", 0 },
 	[VERSION] = { "VERSION", "version", 0 },
 	[HOST] = { "HOST", "host", TABLE_FOR_JSON },
+	[ADDRESS] = { "ADDRESS", "address", TABLE_FOR_JSON },
 	[STARTED] = { "STARTED", "started", TABLE_FOR_JSON },
 	[WAITING] = { "WAITS FOR", "waits_for", TABLE_CUT },
 };
@@ -104,6 +105,7 @@ static void node_row(struct table *t, const struct facts *facts, const struct no
 	table_put_boolean(t, DRAIN, n->drained);
 	table_put(t, VERSION, or_null(n->self.version));
 	table_put(t, HOST, or_null(n->self.host));
+	table_put(t, ADDRESS, or_null(n->self.address));
 	if (n->self.started_ms)
 		table_put(t, STARTED, wall_utc(n->self.started_ms, time));
 	table_put(t, WAITING, or_null(waiting));

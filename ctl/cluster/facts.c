@@ -62,7 +62,8 @@ static void take_word(struct facts *facts, const struct cluster_slot *slot,
 static void take_words(struct facts *facts, const struct cluster_slot *keys, struct node_facts *n)
 {
 	static const char *const modes[] = { "coordinator", "client", NULL };
-	static const char *const states[] = { "init", "run", "shutdown", "stop", "dead", NULL };
+	static const char *const states[] = { "init", "run",	"shutdown", "stop",
+					      "dead", "fenced", NULL };
 	static const char *const routers[] = { "client",  "secondary",	"takeover",
 					       "primary", "relinquish", NULL };
 

@@ -217,7 +217,9 @@ void cluster_fence(struct cluster *c)
 
 void cluster_fenced(struct cluster *cluster, bool ok)
 {
-	recovery_fenced(&cluster->recovery, ok);
+	bool proven = ok && cluster->config->fence.command.argv;
+
+	recovery_fenced(&cluster->recovery, ok, proven ? "fenced" : "dead");
 }
 
 /* -- the parts -- */

@@ -243,7 +243,7 @@ void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *
 			  "%s cannot be marked dead: its keys refuse it", name);
 		break;
 	case RECOVERY_MARKED:
-		log_event(c->log, EVENT_FENCED, &f, "%s is marked dead%s", name,
+		log_event(c->log, EVENT_FENCED, &f, "%s is marked as %s%s", name, router_state,
 			  c->config->fence.command.argv ? "" : " (no fence command is configured)");
 		break;
 	}

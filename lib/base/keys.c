@@ -190,6 +190,8 @@ static void alive_pair(struct alive *alive, const char *key, const char *value)
 		copy_word(alive->version, sizeof(alive->version), value);
 	else if (!strcmp(key, "host"))
 		copy_word(alive->host, sizeof(alive->host), value);
+	else if (!strcmp(key, "address"))
+		copy_word(alive->address, sizeof(alive->address), value);
 }
 
 void value_alive(const char *data, size_t length, struct alive *ret_alive)
@@ -214,9 +216,10 @@ size_t alive_format(const struct alive *alive, char *ret_text, size_t size)
 {
 	int n = snprintf(ret_text, size,
 			 "session=%016" PRIx64 " machine=%s boot=%s version=%s host=%s pid=%" PRId64
-			 " started=%" PRId64,
+			 " started=%" PRId64 "%s%s",
 			 (uint64_t)alive->session, alive->machine, alive->boot, alive->version,
-			 alive->host, alive->pid, alive->started_ms);
+			 alive->host, alive->pid, alive->started_ms,
+			 *alive->address ? " address=" : "", alive->address);
 
 	assert(n > 0 && (size_t)n < size);
 	return (size_t)n;

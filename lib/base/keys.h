@@ -109,6 +109,7 @@ struct alive {
 	char boot[40];
 	char version[32];
 	char host[72];
+	char address[80]; /* node.address */
 };
 
 /* `key=value` pairs with blanks between them; unknown ones are ignored. */

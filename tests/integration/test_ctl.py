@@ -33,6 +33,23 @@ def settled(cluster, keys, oracle, count=3, **config):
 
 # status
 
+def test_address(cluster, keys, oracle, ctl):
+    nodes = cluster(2, start=False, **QUICK)
+    assert 'no primary' in ctl.run('address', code=REFUSED).stderr
+    nodes[0].write_config(**{'node.address': '[2001:db8::7]:5432'})
+    for node in nodes:
+        node.start()
+    primary = settle(keys, oracle, nodes)
+    if primary != nodes[0].name:
+        assert 'set node.address' in ctl.run('address', code=REFUSED).stderr
+        ctl.run('switchover', nodes[0].name)
+    assert ctl.run('address').stdout == ctl.run('address', nodes[0].name).stdout == '[2001:db8::7]:5432\n'
+    assert ctl.json('address')['address'] == {'node': nodes[0].name, 'address': '[2001:db8::7]:5432'}
+    assert 'publishes no address' in ctl.run('address', nodes[1].name, code=REFUSED).stderr
+    nodes[1].stop()
+    assert 'not alive' in ctl.run('address', nodes[1].name, code=REFUSED).stderr
+
+
 def test_status(cluster, keys, oracle, ctl):
     nodes, primary = settled(cluster, keys, oracle)
     text = ctl.run('status').stdout

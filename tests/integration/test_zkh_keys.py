@@ -348,7 +348,7 @@ def test_rename_refuses(tool, keys):
     for source, target, outcome in (
             ('/a', '/c', 'ZKH_NODE_EXISTS /c'),
             ('/a/b', '/a', 'ZKH_NODE_EXISTS /a'),
-            ('/a', '/none/a', 'ZKH_NO_NODE /none'),
+            ('/none', '/new/x', 'ZKH_NO_NODE /none'),
             ('/none', '/x', 'ZKH_NO_NODE /none'),
             ('/a', '/a', 'ZKH_INVALID'),
             ('/a', '/a/x', 'ZKH_INVALID'),
