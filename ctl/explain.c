@@ -94,7 +94,7 @@ static const char *value_of(const struct facts *facts, const struct node_facts *
 		return !n->drained ? "no" : *n->drain ? n->drain : "yes";
 	case OBSTACLE_BIT_MAINTENANCE:
 		*ret_since_ms = facts->maintenance_since_ms;
-		return facts->maintenance ? "on" : "off";
+		return facts_maintenance(facts, text);
 	case OBSTACLE_BIT_PENALTY:
 		return penalty_of(n, text);
 	default:

@@ -6,7 +6,19 @@
 #include "cluster/snapshot.h"
 #include "base/wall.h"
 
-enum { PRIMARY, IN_ORDER, TROUBLE, SINCE, SINCE_UTC, EPOCH, NAMED, MAINTENANCE, STRANGERS };
+enum {
+	PRIMARY,
+	IN_ORDER,
+	TROUBLE,
+	SINCE,
+	SINCE_UTC,
+	EPOCH,
+	NAMED,
+	MAINTENANCE,
+	UNTIL,
+	UNTIL_UTC,
+	STRANGERS
+};
 static const struct table_column cluster_columns[] = {
 	[PRIMARY] = { "primary", "primary", 0 },
 	[IN_ORDER] = { "in order", "in_order", 0 },
@@ -16,6 +28,8 @@ static const struct table_column cluster_columns[] = {
 	[EPOCH] = { "epoch", "epoch", 0 },
 	[NAMED] = { "named", "named", 0 },
 	[MAINTENANCE] = { "maintenance", "maintenance", 0 },
+	[UNTIL] = { "until", "maintenance_until_local", TABLE_FOR_PEOPLE },
+	[UNTIL_UTC] = { "until", "maintenance_until", TABLE_FOR_JSON },
 	[STRANGERS] = { "strange keys", "strangers", TABLE_FOR_JSON },
 };
 
@@ -69,6 +83,10 @@ static struct table *cluster_table(const struct facts *facts)
 	table_put_boolean(t, MAINTENANCE, facts->maintenance);
 	if (facts->maintenance)
 		table_color(t, MAINTENANCE, TABLE_WARN);
+	if (facts->maintenance_end_ms) {
+		table_putf(t, UNTIL, "%.19s", wall_local(facts->maintenance_end_ms, time));
+		table_put(t, UNTIL_UTC, wall_utc(facts->maintenance_end_ms, time));
+	}
 	table_put_number(t, STRANGERS, (int64_t)facts->strangers);
 	return t;
 }

@@ -21,6 +21,7 @@ enum verb_option {
 	NEEDS_NO_SESSION = 1 << 5,
 	TAKES_ALL = 1 << 6,
 	TAKES_WAIT = 1 << 7,
+	TAKES_FOR = 1 << 8,
 };
 
 /*
@@ -52,8 +53,8 @@ enum verb_option {
 	X(drain, "drain", "[NODE]", TAKES_FORCE,                                                   \
 	  "keep NODE (default: this node) from being the primary", " db1")                         \
 	X(undrain, "undrain", "[NODE]", 0, "end the drain of NODE (default: this node)", " db1")   \
-	X(maintenance, "maintenance", "on|off", 0,                                                 \
-	  "on: no node becomes the primary by itself; off: nodes may again", " on")                \
+	X(maintenance, "maintenance", "on|off", TAKES_FOR,                                         \
+	  "on: no node becomes the primary by itself; off: nodes may again", " on --for 2h")       \
 	X(remove, "remove", "NODE", TAKES_FORCE, "forget a node that is dead", " db4")             \
 	X(rename, "rename", "NODE NEW", TAKES_FORCE, "give a node that does not run another name", \
 	  " db5 db4")                                                                              \

@@ -81,6 +81,7 @@ static void on_view(void *userdata)
 	if (c->farewell || !ensemble_is_open(&c->ensemble))
 		return;
 	ensemble_note_epoch(&c->ensemble, c->view.memory_epoch);
+	cluster_maintenance_follow(c);
 	view_election(&c->view, &event.view);
 	witness_set_primary(&c->witness, c->view.coordinator && strcmp(c->view.primary, c->name)
 						 ? c->view.primary

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "wall.h"
 #include "zk/zkh_path.h"
 
 void node_key_path(const char *name, enum node_key key, char *ret_path)
@@ -151,14 +152,18 @@ static bool is_among(const char *text, const char *const *words)
 	return *words;
 }
 
-bool value_maintenance(const char *data, size_t length, bool *ret_clear)
+bool value_maintenance(const char *data, size_t length, bool *ret_clear, int64_t *ret_end_ms)
 {
 	static const char *const yes[] = { "true", "yes", "on", "1", NULL };
 	static const char *const no[] = { "false", "no", "off", "0", NULL };
 	char text[KEY_VALUE_MAX];
 	bool is_text = value_text(data, length, text, sizeof(text));
 	bool ends = is_text && is_among(text, no);
+	char *until = is_text ? strstr(text, MAINTENANCE_UNTIL) : NULL;
 
+	*ret_end_ms = until ? wall_parse_utc(until + strlen(MAINTENANCE_UNTIL)) : 0;
+	if (*ret_end_ms > 0)
+		*until = '\0';
 	*ret_clear = ends || (is_text && is_among(text, yes));
 	return !ends;
 }

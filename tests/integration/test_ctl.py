@@ -1,5 +1,6 @@
 """primaryctl: see, move and explain, as an operator does it."""
 
+import datetime
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -48,6 +50,26 @@ def test_address(cluster, keys, oracle, ctl):
     assert 'publishes no address' in ctl.run('address', nodes[1].name, code=REFUSED).stderr
     nodes[1].stop()
     assert 'not alive' in ctl.run('address', nodes[1].name, code=REFUSED).stderr
+
+
+def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    rest = others(nodes, primary)
+    ctl.run('maintenance', 'off', '--for', '1s', code=USAGE)
+    ctl.run('maintenance', 'on', '--for', '2h')
+    until = datetime.datetime.fromisoformat(ctl.json('status')['cluster']['maintenance_until'])
+    assert 7000 < (until - datetime.datetime.now(datetime.timezone.utc)).total_seconds() <= 7200
+    assert 'until' in ctl.run('status').stdout
+    rest[0].wait_log('maintenance until .*: only operators')
+    ctl.run('maintenance', 'on')
+    assert keys.get('maintenance') == 'true' and ctl.json('status')['cluster']['maintenance_until'] is None
+    ctl.run('maintenance', 'on', '--for', '4s')
+    begin = time.monotonic()
+    by_name(nodes, primary).stop()
+    # Nobody fills the vacancy before the end, and somebody does then.
+    settle(keys, oracle, rest, other_than=primary)
+    assert time.monotonic() - begin > 3 and keys.get('maintenance') is None
+    rest[0].wait_log('maintenance is over')
 
 
 def test_status(cluster, keys, oracle, ctl):

@@ -174,24 +174,42 @@ static void test_maintenance(void **state)
 	static const struct {
 		const char *text;
 		bool on, clear;
+		int64_t end_ms;
 	} cases[] = {
-		{ "true", true, true },	    { "True", true, true },  { " yes\n", true, true },
-		{ "ON", true, true },	    { "1", true, true },     { "false", false, true },
-		{ "False\n", false, true }, { "no", false, true },   { "Off", false, true },
-		{ "0", false, true },	    { "", true, false },     { "until noon", true, false },
-		{ "00", true, false },	    { "\x01", true, false },
+		{ "true until 1970-01-01T01:00:00.250Z", true, true, 3600250 },
+		{ "yes until 1970-01-01T01:00:00Z\n", true, true, 3600000 },
+		{ "false until 1970-01-01T01:00:00Z", false, true, 3600000 },
+		{ "maybe until 1970-01-01T01:00:00Z", true, false, 3600000 },
+		{ "true until then", true, false, 0 },
+		{ "true", true, true },
+		{ "True", true, true },
+		{ " yes\n", true, true },
+		{ "ON", true, true },
+		{ "1", true, true },
+		{ "false", false, true },
+		{ "False\n", false, true },
+		{ "no", false, true },
+		{ "Off", false, true },
+		{ "0", false, true },
+		{ "", true, false },
+		{ "until noon", true, false },
+		{ "00", true, false },
+		{ "\x01", true, false },
 	};
 	char longest[KEY_VALUE_MAX + 8];
+	int64_t end_ms;
 	bool clear;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		assert_int_equal(value_maintenance(cases[i].text, strlen(cases[i].text), &clear),
+		assert_int_equal(value_maintenance(cases[i].text, strlen(cases[i].text), &clear,
+						   &end_ms),
 				 cases[i].on);
 		assert_int_equal(clear, cases[i].clear);
+		assert_int_equal(end_ms, cases[i].end_ms);
 	}
 	memset(longest, '0', sizeof(longest));
-	assert_true(value_maintenance(longest, sizeof(longest), &clear));
+	assert_true(value_maintenance(longest, sizeof(longest), &clear, &end_ms));
 	assert_false(clear);
 }
 

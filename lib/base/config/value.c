@@ -35,7 +35,8 @@ static int parse_duration(const struct config_spec *spec, const char *value, voi
 	int r = duration_parse(value, &us);
 
 	if (r != 0)
-		return config_msg(msg, "'%.100s' %s (write a number and ms, s or min, such as %s)",
+		return config_msg(msg,
+				  "'%.100s' %s (write a number and ms, s, min or h, such as %s)",
 				  value, duration_error_text((enum duration_error)r),
 				  strcmp(spec->default_text, "0") != 0 ? spec->default_text
 								       : "500ms");
