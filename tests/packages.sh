@@ -19,7 +19,7 @@ DEMO=(gcc libc6-dev meson ninja-build pkg-config
 	scdoc python3 python3-kazoo libzookeeper-java libslf4j-java default-jre-headless procps util-linux)
 TEST=(libmicrohttpd-dev haproxy prometheus clang clang-format libclang-rt-dev git python3-pytest python3-pytest-xdist iproute2 nftables strace
 	dbus-daemon gcovr zsh fish)
-SYSTEM=(systemd-container dbus polkitd needrestart stunnel4 build-essential debhelper fakeroot lintian mmdebstrap)
+SYSTEM=(systemd-container dbus polkitd needrestart stunnel4 postgresql build-essential debhelper fakeroot lintian mmdebstrap)
 
 declare -A PEERS=(
 	[keepalived]="keepalived"
