@@ -76,12 +76,6 @@ struct cluster {
 		char missing[RIGHTS_TEXT_SIZE]; /* "": none */
 	} rights;
 
-	/* maintenance.c */
-	void cluster_maintenance_init(struct cluster *c);
-	void cluster_maintenance_finish(struct cluster *c);
-	/* The view has changed: waits for the end of a maintenance that has one. */
-	void cluster_maintenance_follow(struct cluster *c);
-
 	/* name.c */
 	int64_t foreign_since_us; /* another session holds our name since; 0: no */
 	struct {
@@ -145,6 +139,12 @@ void cluster_register(struct cluster *c);
 void cluster_repair(struct cluster *c);
 /* The servers refused something of this node's keys: all are written anew after a while. */
 void cluster_repair_later(void *userdata);
+
+/* maintenance.c */
+void cluster_maintenance_init(struct cluster *c);
+void cluster_maintenance_finish(struct cluster *c);
+/* The view has changed: waits for the end of a maintenance that has one. */
+void cluster_maintenance_follow(struct cluster *c);
 
 /* name.c */
 /* The other session is one that this very process has left behind. */
