@@ -69,8 +69,8 @@ class Polkit:
     def check(self, config, user=None):
         """The findings about polkit: (result, text). polkitd comes and goes with it: it reads its rules at the start."""
         become = ['setpriv', f'--reuid={user}', f'--regid={user}', '--clear-groups', '--'] if user else []
-        ask = ['gdbus', 'call', '--system', '--timeout', '1', '--dest', 'org.freedesktop.PolicyKit1', '--object-path',
-               '/org/freedesktop/PolicyKit1/Authority', '--method', 'org.freedesktop.DBus.Peer.Ping']
+        ask = ['busctl', '--timeout=1', 'call', 'org.freedesktop.PolicyKit1', '/org/freedesktop/PolicyKit1/Authority',
+               'org.freedesktop.DBus.Peer', 'Ping']
         script = (f'{POLKITD} --no-debug >/dev/null 2>&1 & until {" ".join(ask)} >/dev/null 2>&1; do sleep 0.05; done; exec "$@"')
         done = subprocess.run(self.inside('sh', '-c', script, 'sh', *become, program('ctl/primaryctl'), '--config', config, '--json',
                                           '--timeout', '300ms', 'check'),

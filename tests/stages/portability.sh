@@ -14,11 +14,12 @@ debian_root() {
 	echo "$root"
 }
 
-# Runs a command in a root directory, with namespaces of its own for mounts and processes.
+# Runs a command in a root directory, with namespaces of its own for mounts and processes. The root is a mount point, as
+# unshare(1) wants it to be for more of them.
 run_in_root() {
 	# shellcheck disable=SC2016
 	unshare --mount --pid --fork --kill-child bash -c '
-		mount --rbind /dev "$1/dev" && mount --rbind /sys "$1/sys" && mount -t proc proc "$1/proc" &&
+		mount --bind "$1" "$1" && mount --rbind /dev "$1/dev" && mount --rbind /sys "$1/sys" && mount -t proc proc "$1/proc" &&
 			mount -t tmpfs tmpfs "$1/run" && mount -t tmpfs tmpfs "$1/tmp" || exit 1
 		exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "${@:2}"' - "$@"
 }
