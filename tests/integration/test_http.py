@@ -169,17 +169,16 @@ def test_bad_clients(endpoints):
                 connection.sendall(b'GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n' * 20)  # and does not read
         assert median_ms() < before + 20
 
-    def switches():
-        with open(f'/proc/{endpoint.child.pid}/status', encoding='ascii') as file:
-            return dict(re.findall(r'^(\w+):\s+(\d+)', file.read(), re.M))
+    def status(name):
+        return int(process.status_of(endpoint.child.pid)[name][0])
 
     def sleeps():
-        then = switches()['voluntary_ctxt_switches']
+        then = status('voluntary_ctxt_switches')
         time.sleep(0.5)
-        return switches()['voluntary_ctxt_switches'] == then
+        return status('voluntary_ctxt_switches') == then
     wait_until(sleeps, 10, 'nothing wakes it when nobody asks')
     if 'asan' not in os.environ.get('PRIMARYD_BUILD', ''):
-        assert int(switches()['VmRSS']) <= RSS_MAX_KIB
+        assert status('VmRSS') <= RSS_MAX_KIB
     assert not primary.complaints()
 
 

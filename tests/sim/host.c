@@ -141,11 +141,6 @@ void host_copy(struct sim *w, struct sim_node *n)
 		sim_schedule(w, w->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_BY_SERVER);
 }
 
-static bool twin_mutated(const struct sim *w, enum sim_mutation m)
-{
-	return w->options->mutations & UINT64_C(1) << m;
-}
-
 void host_on_twin(struct sim *w, struct sim_node *n)
 {
 	const struct tree_keepalive *k = &w->tree.keepalive[n->id];
@@ -155,8 +150,8 @@ void host_on_twin(struct sim *w, struct sim_node *n)
 			       .session = twin->session,
 			       .nonce = twin->nonce,
 			       .counter = 1,
-			       .version = twin_mutated(w, MUTATION_RENEW_VERSION) ? ANY_VERSION
-										  : twin->version,
+			       .version = sim_mutated(w, MUTATION_RENEW_VERSION) ? ANY_VERSION
+										 : twin->version,
 			       .epoch_version = twin->epoch_version,
 			       .lease_us = k->lease_us,
 			       .machine = k->machine,
@@ -170,7 +165,7 @@ void host_on_twin(struct sim *w, struct sim_node *n)
 		result = commit_txn(w, &txn, -1, w->leader);
 	if (result == TXN_OK)
 		twin->version = k->version;
-	else if (result == TXN_KEEP_MOVED && twin_mutated(w, MUTATION_ANY_NONCE))
+	else if (result == TXN_KEEP_MOVED && sim_mutated(w, MUTATION_ANY_NONCE))
 		twin->version = k->version;
 	else
 		twin->nonce = 0; /* it knows better */

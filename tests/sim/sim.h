@@ -446,6 +446,12 @@ struct sim {
 	char failure[256];
 };
 
+/* Whether the shell is to be wrong in this way (--mutate). */
+static inline bool sim_mutated(const struct sim *w, enum sim_mutation m)
+{
+	return w->options->mutations & UINT64_C(1) << m;
+}
+
 /* sim.c */
 __attribute__((format(printf, 2, 3))) void sim_fail(struct sim *w, const char *format, ...);
 void sim_schedule(struct sim *w, int64_t at, uint8_t type, int node, uint32_t gen, uint32_t arg);
@@ -491,7 +497,6 @@ void commit_inherited(struct sim *w);
 /* zk_session.c */
 struct sim_session *session_get(struct sim *w, int32_t id);
 int32_t session_create(struct sim *w, int node, int64_t timeout);
-int64_t session_known(struct sim *w, struct sim_session *s);
 void session_touch(struct sim *w, struct sim_session *s, int server, int64_t timeout);
 /* The leader confirms that the session moved to another server, which grants that much. */
 void session_moved(struct sim *w, struct sim_session *s, int64_t timeout);

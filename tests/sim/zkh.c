@@ -730,16 +730,12 @@ void zkh_open_term(struct sim_node *n, bool owes, int32_t epoch_version, struct 
 	zkh_txn_destroy(opened);
 }
 
-static bool mutated(enum sim_mutation m)
-{
-	return world->options->mutations & UINT64_C(1) << m;
-}
-
 static void fill_renewal(const struct sim_node *n, const struct zkh_txn *from, struct sim_txn *to)
 {
 	to->type = TXN_RENEW;
-	to->epoch_version = mutated(MUTATION_RENEW_EPOCH) ? UNCHECKED : from->epoch_version;
-	to->version = mutated(MUTATION_RENEW_VERSION) ? ANY_VERSION : from->version;
+	to->epoch_version = sim_mutated(world, MUTATION_RENEW_EPOCH) ? UNCHECKED
+								     : from->epoch_version;
+	to->version = sim_mutated(world, MUTATION_RENEW_VERSION) ? ANY_VERSION : from->version;
 	to->makes = from->makes;
 	fill_keepalive(n, from, to);
 }
@@ -749,7 +745,7 @@ int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh
 {
 	struct sim_node *n = &world->nodes[txn->node];
 	struct zkh_op *op = op_create(n, userdata, ret_op);
-	bool read = txn->kind == KIND_RENEWAL && mutated(MUTATION_RENEW_BY_READ);
+	bool read = txn->kind == KIND_RENEWAL && sim_mutated(world, MUTATION_RENEW_BY_READ);
 	struct sim_request *r;
 
 	txn->in_use = false;

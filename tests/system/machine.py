@@ -273,9 +273,7 @@ class Machine:
         inner = self.main_pid(unit)
         for pid in filter(str.isdigit, os.listdir('/proc')):
             try:
-                with open(f'/proc/{pid}/status', encoding='ascii', errors='replace') as file:
-                    fields = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
-                spaces = fields['NSpid'].split()
+                spaces = process.status_of(pid)['NSpid']
                 if len(spaces) == 2 and int(spaces[1]) == inner and self._is_inside(pid):
                     return int(pid)
             except (OSError, KeyError):

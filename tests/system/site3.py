@@ -5,6 +5,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from address import Client, Holders
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
@@ -47,8 +48,14 @@ TimeoutStopSec=60s
 '''
 WORKER_BOUND = '[Unit]\nBindsTo=worker.service\nAfter=worker.service\n'
 
+brief = pytest.mark.brief
+
 # What was measured: (scenario, ms unreachable, change of the holder, two holders).
 MEASURED = []
+
+
+def others(site, one):
+    return [other for other in site.machines if other is not one]
 
 
 class Moment:

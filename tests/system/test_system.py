@@ -9,7 +9,7 @@ import pytest
 from kazoo.exceptions import NoAuthError
 from lab import process
 from lab.wait import wait_until
-from site3 import ADDRESS, TICK_MS, Moment
+from site3 import ADDRESS, TICK_MS, Moment, brief, others
 
 # What a machine under load may add to a bound: these are two cores, shared with three systems and their servers.
 SLACK_MS = 1500
@@ -18,12 +18,6 @@ SLACK_MS = 1500
 REBOOTS = 133
 
 SECOND_ADDRESS = '10.77.0.101'
-
-brief = pytest.mark.brief
-
-
-def others(site, one):
-    return [other for other in site.machines if other is not one]
 
 
 def unit_start_ms(one, moment):
@@ -592,9 +586,8 @@ def run_time(pid):
     """Processor time in s, and voluntary switches, of a process on this host."""
     with open(f'/proc/{pid}/schedstat', encoding='ascii') as file:
         seconds = int(file.read().split()[0]) / 1e9
-    with open(f'/proc/{pid}/status', encoding='ascii') as file:
-        fields = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
-    return seconds, int(fields['voluntary_ctxt_switches']), int(fields['VmRSS'].split()[0]), int(fields['RssAnon'].split()[0])
+    status = process.status_of(pid)
+    return seconds, *(int(status[name][0]) for name in ('voluntary_ctxt_switches', 'VmRSS', 'RssAnon'))
 
 
 def test_cost(site):

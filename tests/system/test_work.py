@@ -2,13 +2,7 @@
 
 import pytest
 from lab.wait import stays, wait_until
-from site3 import Moment
-
-brief = pytest.mark.brief
-
-
-def others(site, one):
-    return [other for other in site.machines if other is not one]
+from site3 import Moment, brief, others
 
 
 @pytest.fixture
