@@ -34,7 +34,7 @@ bool options_parse(int argc, char *argv[], struct options *ret_options, int *ret
  */
 bool options_scan(int argc, char *argv[], struct options *ret_options);
 
-/* The options that a verb takes (NULL: all options), one by one. False: i is beyond the last one. */
+/* All options, one by one. False: i is beyond the last one. */
 struct option_text {
 	const char *name;     /* with its dashes */
 	const char *argument; /* "": none */

@@ -14,9 +14,8 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "host_bus.h"
 
-#define SYSTEMD "org.freedesktop.systemd1"
-#define SERVICE SYSTEMD ".Service"
 #define ADDRESS_UNIT "floating-ip@"
 #define SCRIPT_MAX 16384
 
@@ -80,13 +79,13 @@ void check_needs(struct check *check, sd_bus *bus, const char *unit, const char 
 {
 	sd_bus_message *reply = NULL;
 
-	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE, "EnvironmentFiles", NULL, &reply,
-				"a(sb)") >= 0 &&
+	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE_INTERFACE, "EnvironmentFiles",
+				NULL, &reply, "a(sb)") >= 0 &&
 	    sd_bus_message_enter_container(reply, 'a', "(sb)") > 0)
 		check_files(check, unit, reply);
 	reply = sd_bus_message_unref(reply);
-	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE, "ExecStart", NULL, &reply,
-				"a(sasbttttuii)") >= 0 &&
+	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE_INTERFACE, "ExecStart", NULL,
+				&reply, "a(sasbttttuii)") >= 0 &&
 	    sd_bus_message_enter_container(reply, 'a', "(sasbttttuii)") > 0)
 		check_program(check, unit, reply);
 	sd_bus_message_unref(reply);
@@ -123,9 +122,9 @@ void check_health(struct check *check, sd_bus *bus, char *const *argv, const cha
 	char *path = NULL, *protect = NULL;
 	const char *word = find_word(argv, of_processes);
 
-	if (word && sd_bus_path_encode("/org/freedesktop/systemd1/unit", service, &path) >= 0)
-		(void)sd_bus_get_property_string(bus, SYSTEMD, path, SERVICE, "ProtectProc", NULL,
-						 &protect);
+	if (word && sd_bus_path_encode(UNIT_PATH, service, &path) >= 0)
+		(void)sd_bus_get_property_string(bus, SYSTEMD, path, SERVICE_INTERFACE,
+						 "ProtectProc", NULL, &protect);
 	if (protect && strcmp(protect, "default") != 0)
 		check_say(
 			check, CHECK_WARNING, "health",

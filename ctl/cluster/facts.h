@@ -20,7 +20,7 @@ struct node_detail {
 	int64_t penalty_until_ms; /* since 1970 */
 	int64_t lock_timeout_us, transition_delay_us;
 	int64_t session_us; /* T */
-	char phase[16], reason[FACTS_TEXT_SIZE];
+	char reason[FACTS_TEXT_SIZE];
 };
 
 struct node_facts {

@@ -475,18 +475,12 @@ struct cluster *cluster_destroy(struct cluster *cluster)
 
 	if (!c)
 		return NULL;
-	cluster_cold_finish(c);
-	recovery_cancel(&c->recovery);
-	registration_finish(&c->registration);
-	writes_finish(&c->writes);
-	term_finish(&c->term);
-	witness_finish(&c->witness);
+	cluster_cancel(c);
 	view_finish(&c->view);
 	zkh_op_cancel(c->state_op);
 	zkh_op_cancel(c->health_op);
 	cluster_repair_finish(c);
 	ev_timer_stop(c->loop, &c->memory_due);
-	cleanup_finish(&c->cleanup);
 	ensemble_finish(&c->ensemble);
 	c->lock = zkh_lock_release(c->lock);
 	c->session = zkh_session_destroy(c->session);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The election's transactions, and the search for nodes that may be at work before and after a takeover. */
+/* The election's transactions, and what they write of who may be at work before and after a takeover. */
 
 #include "internal.h"
 

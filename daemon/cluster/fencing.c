@@ -41,8 +41,7 @@ static void on_marked(void *userdata, int result, const struct zkh_txn_reply *re
 	/* Nothing is there to be marked: /epoch names this node by now, so nobody asks for the other one again. */
 	if (result == ZKH_NO_NODE)
 		result = ZKH_OK;
-	if (result != ZKH_OK && result != ZKH_CONFLICT && result != ZKH_UNKNOWN &&
-	    result != ZKH_NOT_CONNECTED) {
+	if (result != ZKH_OK && result != ZKH_CONFLICT && !zkh_is_unanswered(result)) {
 		/* The mark is for the next takeover to know; this one has done what it could. */
 		recovery->note(recovery->userdata, RECOVERY_REFUSED, corpse->name, corpse->router,
 			       0);

@@ -113,6 +113,8 @@ void cluster_do(struct cluster *c, const struct election_action *action);
 
 /* own_state.c */
 void cluster_publish_own_health(struct cluster *c);
+/* Ends what is under way but the writes of the own health and state, for good. */
+void cluster_cancel(struct cluster *c);
 
 /* answers.c */
 void cluster_init_parts(struct cluster *c);
@@ -131,6 +133,8 @@ void cluster_repair(struct cluster *c);
 void cluster_repair_later(void *userdata);
 
 /* name.c */
+/* The other session is one that this very process has left behind. */
+bool cluster_is_own_past(const struct cluster *c, const struct registration_report *report);
 /* Another session holds our name: waits a while from the first report on, then refuses to go on. */
 void cluster_meet_foreign(struct cluster *c, const struct registration_report *report,
 			  int64_t session_us);
@@ -145,8 +149,8 @@ void cluster_say_ensemble(struct cluster *c, enum ensemble_news news, const char
 void cluster_say_foreign(struct cluster *c, const struct registration_report *report, bool final);
 /* Once for each text, until the operation succeeds. path: "" when unknown. */
 void cluster_say_refused(struct cluster *c, enum election_op op, int result, const char *path);
-/* What is missing (it is in the cluster), and what is too wide. */
-void cluster_say_rights(struct cluster *c, const struct rights *rights);
+/* What is missing, if that has changed (it is in the cluster), and what is too wide. */
+void cluster_say_rights(struct cluster *c, const struct rights *rights, bool changed);
 void cluster_say_junk(struct cluster *c, const char *path, const char *what);
 /* The first key that is found missing, until all are made again. */
 void cluster_say_missing(struct cluster *c, const char *path);

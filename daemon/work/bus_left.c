@@ -27,13 +27,14 @@ static void answered(struct bus *b)
 /* A unit that systemd does not know has no processes. Anything else that it cannot tell may be the worst. */
 static bool cannot_tell(struct bus_part *part, sd_bus_message *message)
 {
-	const sd_bus_error *failure = sd_bus_message_get_error(message);
-	char text[BUS_TEXT_SIZE];
+	const sd_bus_error *error = sd_bus_message_get_error(message);
+	char failure[BUS_TEXT_SIZE] = "", text[BUS_TEXT_SIZE];
 
-	if (!failure || sd_bus_error_has_name(failure, SYSTEMD ".NoSuchUnit"))
+	if (!error || sd_bus_error_has_name(error, SYSTEMD ".NoSuchUnit"))
 		return false;
+	bus_failure(message, failure);
 	snprintf(text, sizeof(text), "systemd does not tell what is left of %.120s: %.120s",
-		 part->name, failure->message ? failure->message : failure->name);
+		 part->name, failure);
 	note(part->bus, text);
 	return true;
 }

@@ -291,6 +291,22 @@ def test_history(cluster, keys, oracle, ctl):
     assert [entry['epoch'] for entry in entries] == sorted(entry['epoch'] for entry in entries)
 
 
+def test_history_after_junk(cluster, keys, oracle, ctl):
+    """A claim that does not say whom it followed, after an entry that is no entry: nobody knows."""
+    settled(cluster, keys, oracle, 2)
+    for name, text in (('x1', '{"time": "2026-01-01T00:00:00.000Z", "to": "x1"}'),
+                       ('x2', '{"time": "2026-01-01T00:00:01.000Z", "to": "x2"}'),
+                       ('junk', 'what'),
+                       ('x3', '{"time": "2026-01-01T00:00:02.000Z", "to": "x3"}'),
+                       ('x4', '{"time": "2026-01-01T00:00:03.000Z", "to": "x4"}')):
+        keys.set(f'history/{name}', text)
+    primary = keys.acting().node
+    rows = {row['to']: row['from'] for row in ctl.json('history')['history']}
+    for name in ('x1', 'x2', 'junk', 'x3', 'x4'):
+        keys.delete(f'history/{name}')
+    assert [rows[name] for name in ('x1', 'x2', 'x3', 'x4')] == [primary, 'x1', '?', 'x3']
+
+
 def test_history_tells_who_and_why(cluster, keys, oracle, ctl):
     """Each way to give the role up, by its name, and never from nobody but at the very first."""
     nodes = cluster(3, **MORTAL)

@@ -78,6 +78,11 @@ void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64
 	sim_schedule(w, w->now + down_us, EVENT_BOOT, n->id, n->incarnation, 0);
 }
 
+const struct identity *host_known(const struct sim_node *n)
+{
+	return n->daemon == DAEMON_UP && *n->ensemble.known.id ? &n->ensemble.known : &n->disk;
+}
+
 void host_forget(struct sim *w, struct sim_node *n)
 {
 	if (n->daemon == DAEMON_UP) {

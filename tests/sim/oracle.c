@@ -209,6 +209,19 @@ void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 		sim_fail(w, "node %d claims although the others must take it for dead", n->id);
 }
 
+/*
+ * Whoever comes next finds this node: by its router state, or, should an earlier process of it have overwritten that (the
+ * root was deleted, and versions began anew), by /epoch. (The store that was told may have been set back a moment ago.)
+ */
+static void check_found(struct sim *w, const struct sim_node *n)
+{
+	bool told = w->tree.router[n->id] != 's' || w->tree.epoch_owner == n->id;
+
+	if (w->tree.there[n->id] && !told &&
+	    !(w->restored_at && w->now < w->restored_at + w->params.session_us))
+		sim_fail(w, "node %d starts its work, and nothing in the store tells", n->id);
+}
+
 void oracle_start(struct sim *w, struct sim_node *n)
 {
 	w->corpses &= (uint16_t) ~(1u << n->id);
@@ -216,16 +229,10 @@ void oracle_start(struct sim *w, struct sim_node *n)
 		sim_fail(w, "node %d starts its work, the dead (bits %#x) are left as they are",
 			 n->id, (unsigned)(w->corpses & corpses(w)));
 	check_post(w, n);
-	/*
-	 * Two exceptions. The ensemble may have been set back less than a session timeout ago, and the router state with
-	 * it. Or a write from an earlier session of the node came last (late_router): a killed process had sent it, its
-	 * session still lives, and the root was deleted, so that versions begin anew and the write passes every check.
-	 * That case is open, see doc/figures.md.
-	 */
-	if (w->tree.there[n->id] && w->tree.router[n->id] == 's' &&
-	    !(w->late_router >> n->id & 1) &&
-	    !(w->restored_at && w->now < w->restored_at + w->params.session_us))
-		sim_fail(w, "node %d starts its work, and its router state does not tell", n->id);
+	check_found(w, n);
+	if (n->lease_proof - lease_length_us(n->core.term_us) < n->waits_over)
+		sim_fail(w, "node %d starts its work on what it sent before its wait was over",
+			 n->id);
 	if (clock_local(w, n) >= n->lease_proof)
 		sim_fail(w, "node %d starts its work without a lease", n->id);
 	n->term_started = 1;
@@ -390,10 +397,6 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 		return;
 	if (txn->type == TXN_RENEW)
 		check_twins(w, txn);
-	if (txn->type == TXN_ROUTER && txn->session != w->nodes[txn->node].client.session)
-		w->late_router |= (uint16_t)(1u << txn->node);
-	else if (txn->type == TXN_ROUTER || txn->type == TXN_ENTER)
-		w->late_router &= (uint16_t) ~(1u << txn->node);
 	/* May not be looked at, or might not a moment ago. */
 	if (txn->type == TXN_REFUSE)
 		w->corpses &= (uint16_t) ~(1u << txn->node);

@@ -90,6 +90,7 @@ static void on_scan(void *userdata, enum election_result result, int32_t count)
 		term_owes(&n->term, ev.time_us);
 		if (count || ev.time_us > now_us)
 			term_renew(&n->term, now_us);
+		n->waits_over = ev.time_us;
 	}
 	shell_tell(w, n, &ev);
 }

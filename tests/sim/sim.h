@@ -366,6 +366,7 @@ struct sim_node {
 	int64_t paused_until, frozen_until, pause_credit_at;
 	int64_t shown_until;   /* local: what the status page says; it outlives the daemon */
 	int64_t lease_proof;   /* local: end of the longest lease that a commit has opened */
+	int64_t waits_over;    /* local: when the terms that it found are over; 0: it found none */
 	int64_t disturbed;     /* last fault that may delay what this node does */
 	int64_t await_at;      /* named, as it knows, since then */
 	int64_t up_since;      /* of the daemon */
@@ -436,8 +437,6 @@ struct sim {
 	bool calm;    /* faults are off */
 	int64_t calm_steps[NODES_MAX];
 	uint16_t corpses; /* when the post was taken */
-	uint16_t
-		late_router; /* a bit for each node whose router state an earlier session of it wrote last */
 	int64_t alive_deleted[NODES_MAX], post_since, post_lost_at;
 
 	struct sim_stats stats;
@@ -676,6 +675,8 @@ void work_go_on(struct sim *w, struct sim_node *n);
 int64_t clock_local(const struct sim *w, const struct sim_node *n);
 int64_t clock_true(const struct sim *w, const struct sim_node *n, int64_t local);
 void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64_t down_us);
+/* What the node remembers of its cluster: a process that runs need not have saved it. */
+const struct identity *host_known(const struct sim_node *n);
 /* The memory of the cluster is removed by hand, and the daemon started anew. */
 void host_forget(struct sim *w, struct sim_node *n);
 void host_copy(struct sim *w, struct sim_node *n);

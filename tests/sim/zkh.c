@@ -514,7 +514,7 @@ static void on_mirror_read(void *userdata, int result, const char *data, size_t 
 	bool is_news = !refused || refused != mirror->refused;
 
 	mirror->op = NULL;
-	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
+	if (zkh_is_unanswered(result))
 		return; /* it is read again when attached */
 	mirror->current = true;
 	mirror->refused = refused;

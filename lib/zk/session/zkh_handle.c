@@ -179,6 +179,14 @@ void zkh_link_open(struct zkh_session *session, int64_t now_ms)
 				   (int)strlen(session->auth_credentials[i]), NULL, NULL);
 }
 
+void zkh_link_free_handle(struct zkh_session *session)
+{
+	zkh_link_watch(session, -1, 0);
+	(void)zookeeper_close(session->zh);
+	session->zh = NULL;
+	zkh_op_free_unsure(session);
+}
+
 void zkh_link_close_handle(struct zkh_session *session)
 {
 	session->link = ZKH_LINK_NONE;
@@ -192,10 +200,7 @@ void zkh_link_close_handle(struct zkh_session *session)
 		(void)shutdown(session->fd, SHUT_RDWR);
 	for (int i = 0; i < CLOSE_PACKETS_MAX && zoo_state(session->zh) == ZOO_CONNECTED_STATE; i++)
 		(void)zkh_link_process(session, ZOOKEEPER_READ | ZOOKEEPER_WRITE);
-	zkh_link_watch(session, -1, 0);
-	(void)zookeeper_close(session->zh);
-	session->zh = NULL;
-	zkh_op_free_unsure(session);
+	zkh_link_free_handle(session);
 }
 
 /*

@@ -245,6 +245,8 @@ int zkh_link_interest(struct zkh_session *session, int *ret_fd, int *ret_events,
 void zkh_link_stay(struct zkh_session *session);
 /* Frees the handle without telling the server, at once. */
 void zkh_link_close_handle(struct zkh_session *session);
+/* Frees the handle, which must be there. While it is connected, that closes the session at the server, and blocks. */
+void zkh_link_free_handle(struct zkh_session *session);
 /* After libzookeeper was called: finds out what became of the connection, and reports it. */
 void zkh_link_update(struct zkh_session *session);
 /* Whether the socket in session->fd still is libzookeeper's. */
