@@ -217,7 +217,14 @@ static void all_asked(struct bus *b)
 
 void bus_left_ask(struct bus *b)
 {
+	char text[BUS_TEXT_SIZE];
+
 	begin(b);
+	snprintf(text, sizeof(text),
+		 "more than %d units belong to %.200s: whether all of them are down cannot be told",
+		 BUS_PARTS_MAX, b->unit);
+	if (b->parts.cut)
+		note(b, text);
 	for (size_t i = 0; i < b->parts.n; i++) {
 		ask_processes(b, &b->parts.list[i], on_processes);
 		ask_clean_up(b, &b->parts.list[i]);

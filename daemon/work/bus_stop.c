@@ -255,7 +255,7 @@ static void on_guard_known(struct bus *b, const char *failure)
 void bus_stop_unit(struct bus *bus, bus_job_fn done)
 {
 	bus_job_begin(bus, JOB_STOP, done);
-	bus_parts_reset(&bus->parts, bus->unit);
+	bus_parts_reset(&bus->parts, bus, bus->unit);
 	if (!bus->bus) {
 		bus_expect(bus, -ENOTCONN);
 		return;
