@@ -20,6 +20,7 @@ struct options {
 	int64_t timeout_us;
 	int64_t wait_us; /* 0: not at all */
 	int64_t min_left_us;
+	int64_t for_us;	  /* 0: without an end */
 	char **arguments; /* of the verb, NULL-terminated */
 	int argument_count;
 	char **command; /* behind `--`; NULL: none */

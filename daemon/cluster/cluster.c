@@ -459,6 +459,7 @@ int cluster_create(const struct cluster_options *options, struct cluster **ret_c
 	r = init_identity(c);
 	cluster_init_parts(c);
 	cluster_repair_init(c);
+	cluster_maintenance_init(c);
 	if (r == 0)
 		r = start_session(c, options);
 	if (r != 0) {
@@ -480,6 +481,7 @@ struct cluster *cluster_destroy(struct cluster *cluster)
 	zkh_op_cancel(c->state_op);
 	zkh_op_cancel(c->health_op);
 	cluster_repair_finish(c);
+	cluster_maintenance_finish(c);
 	ev_timer_stop(c->loop, &c->memory_due);
 	ensemble_finish(&c->ensemble);
 	c->lock = zkh_lock_release(c->lock);
