@@ -68,7 +68,7 @@ stage_i386() {
 	local root
 	can_make_roots
 	[ "$(dpkg --print-architecture)" = amd64 ] || skip "needs a processor that runs i386 programs"
-	root=$(debian_root i386 "$(tests/packages.sh --list build; printf '%s\n' libmicrohttpd-dev)" bookworm \
+	root=$(debian_root i386 "$(tests/packages.sh --list build; printf '%s\n' libmicrohttpd-dev netbase)" bookworm \
 		"deb http://deb.debian.org/debian bookworm main" --architectures=i386 --skip=check/qemu)
 	copy_tree "$root"
 	run_in_root "$root" bash -c 'cd /src && CC=gcc meson setup build -Dwerror=true && ninja -C build &&
