@@ -15,11 +15,13 @@ struct options {
 	const struct verb *verb;
 	const char *config_path;		/* NULL: the default one, which may be missing */
 	const char *servers, *root, *auth_file; /* NULL: as configured */
+	const char *svg_path;			/* NULL: none */
 	bool json, force, dry_run, recursive, epoch, all, version, help;
 	bool has_timeout;
 	int64_t timeout_us;
 	int64_t wait_us; /* 0: not at all */
 	int64_t min_left_us;
+	int64_t for_us;	  /* 0: without an end */
 	char **arguments; /* of the verb, NULL-terminated */
 	int argument_count;
 	char **command; /* behind `--`; NULL: none */

@@ -123,6 +123,7 @@ static void attach(struct cluster *c, bool fresh)
 	/* The store may have been set back to a backup that holds this session, but an earlier router state. */
 	writes_unpublish(&c->writes);
 	view_start(&c->view, c->session);
+	cluster_pardon_start(c);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
 	if (!fresh && !c->locks_cleaned)
 		cleanup_locks(&c->cleanup, c->session);
@@ -462,6 +463,7 @@ int cluster_create(const struct cluster_options *options, struct cluster **ret_c
 	r = init_identity(c);
 	cluster_init_parts(c);
 	cluster_repair_init(c);
+	cluster_maintenance_init(c);
 	if (r == 0)
 		r = start_session(c, options);
 	if (r != 0) {
@@ -483,6 +485,8 @@ struct cluster *cluster_destroy(struct cluster *cluster)
 	zkh_op_cancel(c->state_op);
 	zkh_op_cancel(c->health_op);
 	cluster_repair_finish(c);
+	cluster_maintenance_finish(c);
+	cluster_pardon_finish(c);
 	ev_timer_stop(c->loop, &c->memory_due);
 	ensemble_finish(&c->ensemble);
 	c->lock = zkh_lock_release(c->lock);

@@ -85,6 +85,20 @@ struct cluster {
 		ev_timer look;
 	} cold;
 
+	/* pardon.c */
+	struct {
+		struct zkh_mirror mirror;
+		struct zkh_op *op; /* the answer */
+		int32_t version;   /* of the key that it answers */
+	} pardon;
+
+	/* maintenance.c */
+	struct {
+		ev_periodic end; /* by the wall clock */
+		struct zkh_op *op;
+		int32_t tried; /* version of the key that was to be deleted; -1: none */
+	} maintenance;
+
 	/* say.c: what was said last */
 	struct {
 		bool missing;			/* and the keys were not made again since */
@@ -92,6 +106,7 @@ struct cluster {
 		uint64_t refused[OP_COUNT + 1]; /* since it last succeeded; 0: nothing */
 		char primary[NAME_SIZE];
 		bool drained, maintenance, trace;
+		int64_t maintenance_end_ms;
 	} said;
 };
 
@@ -109,6 +124,8 @@ void cluster_attached(struct cluster *c, bool fresh);
 void cluster_note_primary(struct cluster *c);
 
 /* do.c */
+/* The part of the detail that is there at any time, into text[DETAIL_SIZE]; returns its length. */
+int cluster_describe_delays(const struct cluster *c, char *text);
 void cluster_do(struct cluster *c, const struct election_action *action);
 
 /* own_state.c */
@@ -132,6 +149,17 @@ void cluster_repair(struct cluster *c);
 /* The servers refused something of this node's keys: all are written anew after a while. */
 void cluster_repair_later(void *userdata);
 
+/* pardon.c */
+/* Registered: from now on the key is followed. */
+void cluster_pardon_start(struct cluster *c);
+void cluster_pardon_finish(struct cluster *c);
+
+/* maintenance.c */
+void cluster_maintenance_init(struct cluster *c);
+void cluster_maintenance_finish(struct cluster *c);
+/* The view has changed: waits for the end of a maintenance that has one. */
+void cluster_maintenance_follow(struct cluster *c);
+
 /* name.c */
 /* The other session is one that this very process has left behind. */
 bool cluster_is_own_past(const struct cluster *c, const struct registration_report *report);
@@ -144,6 +172,10 @@ void cluster_cold_finish(struct cluster *c);
 
 /* say.c */
 void cluster_say_view(struct cluster *c);
+/* The penalty is ended, as asked for by that operator; or (result) could not be. */
+void cluster_say_pardon(struct cluster *c, const char *who, int result);
+/* A maintenance could not be ended in time. */
+void cluster_say_endless(struct cluster *c, int result);
 void cluster_say_session(struct cluster *c, const struct zkh_session_report *report);
 void cluster_say_ensemble(struct cluster *c, enum ensemble_news news, const char *text);
 void cluster_say_foreign(struct cluster *c, const struct registration_report *report, bool final);

@@ -216,6 +216,7 @@ static void describe(const struct cluster *c, struct alive *ret_self)
 	strncpy(ret_self->version, PRIMARYD_VERSION, sizeof(ret_self->version) - 1);
 	if (gethostname(host, sizeof(host) - 1) == 0)
 		strcpy(ret_self->host, host);
+	strcpy(ret_self->address, c->config->node.address);
 	ret_self->pid = getpid();
 	ret_self->started_ms = time_wall_us() / 1000;
 }

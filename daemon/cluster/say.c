@@ -7,11 +7,56 @@
 
 #include "base/duration.h"
 #include "base/fnv.h"
+#include "base/wall.h"
 
 /*
  * The log lines of this wing, in one place: `journalctl` shall read like a story. The other files only call these
  * functions.
  */
+
+static void say_maintenance(struct cluster *c)
+{
+	const struct view *view = &c->view;
+	char time[WALL_TEXT_SIZE];
+
+	if (view->maintenance == c->said.maintenance &&
+	    view->maintenance_end_ms == c->said.maintenance_end_ms)
+		return;
+	c->said.maintenance = view->maintenance;
+	c->said.maintenance_end_ms = view->maintenance_end_ms;
+	if (!view->maintenance)
+		log_event(c->log, EVENT_MAINTENANCE_OFF, NULL, "maintenance is over");
+	else if (view->maintenance_end_ms)
+		log_event(c->log, EVENT_MAINTENANCE_ON, NULL,
+			  "maintenance until %.19s: only operators move the role",
+			  wall_local(view->maintenance_end_ms, time));
+	else
+		log_event(c->log, EVENT_MAINTENANCE_ON, NULL,
+			  "maintenance: only operators move the role");
+}
+
+void cluster_say_pardon(struct cluster *c, const char *who, int result)
+{
+	struct log_fields f = { 0 };
+
+	if (result == ZKH_OK)
+		log_event(c->log, EVENT_PENALTY_CLEARED, NULL,
+			  "the penalty is over: cleared by an operator%s%s", *who ? ", " : "", who);
+	else
+		log_event(c->log, EVENT_REQUEST_FAILED, &f,
+			  "the penalty cannot be cleared: the keys of this node: %s",
+			  zkh_result_text(result));
+}
+
+void cluster_say_endless(struct cluster *c, int result)
+{
+	struct log_fields f = { .target = PATH_MAINTENANCE };
+
+	log_event(c->log, EVENT_REQUEST_FAILED, &f,
+		  "the time of the maintenance is over, but " PATH_MAINTENANCE
+		  " cannot be deleted: %s (primaryctl maintenance off)",
+		  zkh_result_text(result));
+}
 
 void cluster_say_view(struct cluster *c)
 {
@@ -22,13 +67,8 @@ void cluster_say_view(struct cluster *c)
 			  view->drained
 				  ? "drained: this node gives up the role and does not contend"
 				  : "no longer drained");
-	if (view->maintenance != c->said.maintenance)
-		log_event(c->log, view->maintenance ? EVENT_MAINTENANCE_ON : EVENT_MAINTENANCE_OFF,
-			  NULL,
-			  view->maintenance ? "maintenance: only operators move the role"
-					    : "maintenance is over");
+	say_maintenance(c);
 	c->said.drained = view->drained;
-	c->said.maintenance = view->maintenance;
 	if (!view->slots[VIEW_POST].known || !strcmp(view->primary, c->said.primary))
 		return;
 	strcpy(c->said.primary, view->primary);
@@ -243,7 +283,7 @@ void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *
 			  "%s cannot be marked dead: its keys refuse it", name);
 		break;
 	case RECOVERY_MARKED:
-		log_event(c->log, EVENT_FENCED, &f, "%s is marked dead%s", name,
+		log_event(c->log, EVENT_FENCED, &f, "%s is marked as %s%s", name, router_state,
 			  c->config->fence.command.argv ? "" : " (no fence command is configured)");
 		break;
 	}

@@ -111,7 +111,7 @@
 	X(EVENT_FENCE_STARTED, "fence_started", "58cfbe7223211da5c2ef61aa780390f5", LOG_NOTICE, ALWAYS, \
 	  "the fence command runs for a node that died while acting") \
 	X(EVENT_FENCED, "fenced", "9f025ab3d4ff37c921c7abb7d6b03a61", LOG_NOTICE, ALWAYS, \
-	  "a node that died while acting is marked as dead") \
+	  "a node that died while acting is marked as dead or fenced") \
 	X(EVENT_FENCE_FAILED, "fence_failed", "e8c21fa16008d6b153198587e18ce9a0", LOG_ERR, ALWAYS, \
 	  "the fence command failed") \
 	X(EVENT_HANDED_BACK, "handed_back", "6e5e09ad613c42b62e1de9dd0e9b6ccc", LOG_WARNING, ALWAYS, \
@@ -136,6 +136,8 @@
 	  "maintenance has begun: only operators move the role") \
 	X(EVENT_MAINTENANCE_OFF, "maintenance_off", "0a694c1d8cd6f9eafec444b4db1b29e7", LOG_NOTICE, ALWAYS, \
 	  "maintenance is over: nodes claim vacancies again") \
+	X(EVENT_PENALTY_CLEARED, "penalty_cleared", "05dca4faae724b5499592329bd95d08e", LOG_NOTICE, ALWAYS, \
+	  "an operator ends the penalty: this node may take over again") \
 	X(EVENT_JUNK_IGNORED, "junk_ignored", "f8d66d5a38c6b671191912aec921aa7b", LOG_WARNING, ALWAYS, \
 	  "a key in ZooKeeper holds an invalid value, which is treated as absent") \
 	X(EVENT_REQUEST_FAILED, "request_failed", "fba837a7ff5c975999277680b8535f2c", LOG_WARNING, REPEATS, \

@@ -28,13 +28,14 @@ enum bus_job { JOB_NONE, JOB_GUARD, JOB_START, JOB_STOP };
 
 struct bus;
 
-/* What the unit requires, and is bound to; without the guard. What does not fit is not watched. */
-#define BUS_NEEDED_MAX 32
+/* What the unit requires, and is bound to; without the guard. One that requires more than that cannot be watched. */
+#define BUS_NEEDED_MAX 256
 
 struct bus_needed {
 	char names[BUS_NEEDED_MAX][BUS_UNIT_SIZE];
 	sd_bus_slot *slots[BUS_NEEDED_MAX]; /* of the match for its signals */
 	size_t n;
+	bool cut; /* it requires more than that */
 };
 
 /* failure: why it is not known, or that it is another daemon's; NULL: see bus.bound. */
@@ -146,8 +147,8 @@ void bus_watch_forget(struct bus *b);
 /* Looks how far the stop has come; when one is under way, once more after it. */
 void bus_survey(struct bus *b);
 void bus_on_look(struct ev_loop *loop, ev_timer *timer, int events);
-/* SIGKILL to every process of the unit. */
-void bus_kill(struct bus *b, const char *unit);
+/* Starts the service that kills every process of the unit and of what belongs to it. */
+void bus_ask_killer(struct bus *b);
 /* The questions below are answered: b->obstacle is what is left, or "". */
 void bus_left_known(struct bus *b);
 

@@ -64,7 +64,7 @@ static int on_processes(sd_bus_message *message, void *userdata, sd_bus_error *e
 			 part->name, part->state, (unsigned)pid, command);
 		note(b, text);
 		if (b->killing)
-			bus_kill(b, part->name);
+			bus_ask_killer(b);
 	}
 	answered(b);
 	return 0;
@@ -217,7 +217,14 @@ static void all_asked(struct bus *b)
 
 void bus_left_ask(struct bus *b)
 {
+	char text[BUS_TEXT_SIZE];
+
 	begin(b);
+	snprintf(text, sizeof(text),
+		 "more than %d units belong to %.200s: whether all of them are down cannot be told",
+		 BUS_PARTS_MAX, b->unit);
+	if (b->parts.cut)
+		note(b, text);
 	for (size_t i = 0; i < b->parts.n; i++) {
 		ask_processes(b, &b->parts.list[i], on_processes);
 		ask_clean_up(b, &b->parts.list[i]);

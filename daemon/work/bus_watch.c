@@ -38,6 +38,10 @@ static void judge(struct bus *b, const struct bus_row *unit, const char *culprit
 	else if (*culprit)
 		snprintf(text, sizeof(text), "%.120s has failed, and %.120s requires it", culprit,
 			 b->unit);
+	else if (b->needed.cut)
+		snprintf(text, sizeof(text),
+			 "%.250s requires more than %d units: not all of them can be watched",
+			 b->unit, BUS_NEEDED_MAX);
 	else
 		return;
 	b->on_down(b->userdata, text);
@@ -127,13 +131,17 @@ void bus_watch_forget(struct bus *b)
 {
 	while (b->needed.n)
 		sd_bus_slot_unref(b->needed.slots[--b->needed.n]);
+	b->needed.cut = false;
 }
 
 static void need(struct bus *b, const char *unit)
 {
 	struct bus_needed *needed = &b->needed;
 
-	if (needed->n == BUS_NEEDED_MAX || strlen(unit) >= BUS_UNIT_SIZE || !strcmp(unit, b->guard))
+	if (strlen(unit) >= BUS_UNIT_SIZE || !strcmp(unit, b->guard))
+		return;
+	needed->cut = needed->n == BUS_NEEDED_MAX;
+	if (needed->cut)
 		return;
 	needed->slots[needed->n] = NULL;
 	if (watch(b, unit, &needed->slots[needed->n]) >= 0)

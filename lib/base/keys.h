@@ -52,10 +52,18 @@ enum node_key {
  * with what is written anyway.
  */
 #define DETAIL_SIZE 160
+/* How long the last stop of the work took. */
+#define DETAIL_STOP "stop="
 /* The last two words of it. A reason is open-ended. */
 #define DETAIL_LEFT "left="
 #define DETAIL_REASON "reason="
 void node_detail_path(const char *name, char *ret_path);
+
+/*
+ * Optional: /nodes/NAME/pardon, from an operator to that node. The node ends its penalty and deletes the key. Its text says
+ * who asked for it.
+ */
+void node_pardon_path(const char *name, char *ret_path);
 
 /* "/nodes/NAME/LEAF" into ret_path[KEY_PATH_SIZE]; name must be valid. */
 void node_key_path(const char *name, enum node_key key, char *ret_path);
@@ -73,8 +81,11 @@ bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64
  * What is in /maintenance while it is there. Only what says no ends a maintenance: false, no, off or 0, in any case. An
  * operator who wrote something else surely wanted one, and what it costs is a role that stays vacant, in plain sight.
  * ret_clear: whether it says true, yes, on or 1, or no; else it is junk, and to be said.
+ * `true until TIME` (UTC) ends at that time by the clock of the first node that sees it come; 0 in ret_end_ms: it has no
+ * end. It lasts as long as the key is there: the end is that a node deletes it.
  */
-bool value_maintenance(const char *data, size_t length, bool *ret_clear);
+bool value_maintenance(const char *data, size_t length, bool *ret_clear, int64_t *ret_end_ms);
+#define MAINTENANCE_UNTIL " until "
 
 /*
  * `E NAME`: NAME took over, so it may be at work. `E none`, which makes the name "": it is not known who. `E -`: nobody, it has
@@ -109,6 +120,7 @@ struct alive {
 	char boot[40];
 	char version[32];
 	char host[72];
+	char address[80]; /* node.address */
 };
 
 /* `key=value` pairs with blanks between them; unknown ones are ignored. */

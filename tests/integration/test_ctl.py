@@ -1,5 +1,6 @@
 """primaryctl: see, move and explain, as an operator does it."""
 
+import datetime
 import json
 import os
 import re
@@ -7,9 +8,10 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
-
+from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 from ctl_shell import DONE, REFUSED, TIMED_OUT, UNREACHABLE, USAGE, Ctl, built, environment
 from lab import view, zk
 from lab.ports import free_port
@@ -32,6 +34,75 @@ def settled(cluster, keys, oracle, count=3, **config):
 
 
 # status
+
+def test_address(cluster, keys, oracle, ctl):
+    nodes = cluster(2, start=False, **QUICK)
+    assert 'no primary' in ctl.run('address', code=REFUSED).stderr
+    nodes[0].write_config(**{'node.address': '[2001:db8::7]:5432'})
+    for node in nodes:
+        node.start()
+    primary = settle(keys, oracle, nodes)
+    if primary != nodes[0].name:
+        assert 'set node.address' in ctl.run('address', code=REFUSED).stderr
+        ctl.run('switchover', nodes[0].name)
+    assert ctl.run('address').stdout == ctl.run('address', nodes[0].name).stdout == '[2001:db8::7]:5432\n'
+    assert ctl.json('address')['address'] == {'node': nodes[0].name, 'address': '[2001:db8::7]:5432'}
+    assert 'publishes no address' in ctl.run('address', nodes[1].name, code=REFUSED).stderr
+    nodes[1].stop()
+    assert 'not alive' in ctl.run('address', nodes[1].name, code=REFUSED).stderr
+
+
+def test_pardon(cluster, keys, oracle, ctl):
+    [node] = cluster(1, start=False, **{**QUICK, 'election.penalty': '10min'})
+    working = node.config['takeover.command']
+    node.write_config(**{'takeover.command': '/bin/false'})
+    node.start()
+    wait_until(lambda: 'penalty-until' in (keys.get(f'nodes/{node.name}/detail') or ''), 20, node.log_tail)
+    wait_until(lambda: keys.state(node.name) == 'secondary', 10, node.log_tail)
+    assert 'penalty' in ctl.run('explain', node.name).stdout
+    assert f'the penalty of {node.name} is cleared' in said(ctl.run('pardon', node.name))
+    # It contends at once, fails again, and the penalty is the first one again.
+    node.wait_log('penalty_cleared: .*by .*@')
+    wait_until(lambda: len(node.log_lines('penalty: ')) >= 2, 20, node.log_tail)
+    wait_until(lambda: keys.state(node.name) == 'secondary' and 'penalty-until' in keys.get(f'nodes/{node.name}/detail'), 10)
+    assert keys.get(f'nodes/{node.name}/pardon') is None
+    node.write_config(**{'takeover.command': working})
+    node.reload()
+    settle(keys, oracle, [node])
+    assert f'{node.name} has no penalty' in said(ctl.run('pardon', node.name))
+    node.stop()
+    assert 'not alive' in ctl.run('pardon', node.name, code=REFUSED).stderr
+
+
+def said(done):
+    return done.stdout + done.stderr
+
+
+def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl, root, zk_client):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    rest = others(nodes, primary)
+    ctl.run('maintenance', 'off', '--for', '1s', code=USAGE)
+    ctl.run('maintenance', 'on', '--for', '2h')
+    until = datetime.datetime.fromisoformat(ctl.json('status')['cluster']['maintenance_until'])
+    assert 7000 < (until - datetime.datetime.now(datetime.timezone.utc)).total_seconds() <= 7200
+    assert 'until' in ctl.run('status').stdout
+    rest[0].wait_log('maintenance until .*: only operators')
+    ctl.run('maintenance', 'on')
+    assert keys.get('maintenance') == 'true' and ctl.json('status')['cluster']['maintenance_until'] is None
+    ctl.run('maintenance', 'on', '--for', '4s')
+    begin = time.monotonic()
+    by_name(nodes, primary).stop()
+    # Nobody fills the vacancy before the end, and somebody does then.
+    settle(keys, oracle, rest, other_than=primary)
+    assert time.monotonic() - begin > 3 and keys.get('maintenance') is None
+    rest[0].wait_log('maintenance is over')
+    # One that cannot be ended says so, and goes on until an operator ends it.
+    zk_client.set_acls(root, [make_acl('world', 'anyone', read=True, write=True, create=True, admin=True)])
+    ctl.run('maintenance', 'on', '--for', '100ms', code=None)
+    rest[0].wait_log('the time of the maintenance is over, but /maintenance cannot be deleted: permission denied')
+    zk_client.set_acls(root, OPEN_ACL_UNSAFE)
+    ctl.run('maintenance', 'off')
+
 
 def test_status(cluster, keys, oracle, ctl):
     nodes, primary = settled(cluster, keys, oracle)

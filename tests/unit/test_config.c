@@ -289,8 +289,8 @@ static const struct {
 	{ Z "session-timeout =\n", "f:2: zookeeper.session-timeout: '' is empty (write a number" },
 	{ Z "session-timeout = 5\n",
 	  "f:2: zookeeper.session-timeout: '5' has no unit (write a number "
-	  "and ms, s or min, such as 10s)" },
-	{ Z "session-timeout = 5h\n", "f:2: zookeeper.session-timeout: '5h' has an unknown unit" },
+	  "and ms, s, min or h, such as 10s)" },
+	{ Z "session-timeout = 5H\n", "f:2: zookeeper.session-timeout: '5H' has an unknown unit" },
 	{ Z "session-timeout = fast\n",
 	  "f:2: zookeeper.session-timeout: 'fast' does not start with" },
 	{ Z "session-timeout = -5s\n", "f:2: zookeeper.session-timeout: '-5s' does not start" },
@@ -326,6 +326,8 @@ static const struct {
 	{ "[node]\nname = " TEN("1234567") "\n", "f:2: node.name: '1234567" },
 	/* choices */
 	{ "[node]\nmode =\n", "f:2: node.mode: '' is unknown (write coordinator|client)" },
+	{ "[node]\naddress = db1 5432\n", "f:2: node.address: 'db1 5432' is not an address" },
+	{ "[node]\naddress = http://db1\n", "f:2: node.address: 'http://db1' is not an address" },
 	{ "[node]\nmode = cliient\n",
 	  "f:2: node.mode: 'cliient' is unknown (did you mean client? write" },
 	{ "[node]\nmode = Client\n", "f:2: node.mode: 'Client' is unknown" },

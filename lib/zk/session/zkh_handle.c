@@ -309,8 +309,10 @@ static void link_lost(struct zkh_session *session, int state)
 	char detail[ZKH_DETAIL_MAX];
 
 	snprintf(detail, sizeof(detail), "%s: %s", session->server, why);
-	if (was == ZKH_LINK_UP)
+	if (was == ZKH_LINK_UP) {
 		session->down_ms = now_ms;
+		zkh_watch_disarm_all(session);
+	}
 	if (cut || (was == ZKH_LINK_UP && now_ms - session->link_since_ms >= STABLE_MS))
 		session->failures = 0;
 	else
