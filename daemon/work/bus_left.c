@@ -117,11 +117,11 @@ static int on_remains(sd_bus_message *message, void *userdata, sd_bus_error *err
 }
 
 /* Of the unit's last start, whose beginning has cleared what the commands came to before. */
-static bool has_failed_command(sd_bus_message *message, int *ret_status)
+static bool has_failed_command(sd_bus_message *message, int *ret_code, int *ret_status)
 {
 	uint64_t times[4];
-	int ignore, code;
 	uint32_t pid;
+	int ignore;
 
 	if (sd_bus_message_enter_container(message, 'v', "a(sasbttttuii)") <= 0 ||
 	    sd_bus_message_enter_container(message, 'a', "(sasbttttuii)") <= 0)
@@ -129,10 +129,10 @@ static bool has_failed_command(sd_bus_message *message, int *ret_status)
 	while (sd_bus_message_enter_container(message, 'r', "sasbttttuii") > 0) {
 		if (sd_bus_message_skip(message, "sas") < 0 ||
 		    sd_bus_message_read(message, "bttttuii", &ignore, &times[0], &times[1],
-					&times[2], &times[3], &pid, &code, ret_status) <= 0 ||
+					&times[2], &times[3], &pid, ret_code, ret_status) <= 0 ||
 		    sd_bus_message_exit_container(message) < 0)
 			return false;
-		if (!ignore && pid && (code != CLD_EXITED || *ret_status != 0))
+		if (!ignore && pid && (*ret_code != CLD_EXITED || *ret_status != 0))
 			return true;
 	}
 	return false;
@@ -141,15 +141,15 @@ static bool has_failed_command(sd_bus_message *message, int *ret_status)
 static void note_clean_up(struct bus_part *part, sd_bus_message *message, const char *property)
 {
 	char text[BUS_TEXT_SIZE];
-	int status;
+	int code, status;
 
-	if (cannot_tell(part, message) || !has_failed_command(message, &status))
+	if (cannot_tell(part, message) || !has_failed_command(message, &code, &status))
 		return;
 	snprintf(
 		text, sizeof(text),
-		"%.100s is failed, and its %s= failed too (%d): see what it left behind, then run: "
+		"%.100s is failed, and its %s= failed too (%s%d): see what it left behind, then run: "
 		"systemctl reset-failed %.100s",
-		part->name, property, status, part->name);
+		part->name, property, code == CLD_EXITED ? "" : "signal ", status, part->name);
 	note(part->bus, text);
 }
 
