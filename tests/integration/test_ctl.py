@@ -52,6 +52,32 @@ def test_address(cluster, keys, oracle, ctl):
     assert 'not alive' in ctl.run('address', nodes[1].name, code=REFUSED).stderr
 
 
+def test_pardon(cluster, keys, oracle, ctl):
+    [node] = cluster(1, start=False, **{**QUICK, 'election.penalty': '10min'})
+    working = node.config['takeover.command']
+    node.write_config(**{'takeover.command': '/bin/false'})
+    node.start()
+    wait_until(lambda: 'penalty-until' in (keys.get(f'nodes/{node.name}/detail') or ''), 20, node.log_tail)
+    wait_until(lambda: keys.state(node.name) == 'secondary', 10, node.log_tail)
+    assert 'penalty' in ctl.run('explain', node.name).stdout
+    assert f'the penalty of {node.name} is cleared' in said(ctl.run('pardon', node.name))
+    # It contends at once, fails again, and the penalty is the first one again.
+    node.wait_log('penalty_cleared: .*by .*@')
+    wait_until(lambda: len(node.log_lines('penalty: ')) >= 2, 20, node.log_tail)
+    wait_until(lambda: keys.state(node.name) == 'secondary' and 'penalty-until' in keys.get(f'nodes/{node.name}/detail'), 10)
+    assert keys.get(f'nodes/{node.name}/pardon') is None
+    node.write_config(**{'takeover.command': working})
+    node.reload()
+    settle(keys, oracle, [node])
+    assert f'{node.name} has no penalty' in said(ctl.run('pardon', node.name))
+    node.stop()
+    assert 'not alive' in ctl.run('pardon', node.name, code=REFUSED).stderr
+
+
+def said(done):
+    return done.stdout + done.stderr
+
+
 def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl):
     nodes, primary = settled(cluster, keys, oracle, 2)
     rest = others(nodes, primary)
