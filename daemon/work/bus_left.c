@@ -18,10 +18,12 @@ static void note(struct bus *b, const char *text)
 		snprintf(b->obstacle, sizeof(b->obstacle), "%s", text);
 }
 
+static void ask_parts(struct bus *b);
+
 static void answered(struct bus *b)
 {
 	if (--b->n_asked == 0)
-		bus_left_known(b);
+		ask_parts(b);
 }
 
 /* A unit that systemd does not know has no processes. Anything else that it cannot tell may be the worst. */
@@ -207,11 +209,21 @@ static void begin(struct bus *b)
 {
 	b->looking = true;
 	b->obstacle[0] = '\0';
+	b->left_next = b->parts.n;
 }
 
-static void all_asked(struct bus *b)
+/* The next few parts; once all are asked, that is all. */
+static void ask_parts(struct bus *b)
 {
-	if (!b->n_asked)
+	while (b->n_asked == 0 && b->left_next < b->parts.n) {
+		for (int i = 0; i < BUS_ASKED_MAX && b->left_next < b->parts.n; i++) {
+			struct bus_part *part = &b->parts.list[b->left_next++];
+
+			ask_processes(b, part, on_processes);
+			ask_clean_up(b, part);
+		}
+	}
+	if (b->n_asked == 0)
 		bus_left_known(b);
 }
 
@@ -225,16 +237,14 @@ void bus_left_ask(struct bus *b)
 		 BUS_PARTS_MAX, b->unit);
 	if (b->parts.cut)
 		note(b, text);
-	for (size_t i = 0; i < b->parts.n; i++) {
-		ask_processes(b, &b->parts.list[i], on_processes);
-		ask_clean_up(b, &b->parts.list[i]);
-	}
-	all_asked(b);
+	b->left_next = 0;
+	ask_parts(b);
 }
 
 void bus_left_ask_blocker(struct bus *b, struct bus_part *part)
 {
 	begin(b);
 	ask_processes(b, part, on_blocker);
-	all_asked(b);
+	if (b->n_asked == 0)
+		bus_left_known(b);
 }
