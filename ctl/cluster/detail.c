@@ -16,9 +16,7 @@ static void take(struct node_detail *detail, const char *key, const char *value)
 {
 	int64_t us;
 
-	if (!strcmp(key, "phase"))
-		copy(detail->phase, sizeof(detail->phase), value);
-	else if (!strcmp(key, "penalty-until"))
+	if (!strcmp(key, "penalty-until"))
 		detail->penalty_until_ms = strtoll(value, NULL, 10);
 	else if (!strcmp(key, "lock-timeout") && duration_parse(value, &us) == 0)
 		detail->lock_timeout_us = us;
@@ -36,9 +34,10 @@ void detail_parse(const char *data, size_t length, struct node_detail *ret_detai
 	if (!value_text(data, length, text, sizeof(text)))
 		return;
 	ret_detail->there = true;
-	reason = strstr(text, "reason=");
+	reason = strstr(text, DETAIL_REASON);
 	if (reason) {
-		copy(ret_detail->reason, sizeof(ret_detail->reason), reason + strlen("reason="));
+		copy(ret_detail->reason, sizeof(ret_detail->reason),
+		     reason + strlen(DETAIL_REASON));
 		*reason = '\0';
 	}
 	for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {

@@ -20,7 +20,7 @@ struct node_detail {
 	int64_t penalty_until_ms; /* since 1970 */
 	int64_t lock_timeout_us, transition_delay_us;
 	int64_t session_us; /* T */
-	char phase[16], reason[FACTS_TEXT_SIZE];
+	char reason[FACTS_TEXT_SIZE];
 };
 
 struct node_facts {
@@ -53,8 +53,8 @@ struct facts {
 	int64_t epoch, post_since_ms;	/* epoch 0: not known */
 	struct renewal_verdict renewal; /* renewal.h finds it out; zeroed: fine, or not known */
 	bool maintenance;
-	int64_t maintenance_since_ms;
-	struct node_facts *nodes; /* sorted by name */
+	int64_t maintenance_since_ms, maintenance_end_ms; /* end 0: it has none */
+	struct node_facts *nodes;			  /* sorted by name */
 	size_t node_count;
 	size_t strangers;
 	char junk[FACTS_JUNK_MAX][KEY_PATH_SIZE + 80];
@@ -86,6 +86,9 @@ bool facts_vacant(const struct facts *facts);
  * (MAINTENANCE with force, BUSY when it acts already).
  */
 uint32_t facts_obstacles(const struct node_facts *node, bool force);
+
+/* "on", "off" or "on until TIME"; returns text. */
+const char *facts_maintenance(const struct facts *facts, char text[FACTS_TEXT_SIZE]);
 
 /* The best candidate but for `except`: eligible, in the order of names after it. NULL: none. */
 const struct node_facts *facts_candidate(const struct facts *facts, const char *except, bool force);

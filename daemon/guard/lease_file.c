@@ -169,10 +169,9 @@ static int replace_file(const char *directory, const struct lease_record *record
 /* Its generation is none that a state file of this boot may bear: what was written before this file was made is void. */
 static struct lease_record empty_record(const char *boot_id)
 {
-	struct lease_record record = { .generation = 0 };
+	struct lease_record record = { .generation = (uint64_t)time_boot_us() };
 
 	memcpy(record.magic, LEASE_MAGIC, sizeof(record.magic)); /* without the NUL */
-	record.generation = (uint64_t)time_boot_us();
 	(void)snprintf(record.boot_id, sizeof(record.boot_id), "%s", boot_id);
 	return record;
 }
@@ -338,6 +337,12 @@ void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t
 
 	file->last.groups[which] = (int64_t)made.session << 32 | made.id;
 	put(file, &file->last.groups[which]);
+}
+
+void lease_file_forget_groups(struct lease_file *file)
+{
+	for (int i = 0; i < LEASE_GROUP_COUNT; i++)
+		lease_file_set_group(file, (enum lease_group)i, 0);
 }
 
 static struct process_group get_group(struct lease_file *file, enum lease_group which)

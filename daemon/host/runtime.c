@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,7 +111,7 @@ static void write_pid(const char *directory)
 		(void)file_replace(path, text, (size_t)n, 0600, false);
 }
 
-static int read_pid(const char *directory)
+static pid_t read_pid(const char *directory)
 {
 	char path[PATH_MAX], text[16] = "";
 	int fd = lock_file_path(directory, RUNTIME_PID_FILE, path) == 0
@@ -123,7 +122,7 @@ static int read_pid(const char *directory)
 		return 0;
 	(void)!read(fd, text, sizeof(text) - 1);
 	(void)close(fd);
-	return (int)lock_file_pid(text);
+	return lock_file_pid(text);
 }
 
 static int take_lock(struct runtime *runtime, const char *directory, int limit_ms, char *message,
@@ -161,6 +160,7 @@ int runtime_open(struct runtime *runtime, const char *directory, int limit_ms, c
 
 	message[0] = '\0';
 	runtime->lock_fd = -1;
+	runtime->place = place_id();
 	if (r < 0)
 		(void)snprintf(message, n_message, "the id of this boot: %s", strerror(-r));
 	runtime->is_handed_over = runtime->is_handed_over || getenv(LOCK_VARIABLE);

@@ -24,10 +24,11 @@ struct kept {
 	struct log *log;
 	struct lease_file *lease; /* NULL: none */
 	const char *boot_id;
+	uint64_t place;
 	const struct election *election;
 	const struct cluster *cluster;
 	bool wanted;			   /* else nothing is written */
-	void (*on_change)(void *userdata); /* kept_trouble() changed */
+	void (*on_change)(void *userdata); /* kept_trouble() or kept_is_fine() changed */
 	void *userdata;
 
 	struct state saved;

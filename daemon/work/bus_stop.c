@@ -2,8 +2,6 @@
 #include "bus_internal.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,11 +9,15 @@
 
 /* -- killing -- */
 
-static void ask_killer(struct bus *b)
+/*
+ * Not by KillUnit: that makes systemd 257 kill a control group as a whole, after which Linux also kills at once what systemd
+ * starts there to clean up (ExecStopPost=).
+ */
+void bus_ask_killer(struct bus *b)
 {
 	char name[BUS_UNIT_SIZE + sizeof(UNIT_KILLER) + 16];
 
-	if (b->killer_asked || !b->bus)
+	if (!b->bus)
 		return;
 	b->killer_asked = true;
 	snprintf(name, sizeof(name), "%s@%s.service", UNIT_KILLER, b->unit);
@@ -23,45 +25,12 @@ static void ask_killer(struct bus *b)
 				       NULL, NULL, "ss", name, "replace");
 }
 
-static int on_killed(sd_bus_message *message, void *userdata, sd_bus_error *error)
-{
-	const sd_bus_error *failure = sd_bus_message_get_error(message);
-
-	(void)error;
-	if (failure &&
-	    (sd_bus_error_has_name(failure, SD_BUS_ERROR_ACCESS_DENIED) ||
-	     sd_bus_error_has_name(failure, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED)))
-		ask_killer(userdata);
-	return 0;
-}
-
-void bus_kill(struct bus *b, const char *unit)
-{
-	(void)sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER, "KillUnit",
-				       on_killed, b, "ssi", unit, "all", SIGKILL);
-}
-
-/* Each part once: what systemd runs afterwards to clean up (ExecStopPost=) must be let. */
-static void kill_parts(struct bus *b)
-{
-	for (size_t i = 0; i < b->parts.n; i++) {
-		struct bus_part *part = &b->parts.list[i];
-
-		if (part->killed || !part->up)
-			continue;
-		part->killed = true;
-		bus_kill(b, part->name);
-	}
-}
-
 void bus_kill_unit(struct bus *bus)
 {
 	bus->killing = true;
 	bus->killer_asked = false;
-	for (size_t i = 0; i < bus->parts.n; i++)
-		bus->parts.list[i].killed = false;
-	if (bus->bus && bus->vetted)
-		kill_parts(bus);
+	if (bus->vetted)
+		bus_ask_killer(bus);
 }
 
 /* -- stop: what hangs on it, the job, and then looks until all of it is down -- */
@@ -125,16 +94,13 @@ static void ask_dependents(struct bus *b)
 static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus *b = userdata;
-	const char *name, *active, *skip;
-	uint32_t id;
+	struct bus_row row;
 
 	(void)error;
-	if (!sd_bus_message_is_method_error(message, NULL) &&
-	    sd_bus_message_enter_container(message, 'a', "(ssssssouso)") > 0) {
+	if (bus_list_read(message)) {
 		bus_parts_forget_states(&b->parts);
-		while (sd_bus_message_read(message, "(ssssssouso)", &name, &skip, &skip, &active,
-					   &skip, &skip, &skip, &id, &skip, &skip) > 0)
-			bus_parts_set_state(&b->parts, name, active);
+		while (bus_list_read_row(message, &row))
+			bus_parts_set_state(&b->parts, row.name, row.active);
 		b->seen = true;
 	}
 	answered(b);
@@ -143,21 +109,13 @@ static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *erro
 
 static void ask_states(struct bus *b)
 {
-	sd_bus_message *message = NULL;
-	int r = sd_bus_message_new_method_call(b->bus, &message, SYSTEMD, MANAGER_PATH, MANAGER,
-					       "ListUnitsByNames");
+	struct bus_list list;
 
-	if (r >= 0)
-		r = sd_bus_message_open_container(message, 'a', "s");
-	for (size_t i = 0; r >= 0 && i < b->parts.n; i++)
-		r = sd_bus_message_append(message, "s", b->parts.list[i].name);
-	if (r >= 0)
-		r = sd_bus_message_close_container(message);
-	if (r >= 0)
-		r = sd_bus_call_async(b->bus, NULL, message, on_states, b, 0);
-	if (r >= 0)
+	bus_list_begin(b, &list);
+	for (size_t i = 0; i < b->parts.n; i++)
+		bus_list_add(&list, b->parts.list[i].name);
+	if (bus_list_send(b, &list, on_states) >= 0)
 		b->n_asked++;
-	sd_bus_message_unref(message);
 }
 
 /* All that is known is asked in one flush; what turns out to belong to it as well, in another one. */
@@ -174,8 +132,8 @@ static void ask_all(struct bus *b)
 
 static void go_on(struct bus *b)
 {
-	if (b->killing)
-		kill_parts(b);
+	if (b->killing && !b->killer_asked)
+		bus_ask_killer(b);
 	if (b->look_again)
 		bus_survey(b);
 }
@@ -297,7 +255,7 @@ static void on_guard_known(struct bus *b, const char *failure)
 void bus_stop_unit(struct bus *bus, bus_job_fn done)
 {
 	bus_job_begin(bus, JOB_STOP, done);
-	bus_parts_reset(&bus->parts, bus->unit);
+	bus_parts_reset(&bus->parts, bus, bus->unit);
 	if (!bus->bus) {
 		bus_expect(bus, -ENOTCONN);
 		return;

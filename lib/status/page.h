@@ -60,7 +60,7 @@ struct status_histogram {
 struct status {
 	int64_t primary_until_us; /* the stop of the work does not begin before; 0: not primary */
 	int64_t lease_end_us;
-	int64_t epoch;	  /* of the post that this node holds; 0: none */
+	int64_t epoch;	  /* of the acting primary, as this node sees it; 0: none */
 	int64_t since_us; /* of the state */
 	int64_t penalty_until_us;
 	int64_t session_us; /* T */

@@ -137,6 +137,10 @@ class Site:
         """The name in /primary_active, or ''."""
         return self._post()[0]
 
+    def is_primary(self, one):
+        """It is acting, and its work runs."""
+        return self.acting() == one.name and self.keys.get(f'/nodes/{one.name}/routerstate')[0] == b'primary'
+
     def epoch(self):
         """The number in /primary_active, or 0."""
         return int(self._post()[1])

@@ -75,6 +75,8 @@ sed -i s/eth0/eth9/ floating-ip/vip.conf""")
         found = findings(1)
         assert found['takeover'] == ('error', 'floating-ip@vip.service needs /sys/class/net/eth9: No such file or directory')
         assert found['health'][1].startswith('/usr/local/bin/healthy uses pgrep, which sees no processes'), found
+        one.shell('printf "#!/bin/sh\\nip -o address show | grep -q eth0\\n" >/usr/local/bin/healthy')
+        assert findings(1)['health'][1].startswith('/usr/local/bin/healthy uses ip, which needs netlink'), findings()
         one.shell('rm /etc/primaryd/floating-ip/vip.conf')
         assert findings(1)['takeover'][1].startswith('floating-ip@vip.service needs /etc/primaryd/floating-ip/vip.conf: No such')
     finally:
@@ -363,21 +365,25 @@ def test_crash_of_the_unit(site):
     moment = Moment()
     holder.run('systemctl', 'kill', '--kill-who=all', '--signal=KILL', 'worker.service')
     successor = site.wait_holder(other_than=holder)
-    site.story(holder, moment, 'unit_failed', 'relinquished')
+    why = site.story(holder, moment, 'unit_failed', 'relinquished')[0]['MESSAGE']
     site.measure('crash of a unit', moment, holder, successor)
+    last = json.loads(successor.run('primaryctl', '--json', 'history').stdout)['history'][-1]
+    assert last['from'] == holder.name and last['reason'].startswith(f'{holder.name} handed over: {why}'[:70]), (last, why)
 
 
 def test_unit_that_will_not_stop(site):
-    """It is killed when relinquish.timeout is over; never released before it is down."""
+    """It is killed when relinquish.timeout is over; never released before it is down. Its clean-up is not killed with it."""
     holder = site.wait_holder()
     target = others(site, holder)[0]
-    holder.shell('touch /run/stubborn')
+    holder.shell('mkdir -p /run/systemd/system/worker.service.d; printf "[Service]\\nExecStopPost=/usr/bin/touch /run/cleaned\\n" '
+                 '>/run/systemd/system/worker.service.d/clean.conf; systemctl daemon-reload; touch /run/stubborn')
     moment = Moment()
     site.keys.set('/primary_node', target.name.encode())
     assert site.wait_holder(other_than=holder) is target
     site.story(holder, moment, 'relinquish_started', 'work_stop_late', 'unit_stopped', 'relinquished')
     site.measure('unit that will not stop', moment, holder, target)
     assert holder.state('worker.service') != 'active'
+    holder.shell('rm -r /run/cleaned /run/systemd/system/worker.service.d; systemctl daemon-reload')
 
 
 @brief
@@ -463,18 +469,11 @@ def test_reboot_of_all(site):
 def test_standstill(site):
     """The host stands still for a second, as a VM that is moved: nothing changes."""
     holder = site.wait_holder()
-    group = f'/sys/fs/cgroup/unified/primaryd-test-{os.getpid()}-{holder.name}'
-    if not os.path.isdir(group):
-        group = f'/sys/fs/cgroup/primaryd-test-{os.getpid()}-{holder.name}'
-    freeze = os.path.join(group, 'cgroup.freeze')
-    if not os.path.exists(freeze):
-        pytest.skip('no cgroup freezer here')
     moment = Moment()
-    with open(freeze, 'w', encoding='ascii') as file:
-        file.write('1')
+    if not holder.freeze(True):
+        pytest.skip('no cgroup freezer here')
     time.sleep(1)  # the standstill itself, not a wait for something
-    with open(freeze, 'w', encoding='ascii') as file:
-        file.write('0')
+    holder.freeze(False)
     assert site.wait_holder() is holder and site.untouched(moment, holder)
     site.measure('host stands still for 1 s', moment, holder, holder)
 
