@@ -20,7 +20,7 @@ from lab.wait import wait_until
 pytestmark = pytest.mark.limit(180)
 
 DIGEST = 'observer:of-the-test'
-PACE = {'zookeeper.session-timeout': '6s', 'relinquish.lease-timeout': '1s'}
+PACE = {'zookeeper.session-timeout': '10s', 'relinquish.lease-timeout': '1s'}
 
 
 @pytest.fixture(scope='module')
@@ -69,7 +69,7 @@ class Lab:
         self.keys = view.View(self.client, '/secure')
 
     def make(self, name):
-        path = os.path.join(self.directory, name + '-tunnel')
+        path = os.path.join(self.directory, f'tunnel-{name}')
         os.makedirs(path)
         return path
 
@@ -129,6 +129,7 @@ def test_certificates_and_digest(secure, lab, make_cluster):
         wait_until(lambda: lab.keys.acting() and lab.keys.acting().epoch == epoch, 15, 'the same epoch')
         assert not primary.log_lines(' lease_running_out: '), primary.log_tail()
     for node in nodes:
+        node.wait_log(' connected: ')
         targets = {line.rpartition('target=')[2] for line in node.log_lines(' connected: ')}
         assert targets and targets <= set(lab.servers), node.log_tail()
     ctl = Ctl(None, None, '--config', primary.config_path)
@@ -186,15 +187,21 @@ def test_servers_that_are_refused(secure, lab, make_cluster, tmp_path):
     epoch = lab.keys.acting().epoch
     tunnel = lab.tunnels[primary.name]
 
+    def at(node):
+        """The server that the node is connected to."""
+        name = node.log_lines(' connected: ')[-1].rpartition('target=')[2]
+        return secure.servers[lab.servers.index(name)]
+
     def unmet():
         return [kind for kind, name in names.items() if not primary.log_lines(rf' server_failed: {name}: ')]
 
     def meet():
         """Another server is tried after each loss of the connection."""
         mark = primary.log_mark()
-        tunnel.kill9()
-        tunnel.start()
+        server = at(primary)
+        server.kill9()
         primary.wait_log(r' connected: same session', 20, mark)
+        server.restart()
         return not unmet()
     wait_until(meet, 120, lambda: f'{unmet()} is tried\n{primary.log_tail()}')
     assert lab.keys.acting().epoch == epoch
