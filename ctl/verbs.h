@@ -22,6 +22,7 @@ enum verb_option {
 	TAKES_ALL = 1 << 6,
 	TAKES_WAIT = 1 << 7,
 	TAKES_FOR = 1 << 8,
+	TAKES_SVG = 1 << 9,
 };
 
 /*
@@ -44,6 +45,9 @@ enum verb_option {
 	X(metrics, "metrics", "", NEEDS_NO_SESSION,                                                \
 	  "print this node's metrics for Prometheus, as a text file", "")                          \
 	X(history, "history", "", 0, "list the changes of the primary that are on record", "")     \
+	X(timeline, "timeline", "[EPOCH]", TAKES_SVG,                                              \
+	  "show the last failover (or that of EPOCH in the history) as a picture",                 \
+	  " --svg failover.svg")                                                                   \
 	X(check, "check", "", NEEDS_NO_SESSION,                                                    \
 	  "check configuration, servers, timeouts and rights; name remedies", "")                  \
 	X(switchover, "switchover", "[NODE]", TAKES_FORCE | TAKES_DRY_RUN,                         \
@@ -53,6 +57,8 @@ enum verb_option {
 	X(drain, "drain", "[NODE]", TAKES_FORCE,                                                   \
 	  "keep NODE (default: this node) from being the primary", " db1")                         \
 	X(undrain, "undrain", "[NODE]", 0, "end the drain of NODE (default: this node)", " db1")   \
+	X(pardon, "pardon", "[NODE]", 0,                                                           \
+	  "end the penalty of NODE (default: this node) after a failed takeover", " db1")          \
 	X(maintenance, "maintenance", "on|off", TAKES_FOR,                                         \
 	  "on: no node becomes the primary by itself; off: nodes may again", " on --for 2h")       \
 	X(remove, "remove", "NODE", TAKES_FORCE, "forget a node that is dead", " db4")             \

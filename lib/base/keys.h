@@ -52,10 +52,18 @@ enum node_key {
  * with what is written anyway.
  */
 #define DETAIL_SIZE 160
+/* How long the last stop of the work took. */
+#define DETAIL_STOP "stop="
 /* The last two words of it. A reason is open-ended. */
 #define DETAIL_LEFT "left="
 #define DETAIL_REASON "reason="
 void node_detail_path(const char *name, char *ret_path);
+
+/*
+ * Optional: /nodes/NAME/pardon, from an operator to that node. The node ends its penalty and deletes the key. Its text says
+ * who asked for it.
+ */
+void node_pardon_path(const char *name, char *ret_path);
 
 /* "/nodes/NAME/LEAF" into ret_path[KEY_PATH_SIZE]; name must be valid. */
 void node_key_path(const char *name, enum node_key key, char *ret_path);

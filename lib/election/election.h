@@ -196,6 +196,7 @@ enum election_result {
 	  "renewed") /* OK: what was sent at time_us is committed; CONFLICT: not our term any more */ \
 	X(PEERS, "peers")   /* count of other coordinators that may take over; OK or UNKNOWN */       \
 	X(HEALTH, "health") /* result: OK or FAILED (also: the unit failed) */                        \
+	X(PARDON, "pardon") /* an operator ends the penalty, and its doubling */                      \
 	X(SHUTDOWN, "shutdown") /* hand over and leave */
 
 enum election_event_type {
