@@ -5,7 +5,7 @@
  * /nodes/NAME/detail: facts that a daemon publishes beyond its other keys: `key=value` pairs separated by blanks; the
  * value of `reason=`, the last one, extends to the end. Pure.
  *
- *   lock-timeout=400ms transition-delay=500ms session-timeout=10s [left=EPOCH | penalty-until=MS] reason=TEXT...
+ *   lock-timeout=400ms transition-delay=500ms session-timeout=10s [stop=12.345ms] [left=EPOCH | penalty-until=MS] reason=TEXT...
  */
 
 #include "facts.h"

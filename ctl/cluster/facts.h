@@ -20,6 +20,7 @@ struct node_detail {
 	int64_t penalty_until_ms; /* since 1970 */
 	int64_t lock_timeout_us, transition_delay_us;
 	int64_t session_us; /* T */
+	int64_t stop_us;    /* how long the last stop of its work took */
 	char reason[FACTS_TEXT_SIZE];
 };
 
@@ -39,6 +40,7 @@ struct node_facts {
 };
 
 struct facts {
+	bool connected; /* false, set by who follows the cluster: all of this may be outdated */
 	struct identity_seen identity;
 	enum identity_reason
 		foreign; /* why it is not the cluster of the node here; IDENTITY_FINE: it is, or not known */

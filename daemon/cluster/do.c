@@ -40,6 +40,9 @@ static void describe_detail(struct cluster *c, const struct election_action *act
 	int64_t penalty_us = e->penalty_until_us - e->now_us;
 	int n = cluster_describe_delays(c, text);
 
+	if (action->op == OP_LEAVE && c->writes.stopping_us)
+		n += snprintf(text + n, DETAIL_SIZE - (size_t)n, " " DETAIL_STOP "%.3fms",
+			      (double)(time_boot_us() - c->writes.stopping_us) / 1e3);
 	if (action->op == OP_HAND_BACK)
 		snprintf(text + n, DETAIL_SIZE - (size_t)n,
 			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,

@@ -52,6 +52,8 @@ enum node_key {
  * with what is written anyway.
  */
 #define DETAIL_SIZE 160
+/* How long the last stop of the work took. */
+#define DETAIL_STOP "stop="
 /* The last two words of it. A reason is open-ended. */
 #define DETAIL_LEFT "left="
 #define DETAIL_REASON "reason="

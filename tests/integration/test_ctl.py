@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-
+from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 from ctl_shell import DONE, REFUSED, TIMED_OUT, UNREACHABLE, USAGE, Ctl, built, environment
 from lab import view, zk
 from lab.ports import free_port
@@ -78,7 +78,7 @@ def said(done):
     return done.stdout + done.stderr
 
 
-def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl):
+def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl, root, zk_client):
     nodes, primary = settled(cluster, keys, oracle, 2)
     rest = others(nodes, primary)
     ctl.run('maintenance', 'off', '--for', '1s', code=USAGE)
@@ -96,6 +96,12 @@ def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl):
     settle(keys, oracle, rest, other_than=primary)
     assert time.monotonic() - begin > 3 and keys.get('maintenance') is None
     rest[0].wait_log('maintenance is over')
+    # One that cannot be ended says so, and goes on until an operator ends it.
+    zk_client.set_acls(root, [make_acl('world', 'anyone', read=True, write=True, create=True, admin=True)])
+    ctl.run('maintenance', 'on', '--for', '100ms', code=None)
+    rest[0].wait_log('the time of the maintenance is over, but /maintenance cannot be deleted: permission denied')
+    zk_client.set_acls(root, OPEN_ACL_UNSAFE)
+    ctl.run('maintenance', 'off')
 
 
 def test_status(cluster, keys, oracle, ctl):
