@@ -238,12 +238,11 @@ static void judge(struct ensemble *e)
 
 	switch (identity_judge(&e->known, &e->seen, e->state == ENSEMBLE_OPEN, &reason)) {
 	case IDENTITY_KNOWN:
+	case IDENTITY_ADOPT:
 		if (e->seen.key == IDENTITY_REFUSED) {
 			say_refused(e, e->result);
 			break;
 		}
-		/* fall through */
-	case IDENTITY_ADOPT:
 		identity_take(&e->known, &e->seen);
 		open_gate(e);
 		break;
