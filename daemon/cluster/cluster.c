@@ -477,6 +477,7 @@ struct cluster *cluster_destroy(struct cluster *cluster)
 		return NULL;
 	cluster_cold_finish(c);
 	recovery_cancel(&c->recovery);
+	peers_cancel(&c->peers);
 	registration_finish(&c->registration);
 	writes_finish(&c->writes);
 	term_finish(&c->term);

@@ -82,6 +82,7 @@ void cluster_leave(struct cluster *cluster)
 	cluster_cold_finish(c);
 	registration_cancel(&c->registration);
 	recovery_cancel(&c->recovery);
+	peers_cancel(&c->peers);
 	cleanup_finish(&c->cleanup);
 	writes_finish(&c->writes);
 	term_finish(&c->term);

@@ -149,7 +149,7 @@ static void write_detail(const struct writes *writes, struct zkh_txn *txn)
 
 	if (!*writes->detail)
 		return;
-	node_detail_path(writes->name, path);
+	node_key_path(writes->name, NODE_KEY_DETAIL, path);
 	zkh_txn_set_text(txn, path, writes->detail, ZKH_ANY_VERSION);
 }
 
@@ -236,7 +236,7 @@ static void ask_why(struct writes *writes)
 	writes->farewell = NULL;
 	if (!*writes->entry.from || !writes->left_epoch)
 		return;
-	node_detail_path(writes->entry.from, path);
+	node_key_path(writes->entry.from, NODE_KEY_DETAIL, path);
 	(void)zkh_get(writes->session, path, false, on_farewell, writes, &writes->farewell);
 }
 

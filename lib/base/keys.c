@@ -22,13 +22,6 @@ void node_key_path(const char *name, enum node_key key, char *ret_path)
 	assert(n > 0 && n < KEY_PATH_SIZE);
 }
 
-void node_detail_path(const char *name, char *ret_path)
-{
-	int n = snprintf(ret_path, KEY_PATH_SIZE, PATH_NODES "/%s/detail", name);
-
-	assert(n > 0 && n < KEY_PATH_SIZE);
-}
-
 bool value_text(const char *data, size_t length, char *ret_text, size_t size)
 {
 	while (length && isspace((unsigned char)data[length - 1]))

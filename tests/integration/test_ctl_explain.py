@@ -52,6 +52,17 @@ def test_vacant(zk_client, keys, ctl):
         assert text in why(ctl, name), name
     [penalty] = [row for row in ctl.json('explain', 'late')['predicates'] if 'penalty' in row['predicate']]
     assert penalty['holds'] is False and penalty['value'] == 'runs: the fence failed'
+    for name in ('better', 'zealous'):
+        make(zk_client, keys, name, detail=f'rank={len(name)} contend-delay=2s')
+    make(zk_client, keys, 'absent', alive=False, detail='rank=100')
+    keys.set('nodes/fit/detail', 'rank=1 contend-delay=2500ms')
+    assert why(ctl, 'fit') == 'it waits for zealous (rank 7), which may claim the role first, for 2500ms'
+    assert why(ctl, 'zealous') == 'it waits for the lock, to claim the role'
+    assert [node['rank'] for node in ctl.json('status')['nodes'] if node['node'] in ('absent', 'fit')] == [100, 1]
+    assert 'odd does not leave' not in ctl.run('check').stdout
+    keys.set('nodes/fit/detail', 'rank=1')
+    assert 'fit does not leave a vacancy to zealous (rank 7)' in ctl.run('check').stdout
+    assert 'zealous may claim the role' in why(ctl)
     keys.set('maintenance', 'true')
     assert why(ctl, 'fit') == 'it waits for the end of maintenance'
 

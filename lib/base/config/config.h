@@ -68,6 +68,7 @@ struct config {
 	struct {
 		char name[CONFIG_NAME_SIZE];
 		enum config_mode mode;
+		unsigned rank;
 		int64_t contend_delay_us;
 		char runtime_directory[CONFIG_PATH_SIZE];
 		char state_directory[CONFIG_PATH_SIZE];

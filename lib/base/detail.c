@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "duration.h"
+#include "keys.h"
+
 static void copy(char *to, size_t size, const char *from)
 {
 	size_t n = strnlen(from, size - 1);
@@ -18,6 +21,10 @@ static void take(struct node_detail *detail, const char *key, const char *value)
 
 	if (!strcmp(key, "phase"))
 		copy(detail->phase, sizeof(detail->phase), value);
+	else if (!strcmp(key, "rank"))
+		detail->rank = strtoll(value, NULL, 10);
+	else if (!strcmp(key, "contend-delay") && duration_parse(value, &us) == 0)
+		detail->contend_delay_us = us;
 	else if (!strcmp(key, "penalty-until"))
 		detail->penalty_until_ms = strtoll(value, NULL, 10);
 	else if (!strcmp(key, "lock-timeout") && duration_parse(value, &us) == 0)
@@ -36,9 +43,10 @@ void detail_parse(const char *data, size_t length, struct node_detail *ret_detai
 	if (!value_text(data, length, text, sizeof(text)))
 		return;
 	ret_detail->there = true;
-	reason = strstr(text, "reason=");
+	reason = strstr(text, DETAIL_REASON);
 	if (reason) {
-		copy(ret_detail->reason, sizeof(ret_detail->reason), reason + strlen("reason="));
+		copy(ret_detail->reason, sizeof(ret_detail->reason),
+		     reason + strlen(DETAIL_REASON));
 		*reason = '\0';
 	}
 	for (char *word = strtok_r(text, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
