@@ -222,6 +222,12 @@ static void check_nodes(struct check *check, const struct facts *facts)
 			  "see that lock-timeout and transition-delay are the same everywhere",
 			  "%zu nodes do not publish their times", alive - told);
 	check_ranks(check, facts);
+	if (facts->identity.key == IDENTITY_READ &&
+	    facts->identity.format < identity_format_known())
+		check_say(check, CHECK_NOTE, "format", "primaryctl cluster upgrade",
+			  "the keys have format %" PRId64
+			  ", and this version knows format %" PRId64,
+			  facts->identity.format, identity_format_known());
 	if (facts->identity.key == IDENTITY_READ && facts->foreign == IDENTITY_FINE)
 		check_say(check, CHECK_OK, "ensemble", "", "cluster %s, generation %" PRId64,
 			  facts->identity.id, facts->identity.generation);

@@ -433,7 +433,13 @@ void facts_waiting(const struct facts *facts, const struct node_facts *n, char *
 	*text = '\0';
 	if (n->acting && facts->renewal.stale)
 		return;
-	if (!n->alive)
+	if (!n->alive && facts->identity.key == IDENTITY_READ && n->detail.there &&
+	    n->detail.format < facts->identity.format)
+		snprintf(text, size,
+			 "an upgrade: primaryd there knows format %" PRId64
+			 " of the keys, but they have format %" PRId64,
+			 n->detail.format, facts->identity.format);
+	else if (!n->alive)
 		snprintf(text, size, "%s",
 			 router_state_is_acting(n->router)
 				 ? "its trace to be cleared by the next primary"

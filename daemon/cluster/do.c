@@ -20,9 +20,11 @@ void cluster_describe(struct cluster *c, enum election_op op)
 	char *text = c->registration.detail;
 	int64_t penalty_us = e->penalty_until_us - e->now_us;
 	int n = snprintf(text, DETAIL_SIZE,
-			 "rank=%u contend-delay=%s lock-timeout=%s transition-delay=%s "
+			 "format=%" PRId64
+			 " rank=%u contend-delay=%s lock-timeout=%s transition-delay=%s "
 			 "session-timeout=%s",
-			 c->config->node.rank, duration_format(c->rules->contend_delay_us, contend),
+			 identity_format_known(), c->config->node.rank,
+			 duration_format(c->rules->contend_delay_us, contend),
 			 duration_format(c->rules->lock_timeout_us, lock),
 			 duration_format(c->rules->transition_delay_us, delay),
 			 duration_format(e->session_us, session));

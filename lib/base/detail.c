@@ -21,6 +21,8 @@ static void take(struct node_detail *detail, const char *key, const char *value)
 
 	if (!strcmp(key, "phase"))
 		copy(detail->phase, sizeof(detail->phase), value);
+	else if (!strcmp(key, "format"))
+		detail->format = strtoll(value, NULL, 10);
 	else if (!strcmp(key, "rank"))
 		detail->rank = strtoll(value, NULL, 10);
 	else if (!strcmp(key, "contend-delay") && duration_parse(value, &us) == 0)
@@ -40,6 +42,7 @@ void detail_parse(const char *data, size_t length, struct node_detail *ret_detai
 	char text[KEY_VALUE_MAX], *reason, *save = NULL;
 
 	memset(ret_detail, 0, sizeof(*ret_detail));
+	ret_detail->format = 1;
 	if (!value_text(data, length, text, sizeof(text)))
 		return;
 	ret_detail->there = true;

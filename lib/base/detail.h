@@ -5,7 +5,8 @@
  * /nodes/NAME/detail: what a daemon publishes of itself beyond its other keys: `key=value` pairs separated by blanks. The
  * value of `reason=`, the last one, extends to the end. Written along with what is written anyway. Pure.
  *
- *   rank=10 contend-delay=2s lock-timeout=400ms transition-delay=500ms session-timeout=10s penalty-until=MS reason=TEXT...
+ *   format=1 rank=10 contend-delay=2s lock-timeout=400ms transition-delay=500ms session-timeout=10s penalty-until=MS
+ *   reason=TEXT...
  */
 
 #include <stdbool.h>
@@ -20,6 +21,7 @@
 /* As far as it is published. 0 and "": it is not. */
 struct node_detail {
 	bool there;
+	int64_t format; /* of the keys: the highest that it knows; 1 where that is not published */
 	int64_t rank, contend_delay_us;
 	int64_t penalty_until_ms; /* since 1970 */
 	int64_t lock_timeout_us, transition_delay_us;

@@ -56,7 +56,7 @@ def test_vacant(zk_client, keys, ctl):
         make(zk_client, keys, name, detail=f'rank={len(name)} contend-delay=2s')
     make(zk_client, keys, 'absent', alive=False, detail='rank=100')
     keys.set('nodes/fit/detail', 'rank=1 contend-delay=2500ms')
-    assert why(ctl, 'fit') == 'it waits for zealous (rank 7), which may claim the role first, for 2500ms'
+    assert why(ctl, 'fit') == 'it waits for zealous (rank 7), which may claim the role first, for 2.5s'
     assert why(ctl, 'zealous') == 'it waits for the lock, to claim the role'
     assert [node['rank'] for node in ctl.json('status')['nodes'] if node['node'] in ('absent', 'fit')] == [100, 1]
     assert 'odd does not leave' not in ctl.run('check').stdout

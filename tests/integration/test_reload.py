@@ -40,7 +40,7 @@ def test_valid(trial):
     trial.untouched(primary, lives, acting.epoch)
     assert trial.keys.acting() == acting and primary.pid == pid and primary.running()
     detail = f'nodes/{primary.name}/detail'
-    wait_until(lambda: trial.keys.get(detail).startswith('rank=7 contend-delay=100ms '), 5, lambda: trial.keys.get(detail))
+    wait_until(lambda: trial.keys.get(detail).startswith('format=1 rank=7 contend-delay=100ms '), 5, lambda: trial.keys.get(detail))
 
 
 def children_in(state, node):
