@@ -137,8 +137,9 @@ int verb_rename(struct ctl *ctl)
 		snprintf(from_path, sizeof(from_path), PATH_NODES "/%s", from);
 		snprintf(to_path, sizeof(to_path), PATH_NODES "/%s", to);
 		code = key_task_wait(ctl, &task,
-				     zkh_rename(ctl->session, from_path, to_path, key_task_done,
-						&task, &task.task),
+				     zkh_rename(ctl->session,
+						&(struct zkh_move){ from_path, to_path }, 1,
+						key_task_done, &task, &task.task),
 				     from_path, "renaming");
 	}
 	if (code == CTL_DONE && !ctl->options.json)

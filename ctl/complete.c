@@ -130,7 +130,7 @@ int complete(struct ctl *ctl, int argc, char *argv[])
 	for (int i = 1; i < argc - 1; i++)
 		if (!strcmp(argv[i], "--"))
 			return CTL_DONE;
-	if (argc < 2 || !options_scan(argc - 1, argv, &ctl->options))
+	if (!options_scan(argc - 1, argv, &ctl->options))
 		return CTL_DONE;
 	words = ctl->options.arguments;
 	count = ctl->options.argument_count;

@@ -93,7 +93,7 @@ static const char *value_of(const struct facts *facts, const struct node_facts *
 		return !n->drained ? "no" : *n->drain ? n->drain : "yes";
 	case OBSTACLE_BIT_MAINTENANCE:
 		*ret_since_ms = facts->maintenance_since_ms;
-		return facts->maintenance ? "on" : "off";
+		return facts_maintenance(facts, text);
 	case OBSTACLE_BIT_PENALTY:
 		return penalty_of(n, text);
 	default:
@@ -162,6 +162,8 @@ static void why(const struct facts *facts, const struct node_facts *n, char *tex
 	else if (!n->alive && !strcmp(n->state, "dead"))
 		snprintf(text, size,
 			 "primaryd died there, or lost ZooKeeper for a session timeout");
+	else if (!n->alive && !strcmp(n->state, "fenced"))
+		snprintf(text, size, "it died at work, and was fenced");
 	else if (bits)
 		join_obstacles(bits, text, size);
 	else if (!facts_vacant(facts))

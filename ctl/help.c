@@ -135,6 +135,7 @@ static void print_verb(const struct verb *verb)
 
 int help_print(char *const words[], int count)
 {
+	const struct verb *named;
 	bool found = false;
 	int used;
 
@@ -142,9 +143,8 @@ int help_print(char *const words[], int count)
 		help_print_all(stdout);
 		return ctl_flush();
 	}
+	named = verb_find(words, count, &used);
 	for (unsigned i = 0; i < verb_count; i++) {
-		const struct verb *named = verb_find(words, count, &used);
-
 		/* `help cluster` explains `cluster accept` as well. */
 		if (count > 1 && named ? named != &verbs[i] : !verb_begins(&verbs[i], words[0]))
 			continue;

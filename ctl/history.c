@@ -30,7 +30,7 @@ static const struct table_column columns[] = {
 struct history_read {
 	struct ctl_reply reply;
 	struct table *table;
-	char last[NAME_SIZE]; /* who had claimed the role before */
+	char last[NAME_SIZE]; /* who had claimed the role before; "?": that entry was left out */
 	size_t junk, denied;
 };
 
@@ -42,10 +42,12 @@ static void add(struct history_read *h, const struct zkh_entry *key)
 
 	if (key->denied) {
 		h->denied++;
+		strcpy(h->last, "?");
 		return;
 	}
 	if (!entry_parse(key->data ? key->data : "", key->length, &entry)) {
 		h->junk++;
+		strcpy(h->last, "?");
 		return;
 	}
 	ms = wall_parse_utc(entry.time);

@@ -13,6 +13,7 @@
 #include "cluster/snapshot.h"
 #include "ctl.h"
 #include "page.h"
+#include "status/show.h"
 
 /* Nobody is told of a change of the page, and a look at it costs microseconds. */
 #define PAGE_LOOK_S 0.05
@@ -40,6 +41,7 @@ struct question {
 	struct ctl *ctl;
 	const char *node; /* NULL: this one */
 	struct page page;
+	struct status_look look; /* the last one */
 	struct answer answer;
 };
 
@@ -48,17 +50,17 @@ struct question {
 static void ask_page(struct question *q)
 {
 	struct answer *a = &q->answer;
-	int r = page_read(&q->page);
 
+	status_look(q->page.path, &q->page.clock, &q->look);
 	*a = (struct answer){ .code = NOT_KNOWN };
-	if (r != STATUS_OK) {
+	if (q->look.result != STATUS_OK) {
 		(void)snprintf(a->why, sizeof(a->why), "%.300s: %s", q->page.path,
-			       status_result_text(r));
+			       status_result_text(q->look.result));
 		return;
 	}
-	a->name = q->page.status.node;
-	a->epoch = q->page.status.epoch;
-	a->left_us = status_primary_left_us(&q->page.status, q->page.now_us);
+	a->name = q->look.status.node;
+	a->epoch = q->look.status.epoch;
+	a->left_us = status_primary_left_us(&q->look.status, q->look.now_us);
 	a->code = a->left_us && a->left_us >= q->ctl->options.min_left_us ? IS_PRIMARY : IS_NOT;
 }
 

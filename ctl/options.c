@@ -32,6 +32,7 @@ enum kind { TEXT, FLAG, TIMEOUT, SPAN, WAIT };
 	  "wait until the answer is yes, or T is over")                                            \
 	X('m', "min-left", "T", SPAN, min_left_us, TAKES_WAIT,                                     \
 	  "say yes only if this node remains primary for T")                                       \
+	X('F', "for", "T", SPAN, for_us, TAKES_FOR, "on: until T has passed, such as 2h")          \
 	X('V', "version", "", FLAG, version, 0, "print the version")                               \
 	X('h', "help", "", FLAG, help, 0, "print this, or explain the command")
 
@@ -75,7 +76,7 @@ static bool take_span(const char *name, const char *text, void *member)
 	int error = duration_parse(text, &span_us);
 
 	if (error) {
-		ctl_error("%s: '%s' %s (write a number with ms, s or min)", name, text,
+		ctl_error("%s: '%s' %s (write a number with ms, s, min or h)", name, text,
 			  duration_error_text((enum duration_error)error));
 		return false;
 	}

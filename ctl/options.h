@@ -20,6 +20,7 @@ struct options {
 	int64_t timeout_us;
 	int64_t wait_us; /* 0: not at all */
 	int64_t min_left_us;
+	int64_t for_us;	  /* 0: without an end */
 	char **arguments; /* of the verb, NULL-terminated */
 	int argument_count;
 	char **command; /* behind `--`; NULL: none */
@@ -34,7 +35,7 @@ bool options_parse(int argc, char *argv[], struct options *ret_options, int *ret
  */
 bool options_scan(int argc, char *argv[], struct options *ret_options);
 
-/* The options that a verb takes (NULL: all options), one by one. False: i is beyond the last one. */
+/* All options, one by one. False: i is beyond the last one. */
 struct option_text {
 	const char *name;     /* with its dashes */
 	const char *argument; /* "": none */

@@ -17,8 +17,3 @@ int page_open(struct page *page, const struct ctl *ctl)
 	ctl_error("no status page: %s", strerror(-r));
 	return CTL_REFUSED;
 }
-
-int page_read(struct page *page)
-{
-	return status_read(page->path, &page->clock, &page->status, &page->now_us);
-}

@@ -11,12 +11,7 @@
 struct page {
 	char path[PATH_MAX];
 	struct status_clock clock;
-	struct status status;
-	int64_t now_us; /* after the page was read */
 };
 
 /* Finds it, after ctl_load(). CTL_DONE, or CTL_REFUSED, said. */
 int page_open(struct page *page, const struct ctl *ctl);
-
-/* As status_read(). */
-int page_read(struct page *page);

@@ -6,7 +6,19 @@
 #include "cluster/snapshot.h"
 #include "base/wall.h"
 
-enum { PRIMARY, IN_ORDER, TROUBLE, SINCE, SINCE_UTC, EPOCH, NAMED, MAINTENANCE, STRANGERS };
+enum {
+	PRIMARY,
+	IN_ORDER,
+	TROUBLE,
+	SINCE,
+	SINCE_UTC,
+	EPOCH,
+	NAMED,
+	MAINTENANCE,
+	UNTIL,
+	UNTIL_UTC,
+	STRANGERS
+};
 static const struct table_column cluster_columns[] = {
 	[PRIMARY] = { "primary", "primary", 0 },
 	[IN_ORDER] = { "in order", "in_order", 0 },
@@ -16,10 +28,26 @@ static const struct table_column cluster_columns[] = {
 	[EPOCH] = { "epoch", "epoch", 0 },
 	[NAMED] = { "named", "named", 0 },
 	[MAINTENANCE] = { "maintenance", "maintenance", 0 },
+	[UNTIL] = { "until", "maintenance_until_local", TABLE_FOR_PEOPLE },
+	[UNTIL_UTC] = { "until", "maintenance_until", TABLE_FOR_JSON },
 	[STRANGERS] = { "strange keys", "strangers", TABLE_FOR_JSON },
 };
 
-enum { NODE, MODE, RANK, STATE, ROLE, ALIVE, HEALTH, DRAIN, VERSION, HOST, STARTED, WAITING };
+enum {
+	NODE,
+	MODE,
+	RANK,
+	STATE,
+	ROLE,
+	ALIVE,
+	HEALTH,
+	DRAIN,
+	VERSION,
+	HOST,
+	ADDRESS,
+	STARTED,
+	WAITING
+};
 static const struct table_column node_columns[] = {
 	[NODE] = { "NODE", "node", 0 },
 	[MODE] = { "MODE", "mode", 0 },
@@ -31,6 +59,7 @@ static const struct table_column node_columns[] = {
 	[DRAIN] = { "DRAIN", "drain", 0 },
 	[VERSION] = { "VERSION", "version", 0 },
 	[HOST] = { "HOST", "host", TABLE_FOR_JSON },
+	[ADDRESS] = { "ADDRESS", "address", TABLE_FOR_JSON },
 	[STARTED] = { "STARTED", "started", TABLE_FOR_JSON },
 	[WAITING] = { "WAITS FOR", "waits_for", TABLE_CUT },
 };
@@ -69,6 +98,10 @@ static struct table *cluster_table(const struct facts *facts)
 	table_put_boolean(t, MAINTENANCE, facts->maintenance);
 	if (facts->maintenance)
 		table_color(t, MAINTENANCE, TABLE_WARN);
+	if (facts->maintenance_end_ms) {
+		table_putf(t, UNTIL, "%.19s", wall_local(facts->maintenance_end_ms, time));
+		table_put(t, UNTIL_UTC, wall_utc(facts->maintenance_end_ms, time));
+	}
 	table_put_number(t, STRANGERS, (int64_t)facts->strangers);
 	return t;
 }
@@ -106,6 +139,7 @@ static void node_row(struct table *t, const struct facts *facts, const struct no
 	table_put_boolean(t, DRAIN, n->drained);
 	table_put(t, VERSION, or_null(n->self.version));
 	table_put(t, HOST, or_null(n->self.host));
+	table_put(t, ADDRESS, or_null(n->self.address));
 	if (n->self.started_ms)
 		table_put(t, STARTED, wall_utc(n->self.started_ms, time));
 	table_put(t, WAITING, or_null(waiting));

@@ -21,6 +21,7 @@ enum verb_option {
 	NEEDS_NO_SESSION = 1 << 5,
 	TAKES_ALL = 1 << 6,
 	TAKES_WAIT = 1 << 7,
+	TAKES_FOR = 1 << 8,
 };
 
 /*
@@ -38,6 +39,8 @@ enum verb_option {
 	X(is_primary, "is-primary", "[NODE]", NEEDS_NO_SESSION | TAKES_WAIT,                       \
 	  "exit with 0: NODE (default: this node) is primary, 1: not, 4: not known",               \
 	  " --min-left 2s && run-the-job")                                                         \
+	X(address, "address", "[NODE]", 0,                                                         \
+	  "print the address of the primary, or of NODE, for clients", "")                         \
 	X(metrics, "metrics", "", NEEDS_NO_SESSION,                                                \
 	  "print this node's metrics for Prometheus, as a text file", "")                          \
 	X(history, "history", "", 0, "list the changes of the primary that are on record", "")     \
@@ -50,8 +53,8 @@ enum verb_option {
 	X(drain, "drain", "[NODE]", TAKES_FORCE,                                                   \
 	  "keep NODE (default: this node) from being the primary", " db1")                         \
 	X(undrain, "undrain", "[NODE]", 0, "end the drain of NODE (default: this node)", " db1")   \
-	X(maintenance, "maintenance", "on|off", 0,                                                 \
-	  "on: no node becomes the primary by itself; off: nodes may again", " on")                \
+	X(maintenance, "maintenance", "on|off", TAKES_FOR,                                         \
+	  "on: no node becomes the primary by itself; off: nodes may again", " on --for 2h")       \
 	X(remove, "remove", "NODE", TAKES_FORCE, "forget a node that is dead", " db4")             \
 	X(rename, "rename", "NODE NEW", TAKES_FORCE, "give a node that does not run another name", \
 	  " db5 db4")                                                                              \
@@ -71,8 +74,8 @@ enum verb_option {
 	  "set all of these keys or none; the VALUE - is read from stdin", " /app/a=1 /app/b@3=2") \
 	X(key_delete, "key delete", "PATH...", TAKES_RECURSIVE, "delete keys",                     \
 	  " /app --recursive")                                                                     \
-	X(key_rename, "key rename", "PATH NEW", 0, "rename a whole subtree in one transaction",    \
-	  " /app /app.old")                                                                        \
+	X(key_rename, "key rename", "PATH NEW [PATH...]", 0,                                       \
+	  "rename whole subtrees, each PATH to the NEW behind it, all or none", " /app /old/app")  \
 	X(lock, "lock", "exclusive|read|write PATH", TAKES_EPOCH | TAKES_COMMAND,                  \
 	  "run COMMAND while holding a lock",                                                      \
 	  " exclusive /locks/backup --timeout 10s -- /usr/local/bin/backup")                       \

@@ -67,10 +67,10 @@ static int load(struct program *p)
 		return EX_OSERR;
 	r = config_load(p->config_path, CONFIG_CHECK_COMMANDS | CONFIG_USE_ENVIRONMENT, &p->config,
 			errors);
-	for (size_t i = 0; i < errors->n; i++)
+	if (!p->reload)
+		config_errors_print(errors, stderr);
+	for (size_t i = 0; p->reload && i < errors->n; i++)
 		say_error(p, errors->texts[i]);
-	if (errors->n_beyond)
-		fprintf(stderr, "and %zu more errors\n", errors->n_beyond);
 	free(errors);
 	if (r != 0)
 		return 1;

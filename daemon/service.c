@@ -23,7 +23,7 @@
 /* Why this node would not fill a vacancy. Returns text, "": nothing is in its way. */
 static const char *held_back(const struct election *e, char text[96])
 {
-	int64_t penalty_us = e->penalty_until_us - e->now_us;
+	int64_t penalty_us = e->penalty_until_us - time_boot_us();
 	char time[WALL_TEXT_SIZE];
 
 	text[0] = '\0';
@@ -33,8 +33,7 @@ static const char *held_back(const struct election *e, char text[96])
 		strcpy(text, "; drained");
 	else if (e->view.maintenance)
 		strcpy(text, "; maintenance: only operators move the role");
-	else if (e->penalty_until_us &&
-		 penalty_us > 0) /* as a time: what counts down is never told */
+	else if (penalty_us > 0) /* as a time: what counts down is never told */
 		snprintf(text, 96, "; in the penalty after a failed takeover until %.19s",
 			 wall_local(wall_now_ms() + penalty_us / 1000, time));
 	return text;
@@ -66,7 +65,7 @@ static void say_named(const struct node *node, char *out, size_t size)
 
 static const char *recovering(const struct election *e)
 {
-	if (e->now_us < e->survey_until_us)
+	if (e->now_us < e->waits_over_us)
 		return "Taking over: waiting until the lease of the previous primary is over";
 	return e->fencing ? "Taking over: fencing a node that died while acting"
 			  : "Taking over: looking for nodes that died while acting";
@@ -172,16 +171,16 @@ static void tell(struct service *s, bool feed)
 	char status[SERVICE_STATUS_SIZE] = "", full[SERVICE_STATUS_SIZE] = "", stopping[80] = "";
 	bool ready = s->ready && !s->told_ready;
 
-	if (s->node) {
+	if (s->node)
 		format_status(s->node, s->config, false, status);
-		format_status(s->node, s->config, true, full);
-	}
 	if (s->stopping && !s->told_stopping)
 		snprintf(stopping, sizeof(stopping),
 			 "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRId64 "\n", stop_bound_us(s->config));
 	ev_timer_stop(s->loop, &s->retry);
 	if (!ready && !*stopping && !feed && !strcmp(status, s->told_status))
 		return;
+	if (s->node)
+		format_status(s->node, s->config, true, full);
 	if (notify_send("%s%s%s%s%s\n", ready ? "READY=1\n" : "", stopping,
 			feed ? "WATCHDOG=1\n" : "", *full ? "STATUS=" : "", full) != 0) {
 		ev_timer_again(s->loop, &s->retry);

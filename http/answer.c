@@ -122,6 +122,9 @@ void answer_make(const char *method, const char *path, const char *accept,
 	struct answer answer = { .code = 405 };
 	FILE *file;
 
+	/* Patroni ignores more slashes, too; its clients send them (an endpoint that ends with one). */
+	while (path[0] == '/' && path[1] == '/')
+		path++;
 	if (is_method(method)) {
 		file = open_memstream(&answer.body, &answer.length);
 		if (file)

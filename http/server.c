@@ -54,8 +54,7 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
 {
 	static char marker;
 	const struct server *server = userdata;
-	const char *accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-							 MHD_HTTP_HEADER_ACCEPT);
+	const char *accept;
 	struct status_look look;
 	struct answer answer;
 
@@ -70,6 +69,7 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
 		return MHD_YES;
 	}
 	status_look(server->page, &server->clock, &look);
+	accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
 	answer_make(method, url, accept, &look, &answer);
 	return queue(connection, &answer);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* libmicrohttpd on the loop: its epoll is one descriptor of ours, so that nothing wakes without a request. */
+/* libmicrohttpd on the loop, which watches its epoll descriptor: without requests nothing wakes up. */
 
 #include <ev.h>
 #include <limits.h>

@@ -12,13 +12,11 @@
 #include <unistd.h>
 
 #include "base/unit_call.h"
+#include "host_bus.h"
 #include "host_needs.h"
 #include "host_parts.h"
 
 #define CLOCK_SOURCE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
-#define SYSTEMD "org.freedesktop.systemd1"
-#define SYSTEMD_PATH "/org/freedesktop/systemd1"
-#define UNIT SYSTEMD ".Unit"
 #define POLKIT "org.freedesktop.PolicyKit1"
 #define BUS_TIMEOUT_US (2 * DURATION_S) /* of one call */
 #define SERVICE_USER "primaryd"
@@ -65,54 +63,25 @@ static void check_clock(struct check *check)
 
 /* -- systemd -- */
 
-/* A property that is a list of units; to be freed by free_list(). < 0: it cannot be asked. */
-static int get_list(sd_bus *bus, const char *path, const char *property, char ***ret_list)
-{
-	*ret_list = NULL;
-	return sd_bus_get_property_strv(bus, SYSTEMD, path, UNIT, property, NULL, ret_list);
-}
-
-static void free_list(char **list)
-{
-	for (size_t i = 0; list && list[i]; i++)
-		free(list[i]);
-	free(list);
-}
-
-static bool has(char **list, const char *name)
-{
-	for (size_t i = 0; list && list[i]; i++)
-		if (!strcmp(list[i], name))
-			return true;
-	return false;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-	size_t n = strlen(text), n_end = strlen(end);
-
-	return n >= n_end && !strcmp(text + n - n_end, end);
-}
-
 /* Neither bound to the guard nor stopped with the work; groups of units and the root are not part of the work. */
 static bool is_loose(sd_bus *bus, const char *part, const struct unit *unit)
 {
 	static const char *const ties[] = { "PartOf", "BindsTo", "Requires" };
-	bool tied = ends_with(part, ".target") || ends_with(part, ".slice") ||
+	bool tied = unit_ends_with(part, ".target") || unit_ends_with(part, ".slice") ||
 		    !strcmp(part, "-.mount") || !strcmp(part, unit->guard);
 	char *path = NULL;
 
-	if (tied || sd_bus_path_encode(SYSTEMD_PATH "/unit", part, &path) < 0)
+	if (tied || sd_bus_path_encode(UNIT_PATH, part, &path) < 0)
 		return false;
 	/* Of one that is not there, host_parts.c tells more. */
-	tied = !check_is_loaded(bus, path);
+	tied = !unit_is_loaded(bus, path);
 	for (size_t i = 0; !tied && i < sizeof(ties) / sizeof(*ties); i++) {
 		char **list;
 
 		/* A unit that cannot be asked about is not reported. */
-		tied = get_list(bus, path, ties[i], &list) < 0 || has(list, unit->name) ||
-		       has(list, unit->guard);
-		free_list(list);
+		tied = unit_list_get(bus, path, ties[i], &list) < 0 ||
+		       unit_list_has(list, unit->name) || unit_list_has(list, unit->guard);
+		unit_list_free(list);
 	}
 	free(path);
 	return !tied;
@@ -125,11 +94,11 @@ static void read_loose(sd_bus *bus, struct unit *unit)
 	for (size_t i = 0; i < sizeof(wants) / sizeof(*wants); i++) {
 		char **list;
 
-		(void)get_list(bus, unit->path, wants[i], &list);
+		(void)unit_list_get(bus, unit->path, wants[i], &list);
 		for (size_t k = 0; list && list[k] && !*unit->loose; k++)
 			if (is_loose(bus, list[k], unit))
 				snprintf(unit->loose, sizeof(unit->loose), "%s", list[k]);
-		free_list(list);
+		unit_list_free(list);
 	}
 }
 
@@ -137,12 +106,12 @@ static void read_loose(sd_bus *bus, struct unit *unit)
 static int read_guard(sd_bus *bus, struct unit *unit)
 {
 	char **bound;
-	int r = get_list(bus, unit->path, "BindsTo", &bound);
+	int r = unit_list_get(bus, unit->path, "BindsTo", &bound);
 
 	for (size_t i = 0; bound && bound[i]; i++)
 		if (!strncmp(bound[i], UNIT_GUARD_PREFIX, strlen(UNIT_GUARD_PREFIX)))
 			snprintf(unit->guard, sizeof(unit->guard), "%s", bound[i]);
-	free_list(bound);
+	unit_list_free(bound);
 	return r;
 }
 
@@ -159,7 +128,8 @@ static bool read_unit(sd_bus *bus, struct unit *unit)
 	if (r >= 0)
 		r = sd_bus_message_read(reply, "o", &path);
 	if (r >= 0)
-		r = sd_bus_get_property_string(bus, SYSTEMD, path, UNIT, "LoadState", NULL, &state);
+		r = sd_bus_get_property_string(bus, SYSTEMD, path, UNIT_INTERFACE, "LoadState",
+					       NULL, &state);
 	if (r >= 0) {
 		snprintf(unit->state, sizeof(unit->state), "%s", state);
 		unit->path = strdup(path);
@@ -173,12 +143,8 @@ static bool read_unit(sd_bus *bus, struct unit *unit)
 	return r >= 0;
 }
 
-static void check_unit(struct check *check, sd_bus *bus, struct unit *unit)
+static void check_unit(struct check *check, sd_bus *bus, struct unit *unit, const char *guard)
 {
-	char directory[CONFIG_PATH_SIZE], guard[UNIT_GUARD_SIZE];
-
-	ctl_runtime_directory(check->ctl, directory);
-	unit_guard_name(directory, guard);
 	if (!read_unit(bus, unit))
 		check_say(check, CHECK_ERROR, "unit",
 			  "run this where primaryd is to run, under systemd",
@@ -299,23 +265,11 @@ static void check_permission(struct check *check, sd_bus *bus, const struct unit
 		ask_for_all(check, bus, user->pw_uid, unit);
 }
 
-/* primaryd.service; primaryd@NAME.service has the configuration NAME.conf. */
-static const char *service_of(const char *config_path, char text[CONFIG_PATH_SIZE])
-{
-	const char *name = config_path ? strrchr(config_path, '/') : NULL;
-	int n = name ? (int)strcspn(name + 1, ".") : 0;
-
-	if (!name || !strncmp(name, "/primaryd.conf", strlen("/primaryd.conf")))
-		return "primaryd.service";
-	snprintf(text, CONFIG_PATH_SIZE, "primaryd@%.*s.service", n, name + 1);
-	return text;
-}
-
 void check_host(struct check *check)
 {
 	const struct config *config = &check->ctl->config;
 	struct unit unit = { .name = config->takeover.unit };
-	char service[CONFIG_PATH_SIZE];
+	char directory[CONFIG_PATH_SIZE], guard[UNIT_GUARD_SIZE], service[UNIT_GUARD_SIZE];
 	sd_bus *bus = NULL;
 
 	check_clock(check);
@@ -324,11 +278,15 @@ void check_host(struct check *check)
 	if (*unit.name) {
 		if (sd_bus_open_system(&bus) >= 0)
 			(void)sd_bus_set_method_call_timeout(bus, BUS_TIMEOUT_US);
-		check_unit(check, bus, &unit);
+		ctl_runtime_directory(check->ctl, directory);
+		unit_guard_name(directory, guard);
+		check_unit(check, bus, &unit, guard);
 		check_parts(check, bus, unit.name);
+		/* The daemon and its guard are instances of the same name. */
+		(void)snprintf(service, sizeof(service), "primaryd%s",
+			       guard + strlen(UNIT_GUARD_PREFIX));
 		if (bus && config->health.command.argv)
-			check_health(check, bus, config->health.command.argv,
-				     service_of(check->ctl->options.config_path, service));
+			check_health(check, bus, config->health.command.argv, service);
 		check_permission(check, bus, &unit);
 		sd_bus_flush_close_unref(bus);
 	}

@@ -14,9 +14,8 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "host_bus.h"
 
-#define SYSTEMD "org.freedesktop.systemd1"
-#define SERVICE SYSTEMD ".Service"
 #define ADDRESS_UNIT "floating-ip@"
 #define SCRIPT_MAX 16384
 
@@ -80,13 +79,13 @@ void check_needs(struct check *check, sd_bus *bus, const char *unit, const char 
 {
 	sd_bus_message *reply = NULL;
 
-	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE, "EnvironmentFiles", NULL, &reply,
-				"a(sb)") >= 0 &&
+	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE_INTERFACE, "EnvironmentFiles",
+				NULL, &reply, "a(sb)") >= 0 &&
 	    sd_bus_message_enter_container(reply, 'a', "(sb)") > 0)
 		check_files(check, unit, reply);
 	reply = sd_bus_message_unref(reply);
-	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE, "ExecStart", NULL, &reply,
-				"a(sasbttttuii)") >= 0 &&
+	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE_INTERFACE, "ExecStart", NULL,
+				&reply, "a(sasbttttuii)") >= 0 &&
 	    sd_bus_message_enter_container(reply, 'a', "(sasbttttuii)") > 0)
 		check_program(check, unit, reply);
 	sd_bus_message_unref(reply);
@@ -117,21 +116,57 @@ static const char *find_word(char *const *argv, const char *const *words)
 	return NULL;
 }
 
+/* Whether commands of the service may open sockets of netlink. What cannot be learnt is no finding. */
+static bool may_use_netlink(sd_bus *bus, const char *path)
+{
+	sd_bus_message *reply = NULL;
+	int allowed = false, listed = false;
+	const char *family;
+
+	if (sd_bus_get_property(bus, SYSTEMD, path, SERVICE_INTERFACE, "RestrictAddressFamilies",
+				NULL, &reply, "(bas)") >= 0 &&
+	    sd_bus_message_enter_container(reply, 'r', "bas") > 0 &&
+	    sd_bus_message_read(reply, "b", &allowed) > 0 &&
+	    sd_bus_message_enter_container(reply, 'a', "s") > 0)
+		while (sd_bus_message_read(reply, "s", &family) > 0)
+			listed = listed || !strcmp(family, "AF_NETLINK");
+	sd_bus_message_unref(reply);
+	return listed == (allowed != 0);
+}
+
+static bool sees_all_processes(sd_bus *bus, const char *path)
+{
+	char *protect = NULL;
+	bool sees = sd_bus_get_property_string(bus, SYSTEMD, path, SERVICE_INTERFACE, "ProtectProc",
+					       NULL, &protect) < 0 ||
+		    !strcmp(protect, "default");
+
+	free(protect);
+	return sees;
+}
+
 void check_health(struct check *check, sd_bus *bus, char *const *argv, const char *service)
 {
 	static const char *const of_processes[] = { "pgrep", "pidof", "ps", "pkill", NULL };
-	char *path = NULL, *protect = NULL;
-	const char *word = find_word(argv, of_processes);
+	static const char *const of_network[] = { "ip", "ss", "bridge", NULL };
+	const char *word;
+	char *path;
 
-	if (word && sd_bus_path_encode("/org/freedesktop/systemd1/unit", service, &path) >= 0)
-		(void)sd_bus_get_property_string(bus, SYSTEMD, path, SERVICE, "ProtectProc", NULL,
-						 &protect);
-	if (protect && strcmp(protect, "default") != 0)
+	if (sd_bus_path_encode(UNIT_PATH, service, &path) < 0)
+		return;
+	word = find_word(argv, of_processes);
+	if (word && !sees_all_processes(bus, path))
 		check_say(
 			check, CHECK_WARNING, "health",
 			"ask systemd (systemctl is-active UNIT), or set ProtectProc=default with systemctl edit",
-			"%s uses %s, which sees no processes of other users: %s has ProtectProc=%s",
-			argv[0], word, service, protect);
+			"%s uses %s, which sees no processes of other users: ProtectProc= of %s hides them",
+			argv[0], word, service);
+	word = find_word(argv, of_network);
+	if (word && !may_use_netlink(bus, path))
+		check_say(
+			check, CHECK_WARNING, "health",
+			"read /sys/class/net, or add RestrictAddressFamilies=AF_NETLINK with systemctl edit",
+			"%s uses %s, which needs netlink: RestrictAddressFamilies= of %s does not have it",
+			argv[0], word, service);
 	free(path);
-	free(protect);
 }

@@ -9,10 +9,8 @@
 
 #include "base/unit_call.h"
 #include "check.h"
+#include "host_bus.h"
 #include "host_needs.h"
-
-#define SYSTEMD "org.freedesktop.systemd1"
-#define UNIT_PATH "/org/freedesktop/systemd1/unit"
 
 struct part {
 	struct check *check;
@@ -22,13 +20,6 @@ struct part {
 	bool needed; /* the target does not start without it */
 	char *path;
 };
-
-static bool is_end(const char *text, const char *end)
-{
-	size_t n = strlen(text), n_end = strlen(end);
-
-	return n >= n_end && !strcmp(text + n - n_end, end);
-}
 
 /* Whether a property of the unit, a text, is that one. */
 static bool is_set(const struct part *part, const char *interface, const char *property,
@@ -61,11 +52,11 @@ static bool reads_environment(const struct part *part)
 	const char *file;
 	int optional;
 
-	if (sd_bus_get_property(part->bus, SYSTEMD, part->path, SYSTEMD ".Service",
+	if (sd_bus_get_property(part->bus, SYSTEMD, part->path, SERVICE_INTERFACE,
 				"EnvironmentFiles", NULL, &reply, "a(sb)") >= 0 &&
 	    sd_bus_message_enter_container(reply, 'a', "(sb)") > 0)
 		while (sd_bus_message_read(reply, "(sb)", &file, &optional) > 0)
-			reads = reads || is_end(file, "/primary.env");
+			reads = reads || unit_ends_with(file, "/primary.env");
 	sd_bus_message_unref(reply);
 	return reads;
 }
@@ -78,79 +69,43 @@ static void say(const struct part *part, enum check_level level, const char *rem
 
 static void check_service(const struct part *part)
 {
-	static const char service[] = SYSTEMD ".Service";
-
-	if (is_set(part, service, "KillMode", "none"))
+	if (is_set(part, SERVICE_INTERFACE, "KillMode", "none"))
 		say(part, CHECK_ERROR, "remove the line",
 		    "KillMode=none: nothing of it is stopped, and the role is kept until it is killed");
-	if (is_set(part, service, "KillMode", "process"))
+	if (is_set(part, SERVICE_INTERFACE, "KillMode", "process"))
 		say(part, CHECK_WARNING,
 		    "remove the line, or let the main process wait for all others",
 		    "KillMode=process: processes that outlive it keep the role here until relinquish.timeout");
-	if (part->bound && !is_set(part, service, "Restart", "no"))
+	if (part->bound && !is_set(part, SERVICE_INTERFACE, "Restart", "no"))
 		say(part, CHECK_WARNING, "use Requires= in place of BindsTo=",
 		    "Restart=, and the target is bound to it: it is not restarted, each crash moves the role");
-	if (reads_environment(part) && is_set(part, service, "User", ""))
+	if (reads_environment(part) && is_set(part, SERVICE_INTERFACE, "User", ""))
 		say(part, CHECK_WARNING, "see ENVIRONMENT in primaryd-units(7)",
 		    "EnvironmentFile= with primary.env, and runs as root: whoever is the user primaryd can set LD_PRELOAD");
-	if (is_flag(part, service, "SendSIGKILL", false))
+	if (is_flag(part, SERVICE_INTERFACE, "SendSIGKILL", false))
 		say(part, CHECK_ERROR, "remove the line",
 		    "SendSIGKILL=no: a process that ignores SIGTERM keeps the role here");
-}
-
-static bool is_in(char **list, const char *name)
-{
-	for (size_t i = 0; list && list[i]; i++)
-		if (!strcmp(list[i], name))
-			return true;
-	return false;
-}
-
-/* Lists of units, each to be freed with its strings. */
-static char **get_list(sd_bus *bus, const char *path, const char *property)
-{
-	char **list = NULL;
-
-	(void)sd_bus_get_property_strv(bus, SYSTEMD, path, SYSTEMD ".Unit", property, NULL, &list);
-	return list;
-}
-
-static void free_list(char **list)
-{
-	for (size_t i = 0; list && list[i]; i++)
-		free(list[i]);
-	free(list);
-}
-
-bool check_is_loaded(sd_bus *bus, const char *path)
-{
-	char *state = NULL;
-	bool loaded = sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", "LoadState",
-						 NULL, &state) < 0 ||
-		      !strcmp(state, "loaded");
-
-	free(state);
-	return loaded;
 }
 
 static void check_part(struct part *part)
 {
 	if (sd_bus_path_encode(UNIT_PATH, part->name, &part->path) < 0)
 		return;
-	if (!check_is_loaded(part->bus, part->path))
+	if (!unit_is_loaded(part->bus, part->path))
 		check_say(
 			part->check, part->needed ? CHECK_ERROR : CHECK_WARNING, "unit",
 			"install it, unmask it, or correct its unit file; then systemctl daemon-reload",
 			"%s cannot be started: it is missing, masked, or its unit file is not valid",
 			part->name);
-	if (is_end(part->name, ".service")) {
+	if (unit_ends_with(part->name, ".service")) {
 		check_service(part);
 		check_needs(part->check, part->bus, part->name, part->path);
 	}
-	if (is_end(part->name, ".mount") && is_flag(part, SYSTEMD ".Mount", "LazyUnmount", true))
+	if (unit_ends_with(part->name, ".mount") &&
+	    is_flag(part, SYSTEMD ".Mount", "LazyUnmount", true))
 		say(part, CHECK_ERROR, "remove the line",
 		    "LazyUnmount=yes: it is inactive while processes still write to it");
-	if (is_set(part, SYSTEMD ".Unit", "CollectMode", "inactive-or-failed"))
+	if (is_set(part, UNIT_INTERFACE, "CollectMode", "inactive-or-failed"))
 		say(part, CHECK_ERROR, "remove the line",
 		    "CollectMode=inactive-or-failed: systemd forgets that its clean-up failed");
 	free(part->path);
@@ -165,19 +120,19 @@ void check_parts(struct check *check, sd_bus *bus, const char *target)
 	if (!bus || sd_bus_path_encode(UNIT_PATH, target, &path) < 0)
 		return;
 	for (size_t i = 0; i < sizeof(ties) / sizeof(*ties); i++) {
-		seen[i] = get_list(bus, path, ties[i]);
+		(void)unit_list_get(bus, path, ties[i], &seen[i]);
 		for (size_t k = 0; seen[i] && seen[i][k]; k++) {
 			struct part part = { check, bus, seen[i][k], i == 0, i <= 1, NULL };
 			bool known = !strncmp(part.name, UNIT_GUARD_PREFIX,
 					      strlen(UNIT_GUARD_PREFIX));
 
 			for (size_t before = 0; before < i; before++)
-				known = known || is_in(seen[before], part.name);
+				known = known || unit_list_has(seen[before], part.name);
 			if (!known)
 				check_part(&part);
 		}
 	}
 	for (size_t i = 0; i < sizeof(ties) / sizeof(*ties); i++)
-		free_list(seen[i]);
+		unit_list_free(seen[i]);
 	free(path);
 }

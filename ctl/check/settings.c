@@ -12,6 +12,7 @@
 
 #include "base/keys.h"
 #include "base/wall.h"
+#include "election/lease.h"
 #include "probe.h"
 
 #define DATA_SIZE 256
@@ -162,6 +163,7 @@ void check_commits(struct check *check)
 {
 	int64_t session_us = zkh_session_timeout_ms(check->ctl->session) * DURATION_MS;
 	int64_t slowest_us = 0, us = 0;
+	int64_t bound_us = lease_patience_us(session_us);
 	char took[WALL_TEXT_SIZE], bound[WALL_TEXT_SIZE];
 
 	for (int i = 0; i < COMMITS; i++) {
@@ -170,10 +172,10 @@ void check_commits(struct check *check)
 		slowest_us = us > slowest_us ? us : slowest_us;
 	}
 	check_say(
-		check, slowest_us > session_us / 8 ? CHECK_WARNING : CHECK_OK, "commits",
-		slowest_us > session_us / 8
+		check, slowest_us > bound_us / 2 ? CHECK_WARNING : CHECK_OK, "commits",
+		slowest_us > bound_us / 2
 			? "give the servers a disk that syncs faster, or raise zookeeper.session-timeout"
 			: "",
 		"the slowest of %d took %s; a primary stops when commits take longer than %s",
-		COMMITS, wall_span(slowest_us, took), wall_span(session_us / 4, bound));
+		COMMITS, wall_span(slowest_us, took), wall_span(bound_us, bound));
 }

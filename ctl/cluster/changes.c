@@ -123,9 +123,11 @@ void changes_between(const struct facts *before, const struct facts *after, chan
 		     void *userdata)
 {
 	struct changes c = { .before = before, .after = after, .fn = fn, .userdata = userdata };
+	char text[FACTS_TEXT_SIZE];
 
-	if (before->maintenance != after->maintenance)
-		say(&c, "maintenance is %s", after->maintenance ? "on" : "off");
+	if (before->maintenance != after->maintenance ||
+	    before->maintenance_end_ms != after->maintenance_end_ms)
+		say(&c, "maintenance is %s", facts_maintenance(after, text));
 	compare_key(&c);
 	each_pair(&c, false, compare_stops);
 	compare_release(&c);

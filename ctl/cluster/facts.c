@@ -62,7 +62,8 @@ static void take_word(struct facts *facts, const struct cluster_slot *slot,
 static void take_words(struct facts *facts, const struct cluster_slot *keys, struct node_facts *n)
 {
 	static const char *const modes[] = { "coordinator", "client", NULL };
-	static const char *const states[] = { "init", "run", "shutdown", "stop", "dead", NULL };
+	static const char *const states[] = { "init", "run",	"shutdown", "stop",
+					      "dead", "fenced", NULL };
 	static const char *const routers[] = { "client",  "secondary",	"takeover",
 					       "primary", "relinquish", NULL };
 
@@ -194,7 +195,8 @@ static void gather_maintenance(const struct cluster *cluster, struct facts *fact
 	if (!slot->there || denied(facts, slot))
 		return;
 	/* Without data it is too long to be anything. */
-	facts->maintenance = !slot->data || value_maintenance(slot->data, slot->length, &clear);
+	facts->maintenance = !slot->data || value_maintenance(slot->data, slot->length, &clear,
+							      &facts->maintenance_end_ms);
 	if (facts->maintenance)
 		facts->maintenance_since_ms = slot->stat.mtime_ms;
 	if (!clear)
@@ -327,6 +329,17 @@ bool facts_in_order(const struct facts *facts)
 
 	facts_trouble(facts, text, sizeof(text));
 	return !*text;
+}
+
+const char *facts_maintenance(const struct facts *facts, char text[FACTS_TEXT_SIZE])
+{
+	char time[WALL_TEXT_SIZE];
+
+	snprintf(text, FACTS_TEXT_SIZE, facts->maintenance ? "on" : "off");
+	if (facts->maintenance && facts->maintenance_end_ms)
+		snprintf(text, FACTS_TEXT_SIZE, "on until %.19s",
+			 wall_local(facts->maintenance_end_ms, time));
+	return text;
 }
 
 static void no_post(const struct facts *facts, char *text, size_t size)

@@ -45,8 +45,8 @@ struct facts {
 	int64_t epoch, post_since_ms;	/* epoch 0: not known */
 	struct renewal_verdict renewal; /* renewal.h finds it out; zeroed: fine, or not known */
 	bool maintenance;
-	int64_t maintenance_since_ms;
-	struct node_facts *nodes; /* sorted by name */
+	int64_t maintenance_since_ms, maintenance_end_ms; /* end 0: it has none */
+	struct node_facts *nodes;			  /* sorted by name */
 	size_t node_count;
 	size_t strangers;
 	char junk[FACTS_JUNK_MAX][KEY_PATH_SIZE + 80];
@@ -78,6 +78,9 @@ bool facts_vacant(const struct facts *facts);
  * (MAINTENANCE with force, BUSY when it acts already).
  */
 uint32_t facts_obstacles(const struct node_facts *node, bool force);
+
+/* "on", "off" or "on until TIME"; returns text. */
+const char *facts_maintenance(const struct facts *facts, char text[FACTS_TEXT_SIZE]);
 
 /* Another eligible node of a higher rank, to which the node leaves a vacancy for its contend-delay. NULL: none. */
 const struct node_facts *facts_preferred(const struct facts *facts, const struct node_facts *node);

@@ -31,7 +31,7 @@ static void on_read(void *userdata, int result, const struct zkh_stat *stat)
 	if (result == ZKH_OK || result == ZKH_NO_NODE)
 		renewal_note(&r->seen, stat ? stat->mzxid : 0, stat ? stat->mtime_ms : 0,
 			     r->sent_us, time_monotonic_us(), wall_now_ms());
-	else if (result != ZKH_UNKNOWN && result != ZKH_NOT_CONNECTED)
+	else if (!zkh_is_unanswered(result))
 		r->over = true;
 	if (r->on_look)
 		r->on_look(r->userdata);

@@ -185,20 +185,62 @@ int verb_key_delete(struct ctl *ctl)
 	return code;
 }
 
+/* The words come in pairs. False: they make no sense; said. */
+static bool take_moves(char *const words[], size_t count, struct zkh_move *moves)
+{
+	for (size_t i = 0; i < 2 * count; i++)
+		if (!key_path_good(words[i]))
+			return false;
+	for (size_t i = 0; i < count; i++)
+		moves[i] = (struct zkh_move){ words[2 * i], words[2 * i + 1] };
+	return true;
+}
+
+/* A pair that cannot be renamed, or not together with another one; said. False: none. */
+static bool clashes(const struct zkh_move *moves, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct zkh_move *a = &moves[i];
+
+		for (size_t j = 0; j < count; j++) {
+			const struct zkh_move *b = &moves[j];
+
+			if (!strcmp(b->from, "/") || !strcmp(a->to, "/") ||
+			    zkh_path_is_below(a->to, b->from))
+				ctl_error(
+					"%s cannot be renamed to %s: the new name is the same key as %s, or lies below or above it",
+					a->from, a->to, b->from);
+			else if (i != j && (zkh_path_is_below(a->from, b->from) ||
+					    zkh_path_is_below(a->to, b->to)))
+				ctl_error(
+					"%s cannot be renamed to %s together with %s to %s: one of them lies at or below the other",
+					a->from, a->to, b->from, b->to);
+			else
+				continue;
+			return true;
+		}
+	}
+	return false;
+}
+
 int verb_key_rename(struct ctl *ctl)
 {
-	char **arguments = ctl->options.arguments;
+	size_t count = (size_t)ctl->options.argument_count / 2;
+	struct zkh_move moves[ZKH_MOVES_MAX];
 	struct key_task task = { 0 };
-	int r;
 
-	if (!key_path_good(arguments[0]) || !key_path_good(arguments[1]))
+	if (ctl->options.argument_count % 2 || count > ZKH_MOVES_MAX) {
+		ctl_error(count > ZKH_MOVES_MAX ? "these are more than %d pairs"
+						: "the last PATH has no NEW",
+			  ZKH_MOVES_MAX);
 		return CTL_USAGE;
-	if (!strcmp(arguments[0], "/") || zkh_path_is_below(arguments[1], arguments[0])) {
-		ctl_error(
-			"%s cannot be renamed to %s: the new name is the same key, or lies below it",
-			arguments[0], arguments[1]);
-		return CTL_REFUSED;
 	}
-	r = zkh_rename(ctl->session, arguments[0], arguments[1], key_task_done, &task, &task.task);
-	return key_task_wait(ctl, &task, r, arguments[1], "renaming");
+	if (!take_moves(ctl->options.arguments, count, moves))
+		return CTL_USAGE;
+	if (clashes(moves, count))
+		return CTL_REFUSED;
+	return key_task_wait(ctl, &task,
+			     zkh_rename(ctl->session, moves, count, key_task_done, &task,
+					&task.task),
+			     moves[0].to, "renaming");
 }

@@ -11,8 +11,9 @@
 
 struct switches {
 	char node[NAME_SIZE];
-	bool moves;  /* the role has to go elsewhere, or to be filled */
-	bool wanted; /* of what is switched */
+	bool moves;	/* the role has to go elsewhere, or to be filled */
+	bool wanted;	/* of what is switched */
+	int64_t end_ms; /* of the maintenance; 0: none */
 };
 
 /* Writes one key, or removes it (NULL). What is as it should be already is fine. */
@@ -145,17 +146,32 @@ static bool maintenance_over(struct progress *p)
 {
 	const struct switches *s = p->userdata;
 
+	char text[FACTS_TEXT_SIZE];
+
 	/* Off: a vacancy that arose meanwhile is filled now. */
-	if (p->facts.maintenance != s->wanted || (s->moves && !is_settled(&p->facts)))
+	if (p->facts.maintenance != s->wanted || p->facts.maintenance_end_ms != s->end_ms ||
+	    (s->moves && !is_settled(&p->facts)))
 		return false;
-	return progress_end(p, CTL_DONE, "maintenance is %s", s->wanted ? "on" : "off");
+	return progress_end(p, CTL_DONE, "maintenance is %s", facts_maintenance(&p->facts, text));
 }
 
 int verb_maintenance(struct ctl *ctl)
 {
 	static struct progress p;
 	struct switches s = { .wanted = !strcmp(ctl->options.arguments[0], "on") };
-	int code = progress_open(&p, ctl);
+	char text[WALL_TEXT_SIZE + 32] = "true", time[WALL_TEXT_SIZE];
+	int code;
+
+	if (ctl->options.for_us && !s.wanted) {
+		ctl_error("maintenance off does not take --for");
+		return CTL_USAGE;
+	}
+	if (ctl->options.for_us) {
+		s.end_ms = wall_now_ms() + ctl->options.for_us / 1000;
+		snprintf(text, sizeof(text), "true" MAINTENANCE_UNTIL "%s",
+			 wall_utc(s.end_ms, time));
+	}
+	code = progress_open(&p, ctl);
 
 	if (code == CTL_DONE) {
 		const struct cluster_slot *key = &p.cluster.keys[CLUSTER_MAINTENANCE];
@@ -167,8 +183,10 @@ int verb_maintenance(struct ctl *ctl)
 		/* The nodes could not read it either: it would stay off. */
 		if (code == CTL_DONE && s.wanted && key->denied)
 			code = ctl_explain_result(ctl, ZKH_DENIED, PATH_MAINTENANCE);
-		if (code == CTL_DONE && (s.wanted ? !p.facts.maintenance : key->there))
-			code = write_switch(&p, PATH_MAINTENANCE, s.wanted ? "true" : NULL,
+		if (code == CTL_DONE &&
+		    (s.wanted ? !p.facts.maintenance || p.facts.maintenance_end_ms != s.end_ms
+			      : key->there))
+			code = write_switch(&p, PATH_MAINTENANCE, s.wanted ? text : NULL,
 					    key->there);
 		code = see_through(&p, &s, maintenance_over, code,
 				   "waiting for the role to be claimed", false);

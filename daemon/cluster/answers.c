@@ -81,6 +81,7 @@ static void on_view(void *userdata)
 	if (c->farewell || !ensemble_is_open(&c->ensemble))
 		return;
 	ensemble_note_epoch(&c->ensemble, c->view.memory_epoch);
+	cluster_maintenance_follow(c);
 	view_election(&c->view, &event.view);
 	witness_set_primary(&c->witness, c->view.coordinator && strcmp(c->view.primary, c->name)
 						 ? c->view.primary
@@ -220,7 +221,9 @@ void cluster_fence(struct cluster *c)
 
 void cluster_fenced(struct cluster *cluster, bool ok)
 {
-	recovery_fenced(&cluster->recovery, ok);
+	bool proven = ok && cluster->config->fence.command.argv;
+
+	recovery_fenced(&cluster->recovery, ok, proven ? "fenced" : "dead");
 }
 
 /* -- the parts -- */

@@ -459,6 +459,7 @@ int cluster_create(const struct cluster_options *options, struct cluster **ret_c
 	r = init_identity(c);
 	cluster_init_parts(c);
 	cluster_repair_init(c);
+	cluster_maintenance_init(c);
 	if (r == 0)
 		r = start_session(c, options);
 	if (r != 0) {
@@ -475,19 +476,13 @@ struct cluster *cluster_destroy(struct cluster *cluster)
 
 	if (!c)
 		return NULL;
-	cluster_cold_finish(c);
-	recovery_cancel(&c->recovery);
-	peers_cancel(&c->peers);
-	registration_finish(&c->registration);
-	writes_finish(&c->writes);
-	term_finish(&c->term);
-	witness_finish(&c->witness);
+	cluster_cancel(c);
 	view_finish(&c->view);
 	zkh_op_cancel(c->state_op);
 	zkh_op_cancel(c->health_op);
 	cluster_repair_finish(c);
+	cluster_maintenance_finish(c);
 	ev_timer_stop(c->loop, &c->memory_due);
-	cleanup_finish(&c->cleanup);
 	ensemble_finish(&c->ensemble);
 	c->lock = zkh_lock_release(c->lock);
 	c->session = zkh_session_destroy(c->session);

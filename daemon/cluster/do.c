@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The election's transactions, and the search for nodes that may be at work before and after a takeover. */
+/* The election's transactions, and what they write of who may be at work before and after a takeover. */
 
 #include "internal.h"
 
@@ -10,6 +10,17 @@
 
 #include "base/clock.h"
 #include "base/duration.h"
+
+/* What is wrong with a node that is not healthy, unless that is nothing that the history can hold. */
+static const char *reason_text(const struct cluster *c, uint8_t reason)
+{
+	static const char failed[] = "failed: ";
+
+	if (reason != REASON_UNHEALTHY || strncmp(c->health, failed, strlen(failed)) != 0 ||
+	    strpbrk(c->health, "\"\\"))
+		return election_reason_text(reason);
+	return c->health + strlen(failed);
+}
 
 /* For people and `primaryctl explain`. `reason` is the last one, and open-ended. */
 void cluster_describe(struct cluster *c, enum election_op op)
@@ -32,7 +43,7 @@ void cluster_describe(struct cluster *c, enum election_op op)
 	if (op == OP_HAND_BACK)
 		snprintf(text + n, DETAIL_SIZE - (size_t)n,
 			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,
-			 election_reason_text(e->reason));
+			 reason_text(c, e->reason));
 	else if (penalty_us > 0)
 		snprintf(text + n, DETAIL_SIZE - (size_t)n,
 			 " penalty-until=%" PRId64 " " DETAIL_REASON "%s",

@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-static void mark(struct recovery *recovery, bool with_state);
+static void mark(struct recovery *recovery);
 
 static void fence_over(struct recovery *recovery, enum election_result result)
 {
@@ -22,8 +22,9 @@ static void fence_next(struct recovery *recovery)
 			   recovery->n_corpses == CORPSES_MAX ? RESULT_UNKNOWN : RESULT_OK);
 		return;
 	}
+	recovery->state = NULL;
 	if (recovery->corpses[recovery->fencing].alive)
-		mark(recovery, false);
+		mark(recovery);
 	else
 		recovery->fence(recovery->userdata, recovery->corpses[recovery->fencing].name);
 }
@@ -35,14 +36,14 @@ static void on_marked(void *userdata, int result, const struct zkh_txn_reply *re
 
 	recovery->mark_op = NULL;
 	if (result == ZKH_NO_NODE && reply->failed == 1) {
-		mark(recovery, false); /* somebody deleted its daemonstate */
+		recovery->state = NULL;
+		mark(recovery); /* somebody deleted its daemonstate */
 		return;
 	}
 	/* Nothing is there to be marked: /epoch names this node by now, so nobody asks for the other one again. */
 	if (result == ZKH_NO_NODE)
 		result = ZKH_OK;
-	if (result != ZKH_OK && result != ZKH_CONFLICT && result != ZKH_UNKNOWN &&
-	    result != ZKH_NOT_CONNECTED) {
+	if (result != ZKH_OK && result != ZKH_CONFLICT && !zkh_is_unanswered(result)) {
 		/* The mark is for the next takeover to know; this one has done what it could. */
 		recovery->note(recovery->userdata, RECOVERY_REFUSED, corpse->name, corpse->router,
 			       0);
@@ -55,12 +56,13 @@ static void on_marked(void *userdata, int result, const struct zkh_txn_reply *re
 		fence_over(recovery, RESULT_UNKNOWN);
 		return;
 	}
-	recovery->note(recovery->userdata, RECOVERY_MARKED, corpse->name, corpse->router, 0);
+	recovery->note(recovery->userdata, RECOVERY_MARKED, corpse->name,
+		       recovery->state ? recovery->state : "dead", 0);
 	recovery->fencing++;
 	fence_next(recovery);
 }
 
-static void mark(struct recovery *recovery, bool with_state)
+static void mark(struct recovery *recovery)
 {
 	const struct corpse *corpse = &recovery->corpses[recovery->fencing];
 	struct zkh_txn *txn;
@@ -78,8 +80,8 @@ static void mark(struct recovery *recovery, bool with_state)
 		node_key_path(corpse->name, NODE_KEY_ROUTER, path);
 		zkh_txn_set_text(txn, path, "secondary", corpse->router_version);
 		node_key_path(corpse->name, NODE_KEY_STATE, path);
-		if (with_state)
-			zkh_txn_set_text(txn, path, "dead", ZKH_ANY_VERSION);
+		if (recovery->state)
+			zkh_txn_set_text(txn, path, recovery->state, ZKH_ANY_VERSION);
 		r = zkh_commit(txn, on_marked, recovery, &recovery->mark_op);
 	}
 	if (r != 0)
@@ -97,12 +99,13 @@ void recovery_fence(struct recovery *recovery, bool go_on_when_failed,
 	fence_next(recovery);
 }
 
-void recovery_fenced(struct recovery *recovery, bool ok)
+void recovery_fenced(struct recovery *recovery, bool ok, const char *state)
 {
 	if (!recovery->in_fence)
 		return;
+	recovery->state = state;
 	if (ok || recovery->go_on_when_failed)
-		mark(recovery, true);
+		mark(recovery);
 	else
 		fence_over(recovery, RESULT_FAILED);
 }

@@ -87,6 +87,13 @@ struct cluster {
 		ev_timer look;
 	} cold;
 
+	/* maintenance.c */
+	struct {
+		ev_periodic end; /* by the wall clock */
+		struct zkh_op *op;
+		int32_t tried; /* version of the key that was to be deleted; -1: none */
+	} maintenance;
+
 	/* say.c: what was said last */
 	struct {
 		bool missing;			/* and the keys were not made again since */
@@ -94,6 +101,7 @@ struct cluster {
 		uint64_t refused[OP_COUNT + 1]; /* since it last succeeded; 0: nothing */
 		char primary[NAME_SIZE];
 		bool drained, maintenance, trace;
+		int64_t maintenance_end_ms;
 	} said;
 };
 
@@ -117,6 +125,8 @@ void cluster_describe(struct cluster *c, enum election_op op);
 
 /* own_state.c */
 void cluster_publish_own_health(struct cluster *c);
+/* Ends what is under way but the writes of the own health and state, for good. */
+void cluster_cancel(struct cluster *c);
 
 /* answers.c */
 void cluster_init_parts(struct cluster *c);
@@ -134,7 +144,15 @@ void cluster_repair(struct cluster *c);
 /* The servers refused something of this node's keys: all are written anew after a while. */
 void cluster_repair_later(void *userdata);
 
+/* maintenance.c */
+void cluster_maintenance_init(struct cluster *c);
+void cluster_maintenance_finish(struct cluster *c);
+/* The view has changed: waits for the end of a maintenance that has one. */
+void cluster_maintenance_follow(struct cluster *c);
+
 /* name.c */
+/* The other session is one that this very process has left behind. */
+bool cluster_is_own_past(const struct cluster *c, const struct registration_report *report);
 /* Another session holds our name: waits a while from the first report on, then refuses to go on. */
 void cluster_meet_foreign(struct cluster *c, const struct registration_report *report,
 			  int64_t session_us);
@@ -144,13 +162,15 @@ void cluster_cold_finish(struct cluster *c);
 
 /* say.c */
 void cluster_say_view(struct cluster *c);
+/* A maintenance could not be ended in time. */
+void cluster_say_endless(struct cluster *c, int result);
 void cluster_say_session(struct cluster *c, const struct zkh_session_report *report);
 void cluster_say_ensemble(struct cluster *c, enum ensemble_news news, const char *text);
 void cluster_say_foreign(struct cluster *c, const struct registration_report *report, bool final);
 /* Once for each text, until the operation succeeds. path: "" when unknown. */
 void cluster_say_refused(struct cluster *c, enum election_op op, int result, const char *path);
-/* What is missing (it is in the cluster), and what is too wide. */
-void cluster_say_rights(struct cluster *c, const struct rights *rights);
+/* What is missing, if that has changed (it is in the cluster), and what is too wide. */
+void cluster_say_rights(struct cluster *c, const struct rights *rights, bool changed);
 void cluster_say_junk(struct cluster *c, const char *path, const char *what);
 /* The first key that is found missing, until all are made again. */
 void cluster_say_missing(struct cluster *c, const char *path);

@@ -14,7 +14,7 @@
 
 #define LOOK_S 0.1
 
-static bool is_own_past(const struct cluster *c, const struct registration_report *report)
+bool cluster_is_own_past(const struct cluster *c, const struct registration_report *report)
 {
 	return report->other.pid == getpid() && !strcmp(report->other.boot, c->boot_id);
 }
@@ -32,7 +32,7 @@ void cluster_meet_foreign(struct cluster *c, const struct registration_report *r
 	if (!c->foreign_since_us) {
 		c->foreign_since_us = now_us;
 		cluster_say_foreign(c, report, false);
-	} else if (now_us - c->foreign_since_us > patience_us && !is_own_past(c, report) &&
+	} else if (now_us - c->foreign_since_us > patience_us && !cluster_is_own_past(c, report) &&
 		   !c->election->shutdown) {
 		cluster_say_foreign(c, report, true);
 		cluster_refuse(c, EX_UNAVAILABLE);
@@ -86,9 +86,7 @@ void cluster_cold_look(struct cluster *c)
 	if (c->cold.op || !zkh_session_connected(c->session))
 		return;
 	node_key_path(c->name, NODE_KEY_ALIVE, path);
-	if (zkh_get(c->session, path, false, on_alive, c, &c->cold.op) != 0)
-		c->cold.op = NULL;
-	else
+	if (zkh_get(c->session, path, false, on_alive, c, &c->cold.op) == 0)
 		c->cold.until_us = time_boot_us() + c->config->zookeeper.session_timeout_us;
 }
 

@@ -73,12 +73,8 @@ static void on_closed(void *userdata, int result)
 	cluster_emit(userdata, result == ZKH_OK ? CLUSTER_CLOSED : CLUSTER_UNCLOSED);
 }
 
-/* The close waits for what was sent before it, within its bound. */
-void cluster_leave(struct cluster *cluster)
+void cluster_cancel(struct cluster *c)
 {
-	struct cluster *c = cluster;
-
-	c->farewell = true;
 	cluster_cold_finish(c);
 	registration_cancel(&c->registration);
 	recovery_cancel(&c->recovery);
@@ -87,6 +83,15 @@ void cluster_leave(struct cluster *cluster)
 	writes_finish(&c->writes);
 	term_finish(&c->term);
 	witness_finish(&c->witness);
+}
+
+/* The close waits for what was sent before it, within its bound. */
+void cluster_leave(struct cluster *cluster)
+{
+	struct cluster *c = cluster;
+
+	c->farewell = true;
+	cluster_cancel(c);
 	publish(c, NODE_KEY_STATE, "stop", on_state_written, &c->state_op);
 	if (zkh_session_close(c->session, FAREWELL_MS, on_closed, c) != 0)
 		cluster_emit(c, CLUSTER_UNCLOSED);

@@ -36,7 +36,7 @@ enum recovery_news {
 	RECOVERY_NEW,	     /* no epoch was handed out yet: the longest lease is waited for */
 	RECOVERY_FOUND,	     /* it does not act any more, or its term is waited for */
 	RECOVERY_TERM,	 /* it was primary last and has not left in order: its term is waited for */
-	RECOVERY_MARKED, /* as dead, after it was fenced */
+	RECOVERY_MARKED, /* in place of the router state: as "dead" or "fenced" */
 	RECOVERY_REFUSED, /* it is fenced; marking it was refused */
 };
 
@@ -82,7 +82,8 @@ struct recovery {
 
 	/* Fencing, one after the other. */
 	struct zkh_op *mark_op;
-	size_t fencing; /* index */
+	const char *state; /* for the daemonstate of the node that is marked; NULL: it stays */
+	size_t fencing;	   /* index */
 	bool in_fence;
 	bool go_on_when_failed;
 	void (*on_fenced)(void *userdata, enum election_result result);
@@ -112,8 +113,8 @@ void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 void recovery_fence(struct recovery *recovery, bool go_on_when_failed,
 		    void (*on_fenced)(void *userdata, enum election_result result));
 
-/* The answer to `fence`. */
-void recovery_fenced(struct recovery *recovery, bool ok);
+/* The answer to `fence`. state: of the node, static: "fenced" if it is surely off, "dead" if nobody proved it. */
+void recovery_fenced(struct recovery *recovery, bool ok, const char *state);
 
 /* Gives up what is under way, without callbacks. */
 void recovery_cancel(struct recovery *recovery);

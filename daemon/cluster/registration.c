@@ -36,11 +36,6 @@ void registration_cancel(struct registration *reg)
 	reg->running = false;
 }
 
-void registration_finish(struct registration *reg)
-{
-	registration_cancel(reg);
-}
-
 static void report(struct registration *reg, const struct registration_report *report)
 {
 	registration_cancel(reg);

@@ -78,7 +78,6 @@ struct registration {
 /* `self` describes this process; name must outlive the registration. */
 void registration_init(struct registration *reg, const char *name, bool coordinator,
 		       const struct alive *self, registration_fn on_done, void *userdata);
-void registration_finish(struct registration *reg);
 
 /*
  * Registers: daemonstate run, routerstate secondary or client, health as given. on_done follows exactly once, from

@@ -98,8 +98,8 @@ static void take_rights(struct cluster *c, const struct rights *rights)
 
 	rights_format_missing(rights, missing);
 	changed = strcmp(missing, c->rights.missing) != 0;
-	cluster_say_rights(c, rights);
 	strcpy(c->rights.missing, missing);
+	cluster_say_rights(c, rights, changed);
 	if (changed)
 		cluster_emit(c, CLUSTER_RIGHTS);
 	if (!*missing) {
@@ -204,7 +204,6 @@ void cluster_register(struct cluster *c)
 	fault_point("register", "before");
 	c->repair.registering = true;
 	c->repair.wanted = false;
-	c->registration.rights_flags = *c->config->zookeeper.auth_file ? RIGHTS_WITH_LISTS : 0;
 	registration_run(&c->registration, c->session, c->health);
 }
 
@@ -220,6 +219,7 @@ static void describe(const struct cluster *c, struct alive *ret_self)
 	strncpy(ret_self->version, PRIMARYD_VERSION, sizeof(ret_self->version) - 1);
 	if (gethostname(host, sizeof(host) - 1) == 0)
 		strcpy(ret_self->host, host);
+	strcpy(ret_self->address, c->config->node.address);
 	ret_self->pid = getpid();
 	ret_self->started_ms = time_wall_us() / 1000;
 }
@@ -233,6 +233,7 @@ void cluster_repair_init(struct cluster *c)
 			  c);
 	c->registration.view = &c->view;
 	c->registration.survivor = &c->survivor;
+	c->registration.rights_flags = *c->config->zookeeper.auth_file ? RIGHTS_WITH_LISTS : 0;
 	ev_init(&c->repair.look, on_repair_look);
 	ev_init(&c->rights.look, on_rights_look);
 	c->repair.look.data = c->rights.look.data = c;

@@ -4,40 +4,66 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/duration.h"
 #include "base/fnv.h"
+#include "base/wall.h"
 
 /*
  * The log lines of this wing, in one place: `journalctl` shall read like a story. The other files only call these
  * functions.
  */
 
+static void say_maintenance(struct cluster *c)
+{
+	const struct view *view = &c->view;
+	char time[WALL_TEXT_SIZE];
+
+	if (view->maintenance == c->said.maintenance &&
+	    view->maintenance_end_ms == c->said.maintenance_end_ms)
+		return;
+	c->said.maintenance = view->maintenance;
+	c->said.maintenance_end_ms = view->maintenance_end_ms;
+	if (!view->maintenance)
+		log_event(c->log, EVENT_MAINTENANCE_OFF, NULL, "maintenance is over");
+	else if (view->maintenance_end_ms)
+		log_event(c->log, EVENT_MAINTENANCE_ON, NULL,
+			  "maintenance until %.19s: only operators move the role",
+			  wall_local(view->maintenance_end_ms, time));
+	else
+		log_event(c->log, EVENT_MAINTENANCE_ON, NULL,
+			  "maintenance: only operators move the role");
+}
+
+void cluster_say_endless(struct cluster *c, int result)
+{
+	struct log_fields f = { .target = PATH_MAINTENANCE };
+
+	log_event(c->log, EVENT_REQUEST_FAILED, &f,
+		  "the time of the maintenance is over, but " PATH_MAINTENANCE
+		  " cannot be deleted: %s (primaryctl maintenance off)",
+		  zkh_result_text(result));
+}
+
 void cluster_say_view(struct cluster *c)
 {
 	const struct view *view = &c->view;
-	struct log_fields f = { 0 };
 
 	if (view->drained != c->said.drained)
-		log_event(c->log, view->drained ? EVENT_DRAIN_ON : EVENT_DRAIN_OFF, &f,
+		log_event(c->log, view->drained ? EVENT_DRAIN_ON : EVENT_DRAIN_OFF, NULL,
 			  view->drained
 				  ? "drained: this node gives up the role and does not contend"
 				  : "no longer drained");
-	if (view->maintenance != c->said.maintenance)
-		log_event(c->log, view->maintenance ? EVENT_MAINTENANCE_ON : EVENT_MAINTENANCE_OFF,
-			  &f,
-			  view->maintenance ? "maintenance: only operators move the role"
-					    : "maintenance is over");
+	say_maintenance(c);
 	c->said.drained = view->drained;
-	c->said.maintenance = view->maintenance;
 	if (!view->slots[VIEW_POST].known || !strcmp(view->primary, c->said.primary))
 		return;
 	strcpy(c->said.primary, view->primary);
 	if (!*view->primary)
-		log_event(c->log, EVENT_PRIMARY_CHANGED, &f, "nobody is acting primary");
+		log_event(c->log, EVENT_PRIMARY_CHANGED, NULL, "nobody is acting primary");
 	else if (strcmp(view->primary, c->name))
-		log_event(c->log, EVENT_PRIMARY_CHANGED, &f, "%s is acting primary", view->primary);
+		log_event(c->log, EVENT_PRIMARY_CHANGED, NULL, "%s is acting primary",
+			  view->primary);
 }
 
 void cluster_say_session(struct cluster *c, const struct zkh_session_report *report)
@@ -87,7 +113,7 @@ void cluster_say_foreign(struct cluster *c, const struct registration_report *re
 	struct log_fields f = { 0 };
 
 	f.target = c->name;
-	if (report->other.pid == getpid() && !strcmp(report->other.boot, c->boot_id)) {
+	if (cluster_is_own_past(c, report)) {
 		log_event(c->log, EVENT_DUPLICATE_NAME, &f,
 			  "waiting for an earlier session of this daemon to expire");
 		return;
@@ -128,20 +154,19 @@ void cluster_say_refused(struct cluster *c, enum election_op op, int result, con
 		  *path ? ": " : "", f.reason, *remedy ? "; " : "", remedy);
 }
 
-void cluster_say_rights(struct cluster *c, const struct rights *rights)
+void cluster_say_rights(struct cluster *c, const struct rights *rights, bool changed)
 {
 	struct log_fields f = { 0 };
 	const char *remedy = rights_remedy(rights_first_refusal(rights));
-	char missing[RIGHTS_TEXT_SIZE], wide[RIGHTS_TEXT_SIZE];
+	char wide[RIGHTS_TEXT_SIZE];
 
-	rights_format_missing(rights, missing);
 	rights_format_wide(rights, wide);
 	f.reason = zkh_result_text(rights_first_refusal(rights));
-	if (strcmp(missing, c->rights.missing) != 0 && *missing)
+	if (changed && *c->rights.missing)
 		log_event(c->log, EVENT_RIGHTS_MISSING, &f,
-			  "this node is no candidate: " RIGHTS_MISSING "%s%s%s", missing,
+			  "this node is no candidate: " RIGHTS_MISSING "%s%s%s", c->rights.missing,
 			  *remedy ? "; " : "", remedy);
-	else if (strcmp(missing, c->rights.missing) != 0)
+	else if (changed)
 		log_event(c->log, EVENT_RIGHTS_BACK, NULL,
 			  "this node is a candidate again: it has all rights that it needs");
 	if (*wide && c->said.wide != fnv_text(wide))
@@ -174,10 +199,8 @@ void cluster_say_missing(struct cluster *c, const char *path)
 
 void cluster_say_repaired(struct cluster *c)
 {
-	struct log_fields f = { 0 };
-
 	c->said.missing = false;
-	log_event(c->log, EVENT_KEYS_DELETED, &f,
+	log_event(c->log, EVENT_KEYS_DELETED, NULL,
 		  "keys of this node that somebody had deleted are made again");
 }
 
@@ -247,7 +270,7 @@ void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *
 			  "%s cannot be marked dead: its keys refuse it", name);
 		break;
 	case RECOVERY_MARKED:
-		log_event(c->log, EVENT_FENCED, &f, "%s is marked dead%s", name,
+		log_event(c->log, EVENT_FENCED, &f, "%s is marked as %s%s", name, router_state,
 			  c->config->fence.command.argv ? "" : " (no fence command is configured)");
 		break;
 	}
@@ -255,9 +278,7 @@ void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *
 
 void cluster_say_superseded(struct cluster *c)
 {
-	struct log_fields f = { 0 };
-
-	log_event(c->log, EVENT_SESSION_LOST, &f,
+	log_event(c->log, EVENT_SESSION_LOST, NULL,
 		  "another process goes on with this node's session and term: is %s a copy of the "
 		  "runtime directory of another daemon? Stopping the work and leaving the session",
 		  c->config->node.runtime_directory);
@@ -265,13 +286,12 @@ void cluster_say_superseded(struct cluster *c)
 
 void cluster_say_trace(struct cluster *c, const struct registration_report *report)
 {
-	struct log_fields f = { 0 };
 	char duration[DURATION_TEXT_SIZE];
 
 	if (c->said.trace)
 		return;
 	c->said.trace = true;
-	log_event(c->log, EVENT_TAKEOVER_WAITING, &f,
+	log_event(c->log, EVENT_TAKEOVER_WAITING, NULL,
 		  "another machine acted as %s and did not say that its work is down: this node "
 		  "registers in %s, when the lease of that machine is over",
 		  c->name, duration_format(report->wait_us / 1000 * 1000, duration));
@@ -290,7 +310,5 @@ void cluster_say_cut(struct cluster *c, int64_t waited_us)
 
 void cluster_say_misfit(struct cluster *c, const char *text)
 {
-	struct log_fields f = { 0 };
-
-	log_event(c->log, EVENT_LEASE_MISFIT, &f, "%s", text);
+	log_event(c->log, EVENT_LEASE_MISFIT, NULL, "%s", text);
 }

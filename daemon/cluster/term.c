@@ -211,7 +211,7 @@ static void take_read(struct term *term, int result, const char *data, size_t le
 	} else if (result == ZKH_NO_NODE) {
 		term->known = true;
 		term->makes = term->made % OWN_KEY_MAKES_MAX + 1;
-	} else if (result != ZKH_UNKNOWN && result != ZKH_NOT_CONNECTED) {
+	} else if (!zkh_is_unanswered(result)) {
 		keepalive_path(term, path);
 		term->on_refused(term->userdata, result, path);
 	}

@@ -113,10 +113,16 @@ static bool take_alive(struct view_slot *slot, const struct zkh_stat *stat)
 	return stat && stat->ephemeral_owner;
 }
 
-static bool take_maintenance(struct view_slot *slot, const char *data, size_t length)
+static bool take_maintenance(struct view_slot *slot, const char *data, size_t length,
+			     const struct zkh_stat *stat)
 {
+	struct view *view = slot->view;
 	bool clear = true;
-	bool on = data && value_maintenance(data, length, &clear);
+	bool on;
+
+	view->maintenance_end_ms = 0;
+	view->maintenance_version = stat ? stat->version : -1;
+	on = data && value_maintenance(data, length, &clear, &view->maintenance_end_ms);
 
 	if (!clear)
 		junk(slot, data, length, "is neither true nor false: taken as true");
@@ -153,7 +159,7 @@ static void take(struct view_slot *slot, const char *data, size_t length,
 		view->alive = take_alive(slot, stat);
 		break;
 	case VIEW_MAINTENANCE:
-		view->maintenance = take_maintenance(slot, data, length);
+		view->maintenance = take_maintenance(slot, data, length, stat);
 		break;
 	case VIEW_PARTS:
 		assert(false);

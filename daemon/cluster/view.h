@@ -72,6 +72,8 @@ struct view {
 	int64_t floor_epoch; /* any handed out before this node registered is no larger; never written */
 	/* others */
 	bool drained, maintenance, alive;
+	int64_t maintenance_end_ms; /* since 1970; 0: it has none */
+	int32_t maintenance_version;
 	uint64_t junk_seen[VIEW_PARTS]; /* hash of the junk said last; 0: none */
 };
 

@@ -169,10 +169,9 @@ static int replace_file(const char *directory, const struct lease_record *record
 /* Its generation is none that a state file of this boot may bear: what was written before this file was made is void. */
 static struct lease_record empty_record(const char *boot_id)
 {
-	struct lease_record record = { .generation = 0 };
+	struct lease_record record = { .generation = (uint64_t)time_boot_us() };
 
 	memcpy(record.magic, LEASE_MAGIC, sizeof(record.magic)); /* without the NUL */
-	record.generation = (uint64_t)time_boot_us();
 	(void)snprintf(record.boot_id, sizeof(record.boot_id), "%s", boot_id);
 	return record;
 }

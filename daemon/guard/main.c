@@ -30,7 +30,6 @@
 
 struct guard {
 	struct guard_args args;
-	char boot_id[BOOT_ID_SIZE];
 	int timer_fd, signal_fd, lock_fd;
 	bool ready; /* and said so */
 	struct watch watch;
@@ -169,6 +168,7 @@ static void open_log(struct guard *g)
 
 static int prepare(struct guard *g)
 {
+	char boot_id[BOOT_ID_SIZE];
 	sigset_t signals;
 	int r;
 
@@ -185,9 +185,9 @@ static int prepare(struct guard *g)
 	g->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (g->signal_fd < 0 || g->timer_fd < 0)
 		return -errno;
-	r = boot_id_read(g->boot_id);
+	r = boot_id_read(boot_id);
 	if (r == 0)
-		r = lease_file_attach(g->args.runtime_directory, g->boot_id, &g->watch.lease);
+		r = lease_file_attach(g->args.runtime_directory, boot_id, &g->watch.lease);
 	if (r == LEASE_FILE_DAMAGED)
 		r = -EBADMSG;
 	if (r == 0)

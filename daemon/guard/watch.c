@@ -114,6 +114,14 @@ static enum keeper_result decide(struct watch *watch)
 	return KEEPER_OFF;
 }
 
+static void begin_acting(struct watch *watch)
+{
+	watch->acted = true;
+	/* It would go on starting what the relinquish command stops. */
+	if (lease_file_command_runs(watch->lease, LEASE_GROUP_TAKEOVER))
+		(void)lease_file_group_kill(watch->lease, LEASE_GROUP_TAKEOVER);
+}
+
 static void lock_work(struct watch *watch, bool force)
 {
 	enum keeper_result result = KEEPER_OK;
@@ -122,15 +130,12 @@ static void lock_work(struct watch *watch, bool force)
 		say(watch, EVENT_GUARD_ACTS, "the lease of epoch %lld was not extended",
 		    (long long)lease_file_epoch(watch->lease));
 	watch->said_acts = true;
-	if (!watch->acted)
+	if (!watch->acted) {
 		result = may_stop(watch, force);
-	if (!watch->acted && result == KEEPER_OK)
-		result = decide(watch);
-	if (result == KEEPER_OK && !watch->acted) {
-		watch->acted = true;
-		/* It would go on starting what the relinquish command stops. */
-		if (lease_file_command_runs(watch->lease, LEASE_GROUP_TAKEOVER))
-			(void)lease_file_group_kill(watch->lease, LEASE_GROUP_TAKEOVER);
+		if (result == KEEPER_OK)
+			result = decide(watch);
+		if (result == KEEPER_OK)
+			begin_acting(watch);
 	}
 	post(watch, KEEPER_ON_LOCK, result, watch->end_us);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "host.h"
+#include "reload_order.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,8 +59,8 @@ static int wait_for_answer(int daemon_fd, int fifo, char text[RELOAD_ORDER_TEXT_
 
 /*
  * The lock on it lets one order wait at a time: the daemon answers only one. For reading and writing, because the daemon
- * opens and closes it with each answer. Given to the daemon's user, who could not open root's; who is that user already may
- * be forbidden to ask (SystemCallFilter=).
+ * opens and closes it with each answer. The FIFO is given to the daemon's user, who could not open root's. Only if it is
+ * another user's: a process that runs as that user may be forbidden to call fchown() at all (SystemCallFilter=).
  */
 static int open_fifo(const char *directory, const char *path)
 {

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,7 +111,7 @@ static void write_pid(const char *directory)
 		(void)file_replace(path, text, (size_t)n, 0600, false);
 }
 
-static int read_pid(const char *directory)
+static pid_t read_pid(const char *directory)
 {
 	char path[PATH_MAX], text[16] = "";
 	int fd = lock_file_path(directory, RUNTIME_PID_FILE, path) == 0
@@ -123,7 +122,7 @@ static int read_pid(const char *directory)
 		return 0;
 	(void)!read(fd, text, sizeof(text) - 1);
 	(void)close(fd);
-	return (int)lock_file_pid(text);
+	return lock_file_pid(text);
 }
 
 static int take_lock(struct runtime *runtime, const char *directory, int limit_ms, char *message,

@@ -113,7 +113,7 @@
 	X(EVENT_FENCE_STARTED, "fence_started", "58cfbe7223211da5c2ef61aa780390f5", LOG_NOTICE, ALWAYS, \
 	  "the fence command runs for a node that died while acting") \
 	X(EVENT_FENCED, "fenced", "9f025ab3d4ff37c921c7abb7d6b03a61", LOG_NOTICE, ALWAYS, \
-	  "a node that died while acting is marked as dead") \
+	  "a node that died while acting is marked as dead or fenced") \
 	X(EVENT_FENCE_FAILED, "fence_failed", "e8c21fa16008d6b153198587e18ce9a0", LOG_ERR, ALWAYS, \
 	  "the fence command failed") \
 	X(EVENT_HANDED_BACK, "handed_back", "6e5e09ad613c42b62e1de9dd0e9b6ccc", LOG_WARNING, ALWAYS, \

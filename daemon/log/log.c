@@ -122,7 +122,7 @@ static __attribute__((format(printf, 4, 0))) void fill(const struct log *log, en
 						       const char *fmt, va_list args,
 						       struct log_record *ret)
 {
-	static const struct log_fields none = { .primary = NULL };
+	static const struct log_fields none = { .epoch = 0 };
 	char raw[LOG_MESSAGE_MAX + 1];
 
 	if (fields == NULL)
@@ -133,8 +133,8 @@ static __attribute__((format(printf, 4, 0))) void fill(const struct log *log, en
 	ret->epoch = fields->epoch != 0 ? fields->epoch : log->epoch;
 	ret->usec = fields->usec;
 	(void)text_escape_into(raw, ret->message, sizeof(ret->message));
-	fill_text(fields->primary != NULL ? fields->primary : log->primary, ret->primary);
-	fill_text(fields->state != NULL ? fields->state : log->state, ret->state);
+	fill_text(log->primary, ret->primary);
+	fill_text(log->state, ret->state);
 	fill_text(fields->target, ret->target);
 	fill_text(fields->reason, ret->reason);
 }

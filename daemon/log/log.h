@@ -41,9 +41,7 @@ struct log;
 
 /* NULL and 0: not given. */
 struct log_fields {
-	const char *primary; /* not given: as log_context() said last, like the next two */
-	int64_t epoch;
-	const char *state;
+	int64_t epoch; /* not given: as log_context() said last */
 	const char *target;
 	const char *reason;
 	int64_t usec;
@@ -74,7 +72,7 @@ int log_create(const struct log_options *options, struct log **ret_log);
 /* Says what is unsaid, if that is possible at once. Takes NULL. Returns NULL. */
 struct log *log_destroy(struct log *log);
 
-/* What every event from now on tells of this node, where its own fields do not. Strings are copied. */
+/* What every event from now on tells of this node; its own epoch goes before this one. Strings are copied. */
 void log_context(struct log *log, const char *primary, int64_t epoch, const char *state);
 
 /* fields may be NULL. A NULL log takes everything and says nothing. */

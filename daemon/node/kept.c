@@ -73,11 +73,11 @@ static void say(const struct kept *kept)
 }
 
 /* A node whose work runs goes on; any other node cannot take over, and reports that it is not healthy. */
-static void judge(struct kept *kept)
+static void judge(struct kept *kept, bool news)
 {
 	bool unfit = kept->error && kept->election->work == WORK_DOWN;
 
-	if (unfit == kept->unfit)
+	if (unfit == kept->unfit && !news)
 		return;
 	kept->unfit = unfit;
 	kept->on_change(kept->userdata);
@@ -90,7 +90,7 @@ static void note_error(struct kept *kept, int error)
 	kept->error = error;
 	if (news)
 		say(kept);
-	judge(kept);
+	judge(kept, news);
 	if (error == 0)
 		ev_timer_stop(kept->loop, &kept->retry);
 	else if (!ev_is_active(&kept->retry))
@@ -136,7 +136,7 @@ void kept_step(struct kept *kept)
 	struct state now;
 
 	void_before_stop(kept);
-	judge(kept);
+	judge(kept, false);
 	if (is_kept_elsewhere(kept))
 		return;
 	describe(kept, &now);
@@ -206,7 +206,6 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	kept_step(kept);
-	kept->on_change(kept->userdata);
 }
 
 void kept_init(struct kept *kept)

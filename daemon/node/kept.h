@@ -27,7 +27,7 @@ struct kept {
 	const struct election *election;
 	const struct cluster *cluster;
 	bool wanted;			   /* else nothing is written */
-	void (*on_change)(void *userdata); /* kept_trouble() changed */
+	void (*on_change)(void *userdata); /* kept_trouble() or kept_is_fine() changed */
 	void *userdata;
 
 	struct state saved;

@@ -268,10 +268,10 @@ static void start_cold(struct node *node)
 	node_post(node, &event);
 }
 
-static void leave(struct node *node, int code)
+static void leave(struct node *node)
 {
 	log_event(node->options.log, EVENT_STOPPED, NULL, "stopped");
-	node->options.on_exit(node->options.userdata, code);
+	node->options.on_exit(node->options.userdata, node->exit_code);
 }
 
 void node_cluster_event(void *userdata, const struct cluster_event *event)
@@ -308,10 +308,10 @@ void node_cluster_event(void *userdata, const struct cluster_event *event)
 		break;
 	case CLUSTER_CLOSED:
 		kept_forget(&node->kept);
-		leave(node, node->exit_code);
+		leave(node);
 		break;
 	case CLUSTER_UNCLOSED: /* it still holds this node's name, and the next process may resume it */
-		leave(node, node->exit_code);
+		leave(node);
 		break;
 	}
 }

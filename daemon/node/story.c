@@ -219,7 +219,7 @@ static void say_state(struct story *story, const struct election *before)
 {
 	struct log_fields f = { 0 };
 
-	f.reason = election_reason_text(story->election->reason);
+	f.reason = reason_text(story, story->election->reason);
 	f.usec = story->election->now_us - before->phase_since_us;
 	if (before->phase == PHASE_INIT)
 		f.usec = 0;

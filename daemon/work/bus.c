@@ -189,8 +189,7 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 	b->userdata = options->userdata;
 	snprintf(b->unit, sizeof(b->unit), "%s", options->unit);
 	unit_guard_name(options->runtime_directory, b->guard);
-	bus_parts_init(&b->parts, b);
-	bus_parts_reset(&b->parts, b->unit);
+	bus_parts_reset(&b->parts, b, b->unit);
 	ev_prepare_init(&b->prepare, on_prepare);
 	ev_init(&b->io, on_io);
 	ev_init(&b->timer, on_timer);

@@ -28,13 +28,14 @@ enum bus_job { JOB_NONE, JOB_GUARD, JOB_START, JOB_STOP };
 
 struct bus;
 
-/* What the unit requires, and is bound to; without the guard. What does not fit is not watched. */
-#define BUS_NEEDED_MAX 32
+/* What the unit requires, and is bound to; without the guard. One that requires more than that cannot be watched. */
+#define BUS_NEEDED_MAX 256
 
 struct bus_needed {
 	char names[BUS_NEEDED_MAX][BUS_UNIT_SIZE];
 	sd_bus_slot *slots[BUS_NEEDED_MAX]; /* of the match for its signals */
 	size_t n;
+	bool cut; /* it requires more than that */
 };
 
 /* failure: why it is not known, or that it is another daemon's; NULL: see bus.bound. */
@@ -66,7 +67,7 @@ struct bus {
 	bus_job_fn done;
 	sd_bus_slot *call_slot; /* of the job's present call */
 	char job_path[128];	/* systemd's job that is waited for; "": none */
-	bool unit_asked;	/* stop: StopUnit was sent */
+	bool unit_asked;	/* StartUnit or StopUnit was sent for the present job */
 
 	struct bus_needed needed;
 	struct bus_parts parts;
@@ -88,6 +89,28 @@ struct bus {
 /* Asks for a property of a unit. Returns < 0 when that could not be sent. */
 int bus_get(struct bus *b, const char *unit, const char *interface, const char *property,
 	    sd_bus_message_handler_t handler, void *userdata, sd_bus_slot **ret_slot);
+
+/* bus_list.c */
+
+struct bus_list {
+	sd_bus_message *message;
+	int error; /* < 0: of the first step that failed; the later ones do nothing */
+};
+
+/* In the memory of the answer. active: ActiveState; job: "start" ...; "": none. */
+struct bus_row {
+	const char *name, *active, *job;
+};
+
+/* The question how several units are: begin, add each of them, send. */
+void bus_list_begin(struct bus *b, struct bus_list *ret_list);
+void bus_list_add(struct bus_list *list, const char *unit);
+/* Frees the list in any case. The handler gets b. Returns < 0 when it could not be built or sent. */
+int bus_list_send(struct bus *b, struct bus_list *list, sd_bus_message_handler_t handler);
+
+/* The answer, from within its handler: false if it is an error; then row by row, false after the last one. */
+bool bus_list_read(sd_bus_message *message);
+bool bus_list_read_row(sd_bus_message *message, struct bus_row *ret_row);
 
 /* bus_job.c */
 
@@ -117,8 +140,6 @@ void bus_look_for_guard(struct bus *b, bus_guard_fn then);
 
 /* A new connection: watches the unit, and what it requires, and asks how they are. Returns < 0 if that could not be sent. */
 int bus_watch_open(struct bus *b);
-/* The same connection: asks anew what the unit requires, and how all of them are. */
-int bus_watch_begin(struct bus *b);
 void bus_watch_forget(struct bus *b);
 
 /* bus_stop.c */

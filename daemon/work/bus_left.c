@@ -27,13 +27,14 @@ static void answered(struct bus *b)
 /* A unit that systemd does not know has no processes. Anything else that it cannot tell may be the worst. */
 static bool cannot_tell(struct bus_part *part, sd_bus_message *message)
 {
-	const sd_bus_error *failure = sd_bus_message_get_error(message);
-	char text[BUS_TEXT_SIZE];
+	const sd_bus_error *error = sd_bus_message_get_error(message);
+	char failure[BUS_TEXT_SIZE] = "", text[BUS_TEXT_SIZE];
 
-	if (!failure || sd_bus_error_has_name(failure, SYSTEMD ".NoSuchUnit"))
+	if (!error || sd_bus_error_has_name(error, SYSTEMD ".NoSuchUnit"))
 		return false;
+	bus_failure(message, failure);
 	snprintf(text, sizeof(text), "systemd does not tell what is left of %.120s: %.120s",
-		 part->name, failure->message ? failure->message : failure->name);
+		 part->name, failure);
 	note(part->bus, text);
 	return true;
 }
@@ -216,7 +217,14 @@ static void all_asked(struct bus *b)
 
 void bus_left_ask(struct bus *b)
 {
+	char text[BUS_TEXT_SIZE];
+
 	begin(b);
+	snprintf(text, sizeof(text),
+		 "more than %d units belong to %.200s: whether all of them are down cannot be told",
+		 BUS_PARTS_MAX, b->unit);
+	if (b->parts.cut)
+		note(b, text);
 	for (size_t i = 0; i < b->parts.n; i++) {
 		ask_processes(b, &b->parts.list[i], on_processes);
 		ask_clean_up(b, &b->parts.list[i]);

@@ -12,21 +12,17 @@ static struct bus_part *find(const struct bus_parts *parts, const char *unit)
 	return NULL;
 }
 
-void bus_parts_init(struct bus_parts *parts, struct bus *bus)
+void bus_parts_reset(struct bus_parts *parts, struct bus *bus, const char *unit)
 {
+	parts->bus = bus;
 	parts->n = 0;
-	for (size_t i = 0; i < BUS_PARTS_MAX; i++)
-		parts->list[i].bus = bus;
-}
-
-void bus_parts_reset(struct bus_parts *parts, const char *unit)
-{
-	parts->n = 0;
+	parts->cut = false;
 	bus_parts_add(parts, unit, false);
 }
 
 void bus_parts_again(struct bus_parts *parts)
 {
+	parts->cut = false;
 	for (size_t i = 0; i < parts->n; i++)
 		parts->list[i].asked = false;
 }
@@ -37,9 +33,13 @@ void bus_parts_add(struct bus_parts *parts, const char *unit, bool apart)
 
 	if (part)
 		part->apart = part->apart && apart;
-	if (part || parts->n == BUS_PARTS_MAX || strlen(unit) >= BUS_UNIT_SIZE)
+	if (part || strlen(unit) >= BUS_UNIT_SIZE)
+		return;
+	parts->cut = parts->n == BUS_PARTS_MAX;
+	if (parts->cut)
 		return;
 	part = &parts->list[parts->n++];
+	part->bus = parts->bus;
 	strcpy(part->name, unit);
 	part->asked = part->killed = part->remains = false;
 	part->apart = apart;

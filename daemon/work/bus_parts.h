@@ -15,8 +15,8 @@
 
 #define BUS_UNIT_SIZE 256
 
-/* What does not fit is left to systemd; nobody hangs that much on one role. */
-#define BUS_PARTS_MAX 64
+/* With more units than that, nobody can tell whether all of them are down. */
+#define BUS_PARTS_MAX 256
 
 struct bus;
 
@@ -32,20 +32,19 @@ struct bus_part {
 };
 
 struct bus_parts {
+	struct bus *bus; /* of all parts */
 	struct bus_part list[BUS_PARTS_MAX];
 	size_t n;
+	bool cut; /* there are more than that */
 };
 
-/* No parts; bus: of all that will be. */
-void bus_parts_init(struct bus_parts *parts, struct bus *bus);
-
-/* Only the unit itself. */
-void bus_parts_reset(struct bus_parts *parts, const char *unit);
+/* Only the unit itself. bus: of it and of all that will be added. */
+void bus_parts_reset(struct bus_parts *parts, struct bus *bus, const char *unit);
 
 /* A new survey of the same set: what was found before stays. */
 void bus_parts_again(struct bus_parts *parts);
 
-/* Once each; names that are too long, or one too many, are left out. What was added as apart may turn out not to be. */
+/* Once each; names that are too long for systemd are left out. What was added as apart may turn out not to be. */
 void bus_parts_add(struct bus_parts *parts, const char *unit, bool apart);
 
 /* One that was not asked yet, marked as asked; NULL: none is left. */

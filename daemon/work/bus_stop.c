@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -125,16 +124,13 @@ static void ask_dependents(struct bus *b)
 static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus *b = userdata;
-	const char *name, *active, *skip;
-	uint32_t id;
+	struct bus_row row;
 
 	(void)error;
-	if (!sd_bus_message_is_method_error(message, NULL) &&
-	    sd_bus_message_enter_container(message, 'a', "(ssssssouso)") > 0) {
+	if (bus_list_read(message)) {
 		bus_parts_forget_states(&b->parts);
-		while (sd_bus_message_read(message, "(ssssssouso)", &name, &skip, &skip, &active,
-					   &skip, &skip, &skip, &id, &skip, &skip) > 0)
-			bus_parts_set_state(&b->parts, name, active);
+		while (bus_list_read_row(message, &row))
+			bus_parts_set_state(&b->parts, row.name, row.active);
 		b->seen = true;
 	}
 	answered(b);
@@ -143,21 +139,13 @@ static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *erro
 
 static void ask_states(struct bus *b)
 {
-	sd_bus_message *message = NULL;
-	int r = sd_bus_message_new_method_call(b->bus, &message, SYSTEMD, MANAGER_PATH, MANAGER,
-					       "ListUnitsByNames");
+	struct bus_list list;
 
-	if (r >= 0)
-		r = sd_bus_message_open_container(message, 'a', "s");
-	for (size_t i = 0; r >= 0 && i < b->parts.n; i++)
-		r = sd_bus_message_append(message, "s", b->parts.list[i].name);
-	if (r >= 0)
-		r = sd_bus_message_close_container(message);
-	if (r >= 0)
-		r = sd_bus_call_async(b->bus, NULL, message, on_states, b, 0);
-	if (r >= 0)
+	bus_list_begin(b, &list);
+	for (size_t i = 0; i < b->parts.n; i++)
+		bus_list_add(&list, b->parts.list[i].name);
+	if (bus_list_send(b, &list, on_states) >= 0)
 		b->n_asked++;
-	sd_bus_message_unref(message);
 }
 
 /* All that is known is asked in one flush; what turns out to belong to it as well, in another one. */
@@ -297,7 +285,7 @@ static void on_guard_known(struct bus *b, const char *failure)
 void bus_stop_unit(struct bus *bus, bus_job_fn done)
 {
 	bus_job_begin(bus, JOB_STOP, done);
-	bus_parts_reset(&bus->parts, bus->unit);
+	bus_parts_reset(&bus->parts, bus, bus->unit);
 	if (!bus->bus) {
 		bus_expect(bus, -ENOTCONN);
 		return;

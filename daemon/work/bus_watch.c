@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bus_internal.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,27 +13,13 @@
 
 /* -- states -- */
 
-/* One row of ListUnitsByNames. */
-struct row {
-	const char *name, *active, *job;
-};
-
-static bool read_row(sd_bus_message *message, struct row *ret)
-{
-	const char *skip;
-	uint32_t id;
-
-	return sd_bus_message_read(message, "(ssssssouso)", &ret->name, &skip, &skip, &ret->active,
-				   &skip, &skip, &skip, &id, &ret->job, &skip) > 0;
-}
-
 /* A job other than a stop brings it up again. */
-static bool is_coming_back(const struct row *row)
+static bool is_coming_back(const struct bus_row *row)
 {
 	return *row->job && strcmp(row->job, "stop") != 0;
 }
 
-static void judge(struct bus *b, const struct row *unit, const char *culprit)
+static void judge(struct bus *b, const struct bus_row *unit, const char *culprit)
 {
 	bool down = bus_state_is_down(unit->active) || !strcmp(unit->active, "deactivating");
 	char text[BUS_TEXT_SIZE];
@@ -53,6 +38,10 @@ static void judge(struct bus *b, const struct row *unit, const char *culprit)
 	else if (*culprit)
 		snprintf(text, sizeof(text), "%.120s has failed, and %.120s requires it", culprit,
 			 b->unit);
+	else if (b->needed.cut)
+		snprintf(text, sizeof(text),
+			 "%.250s requires more than %d units: not all of them can be watched",
+			 b->unit, BUS_NEEDED_MAX);
 	else
 		return;
 	b->on_down(b->userdata, text);
@@ -61,14 +50,13 @@ static void judge(struct bus *b, const struct row *unit, const char *culprit)
 static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus *b = userdata;
-	struct row row, unit = { "", "", "" };
+	struct bus_row row, unit = { "", "", "" };
 	char culprit[BUS_UNIT_SIZE] = "";
 
 	(void)error;
-	if (sd_bus_message_is_method_error(message, NULL) ||
-	    sd_bus_message_enter_container(message, 'a', "(ssssssouso)") <= 0)
+	if (!bus_list_read(message))
 		return 0;
-	while (read_row(message, &row)) {
+	while (bus_list_read_row(message, &row)) {
 		if (!strcmp(row.name, b->unit))
 			unit = row;
 		else if (!strcmp(row.active, "failed") && !is_coming_back(&row))
@@ -98,25 +86,17 @@ static int on_system_read(sd_bus_message *message, void *userdata, sd_bus_error 
 static int ask_states(struct bus *b)
 {
 	const struct bus_needed *needed = &b->needed;
-	sd_bus_message *message = NULL;
+	struct bus_list list;
 	int r = sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, PROPERTIES, "Get",
 					 on_system_read, b, "ss", MANAGER, "SystemState");
 
-	if (r >= 0)
-		r = sd_bus_message_new_method_call(b->bus, &message, SYSTEMD, MANAGER_PATH, MANAGER,
-						   "ListUnitsByNames");
-	if (r >= 0)
-		r = sd_bus_message_open_container(message, 'a', "s");
-	if (r >= 0)
-		r = sd_bus_message_append(message, "s", b->unit);
-	for (size_t i = 0; r >= 0 && i < needed->n; i++)
-		r = sd_bus_message_append(message, "s", needed->names[i]);
-	if (r >= 0)
-		r = sd_bus_message_close_container(message);
-	if (r >= 0)
-		r = sd_bus_call_async(b->bus, NULL, message, on_states, b, 0);
-	sd_bus_message_unref(message);
-	return r;
+	if (r < 0)
+		return r;
+	bus_list_begin(b, &list);
+	bus_list_add(&list, b->unit);
+	for (size_t i = 0; i < needed->n; i++)
+		bus_list_add(&list, needed->names[i]);
+	return bus_list_send(b, &list, on_states);
 }
 
 /* -- signals -- */
@@ -151,13 +131,17 @@ void bus_watch_forget(struct bus *b)
 {
 	while (b->needed.n)
 		sd_bus_slot_unref(b->needed.slots[--b->needed.n]);
+	b->needed.cut = false;
 }
 
 static void need(struct bus *b, const char *unit)
 {
 	struct bus_needed *needed = &b->needed;
 
-	if (needed->n == BUS_NEEDED_MAX || strlen(unit) >= BUS_UNIT_SIZE || !strcmp(unit, b->guard))
+	if (strlen(unit) >= BUS_UNIT_SIZE || !strcmp(unit, b->guard))
+		return;
+	needed->cut = needed->n == BUS_NEEDED_MAX;
+	if (needed->cut)
 		return;
 	needed->slots[needed->n] = NULL;
 	if (watch(b, unit, &needed->slots[needed->n]) >= 0)
@@ -182,7 +166,8 @@ static int on_all_required(sd_bus_message *message, void *userdata, sd_bus_error
 	return 0;
 }
 
-int bus_watch_begin(struct bus *b)
+/* What the unit requires may have changed: asked anew, and then how all of them are. */
+static int begin(struct bus *b)
 {
 	int r;
 
@@ -195,11 +180,11 @@ int bus_watch_open(struct bus *b)
 {
 	int r = watch(b, b->unit, NULL);
 
-	return r < 0 ? r : bus_watch_begin(b);
+	return r < 0 ? r : begin(b);
 }
 
 void bus_look(struct bus *bus)
 {
 	if (bus->bus)
-		(void)bus_watch_begin(bus);
+		(void)begin(bus);
 }

@@ -29,10 +29,10 @@ struct command;
 #define COMMAND_TEXT_SIZE 128
 
 enum command_end {
-	COMMAND_EXITED,	     /* value: exit status */
-	COMMAND_SIGNALLED,   /* value: signal, not sent by us */
-	COMMAND_TIMED_OUT,   /* value: 0; terminated by us, however it ended */
-	COMMAND_KILLED,	     /* value: 0; by command_kill(), however it ended */
+	COMMAND_EXITED,	   /* value: exit status */
+	COMMAND_SIGNALLED, /* value: signal, not sent by us */
+	COMMAND_TIMED_OUT, /* value: 0; terminated by us, however it ended */
+	COMMAND_KILLED,	   /* value: 0; by command_kill() or command_kill_now(), however it ended */
 	COMMAND_NOT_STARTED, /* value: errno of the exec, or COMMAND_NO_INTERPRETER */
 };
 

@@ -52,12 +52,6 @@ int64_t keeper_guard_acts_us(const struct keeper_config *config, int64_t lease_e
 	       lease_kill_share_us(config->lease_timeout_us);
 }
 
-/* A lock whose holder runs nothing (it was stopped, or hangs) is waited for until then. */
-int64_t keeper_seize_us(const struct keeper_config *config, const struct keeper *k)
-{
-	return k->lease_end_us - config->lease_timeout_us / 2;
-}
-
 static bool stops(const struct keeper *k)
 {
 	return k->state == KEEPER_WAITING || k->state == KEEPER_STOPPING ||
@@ -100,14 +94,13 @@ void keeper_set_trouble(struct keeper_turn *s, enum keeper_trouble trouble)
 	keeper_say(s, KEEPER_DO_TELL_TROUBLE);
 }
 
-void keeper_arm(struct keeper_turn *s)
+static void arm(struct keeper_turn *s)
 {
 	s->state->armed = KEEPER_ARM_ASKED;
 	s->state->rearm_us = 0;
 	keeper_say(s, KEEPER_DO_ARM);
 }
 
-/* SEIZE: by force. What somebody else runs is killed, and the daemon is told. */
 void keeper_ask(struct keeper_turn *s, enum keeper_action how)
 {
 	s->state->doing = KEEPER_DOES_LOCK;
@@ -120,7 +113,6 @@ static void forget_stop(struct keeper *k)
 	k->cold = k->tries = k->stopped = k->fenced = 0;
 }
 
-/* Nothing runs, and nothing is left: the guard is not needed any more. */
 void keeper_go_down(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
@@ -185,7 +177,7 @@ static void begin_start(struct keeper_turn *s)
 {
 	if (s->state->armed == KEEPER_UNARMED) {
 		keeper_say(s, KEEPER_DO_LEASE);
-		keeper_arm(s);
+		arm(s);
 	}
 	keeper_move(s, KEEPER_ARMING);
 }
@@ -198,7 +190,7 @@ static bool in_down(struct keeper_turn *s)
 	case KEEPER_WANTS_DOWN:
 		return false;
 	case KEEPER_WANTS_STANDBY:
-		keeper_arm(s);
+		arm(s);
 		keeper_move(s, KEEPER_STANDBY);
 		return true;
 	case KEEPER_WANTS_UP:
@@ -261,7 +253,7 @@ static bool in_run(struct keeper_turn *s)
 		return true;
 	}
 	if (k->state != KEEPER_UNKNOWN && k->armed == KEEPER_UNARMED && k->now_us >= k->rearm_us)
-		keeper_arm(s);
+		arm(s);
 	return false;
 }
 

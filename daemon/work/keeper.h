@@ -184,7 +184,7 @@ struct keeper {
 	uint8_t pad[7];
 };
 
-/* The daemon's: UNKNOWN, without a guard. The guard's: UP, under a lease that a LEASE event tells. */
+/* UNKNOWN, the daemon's without a guard. The guard's first event is a RESUME, by which it is UP. */
 void keeper_init(const struct keeper_config *config, struct keeper *ret_state);
 
 /* One event in, at most KEEPER_ACTIONS_MAX actions out, to be carried out in their order. */

@@ -73,6 +73,12 @@ static void try_once(struct keeper_turn *s)
 	keeper_say(s, KEEPER_DO_STOP);
 }
 
+/* A lock whose holder runs nothing (it was stopped, or hangs) is waited for until then. */
+static int64_t seize_us(const struct keeper_config *config, const struct keeper *k)
+{
+	return k->lease_end_us - config->lease_timeout_us / 2;
+}
+
 static void note_lock(struct keeper_turn *s, const struct keeper_event *event)
 {
 	enum keeper_result result = (enum keeper_result)event->result;
@@ -103,7 +109,7 @@ static void note_lock(struct keeper_turn *s, const struct keeper_event *event)
 			keeper_move(s, KEEPER_WAITING);
 		k->next_us = k->now_us + KEEPER_LOOK_US;
 		if (result == KEEPER_IDLE && s->config->guard &&
-		    k->now_us >= keeper_seize_us(s->config, k)) {
+		    k->now_us >= seize_us(s->config, k)) {
 			keeper_ask(s, KEEPER_DO_SEIZE);
 		}
 	}

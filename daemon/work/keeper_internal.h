@@ -14,15 +14,12 @@ struct keeper_turn {
 /* keeper.c */
 void keeper_move(struct keeper_turn *s, enum keeper_state to);
 void keeper_say(struct keeper_turn *s, enum keeper_action action);
-void keeper_arm(struct keeper_turn *s);
 /* Asks for the lock, or takes it by force: what somebody else runs is killed, and the daemon is told. */
 void keeper_ask(struct keeper_turn *s, enum keeper_action how);
 void keeper_set_trouble(struct keeper_turn *s, enum keeper_trouble trouble);
 /* Nothing runs, and nothing is left: the guard is not needed any more. */
 void keeper_go_down(struct keeper_turn *s);
 void keeper_start_failed(struct keeper_turn *s);
-/* A lock whose holder runs nothing (it was stopped, or hangs) is waited for until then. */
-int64_t keeper_seize_us(const struct keeper_config *config, const struct keeper *k);
 
 /* keeper_apply.c */
 void keeper_apply(struct keeper_turn *s, const struct keeper_event *event);

@@ -3,7 +3,7 @@
 
 /*
  * One configured command, run for an event of the election: its environment, its time limit, and its output and end as
- * lines of the journal. Only one run at a time: a new run first ends the previous one (TERM, then KILL).
+ * lines of the journal. Only one run at a time: a new run first kills the previous one.
  */
 
 #include <stdbool.h>

@@ -9,6 +9,9 @@
 
 #include "work_env.h"
 
+/* Until a refused stop of the unit is asked for again. */
+#define UNIT_RETRY_S 0.2
+
 static void say(struct work *work, enum event event, const char *what, const char *text,
 		int64_t usec)
 {
@@ -129,6 +132,7 @@ static void start(struct work *work)
 
 /* -- stop: command, then unit -- */
 
+/* Also of the stop that a kill asks for, while the command is still being stopped: its result is told, nobody waits for it. */
 static void on_unit_stopped(void *userdata, bool ok, const char *text)
 {
 	struct work *work = userdata;
@@ -143,7 +147,7 @@ static void on_unit_stopped(void *userdata, bool ok, const char *text)
 		return;
 	}
 	/* No bus, no permission, a job in the way: asked for again and again. */
-	ev_timer_set(&work->unit_timer, WORK_UNIT_RETRY_S, 0.);
+	ev_timer_set(&work->unit_timer, UNIT_RETRY_S, 0.);
 	ev_timer_start(work->options.loop, &work->unit_timer);
 }
 
@@ -174,14 +178,6 @@ static void stop(struct work *work)
 	commands_stop(work);
 }
 
-static void on_unit_killed(void *userdata, bool ok, const char *text)
-{
-	struct work *work = userdata;
-
-	snprintf(work->obstacle, sizeof(work->obstacle), "%s", ok ? "" : text);
-	say_job(work, false, ok, text);
-}
-
 /*
  * systemd may refuse to stop it (no polkit, no bus). It needs no permission for what it does when the guard ends, and
  * that takes only a lease that is over.
@@ -191,7 +187,7 @@ static void kill_unit(struct work *work)
 	script_kill(&work->relinquish);
 	/* Whatever becomes of the command, which is tried again. */
 	if (!work->unit_stopping)
-		bus_stop_unit(work->bus, on_unit_killed);
+		bus_stop_unit(work->bus, on_unit_stopped);
 	bus_kill_unit(work->bus);
 	if (!work->lease || !lease_file_end_us(work->lease))
 		return;

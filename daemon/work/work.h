@@ -23,9 +23,6 @@
 #include "script_facts.h"
 #include "scripts.h"
 
-/* Until a refused stop of the unit is asked for again. */
-#define WORK_UNIT_RETRY_S 0.2
-
 #define WORK_TEXT_SIZE 384
 
 struct ev_loop;

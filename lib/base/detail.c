@@ -19,9 +19,7 @@ static void take(struct node_detail *detail, const char *key, const char *value)
 {
 	int64_t us;
 
-	if (!strcmp(key, "phase"))
-		copy(detail->phase, sizeof(detail->phase), value);
-	else if (!strcmp(key, "format"))
+	if (!strcmp(key, "format"))
 		detail->format = strtoll(value, NULL, 10);
 	else if (!strcmp(key, "rank"))
 		detail->rank = strtoll(value, NULL, 10);

@@ -5,8 +5,8 @@
  * /nodes/NAME/detail: what a daemon publishes of itself beyond its other keys: `key=value` pairs separated by blanks. The
  * value of `reason=`, the last one, extends to the end. Written along with what is written anyway. Pure.
  *
- *   format=1 rank=10 contend-delay=2s lock-timeout=400ms transition-delay=500ms session-timeout=10s penalty-until=MS
- *   reason=TEXT...
+ *   format=1 rank=10 contend-delay=2s lock-timeout=400ms transition-delay=500ms session-timeout=10s
+ *   [left=EPOCH | penalty-until=MS] reason=TEXT...
  */
 
 #include <stdbool.h>
@@ -26,7 +26,7 @@ struct node_detail {
 	int64_t penalty_until_ms; /* since 1970 */
 	int64_t lock_timeout_us, transition_delay_us;
 	int64_t session_us; /* T */
-	char phase[16], reason[DETAIL_SIZE];
+	char reason[DETAIL_SIZE];
 };
 
 void detail_parse(const char *data, size_t length, struct node_detail *ret_detail);

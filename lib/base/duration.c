@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* 10^9 minutes in microseconds still fit into 64 bits. */
+/* 10^9 hours in microseconds still fit into 64 bits. */
 #define DECIMALS_MAX 9
 
 struct unit {
@@ -19,6 +19,7 @@ static const struct unit units[] = {
 	{ "ms", DURATION_MS },
 	{ "s", DURATION_S },
 	{ "min", DURATION_MIN },
+	{ "h", 60 * DURATION_MIN },
 };
 
 static bool is_digit(char c)

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define DEFAULT_PARENT "/run/" /* of runtime directories */
+
 int file_write_all(int fd, const void *from, size_t length)
 {
 	const char *data = from;
@@ -70,13 +72,22 @@ int file_replace(const char *path, const void *data, size_t length, mode_t mode,
 int file_instance_path(const char *directory, const char *runtime_directory, const char *suffix,
 		       char *ret_path)
 {
-	const char *end = runtime_directory + strlen(runtime_directory), *start;
-	int n;
+	const char *at = runtime_directory;
+	size_t n = (size_t)snprintf(ret_path, PATH_MAX, "%s/", directory);
 
-	while (end > runtime_directory && end[-1] == '/')
-		end--;
-	for (start = end; start > runtime_directory && start[-1] != '/'; start--)
-		;
-	n = snprintf(ret_path, PATH_MAX, "%s/%.*s%s", directory, (int)(end - start), start, suffix);
-	return n > 0 && n < PATH_MAX ? 0 : -ENAMETOOLONG;
+	if (strncmp(at, DEFAULT_PARENT, strlen(DEFAULT_PARENT)) == 0)
+		at += strlen(DEFAULT_PARENT) + strspn(at + strlen(DEFAULT_PARENT), "/");
+	for (; *at != '\0' && n < PATH_MAX; at++) {
+		const char plain[] = { *at, '\0' };
+
+		if (*at == '/' && (at[1] == '/' || at[1] == '\0'))
+			continue; /* the same directory, written in another way */
+		n += (size_t)snprintf(ret_path + n, PATH_MAX - n, "%s",
+				      *at == '/'   ? "%2F"
+				      : *at == '%' ? "%25"
+						   : plain);
+	}
+	if (n < PATH_MAX)
+		n += (size_t)snprintf(ret_path + n, PATH_MAX - n, "%s", suffix);
+	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }

@@ -17,8 +17,9 @@ int file_write_all(int fd, const void *from, size_t length);
 int file_replace(const char *path, const void *data, size_t length, mode_t mode, bool durable);
 
 /*
- * DIRECTORY/INSTANCE and suffix, INSTANCE being the last part of the runtime directory's path: what belongs to one of several
- * daemons of a host. ret_path[PATH_MAX]. Returns 0 or -ENAMETOOLONG.
+ * DIRECTORY/INSTANCE and suffix: a file that belongs to one of several daemons of a host. INSTANCE is the runtime directory
+ * below /run, or else its whole path, with %2F for / (and %25 for %). So two daemons never share such a file: `primaryd`,
+ * `primaryd-NAME`, `%2Fsrv%2Fa`. ret_path[PATH_MAX]. Returns 0 or -ENAMETOOLONG.
  */
 int file_instance_path(const char *directory, const char *runtime_directory, const char *suffix,
 		       char *ret_path);

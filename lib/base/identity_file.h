@@ -3,7 +3,7 @@
 
 /*
  * The memory of a node on disk, DIRECTORY/INSTANCE.cluster: read once at the start, written by a child, because a disk may
- * hang and the loop must not. INSTANCE is the last part of the runtime directory's path: `primaryd` or `primaryd-NAME`.
+ * hang and the loop must not. INSTANCE stands for the runtime directory: file_instance_path().
  */
 
 #include <ev.h>

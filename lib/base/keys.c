@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "wall.h"
 #include "zk/zkh_path.h"
 
 void node_key_path(const char *name, enum node_key key, char *ret_path)
@@ -144,14 +145,18 @@ static bool is_among(const char *text, const char *const *words)
 	return *words;
 }
 
-bool value_maintenance(const char *data, size_t length, bool *ret_clear)
+bool value_maintenance(const char *data, size_t length, bool *ret_clear, int64_t *ret_end_ms)
 {
 	static const char *const yes[] = { "true", "yes", "on", "1", NULL };
 	static const char *const no[] = { "false", "no", "off", "0", NULL };
 	char text[KEY_VALUE_MAX];
 	bool is_text = value_text(data, length, text, sizeof(text));
 	bool ends = is_text && is_among(text, no);
+	char *until = is_text ? strstr(text, MAINTENANCE_UNTIL) : NULL;
 
+	*ret_end_ms = until ? wall_parse_utc(until + strlen(MAINTENANCE_UNTIL)) : 0;
+	if (*ret_end_ms > 0)
+		*until = '\0';
 	*ret_clear = ends || (is_text && is_among(text, yes));
 	return !ends;
 }
@@ -183,6 +188,8 @@ static void alive_pair(struct alive *alive, const char *key, const char *value)
 		copy_word(alive->version, sizeof(alive->version), value);
 	else if (!strcmp(key, "host"))
 		copy_word(alive->host, sizeof(alive->host), value);
+	else if (!strcmp(key, "address"))
+		copy_word(alive->address, sizeof(alive->address), value);
 }
 
 void value_alive(const char *data, size_t length, struct alive *ret_alive)
@@ -207,9 +214,10 @@ size_t alive_format(const struct alive *alive, char *ret_text, size_t size)
 {
 	int n = snprintf(ret_text, size,
 			 "session=%016" PRIx64 " machine=%s boot=%s version=%s host=%s pid=%" PRId64
-			 " started=%" PRId64,
+			 " started=%" PRId64 "%s%s",
 			 (uint64_t)alive->session, alive->machine, alive->boot, alive->version,
-			 alive->host, alive->pid, alive->started_ms);
+			 alive->host, alive->pid, alive->started_ms,
+			 *alive->address ? " address=" : "", alive->address);
 
 	assert(n > 0 && (size_t)n < size);
 	return (size_t)n;

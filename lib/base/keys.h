@@ -64,8 +64,11 @@ bool value_post(const char *data, size_t length, char ret_name[NAME_SIZE], int64
  * What is in /maintenance while it is there. Only what says no ends a maintenance: false, no, off or 0, in any case. An
  * operator who wrote something else surely wanted one, and what it costs is a role that stays vacant, in plain sight.
  * ret_clear: whether it says true, yes, on or 1, or no; else it is junk, and to be said.
+ * `true until TIME` (UTC) ends at that time by the clock of the first node that sees it come; 0 in ret_end_ms: it has no
+ * end. It lasts as long as the key is there: the end is that a node deletes it.
  */
-bool value_maintenance(const char *data, size_t length, bool *ret_clear);
+bool value_maintenance(const char *data, size_t length, bool *ret_clear, int64_t *ret_end_ms);
+#define MAINTENANCE_UNTIL " until "
 
 /*
  * `E NAME`: NAME took over, so it may be at work. `E none`, which makes the name "": it is not known who. `E -`: nobody, it has
@@ -100,6 +103,7 @@ struct alive {
 	char boot[40];
 	char version[32];
 	char host[72];
+	char address[80]; /* node.address */
 };
 
 /* `key=value` pairs with blanks between them; unknown ones are ignored. */

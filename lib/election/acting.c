@@ -61,7 +61,7 @@ bool election_in_recover(struct election_step *s)
 	if (takeover_broken(s))
 		return true;
 	/* Who is waited for may say meanwhile that its work is down: it is looked again. */
-	if (e->corpses < 0 || e->now_us < e->survey_until_us) {
+	if (e->corpses < 0 || e->now_us < e->waits_over_us) {
 		if (e->attached && !e->scanning && e->view.post == POST_MINE &&
 		    e->now_us >= e->retry_us) {
 			e->scanning = 1;
@@ -74,6 +74,10 @@ bool election_in_recover(struct election_step *s)
 			e->fencing = 1;
 			election_say(s, ACTION_FENCE, REASON_NONE);
 		}
+		return false;
+	}
+	if (!lease_proves(e, e->waits_over_us)) {
+		lease_renew_after(e, e->waits_over_us);
 		return false;
 	}
 	e->work = WORK_STARTING;

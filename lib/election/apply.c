@@ -365,6 +365,7 @@ static void apply_corpses(struct election_step *s, const struct election_event *
 	e->scanning = 0;
 	/* A live node that says it acts is waited for without bound: it stops in order, and only it knows when. */
 	if (event->result == RESULT_CONFLICT) {
+		e->waits_over_us = e->now_us;
 		retry_later(s);
 		return;
 	}
@@ -375,9 +376,12 @@ static void apply_corpses(struct election_step *s, const struct election_event *
 		return;
 	}
 	e->corpses = event->count;
-	e->survey_until_us = event->time_us > e->now_us ? event->time_us : e->now_us;
+	if (event->time_us > e->now_us)
+		e->waits_over_us = event->time_us;
+	else if (event->count || e->waits_over_us)
+		e->waits_over_us = e->now_us;
 	e->retry_us = e->now_us + lease_patience_us(e->term_us);
-	e->deadline_us = event->count ? e->survey_until_us + s->config->acquire_delay_us : 0;
+	e->deadline_us = event->count ? e->waits_over_us + s->config->acquire_delay_us : 0;
 }
 
 static void apply_peers(struct election_step *s, const struct election_event *event)
@@ -404,6 +408,7 @@ static void apply_fenced(struct election_step *s, const struct election_event *e
 	e->fencing = 0;
 	if (event->result == RESULT_OK) {
 		e->corpses = 0;
+		e->waits_over_us = e->now_us;
 	} else if (event->result == RESULT_FAILED) {
 		e->fence_failed = 1;
 	} else {

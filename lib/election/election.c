@@ -87,7 +87,7 @@ void election_move(struct election_step *s, enum election_phase to, enum electio
 	e->peers = PEERS_UNKNOWN;
 	if (to == PHASE_RECOVER) {
 		e->corpses = -1;
-		e->survey_until_us = 0;
+		e->waits_over_us = 0;
 		e->fence_failed = 0;
 	}
 }
@@ -423,7 +423,7 @@ int64_t election_next_us(const struct election_config *config, const struct elec
 	if (e->attached)
 		next_us = soonest_us(next_us, e->retry_us, now_us);
 	if (e->phase == PHASE_RECOVER)
-		next_us = soonest_us(next_us, e->survey_until_us, now_us);
+		next_us = soonest_us(next_us, e->waits_over_us, now_us);
 	if (e->phase == PHASE_FOLLOW && election_vacant(e))
 		next_us = soonest_us(next_us, e->penalty_until_us, now_us);
 	if (e->shutdown)

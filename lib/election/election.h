@@ -284,11 +284,11 @@ struct election {
 	int64_t proof_us;   /* of a renewal that committed while the post was not known; 0: none */
 	int64_t op_sent_us; /* transaction under way */
 	int64_t penalty_until_us;
-	int64_t retry_us;	 /* nothing is tried again before */
-	int64_t depart_by_us;	 /* shutdown: leave without an orderly release after that */
-	int64_t survey_until_us; /* leases of before are over by then */
-	int64_t epoch;		 /* of the post held; 0: none */
-	int64_t claim_mzxid;	 /* of the claim that the takeover followed; 0: not known */
+	int64_t retry_us;     /* nothing is tried again before */
+	int64_t depart_by_us; /* shutdown: leave without an orderly release after that */
+	int64_t waits_over_us; /* terms of before are over by then, and what was sent by then; 0: none */
+	int64_t epoch;	       /* of the post held; 0: none */
+	int64_t claim_mzxid;  /* of the claim that the takeover followed; 0: not known */
 	int64_t failed_mzxid; /* the claim that this node failed to follow: handed back; 0: none */
 	struct election_view view;
 	int32_t seen_version; /* of the key when the vacancy was seen */

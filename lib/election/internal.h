@@ -24,6 +24,13 @@ void lease_judge(struct election_step *s);
 /* Renewals, and the change of a server that shows no progress. */
 void lease_drive(struct election_step *s);
 int64_t lease_next_us(const struct election_config *config, const struct election *e);
+/*
+ * A write of this term that was sent at since_us or later is committed. Meanwhile the session of a killed process may have
+ * been alive, and what that had sent may have passed all checks, since versions begin anew when keys are deleted.
+ */
+bool lease_proves(const struct election *e, int64_t since_us);
+/* A renewal is due at once, unless one was sent since then. */
+void lease_renew_after(struct election *e, int64_t since_us);
 /* True when this phase keeps the post by renewals. */
 bool lease_kept(const struct election *e);
 

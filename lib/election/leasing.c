@@ -13,6 +13,17 @@ void lease_open(struct election *e, int64_t sent_us)
 	e->cut = 0;
 }
 
+bool lease_proves(const struct election *e, int64_t since_us)
+{
+	return e->lease_end_us - lease_length_us(e->term_us) >= since_us;
+}
+
+void lease_renew_after(struct election *e, int64_t since_us)
+{
+	if (e->renew_next_us - lease_renew_us(e->term_us) < since_us)
+		e->renew_next_us = e->now_us;
+}
+
 static int64_t lease_stop_us(const struct election_config *config, const struct election *e)
 {
 	return e->lease_end_us - config->lease_timeout_us;

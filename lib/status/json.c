@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/wall.h"
+#include "internal.h"
 
 void status_look(const char *path, const struct status_clock *clock, struct status_look *ret_look)
 {
@@ -13,7 +14,15 @@ void status_look(const char *path, const struct status_clock *clock, struct stat
 	ret_look->wall_us = time_wall_us();
 }
 
-/* A page has no control characters. */
+void status_put_escaped(FILE *file, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fputc('\\', file);
+		fputc((unsigned char)*text < 0x80 ? *text : '?', file);
+	}
+}
+
 static void put_text(FILE *file, const char *name, const char *text)
 {
 	fprintf(file, ",\"%s\":", name);
@@ -22,11 +31,7 @@ static void put_text(FILE *file, const char *name, const char *text)
 		return;
 	}
 	fputc('"', file);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fputc('\\', file);
-		fputc((unsigned char)*text < 0x80 ? *text : '?', file);
-	}
+	status_put_escaped(file, text);
 	fputc('"', file);
 }
 
@@ -48,11 +53,6 @@ static void put_since(FILE *file, const struct status_look *look)
 	put_text(file, "since", wall_utc((look->wall_us - ago_us) / 1000, text));
 }
 
-static int64_t left_us(int64_t until_us, int64_t now_us)
-{
-	return until_us > now_us ? until_us - now_us : 0;
-}
-
 static void put_rest(FILE *file, const struct status_look *look)
 {
 	const struct status *s = &look->status;
@@ -68,7 +68,7 @@ static void put_rest(FILE *file, const struct status_look *look)
 	put_boolean(file, "drained", s->drained);
 	put_boolean(file, "maintenance", s->maintenance);
 	put_boolean(file, "guarded", s->guarded);
-	put_seconds(file, "penalty_s", left_us(s->penalty_until_us, look->now_us));
+	put_seconds(file, "penalty_s", status_left_us(s->penalty_until_us, look->now_us));
 	put_seconds(file, "session_timeout_s", s->session_us);
 }
 
@@ -85,7 +85,7 @@ void status_print_json(FILE *file, const struct status_look *look, bool short_fo
 		put_text(file, "primary", s->primary);
 		fprintf(file, ",\"epoch\":%" PRId64, s->epoch);
 		put_since(file, look);
-		put_seconds(file, "lease_s", left_us(s->lease_end_us, look->now_us));
+		put_seconds(file, "lease_s", status_left_us(s->lease_end_us, look->now_us));
 		if (!short_form)
 			put_rest(file, look);
 	}

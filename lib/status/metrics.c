@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "internal.h"
+
 struct exposition {
 	FILE *file;
 	bool openmetrics;
@@ -51,11 +53,7 @@ static void put_counter(struct exposition *x, const char *name, const char *labe
 static void put_label(FILE *file, const char *before, const char *text)
 {
 	fputs(before, file);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fputc('\\', file);
-		fputc((unsigned char)*text < 0x80 ? *text : '?', file);
-	}
+	status_put_escaped(file, text);
 	fputc('"', file);
 }
 
@@ -104,11 +102,6 @@ static void put_state(struct exposition *x, const struct status *s)
 			!strcmp(s->state, states[i]));
 }
 
-static int64_t left_us(int64_t until_us, int64_t now_us)
-{
-	return until_us > now_us ? until_us - now_us : 0;
-}
-
 static void put_gauges(struct exposition *x, const struct status_look *look)
 {
 	const struct status *s = &look->status;
@@ -124,9 +117,9 @@ static void put_gauges(struct exposition *x, const struct status_look *look)
 	put_gauge(x, "drained", s->drained, "Whether this node is drained");
 	put_gauge(x, "maintenance", s->maintenance, "Whether only operators move the role");
 	put_gauge(x, "guard_up", s->guarded, "Whether a guard watches over the lease");
-	put_seconds(x, "penalty_seconds", left_us(s->penalty_until_us, now_us),
+	put_seconds(x, "penalty_seconds", status_left_us(s->penalty_until_us, now_us),
 		    "How long this node stays out of the election");
-	put_seconds(x, "lease_remaining_seconds", left_us(s->lease_end_us, now_us),
+	put_seconds(x, "lease_remaining_seconds", status_left_us(s->lease_end_us, now_us),
 		    "How long the lease lasts that this node has; 0: none");
 	put_seconds(x, "session_timeout_seconds", s->session_us, "The session timeout T");
 	put_seconds(x, "state_since_timestamp_seconds", look->wall_us - (now_us - s->since_us),

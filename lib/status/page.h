@@ -3,7 +3,7 @@
 
 /*
  * The status page: what a node tells every program of its host. The file is DIRECTORY/INSTANCE (4 KiB, readable by
- * all), where INSTANCE is the last part of the runtime directory's path: `primaryd` or `primaryd-NAME`.
+ * all), where INSTANCE stands for the runtime directory: file_instance_path().
  *
  * The daemon maps the page and writes it without a system call. The page outlives the daemon, so a reader trusts only
  * the clock: this node is primary until primary_until_us, whether the daemon runs, hangs or is dead. The daemon clears
@@ -60,7 +60,7 @@ struct status_histogram {
 struct status {
 	int64_t primary_until_us; /* the stop of the work does not begin before; 0: not primary */
 	int64_t lease_end_us;
-	int64_t epoch;	  /* of the post that this node holds; 0: none */
+	int64_t epoch;	  /* of the acting primary, as this node sees it; 0: none */
 	int64_t since_us; /* of the state */
 	int64_t penalty_until_us;
 	int64_t session_us; /* T */

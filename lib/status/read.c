@@ -164,9 +164,14 @@ const char *status_result_text(int result)
 	}
 }
 
+int64_t status_left_us(int64_t until_us, int64_t now_us)
+{
+	return until_us > now_us ? until_us - now_us : 0;
+}
+
 int64_t status_primary_left_us(const struct status *status, int64_t now_us)
 {
-	return now_us < status->primary_until_us ? status->primary_until_us - now_us : 0;
+	return status_left_us(status->primary_until_us, now_us);
 }
 
 bool status_is_fresh(const struct status *status, int64_t now_us)

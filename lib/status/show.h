@@ -18,8 +18,8 @@ struct status_look {
 void status_look(const char *path, const struct status_clock *clock, struct status_look *ret_look);
 
 /*
- * The short form is {"node","state","primary","epoch","since","lease_s","reason"}; reason: why the answer is no, or of the
- * state.
+ * The short form is {"known","node","state","is_primary","primary","epoch","since","lease_s","reason"}, and without a page
+ * {"known","reason"}; reason: why the answer is no, or of the state.
  */
 void status_print_json(FILE *file, const struct status_look *look, bool short_form,
 		       const char *reason);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/if_addr.h>
+#include <linux/ip.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if_arp.h>
@@ -259,8 +260,31 @@ int kernel_add_address(int fd, int index, const struct vip *vip)
 	return ask(fd, &request, NULL, NULL);
 }
 
+/*
+ * By default, Linux removes the first address of an IPv4 network along with all others of that network. The floating one may
+ * have become the first: the host's own was removed (ifdown), and came back later.
+ */
+static void keep_others(int fd, int index)
+{
+	const struct {
+		struct rtattr family, settings, setting;
+		uint32_t on;
+	} spec = { .family = { sizeof(spec), AF_INET },
+		   .settings = { sizeof(spec) - RTA_LENGTH(0), IFLA_INET_CONF },
+		   .setting = { RTA_LENGTH(sizeof(uint32_t)), IPV4_DEVCONF_PROMOTE_SECONDARIES },
+		   .on = 1 };
+	struct request request;
+
+	begin(&request, RTM_SETLINK, NLM_F_ACK, sizeof(request.link));
+	request.link.ifi_index = index;
+	put(&request, IFLA_AF_SPEC, &spec, sizeof(spec));
+	(void)ask(fd, &request, NULL, NULL);
+}
+
 int kernel_remove_address(int fd, int index, const struct vip *vip)
 {
+	if (vip->family == AF_INET)
+		keep_others(fd, index);
 	for (int i = 0; i < REMOVALS_MAX; i++) {
 		struct vip_state state;
 		struct request request;

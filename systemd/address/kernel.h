@@ -40,5 +40,5 @@ int kernel_find_address(int fd, int index, const struct vip *vip, struct vip_sta
 /* Adds it, or changes one that is there. IPv6: not a source of the host's own traffic. Returns 0 or -errno. */
 int kernel_add_address(int fd, int index, const struct vip *vip);
 
-/* Returns 0 once the kernel says that the interface has no such address, or is no more; or -errno. */
+/* Returns 0 once the kernel says that the interface has no such address, or is no more; or -errno. All others stay. */
 int kernel_remove_address(int fd, int index, const struct vip *vip);

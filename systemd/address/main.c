@@ -5,8 +5,8 @@
  *   floating-ip remove NAME    removes what a `hold` that was killed has left
  *
  * The address comes from the environment of `hold`: ADDRESS, INTERFACE, PROBE and GRACE, as in the example
- * floating-ip.conf. `remove` reads none of them: the record in $RUNTIME_DIRECTORY/NAME says what was added, whatever the
- * configuration says by now.
+ * floating-ip.conf. For `remove`, the record in $RUNTIME_DIRECTORY/NAME says what was added, whatever the configuration says
+ * by now; only if somebody has deleted the record, the configuration counts.
  *
  * Exit codes: 0 the kernel has the address no more; 1 somebody else has it; 2 usage; 69 the interface cannot carry it;
  * 71 it could not be added, announced or removed; 78 the configuration.
@@ -357,6 +357,31 @@ static int hold(struct holder *h)
 	return r != 0 ? r : removed;
 }
 
+/* -- what a `hold` that was killed has left -- */
+
+/* One that ended by itself has removed its address, or the record is still there. */
+static int take_away_configured(struct holder *h)
+{
+	const char *end = getenv("EXIT_CODE"); /* systemd's word for it */
+	struct link link;
+	int r;
+
+	if ((end && !strcmp(end, "exited")) ||
+	    vip_parse(getenv("ADDRESS"), getenv("INTERFACE"), &h->vip) != NULL)
+		return 0;
+	(void)vip_format(&h->vip, h->text);
+	r = kernel_find_link(h->requests, 0, h->vip.interface, &link);
+	if (r < 0)
+		return fail(h, "look for", r);
+	return link.index ? take_away(h->requests, link.index, &h->vip, h->record) : 0;
+}
+
+static int take_away_left(struct holder *h)
+{
+	return access(h->record, F_OK) == 0 ? take_away_recorded(h->requests, h->record)
+					    : take_away_configured(h);
+}
+
 /* -- the command line -- */
 
 static int parse_ms(const char *name, int preset_ms, int *ret_ms)
@@ -410,7 +435,7 @@ int main(int argc, char *argv[])
 		return EX_OSERR;
 	}
 	if (!strcmp(argv[1], "remove"))
-		return take_away_recorded(h.requests, h.record);
+		return take_away_left(&h);
 	r = configure(&h, argv[2]);
 	return r != 0 ? r : hold(&h);
 }

@@ -98,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		PROMISE(zkh_name_valid(name) && strcmp(name, NAME_NONE) != 0);
 	if (value_post(data, size, name, &epoch))
 		PROMISE(zkh_name_valid(name));
-	(void)value_maintenance(data, size, &clear);
+	(void)value_maintenance(data, size, &clear, &epoch);
 	if (value_text(data, size, text, sizeof(text)))
 		(void)router_state_is_acting(text);
 	check_epoch(data, size);

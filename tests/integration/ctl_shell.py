@@ -14,7 +14,7 @@ import termios
 import time
 
 from lab import process
-from lab.node import SYSTEMD_VARIABLES, is_built, program
+from lab.node import clean_environment, is_built, program
 from lab.wait import Timeout
 
 PROGRAM = 'ctl/primaryctl'
@@ -28,9 +28,9 @@ def built():
 
 
 def environment(**more):
-    env = {key: value for key, value in os.environ.items() if key not in SYSTEMD_VARIABLES and key != 'NO_COLOR'}
-    env.update(TERM='xterm', LC_ALL='C.UTF-8', **more)
-    return env
+    env = clean_environment(TERM='xterm', LC_ALL='C.UTF-8')
+    env.pop('NO_COLOR', None)
+    return {**env, **more}
 
 
 class Ctl:

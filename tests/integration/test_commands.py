@@ -523,7 +523,7 @@ def test_fence(cluster, keys, oracle, event_log):
         'PRIMARYD_REASON': 'died while acting', 'PRIMARYD_TARGET': primary}
     [fence] = oracle.events('fence', 'end')
     assert fence.time_ns < oracle.events('takeover', 'begin', successor)[-1].time_ns
-    assert keys.get(f'nodes/{primary}/daemonstate') == 'dead'
+    assert keys.get(f'nodes/{primary}/daemonstate') == 'fenced'
 
 
 def test_fence_fails(cluster, keys, oracle, event_log):

@@ -1,5 +1,6 @@
 """primaryctl: see, move and explain, as an operator does it."""
 
+import datetime
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -32,6 +34,43 @@ def settled(cluster, keys, oracle, count=3, **config):
 
 
 # status
+
+def test_address(cluster, keys, oracle, ctl):
+    nodes = cluster(2, start=False, **QUICK)
+    assert 'no primary' in ctl.run('address', code=REFUSED).stderr
+    nodes[0].write_config(**{'node.address': '[2001:db8::7]:5432'})
+    for node in nodes:
+        node.start()
+    primary = settle(keys, oracle, nodes)
+    if primary != nodes[0].name:
+        assert 'set node.address' in ctl.run('address', code=REFUSED).stderr
+        ctl.run('switchover', nodes[0].name)
+    assert ctl.run('address').stdout == ctl.run('address', nodes[0].name).stdout == '[2001:db8::7]:5432\n'
+    assert ctl.json('address')['address'] == {'node': nodes[0].name, 'address': '[2001:db8::7]:5432'}
+    assert 'publishes no address' in ctl.run('address', nodes[1].name, code=REFUSED).stderr
+    nodes[1].stop()
+    assert 'not alive' in ctl.run('address', nodes[1].name, code=REFUSED).stderr
+
+
+def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl):
+    nodes, primary = settled(cluster, keys, oracle, 2)
+    rest = others(nodes, primary)
+    ctl.run('maintenance', 'off', '--for', '1s', code=USAGE)
+    ctl.run('maintenance', 'on', '--for', '2h')
+    until = datetime.datetime.fromisoformat(ctl.json('status')['cluster']['maintenance_until'])
+    assert 7000 < (until - datetime.datetime.now(datetime.timezone.utc)).total_seconds() <= 7200
+    assert 'until' in ctl.run('status').stdout
+    rest[0].wait_log('maintenance until .*: only operators')
+    ctl.run('maintenance', 'on')
+    assert keys.get('maintenance') == 'true' and ctl.json('status')['cluster']['maintenance_until'] is None
+    ctl.run('maintenance', 'on', '--for', '4s')
+    begin = time.monotonic()
+    by_name(nodes, primary).stop()
+    # Nobody fills the vacancy before the end, and somebody does then.
+    settle(keys, oracle, rest, other_than=primary)
+    assert time.monotonic() - begin > 3 and keys.get('maintenance') is None
+    rest[0].wait_log('maintenance is over')
+
 
 def test_status(cluster, keys, oracle, ctl):
     nodes, primary = settled(cluster, keys, oracle)
@@ -289,6 +328,22 @@ def test_history(cluster, keys, oracle, ctl):
     assert [entry['to'] for entry in entries] == [entry['to'] for entry in history(keys)]
     assert entries[-1]['epoch'] == keys.acting().epoch and entries[-1]['takeover_us'] > 0
     assert [entry['epoch'] for entry in entries] == sorted(entry['epoch'] for entry in entries)
+
+
+def test_history_after_junk(cluster, keys, oracle, ctl):
+    """A claim that does not say whom it followed, after an entry that is no entry: nobody knows."""
+    settled(cluster, keys, oracle, 2)
+    for name, text in (('x1', '{"time": "2026-01-01T00:00:00.000Z", "to": "x1"}'),
+                       ('x2', '{"time": "2026-01-01T00:00:01.000Z", "to": "x2"}'),
+                       ('junk', 'what'),
+                       ('x3', '{"time": "2026-01-01T00:00:02.000Z", "to": "x3"}'),
+                       ('x4', '{"time": "2026-01-01T00:00:03.000Z", "to": "x4"}')):
+        keys.set(f'history/{name}', text)
+    primary = keys.acting().node
+    rows = {row['to']: row['from'] for row in ctl.json('history')['history']}
+    for name in ('x1', 'x2', 'junk', 'x3', 'x4'):
+        keys.delete(f'history/{name}')
+    assert [rows[name] for name in ('x1', 'x2', 'x3', 'x4')] == [primary, 'x1', '?', 'x3']
 
 
 def test_history_tells_who_and_why(cluster, keys, oracle, ctl):

@@ -98,6 +98,13 @@ def test_delete_and_rename(ctl, keys):
     assert keys.get('x/b') == '1' and keys.get('aa') == '2' and keys.get('a') is None
     assert 'exists' in ctl.run('key', 'rename', '/x', '/aa', code=REFUSED).stderr
     ctl.run('key', 'rename', '/none', '/y', code=REFUSED)
+    assert 'has no NEW' in ctl.run('key', 'rename', '/x', '/y', '/aa', code=USAGE).stderr
+    assert 'together with' in ctl.run('key', 'rename', '/x', '/y', '/aa', '/y/z', code=REFUSED).stderr
+    ctl.run('key', 'rename', '/x', '/new/deep/x', '/none', '/y', code=REFUSED)
+    ctl.run('key', 'rename', '/x', '/new/deep/x', '/aa', '/new/aa')
+    assert keys.get('new/deep/x/b') == '1' and keys.get('new/aa') == '2' and keys.get('x') is None and keys.get('aa') is None
+    ctl.run('key', 'rename', '/new/deep/x', '/x', '/new/aa', '/aa')
+    ctl.run('key', 'delete', '/new', '--recursive')
     assert '/x cannot be renamed to /x/y' in ctl.run('key', 'rename', '/x', '/x/y', code=REFUSED).stderr
     assert '/ cannot be renamed to /y' in ctl.run('key', 'rename', '/', '/y', code=REFUSED).stderr
     ctl.run('key', 'set', '/p=', '/q=', '/r/s=')

@@ -109,6 +109,11 @@ def test_history_unreadable(cluster, keys, oracle, ctl):
     ctl.run('switchover', other)
     settle(keys, oracle, nodes, primary=other)
     first, second = [row['key'] for row in ctl.json('history')['history']]
+    keys.set('history/later', '{"time": "2026-01-01T00:00:00.000Z", "to": "x"}')
+    assert ctl.json('history')['history'][-1]['from'] == other
+    with forbidden(keys, second.lstrip('/'), 'read'):
+        assert json.loads(ctl.run('--json', 'history').stdout)['history'][-1]['from'] == '?'
+    keys.delete('history/later')
     with forbidden(keys, first.lstrip('/'), 'read'):
         done = ctl.run('--json', 'history')
         assert second in done.stdout and first not in done.stdout

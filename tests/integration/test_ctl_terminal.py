@@ -142,6 +142,31 @@ def test_watch_connection_lost(pair, keys, ensemble, root):
     links.close()
 
 
+def test_watch_of_two_thousand_nodes_survives_a_reconnect(ensemble, root, zk_client):
+    # The watches of so many nodes, sent again in one request, would be more than a server reads.
+    names = [f'{"x" * 59}-{number:04}' for number in range(2000)]
+    zk_client.ensure_path(f'{root}/nodes')
+    for first in range(0, len(names), 500):
+        batch = zk_client.transaction()
+        for name in names[first:first + 500]:
+            batch.create(f'{root}/nodes/{name}')
+        batch.commit()
+    links = zk.ClientLinks(ensemble)
+    with Ctl(links.connect, root).terminal('watch', columns=160) as terminal:
+        terminal.wait('no node is named')
+        links.set_mode('reset')
+        links.set_mode('pass')
+        mark = terminal.mark()
+        zk_client.create(f'{root}/primary_node', names[-1].encode())
+        terminal.wait(f'{names[-1]} is named', mark)
+        mark = terminal.mark()
+        zk_client.create(f'{root}/nodes/{names[0]}/drain')
+        terminal.wait(f'{names[0]} +no +yes', mark)
+        terminal.send('q')
+        assert terminal.end() == DONE
+    links.close()
+
+
 def test_watch_without_terminal(pair, keys, ctl):
     nodes, primary = pair
     child = ctl.start('watch')

@@ -47,7 +47,7 @@ def test_one_died(trial):
     assert fenced(successor) == [primary.name]
     [event] = trial.oracle.events('fence', 'end')
     assert trial.wait_down(primary) < event.time_ns < up_ns
-    assert trial.keys.node(primary.name)['daemonstate'] == 'dead'
+    assert trial.keys.node(primary.name)['daemonstate'] == 'fenced'
     # Nobody is fenced twice, nor who left in order.
     primary.start()
     trial.settle(primary=other.name)
@@ -132,7 +132,7 @@ def test_chain(trial, guard):
     assert sorted(fenced(third)) == sorted([primary.name, second.name])
     assert not trial.oracle.events('takeover', node=second.name)
     for node in (primary, second):
-        assert trial.keys.node(node.name)['daemonstate'] == 'dead'
+        assert trial.keys.node(node.name)['daemonstate'] == 'fenced'
         fence(node)
         node.start()
     trial.settle(primary=third.name)

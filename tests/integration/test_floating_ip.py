@@ -154,6 +154,18 @@ def test_taken_away_by_others(net, float_on, address):
     assert one.stop() == 0 and not one.is_up()
 
 
+def test_host_keeps_its_own_address(net, float_on):
+    """Also if that came back after the floating one, as after ifdown and ifup."""
+    host = net.hosts[0]
+    host.run('sysctl', '-q', '-w', 'net.ipv4.conf.all.promote_secondaries=0', 'net.ipv4.conf.eth0.promote_secondaries=0')
+    one = float_on(host, f'{FOUR}/24').start().wait_ready()
+    host.run('ip', 'address', 'flush', 'dev', 'eth0')
+    wait_until(one.is_up, 2, one.said)
+    host.run('ip', 'address', 'add', f'{host.address}/24', 'dev', 'eth0')
+    assert one.stop() == 0 and not one.is_up()
+    assert f' {host.address}/' in one.shown()
+
+
 def test_taken_away_again_and_again(net, float_on):
     one = float_on(net.hosts[0], f'{FOUR}/24').start().wait_ready()
     other = process.spawn(net.hosts[0].wrap(['sh', '-c', f'while :; do ip address del {FOUR}/24 dev eth0 2>/dev/null; done']))
@@ -222,6 +234,16 @@ def test_stop_removes_what_the_start_added(net, float_on, address):
     assert not one.is_up()
     process.kill(other.child)
     assert one.remove(ADDRESS='192.0.2.9/32', INTERFACE='eth9') == (0, '') and not other.is_up()
+    # Without a record it is the configured one, if the program was killed; one that has ended removed its own.
+    one.environment['INTERFACE'] = 'lan0'
+    one.start().wait_ready()
+    process.kill(one.child)
+    os.unlink(one.record)
+    configured = {'ADDRESS': address, 'INTERFACE': 'lan0'}
+    assert one.remove(EXIT_CODE='exited', **configured) == (0, '') and one.is_up()
+    code, said = one.remove('setpriv', '--inh-caps=-net_admin', '--bounding-set=-net_admin', **configured)
+    assert code == OSERR and f'cannot remove {address} from lan0' in said and one.is_up()
+    assert one.remove(EXIT_CODE='killed', **configured) == (0, '') and not one.is_up()
     # A record that nobody can read is no proof that nothing was added.
     with open(one.record, 'w', encoding='utf-8') as file:
         file.write('2 eth0')

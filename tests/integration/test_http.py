@@ -169,17 +169,16 @@ def test_bad_clients(endpoints):
                 connection.sendall(b'GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n' * 20)  # and does not read
         assert median_ms() < before + 20
 
-    def switches():
-        with open(f'/proc/{endpoint.child.pid}/status', encoding='ascii') as file:
-            return dict(re.findall(r'^(\w+):\s+(\d+)', file.read(), re.M))
+    def status(name):
+        return int(process.status_of(endpoint.child.pid)[name][0])
 
     def sleeps():
-        then = switches()['voluntary_ctxt_switches']
+        then = status('voluntary_ctxt_switches')
         time.sleep(0.5)
-        return switches()['voluntary_ctxt_switches'] == then
+        return status('voluntary_ctxt_switches') == then
     wait_until(sleeps, 10, 'nothing wakes it when nobody asks')
     if 'asan' not in os.environ.get('PRIMARYD_BUILD', ''):
-        assert int(switches()['VmRSS']) <= RSS_MAX_KIB
+        assert status('VmRSS') <= RSS_MAX_KIB
     assert not primary.complaints()
 
 
@@ -273,6 +272,64 @@ def test_haproxy(trial, endpoints, tmp_path):
         assert sum(a != b for a, b in zip(order, order[1:])) == 2, 'no request went back'
     finally:
         process.kill(child)
+
+
+# vip-manager (dcs-type: patroni)
+
+class VipManager(threading.Thread):
+    """What vip-manager 2 does on a node: each `interval` it gets ENDPOINT + trigger-key as Go's http.Get does, and holds the
+    address if the status code equals trigger-value. It reads no body and closes nothing, so every check opens a connection."""
+
+    def __init__(self, endpoint):
+        super().__init__(daemon=True)
+        self.port = endpoint.port
+        self.over = threading.Event()
+        self.seen = []  # (begin_ns, end_ns, whether it holds the address from now on)
+        self.left_open = []
+
+    holds = property(lambda self: bool(self.seen) and self.seen[-1][2])
+
+    def check(self):
+        connection = socket.create_connection(('127.0.0.1', self.port), 5)
+        self.left_open.append(connection)
+        connection.sendall(f'GET //leader HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nUser-Agent: Go-http-client/1.1\r\n'
+                           'Accept-Encoding: gzip\r\n\r\n'.encode())  # its default endpoint ends with a slash
+        return connection.makefile('rb').readline().split()[1] == b'200'
+
+    def run(self):
+        while not self.over.wait(0.02):
+            begin_ns = boottime_ns()
+            holds = self.check()
+            self.seen.append((begin_ns, boottime_ns(), holds))
+
+
+def test_vip_manager(trial, endpoints):
+    """Of a switchover and a crash: exactly the primary's vip-manager holds the address, and none held it without the work."""
+    at, primary, (second, third) = endpoints(3)
+    managers = {name: VipManager(endpoint) for name, endpoint in at.items()}
+
+    def only(node):
+        wait_until(lambda: [name for name, one in managers.items() if one.holds] == [node.name], 20,
+                   lambda: f'{node.name} alone holds it: {[(name, one.seen[-3:]) for name, one in managers.items()]}')
+    for manager in managers.values():
+        manager.start()
+    try:
+        only(primary)
+        trial.keys.set('primary_node', second.name)
+        only(second)
+        second.kill9()
+        successor = wait_until(lambda: next((node for node in (primary, third) if managers[node.name].holds), None), 20)
+        only(successor)
+    finally:
+        for manager in managers.values():
+            manager.over.set()
+            manager.join()
+    lives = trial.lives()
+    for name, manager in managers.items():
+        assert len(manager.seen) > 50
+        for begin_ns, end_ns, holds in manager.seen:
+            assert not holds or any(life.node == name and life.begin_ns <= end_ns and
+                                    (not life.end_ns or begin_ns <= life.end_ns) for life in lives), f'{name}: {lives}'
 
 
 # Prometheus

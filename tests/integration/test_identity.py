@@ -79,7 +79,7 @@ def identity(keys):
 def remembered(node):
     """What the node has on disk, as a dict; None: nothing."""
     try:
-        with open(os.path.join(node.state_directory, 'run.cluster'), encoding='ascii') as file:
+        with open(node.memory, encoding='ascii') as file:
             return dict(line.split('=', 1) for line in file.read().splitlines()[1:])
     except FileNotFoundError:
         return None
@@ -367,7 +367,7 @@ def test_a_raised_generation_is_followed_without_a_stop(home, home_keys, make_cl
 def test_memory_that_cannot_be_used(home, home_keys, make_cluster, oracle, what):
     """Said once; the node works all the same, with what it has in memory."""
     [node] = make_cluster(home, home_keys, 1, new=True, start=False, **MORTAL)
-    path = os.path.join(node.state_directory, 'run.cluster')
+    path = node.memory
     if what == 'missing':
         os.rmdir(node.state_directory)
     elif what == 'junk':

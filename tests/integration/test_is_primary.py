@@ -55,9 +55,14 @@ class Asked:
 
 
 @pytest.fixture
-def two(trial):
-    """Two nodes whose commands ask; returns (primary, secondary), both Asked."""
-    asked = {node.name: Asked(node) for node in trial.add(2)}
+def two(trial, tmp_path):
+    """Two nodes whose commands ask; returns (primary, secondary), both Asked. They share the directories of status page and
+    memory, and their runtime directories have the same last part: no two instances of a host share a file."""
+    asked = {}
+    (tmp_path / 'state').mkdir(mode=0o700)
+    for node in trial.add(2):
+        node.write_config(**{f'node.{kind}-directory': str(tmp_path / kind) for kind in ('status', 'state')})
+        asked[node.name] = Asked(node)
     assert {one() for one in asked.values()} == {NOT_KNOWN}, 'no daemon was here yet'
     for node in trial.nodes:
         node.start()
@@ -75,7 +80,7 @@ def test_who_is(trial, two):
     assert answer['primary'] and answer['node'] == primary.node.name
     assert answer['epoch'] == trial.keys.acting().epoch and 0 < answer['left_us'] < SESSION_S * 1e6
     assert not json.loads(secondary.ctl.run('--json', 'is-primary', code=NO).stdout)['is_primary']['primary']
-    page = f'{primary.node.status_directory}/run'
+    page = primary.node.page
     assert os.stat(page).st_mode & 0o777 == 0o644 and os.stat(os.path.dirname(page)).st_mode & 0o777 == 0o755
     assert not primary.ctl.run('is-primary').stdout, 'jobs are not disturbed by words'
     # Of another node by the keys; which --min-left cannot be asked of.
@@ -141,7 +146,7 @@ def test_page_of_others(two):
     """A page that is cut, foreign, or cannot be made: not known, in one line; the daemon goes on, and mends it at the next
     start."""
     primary, _ = two
-    page = f'{primary.node.status_directory}/run'
+    page = primary.node.page
     with open(page, 'rb') as file:
         good = file.read()
     for bad in (b'', b'#!/bin/sh\n' * 500, good[:100], b'x' + good[1:]):
@@ -154,8 +159,9 @@ def test_page_of_others(two):
         primary.node.reload()
         primary.node.wait_log('still primary', since=mark)
         wait_until(lambda: primary() == YES, 5, primary.node.log_tail)
-    shutil.rmtree(primary.node.status_directory)
-    with open(primary.node.status_directory, 'wb'):
+    directory = os.path.dirname(page)
+    shutil.rmtree(directory)
+    with open(directory, 'wb'):
         pass
     mark = primary.node.log_mark()
     primary.node.reload()

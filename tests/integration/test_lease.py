@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from lab import work
+from lab import process, work
 from lab.trial import DOWN_S, SESSION_S, oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import wait_until
 
@@ -117,8 +117,7 @@ def test_guard_in_memory(trial):
     """It needs no library and no disk to act: all of it is in memory, and that is little."""
     primary, _ = trial.start(2)
     [guard] = work.find_guards(primary)
-    with open(f'/proc/{guard}/status', encoding='utf-8') as file:
-        status = {key: value.split() for key, value in re.findall(r'^(\w+):\s*(.*)$', file.read(), re.M)}
+    status = process.status_of(guard)
     with open(f'/proc/{guard}/maps', encoding='utf-8') as file:
         mapped = {line.split()[5] for line in file if len(line.split()) > 5 and '/' in line.split()[5]}
     if any('asan' in name for name in mapped):

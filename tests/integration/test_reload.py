@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lab import process, work
-from lab.node import SYSTEMD_VARIABLES, program
+from lab.node import clean_environment, program
 from lab.trial import oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import wait_until
 
@@ -151,9 +151,8 @@ def test_invalid(trial, what):
 
 def order(node):
     """`primaryd --reload`, as systemctl reload runs it; returns its exit status and what it said."""
-    clean = {key: value for key, value in os.environ.items() if key not in SYSTEMD_VARIABLES}
-    done = subprocess.run([program('daemon/primaryd'), '--config', node.config_path, '--reload'], env=clean, timeout=30,
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run([program('daemon/primaryd'), '--config', node.config_path, '--reload'], timeout=30,
+                          env=clean_environment(), capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 

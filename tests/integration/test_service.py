@@ -72,11 +72,12 @@ def test_secondary_is_silent(cluster, keys, manager):
 
 
 def test_what_keeps_it_back(cluster, keys, manager):
-    """A secondary that would not fill a vacancy says why, and one that is named says for whom it waits."""
+    """A secondary that would not fill a vacancy says why, and one that is named says for whom it waits. The watchdog finds
+    that a penalty is over, of which nothing else tells."""
     nodes = cluster(2, start=False, **QUICK)
     nodes[0].start()
     keys.wait_primary('n1')
-    start(nodes[1], manager)
+    start(nodes[1], manager, 400000)
     since, _ = manager.wait('^STATUS=Secondary: n1 is primary$')
     for path, value, text in (('nodes/n2/drain', '', 'drained'), ('maintenance', 'true', 'maintenance: only operators move the role')):
         keys.set(path, value)
@@ -87,7 +88,8 @@ def test_what_keeps_it_back(cluster, keys, manager):
     by_name(nodes, 'n2').set_command('takeover', '--fail 1')
     keys.set('primary_node', 'n2')
     since, _ = manager.wait('^STATUS=Named primary: waiting until n1 has released the post$', since)
-    manager.wait(r'^STATUS=Secondary: .* is primary; in the penalty after a failed takeover until 20\d\d-', since)
+    since, _ = manager.wait(r'^STATUS=Secondary: .* is primary; in the penalty after a failed takeover until 20\d\d-', since)
+    manager.wait('^STATUS=Secondary: n1 is primary$', since)
 
 
 def test_no_ensemble(make_cluster, manager, tmp_path):

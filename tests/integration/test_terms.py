@@ -126,8 +126,7 @@ def test_slow_commits(slow_ensemble, slow_keys, make_cluster, oracle, write_ms, 
 def idle_costs(ensemble, node, session):
     """Requests that the servers had from this session; how often its process woke up."""
     lines = [line for server in ensemble.servers for line in server.four('cons').splitlines() if f'sid=0x{session:x},' in line]
-    with open(f'/proc/{node.pid}/status', encoding='ascii') as file:
-        wakes = re.search(r'^voluntary_ctxt_switches:\s+(\d+)', file.read(), re.M)[1]
+    wakes = process.status_of(node.pid)['voluntary_ctxt_switches'][0]
     return sum(int(re.search(r'recved=(\d+)', line)[1]) for line in lines), int(wakes)
 
 

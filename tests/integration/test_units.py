@@ -473,6 +473,15 @@ def test_required_unit(unit_cluster, keys):
     node.wait_log(f'unit_failed: db.service has failed, and {WORK} requires it')
 
 
+def test_too_many_required_units(unit_cluster, keys):
+    """Work that cannot be watched as a whole is not run, and it is said why."""
+    [node], [manager] = unit_cluster(1)
+    manager.work.lists['Requires'] = [f'part{n}.service' for n in range(257)]
+    start(node, manager)
+    node.wait_log(f'unit_failed: {WORK} requires more than 256 units')
+    wait_until(lambda: keys.acting() is None, 10, node.log_tail)
+
+
 def test_restart_by_hand(unit_cluster, keys):
     """A job that brings the unit up again: the role stays, unless it fails to."""
     node, manager = primary(unit_cluster, keys)
@@ -746,6 +755,10 @@ def test_hostile_lists(unit_cluster, keys):
     manager.wait_call('ListUnitsByNames', '', looks + 2)
     assert keys.acting().node == 'n1'
     manager.rule('ListUnitsByNames', '', None)
+    # Those that do not fit may still be up.
+    node.wait_log(f'work_stop_waits: .*more than 256 units belong to {WORK}')
+    assert keys.acting().node == 'n1'
+    manager.work.lists['ConsistsOf'] = ['part1.service']
     assert node.wait_exit() == 0
 
 

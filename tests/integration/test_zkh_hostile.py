@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from lab import process
 from lab.wait import stays, wait_until
 from zkh_probe_shell import PROBE, Probe
 from zkh_stranger import Stranger, greeting, receive, reply, requests
@@ -17,8 +18,7 @@ SESSION_MS = 4000
 
 
 def memory_kib(pid, key='VmHWM'):
-    with open(f'/proc/{pid}/status', encoding='ascii') as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(key))
+    return int(process.status_of(pid)[key][0])
 
 
 def talk(sock, *chunks):

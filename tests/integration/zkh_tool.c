@@ -8,7 +8,7 @@
  *
  *   write KEY[@VERSION]=VALUE...   VALUE %N stands for N bytes
  *   delete [-r] PATH               prints "N RESULT PATH COUNT deleted" when it ends half-way
- *   rename FROM TO
+ *   rename FROM TO [FROM TO]...
  *   tree PATH [LIMIT]              prints "N entry PATH VERSION DATA" for each
  *   lock exclusive|read|write PATH [--timeout MS] [--hold-until-stdin-eof]
  *   release N, consume N           of the lock that command N took
@@ -212,6 +212,17 @@ static int run_write(struct job *job, char **words, int count)
 	return r;
 }
 
+static int run_rename(struct job *job, char **words, int count)
+{
+	struct zkh_move moves[ZKH_MOVES_MAX];
+
+	if (count % 2 || count / 2 > ZKH_MOVES_MAX)
+		return ZKH_INVALID;
+	for (int i = 0; i < count; i++)
+		*(i % 2 ? &moves[i / 2].to : &moves[i / 2].from) = words[i];
+	return zkh_rename(session, moves, (size_t)count / 2, on_task, job, &job->task);
+}
+
 static int run_lock(struct job *job, char **words, int count)
 {
 	enum zkh_lock_kind kind;
@@ -280,8 +291,8 @@ static void run(char **words, int count)
 		r = run_write(job, words + 1, count - 1);
 	else if (strcmp(words[0], "delete") == 0 && count > 1)
 		r = zkh_delete(session, words[count - 1], count > 2, on_task, job, &job->task);
-	else if (strcmp(words[0], "rename") == 0 && count == 3)
-		r = zkh_rename(session, words[1], words[2], on_task, job, &job->task);
+	else if (strcmp(words[0], "rename") == 0)
+		r = run_rename(job, words + 1, count - 1);
 	else if (strcmp(words[0], "tree") == 0 && count > 1)
 		r = zkh_tree(session, words[1], count > 2 ? (size_t)atoi(words[2]) : 1000000,
 			     on_tree, job, &job->task);

@@ -339,15 +339,9 @@ static void close_session(struct sim *w, const struct sim_node *n)
 		commit_txn(w, &txn, -1, w->leader);
 }
 
-/* What the node goes by: a process that runs need not have saved it. */
-static const struct identity *known_by(const struct sim_node *n)
-{
-	return n->daemon == DAEMON_UP && *n->ensemble.known.id ? &n->ensemble.known : &n->disk;
-}
-
 static int32_t id_of(const struct sim_node *n)
 {
-	return (int32_t)strtol(known_by(n)->id, NULL, 16);
+	return (int32_t)strtol(host_known(n)->id, NULL, 16);
 }
 
 /*
@@ -368,7 +362,7 @@ static void accept_ensemble(struct sim *w)
 			txn.id = id;
 	}
 	for (int i = 0; i < w->node_count; i++) {
-		const struct identity *known = known_by(&w->nodes[i]);
+		const struct identity *known = host_known(&w->nodes[i]);
 		enum identity_reason reason;
 
 		if (!*known->id || identity_judge(known, &seen, false, &reason) != IDENTITY_FOREIGN)

@@ -10,6 +10,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "election/lease.h"
+
 /* The members of struct election that are times. A new member changes the size: does it belong here? */
 static_assert(sizeof(struct election) == 200, "a new member: is it a time, a version, a zxid?");
 #define CORE_TIMES(X)                                                                              \
@@ -23,7 +25,7 @@ static_assert(sizeof(struct election) == 200, "a new member: is it a time, a ver
 	X(op_sent_us)                                                                              \
 	X(penalty_until_us)                                                                        \
 	X(retry_us)                                                                                \
-	X(survey_until_us)                                                                         \
+	X(waits_over_us)                                                                           \
 	X(depart_by_us)
 #define NODE_TIMES(X)                                                                              \
 	X(op_us) X(renew_us) X(keep_us) X(lease_us) X(start_us) X(stop_us) X(killed_us)
@@ -218,9 +220,9 @@ static void blur(struct election *core, const struct check_world *w)
 	core->reason = 0;
 	if (!core->lease_end_us || !core->attached)
 		core->progress_us = 0;
-	forget_past(&core->survey_until_us, w->now_us);
-	if (core->phase != PHASE_RECOVER)
-		core->survey_until_us = 0;
+	if (core->phase != PHASE_RECOVER ||
+	    core->lease_end_us - lease_length_us(core->term_us) >= core->waits_over_us)
+		core->waits_over_us = 0;
 }
 
 static uint64_t hash_node(const struct check_world *w, unsigned i)

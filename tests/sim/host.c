@@ -78,6 +78,11 @@ void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64
 	sim_schedule(w, w->now + down_us, EVENT_BOOT, n->id, n->incarnation, 0);
 }
 
+const struct identity *host_known(const struct sim_node *n)
+{
+	return n->daemon == DAEMON_UP && *n->ensemble.known.id ? &n->ensemble.known : &n->disk;
+}
+
 void host_forget(struct sim *w, struct sim_node *n)
 {
 	if (n->daemon == DAEMON_UP) {
@@ -141,11 +146,6 @@ void host_copy(struct sim *w, struct sim_node *n)
 		sim_schedule(w, w->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_BY_SERVER);
 }
 
-static bool twin_mutated(const struct sim *w, enum sim_mutation m)
-{
-	return w->options->mutations & UINT64_C(1) << m;
-}
-
 void host_on_twin(struct sim *w, struct sim_node *n)
 {
 	const struct tree_keepalive *k = &w->tree.keepalive[n->id];
@@ -155,8 +155,8 @@ void host_on_twin(struct sim *w, struct sim_node *n)
 			       .session = twin->session,
 			       .nonce = twin->nonce,
 			       .counter = 1,
-			       .version = twin_mutated(w, MUTATION_RENEW_VERSION) ? ANY_VERSION
-										  : twin->version,
+			       .version = sim_mutated(w, MUTATION_RENEW_VERSION) ? ANY_VERSION
+										 : twin->version,
 			       .epoch_version = twin->epoch_version,
 			       .lease_us = k->lease_us,
 			       .machine = k->machine,
@@ -170,7 +170,7 @@ void host_on_twin(struct sim *w, struct sim_node *n)
 		result = commit_txn(w, &txn, -1, w->leader);
 	if (result == TXN_OK)
 		twin->version = k->version;
-	else if (result == TXN_KEEP_MOVED && twin_mutated(w, MUTATION_ANY_NONCE))
+	else if (result == TXN_KEEP_MOVED && sim_mutated(w, MUTATION_ANY_NONCE))
 		twin->version = k->version;
 	else
 		twin->nonce = 0; /* it knows better */

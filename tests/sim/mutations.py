@@ -24,7 +24,8 @@ import sys
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
 SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c', 'daemon/cluster/peers.c',
-         'daemon/cluster/recovery.c', 'daemon/cluster/term.c', 'daemon/cluster/witness.c', 'lib/base/detail.c', 'lib/base/duration.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/zk/zkh_path.c',
+         'daemon/cluster/recovery.c', 'daemon/cluster/term.c', 'daemon/cluster/witness.c', 'lib/base/detail.c',
+         'lib/base/duration.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
          'lib/zk/zkh_result.c']
 CORE = ['election.c', 'acting.c', 'apply.c', 'leasing.c', 'table.c', 'survivor.c']
 CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']
@@ -103,9 +104,10 @@ MUTATIONS = [
     Mutation('the term is as long as the last server grants', 'leasing.c',
              'sent_us + lease_length_us(e->term_us);', 'sent_us + lease_length_us(e->session_us);',
              options=['--unequal-servers']),
-    Mutation('terms of before are not waited for', 'acting.c', 'if (e->corpses < 0 || e->now_us < e->survey_until_us)', 'if (e->corpses < 0)'),
+    Mutation('terms of before are not waited for', 'acting.c', 'if (e->corpses < 0 || e->now_us < e->waits_over_us)', 'if (e->corpses < 0)'),
+    Mutation('work starts on what was sent before the wait was over', 'acting.c', 'if (!lease_proves(e, e->waits_over_us)) {', 'if (0) {'),
     Mutation('a live node that acts is not waited for', 'apply.c',
-             'if (event->result == RESULT_CONFLICT) {\n\t\tretry_later(s);\n\t\treturn;\n\t}\n\tif (event->result != RESULT_OK) {',
+             'if (event->result == RESULT_CONFLICT) {\n\t\te->waits_over_us = e->now_us;\n\t\tretry_later(s);\n\t\treturn;\n\t}\n\tif (event->result != RESULT_OK) {',
              'if (event->result > RESULT_CONFLICT) {'),
     Mutation('the epoch is that of the claim', 'election.c',
              'return e->view.key_mzxid > e->view.epoch ? e->view.key_mzxid : e->view.epoch + 1;',

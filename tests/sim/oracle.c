@@ -43,7 +43,7 @@ static int64_t primary_until(const struct sim *w, const struct sim_node *n)
 {
 	int64_t until = election_primary_until_us(&n->config, &n->core);
 
-	if (until && w->options->mutations & UINT64_C(1) << MUTATION_SHOW_LEASE)
+	if (until && sim_mutated(w, MUTATION_SHOW_LEASE))
 		return n->core.lease_end_us;
 	return until;
 }
@@ -209,6 +209,19 @@ void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 		sim_fail(w, "node %d claims although the others must take it for dead", n->id);
 }
 
+/*
+ * Whoever comes next finds this node: by its router state, or, should an earlier process of it have overwritten that (the
+ * root was deleted, and versions began anew), by /epoch. (The store that was told may have been set back a moment ago.)
+ */
+static void check_found(struct sim *w, const struct sim_node *n)
+{
+	bool told = w->tree.router[n->id] != 's' || w->tree.epoch_owner == n->id;
+
+	if (w->tree.there[n->id] && !told &&
+	    !(w->restored_at && w->now < w->restored_at + w->params.session_us))
+		sim_fail(w, "node %d starts its work, and nothing in the store tells", n->id);
+}
+
 void oracle_start(struct sim *w, struct sim_node *n)
 {
 	w->corpses &= (uint16_t) ~(1u << n->id);
@@ -216,14 +229,10 @@ void oracle_start(struct sim *w, struct sim_node *n)
 		sim_fail(w, "node %d starts its work, the dead (bits %#x) are left as they are",
 			 n->id, (unsigned)(w->corpses & corpses(w)));
 	check_post(w, n);
-	/*
-	 * (The store that it was told to may have been set back a moment ago. Or, open still: the root was deleted, so that
-	 * versions begin anew, and what a killed process had sent before in a session that lives passes all checks.)
-	 */
-	if (w->tree.there[n->id] && w->tree.router[n->id] == 's' &&
-	    !(w->late_router >> n->id & 1) &&
-	    !(w->restored_at && w->now < w->restored_at + w->params.session_us))
-		sim_fail(w, "node %d starts its work, and its router state does not tell", n->id);
+	check_found(w, n);
+	if (n->lease_proof - lease_length_us(n->core.term_us) < n->waits_over)
+		sim_fail(w, "node %d starts its work on what it sent before its wait was over",
+			 n->id);
 	if (clock_local(w, n) >= n->lease_proof)
 		sim_fail(w, "node %d starts its work without a lease", n->id);
 	n->term_started = 1;
@@ -276,9 +285,9 @@ void oracle_peers(struct sim *w, const struct sim_node *n, int32_t count)
 void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 {
 	const struct election *e = &n->core;
-	bool blind = w->options->mutations & UINT64_C(1) << MUTATION_RENEW_BY_READ;
+	bool blind = sim_mutated(w, MUTATION_RENEW_BY_READ);
 
-	if (!primary_until(w, n) && !(w->options->mutations & UINT64_C(1) << MUTATION_SHOW_LATE))
+	if (!primary_until(w, n) && !sim_mutated(w, MUTATION_SHOW_LATE))
 		n->shown_until = 0;
 	if (e->work != WORK_DOWN && e->lease_end_us > n->lease_proof && !blind)
 		sim_fail(w, "node %d believes in a lease until %lld, only %lld is proven", n->id,
@@ -433,10 +442,6 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 	note_fit(w);
 	if (txn->type == TXN_RENEW)
 		check_twins(w, txn);
-	if (txn->type == TXN_ROUTER && txn->session != w->nodes[txn->node].client.session)
-		w->late_router |= (uint16_t)(1u << txn->node);
-	else if (txn->type == TXN_ROUTER || txn->type == TXN_ENTER)
-		w->late_router &= (uint16_t) ~(1u << txn->node);
 	/* May not be looked at, or might not a moment ago. */
 	if (txn->type == TXN_REFUSE) {
 		w->corpses &= (uint16_t) ~(1u << txn->node);

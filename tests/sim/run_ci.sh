@@ -4,9 +4,9 @@
 #
 #   tests/sim/run_ci.sh [--long] [--minutes N] [BUILD_DIR]     BUILD_DIR in the environment does as well
 #
-# Without --long: 0.4 minutes of fresh seeds on each of two processors (of their time: a loaded machine takes longer, and does as
-# much), the checker's small models, and six mutations drawn afresh. With it: 5 minutes, the large models, and all mutations. A run that fails tells the line that repeats it; add that
-# to tests/sim/seeds.
+# Without --long: fresh seeds for 0.4 minutes of processor time on each of two processors (longer on a loaded machine), the
+# checker's small models, and six mutations drawn afresh. With it: 5 minutes, the large models, and all mutations. A run
+# that fails prints the line that repeats it; add that to tests/sim/seeds.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 minutes=0.4 check_options=(--quick) mutation_options=(--sample 6)

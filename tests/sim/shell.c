@@ -301,7 +301,7 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 	trace_actions(w, n, &actions);
 	/* Its router state is that of before: a repair that is sent behind the takeover would tell the wrong one. */
 	if (n->core.phase == PHASE_ENTER && before != PHASE_ENTER && n->shell.repairing &&
-	    !(w->options->mutations & UINT64_C(1) << MUTATION_LATE_REPAIR)) {
+	    !sim_mutated(w, MUTATION_LATE_REPAIR)) {
 		repair_cancel(n);
 		n->shell.router = 0;
 		n->shell.repair_wanted = 1;
@@ -384,12 +384,10 @@ static enum election_resume judge_state_file(const struct sim *w, const struct s
 
 	if (!n->guard.end_local)
 		return RESUME_COLD;
-	if (f->there && f->generation != n->page_generation &&
-	    !(w->options->mutations & UINT64_C(1) << MUTATION_OLD_STATE))
+	if (f->there && f->generation != n->page_generation && !sim_mutated(w, MUTATION_OLD_STATE))
 		return RESUME_OTHER;
 	if (!f->there || !f->session || !f->term_us || f->work == WORK_DOWN ||
-	    (f->epoch != n->page_epoch &&
-	     !(w->options->mutations & UINT64_C(1) << MUTATION_OLD_STATE)))
+	    (f->epoch != n->page_epoch && !sim_mutated(w, MUTATION_OLD_STATE)))
 		return RESUME_OTHER;
 	if (f->phase != PHASE_PRIMARY && f->phase != PHASE_VACATED && f->phase != PHASE_YIELD &&
 	    f->phase != PHASE_HANDOVER && f->phase != PHASE_RESUME)

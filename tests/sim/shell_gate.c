@@ -22,7 +22,7 @@ static void on_news(void *userdata, enum ensemble_news news, const char *text)
 		shell_attach(w, n, true);
 	} else if (news == ENSEMBLE_IS_FOREIGN) {
 		w->stats.foreign++;
-		if (!(w->options->mutations & UINT64_C(1) << MUTATION_FOREIGN_WRITE))
+		if (!sim_mutated(w, MUTATION_FOREIGN_WRITE))
 			shell_foreign(w, n);
 	}
 }

@@ -5,11 +5,6 @@
  * What the shell asks of ZooKeeper, but for the mirror of the keys (shell_view.c).
  */
 
-static bool mutated(const struct sim *w, enum sim_mutation m)
-{
-	return w->options->mutations & UINT64_C(1) << m;
-}
-
 /* Once it is known that all terms of before are over, the next process need not wait for them. */
 static void see_cluster(struct sim *w, struct sim_node *n)
 {
@@ -139,10 +134,10 @@ static void send_register(struct sim *w, struct sim_node *n, const struct sim_sn
 void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen,
 		 struct sim_txn *txn)
 {
-	if (n->memory_epoch <= seen->epoch || mutated(w, MUTATION_NO_RAISE))
+	if (n->memory_epoch <= seen->epoch || sim_mutated(w, MUTATION_NO_RAISE))
 		return;
 	txn->epoch = n->memory_epoch;
-	txn->owner = mutated(w, MUTATION_RAISE_NOBODY) ? OWNER_NOBODY : OWNER_UNKNOWN;
+	txn->owner = sim_mutated(w, MUTATION_RAISE_NOBODY) ? OWNER_NOBODY : OWNER_UNKNOWN;
 	txn->epoch_version = seen->epoch_version;
 }
 
@@ -169,7 +164,7 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 /* As own_debt() in node.c. */
 static int8_t own_debt(const struct sim *w, const struct sim_node *n)
 {
-	if (n->memory_epoch == ensemble_own(&n->ensemble) || mutated(w, MUTATION_FOREIGN_EPOCH))
+	if (n->memory_epoch == ensemble_own(&n->ensemble) || sim_mutated(w, MUTATION_FOREIGN_EPOCH))
 		return OWNER_NOBODY;
 	return n->memory_epoch == n->shell.takeover_epoch ? n->shell.owner_before : OWNER_UNKNOWN;
 }
@@ -198,7 +193,7 @@ static void fill_leave(struct sim *w, struct sim_node *n, struct sim_txn *t)
 
 	t->type = TXN_LEAVE;
 	t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
-	t->epoch_version = mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED : seen->epoch_version;
+	t->epoch_version = sim_mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED : seen->epoch_version;
 	t->makes = n->shell.leave_makes;
 	if (t->value == LEAVE_KEEP)
 		t->epoch_version = checked_epoch(n);
@@ -219,12 +214,12 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		break;
 	case OP_CLAIM:
 		t->type = TXN_CLAIM;
-		t->version = mutated(w, MUTATION_CLAIM_VERSION) ? ANY_VERSION : a->version;
+		t->version = sim_mutated(w, MUTATION_CLAIM_VERSION) ? ANY_VERSION : a->version;
 		t->uid = n->shell.lock_uid;
 		break;
 	case OP_ENTER:
 		t->type = TXN_ENTER;
-		t->version = mutated(w, MUTATION_ENTER_VERSION) ? ANY_VERSION : a->version;
+		t->version = sim_mutated(w, MUTATION_ENTER_VERSION) ? ANY_VERSION : a->version;
 		t->epoch = n->core.epoch;
 		t->epoch_version = n->mirror.seen.epoch_version;
 		n->shell.epoch_version = t->epoch_version + 1;
@@ -260,9 +255,9 @@ static bool prepare_enter(struct sim *w, struct sim_node *n)
 		return false;
 	}
 	/* What a process that comes back would be told by the file of before is void. */
-	if (!mutated(w, MUTATION_OLD_STATE))
+	if (!sim_mutated(w, MUTATION_OLD_STATE))
 		shell_raise_generation(n);
-	if (!shell_persist(w, n) && !mutated(w, MUTATION_UNSAVED)) {
+	if (!shell_persist(w, n) && !sim_mutated(w, MUTATION_UNSAVED)) {
 		n->refused_claim = 0;
 		answer_later(w, n, OP_ENTER, RESULT_FAILED);
 		return false;
@@ -366,7 +361,7 @@ static void committed(struct sim *w, struct sim_node *n, const struct sim_reques
 			shell_epoch(w, n, r->txn.epoch, r->txn.owner, s->epoch_version);
 	} else if (r->op == OP_REGISTER) {
 		s->router = n->config.coordinator ? 's' : 'c';
-		if (!mutated(w, MUTATION_NO_FLOOR))
+		if (!sim_mutated(w, MUTATION_NO_FLOOR))
 			n->floor_epoch = r->zxid;
 	} else if (r->op == OP_CLAIM) {
 		s->lock = SHELL_LOCK_NONE;
@@ -387,7 +382,7 @@ static uint8_t result_of(struct sim *w, struct sim_node *n, const struct sim_req
 		return RESULT_CONFLICT;
 	}
 	/* The work is down; the post goes with its session. */
-	if (r->op == OP_LEAVE && !mutated(w, MUTATION_KEEP_POST))
+	if (r->op == OP_LEAVE && !sim_mutated(w, MUTATION_KEEP_POST))
 		sim_schedule(w, w->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_TO_RENEW);
 	return RESULT_FAILED;
 }

@@ -160,8 +160,7 @@ void lock_attached(struct sim *w, struct sim_node *n, bool fresh)
 	}
 	for (int i = 0; i < s->removal_count; i++)
 		send_removal(w, n, s->removals[i]);
-	if (s->lock == SHELL_LOCK_NONE &&
-	    !(w->options->mutations & UINT64_C(1) << MUTATION_LOCK_ORPHANS)) {
+	if (s->lock == SHELL_LOCK_NONE && !sim_mutated(w, MUTATION_LOCK_ORPHANS)) {
 		struct sim_request *r = request_create(w, n, REQUEST_TXN, FOR_NOTHING);
 
 		r->txn.type = TXN_UNLOCK_OWN;

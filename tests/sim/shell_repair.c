@@ -35,7 +35,7 @@ static void repair(struct sim *w, struct sim_node *n, bool check)
 	bool later = s->repairing || n->core.phase == PHASE_ENTER ||
 		     n->client.link != LINK_ATTACHED;
 
-	if (s->repair_refused || w->options->mutations & UINT64_C(1) << MUTATION_NO_REPAIR)
+	if (s->repair_refused || sim_mutated(w, MUTATION_NO_REPAIR))
 		return;
 	s->repair_wanted = n->core.registered && later;
 	if (!n->core.registered || later)

@@ -38,7 +38,7 @@ static void fence(void *userdata, const char *name)
 			     : rng_range(&w->rng, MS, w->params.fence_us);
 
 	if (!w->params.fence_exists) {
-		recovery_fenced(&n->recovery, true);
+		recovery_fenced(&n->recovery, true, "dead");
 		return;
 	}
 	w->stats.faults[FAULT_FENCE_FAILS] += fails;
@@ -60,7 +60,7 @@ void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event 
 		host_power_off(w, &w->nodes[target],
 			       100 * MS + rng_range(&w->rng, 0, w->params.restart_us * 2));
 	}
-	recovery_fenced(&n->recovery, done);
+	recovery_fenced(&n->recovery, done, "fenced");
 }
 
 void shell_survey_begin(struct sim_node *n)
@@ -91,6 +91,7 @@ static void on_scan(void *userdata, enum election_result result, int32_t count)
 		term_owes(&n->term, ev.time_us);
 		if (count || ev.time_us > now_us)
 			term_renew(&n->term, now_us);
+		n->waits_over = ev.time_us;
 	}
 	shell_tell(w, n, &ev);
 }

@@ -6,11 +6,6 @@
  * watch until that watch fires; the core is told when all parts are known. See view.c.
  */
 
-static bool mutated(const struct sim *w, enum sim_mutation m)
-{
-	return w->options->mutations & UINT64_C(1) << m;
-}
-
 static void read_parts(struct sim *w, struct sim_node *n, uint16_t parts)
 {
 	struct sim_request *r;
@@ -68,10 +63,10 @@ static uint8_t view_key(const struct sim *w, const struct sim_node *n)
 	if (m->seen.key == (int8_t)n->id)
 		return KEY_ME;
 	if ((m->known & PART_POST) && m->seen.holder >= 0 &&
-	    (m->nameless || m->seen.holder == m->seen.key) && !mutated(w, MUTATION_DEAD_SIGN))
+	    (m->nameless || m->seen.holder == m->seen.key) && !sim_mutated(w, MUTATION_DEAD_SIGN))
 		return KEY_OTHER;
 	if ((m->known & PART_ALIVE) && m->alive_of == m->seen.key && !m->seen.alive &&
-	    (m->known & PART_POST || mutated(w, MUTATION_DEAD_SIGN)))
+	    (m->known & PART_POST || sim_mutated(w, MUTATION_DEAD_SIGN)))
 		return KEY_DEAD;
 	return KEY_OTHER;
 }
@@ -171,7 +166,7 @@ static void read_refused(struct sim *w, struct sim_node *n, struct sim_request *
 	m->known &= (uint16_t)~refused;
 	m->reading &= (uint16_t)~refused;
 	r->parts &= (uint16_t)~refused;
-	if (!m->retrying && !mutated(w, MUTATION_NO_RETRY)) {
+	if (!m->retrying && !sim_mutated(w, MUTATION_NO_RETRY)) {
 		m->retrying = 1;
 		sim_schedule(w, w->now + SEC, EVENT_RETRY, n->id, n->incarnation, 0);
 	}

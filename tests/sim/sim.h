@@ -371,6 +371,7 @@ struct sim_node {
 	int64_t paused_until, frozen_until, pause_credit_at;
 	int64_t shown_until;   /* local: what the status page says; it outlives the daemon */
 	int64_t lease_proof;   /* local: end of the longest lease that a commit has opened */
+	int64_t waits_over;    /* local: when the terms that it found are over; 0: it found none */
 	int64_t disturbed;     /* last fault that may delay what this node does */
 	int64_t await_at;      /* named, as it knows, since then */
 	int64_t up_since;      /* of the daemon */
@@ -441,8 +442,6 @@ struct sim {
 	bool calm;    /* faults are off */
 	int64_t calm_steps[NODES_MAX];
 	uint16_t corpses; /* when the post was taken */
-	uint16_t
-		late_router; /* a bit for each node whose router state an earlier session of it wrote last */
 	int64_t alive_deleted[NODES_MAX], post_since, post_lost_at;
 	int64_t fit_changed[NODES_MAX]; /* when a node became able to claim, or stopped to be */
 	uint16_t fit;			/* a bit for each that is */
@@ -452,6 +451,12 @@ struct sim {
 	bool tracing;
 	char failure[256];
 };
+
+/* Whether the shell is to be wrong in this way (--mutate). */
+static inline bool sim_mutated(const struct sim *w, enum sim_mutation m)
+{
+	return w->options->mutations & UINT64_C(1) << m;
+}
 
 /* sim.c */
 __attribute__((format(printf, 2, 3))) void sim_fail(struct sim *w, const char *format, ...);
@@ -498,7 +503,6 @@ void commit_inherited(struct sim *w);
 /* zk_session.c */
 struct sim_session *session_get(struct sim *w, int32_t id);
 int32_t session_create(struct sim *w, int node, int64_t timeout);
-int64_t session_known(struct sim *w, struct sim_session *s);
 void session_touch(struct sim *w, struct sim_session *s, int server, int64_t timeout);
 /* The leader confirms that the session moved to another server, which grants that much. */
 void session_moved(struct sim *w, struct sim_session *s, int64_t timeout);
@@ -678,6 +682,8 @@ void work_go_on(struct sim *w, struct sim_node *n);
 int64_t clock_local(const struct sim *w, const struct sim_node *n);
 int64_t clock_true(const struct sim *w, const struct sim_node *n, int64_t local);
 void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64_t down_us);
+/* What the node remembers of its cluster: a process that runs need not have saved it. */
+const struct identity *host_known(const struct sim_node *n);
 /* The memory of the cluster is removed by hand, and the daemon started anew. */
 void host_forget(struct sim *w, struct sim_node *n);
 void host_copy(struct sim *w, struct sim_node *n);

@@ -48,7 +48,7 @@ static void plan(struct sim *w, struct sim_node *n, int64_t delay, enum work_end
  */
 static int64_t guard_due_local(const struct sim *w, const struct sim_node *n)
 {
-	if (w->options->mutations & UINT64_C(1) << MUTATION_LATE_GUARD)
+	if (sim_mutated(w, MUTATION_LATE_GUARD))
 		return n->guard.end_local;
 	return n->guard.end_local - n->config.lease_timeout_us + kill_share_us(n);
 }
@@ -58,7 +58,7 @@ static void guard_arm(struct sim *w, struct sim_node *n)
 	int64_t due;
 
 	if (!n->guard.running || !n->guard.alive || n->guard.armed ||
-	    w->options->mutations & UINT64_C(1) << MUTATION_NO_GUARD)
+	    sim_mutated(w, MUTATION_NO_GUARD))
 		return;
 	due = clock_true(w, n, guard_due_local(w, n));
 	if (due < w->now)
@@ -82,7 +82,7 @@ static void fork_work(struct sim *w, struct sim_node *n)
 	int64_t took = rng_range(&w->rng, MS, w->params.start_us);
 	bool fails = !w->calm && rng_chance(&w->rng, w->params.start_fails);
 
-	if (!(w->options->mutations & UINT64_C(1) << MUTATION_BLIND_START) &&
+	if (!sim_mutated(w, MUTATION_BLIND_START) &&
 	    clock_local(w, n) > n->core.lease_end_us - n->config.lease_timeout_us) {
 		start_failed(w, n);
 		return;
@@ -171,7 +171,7 @@ static void guard_again_later(struct sim *w, struct sim_node *n)
 
 static bool to_be_guarded(const struct sim *w, const struct sim_node *n, uint32_t news)
 {
-	if (news == GUARD_NEWS_RETRY && w->options->mutations & UINT64_C(1) << MUTATION_LONE_WORK)
+	if (news == GUARD_NEWS_RETRY && sim_mutated(w, MUTATION_LONE_WORK))
 		return n->core.work == WORK_UP;
 	return n->core.work == WORK_UP || n->core.work == WORK_STARTING;
 }
@@ -271,8 +271,7 @@ void work_stop(struct sim *w, struct sim_node *n)
 
 int64_t work_kill_due(const struct sim *w, const struct sim_node *n)
 {
-	if (n->core.work != WORK_STOPPING || n->work.killed ||
-	    w->options->mutations & UINT64_C(1) << MUTATION_NO_KILL)
+	if (n->core.work != WORK_STOPPING || n->work.killed || sim_mutated(w, MUTATION_NO_KILL))
 		return 0;
 	return lease_kill_due_us(n->work.stop_local, w->params.relinquish_timeout_us,
 				 n->core.lease_end_us, n->config.lease_timeout_us);

@@ -352,6 +352,20 @@ static bool all_remember(const struct sim *w)
 	return true;
 }
 
+/* Whether every node sees that the backup is older than what it knows. */
+static bool all_see_through(const struct sim *w)
+{
+	struct identity_seen seen;
+	enum identity_reason reason;
+
+	gate_see(&w->backup.tree, &seen);
+	for (int i = 0; i < w->node_count; i++)
+		if (identity_judge(host_known(&w->nodes[i]), &seen, false, &reason) !=
+		    IDENTITY_FOREIGN)
+			return false;
+	return true;
+}
+
 void server_restore(struct sim *w)
 {
 	bool wiped = !w->backup.there || rng_chance(&w->rng, 200);
@@ -362,6 +376,9 @@ void server_restore(struct sim *w)
 
 	if (!all_remember(w))
 		return;
+	/* Else the servers stay off until the lease of the primary is over, as the manual wants it (What it cannot). */
+	if (!wiped && !all_see_through(w) && down_us < w->params.session_us)
+		down_us = w->params.session_us;
 	SIM_TRACE(w, "fault the ensemble is %s", wiped ? "emptied" : "set back");
 	if (old >= 0)
 		server_isolate(w, old, w->now + rng_range(&w->rng, MS, OLD_SERVER_US));

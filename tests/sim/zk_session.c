@@ -32,13 +32,6 @@ static void settle(struct sim *w, struct sim_session *s)
 	}
 }
 
-/* The last touch that the leader knows of by now. */
-int64_t session_known(struct sim *w, struct sim_session *s)
-{
-	settle(w, s);
-	return s->base;
-}
-
 /* Leaders look at buckets of one tick. */
 static int64_t deadline(const struct sim *w, const struct sim_session *s)
 {

@@ -73,10 +73,10 @@ int64_t time_boot_us(void)
 	return clock_local(world, &world->nodes[current]);
 }
 
-/* No penalty is published here. */
+/* Nothing that is simulated asks for the time of day. */
 int64_t time_wall_us(void)
 {
-	return world->now;
+	return time_boot_us();
 }
 
 bool zkh_session_connected(const struct zkh_session *session)
@@ -526,7 +526,7 @@ static void on_mirror_read(void *userdata, int result, const char *data, size_t 
 	bool is_news = !refused || refused != mirror->refused;
 
 	mirror->op = NULL;
-	if (result == ZKH_UNKNOWN || result == ZKH_NOT_CONNECTED)
+	if (zkh_is_unanswered(result))
 		return; /* it is read again when attached */
 	mirror->current = true;
 	mirror->refused = refused;
@@ -742,16 +742,12 @@ void zkh_open_term(struct sim_node *n, bool owes, int32_t epoch_version, struct 
 	zkh_txn_destroy(opened);
 }
 
-static bool mutated(enum sim_mutation m)
-{
-	return world->options->mutations & UINT64_C(1) << m;
-}
-
 static void fill_renewal(const struct sim_node *n, const struct zkh_txn *from, struct sim_txn *to)
 {
 	to->type = TXN_RENEW;
-	to->epoch_version = mutated(MUTATION_RENEW_EPOCH) ? UNCHECKED : from->epoch_version;
-	to->version = mutated(MUTATION_RENEW_VERSION) ? ANY_VERSION : from->version;
+	to->epoch_version = sim_mutated(world, MUTATION_RENEW_EPOCH) ? UNCHECKED
+								     : from->epoch_version;
+	to->version = sim_mutated(world, MUTATION_RENEW_VERSION) ? ANY_VERSION : from->version;
 	to->makes = from->makes;
 	fill_keepalive(n, from, to);
 }
@@ -761,7 +757,7 @@ int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh
 {
 	struct sim_node *n = &world->nodes[txn->node];
 	struct zkh_op *op = op_create(n, userdata, ret_op);
-	bool read = txn->kind == KIND_RENEWAL && mutated(MUTATION_RENEW_BY_READ);
+	bool read = txn->kind == KIND_RENEWAL && sim_mutated(world, MUTATION_RENEW_BY_READ);
 	struct sim_request *r;
 
 	txn->in_use = false;

@@ -1,7 +1,7 @@
 # Stages that read the sources only.
 
 c_sources() {
-	find lib daemon ctl systemd tests -name '*.[ch]' 2>/dev/null | sort
+	find lib daemon ctl http systemd tests -name '*.[ch]' 2>/dev/null | sort
 }
 
 # the packages that the other stages need

@@ -62,3 +62,11 @@ stage_system() {
 	deb=$(build_package)
 	PYTEST_JOBS=0 PRIMARYD_DEB=$deb run_pytest tests/system # one after the other: there is one site for all of them
 }
+
+# a random walk of operators and faults over three booted systems
+stage_walk() {
+	local deb
+	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages.sh system)"
+	deb=$(build_package)
+	PRIMARYD_DEB=$deb tests/extra/walk/run.py --seed 424242 # the same actions each time
+}

@@ -70,9 +70,9 @@ class Holders:
         self.address = address
         self.watches = {}
         for host in hosts:
-            path = os.path.join(directory, f'addresses-{host.name}')
+            path = os.path.join(directory, f'addresses-{host.name}-{address}')
             with open(path, 'wb') as out:
-                child = process.spawn(host.wrap(['stdbuf', '-oL', 'ip', '-o', '-ts', '-4', 'monitor', 'address']),
+                child = process.spawn(host.wrap(['stdbuf', '-oL', 'ip', '-o', '-ts', '-6' if ':' in address else '-4', 'monitor', 'address']),
                                       stdout=out)
             self.watches[host.name] = (path, child)
         # Wall clock of the time stamps to CLOCK_BOOTTIME.

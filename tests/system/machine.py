@@ -58,6 +58,11 @@ def _cgroups():
     return found if '/sys/fs/cgroup/unified' in found else []
 
 
+def groups_of(name):
+    """The control groups of the machine of that name."""
+    return [os.path.join(base, f'primaryd-test-{os.getpid()}-{name}') for base in _cgroups()]
+
+
 class Layer:
     """A root directory: the host's own system (or that of PRIMARYD_ROOT) below, others of these above it, and a writable top in memory."""
 
@@ -156,7 +161,7 @@ class Machine:
     def boot(self):
         """Starts it, and does not wait: see wait_started() and wait_booted()."""
         assert self.child is None, f'{self.name} is on'
-        groups = [os.path.join(base, f'primaryd-test-{os.getpid()}-{self.name}') for base in _cgroups()]
+        groups = groups_of(self.name)
         for group in groups:
             os.makedirs(group, exist_ok=True)
         join = '; '.join(f'echo $$ > {group}/cgroup.procs' for group in groups)
@@ -212,6 +217,15 @@ class Machine:
         os.kill(self.leader, SIGPOWEROFF)
         self._wait_off(timeout)
 
+    def freeze(self, on):
+        """Everything in it stands still, or goes on. False: that cannot be done here."""
+        path = os.path.join(groups_of(self.name)[0], 'cgroup.freeze')
+        if not os.path.exists(path):
+            return False
+        with open(path, 'w', encoding='ascii') as file:
+            file.write('1' if on else '0')
+        return True
+
     def forget(self):
         """It went off, or reboots, by itself: it is off from here on."""
         if self.child:
@@ -232,8 +246,7 @@ class Machine:
         self.child = None
         if self.layer:
             self.layer.close()
-        for base in _cgroups():
-            path = os.path.join(base, f'primaryd-test-{os.getpid()}-{self.name}')
+        for path in groups_of(self.name):
             # What was killed leaves its group a moment later.
             wait_until(lambda path=path: self._remove_group(path), 10, f'{path} is empty', 0.02)
 
@@ -273,9 +286,7 @@ class Machine:
         inner = self.main_pid(unit)
         for pid in filter(str.isdigit, os.listdir('/proc')):
             try:
-                with open(f'/proc/{pid}/status', encoding='ascii', errors='replace') as file:
-                    fields = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
-                spaces = fields['NSpid'].split()
+                spaces = process.status_of(pid)['NSpid']
                 if len(spaces) == 2 and int(spaces[1]) == inner and self._is_inside(pid):
                     return int(pid)
             except (OSError, KeyError):

@@ -5,6 +5,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from address import Client, Holders
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoNodeError
@@ -47,8 +48,14 @@ TimeoutStopSec=60s
 '''
 WORKER_BOUND = '[Unit]\nBindsTo=worker.service\nAfter=worker.service\n'
 
+brief = pytest.mark.brief
+
 # What was measured: (scenario, ms unreachable, change of the holder, two holders).
 MEASURED = []
+
+
+def others(site, one):
+    return [other for other in site.machines if other is not one]
 
 
 class Moment:
@@ -129,6 +136,10 @@ class Site:
     def acting(self):
         """The name in /primary_active, or ''."""
         return self._post()[0]
+
+    def is_primary(self, one):
+        """It is acting, and its work runs."""
+        return self.acting() == one.name and self.keys.get(f'/nodes/{one.name}/routerstate')[0] == b'primary'
 
     def epoch(self):
         """The number in /primary_active, or 0."""

@@ -9,7 +9,7 @@ import pytest
 from kazoo.exceptions import NoAuthError
 from lab import process
 from lab.wait import wait_until
-from site3 import ADDRESS, TICK_MS, Moment
+from site3 import ADDRESS, TICK_MS, Moment, brief, others
 
 # What a machine under load may add to a bound: these are two cores, shared with three systems and their servers.
 SLACK_MS = 1500
@@ -18,12 +18,6 @@ SLACK_MS = 1500
 REBOOTS = 133
 
 SECOND_ADDRESS = '10.77.0.101'
-
-brief = pytest.mark.brief
-
-
-def others(site, one):
-    return [other for other in site.machines if other is not one]
 
 
 def unit_start_ms(one, moment):
@@ -81,6 +75,8 @@ sed -i s/eth0/eth9/ floating-ip/vip.conf""")
         found = findings(1)
         assert found['takeover'] == ('error', 'floating-ip@vip.service needs /sys/class/net/eth9: No such file or directory')
         assert found['health'][1].startswith('/usr/local/bin/healthy uses pgrep, which sees no processes'), found
+        one.shell('printf "#!/bin/sh\\nip -o address show | grep -q eth0\\n" >/usr/local/bin/healthy')
+        assert findings(1)['health'][1].startswith('/usr/local/bin/healthy uses ip, which needs netlink'), findings()
         one.shell('rm /etc/primaryd/floating-ip/vip.conf')
         assert findings(1)['takeover'][1].startswith('floating-ip@vip.service needs /etc/primaryd/floating-ip/vip.conf: No such')
     finally:
@@ -369,8 +365,10 @@ def test_crash_of_the_unit(site):
     moment = Moment()
     holder.run('systemctl', 'kill', '--kill-who=all', '--signal=KILL', 'worker.service')
     successor = site.wait_holder(other_than=holder)
-    site.story(holder, moment, 'unit_failed', 'relinquished')
+    why = site.story(holder, moment, 'unit_failed', 'relinquished')[0]['MESSAGE']
     site.measure('crash of a unit', moment, holder, successor)
+    last = json.loads(successor.run('primaryctl', '--json', 'history').stdout)['history'][-1]
+    assert last['from'] == holder.name and last['reason'].startswith(f'{holder.name} handed over: {why}'[:70]), (last, why)
 
 
 def test_unit_that_will_not_stop(site):
@@ -469,18 +467,11 @@ def test_reboot_of_all(site):
 def test_standstill(site):
     """The host stands still for a second, as a VM that is moved: nothing changes."""
     holder = site.wait_holder()
-    group = f'/sys/fs/cgroup/unified/primaryd-test-{os.getpid()}-{holder.name}'
-    if not os.path.isdir(group):
-        group = f'/sys/fs/cgroup/primaryd-test-{os.getpid()}-{holder.name}'
-    freeze = os.path.join(group, 'cgroup.freeze')
-    if not os.path.exists(freeze):
-        pytest.skip('no cgroup freezer here')
     moment = Moment()
-    with open(freeze, 'w', encoding='ascii') as file:
-        file.write('1')
+    if not holder.freeze(True):
+        pytest.skip('no cgroup freezer here')
     time.sleep(1)  # the standstill itself, not a wait for something
-    with open(freeze, 'w', encoding='ascii') as file:
-        file.write('0')
+    holder.freeze(False)
     assert site.wait_holder() is holder and site.untouched(moment, holder)
     site.measure('host stands still for 1 s', moment, holder, holder)
 
@@ -592,9 +583,8 @@ def run_time(pid):
     """Processor time in s, and voluntary switches, of a process on this host."""
     with open(f'/proc/{pid}/schedstat', encoding='ascii') as file:
         seconds = int(file.read().split()[0]) / 1e9
-    with open(f'/proc/{pid}/status', encoding='ascii') as file:
-        fields = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
-    return seconds, int(fields['voluntary_ctxt_switches']), int(fields['VmRSS'].split()[0]), int(fields['RssAnon'].split()[0])
+    status = process.status_of(pid)
+    return seconds, *(int(status[name][0]) for name in ('voluntary_ctxt_switches', 'VmRSS', 'RssAnon'))
 
 
 def test_cost(site):

@@ -1,14 +1,10 @@
 """The units of the work as they really are: processes that outlive them, clean-ups that fail, crashes, operators."""
 
+import os
+
 import pytest
 from lab.wait import stays, wait_until
-from site3 import Moment
-
-brief = pytest.mark.brief
-
-
-def others(site, one):
-    return [other for other in site.machines if other is not one]
+from site3 import Moment, brief, others
 
 
 @pytest.fixture
@@ -160,6 +156,33 @@ def test_operator_restarts_units(site):
     _, gone = site.story(holder, moment, 'unit_failed', 'released')
     assert why in gone['MESSAGE'], gone
     site.wait_holder(other_than=holder)
+
+
+def test_switchovers_hit_no_start_limit(site, drop_in):
+    """To and fro, eleven times, on hosts where three starts in an hour are too many: not for the floating address, the guard,
+    and what kills."""
+    holder = site.wait_holder()
+    pair = holder, others(site, holder)[0]
+    conf, began = '/run/systemd/system.conf.d/limit.conf', Moment()
+    for one in pair:
+        one.shell(f'mkdir -p {os.path.dirname(conf)}; printf "[Manager]\\nDefaultStartLimitIntervalSec=1h\\n'
+                  f'DefaultStartLimitBurst=2\\n" >{conf}; systemctl daemon-reexec')
+        drop_in(one, 'worker.service', '[Unit]\nStartLimitIntervalSec=0')
+        assert one.show('polkit.service', 'StartLimitBurst') == {'StartLimitBurst': '2'}
+    try:
+        for n in range(11):
+            target = pair[1 - n % 2]
+            site.keys.set('/primary_node', target.name.encode())
+            wait_until(lambda target=target: site.is_primary(target), 10, target.journal_tail, 0.02)
+        for one in pair:
+            told = [name for name, _ in one.events(began.wall_us)]
+            assert told.count('primary') >= 5 and not {'takeover_failed', 'unit_failed', 'guard_failed'} & set(told), told
+            for _ in range(4):
+                one.run('systemctl', 'start', 'primaryd-kill@none.target.service')
+    finally:
+        for one in pair:
+            one.shell(f'rm {conf}; systemctl daemon-reexec')
+    site.measure('each of eleven switchovers, to and fro', began, holder, site.wait_holder())
 
 
 def test_bus_away_in_a_slow_start(site, drop_in):

@@ -53,6 +53,22 @@ void fz_add_watcher(struct fz_watcher **list, const struct fz_watcher *what, boo
 	*list = watcher;
 }
 
+bool fz_remove_watcher(struct fz_watcher **list, const struct fz_watcher *what)
+{
+	for (; *list; list = &(*list)->next) {
+		struct fz_watcher *watcher = *list;
+
+		if (watcher->fn != what->fn || watcher->context != what->context ||
+		    strcmp(watcher->path, what->path) != 0)
+			continue;
+		*list = watcher->next;
+		watcher->next = NULL;
+		fz_free_watchers(watcher);
+		return true;
+	}
+	return false;
+}
+
 static void collect(struct fz_watcher **table, const char *path, struct fz_watcher **list)
 {
 	while (*table) {

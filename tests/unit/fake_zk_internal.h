@@ -221,6 +221,7 @@ struct fz_completion *fz_dequeue(struct fz_queue *queue);
 void fz_free_watchers(struct fz_watcher *list);
 void fz_free_completion(struct fz_completion *completion);
 void fz_add_watcher(struct fz_watcher **list, const struct fz_watcher *what, bool any_path);
+bool fz_remove_watcher(struct fz_watcher **list, const struct fz_watcher *what);
 struct fz_watcher *fz_collect_for(zhandle_t *zh, int event, const char *path);
 void fz_process_completions(zhandle_t *zh);
 void fz_session_event(zhandle_t *zh, int state);

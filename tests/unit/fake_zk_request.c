@@ -130,6 +130,23 @@ static int send_read(zhandle_t *zh, int type, const char *path, watcher_fn watch
 	return send_request(zh, request, completion);
 }
 
+int zoo_aremove_watches(zhandle_t *zh, const char *path, ZooWatcherType type, watcher_fn watcher,
+			void *context, int local, void_completion_t *completion, const void *data)
+{
+	bool found = false;
+
+	(void)completion;
+	(void)data;
+	if (!local || type != ZWATCHTYPE_ANY)
+		abort();
+	for (int kind = 0; kind < FZ_WATCH_KINDS; kind++)
+		found |= fz_remove_watcher(&zh->tables[kind],
+					   &(struct fz_watcher){ .fn = watcher,
+								 .context = context,
+								 .path = (char *)path });
+	return found ? ZOK : ZNOWATCHER;
+}
+
 int zoo_awget(zhandle_t *zh, const char *path, watcher_fn watcher, void *context,
 	      data_completion_t completion, const void *data)
 {

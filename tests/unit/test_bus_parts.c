@@ -16,7 +16,7 @@ static void test_each_once(void **state)
 	struct bus_parts parts;
 
 	(void)state;
-	bus_parts_reset(&parts, "primary.target");
+	bus_parts_reset(&parts, NULL, "primary.target");
 	bus_parts_add(&parts, "a.service", false);
 	bus_parts_add(&parts, "a.service", false);
 	bus_parts_add(&parts, "primary.target", false);
@@ -37,7 +37,7 @@ static void test_down_when_all_are(void **state)
 	struct bus_parts parts;
 
 	(void)state;
-	bus_parts_reset(&parts, "primary.target");
+	bus_parts_reset(&parts, NULL, "primary.target");
 	bus_parts_add(&parts, "a.service", false);
 	assert_string_equal(bus_parts_up(&parts, false)->name, "primary.target");
 	bus_parts_set_state(&parts, "primary.target", "inactive");
@@ -58,7 +58,7 @@ static void test_apart(void **state)
 	struct bus_parts parts;
 
 	(void)state;
-	bus_parts_reset(&parts, "primary.target");
+	bus_parts_reset(&parts, NULL, "primary.target");
 	bus_parts_add(&parts, "a.service", true);
 	bus_parts_add(&parts, "primary.target",
 		      true); /* bound to the guard, and no less the unit itself */
@@ -76,7 +76,7 @@ static void test_bounds(void **state)
 	char name[2 * BUS_UNIT_SIZE];
 
 	(void)state;
-	bus_parts_reset(&parts, "primary.target");
+	bus_parts_reset(&parts, NULL, "primary.target");
 	memset(name, 'x', sizeof(name));
 	name[BUS_UNIT_SIZE] = '\0';
 	bus_parts_add(&parts, name, false);
@@ -89,6 +89,9 @@ static void test_bounds(void **state)
 		bus_parts_add(&parts, name, false);
 	}
 	assert_int_equal(parts.n, BUS_PARTS_MAX);
+	assert_true(parts.cut);
+	bus_parts_reset(&parts, NULL, "primary.target");
+	assert_false(parts.cut);
 }
 
 /* It follows from the runtime directory, and differs where that does. */

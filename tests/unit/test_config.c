@@ -289,8 +289,8 @@ static const struct {
 	{ Z "session-timeout =\n", "f:2: zookeeper.session-timeout: '' is empty (write a number" },
 	{ Z "session-timeout = 5\n",
 	  "f:2: zookeeper.session-timeout: '5' has no unit (write a number "
-	  "and ms, s or min, such as 10s)" },
-	{ Z "session-timeout = 5h\n", "f:2: zookeeper.session-timeout: '5h' has an unknown unit" },
+	  "and ms, s, min or h, such as 10s)" },
+	{ Z "session-timeout = 5H\n", "f:2: zookeeper.session-timeout: '5H' has an unknown unit" },
 	{ Z "session-timeout = fast\n",
 	  "f:2: zookeeper.session-timeout: 'fast' does not start with" },
 	{ Z "session-timeout = -5s\n", "f:2: zookeeper.session-timeout: '-5s' does not start" },

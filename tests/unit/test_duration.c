@@ -60,7 +60,7 @@ static void test_refused(void **state)
 		{ "5", DURATION_NO_UNIT },
 		{ "0.0", DURATION_NO_UNIT },
 		{ "5 ", DURATION_NO_UNIT },
-		{ "5h", DURATION_BAD_UNIT },
+		{ "5H", DURATION_BAD_UNIT },
 		{ "5S", DURATION_BAD_UNIT },
 		{ "5sec", DURATION_BAD_UNIT },
 		{ "5s ", DURATION_BAD_UNIT },

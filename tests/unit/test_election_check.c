@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "election/lease.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* One step makes at most this many moves; the diagram is checked move by move by the core itself. */
@@ -181,8 +183,11 @@ static const char *check_work(const struct step *s)
 	    (b->work != WORK_DOWN || e->phase != PHASE_BEGIN || !e->epoch ||
 	     e->now_us >= e->lease_end_us - s->config->lease_timeout_us))
 		return "work started without post, epoch or lease";
-	if (said(s, ACTION_START) && e->now_us < b->survey_until_us)
+	if (said(s, ACTION_START) && e->now_us < b->waits_over_us)
 		return "work started before the terms of others are over";
+	if (said(s, ACTION_START) &&
+	    e->lease_end_us - lease_length_us(e->term_us) < e->waits_over_us)
+		return "work started on a lease of before the terms of others were over";
 	if (e->work == WORK_STARTING && b->work != WORK_STARTING && !said(s, ACTION_START))
 		return "work starting that nobody asked for";
 	if (said(s, ACTION_STOP) && b->work == WORK_STOPPING)

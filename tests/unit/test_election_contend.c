@@ -335,7 +335,8 @@ static void test_corpses_fenced(void **state)
 					"620 done ok              => recover: scan\n"
 					"640 corpses 2            => recover\n"
 					"940 time                 => recover: fence\n"
-					"2000 fenced ok           => begin: start\n"
+					"2000 fenced ok           => recover: renew\n"
+					"!2010 renewed ok         => begin: start\n"
 					"2100 started ok          => primary\n");
 }
 
@@ -352,7 +353,8 @@ static void test_fence_looks_again(void **state)
 					"700 fenced unknown       => recover\n"
 					"1100 time                => recover: scan\n"
 					"1110 corpses 1           => recover: fence, renew\n"
-					"1120 fenced ok           => begin: start\n");
+					"1120 fenced ok           => recover: renew\n"
+					"!1130 renewed ok         => begin: start\n");
 }
 
 /* The takeover stops, the key is handed back, and this node stays out for the penalty. */
@@ -435,7 +437,8 @@ static void test_survey_waits_for_terms(void **state)
 					"640 corpses 1 2015       => recover\n"
 					"2015 time                => recover\n"
 					"2315 time                => recover: fence\n"
-					"2400 fenced ok           => begin: start\n");
+					"2400 fenced ok           => recover: renew\n"
+					"!2410 renewed ok         => begin: start\n");
 }
 
 static void test_survey_waits_with_nobody_to_fence(void **state)
@@ -451,7 +454,25 @@ static void test_survey_waits_with_nobody_to_fence(void **state)
 					"2150 corpses 0 5015      => recover\n"
 					"3650 time                => recover: scan\n"
 					"3660 corpses 0 5015      => recover\n"
-					"5015 time                => begin: start\n");
+					"5015 time                => recover: renew\n"
+					"!5020 renewed ok         => begin: start\n");
+}
+
+/* What this node sent before its wait was over says nothing of the time after it: without a server nothing is started. */
+static void test_no_start_after_a_wait_without_a_server(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan\n"
+					"640 corpses 0 2015       => recover\n"
+					"1900 down                => recover\n"
+					"2015 time                => recover\n"
+					"2300 up 6000             => recover: renew\n"
+					"2310 renewed ok          => recover\n"
+					"2320 view me@3 mine      => begin: start\n");
 }
 
 /* A live node that says it acts is waited for without bound: only it knows when its work is down. */
@@ -570,6 +591,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_survey_waits_for_terms),
 		cmocka_unit_test(test_survey_waits_with_nobody_to_fence),
+		cmocka_unit_test(test_no_start_after_a_wait_without_a_server),
 		cmocka_unit_test(test_live_node_is_waited_for),
 		cmocka_unit_test(test_epochs),
 		cmocka_unit_test(test_epochs_used_up),

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "election/lease.h"
+
 #define SESSION_US INT64_C(6000000)
 #define SHORTER_SESSION_US INT64_C(4800000)
 #define LATE_US INT64_C(20000000)
@@ -323,7 +325,7 @@ const char *walk_stuck(const struct walk *walk, const struct election_config *co
 	    !open && !election_next_us(config, e))
 		return "the view is not known, and nobody reads it";
 	if (e->phase == PHASE_RECOVER && !walk->scan && !walk->fence && !walk->refresh &&
-	    e->view.post != POST_UNKNOWN && e->now_us >= e->survey_until_us &&
+	    !walk->renew && e->view.post != POST_UNKNOWN && e->now_us >= e->waits_over_us &&
 	    e->now_us >= e->deadline_us && e->now_us >= e->retry_us)
 		return "a takeover that waits for nothing";
 	if (open || election_next_us(config, e))
@@ -361,7 +363,7 @@ uint64_t walk_hash(const struct walk *walk)
 	const struct election_view *view = &e->view;
 	const int64_t ahead_us[] = { e->deadline_us,	  e->lease_end_us, e->renew_next_us,
 				     e->penalty_until_us, e->retry_us,	   e->depart_by_us,
-				     e->survey_until_us };
+				     e->waits_over_us };
 	const uint8_t *bytes = &e->phase;
 	const uint8_t *shell = &walk->op;
 	uint64_t hash = mix((uint64_t)e->session_us, (uint64_t)e->corpses);
@@ -382,6 +384,7 @@ uint64_t walk_hash(const struct walk *walk)
 				    view->maintenance << 24 | (uint64_t)view->absent << 32 |
 				    (uint64_t)view->epoch_known << 40));
 	hash = mix(hash, e->seen_version == view->key_version);
+	hash = mix_order(hash, e->lease_end_us - lease_length_us(e->term_us), e->waits_over_us);
 	hash = mix_order(hash, e->failed_mzxid, view->key_mzxid);
 	hash = mix_order(hash, e->epoch, view->epoch);
 	return mix_order(hash, e->epoch, view->key_mzxid);

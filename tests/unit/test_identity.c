@@ -293,7 +293,12 @@ static void test_file_path(void **state)
 	static const char *const pairs[][2] = {
 		{ "/run/primaryd", "/s/primaryd.cluster" },
 		{ "/run/primaryd-db/", "/s/primaryd-db.cluster" },
-		{ "/x", "/s/x.cluster" },
+		{ "/run//primaryd-db", "/s/primaryd-db.cluster" },
+		/* Two daemons whose directories end alike share nothing. */
+		{ "/srv/a/run", "/s/%2Fsrv%2Fa%2Frun.cluster" },
+		{ "/srv/b//run/", "/s/%2Fsrv%2Fb%2Frun.cluster" },
+		{ "/run/a/run", "/s/a%2Frun.cluster" },
+		{ "/run/a%2Frun", "/s/a%252Frun.cluster" },
 	};
 	char path[PATH_MAX], deep[PATH_MAX];
 

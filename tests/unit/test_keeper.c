@@ -116,16 +116,16 @@ static void act_stop(struct world *w)
 	w->trying = 1;
 }
 
-static void act_turn(struct world *w, bool pass)
+static void act_lock(struct world *w, bool seize)
 {
 	rule(!w->locking, "asked for the lock twice");
 	rule(!w->trying && !w->cleaning, "asked for the lock with a stop under way");
 	rule(!config.guard || w->now_us >= w->keeper.lease_end_us - LEASE_TIMEOUT_US,
 	     "the guard acts while the lease lasts");
-	rule(!pass || w->idle || w->now_us >= w->keeper.lease_end_us - LEASE_TIMEOUT_US / 8,
+	rule(!seize || w->idle || w->now_us >= w->keeper.lease_end_us - LEASE_TIMEOUT_US / 8,
 	     "a stop that runs is passed over");
 	w->locking = 1;
-	w->seizing = pass;
+	w->seizing = seize;
 }
 
 static void act_tell_down(struct world *w)
@@ -155,7 +155,7 @@ static void act(struct world *w, enum keeper_action action)
 		break;
 	case KEEPER_DO_LOCK:
 	case KEEPER_DO_SEIZE:
-		act_turn(w, action == KEEPER_DO_SEIZE);
+		act_lock(w, action == KEEPER_DO_SEIZE);
 		break;
 	case KEEPER_DO_UNLOCK:
 		rule(!w->trying && !w->starting, "unlocked in the middle of something");

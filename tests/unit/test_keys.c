@@ -175,23 +175,49 @@ static void test_maintenance(void **state)
 		const char *text;
 		bool on, clear;
 	} cases[] = {
-		{ "true", true, true },	    { "True", true, true },  { " yes\n", true, true },
-		{ "ON", true, true },	    { "1", true, true },     { "false", false, true },
-		{ "False\n", false, true }, { "no", false, true },   { "Off", false, true },
-		{ "0", false, true },	    { "", true, false },     { "until noon", true, false },
-		{ "00", true, false },	    { "\x01", true, false },
+		{ "true", true, true },
+		{ "True", true, true },
+		{ " yes\n", true, true },
+		{ "ON", true, true },
+		{ "1", true, true },
+		{ "false", false, true },
+		{ "False\n", false, true },
+		{ "no", false, true },
+		{ "Off", false, true },
+		{ "0", false, true },
+		{ "", true, false },
+		{ "until noon", true, false },
+		{ "00", true, false },
+		{ "\x01", true, false },
+		{ "true until then", true, false },
+	};
+	static const struct {
+		const char *text;
+		int64_t end_ms;
+	} ends[] = {
+		{ "true until 1970-01-01T01:00:00.250Z", 3600250 },
+		{ "yes until 1970-01-01T01:00:00Z\n", 3600000 },
+		{ "true until then", 0 },
+		{ "true", 0 },
 	};
 	char longest[KEY_VALUE_MAX + 8];
+	int64_t end_ms;
 	bool clear;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		assert_int_equal(value_maintenance(cases[i].text, strlen(cases[i].text), &clear),
+		assert_int_equal(value_maintenance(cases[i].text, strlen(cases[i].text), &clear,
+						   &end_ms),
 				 cases[i].on);
 		assert_int_equal(clear, cases[i].clear);
 	}
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		assert_true(value_maintenance(ends[i].text, strlen(ends[i].text), &clear, &end_ms));
+		assert_int_equal(clear, ends[i].end_ms > 0 || !strcmp(ends[i].text, "true"));
+		assert_int_equal(end_ms, ends[i].end_ms);
+	}
 	memset(longest, '0', sizeof(longest));
-	assert_true(value_maintenance(longest, sizeof(longest), &clear));
+	assert_true(value_maintenance(longest, sizeof(longest), &clear, &end_ms));
 	assert_false(clear);
 }
 

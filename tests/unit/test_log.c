@@ -113,9 +113,7 @@ static void test_lines(void **state)
 {
 	struct probe *probe = *state;
 	const struct log_fields all = {
-		.primary = "hv2",
 		.epoch = INT64_C(4294967298),
-		.state = "takeover",
 		.target = "hv3",
 		.reason = "no \"reason\" at all",
 		.usec = 1234,
@@ -125,11 +123,13 @@ static void test_lines(void **state)
 	create(probe, LOG_TARGET_AUTO, NULL);
 	log_event(probe->log, EVENT_STARTED, NULL, "version %s", "1.0");
 	check_line(probe, "hv1 started: version 1.0\n");
+	log_context(probe->log, "hv2", 3, "takeover");
 	log_event(probe->log, EVENT_CLAIMED, &all, "it is mine");
 	check_line(
 		probe,
 		"hv1 notice claimed: it is mine primary=hv2 epoch=4294967298 state=takeover target=hv3 "
 		"reason=\"no \\\"reason\\\" at all\" usec=1234\n");
+	log_context(probe->log, "", 0, "");
 	log_event(probe->log, EVENT_LEASE_LOST, &some, "stop");
 	check_line(probe, "hv1 error lease_lost: stop epoch=7 reason=x\n");
 	log_event(NULL, EVENT_STARTED, NULL, "nothing");
@@ -140,14 +140,13 @@ static void test_strangers_texts(void **state)
 {
 	struct probe *probe = *state;
 	char big[8192];
-	const struct log_fields fields = { .primary = "a\nb=c\x1b[31m",
-					   .target = big,
-					   .reason = "\xff\\" };
+	const struct log_fields fields = { .target = big, .reason = "\xff\\" };
 	const char *text;
 
 	memset(big, 'x', sizeof(big));
 	big[sizeof(big) - 1] = '\0';
 	create(probe, LOG_TARGET_LINES, NULL);
+	log_context(probe->log, "a\nb=c\x1b[31m", 0, "");
 	log_event(probe->log, EVENT_STARTED, &fields, "%s %s", "line\r\n2025-01-01 forged", big);
 	text = output(probe);
 	assert_int_equal(count(text, "\n"), 1);
@@ -374,9 +373,7 @@ static void test_journal(void **state)
 {
 	struct probe *probe = *state;
 	const struct log_fields fields = {
-		.primary = "hv2\nPRIORITY=0",
 		.epoch = 5,
-		.state = "primary",
 		.target = "t",
 		.reason = "r",
 		.usec = 9,
@@ -386,6 +383,7 @@ static void test_journal(void **state)
 
 	journal_open(&journal);
 	create(probe, LOG_TARGET_JOURNAL, journal.address.sun_path);
+	log_context(probe->log, "hv2\nPRIORITY=0", 4, "primary");
 	log_event(probe->log, EVENT_PRIMARY, &fields, "the work runs\nPRIORITY=1");
 	(void)snprintf(
 		expected, sizeof(expected),
@@ -395,6 +393,7 @@ static void test_journal(void **state)
 		"PRIMARYD_USEC=9\n",
 		log_event_message_id(EVENT_PRIMARY));
 	check_entry(&journal, expected);
+	log_context(probe->log, "", 0, "");
 	log_event(probe->log, EVENT_STOPPED, NULL, "bye");
 	(void)snprintf(expected, sizeof(expected),
 		       "SYSLOG_IDENTIFIER=primaryd\nPRIORITY=6\nMESSAGE=bye\nMESSAGE_ID=%s\n"

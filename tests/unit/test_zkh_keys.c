@@ -96,15 +96,20 @@ static struct answer delete_key(struct world *world, const char *path, bool recu
 	return wait_answer(world, &answer);
 }
 
-static struct answer rename_key(struct world *world, const char *from, const char *to)
+static struct answer rename_keys(struct world *world, const struct zkh_move *moves, size_t count)
 {
 	struct answer answer = { 0 };
 	struct zkh_task *task;
-	int r = zkh_rename(world->session, from, to, on_task, &answer, &task);
+	int r = zkh_rename(world->session, moves, count, on_task, &answer, &task);
 
 	if (r != 0)
 		return (struct answer){ .result = r };
 	return wait_answer(world, &answer);
+}
+
+static struct answer rename_key(struct world *world, const char *from, const char *to)
+{
+	return rename_keys(world, &(struct zkh_move){ from, to }, 1);
 }
 
 static struct answer read_tree(struct world *world, const char *path, size_t limit)
@@ -469,12 +474,19 @@ static void test_rename_refused(void **state)
 		int result;
 		const char *path;
 	} cases[] = {
-		{ "/a", "/a", ZKH_INVALID, "" },	 { "/a", "/a/b/c", ZKH_INVALID, "" },
-		{ "/", "/z", ZKH_INVALID, "" },		 { "/a", "/", ZKH_INVALID, "" },
-		{ "/a/", "/z", ZKH_INVALID, "" },	 { "/a", "z", ZKH_INVALID, "" },
-		{ "/none", "/z", ZKH_NO_NODE, "/none" }, { "/a", "/none/z", ZKH_NO_NODE, "/none" },
-		{ "/a", "/t", ZKH_NODE_EXISTS, "/t" },	 { "/a/b", "/a", ZKH_NODE_EXISTS, "/a" },
-		{ "/e", "/z", ZKH_EPHEMERAL, "/e/f" },	 { "/many", "/z", ZKH_TOO_LARGE, NULL },
+		{ "/a", "/a", ZKH_INVALID, "" },
+		{ "/a", "/a/b/c", ZKH_INVALID, "" },
+		{ "/", "/z", ZKH_INVALID, "" },
+		{ "/a", "/", ZKH_INVALID, "" },
+		{ "/a/", "/z", ZKH_INVALID, "" },
+		{ "/a", "z", ZKH_INVALID, "" },
+		{ "/none", "/z", ZKH_NO_NODE, "/none" },
+		{ "/none", "/new/z", ZKH_NO_NODE, "/none" },
+		{ "/a", "/e/f/g/z", ZKH_EPHEMERAL, "/e/f/g" },
+		{ "/a", "/t", ZKH_NODE_EXISTS, "/t" },
+		{ "/a/b", "/a", ZKH_NODE_EXISTS, "/a" },
+		{ "/e", "/z", ZKH_EPHEMERAL, "/e/f" },
+		{ "/many", "/z", ZKH_TOO_LARGE, NULL },
 	};
 	struct world world = begin();
 	char *before;
@@ -509,6 +521,74 @@ static void test_rename_large(void **state)
 	assert_null(fake_zk_data(FULL("/many")));
 	assert_non_null(fake_zk_data(FULL("/more/02498")));
 	world_finish(&world);
+}
+
+/* Several at once, with the parents that are missing, in one transaction. */
+static void test_rename_several(void **state)
+{
+	static const struct zkh_move good[] = { { "/a", "/new/deep/a" },
+						{ "/b/c", "/new/c" },
+						{ "/d", "/b/d" } };
+	static const struct zkh_move bad[][2] = {
+		{ { "/a", "/x" }, { "/b", "/x" } },	  { { "/a", "/x" }, { "/a", "/y" } },
+		{ { "/b", "/x" }, { "/b/c", "/y" } },	  { { "/a", "/x" }, { "/b", "/x/y" } },
+		{ { "/a", "/d/a" }, { "/d", "/x" } },	  { { "/a", "/d" }, { "/d", "/a" } },
+		{ { "/a", "/new/a" }, { "/d", "/b/c" } }, { { "/a", "/new/a" }, { "/none", "/x" } },
+	};
+	struct world world = begin();
+	unsigned multis;
+	char *before;
+
+	plant(&world, "/a/x", "1");
+	plant(&world, "/b/c", "2");
+	plant(&world, "/d", "3");
+	world_open(&world);
+	before = strdup(fake_zk_dump_stats());
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		assert_int_not_equal(rename_keys(&world, bad[i], 2).result, ZKH_OK);
+		assert_string_equal(fake_zk_dump_stats(), before);
+	}
+	free(before);
+	multis = fake_zk_counts().multis;
+	assert_answer(rename_keys(&world, good, COUNT(good)), ZKH_OK, "");
+	assert_int_equal(fake_zk_counts().multis, multis + 1);
+	assert_string_equal(fake_zk_dump(), "/its=\n/its/root=\n/its/root/b=\n/its/root/b/d=3\n"
+					    "/its/root/new=\n/its/root/new/c=2\n"
+					    "/its/root/new/deep=\n/its/root/new/deep/a=\n"
+					    "/its/root/new/deep/a/x=1\n");
+	world_finish(&world);
+}
+
+/* A parent that comes or goes between the reads and the transaction. */
+static void test_rename_parents_under_change(void **state)
+{
+	static const struct {
+		struct deed deed;
+		const char *to;
+		int result;
+		const char *path;
+	} cases[] = {
+		{ { DEED_CREATE, FULL("/new") }, "/new/z", ZKH_CONFLICT, "/new" },
+		{ { DEED_DELETE, FULL("/p") }, "/p/z", ZKH_NO_NODE, "/p" },
+		{ { DEED_DELETE, FULL("/p") }, "/p/new/z", ZKH_NO_NODE, "/p" },
+	};
+
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct deed deed = cases[i].deed;
+		struct world world = begin();
+		bool deeper = strlen(cases[i].to) > strlen("/new/z");
+
+		plant(&world, "/a", "");
+		plant(&world, "/p", "");
+		world_open(&world);
+		/* sync, get, parents, list, transaction */
+		fake_zk_before(deeper ? 6 : 5, do_deed, &deed);
+		assert_answer(rename_key(&world, "/a", cases[i].to), cases[i].result,
+			      cases[i].path);
+		assert_int_equal(fake_zk_unplan(), 0);
+		assert_non_null(fake_zk_data(FULL("/a")));
+		world_finish(&world);
+	}
 }
 
 static void test_rename_conflict(void **state)
@@ -742,6 +822,8 @@ int main(void)
 		cmocka_unit_test(test_rename),
 		cmocka_unit_test(test_rename_refused),
 		cmocka_unit_test(test_rename_large),
+		cmocka_unit_test(test_rename_several),
+		cmocka_unit_test(test_rename_parents_under_change),
 		cmocka_unit_test(test_rename_conflict),
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_tree_under_change),

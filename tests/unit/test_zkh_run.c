@@ -180,12 +180,14 @@ static int start_delete_tree(struct run *run)
 
 static int start_rename(struct run *run)
 {
-	return zkh_rename(run->world.session, "/t", "/other/u", on_task, run, &run->task);
+	return zkh_rename(run->world.session, &(struct zkh_move){ "/t", "/other/u" }, 1, on_task,
+			  run, &run->task);
 }
 
 static int start_rename_taken(struct run *run)
 {
-	return zkh_rename(run->world.session, "/t/b", "/other", on_task, run, &run->task);
+	return zkh_rename(run->world.session, &(struct zkh_move){ "/t/b", "/other" }, 1, on_task,
+			  run, &run->task);
 }
 
 static void on_tree(void *userdata, int result, const struct zkh_entry *entries, size_t count)

@@ -675,7 +675,8 @@ static void begin(struct world *world, unsigned which)
 		r = zkh_delete(session, "/a", true, destroy_on_task, world, &task);
 		break;
 	case 7:
-		r = zkh_rename(session, "/a", "/c", destroy_on_task, world, &task);
+		r = zkh_rename(session, &(struct zkh_move){ "/a", "/c" }, 1, destroy_on_task, world,
+			       &task);
 		break;
 	case 8:
 		r = zkh_tree(session, "/a", 10, destroy_on_tree, world, &task);

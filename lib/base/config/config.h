@@ -26,6 +26,7 @@
 #define CONFIG_VALUE_SIZE 2048
 #define CONFIG_PATH_SIZE 256
 #define CONFIG_NAME_SIZE 65
+#define CONFIG_ADDRESS_SIZE 80
 #define CONFIG_UNIT_SIZE 256
 #define CONFIG_SERVERS_MAX 32
 #define CONFIG_ARGS_MAX 64
@@ -67,6 +68,7 @@ struct config {
 	} zookeeper;
 	struct {
 		char name[CONFIG_NAME_SIZE];
+		char address[CONFIG_ADDRESS_SIZE]; /* "": none */
 		enum config_mode mode;
 		unsigned rank;
 		int64_t contend_delay_us;

@@ -11,6 +11,7 @@
 #define SIZE_NUMBER sizeof(unsigned)
 #define SIZE_PATH CONFIG_PATH_SIZE
 #define SIZE_NAME CONFIG_NAME_SIZE
+#define SIZE_ADDRESS CONFIG_ADDRESS_SIZE
 #define SIZE_UNIT CONFIG_UNIT_SIZE
 #define SIZE_COMMAND sizeof(struct config_command)
 #define SIZE_MODE sizeof(enum config_mode)

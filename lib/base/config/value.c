@@ -15,6 +15,7 @@
 #include "zk/zkh_path.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define ADDRESS_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-:[]%"
 #define UNIT_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-:@\\"
 
 int config_msg(char msg[CONFIG_MSG_SIZE], const char *fmt, ...)
@@ -34,7 +35,8 @@ static int parse_duration(const struct config_spec *spec, const char *value, voi
 	int r = duration_parse(value, &us);
 
 	if (r != 0)
-		return config_msg(msg, "'%.100s' %s (write a number and ms, s or min, such as %s)",
+		return config_msg(msg,
+				  "'%.100s' %s (write a number and ms, s, min or h, such as %s)",
 				  value, duration_error_text((enum duration_error)r),
 				  strcmp(spec->default_text, "0") != 0 ? spec->default_text
 								       : "500ms");
@@ -104,6 +106,17 @@ static int parse_name(const struct config_spec *spec, const char *value, void *r
 			"%s'%.100s' cannot be a node's name (1 to 64 of A-Z a-z 0-9 . _ -, "
 			"a letter or digit first, and not none)",
 			whose, value);
+	(void)strcpy(ret, value);
+	return 0;
+}
+
+static int parse_address(const char *value, void *ret, char *msg)
+{
+	if (strlen(value) >= CONFIG_ADDRESS_SIZE || strspn(value, ADDRESS_CHARS) != strlen(value))
+		return config_msg(msg,
+				  "'%.100s' is not an address (a name, an IPv4 address, or an IPv6 "
+				  "address, in brackets if :PORT follows)",
+				  value);
 	(void)strcpy(ret, value);
 	return 0;
 }
@@ -214,6 +227,8 @@ int config_value_parse(const struct config_spec *spec, const char *value, struct
 		return parse_path(spec, value, member, msg);
 	case CONFIG_TYPE_NAME:
 		return parse_name(spec, value, member, msg);
+	case CONFIG_TYPE_ADDRESS:
+		return parse_address(value, member, msg);
 	case CONFIG_TYPE_UNIT:
 		return parse_unit(spec, value, member, msg);
 	case CONFIG_TYPE_COMMAND:
@@ -236,6 +251,7 @@ const char *config_type_text(enum config_type type)
 		[CONFIG_TYPE_NUMBER] = "number",
 		[CONFIG_TYPE_PATH] = "path",
 		[CONFIG_TYPE_NAME] = "name",
+		[CONFIG_TYPE_ADDRESS] = "HOST[:PORT]",
 		[CONFIG_TYPE_UNIT] = "unit",
 		[CONFIG_TYPE_COMMAND] = "command",
 		[CONFIG_TYPE_MODE] = "coordinator|client",

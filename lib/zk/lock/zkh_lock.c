@@ -88,7 +88,7 @@ static void lock_go_offline(struct zkh_lock *lock)
 void zkh_lock_trouble(struct zkh_lock *lock, int result)
 {
 	if (lock->state != ZKH_LOCK_HELD) {
-		if (result != ZKH_UNKNOWN && result != ZKH_NOT_CONNECTED) {
+		if (!zkh_is_unanswered(result)) {
 			zkh_lock_end(lock, result);
 			return;
 		}

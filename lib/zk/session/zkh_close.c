@@ -46,10 +46,7 @@ static void close_ask(struct zkh_session *session)
 	char answer;
 	ssize_t n;
 
-	zkh_link_watch(session, -1, 0);
-	(void)zookeeper_close(session->zh);
-	session->zh = NULL;
-	zkh_op_free_unsure(session);
+	zkh_link_free_handle(session);
 	n = recv(fd, &answer, sizeof(answer), MSG_DONTWAIT);
 	if (fd >= 0)
 		(void)close(fd);

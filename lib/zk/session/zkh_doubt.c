@@ -5,7 +5,7 @@
  * client that has seen more, without a word; but so does a server without a quorum, and one that lags. So when every
  * server has had its turn, a probe, which has seen nothing, asks the server that refused for a session of its own. If
  * that is granted, the server has caught up with all that its ensemble knows. If the server then refuses the session
- * once more, the session is given up. In all other cases it tries on.
+ * once more, the session is given up. In all other cases the session keeps trying.
  */
 
 #include <assert.h>

@@ -179,6 +179,14 @@ void zkh_link_open(struct zkh_session *session, int64_t now_ms)
 				   (int)strlen(session->auth_credentials[i]), NULL, NULL);
 }
 
+void zkh_link_free_handle(struct zkh_session *session)
+{
+	zkh_link_watch(session, -1, 0);
+	(void)zookeeper_close(session->zh);
+	session->zh = NULL;
+	zkh_op_free_unsure(session);
+}
+
 void zkh_link_close_handle(struct zkh_session *session)
 {
 	session->link = ZKH_LINK_NONE;
@@ -192,10 +200,7 @@ void zkh_link_close_handle(struct zkh_session *session)
 		(void)shutdown(session->fd, SHUT_RDWR);
 	for (int i = 0; i < CLOSE_PACKETS_MAX && zoo_state(session->zh) == ZOO_CONNECTED_STATE; i++)
 		(void)zkh_link_process(session, ZOOKEEPER_READ | ZOOKEEPER_WRITE);
-	zkh_link_watch(session, -1, 0);
-	(void)zookeeper_close(session->zh);
-	session->zh = NULL;
-	zkh_op_free_unsure(session);
+	zkh_link_free_handle(session);
 }
 
 /*
@@ -304,8 +309,10 @@ static void link_lost(struct zkh_session *session, int state)
 	char detail[ZKH_DETAIL_MAX];
 
 	snprintf(detail, sizeof(detail), "%s: %s", session->server, why);
-	if (was == ZKH_LINK_UP)
+	if (was == ZKH_LINK_UP) {
 		session->down_ms = now_ms;
+		zkh_watch_disarm_all(session);
+	}
 	if (cut || (was == ZKH_LINK_UP && now_ms - session->link_since_ms >= STABLE_MS))
 		session->failures = 0;
 	else

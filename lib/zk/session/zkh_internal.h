@@ -245,6 +245,8 @@ int zkh_link_interest(struct zkh_session *session, int *ret_fd, int *ret_events,
 void zkh_link_stay(struct zkh_session *session);
 /* Frees the handle without telling the server, at once. */
 void zkh_link_close_handle(struct zkh_session *session);
+/* Frees the handle, which must be there. While it is connected, that closes the session at the server, and blocks. */
+void zkh_link_free_handle(struct zkh_session *session);
 /* After libzookeeper was called: finds out what became of the connection, and reports it. */
 void zkh_link_update(struct zkh_session *session);
 /* Whether the socket in session->fd still is libzookeeper's. */
@@ -301,6 +303,11 @@ void zkh_op_free_unsure(struct zkh_session *session); /* the handle is closed */
 /* zkh_watch.c */
 void zkh_watch_dispatch(struct zkh_session *session, int type, const char *path);
 void zkh_watch_drop_all(struct zkh_session *session);
+/*
+ * The connection is lost: libzookeeper forgets the watches. Whoever has one reads again on the next connection, and
+ * libzookeeper would arm all of them in one request, which a server refuses if it is longer than 1 MiB.
+ */
+void zkh_watch_disarm_all(struct zkh_session *session);
 /* libzookeeper's watcher, the only one, with the session as context. */
 void zkh_watch_fired(struct _zhandle *zh, int type, int state, const char *path, void *context);
 

@@ -101,10 +101,11 @@ struct zkh_session *zkh_session_destroy(struct zkh_session *session);
  * Orderly end: asks the server to close the session, which deletes its ephemerals at once. First
  * what is under way is finished: operations sent, lock nodes to be removed. `done` runs once from
  * the loop with ZKH_OK (the session is gone, by this or by expiry), or with ZKH_TIMEOUT /
- * ZKH_NOT_CONNECTED when the server could not be told within timeout_ms, or did not confirm. That is waited for, which
- * blocks for 1.5 s at most, and as a rule for one round trip. Until then the session works as before (it reconnects and
- * reports). After `done` no other callback runs, and only
- * zkh_session_destroy() is allowed, also from within `done`. 0, or -EALREADY (closing already).
+ * ZKH_NOT_CONNECTED if the server could not be told within timeout_ms, or did not confirm. Waiting
+ * for the confirmation blocks the loop: as a rule for one round trip, 1.5 s at most. Until the
+ * server is asked, the session works as before (it reconnects and reports). After `done` no other
+ * callback runs, and only zkh_session_destroy() is allowed, also from within `done`. 0, or -EALREADY
+ * (closing already).
  */
 int zkh_session_close(struct zkh_session *session, int32_t timeout_ms,
 		      void (*done)(void *userdata, int result), void *userdata);

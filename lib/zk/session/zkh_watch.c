@@ -104,6 +104,19 @@ void zkh_watch_drop_all(struct zkh_session *session)
 			zkh_watch_remove(session->watches[i]);
 }
 
+void zkh_watch_disarm_all(struct zkh_session *session)
+{
+	char full[ZKH_PATH_MAX];
+
+	for (size_t i = 0; i < session->watch_buckets; i++)
+		for (struct zkh_watch *watch = session->watches[i]; watch != NULL;
+		     watch = watch->next)
+			if (zkh_session_path(session, watch->path, full) == 0)
+				(void)zoo_aremove_watches(session->zh, full, ZWATCHTYPE_ANY,
+							  zkh_watch_fired, session, true, NULL,
+							  NULL);
+}
+
 static void watch_call(struct zkh_session *session, enum zkh_watch_event event, const char *path)
 {
 	struct zkh_watch_cursor cursor = { .outer = session->watch_cursors };

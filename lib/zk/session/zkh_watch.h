@@ -4,8 +4,8 @@
 /*
  * Watches, for lib/zk alone. A subscription gets the events of one path while it is registered. A read of that path
  * with watch=true arms one event, and the event disarms it: read again to get the next. A read that fails arms nothing,
- * except for a zkh_exists() that answers ZKH_NO_NODE: its event comes when the key appears. After ZKH_EXPIRED nothing
- * is armed. Embedded in the owner; remove it before the owner goes.
+ * except for a zkh_exists() that answers ZKH_NO_NODE: its event comes when the key appears. On a new connection nothing
+ * is armed: read again. Embedded in the owner; remove it before the owner goes.
  */
 
 enum zkh_watch_event {

@@ -51,18 +51,23 @@ int zkh_delete(struct zkh_session *session, const char *path, bool recursive, zk
 	       void *userdata, struct zkh_task **ret_task);
 
 /*
- * Renames a whole subtree, data of inner nodes and access lists included, in one transaction with every version checked
- * (of the data: a list that is changed within that moment is carried over as it was read). Keys whose path merely
- * contains the old name elsewhere are not touched. Nothing changes when it returns anything
+ * Renames whole subtrees, data of inner nodes and access lists included, all of them in one transaction with every version
+ * checked (of the data: a list that is changed within that moment is carried over as it was read). Parents of a target
+ * that are missing are made, empty. Keys whose path merely contains the old name elsewhere are not touched. Nothing changes when it returns anything
  * but ZKH_OK (or ZKH_UNKNOWN): ZKH_NODE_EXISTS (target exists), ZKH_EPHEMERAL (and the path), ZKH_TOO_LARGE (does not
- * fit one transaction), ZKH_NO_NODE (no such key, or the target's parent is missing), ZKH_INVALID (target below source,
- * same path, the root), ZKH_CONFLICT (somebody changed the key named), ZKH_ACL_REFUSED (the server does not take the list of
+ * fit one transaction), ZKH_NO_NODE (no such key, or the target's parent went meanwhile), ZKH_INVALID (a target at or below
+ * any source; a source or target at or below another one; the root), ZKH_CONFLICT (somebody changed the key named), ZKH_ACL_REFUSED (the server does not take the list of
  * the key named: it has an identity that this ensemble does not know), ZKH_DENIED (by the access list of the key named).
  * That may be one that cannot be read, or is not shown whole: digests take the right to administer the key. Or one, also
  * when it is carried over, that lets us make no keys below, or delete none there.
  */
-int zkh_rename(struct zkh_session *session, const char *from, const char *to, zkh_task_fn fn,
-	       void *userdata, struct zkh_task **ret_task);
+#define ZKH_MOVES_MAX 100
+
+struct zkh_move {
+	const char *from, *to;
+};
+int zkh_rename(struct zkh_session *session, const struct zkh_move *moves, size_t count,
+	       zkh_task_fn fn, void *userdata, struct zkh_task **ret_task);
 
 /*
  * Everything below path (itself included), parents first; at most `limit` keys (else ZKH_TOO_LARGE). ZKH_DENIED: path

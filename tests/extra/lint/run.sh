@@ -17,7 +17,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 build=${BUILD_ROOT:-$PWD/build}/lint
 jobs=${JOBS:-$(nproc)}
 [ $# -gt 0 ] || set -- cppcheck tidy scan valgrind
-mapfile -t sources < <(find lib daemon ctl -name "*.c")
+mapfile -t sources < <(find lib daemon ctl http systemd -name "*.c")
 failed=0
 
 [ -f "$build/build.ninja" ] || CC=clang meson setup "$build" >/dev/null || exit 1
@@ -25,7 +25,7 @@ failed=0
 run_cppcheck() {
 	cppcheck -j "$jobs" --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem --suppress=unknownMacro --suppress=assertWithSideEffect --suppress=assignmentInAssert \
-		--suppress=uninitvar:daemon/guard/lease_file.c -D_GNU_SOURCE '-DPRIMARYD_VERSION="x"' -Ilib -Idaemon -Ictl \
+		--suppress=uninitvar:daemon/guard/lease_file.c -D_GNU_SOURCE '-DPRIMARYD_VERSION="x"' -Ilib -Idaemon -Ictl -Ihttp -Isystemd \
 		"${sources[@]}"
 }
 

@@ -13,7 +13,7 @@ class Endpoint:
     """What answers for a node. A context manager."""
 
     def __init__(self, node, page=None):
-        self.page = page or os.path.join(node.status_directory, 'run')
+        self.page = page or node.page
         self.port = free_port()
         listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

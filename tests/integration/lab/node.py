@@ -29,6 +29,11 @@ LINE_MAX = 150  # primaryd takes 197 bytes; longer commands go on in lines that 
 SANITIZER_REPORT = re.compile(r'ERROR: \w+Sanitizer|runtime error:|Assertion .* failed')
 
 
+def clean_environment(**more):
+    """Our own environment without what systemd sets, and with more."""
+    return {**{key: value for key, value in os.environ.items() if key not in SYSTEMD_VARIABLES}, **more}
+
+
 def build_directory():
     """The build under test: $PRIMARYD_BUILD (a build directory, or the daemon in it), default build/gcc."""
     path = os.path.abspath(os.environ.get('PRIMARYD_BUILD') or os.path.join(TOP, 'build', 'gcc'))
@@ -116,15 +121,18 @@ class Node:
         """Starts the daemon; does not wait for anything."""
         assert not self.running(), f'{self.name} runs already'
         argv = [program('daemon/primaryd'), '--config', self.config_path]
-        env = {key: value for key, value in os.environ.items() if key not in SYSTEMD_VARIABLES}
-        env['PRIMARYD_LAB'] = self.directory
-        env.update(environment or {})
+        env = clean_environment(**{'PRIMARYD_LAB': self.directory, **(environment or {})})
         with open(self.log_path, 'ab') as log:
             self.child = process.spawn(self.host.wrap(argv) if self.host else argv, stdout=log, stderr=log, env=env)
         self.families[self.child.pid] = process.started_at(self.child.pid)
         return self
 
     pid = property(lambda self: self.child.pid)
+    page = property(lambda self: self._own_file('node.status-directory'))
+    memory = property(lambda self: f"{self._own_file('node.state-directory')}.cluster")
+
+    def _own_file(self, key):
+        return os.path.join(self.config[key], self.config['node.runtime-directory'].replace('/', '%2F'))
 
     def running(self):
         return self.child is not None and self.child.poll() is None
@@ -224,8 +232,7 @@ class Node:
 
     def rss_kib(self):
         """Resident memory of the daemon."""
-        with open(f'/proc/{self.pid}/status', encoding='ascii') as file:
-            return int(re.search(r'^VmRSS:\s+(\d+) kB', file.read(), re.M)[1])
+        return int(process.status_of(self.pid)['VmRSS'][0])
 
     def cpu_seconds(self):
         """Processor time of the daemon so far."""

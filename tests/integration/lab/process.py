@@ -100,19 +100,23 @@ def parent_of(pid):
         return None
 
 
+def status_of(pid):
+    """The lines of /proc/PID/status, {name: the words behind it}. Raises OSError if it is gone."""
+    with open(f'/proc/{pid}/status', encoding='ascii', errors='replace') as file:
+        return {name: rest.split() for name, _, rest in (line.partition(':') for line in file)}
+
+
 def handles(pid, number):
     """Whether the process has a handler for that signal; not so right after its start."""
     try:
-        with open(f'/proc/{pid}/status', encoding='ascii', errors='replace') as file:
-            caught = next(line for line in file if line.startswith('SigCgt:'))
-    except (OSError, StopIteration):
+        caught = status_of(pid)['SigCgt'][0]
+    except (OSError, KeyError):
         return False
-    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def is_traced(pid):
-    with open(f'/proc/{pid}/status', encoding='ascii') as file:
-        return any(line.split()[1] != '0' for line in file if line.startswith('TracerPid:'))
+    return status_of(pid)['TracerPid'] != ['0']
 
 
 def name_of(pid):

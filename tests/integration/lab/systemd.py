@@ -17,7 +17,7 @@ import socket
 import threading
 
 from . import dbus, process
-from .node import SYSTEMD_VARIABLES, program
+from .node import clean_environment, program
 from .wait import boottime_ns, wait_until
 
 NAME = 'org.freedesktop.systemd1'
@@ -313,11 +313,10 @@ class Systemd:
             unit.notify.close()
         unit.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         unit.notify.bind(path)
-        clean = {key: value for key, value in os.environ.items() if key not in SYSTEMD_VARIABLES}
         with open(os.path.join(self.node_directory, 'log'), 'ab') as log:
             unit.child = process.spawn(
                 self.guard_command(), stderr=log,
-                env={**clean, 'NOTIFY_SOCKET': path, 'PRIMARYD_LAB': self.node_directory})
+                env=clean_environment(NOTIFY_SOCKET=path, PRIMARYD_LAB=self.node_directory))
 
     def _tick(self):
         """Looks after the guard: is it ready, does it end? What it is a child of lives as long as this thread."""
