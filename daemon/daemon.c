@@ -175,9 +175,12 @@ static bool load_state(struct daemon *d, struct state *ret_state)
 
 	strcpy(expected.node, d->config->node.name);
 	strcpy(expected.boot_id, d->runtime.boot_id);
+	expected.place = d->runtime.place;
 	expected.cluster = state_cluster_of(d->config);
 	r = state_load(d->config->node.runtime_directory, &expected, ret_state, message,
 		       sizeof(message));
+	if (r == STATE_FOREIGN_PLACE)
+		lease_file_forget_groups(d->runtime.lease);
 	if (r != 0 && r != -ENOENT)
 		log_event(d->log, EVENT_RESUME_REFUSED, NULL, "starting cold: %s",
 			  *message ? message : strerror(-r));
@@ -234,6 +237,7 @@ static int start_node(struct daemon *d)
 		.auth = d->auth,
 		.log = d->log,
 		.boot_id = d->runtime.boot_id,
+		.place = d->runtime.place,
 		.lease = d->runtime.lease,
 		.page = d->page,
 		.keep_state = true,

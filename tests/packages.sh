@@ -1,10 +1,11 @@
 #!/bin/bash
 # Sees to it that the Debian packages are there which a purpose needs.
 #
-#   tests/packages.sh [demo|test|system]    (default: test; each contains the one before)
+#   tests/packages.sh [build|demo|test|system]    (default: test; each contains the one before)
 #   tests/packages.sh peer-NAME
 #   tests/packages.sh --list PURPOSE        (installs nothing)
 #
+# build    build primaryd and run the unit tests
 # demo     build primaryd and run three nodes on a local ZooKeeper
 # test     build with both compilers and run tests/all
 # system   boot containers with the installed package
@@ -14,12 +15,13 @@
 # nothing; if neither is at hand, the one line to run is printed and the exit code is 1.
 set -euo pipefail
 
-DEMO=(gcc libc6-dev meson ninja-build pkg-config
+BUILD=(gcc libc6-dev meson ninja-build pkg-config
 	libzookeeper-st-dev libev-dev libsystemd-dev libinih-dev libjson-c-dev libmd-dev libsmartcols-dev libcmocka-dev
-	scdoc python3 python3-kazoo libzookeeper-java libslf4j-java default-jre-headless procps util-linux)
-TEST=(libmicrohttpd-dev haproxy prometheus clang clang-format libclang-rt-dev git python3-pytest python3-pytest-xdist iproute2 nftables strace
+	scdoc git python3 procps util-linux)
+DEMO=(python3-kazoo libzookeeper-java libslf4j-java default-jre-headless)
+TEST=(libmicrohttpd-dev haproxy prometheus clang clang-format libclang-rt-dev python3-pytest python3-pytest-xdist iproute2 nftables strace
 	dbus-daemon gcovr zsh fish)
-SYSTEM=(systemd-container dbus polkitd needrestart stunnel4 build-essential debhelper fakeroot lintian mmdebstrap)
+SYSTEM=(systemd-container dbus polkitd needrestart stunnel4 postgresql build-essential debhelper fakeroot lintian mmdebstrap)
 
 declare -A PEERS=(
 	[keepalived]="keepalived"
@@ -35,13 +37,14 @@ wanted() {
 		printf '%s\n' ${PEERS[$peer]}
 		return
 	fi
-	printf '%s\n' "${DEMO[@]}"
+	printf '%s\n' "${BUILD[@]}"
 	case $1 in
-	demo) ;;
-	test) printf '%s\n' "${TEST[@]}" ;;
-	system) printf '%s\n' "${TEST[@]}" "${SYSTEM[@]}" ;;
+	build) ;;
+	demo) printf '%s\n' "${DEMO[@]}" ;;
+	test) printf '%s\n' "${DEMO[@]}" "${TEST[@]}" ;;
+	system) printf '%s\n' "${DEMO[@]}" "${TEST[@]}" "${SYSTEM[@]}" ;;
 	*)
-		echo "usage: tests/packages.sh [demo|test|system|peer-NAME]" >&2
+		echo "usage: tests/packages.sh [build|demo|test|system|peer-NAME]" >&2
 		exit 2
 		;;
 	esac

@@ -238,14 +238,12 @@ static void ask_for_all(struct check *check, sd_bus *bus, uid_t uid, const struc
 	}
 	check_say(check, CHECK_OK, "polkit", "", "asked: it lets the user %s start and stop %s%s%s",
 		  SERVICE_USER, unit->name, *unit->guard ? ", restart and stop " : "", unit->guard);
-	/* A late unit is killed by the user itself, or by a service that it may start. */
 	snprintf(killer, sizeof(killer), "%s@%s.service", UNIT_KILLER, unit->name);
-	if (ask_polkit(bus, uid, unit->name, "kill") == 0 &&
-	    ask_polkit(bus, uid, killer, "start") == 0)
+	if (ask_polkit(bus, uid, killer, "start") == 0)
 		check_say(
 			check, CHECK_WARNING, "polkit", RULE_REMEDY,
-			"polkit does not let the user %s kill %s, nor start %s: one that stops late is not killed",
-			SERVICE_USER, unit->name, killer);
+			"polkit does not let the user %s start %s: if %s stops late, it is not killed",
+			SERVICE_USER, killer, unit->name);
 }
 
 static void check_permission(struct check *check, sd_bus *bus, const struct unit *unit)

@@ -339,6 +339,12 @@ void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t
 	put(file, &file->last.groups[which]);
 }
 
+void lease_file_forget_groups(struct lease_file *file)
+{
+	for (int i = 0; i < LEASE_GROUP_COUNT; i++)
+		lease_file_set_group(file, (enum lease_group)i, 0);
+}
+
 static struct process_group get_group(struct lease_file *file, enum lease_group which)
 {
 	int64_t both = load(file)->groups[which];

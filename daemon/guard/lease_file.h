@@ -121,6 +121,9 @@ int64_t lease_file_timeout_us(struct lease_file *file);
  * group must belong to the caller's session, or lead one of its own. Async-signal-safe.
  */
 void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t group);
+
+/* All of them: their numbers are those of other processes here. */
+void lease_file_forget_groups(struct lease_file *file);
 pid_t lease_file_group(struct lease_file *file, enum lease_group which);
 
 /* Whether the command itself runs: the leader of the group. */

@@ -160,6 +160,7 @@ int runtime_open(struct runtime *runtime, const char *directory, int limit_ms, c
 
 	message[0] = '\0';
 	runtime->lock_fd = -1;
+	runtime->place = place_id();
 	if (r < 0)
 		(void)snprintf(message, n_message, "the id of this boot: %s", strerror(-r));
 	runtime->is_handed_over = runtime->is_handed_over || getenv(LOCK_VARIABLE);

@@ -20,6 +20,7 @@ struct lease_file;
 
 struct runtime {
 	char boot_id[BOOT_ID_SIZE];
+	uint64_t place;	     /* place_id() */
 	int lock_fd;	     /* -1: not held */
 	bool is_handed_over; /* the image before this one held the lock */
 	struct lease_file *lease;

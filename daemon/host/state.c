@@ -18,7 +18,7 @@
 #include "base/lock_file.h"
 #include "base/sealed.h"
 
-#define STATE_VERSION "primaryd-state 3"
+#define STATE_VERSION "primaryd-state 4"
 #define HEX "0123456789abcdef"
 #define SERVERS_MAX 32 /* of one list; a session takes no more */
 
@@ -82,16 +82,16 @@ static size_t format(const struct state *state, char buf[STATE_FILE_MAX])
 
 	format_password(state->session.password, password);
 	n = snprintf(buf, STATE_FILE_MAX,
-		     STATE_VERSION "\nnode=%s\ncluster=%016" PRIx64 "\nboot=%s\n"
-				   "session=%016" PRIx64 "\npassword=%s\nsession-us=%" PRId64
-				   "\nepoch=%" PRId64 "\nwork=%s\n"
-				   "generation=%016" PRIx64 "\nnonce=%016" PRIx64
-				   "\nnonce=%016" PRIx64 "\nnonce=%016" PRIx64 "\nnonce=%016" PRIx64
-				   "\nepoch-version=%" PRId32 "\n",
-		     state->node, state->cluster, state->boot_id, (uint64_t)state->session.id,
-		     password, state->session_us, state->epoch, work_texts[state->work],
-		     state->generation, state->nonces[0], state->nonces[1], state->nonces[2],
-		     state->nonces[3], state->epoch_version);
+		     STATE_VERSION
+		     "\nnode=%s\ncluster=%016" PRIx64 "\nboot=%s\nplace=%016" PRIx64 "\n"
+		     "session=%016" PRIx64 "\npassword=%s\nsession-us=%" PRId64 "\nepoch=%" PRId64
+		     "\nwork=%s\n"
+		     "generation=%016" PRIx64 "\nnonce=%016" PRIx64 "\nnonce=%016" PRIx64
+		     "\nnonce=%016" PRIx64 "\nnonce=%016" PRIx64 "\nepoch-version=%" PRId32 "\n",
+		     state->node, state->cluster, state->boot_id, state->place,
+		     (uint64_t)state->session.id, password, state->session_us, state->epoch,
+		     work_texts[state->work], state->generation, state->nonces[0], state->nonces[1],
+		     state->nonces[2], state->nonces[3], state->epoch_version);
 	explicit_bzero(password, sizeof(password));
 	assert(n > 0 && n + SEALED_SIZE < STATE_FILE_MAX);
 	return sealed_close(buf, (size_t)n);
@@ -157,7 +157,7 @@ static bool parse(char *text, size_t n, struct state *s)
 	bool ok = at && sealed_text(&at, "node", NAME_CHARACTERS, s->node, sizeof(s->node)) &&
 		  sealed_hex(&at, "cluster", &s->cluster) &&
 		  sealed_text(&at, "boot", HEX "-", s->boot_id, sizeof(s->boot_id)) &&
-		  sealed_hex(&at, "session", &session) &&
+		  sealed_hex(&at, "place", &s->place) && sealed_hex(&at, "session", &session) &&
 		  sealed_text(&at, "password", HEX, password, sizeof(password)) &&
 		  strlen(password) == sizeof(password) - 1 &&
 		  sealed_number(&at, "session-us", 0, INT64_MAX, &s->session_us) &&
@@ -221,6 +221,13 @@ static int compare(const struct state *state, const struct state *expected, cons
 		(void)snprintf(message, n_message,
 			       "%.160s/" STATE_FILE " is from before the last boot", directory);
 		return STATE_FOREIGN_BOOT;
+	}
+	if (state->place != expected->place) {
+		(void)snprintf(message, n_message,
+			       "%.160s/" STATE_FILE
+			       " is from another container, or from other namespaces",
+			       directory);
+		return STATE_FOREIGN_PLACE;
 	}
 	return 0;
 }

@@ -41,6 +41,7 @@ struct state {
 	char node[STATE_NODE_SIZE]; /* zkh_name_valid() */
 	uint64_t cluster;	    /* state_cluster() */
 	char boot_id[BOOT_ID_SIZE];
+	uint64_t place;		      /* place_id() */
 	struct zkh_client_id session; /* id 0: none */
 	int64_t session_us;	      /* granted session timeout; 0: none */
 	int64_t epoch;		      /* of the post held; 0: none */
@@ -57,6 +58,7 @@ enum state_result {
 	STATE_FOREIGN_NODE,    /* another node's */
 	STATE_FOREIGN_CLUSTER, /* another cluster's: servers or root differ */
 	STATE_FOREIGN_BOOT,    /* from before the machine's last boot */
+	STATE_FOREIGN_PLACE,   /* from other namespaces: an earlier run of a container */
 };
 
 /*
@@ -68,7 +70,7 @@ uint64_t state_cluster(const char *servers, const char *root, const char *name);
 int state_save(const char *directory, const struct state *state);
 
 /*
- * Reads it. Only node, cluster and boot_id of expected are looked at. Returns 0; -ENOENT (no message)
+ * Reads it. Only node, cluster, boot_id and place of expected are looked at. Returns 0; -ENOENT (no message)
  * when there is none; another -errno; STATE_DAMAGED or STATE_FOREIGN_...: then message says why, as
  * one line.
  */

@@ -32,6 +32,7 @@ static void describe(const struct kept *kept, struct state *ret)
 	memset(ret, 0, sizeof(*ret));
 	strcpy(ret->node, kept->config->node.name);
 	strcpy(ret->boot_id, kept->boot_id);
+	ret->place = kept->place;
 	ret->cluster = state_cluster_of(kept->config);
 	ret->session = left.session.id ? left.session : kept->saved.session;
 	/* That of the term, while there is one: its lease is made of it. */

@@ -24,6 +24,7 @@ struct kept {
 	struct log *log;
 	struct lease_file *lease; /* NULL: none */
 	const char *boot_id;
+	uint64_t place;
 	const struct election *election;
 	const struct cluster *cluster;
 	bool wanted;			   /* else nothing is written */

@@ -126,6 +126,7 @@ static void init_kept(struct node *node)
 		.log = node->options.log,
 		.lease = node->lease,
 		.boot_id = node->options.boot_id,
+		.place = node->options.place,
 		.election = &node->election,
 		.wanted = node->options.keep_state,
 		.on_change = node_kept_event,

@@ -37,6 +37,7 @@ struct node_options {
 	const struct config_auth *auth; /* NULL: none; copied */
 	struct log *log;		/* must outlive the node */
 	const char *boot_id;		/* BOOT_ID_SIZE; must outlive the node */
+	uint64_t place;			/* place_id() */
 	const struct state *resume;	/* what the process before left; NULL: nothing */
 	struct lease_file
 		*lease; /* must outlive the node; NULL: no guard (only for tests and load) */

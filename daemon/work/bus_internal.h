@@ -147,8 +147,8 @@ void bus_watch_forget(struct bus *b);
 /* Looks how far the stop has come; when one is under way, once more after it. */
 void bus_survey(struct bus *b);
 void bus_on_look(struct ev_loop *loop, ev_timer *timer, int events);
-/* SIGKILL to every process of the unit. */
-void bus_kill(struct bus *b, const char *unit);
+/* Starts the service that kills every process of the unit and of what belongs to it. */
+void bus_ask_killer(struct bus *b);
 /* The questions below are answered: b->obstacle is what is left, or "". */
 void bus_left_known(struct bus *b);
 

@@ -64,7 +64,7 @@ static int on_processes(sd_bus_message *message, void *userdata, sd_bus_error *e
 			 part->name, part->state, (unsigned)pid, command);
 		note(b, text);
 		if (b->killing)
-			bus_kill(b, part->name);
+			bus_ask_killer(b);
 	}
 	answered(b);
 	return 0;

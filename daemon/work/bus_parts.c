@@ -41,7 +41,7 @@ void bus_parts_add(struct bus_parts *parts, const char *unit, bool apart)
 	part = &parts->list[parts->n++];
 	part->bus = parts->bus;
 	strcpy(part->name, unit);
-	part->asked = part->killed = part->remains = false;
+	part->asked = part->remains = false;
 	part->apart = apart;
 	part->up = true;
 	part->state[0] = '\0';

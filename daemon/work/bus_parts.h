@@ -26,7 +26,6 @@ struct bus_part {
 	struct bus *bus; /* for the answers of systemd about this part; the same for all */
 	bool asked;	 /* for what hangs on it, in this survey */
 	bool up;	 /* as of the last look */
-	bool killed;
 	bool apart;
 	bool remains; /* a service that is active without a process: its ExecStop= does the work of the stop */
 };

@@ -2,7 +2,6 @@
 #include "bus_internal.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,11 +9,15 @@
 
 /* -- killing -- */
 
-static void ask_killer(struct bus *b)
+/*
+ * Not by KillUnit: that makes systemd 257 kill a control group as a whole, after which Linux also kills at once what systemd
+ * starts there to clean up (ExecStopPost=).
+ */
+void bus_ask_killer(struct bus *b)
 {
 	char name[BUS_UNIT_SIZE + sizeof(UNIT_KILLER) + 16];
 
-	if (b->killer_asked || !b->bus)
+	if (!b->bus)
 		return;
 	b->killer_asked = true;
 	snprintf(name, sizeof(name), "%s@%s.service", UNIT_KILLER, b->unit);
@@ -22,45 +25,12 @@ static void ask_killer(struct bus *b)
 				       NULL, NULL, "ss", name, "replace");
 }
 
-static int on_killed(sd_bus_message *message, void *userdata, sd_bus_error *error)
-{
-	const sd_bus_error *failure = sd_bus_message_get_error(message);
-
-	(void)error;
-	if (failure &&
-	    (sd_bus_error_has_name(failure, SD_BUS_ERROR_ACCESS_DENIED) ||
-	     sd_bus_error_has_name(failure, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED)))
-		ask_killer(userdata);
-	return 0;
-}
-
-void bus_kill(struct bus *b, const char *unit)
-{
-	(void)sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER, "KillUnit",
-				       on_killed, b, "ssi", unit, "all", SIGKILL);
-}
-
-/* Each part once: what systemd runs afterwards to clean up (ExecStopPost=) must be let. */
-static void kill_parts(struct bus *b)
-{
-	for (size_t i = 0; i < b->parts.n; i++) {
-		struct bus_part *part = &b->parts.list[i];
-
-		if (part->killed || !part->up)
-			continue;
-		part->killed = true;
-		bus_kill(b, part->name);
-	}
-}
-
 void bus_kill_unit(struct bus *bus)
 {
 	bus->killing = true;
 	bus->killer_asked = false;
-	for (size_t i = 0; i < bus->parts.n; i++)
-		bus->parts.list[i].killed = false;
-	if (bus->bus && bus->vetted)
-		kill_parts(bus);
+	if (bus->vetted)
+		bus_ask_killer(bus);
 }
 
 /* -- stop: what hangs on it, the job, and then looks until all of it is down -- */
@@ -162,8 +132,8 @@ static void ask_all(struct bus *b)
 
 static void go_on(struct bus *b)
 {
-	if (b->killing)
-		kill_parts(b);
+	if (b->killing && !b->killer_asked)
+		bus_ask_killer(b);
 	if (b->look_again)
 		bus_survey(b);
 }

@@ -9,7 +9,7 @@
 /* The unit of the work is bound (BindsTo=) to its daemon's guard, a service whose name begins like this. */
 #define UNIT_GUARD_PREFIX "primaryd-guard"
 
-/* Asked to kill what the daemon's user may not: primaryd-kill@UNIT.service, whose instance is the escaped unit. */
+/* Kills what is left of a unit: primaryd-kill@UNIT.service, whose instance is the escaped unit. */
 #define UNIT_KILLER "primaryd-kill"
 
 #define UNIT_GUARD_SIZE 256

@@ -69,8 +69,8 @@ class Polkit:
     def check(self, config, user=None):
         """The findings about polkit: (result, text). polkitd comes and goes with it: it reads its rules at the start."""
         become = ['setpriv', f'--reuid={user}', f'--regid={user}', '--clear-groups', '--'] if user else []
-        ask = ['gdbus', 'call', '--system', '--timeout', '1', '--dest', 'org.freedesktop.PolicyKit1', '--object-path',
-               '/org/freedesktop/PolicyKit1/Authority', '--method', 'org.freedesktop.DBus.Peer.Ping']
+        ask = ['busctl', '--timeout=1', 'call', 'org.freedesktop.PolicyKit1', '/org/freedesktop/PolicyKit1/Authority',
+               'org.freedesktop.DBus.Peer', 'Ping']
         script = (f'{POLKITD} --no-debug >/dev/null 2>&1 & until {" ".join(ask)} >/dev/null 2>&1; do sleep 0.05; done; exec "$@"')
         done = subprocess.run(self.inside('sh', '-c', script, 'sh', *become, program('ctl/primaryctl'), '--config', config, '--json',
                                           '--timeout', '300ms', 'check'),
@@ -120,16 +120,17 @@ def test_asked(polkit, config):
 
 def test_half_a_rule(polkit, config):
     rule = '''polkit.addRule(function (action, subject) {
-        if (subject.user == "primaryd" && action.lookup("unit") == "web.service" && %s.indexOf(action.lookup("verb")) >= 0)
+        if (subject.user == "primaryd" && %s.indexOf(action.lookup("verb") + " " + action.lookup("unit")) >= 0)
             return polkit.Result.YES;
     });'''
-    (polkit.rules / '40-local.rules').write_text(rule % '["start"]')
+    (polkit.rules / '40-local.rules').write_text(rule % '["start web.service"]')
     [(result, text)] = polkit.check(config('web.service'))
     assert result == 'error' and 'stop web.service' in text
-    (polkit.rules / '40-local.rules').write_text(rule % '["start", "stop"]')
+    both = '"start web.service", "stop web.service"'
+    (polkit.rules / '40-local.rules').write_text(rule % f'[{both}]')
     found = polkit.check(config('web.service'))
-    assert [result for result, _ in found] == ['ok', 'warning'] and 'kill web.service' in found[1][1]
-    (polkit.rules / '40-local.rules').write_text(rule % '["start", "stop", "kill"]')
+    assert [result for result, _ in found] == ['ok', 'warning'] and 'start primaryd-kill@web.service.service' in found[1][1]
+    (polkit.rules / '40-local.rules').write_text(rule % f'[{both}, "start primaryd-kill@web.service.service"]')
     assert [result for result, _ in polkit.check(config('web.service'))] == ['ok']
 
 

@@ -201,21 +201,12 @@ class Backend:
         self.port = self.server.server_port
 
 
-HAPROXY = '''
-defaults
- mode http
- timeout connect 1s
- timeout client 5s
- timeout server 5s
- timeout check 500ms
-frontend all
- bind 127.0.0.1:{port}
- default_backend primary
-backend primary
- option httpchk
- retries 0
- default-server inter 50ms fall 1 rise 1 check
-'''
+def haproxy_config(port, servers):
+    """The example, with a port and servers of this test, and faster checks."""
+    with open(os.path.join(TOP, 'conf', 'examples', 'haproxy.cfg'), encoding='ascii') as file:
+        lines = [line for line in file.read().replace('bind :5432', f'bind 127.0.0.1:{port}').replace('inter 1s', 'inter 50ms')
+                 .splitlines() if not line.startswith('\tserver ')]
+    return '\n'.join(lines + servers) + '\n'
 
 
 class Traffic:
@@ -247,8 +238,7 @@ def test_haproxy(trial, endpoints, tmp_path):
     backends = {name: Backend(name) for name in at}
     port = free_port()
     config = tmp_path / 'haproxy.cfg'
-    config.write_text(HAPROXY.format(port=port) + ''.join(
-        f' server {name} 127.0.0.1:{backends[name].port} port {at[name].port}\n' for name in at))
+    config.write_text(haproxy_config(port, [f'\tserver {name} 127.0.0.1:{backends[name].port} port {at[name].port}' for name in at]))
     child = process.spawn(['haproxy', '-db', '-f', config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         traffic = Traffic(port)

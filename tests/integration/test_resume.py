@@ -98,6 +98,34 @@ def test_too_late_alone(trial):
     assert len(trial.lives()) == 2 and trial.keys.acting().epoch > epoch, 'it was named all the time'
 
 
+class Container:
+    """What a container engine makes of a program: PID 1 of a namespace, with which all its processes end."""
+
+    @staticmethod
+    def wrap(argv):
+        return ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc', '--', *argv]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='needs root, for a PID namespace')
+def test_another_pid_namespace(trial):
+    """A container that is restarted at once, with the runtime directory on a volume: its work ended with it, so nothing is
+    resumed, though boot, lease, session and post would allow it."""
+    [node] = trial.add(1)
+    node.host = Container()
+    node.set_command('takeover')  # work of which nobody sees how it ends
+    node.set_command('relinquish')
+    node.start()
+    node.wait_log(' primary: ')
+    epoch, mark = trial.keys.acting().epoch, node.log_mark()
+    node.kill9()
+    node.start()
+    node.wait_log(r'resume_refused: .*/state is from another container', since=mark)
+    node.wait_log(' primary: ', since=mark)
+    assert not node.log_lines('session_resumed') and trial.keys.acting().epoch > epoch
+    assert [event.event for event in trial.oracle.events(phase='begin', node=node.name)][-2:] == ['relinquish', 'takeover']
+    node.kill9()  # SIGTERM would reach unshare alone
+
+
 # what it finds in its runtime directory
 
 def edit(path, old, new):
@@ -137,6 +165,7 @@ DAMAGES = {
     'another node': lambda path: checksummed(path, field(path, b'node'), b'node=other'),
     'another cluster': lambda path: checksummed(path, field(path, b'cluster'), b'cluster=0123456789abcdef'),
     'another boot': lambda path: checksummed(path, field(path, b'boot'), b'boot=01234567-89ab-cdef-0123-456789abcdef'),
+    'another place': lambda path: checksummed(path, field(path, b'place'), b'place=0123456789abcdef'),
     'another session': lambda path: checksummed(path, field(path, b'session'), b'session=0123456789abcdef'),
     'another password': lambda path: checksummed(path, field(path, b'password'), b'password=' + b'0' * 32),
 }
@@ -203,8 +232,8 @@ def test_runtime_directory_wiped_and_restarted(trial):
 
 def twin_of(trial, node, directory, **config):
     """Another daemon with the name of a node, with files of its own."""
-    [twin] = trial.make(trial.ensemble, trial.keys, 1, start=False, names=[node.name + '-twin'],
-                        **{**node.config, **config})
+    same = {key: value for key, value in node.config.items() if not key.endswith('-directory')}
+    [twin] = trial.make(trial.ensemble, trial.keys, 1, start=False, names=[node.name + '-twin'], **{**same, **config})
     twin.write_config(**{'node.name': node.name, 'node.runtime-directory': directory or twin.runtime_directory,
                          'zookeeper.servers': trial.ensemble.connect})
     for event in ('takeover', 'relinquish'):

@@ -563,7 +563,7 @@ def test_stop_waits_for_all(unit_cluster, keys):
     stays(lambda: keys.acting() is not None and node.running(), 0.5, 'the post is kept')
     manager.set_state('b.service', 'failed')
     assert node.wait_exit() == 0
-    assert manager.count('KillUnit', 'b.service') == 0
+    assert manager.count('StartUnit', KILLER) == 0
 
 
 def bind_to_guard(manager, name):
@@ -593,7 +593,7 @@ def test_stop_of_what_is_bound_to_the_guard(unit_cluster, keys):
     assert alone.state == 'deactivating' and manager.count('StopUnit', GUARD) == stops + 1
     manager.set_state('alone.service', 'inactive')
     assert node.wait_exit() == 0
-    assert manager.count('KillUnit', 'alone.service') == manager.count('StopUnit', 'alone.service') == 0
+    assert manager.count('StartUnit', KILLER) == manager.count('StopUnit', 'alone.service') == 0
     wait_until(lambda: manager.guard.child is None, 10, 'the guard ends')
 
 
@@ -601,38 +601,22 @@ def test_what_is_bound_to_the_guard_is_late(unit_cluster, keys):
     node, manager = primary(unit_cluster, keys, **{'relinquish.timeout': '1s'})
     bind_to_guard(manager, 'alone.service')
     node.child.send_signal(signal.SIGTERM)
-    manager.wait_call('KillUnit', 'alone.service')
+    manager.wait_call('StartUnit', KILLER)
     manager.set_state('alone.service', 'failed')
     assert node.wait_exit() == 0
 
 
 def test_late_stop_is_killed(unit_cluster, keys):
-    """After relinquish.timeout each part that is up is killed, once, and those that are down are left alone."""
+    """After relinquish.timeout the unit that kills is started, once. Here it is not known, which changes nothing."""
     node, manager = primary(unit_cluster, keys, **{'relinquish.timeout': '1s'})
     hang_parts(manager, 'a.service', 'b.service')
     manager.set_state('a.service', 'inactive')
     node.child.send_signal(signal.SIGTERM)
-    manager.wait_call('KillUnit', 'b.service')
-    assert manager.count('KillUnit', 'a.service') == 0
+    manager.wait_call('StartUnit', KILLER)
     manager.wait_call('ListUnitsByNames', '', manager.count('ListUnitsByNames', '') + 3)
     manager.set_state('b.service', 'failed')
     assert node.wait_exit() == 0
-    assert manager.count('KillUnit', 'b.service') == 1
-
-
-@pytest.mark.parametrize('name', ['org.freedesktop.DBus.Error.AccessDenied',
-                                  'org.freedesktop.DBus.Error.InteractiveAuthorizationRequired'])
-def test_killing_is_not_permitted(unit_cluster, keys, name):
-    """Then the unit that may is started; it is not known here, and nothing but that is asked."""
-    node, manager = primary(unit_cluster, keys, **{'relinquish.timeout': '1s'})
-    manager.rule('KillUnit', WORK, error(name))
-    manager.work.stop = None
-    node.child.send_signal(signal.SIGTERM)
-    manager.wait_call('StartUnit', KILLER)
-    manager.set_state(WORK, 'failed')
-    manager.finish(WORK, 'done')
-    assert node.wait_exit() == 0
-    assert manager.count('StartUnit', KILLER) == 1
+    assert manager.count('StartUnit', KILLER) == 1 and manager.count('KillUnit', '') == 0
 
 
 def test_stop_is_refused(unit_cluster, keys):
@@ -652,7 +636,7 @@ def test_stop_is_refused(unit_cluster, keys):
 def test_stop_is_refused_for_good(unit_cluster, keys):
     """Nothing may be stopped nor killed: when relinquish.timeout is over the guard ends, and systemd stops what is bound to it."""
     node, manager = primary(unit_cluster, keys, **{'relinquish.timeout': '1s'})
-    for method, unit in (('StopUnit', WORK), ('KillUnit', WORK), ('StartUnit', KILLER)):
+    for method, unit in (('StopUnit', WORK), ('StartUnit', KILLER)):
         manager.rule(method, unit, DENIED)
     node.child.send_signal(signal.SIGTERM)
     assert node.wait_exit() == 0
@@ -772,7 +756,7 @@ def test_what_is_left(unit_cluster, keys):
     manager.rule('ExecStopPost', 'db.service', answer('v', ('a(sasbttttuii)', [
         ('/bin/true', ['true'], False, 1, 1, 2, 2, 5, 1, 0), ('/bin/x', ['x', 'y'], False, 1, 1, 2, 2, 6, 1, 7)])))
     node.child.send_signal(signal.SIGTERM)
-    manager.wait_call('KillUnit', 'db.service', 2)
+    manager.wait_call('StartUnit', KILLER, 2)
     node.wait_log('work_stop_waits: .*db.service is failed, but its process 77 still runs: sleep 1000')
     part.processes = []
     mark = node.log_mark()

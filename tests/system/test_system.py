@@ -372,16 +372,18 @@ def test_crash_of_the_unit(site):
 
 
 def test_unit_that_will_not_stop(site):
-    """It is killed when relinquish.timeout is over; never released before it is down."""
+    """It is killed when relinquish.timeout is over; never released before it is down. Its clean-up is not killed with it."""
     holder = site.wait_holder()
     target = others(site, holder)[0]
-    holder.shell('touch /run/stubborn')
+    holder.shell('mkdir -p /run/systemd/system/worker.service.d; printf "[Service]\\nExecStopPost=/usr/bin/touch /run/cleaned\\n" '
+                 '>/run/systemd/system/worker.service.d/clean.conf; systemctl daemon-reload; touch /run/stubborn')
     moment = Moment()
     site.keys.set('/primary_node', target.name.encode())
     assert site.wait_holder(other_than=holder) is target
     site.story(holder, moment, 'relinquish_started', 'work_stop_late', 'unit_stopped', 'relinquished')
     site.measure('unit that will not stop', moment, holder, target)
     assert holder.state('worker.service') != 'active'
+    holder.shell('rm -r /run/cleaned /run/systemd/system/worker.service.d; systemctl daemon-reload')
 
 
 @brief

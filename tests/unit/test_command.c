@@ -277,7 +277,8 @@ static void test_child_setup(void **state)
 		"for fd in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do test -e $fd && f=\"$f $fd\"; done; "
 		"echo $f\n"
 		"readlink 0\n"
-		"grep -E '^Sig(Blk|Ign)' ../status | tr -s '0\\t' ' '\n"
+		/* Signals 32 and 33 are glibc's own. Its posix_spawn() leaves them ignored, for example below make(1). */
+		"grep -E '^Sig(Blk|Ign)' ../status | sed s/180000000$/000000000/ | tr -s '0\\t' ' '\n"
 		"test $(cut -d' ' -f5 ../stat) = $$ && echo group\n"
 		"echo to stderr >&2\n",
 		30 * S, S);

@@ -66,6 +66,7 @@ static struct state example(void)
 		state.session.password[i] = (char)(i * 17);
 	state.cluster = state_cluster("a:1,b:2", "/", state.node);
 	assert_int_equal(boot_id_read(state.boot_id), 0);
+	state.place = place_id();
 	return state;
 }
 
@@ -74,6 +75,7 @@ static void assert_same(const struct state *a, const struct state *b)
 	assert_string_equal(a->node, b->node);
 	assert_true(a->cluster == b->cluster);
 	assert_string_equal(a->boot_id, b->boot_id);
+	assert_true(a->place == b->place);
 	assert_true(a->session.id == b->session.id);
 	assert_memory_equal(a->session.password, b->session.password, 16);
 	assert_true(a->session_us == b->session_us);
@@ -144,6 +146,10 @@ static void test_foreign(void **unused)
 	other.boot_id[0] = other.boot_id[0] == 'a' ? 'b' : 'a';
 	assert_int_equal(load(&other, &back), STATE_FOREIGN_BOOT);
 	assert_non_null(strstr(message, "boot"));
+	other = state;
+	other.place++;
+	assert_int_equal(load(&other, &back), STATE_FOREIGN_PLACE);
+	assert_non_null(strstr(message, "container"));
 }
 
 /* Who is the same node: root, name and the set of servers, in whatever order and however spaced. */

@@ -37,7 +37,8 @@ class Authority:
         os.makedirs(directory)
         self.ca = os.path.join(directory, 'ca.pem')
         _openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-                 '-subj', '/CN=test authority', '-keyout', f'{directory}/ca.key', '-out', self.ca)
+                 '-addext', 'keyUsage=critical,keyCertSign,cRLSign', '-subj', '/CN=test authority',
+                 '-keyout', f'{directory}/ca.key', '-out', self.ca)
 
     def issue(self, name, address='127.0.0.1'):
         """(certificate, key, both in one file)"""
@@ -45,7 +46,8 @@ class Authority:
         _openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', f'/CN={name}',
                  '-keyout', f'{base}.key', '-out', f'{base}.csr')
         with open(f'{base}.ext', 'w', encoding='ascii') as file:
-            file.write(f'subjectAltName=IP:{address},DNS:localhost\n')
+            file.write(f'subjectAltName=IP:{address},DNS:localhost\n'
+                       'authorityKeyIdentifier=keyid\n')  # Python from 3.13 wants it, and the authority's keyUsage
         _openssl('x509', '-req', '-in', f'{base}.csr', '-CA', self.ca, '-CAkey', f'{self.directory}/ca.key',
                  '-CAcreateserial', '-days', '2', '-extfile', f'{base}.ext', '-out', f'{base}.crt')
         with open(f'{base}.pem', 'w', encoding='ascii') as file:
