@@ -65,8 +65,8 @@ void advice_remedy(const struct node_facts *n, uint32_t bit, char *text, size_t 
 		snprintf(text, size, "primaryctl maintenance off, or switchover --force");
 		break;
 	case OBSTACLE_PENALTY:
-		snprintf(text, size, "wait until %s, or restart primaryd there",
-			 wall_local(n->detail.penalty_until_ms, time));
+		snprintf(text, size, "wait until %s, or primaryctl pardon %s",
+			 wall_local(n->detail.penalty_until_ms, time), n->name);
 		break;
 	case OBSTACLE_BUSY:
 		remedy_busy(n, text, size);

@@ -53,6 +53,8 @@ enum verb_option {
 	X(drain, "drain", "[NODE]", TAKES_FORCE,                                                   \
 	  "keep NODE (default: this node) from being the primary", " db1")                         \
 	X(undrain, "undrain", "[NODE]", 0, "end the drain of NODE (default: this node)", " db1")   \
+	X(pardon, "pardon", "[NODE]", 0,                                                           \
+	  "end the penalty of NODE (default: this node) after a failed takeover", " db1")          \
 	X(maintenance, "maintenance", "on|off", TAKES_FOR,                                         \
 	  "on: no node becomes the primary by itself; off: nodes may again", " on --for 2h")       \
 	X(remove, "remove", "NODE", TAKES_FORCE, "forget a node that is dead", " db4")             \

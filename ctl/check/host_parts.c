@@ -61,6 +61,18 @@ static bool reads_environment(const struct part *part)
 	return reads;
 }
 
+static bool has_commands(const struct part *part, const char *property)
+{
+	sd_bus_message *reply = NULL;
+	bool has = sd_bus_get_property(part->bus, SYSTEMD, part->path, SERVICE_INTERFACE, property,
+				       NULL, &reply, "a(sasbttttuii)") >= 0 &&
+		   sd_bus_message_enter_container(reply, 'a', "(sasbttttuii)") > 0 &&
+		   sd_bus_message_at_end(reply, false) == 0;
+
+	sd_bus_message_unref(reply);
+	return has;
+}
+
 static void say(const struct part *part, enum check_level level, const char *remedy,
 		const char *what)
 {
@@ -82,6 +94,9 @@ static void check_service(const struct part *part)
 	if (reads_environment(part) && is_set(part, SERVICE_INTERFACE, "User", ""))
 		say(part, CHECK_WARNING, "see ENVIRONMENT in primaryd-units(7)",
 		    "EnvironmentFile= with primary.env, and runs as root: whoever is the user primaryd can set LD_PRELOAD");
+	if (has_commands(part, "ExecStop") && !has_commands(part, "ExecStopPost"))
+		say(part, CHECK_NOTE, "if it cleans up, do that in ExecStopPost=",
+		    "ExecStop=, which systemd skips after a crash, and no ExecStopPost=");
 	if (is_flag(part, SERVICE_INTERFACE, "SendSIGKILL", false))
 		say(part, CHECK_ERROR, "remove the line",
 		    "SendSIGKILL=no: a process that ignores SIGTERM keeps the role here");

@@ -123,6 +123,7 @@ static void attach(struct cluster *c, bool fresh)
 	if (fresh)
 		writes_unpublish(&c->writes);
 	view_start(&c->view, c->session);
+	cluster_pardon_start(c);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
 	if (!fresh && !c->locks_cleaned)
 		cleanup_locks(&c->cleanup, c->session);
@@ -482,6 +483,7 @@ struct cluster *cluster_destroy(struct cluster *cluster)
 	zkh_op_cancel(c->health_op);
 	cluster_repair_finish(c);
 	cluster_maintenance_finish(c);
+	cluster_pardon_finish(c);
 	ev_timer_stop(c->loop, &c->memory_due);
 	ensemble_finish(&c->ensemble);
 	c->lock = zkh_lock_release(c->lock);

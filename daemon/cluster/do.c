@@ -22,23 +22,29 @@ static const char *reason_text(const struct cluster *c, uint8_t reason)
 	return c->health + strlen(failed);
 }
 
+int cluster_describe_delays(const struct cluster *c, char *text)
+{
+	char contend[DURATION_TEXT_SIZE], lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE];
+	char session[DURATION_TEXT_SIZE];
+
+	return snprintf(text, DETAIL_SIZE,
+			"format=%" PRId64
+			" rank=%u contend-delay=%s lock-timeout=%s transition-delay=%s "
+			"session-timeout=%s",
+			identity_format_known(), c->config->node.rank,
+			duration_format(c->rules->contend_delay_us, contend),
+			duration_format(c->rules->lock_timeout_us, lock),
+			duration_format(c->rules->transition_delay_us, delay),
+			duration_format(c->election->session_us, session));
+}
+
 /* For people and `primaryctl explain`. `reason` is the last one, and open-ended. */
 void cluster_describe(struct cluster *c, enum election_op op)
 {
 	const struct election *e = c->election;
-	char contend[DURATION_TEXT_SIZE], lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE];
-	char session[DURATION_TEXT_SIZE];
 	char *text = c->registration.detail;
 	int64_t penalty_us = e->penalty_until_us - e->now_us;
-	int n = snprintf(text, DETAIL_SIZE,
-			 "format=%" PRId64
-			 " rank=%u contend-delay=%s lock-timeout=%s transition-delay=%s "
-			 "session-timeout=%s",
-			 identity_format_known(), c->config->node.rank,
-			 duration_format(c->rules->contend_delay_us, contend),
-			 duration_format(c->rules->lock_timeout_us, lock),
-			 duration_format(c->rules->transition_delay_us, delay),
-			 duration_format(e->session_us, session));
+	int n = cluster_describe_delays(c, text);
 
 	if (op == OP_HAND_BACK)
 		snprintf(text + n, DETAIL_SIZE - (size_t)n,

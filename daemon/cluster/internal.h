@@ -87,6 +87,13 @@ struct cluster {
 		ev_timer look;
 	} cold;
 
+	/* pardon.c */
+	struct {
+		struct zkh_mirror mirror;
+		struct zkh_op *op; /* the answer */
+		int32_t version;   /* of the key that it answers */
+	} pardon;
+
 	/* maintenance.c */
 	struct {
 		ev_periodic end; /* by the wall clock */
@@ -119,6 +126,8 @@ void cluster_attached(struct cluster *c, bool fresh);
 void cluster_note_primary(struct cluster *c);
 
 /* do.c */
+/* The part of the detail that is there at any time, into text[DETAIL_SIZE]; returns its length. */
+int cluster_describe_delays(const struct cluster *c, char *text);
 void cluster_do(struct cluster *c, const struct election_action *action);
 /* What this node publishes of itself beyond its other keys; op: what it is written along with. */
 void cluster_describe(struct cluster *c, enum election_op op);
@@ -144,6 +153,11 @@ void cluster_repair(struct cluster *c);
 /* The servers refused something of this node's keys: all are written anew after a while. */
 void cluster_repair_later(void *userdata);
 
+/* pardon.c */
+/* Registered: from now on the key is followed. */
+void cluster_pardon_start(struct cluster *c);
+void cluster_pardon_finish(struct cluster *c);
+
 /* maintenance.c */
 void cluster_maintenance_init(struct cluster *c);
 void cluster_maintenance_finish(struct cluster *c);
@@ -162,6 +176,8 @@ void cluster_cold_finish(struct cluster *c);
 
 /* say.c */
 void cluster_say_view(struct cluster *c);
+/* The penalty is ended, as asked for by that operator; or (result) could not be. */
+void cluster_say_pardon(struct cluster *c, const char *who, int result);
 /* A maintenance could not be ended in time. */
 void cluster_say_endless(struct cluster *c, int result);
 void cluster_say_session(struct cluster *c, const struct zkh_session_report *report);

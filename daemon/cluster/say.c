@@ -35,6 +35,19 @@ static void say_maintenance(struct cluster *c)
 			  "maintenance: only operators move the role");
 }
 
+void cluster_say_pardon(struct cluster *c, const char *who, int result)
+{
+	struct log_fields f = { 0 };
+
+	if (result == ZKH_OK)
+		log_event(c->log, EVENT_PENALTY_CLEARED, NULL,
+			  "the penalty is over: cleared by an operator%s%s", *who ? ", " : "", who);
+	else
+		log_event(c->log, EVENT_REQUEST_FAILED, &f,
+			  "the penalty cannot be cleared: the keys of this node: %s",
+			  zkh_result_text(result));
+}
+
 void cluster_say_endless(struct cluster *c, int result)
 {
 	struct log_fields f = { .target = PATH_MAINTENANCE };

@@ -138,6 +138,8 @@
 	  "maintenance has begun: only operators move the role") \
 	X(EVENT_MAINTENANCE_OFF, "maintenance_off", "0a694c1d8cd6f9eafec444b4db1b29e7", LOG_NOTICE, ALWAYS, \
 	  "maintenance is over: nodes claim vacancies again") \
+	X(EVENT_PENALTY_CLEARED, "penalty_cleared", "05dca4faae724b5499592329bd95d08e", LOG_NOTICE, ALWAYS, \
+	  "an operator ends the penalty: this node may take over again") \
 	X(EVENT_JUNK_IGNORED, "junk_ignored", "f8d66d5a38c6b671191912aec921aa7b", LOG_WARNING, ALWAYS, \
 	  "a key in ZooKeeper holds an invalid value, which is treated as absent") \
 	X(EVENT_REQUEST_FAILED, "request_failed", "fba837a7ff5c975999277680b8535f2c", LOG_WARNING, REPEATS, \

@@ -13,14 +13,25 @@
 #include "wall.h"
 #include "zk/zkh_path.h"
 
+static void node_path(const char *name, const char *leaf, char *ret_path)
+{
+	int n = snprintf(ret_path, KEY_PATH_SIZE, PATH_NODES "/%s/%s", name, leaf);
+
+	assert(n > 0 && n < KEY_PATH_SIZE);
+}
+
 void node_key_path(const char *name, enum node_key key, char *ret_path)
 {
 #define X(name, leaf) leaf,
 	static const char *const leaves[] = { NODE_KEYS(X) };
 #undef X
-	int n = snprintf(ret_path, KEY_PATH_SIZE, PATH_NODES "/%s/%s", name, leaves[key]);
 
-	assert(n > 0 && n < KEY_PATH_SIZE);
+	node_path(name, leaves[key], ret_path);
+}
+
+void node_pardon_path(const char *name, char *ret_path)
+{
+	node_path(name, "pardon", ret_path);
 }
 
 bool value_text(const char *data, size_t length, char *ret_text, size_t size)

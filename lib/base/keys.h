@@ -48,6 +48,12 @@ enum node_key {
 		NODE_KEY_COUNT
 };
 
+/*
+ * Optional: /nodes/NAME/pardon, from an operator to that node. The node ends its penalty and deletes the key. Its text says
+ * who asked for it.
+ */
+void node_pardon_path(const char *name, char *ret_path);
+
 /* "/nodes/NAME/LEAF" into ret_path[KEY_PATH_SIZE]; name must be valid. */
 void node_key_path(const char *name, enum node_key key, char *ret_path);
 

@@ -507,6 +507,10 @@ void election_apply(struct election_step *s, const struct election_event *event)
 	case ELECTION_HEALTH:
 		e->healthy = event->result == RESULT_OK;
 		break;
+	case ELECTION_PARDON:
+		e->penalty_until_us = 0;
+		e->failures = 0;
+		break;
 	case ELECTION_SHUTDOWN:
 		e->shutdown = 1;
 		break;

@@ -198,6 +198,7 @@ enum election_result {
 	X(PEERS,                                                                                      \
 	  "peers") /* count of other nodes that may claim, see COUNT_PEERS; OK or UNKNOWN */          \
 	X(HEALTH, "health")	/* result: OK or FAILED (also: the unit failed) */                    \
+	X(PARDON, "pardon")	/* an operator ends the penalty, and its doubling */                  \
 	X(SHUTDOWN, "shutdown") /* hand over and leave */
 
 enum election_event_type {

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-
+from kazoo.security import OPEN_ACL_UNSAFE, make_acl
 from ctl_shell import DONE, REFUSED, TIMED_OUT, UNREACHABLE, USAGE, Ctl, built, environment
 from lab import view, zk
 from lab.ports import free_port
@@ -52,7 +52,33 @@ def test_address(cluster, keys, oracle, ctl):
     assert 'not alive' in ctl.run('address', nodes[1].name, code=REFUSED).stderr
 
 
-def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl):
+def test_pardon(cluster, keys, oracle, ctl):
+    [node] = cluster(1, start=False, **{**QUICK, 'election.penalty': '10min'})
+    working = node.config['takeover.command']
+    node.write_config(**{'takeover.command': '/bin/false'})
+    node.start()
+    wait_until(lambda: 'penalty-until' in (keys.get(f'nodes/{node.name}/detail') or ''), 20, node.log_tail)
+    wait_until(lambda: keys.state(node.name) == 'secondary', 10, node.log_tail)
+    assert 'penalty' in ctl.run('explain', node.name).stdout
+    assert f'the penalty of {node.name} is cleared' in said(ctl.run('pardon', node.name))
+    # It contends at once, fails again, and the penalty is the first one again.
+    node.wait_log('penalty_cleared: .*by .*@')
+    wait_until(lambda: len(node.log_lines('penalty: ')) >= 2, 20, node.log_tail)
+    wait_until(lambda: keys.state(node.name) == 'secondary' and 'penalty-until' in keys.get(f'nodes/{node.name}/detail'), 10)
+    assert keys.get(f'nodes/{node.name}/pardon') is None
+    node.write_config(**{'takeover.command': working})
+    node.reload()
+    settle(keys, oracle, [node])
+    assert f'{node.name} has no penalty' in said(ctl.run('pardon', node.name))
+    node.stop()
+    assert 'not alive' in ctl.run('pardon', node.name, code=REFUSED).stderr
+
+
+def said(done):
+    return done.stdout + done.stderr
+
+
+def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl, root, zk_client):
     nodes, primary = settled(cluster, keys, oracle, 2)
     rest = others(nodes, primary)
     ctl.run('maintenance', 'off', '--for', '1s', code=USAGE)
@@ -70,6 +96,12 @@ def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl):
     settle(keys, oracle, rest, other_than=primary)
     assert time.monotonic() - begin > 3 and keys.get('maintenance') is None
     rest[0].wait_log('maintenance is over')
+    # One that cannot be ended says so, and goes on until an operator ends it.
+    zk_client.set_acls(root, [make_acl('world', 'anyone', read=True, write=True, create=True, admin=True)])
+    ctl.run('maintenance', 'on', '--for', '100ms', code=None)
+    rest[0].wait_log('the time of the maintenance is over, but /maintenance cannot be deleted: permission denied')
+    zk_client.set_acls(root, OPEN_ACL_UNSAFE)
+    ctl.run('maintenance', 'off')
 
 
 def test_status(cluster, keys, oracle, ctl):

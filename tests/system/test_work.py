@@ -44,8 +44,9 @@ def test_processes_outlive_their_unit(site, drop_in):
     """KillMode=process, and a job that a timer has started: the role is kept while any of it runs, and it is killed when the
     time of the stop is over."""
     holder = site.wait_holder()
-    drop_in(holder, 'worker.service', '[Service]\nKillMode=process\nRestart=always')
+    drop_in(holder, 'worker.service', '[Service]\nKillMode=process\nRestart=always\nExecStop=/bin/true')
     found = ' '.join(holder.run('primaryctl', 'check', check=False).stdout.split())
+    assert 'worker.service has ExecStop=, which systemd skips after a crash' in found
     assert 'worker.service has KillMode=process' in found and 'worker.service has Restart=, and the target is bound' in found
     target, moment = move(site, holder)
     waits_for(site, holder, moment, 'worker.service is inactive, but its process ')

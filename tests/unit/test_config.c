@@ -326,6 +326,8 @@ static const struct {
 	{ "[node]\nname = " TEN("1234567") "\n", "f:2: node.name: '1234567" },
 	/* choices */
 	{ "[node]\nmode =\n", "f:2: node.mode: '' is unknown (write coordinator|client)" },
+	{ "[node]\naddress = db1 5432\n", "f:2: node.address: 'db1 5432' is not an address" },
+	{ "[node]\naddress = http://db1\n", "f:2: node.address: 'http://db1' is not an address" },
 	{ "[node]\nmode = cliient\n",
 	  "f:2: node.mode: 'cliient' is unknown (did you mean client? write" },
 	{ "[node]\nmode = Client\n", "f:2: node.mode: 'Client' is unknown" },

@@ -276,6 +276,7 @@ static void parse_event(struct play *play, const struct words *words, struct ele
 	case ELECTION_SESSION_DOWN:
 	case ELECTION_SESSION_LOST:
 	case ELECTION_STOPPED:
+	case ELECTION_PARDON:
 	case ELECTION_SHUTDOWN:
 	case ELECTION_EVENT_COUNT:
 		break;

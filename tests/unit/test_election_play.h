@@ -13,7 +13,7 @@
  *	view KEY[@VERSION] [POST] [drained] [maintenance] [absent]
  *		[epoch N] [no-epoch]
  *	done RESULT	lock RESULT	corpses COUNT [UNTIL_MS]	fenced RESULT	started RESULT	stopped
- *	renewed RESULT	peers COUNT	health RESULT	shutdown
+ *	renewed RESULT	peers COUNT	health RESULT	pardon	shutdown
  *
  * KEY: missing, none, me, other, dead. POST: free, mine, taken; default: as before. RESULT: ok, conflict, unknown,
  * failed; a COUNT may be `unknown` or `conflict`. Actions: their texts; `do OP@VERSION`.

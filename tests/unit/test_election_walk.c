@@ -186,6 +186,7 @@ static void list_local(const struct walk *walk, struct walk_events *events)
 	add_result(walk, events, ELECTION_HEALTH, walk->core.healthy ? RESULT_FAILED : RESULT_OK);
 	if (!walk->core.shutdown)
 		add(walk, events, ELECTION_SHUTDOWN);
+	add(walk, events, ELECTION_PARDON);
 }
 
 void walk_list(const struct walk *walk, const struct election_config *config,
@@ -257,6 +258,7 @@ static void note_event(struct walk *walk, const struct election_event *event)
 		break;
 	case ELECTION_TIME:
 	case ELECTION_HEALTH:
+	case ELECTION_PARDON:
 	case ELECTION_SHUTDOWN:
 	case ELECTION_EVENT_COUNT:
 		break;

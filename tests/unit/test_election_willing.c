@@ -103,6 +103,31 @@ static void test_penalty_forgotten(void **state)
 	assert_int_equal(play.state.failures, 0);
 }
 
+/* An operator ends the penalty: the node contends at once, and its next failure is the first one. */
+static void test_penalty_pardoned(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "20000 view none@2 free => lock: lock\n");
+	assert_int_equal(fail_takeovers(&play, 2), 10 * 1000 * PLAY_MS);
+	play_script(&play, "+10 lock ok            => claim: do claim@2\n"
+			   "+10 done ok            => await\n"
+			   "+1 view me@3 free      => await\n"
+			   "+499 time              => enter: do enter@3\n"
+			   "+10 done ok            => recover: scan\n"
+			   "+10 corpses 0          => begin: start\n"
+			   "+10 started failed     => stop: stop, do hand back@3\n"
+			   "+10 done ok            => stop\n"
+			   "+10 stopped            => leave: do leave\n"
+			   "+10 done ok            => follow\n");
+	play.state.view.key_version = play.state.seen_version = 2;
+	play_script(&play, "+10 view none@2 free   => follow\n"
+			   "+10 pardon             => lock: lock\n"
+			   "+10 pardon             => lock\n");
+	assert_int_equal(play.state.failures, 0);
+}
+
 static void test_not_eligible(void **state)
 {
 	struct play play;
@@ -166,6 +191,7 @@ int main(void)
 		cmocka_unit_test(test_penalty_filled_by_other),
 		cmocka_unit_test(test_penalty_doubles),
 		cmocka_unit_test(test_penalty_forgotten),
+		cmocka_unit_test(test_penalty_pardoned),
 		cmocka_unit_test(test_not_eligible),
 		cmocka_unit_test(test_named_in_maintenance),
 		cmocka_unit_test(test_client_named),

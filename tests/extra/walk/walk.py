@@ -13,6 +13,7 @@ import time
 import actions
 import machine
 from address import Holders
+from kazoo.exceptions import KazooException
 from lab import netns
 from lab.wait import Timeout, boottime_ns, wait_until
 from site3 import ADDRESS, BRIEF_SESSION_S, Site
@@ -79,6 +80,7 @@ class Walk:
         self.steps = plan(options.seed)
         self.done = collections.Counter()
         self.number = 0
+        self.lasting = []  # actions
         self.busy = collections.Counter()  # machines, by the actions that last
         self.begin_ns = boottime_ns()
         self.holders, self.witness = [], None
@@ -126,12 +128,17 @@ class Walk:
     # the walk
 
     def _primary(self):
-        name = self.site.acting()
+        try:
+            name = self.site.acting()
+        except KazooException:
+            return None
         return next((one for one in self.site.machines if one.name == name), None)
 
     def _choose(self, step):
         """The machine that it is done to; None: there is none now."""
         primary = self._primary()
+        if step.action in self.lasting:
+            return None
         fit = [one for one in self._free() if not (step.action.whole and self.busy[one.name])]
         if step.action.to == 'primary' and primary in fit:
             return primary
@@ -148,11 +155,13 @@ class Walk:
         self.say(f'{self.number:3}  {step.action.name}: {one.name}{" (primary)" if one is self._primary() else ""}, '
                  f'{step.number:.2f}, for {step.hold:.2f} s')
         self.busy[one.name] += 1
+        self.lasting.append(step.action)
         with contextlib.ExitStack() as stack:
             stack.enter_context(step.action.function(self, one, step.number))
             self.last(step.hold)
             if step.during and self.number < self.options.actions and not step.action.whole:
                 self._do(next(self.steps))
+        self.lasting.pop()
         self.busy[one.name] -= 1
 
     def _open(self):
@@ -189,7 +198,7 @@ class Walk:
         self._open()
         print(f'{"action":<72} {"role":<6} {"not answered":>12}  trouble')
         for action in actions.ALL.values():
-            self._try(Step(action=action, number=self.options.each, hold=1.0, which=0, during=False, calm=True))
+            self._try(Step(action=action, number=self.options.each, hold=2.0, which=0, during=False, calm=True))
 
     def _try(self, step):
         begin_ns, trouble, primary = boottime_ns(), [], self._primary()
@@ -224,6 +233,12 @@ class Walk:
 
     def wrong(self):
         """What is not as it shall be when nothing is broken; ''."""
+        try:
+            return self._find_wrong()
+        except KazooException as error:
+            return repr(error)
+
+    def _find_wrong(self):
         primary = self._primary()
         if not primary:
             return 'nobody is primary'
