@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "ctl.h"
-#include "digest.h"
+#include "zk/zkh_digest.h"
 #include "zk/tree/zkh_keys.h"
 #include "zk/zkh_acl.h"
 
@@ -22,9 +22,9 @@
 struct auth {
 	struct ctl *ctl;
 	char ids[CONFIG_AUTH_MAX]
-		[DIGEST_ID_SIZE]; /* of the auth-file, without the one to be revoked */
+		[ZKH_DIGEST_ID_SIZE]; /* of the auth-file, without the one to be revoked */
 	unsigned count;
-	char old[DIGEST_ID_SIZE]; /* to be revoked; "": nothing is */
+	char old[ZKH_DIGEST_ID_SIZE]; /* to be revoked; "": nothing is */
 	size_t changed, unchanged, refused;
 	/* The keys, as paths below the root of the session. */
 	char **paths;
@@ -208,7 +208,7 @@ static int take_id(const struct config_credential *from, const char *file, char 
 {
 	*ret_id = '\0';
 	if (strcmp(from->scheme, "digest") == 0)
-		digest_id(from->credential, ret_id);
+		zkh_digest_id(from->credential, ret_id);
 	if (*ret_id)
 		return CTL_DONE;
 	ctl_error("%s: scheme %s: only digest credentials can be changed in this way", file,

@@ -187,6 +187,7 @@ static int start_session(struct ctl *ctl)
 {
 	struct zkh_session_config config = {
 		.servers = ctl->config.zookeeper.servers,
+		.tunnel = ctl->config.zookeeper.tunnel,
 		.root = ctl->config.zookeeper.root,
 		.timeout_ms = (int32_t)(ctl->config.zookeeper.session_timeout_us / 1000),
 		.seed = (uint32_t)time_monotonic_us(),
@@ -277,20 +278,21 @@ void *ctl_need(void *memory)
 static void say_unreachable(const struct ctl *ctl)
 {
 	const char *servers = ctl->config.zookeeper.servers, *trouble = ctl->trouble;
+	const char *see = ctl->config.zookeeper.tunnel ? "`journalctl -u 'primaryd-tunnel*'`"
+						       : "--servers";
 	struct zkh_addresses numeric;
 
-	if (!*trouble && zkh_resolve_numeric(servers, &numeric) == 0)
+	if (!*trouble && zkh_resolve_numeric(servers, ctl->config.zookeeper.tunnel, &numeric) == 0)
 		zkh_addresses_finish(&numeric);
 	else if (!*trouble)
 		trouble = "no answer in time, or the lookup of a name took too long";
 	/* The trouble of a single server begins with its name. */
 	if (!strncmp(trouble, servers, strlen(servers)) && trouble[strlen(servers)] == ':')
-		ctl_error("ZooKeeper is out of reach: %s (see --servers, or `primaryctl check`)",
-			  trouble);
+		ctl_error("ZooKeeper is out of reach: %s (see %s, or `primaryctl check`)", trouble,
+			  see);
 	else
-		ctl_error("ZooKeeper is out of reach at %s%s%s (see --servers, or "
-			  "`primaryctl check`)",
-			  servers, *trouble ? ": " : "", trouble);
+		ctl_error("ZooKeeper is out of reach at %s%s%s (see %s, or `primaryctl check`)",
+			  servers, *trouble ? ": " : "", trouble, see);
 }
 
 int ctl_explain_wait(struct ctl *ctl, int code, const char *doing)

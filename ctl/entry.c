@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "zk/zkh_path.h"
 
 static void take_text(struct json_object *object, const char *key, char *ret, size_t size)
@@ -23,11 +24,27 @@ static void take_name(struct json_object *object, const char *key, char ret[NAME
 		*ret = '\0';
 }
 
+static void take_spans(struct json_object *object, struct history_entry *entry)
+{
+	struct json_object *value;
+
+	for (int i = 0; i < HISTORY_SPAN_COUNT; i++) {
+		int64_t us;
+
+		if (!json_object_object_get_ex(object, history_spans[i].name, &value) ||
+		    !json_object_is_type(value, json_type_int))
+			continue;
+		us = json_object_get_int64(value);
+		if (us >= 0 && us <= DURATION_MAX)
+			memcpy((char *)entry + history_spans[i].offset, &us, sizeof(us));
+	}
+}
+
 bool entry_parse(const char *data, size_t length, struct history_entry *ret_entry)
 {
-	struct history_entry entry = { .takeover_us = -1 };
+	struct history_entry entry = history_entry_empty();
 	char text[KEY_VALUE_MAX];
-	struct json_object *object, *took;
+	struct json_object *object;
 
 	/* An escape could stand for a character that must not reach a terminal; nothing here writes one. */
 	if (!value_text(data, length, text, sizeof(text)) || strchr(text, '\\'))
@@ -38,9 +55,7 @@ bool entry_parse(const char *data, size_t length, struct history_entry *ret_entr
 		take_name(object, "to", entry.to);
 		take_name(object, "from", entry.from);
 		take_text(object, "reason", entry.reason, sizeof(entry.reason));
-		if (json_object_object_get_ex(object, "takeover_us", &took) &&
-		    json_object_is_type(took, json_type_int) && json_object_get_int64(took) >= 0)
-			entry.takeover_us = json_object_get_int64(took);
+		take_spans(object, &entry);
 	}
 	json_object_put(object);
 	if (!*entry.time || !*entry.to)

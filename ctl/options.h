@@ -15,6 +15,7 @@ struct options {
 	const struct verb *verb;
 	const char *config_path;		/* NULL: the default one, which may be missing */
 	const char *servers, *root, *auth_file; /* NULL: as configured */
+	const char *svg_path;			/* NULL: none */
 	bool json, force, dry_run, recursive, epoch, all, version, help;
 	bool has_timeout;
 	int64_t timeout_us;

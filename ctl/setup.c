@@ -111,6 +111,8 @@ int ctl_load(struct ctl *ctl)
 	OVERRIDE(root, "--root");
 	OVERRIDE(auth_file, "--auth-file");
 #undef OVERRIDE
+	if (o->servers) /* as they are: the tunnel does not know them */
+		ctl->config.zookeeper.tunnel = 0;
 	if (code == CTL_DONE)
 		code = check_overrides(ctl);
 	return code == CTL_DONE ? load_credential(ctl) : code;

@@ -17,6 +17,7 @@ enum {
 	MAINTENANCE,
 	UNTIL,
 	UNTIL_UTC,
+	CONNECTED,
 	STRANGERS
 };
 static const struct table_column cluster_columns[] = {
@@ -30,6 +31,7 @@ static const struct table_column cluster_columns[] = {
 	[MAINTENANCE] = { "maintenance", "maintenance", 0 },
 	[UNTIL] = { "until", "maintenance_until_local", TABLE_FOR_PEOPLE },
 	[UNTIL_UTC] = { "until", "maintenance_until", TABLE_FOR_JSON },
+	[CONNECTED] = { "connected", "connected", TABLE_FOR_JSON },
 	[STRANGERS] = { "strange keys", "strangers", TABLE_FOR_JSON },
 };
 
@@ -55,16 +57,16 @@ static const struct table_column node_columns[] = {
 	[STATE] = { "STATE", "state", 0 },
 	[ROLE] = { "ROLE", "role", 0 },
 	[ALIVE] = { "ALIVE", "alive", 0 },
-	[HEALTH] = { "HEALTH", "health", TABLE_CUT },
+	[HEALTH] = { "HEALTH", "health", TABLE_WRAP },
 	[DRAIN] = { "DRAIN", "drain", 0 },
 	[VERSION] = { "VERSION", "version", 0 },
 	[HOST] = { "HOST", "host", TABLE_FOR_JSON },
 	[ADDRESS] = { "ADDRESS", "address", TABLE_FOR_JSON },
 	[STARTED] = { "STARTED", "started", TABLE_FOR_JSON },
-	[WAITING] = { "WAITS FOR", "waits_for", TABLE_CUT },
+	[WAITING] = { "WAITS FOR", "waits_for", TABLE_WRAP },
 };
 
-static const struct table_column junk_columns[] = { { "JUNK IN THE KEYS", "what", 0 } };
+static const struct table_column junk_columns[] = { { "JUNK IN THE KEYS", "what", TABLE_WRAP } };
 
 static const char *or_null(const char *text)
 {
@@ -102,6 +104,7 @@ static struct table *cluster_table(const struct facts *facts)
 		table_putf(t, UNTIL, "%.19s", wall_local(facts->maintenance_end_ms, time));
 		table_put(t, UNTIL_UTC, wall_utc(facts->maintenance_end_ms, time));
 	}
+	table_put_boolean(t, CONNECTED, facts->connected);
 	table_put_number(t, STRANGERS, (int64_t)facts->strangers);
 	return t;
 }

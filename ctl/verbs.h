@@ -22,6 +22,7 @@ enum verb_option {
 	TAKES_ALL = 1 << 6,
 	TAKES_WAIT = 1 << 7,
 	TAKES_FOR = 1 << 8,
+	TAKES_SVG = 1 << 9,
 };
 
 /*
@@ -44,6 +45,9 @@ enum verb_option {
 	X(metrics, "metrics", "", NEEDS_NO_SESSION,                                                \
 	  "print this node's metrics for Prometheus, as a text file", "")                          \
 	X(history, "history", "", 0, "list the changes of the primary that are on record", "")     \
+	X(timeline, "timeline", "[EPOCH]", TAKES_SVG,                                              \
+	  "show the last failover (or that of EPOCH in the history) as a picture",                 \
+	  " --svg failover.svg")                                                                   \
 	X(check, "check", "", NEEDS_NO_SESSION,                                                    \
 	  "check configuration, servers, timeouts and rights; name remedies", "")                  \
 	X(switchover, "switchover", "[NODE]", TAKES_FORCE | TAKES_DRY_RUN,                         \

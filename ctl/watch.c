@@ -28,6 +28,7 @@ struct watch {
 	struct renewal renewal;
 	bool has_facts, on_screen, over, dirty;
 	bool shown; /* the status, where there is no screen */
+	bool lost;  /* the connection: what is known may be outdated */
 	int code;
 	char log[LOG_LINES][LINE_SIZE];
 	size_t logged; /* ever; the newest is log[(logged - 1) % LOG_LINES] */
@@ -102,9 +103,7 @@ static void draw_screen(struct watch *w)
 	status = w->has_facts ? format(w, columns) : ctl_need(strdup("reading ...\n"));
 	used = count_lines(status) + 3;
 	fprintf(file, "%s\n%s", status,
-		zkh_session_connected(w->ctl->session)
-			? ""
-			: "not connected: the status above may be outdated\n");
+		w->lost ? "not connected: the status above may be outdated\n" : "");
 	if (used < rows)
 		add_log(file, w, rows - used);
 	fclose(file);
@@ -174,12 +173,27 @@ static void follow_renewals(struct watch *w, const struct renewal_verdict *befor
 	renewal_open(&w->renewal, w->ctl, &w->facts, on_look, w);
 }
 
+static void look_at_connection(struct watch *w)
+{
+	bool connected = zkh_session_connected(w->ctl->session);
+
+	/* After a loss everything is read anew. */
+	if (w->lost ? !connected || !cluster_complete(&w->cluster) : connected)
+		return;
+	w->lost = !w->lost;
+	w->facts.connected = !w->lost;
+	w->dirty = true;
+	on_line(w,
+		w->lost ? "not connected: from here on changes may be missed" : "connected again");
+}
+
 static void on_change(void *userdata)
 {
 	struct watch *w = userdata;
 	struct renewal_verdict renewal = w->facts.renewal;
 	struct facts facts;
 
+	look_at_connection(w);
 	w->dirty = w->dirty || w->on_screen;
 	if (!cluster_complete(&w->cluster))
 		return;
@@ -189,6 +203,7 @@ static void on_change(void *userdata)
 	}
 	if (!facts_gather(&w->cluster, &facts))
 		return;
+	facts.connected = !w->lost;
 	if (w->has_facts)
 		changes_between(&w->facts, &facts, on_line, w);
 	facts_finish(&w->facts);

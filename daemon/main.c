@@ -21,13 +21,13 @@ struct program {
 	struct config config;
 	struct config_auth auth;
 	bool has_auth;
-	bool check_only, reload, quiet;
+	bool check_only, reload, tunnel, quiet;
 	struct log *log;
 };
 
 static void usage(FILE *file)
 {
-	fputs("usage: primaryd [--config FILE] [--quiet] [--check|--reload] [--version] [--help]\n"
+	fputs("usage: primaryd [--config FILE] [--quiet] [--check|--reload|--tunnel-config] [--version] [--help]\n"
 	      "\n"
 	      "Keeps exactly one node of a cluster primary. Runs in the foreground.\n"
 	      "\n"
@@ -35,6 +35,7 @@ static void usage(FILE *file)
 	      "  --quiet        log notices, warnings and errors only\n"
 	      "  --check        check the configuration, print every error, start nothing\n"
 	      "  --reload       order the running daemon to reload, and wait until it has accepted or refused\n"
+	      "  --tunnel-config  print the configuration of stunnel for TLS, for primaryd-tunnel.service\n"
 	      "  --version      print the version\n"
 	      "  --help         print this and every configuration key\n"
 	      "\n"
@@ -57,16 +58,29 @@ static void say_error(struct program *p, const char *text)
 		fprintf(stderr, "%s\n", text);
 }
 
+static int refuse_key(struct program *p, enum config_key_id id, const char *message)
+{
+	struct config_key key = config_key(id);
+	char text[CONFIG_ERROR_SIZE + 200];
+
+	snprintf(text, sizeof(text), "%.180s:%u: %s.%s: %.384s", p->config_path,
+		 p->config.lines[id], key.section, key.name, message);
+	say_error(p, text);
+	return 1;
+}
+
 static int load(struct program *p)
 {
+	/* The tunnel's service sees neither the commands nor the directories of the daemon. */
+	unsigned flags = p->tunnel ? 0 : CONFIG_CHECK_COMMANDS | CONFIG_USE_ENVIRONMENT;
 	struct config_errors *errors = calloc(1, sizeof(*errors));
-	char message[CONFIG_ERROR_SIZE], text[CONFIG_ERROR_SIZE + 200];
+	char message[CONFIG_ERROR_SIZE];
+	enum config_key_id key;
 	int r;
 
 	if (!errors)
 		return EX_OSERR;
-	r = config_load(p->config_path, CONFIG_CHECK_COMMANDS | CONFIG_USE_ENVIRONMENT, &p->config,
-			errors);
+	r = config_load(p->config_path, flags, &p->config, errors);
 	if (!p->reload)
 		config_errors_print(errors, stderr);
 	for (size_t i = 0; p->reload && i < errors->n; i++)
@@ -74,18 +88,28 @@ static int load(struct program *p)
 	free(errors);
 	if (r != 0)
 		return 1;
+	if ((p->check_only || p->tunnel) &&
+	    config_check_tls(&p->config, p->tunnel, &key, message, sizeof(message)) != 0)
+		return refuse_key(p, key, message);
 	/* systemd shows the credentials of a service to its main process alone: the daemon itself looks at them. */
-	if (!*p->config.zookeeper.auth_file || p->reload)
+	if (!*p->config.zookeeper.auth_file || p->reload || p->tunnel)
 		return 0;
-	r = config_load_auth(p->config.zookeeper.auth_file, &p->auth, message, sizeof(message));
-	if (r != 0) {
-		snprintf(text, sizeof(text), "%.180s:%u: zookeeper.auth-file: %.384s",
-			 p->config_path, p->config.lines[CONFIG_KEY_zookeeper_auth_file], message);
-		say_error(p, text);
-		return 1;
-	}
+	if (config_load_auth(p->config.zookeeper.auth_file, &p->auth, message, sizeof(message)) !=
+	    0)
+		return refuse_key(p, CONFIG_KEY_zookeeper_auth_file, message);
 	p->has_auth = true;
 	return 0;
+}
+
+static int print_tunnel(struct program *p)
+{
+	if (p->config.zookeeper.tunnel == 0) {
+		fprintf(stderr, "%s: zookeeper.tls-ca is not set: there is no tunnel\n",
+			p->config_path);
+		return 1;
+	}
+	config_print_tunnel(&p->config, stdout);
+	return fflush(stdout) == 0 ? 0 : EX_IOERR;
 }
 
 static int order_reload(struct program *p)
@@ -110,6 +134,8 @@ static int start(struct program *p, char **argv)
 		return r;
 	if (p->reload)
 		return order_reload(p);
+	if (p->tunnel)
+		return print_tunnel(p);
 	for (unsigned i = 0; p->check_only && (doubt = config_doubt(&p->config, i)); i++)
 		fprintf(stderr, "%s: warning: %s\n", p->config_path, doubt);
 	if (p->check_only)
@@ -153,6 +179,7 @@ int main(int argc, char *argv[])
 		{ "config", required_argument, NULL, 'c' },
 		{ "check", no_argument, NULL, 'k' },
 		{ "reload", no_argument, NULL, 'r' },
+		{ "tunnel-config", no_argument, NULL, 't' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -173,6 +200,9 @@ int main(int argc, char *argv[])
 			break;
 		case 'r':
 			p.reload = true;
+			break;
+		case 't':
+			p.tunnel = true;
 			break;
 		case 'v':
 			puts("primaryd " PRIMARYD_VERSION);

@@ -2,13 +2,14 @@
 # Sees to it that the Debian packages are there which a purpose needs.
 #
 #   tests/packages.sh [build|demo|test|system]    (default: test; each contains the one before)
-#   tests/packages.sh peer-NAME
+#   tests/packages.sh peer-NAME|dashboard
 #   tests/packages.sh --list PURPOSE        (installs nothing)
 #
 # build    build primaryd and run the unit tests
 # demo     build primaryd and run three nodes on a local ZooKeeper
 # test     build with both compilers and run tests/all
 # system   boot containers with the installed package
+# dashboard draw it with tests/extra/dashboard/run.py
 # peer-... run NAME (keepalived, curator, kazoo, patroni) in tests/extra/peers/run.py
 #
 # Nothing is done when all are there. Otherwise they are installed, by root or with a sudo that asks
@@ -41,10 +42,11 @@ wanted() {
 	case $1 in
 	build) ;;
 	demo) printf '%s\n' "${DEMO[@]}" ;;
+	dashboard) printf '%s\n' "${DEMO[@]}" "${TEST[@]}" python3-matplotlib ;;
 	test) printf '%s\n' "${DEMO[@]}" "${TEST[@]}" ;;
 	system) printf '%s\n' "${DEMO[@]}" "${TEST[@]}" "${SYSTEM[@]}" ;;
 	*)
-		echo "usage: tests/packages.sh [build|demo|test|system|peer-NAME]" >&2
+		echo "usage: tests/packages.sh [build|demo|test|system|peer-NAME|dashboard]" >&2
 		exit 2
 		;;
 	esac

@@ -89,7 +89,7 @@ static void start(struct probe *probe)
 	probe->fd = -1;
 	probe->all->open++;
 	ev_io_init(&probe->io, on_ready, -1, EV_WRITE);
-	zkh_server_format(probe->address, text, sizeof(text));
+	zkh_server_format(probe->at, text, sizeof(text));
 	if (zkh_server_next(&list, &server) != 0 ||
 	    getaddrinfo(server.host, server.port, &hints, &found) != 0) {
 		end(probe, EINVAL);
@@ -123,7 +123,7 @@ static void resolve(struct probes *all)
 	struct ctl *ctl = all->ctl;
 	const char *servers = ctl->config.zookeeper.servers;
 
-	if (zkh_resolve_numeric(servers, &all->addresses) == 0)
+	if (zkh_resolve_numeric(servers, ctl->config.zookeeper.tunnel, &all->addresses) == 0)
 		return;
 	if (zkh_resolve_start(&all->resolver, ctl->loop, servers,
 			      (int32_t)(CONNECT_TIMEOUT_US / 1000), on_resolved, all) == 0)
@@ -138,7 +138,9 @@ void probes_ask(struct probes *all, struct ctl *ctl, const char *word)
 	all->list = ctl_need(calloc(all->addresses.count + 1, sizeof(*all->list)));
 	for (size_t i = 0; i < all->addresses.count; i++) {
 		all->list[i].all = all;
-		all->list[i].address = all->addresses.text[i];
+		all->list[i].at = all->addresses.text[i];
+		zkh_tunnel_name(ctl->config.zookeeper.tunnel, ctl->config.zookeeper.servers,
+				all->list[i].at, all->list[i].address);
 		start(&all->list[i]);
 	}
 	(void)ctl_wait(ctl, ctl_is_zero, &all->open);

@@ -8,13 +8,15 @@
 #include <stdint.h>
 
 #include "ctl.h"
-#include "zk/session/zkh_resolve.h"
+#include "zk/session/zkh_tunnel.h"
 
 #define PROBE_ANSWER_MAX 4096
 
 struct probe {
 	struct probes *all;
-	const char *address; /* ADDRESS:PORT */
+	const char *at; /* ADDRESS:PORT that is asked */
+	char address
+		[ZKH_SERVER_TEXT_SIZE]; /* the same for people; behind a tunnel, the server's name */
 	ev_io io;
 	int fd;
 	int64_t started_us, connected_us;

@@ -60,8 +60,19 @@ static void tell(struct check *check, const struct probe *probe)
 {
 	size_t length = 0, servers = listed(check->ctl->config.zookeeper.servers);
 	const char *mode = mode_of(probe, &length);
+	bool is_tunnel = check->ctl->config.zookeeper.tunnel != 0;
 	char took[WALL_TEXT_SIZE];
 
+	if (is_tunnel && (probe->error || !probe->length)) {
+		check_say(
+			check, CHECK_ERROR, "server",
+			probe->error == ECONNREFUSED
+				? "systemctl enable --now primaryd-tunnel; after a change of the configuration, restart it"
+				: "journalctl -u 'primaryd-tunnel*' says why: see that ZooKeeper runs there, and the certificates",
+			"%s: not reached through the TLS tunnel%s", probe->address,
+			probe->error == ECONNREFUSED ? ", which does not run" : "");
+		return;
+	}
 	if (probe->error) {
 		check_say(check, CHECK_ERROR, "server",
 			  "see that ZooKeeper runs there, and that no firewall is between",
@@ -128,7 +139,7 @@ static void tell_leaders(struct check *check, const struct probes *all)
  */
 struct witness {
 	struct witnesses *all;
-	const char *address; /* ADDRESS:PORT */
+	const char *at, *address; /* as in struct probe */
 	struct zkh_session *session;
 	bool told;    /* what follows is known */
 	int64_t zxid; /* that made the keys; 0: there are none */
@@ -198,7 +209,7 @@ static void begin_session(struct ctl *ctl, struct witness *witness)
 		.userdata = witness,
 	};
 
-	zkh_server_format(witness->address, server, sizeof(server));
+	zkh_server_format(witness->at, server, sizeof(server));
 	if (zkh_session_create(ctl->loop, &config, &witness->session) == 0)
 		witness->all->open++;
 }
@@ -233,7 +244,9 @@ static void compare(struct check *check, const struct probes *all)
 	for (size_t i = 0; i < all->addresses.count; i++)
 		if (mode_of(&all->list[i], &length) && !has_mode(&all->list[i], "read-only"))
 			asked.list[asked.count++] =
-				(struct witness){ .all = &asked, .address = all->list[i].address };
+				(struct witness){ .all = &asked,
+						  .at = all->list[i].at,
+						  .address = all->list[i].address };
 	ctl_set_timeout(check->ctl, CONNECT_TIMEOUT_US);
 	for (size_t i = 0; asked.count > 1 && i < asked.count; i++)
 		begin_session(check->ctl, &asked.list[i]);

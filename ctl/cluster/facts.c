@@ -234,6 +234,7 @@ bool facts_gather(const struct cluster *cluster, struct facts *ret_facts)
 	facts->nodes = calloc(cluster->node_count + 1, sizeof(*facts->nodes));
 	if (!facts->nodes)
 		return false;
+	facts->connected = true;
 	facts->strangers = cluster->strangers;
 	gather_identity(cluster, facts);
 	gather_key(cluster, facts);

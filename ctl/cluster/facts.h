@@ -31,6 +31,7 @@ struct node_facts {
 };
 
 struct facts {
+	bool connected; /* false, set by who follows the cluster: all of this may be outdated */
 	struct identity_seen identity;
 	enum identity_reason
 		foreign; /* why it is not the cluster of the node here; IDENTITY_FINE: it is, or not known */

@@ -21,7 +21,7 @@ static const struct table_column columns[] = {
 	[CHILDREN] = { "CHILDREN", "children", TABLE_RIGHT },
 	[OWNER] = { "SESSION", "ephemeral_owner", 0 },
 	[BYTES] = { "BYTES", "bytes", TABLE_RIGHT },
-	[SHOWN] = { "VALUE", "shown", TABLE_CUT | TABLE_FOR_PEOPLE },
+	[SHOWN] = { "VALUE", "shown", TABLE_WRAP | TABLE_FOR_PEOPLE },
 	[VALUE] = { "VALUE", "value", TABLE_FOR_JSON },
 	[BASE64] = { "BASE64", "base64", TABLE_FOR_JSON },
 };

@@ -75,7 +75,7 @@ int claim_write(struct progress *p, const char *node, const char *reason, struct
 	struct ctl_commit commit;
 	int code;
 
-	*claim = (struct claim){ .entry.takeover_us = -1 };
+	*claim = (struct claim){ .entry = history_entry_empty() };
 	wall_utc(wall_now_ms(), claim->entry.time);
 	snprintf(claim->entry.to, sizeof(claim->entry.to), "%s", node ? node : "");
 	strcpy(claim->entry.from, p->facts.named);
@@ -102,6 +102,7 @@ int claim_write(struct progress *p, const char *node, const char *reason, struct
 
 void claim_record(struct progress *p, struct claim *claim, int64_t takeover_us)
 {
+	const struct node_facts *stopper = facts_find(&p->facts, p->stopper);
 	char text[HISTORY_ENTRY_SIZE], time[WALL_TEXT_SIZE];
 	struct ctl_commit commit;
 	struct zkh_txn *txn;
@@ -109,6 +110,9 @@ void claim_record(struct progress *p, struct claim *claim, int64_t takeover_us)
 	if (!*claim->entry_path)
 		return;
 	claim->entry.takeover_us = takeover_us;
+	claim->entry.post_us = (p->facts.post_since_ms - p->facts.key_mtime_ms) * 1000;
+	if (stopper && stopper->detail.stop_us)
+		claim->entry.stop_us = stopper->detail.stop_us;
 	/* By the servers' clock, as the duration is. */
 	strcpy(claim->entry.time, wall_utc(p->facts.key_mtime_ms, time));
 	if (!history_entry_format(&claim->entry, text, sizeof(text)))

@@ -56,7 +56,9 @@ static void note_times(struct progress *p, const struct facts *before, const str
 			strcpy(p->stopper, n->name);
 			p->stop_late = strcmp(n->router, "relinquish") != 0;
 			p->stop_ms = since_ms;
-			p->start_ms = 0;
+			/* One look may show both; the nodes come in the order of their names. */
+			if (p->start_ms < since_ms)
+				p->start_ms = 0;
 		}
 	}
 }

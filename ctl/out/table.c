@@ -141,11 +141,18 @@ static void fill_cell(struct libscols_line *line, size_t n, const struct cell *c
 	fill(line, n, text, cell->color);
 }
 
+static void add_column(struct libscols_table *out, const char *title, unsigned flags)
+{
+	scols_table_new_column(out, title, 0,
+			       (flags & TABLE_RIGHT ? SCOLS_FL_RIGHT : 0) |
+				       (flags & TABLE_WRAP ? SCOLS_FL_WRAP : 0));
+}
+
 /* Titles and values, one below the other. */
 static void build_list(const struct table *table, struct libscols_table *out)
 {
-	scols_table_new_column(out, "", 0, 0);
-	scols_table_new_column(out, "", 0, 0);
+	add_column(out, "", 0);
+	add_column(out, "", TABLE_WRAP);
 	scols_table_enable_noheadings(out, 1);
 	for (size_t i = 0; i < table->rows * table->count; i++) {
 		const struct table_column *column = &table->columns[i % table->count];
@@ -161,14 +168,9 @@ static void build_list(const struct table *table, struct libscols_table *out)
 
 static void build_rows(const struct table *table, struct libscols_table *out)
 {
-	for (size_t i = 0; i < table->count; i++) {
-		unsigned flags = table->columns[i].flags;
-
-		if (!(flags & TABLE_FOR_JSON))
-			scols_table_new_column(out, table->columns[i].title, 0,
-					       (flags & TABLE_RIGHT ? SCOLS_FL_RIGHT : 0) |
-						       (flags & TABLE_CUT ? SCOLS_FL_TRUNC : 0));
-	}
+	for (size_t i = 0; i < table->count; i++)
+		if (!(table->columns[i].flags & TABLE_FOR_JSON))
+			add_column(out, table->columns[i].title, table->columns[i].flags);
 	for (size_t row = 0; row < table->rows; row++) {
 		struct libscols_line *line = ctl_need(scols_table_new_line(out, NULL));
 		size_t n = 0;
@@ -176,6 +178,47 @@ static void build_rows(const struct table *table, struct libscols_table *out)
 		for (size_t i = 0; i < table->count; i++)
 			if (!(table->columns[i].flags & TABLE_FOR_JSON))
 				fill_cell(line, n++, &table->cells[row * table->count + i]);
+	}
+}
+
+/* -- lines that end between two words, which libsmartcols does not do by itself -- */
+
+static size_t width_of(const struct libscols_column *column, const char *text, void *width)
+{
+	(void)column;
+	(void)text;
+	return (size_t)(uintptr_t)width;
+}
+
+/* Ends the text where the column ends, or before. Returns the rest; NULL: there is none. */
+static char *next_line(const struct libscols_column *column, char *text, void *width)
+{
+	size_t cells = 0;
+	char *blank = NULL;
+
+	(void)column;
+	for (; *text; text++) {
+		if (*text == ' ')
+			blank = text;
+		/* A continuation byte belongs to the character before. */
+		cells += ((unsigned char)*text & 0xc0) != 0x80;
+		if (cells <= (size_t)(uintptr_t)width || !blank)
+			continue;
+		*blank = '\0';
+		return blank + 1;
+	}
+	return NULL;
+}
+
+/* After the table was formatted once: keeps the widths that came of it. */
+static void wrap_words(struct libscols_table *out)
+{
+	for (size_t i = 0; i < scols_table_get_ncols(out); i++) {
+		struct libscols_column *column = scols_table_get_column(out, i);
+		uintptr_t width = scols_column_get_width(column);
+
+		if (scols_column_get_flags(column) & SCOLS_FL_WRAP)
+			scols_column_set_wrapfunc(column, width_of, next_line, (void *)width);
 	}
 }
 
@@ -194,6 +237,11 @@ static char *format_table(const struct table *table, const struct table_style *s
 		scols_table_set_termwidth(out, style->width);
 	(table->single ? build_list : build_rows)(table, out);
 	(void)scols_print_table_to_string(out, &text);
+	if (style->width) {
+		free(text);
+		wrap_words(out);
+		(void)scols_print_table_to_string(out, &text);
+	}
 	scols_unref_table(out);
 	return ctl_need(text);
 }

@@ -16,7 +16,7 @@ enum table_flag {
 	TABLE_RIGHT = 1 << 0,
 	TABLE_FOR_PEOPLE = 1 << 1, /* not in the JSON */
 	TABLE_FOR_JSON = 1 << 2,   /* nowhere else */
-	TABLE_CUT = 1 << 3,	   /* may be cut to the width of the terminal */
+	TABLE_WRAP = 1 << 3,	   /* goes on in further lines where the terminal is too narrow */
 };
 
 enum table_color { TABLE_PLAIN, TABLE_GOOD, TABLE_BAD, TABLE_WARN, TABLE_DIM };

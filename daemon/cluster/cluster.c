@@ -227,6 +227,7 @@ static int start_session(struct cluster *c, const struct cluster_options *option
 {
 	struct zkh_session_config config = {
 		.servers = c->config->zookeeper.servers,
+		.tunnel = c->config->zookeeper.tunnel,
 		.root = c->config->zookeeper.root,
 		.timeout_ms = (int32_t)(c->config->zookeeper.session_timeout_us / 1000),
 		.resume = options->resume,

@@ -115,8 +115,9 @@ void cluster_announce_shutdown(struct cluster *cluster);
 /* Ends everything, says farewell, and closes the session; CLUSTER_CLOSED or CLUSTER_UNCLOSED follows. */
 void cluster_leave(struct cluster *cluster);
 
-/* The last claim led to a takeover that took that long: for the history. */
-void cluster_record_takeover(struct cluster *cluster, int64_t duration_us);
+/* The last claim led to a takeover that took that long, see writes_record_takeover(): for the history. */
+void cluster_record_takeover(struct cluster *cluster, int64_t duration_us, int64_t post_us,
+			     int64_t start_us);
 
 /* -- what is known -- */
 

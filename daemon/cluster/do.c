@@ -46,6 +46,9 @@ void cluster_describe(struct cluster *c, enum election_op op)
 	int64_t penalty_us = e->penalty_until_us - e->now_us;
 	int n = cluster_describe_delays(c, text);
 
+	if (op == OP_LEAVE && c->writes.stopping_us)
+		n += snprintf(text + n, DETAIL_SIZE - (size_t)n, " " DETAIL_STOP "%.3fms",
+			      (double)(time_boot_us() - c->writes.stopping_us) / 1e3);
 	if (op == OP_HAND_BACK)
 		snprintf(text + n, DETAIL_SIZE - (size_t)n,
 			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,

@@ -61,9 +61,10 @@ void cluster_announce_shutdown(struct cluster *cluster)
 	publish(cluster, NODE_KEY_STATE, "shutdown", on_state_written, &cluster->state_op);
 }
 
-void cluster_record_takeover(struct cluster *cluster, int64_t duration_us)
+void cluster_record_takeover(struct cluster *cluster, int64_t duration_us, int64_t post_us,
+			     int64_t start_us)
 {
-	writes_record_takeover(&cluster->writes, duration_us);
+	writes_record_takeover(&cluster->writes, duration_us, post_us, start_us);
 }
 
 /* -- leaving -- */

@@ -98,8 +98,11 @@ void cluster_say_session(struct cluster *c, const struct zkh_session_report *rep
 		return;
 	}
 	/* The event's name stands in front of it, or in the catalog: the detail tells the rest. */
-	log_event(c->log, events[report->event], &f, "%s",
-		  *report->detail ? report->detail : zkh_session_event_text(report->event));
+	log_event(c->log, events[report->event], &f, "%s%s",
+		  *report->detail ? report->detail : zkh_session_event_text(report->event),
+		  report->event == ZKH_SERVER_FAILED && c->config->zookeeper.tunnel
+			  ? " (behind the TLS tunnel: see `journalctl -u 'primaryd-tunnel*'`)"
+			  : "");
 }
 
 void cluster_say_ensemble(struct cluster *c, enum ensemble_news news, const char *text)

@@ -73,6 +73,7 @@ void trial_start(struct trial *trial, struct ev_loop *loop, const struct config 
 {
 	struct zkh_session_config options = {
 		.servers = config->zookeeper.servers,
+		.tunnel = config->zookeeper.tunnel,
 		.root = config->zookeeper.root,
 		.timeout_ms = (int32_t)(config->zookeeper.session_timeout_us / 1000),
 		.on_event = on_session,

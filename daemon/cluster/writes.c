@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "base/timer.h"
 #include "fault.h"
 #include "own_key.h"
@@ -48,7 +49,7 @@ static void begin_entry(struct writes *writes)
 	struct history_entry *entry = &writes->entry;
 	const struct view *view = writes->view;
 
-	*entry = (struct history_entry){ .takeover_us = -1 };
+	*entry = history_entry_empty();
 	(void)wall_utc(wall_now_ms(), entry->time);
 	(void)snprintf(entry->to, sizeof(entry->to), "%s", writes->name);
 	/* Named until it died; or it has named nobody, and acts until its successor has claimed. */
@@ -204,7 +205,7 @@ static struct zkh_txn *build(struct writes *writes)
 	return txn;
 }
 
-/* -- why the role was given up -- */
+/* -- why the role was given up, and when: for the history -- */
 
 /* The detail of a primary that has handed the role back ends with `left=EPOCH reason=TEXT`. */
 static void on_farewell(void *userdata, int result, const char *data, size_t length,
@@ -227,17 +228,70 @@ static void on_farewell(void *userdata, int result, const char *data, size_t len
 			       entry->from, why + strlen(DETAIL_REASON));
 }
 
+/* That of a primary that has released the post has ` stop=` and how long the stop took. */
+static void on_stop_told(void *userdata, int result, const char *data, size_t length,
+			 const struct zkh_stat *stat)
+{
+	struct writes *writes = userdata;
+	char text[KEY_VALUE_MAX], *stop;
+
+	(void)stat;
+	writes->farewell = NULL;
+	if (result != ZKH_OK || !value_text(data, length, text, sizeof(text)))
+		return;
+	stop = strstr(text, DETAIL_STOP);
+	if (!stop)
+		return;
+	stop += strlen(DETAIL_STOP);
+	stop[strcspn(stop, " ")] = '\0';
+	(void)duration_parse(stop, &writes->entry.stop_us);
+}
+
+/* A primary that died tells by its keepalive when it was last heard of. */
+static void on_keepalive(void *userdata, int result, const char *data, size_t length,
+			 const struct zkh_stat *stat)
+{
+	struct writes *writes = userdata;
+	struct keepalive last;
+
+	writes->farewell = NULL;
+	if (result != ZKH_OK || !value_keepalive(data, length, &last) ||
+	    stat->mtime_ms > writes->claimed_ms)
+		return;
+	writes->entry.silent_us = (writes->claimed_ms - stat->mtime_ms) * 1000;
+	writes->entry.lease_us = last.lease_us;
+}
+
+static void ask(struct writes *writes, const char *path, zkh_get_fn fn)
+{
+	zkh_op_cancel(writes->farewell);
+	writes->farewell = NULL;
+	(void)zkh_get(writes->session, path, false, fn, writes, &writes->farewell);
+}
+
 /* While this node waits for the post: the entry is written again when its work runs. */
 static void ask_why(struct writes *writes)
 {
 	char path[KEY_PATH_SIZE];
 
-	zkh_op_cancel(writes->farewell);
-	writes->farewell = NULL;
-	if (!*writes->entry.from || !writes->left_epoch)
+	if (!*writes->entry.from)
+		return;
+	if (writes->left_epoch)
+		node_key_path(writes->entry.from, NODE_KEY_DETAIL, path);
+	else
+		node_key_path(writes->entry.from, NODE_KEY_KEEPALIVE, path);
+	ask(writes, path, writes->left_epoch ? on_farewell : on_keepalive);
+}
+
+/* Once the post is released. */
+static void ask_how_long(struct writes *writes)
+{
+	char path[KEY_PATH_SIZE];
+
+	if (!*writes->history_path || !*writes->entry.from || !writes->left_epoch)
 		return;
 	node_key_path(writes->entry.from, NODE_KEY_DETAIL, path);
-	(void)zkh_get(writes->session, path, false, on_farewell, writes, &writes->farewell);
+	ask(writes, path, on_stop_told);
 }
 
 /* What the committed transaction made known, before anybody else reads it. */
@@ -247,6 +301,7 @@ static int64_t committed(struct writes *writes, const struct zkh_txn_reply *repl
 
 	switch (writes->doing) {
 	case OP_CLAIM:
+		writes->claimed_ms = first->mtime_ms;
 		ask_why(writes);
 		snprintf(writes->history_path, sizeof(writes->history_path), "%s",
 			 reply->created_paths[1] ? reply->created_paths[1] : "");
@@ -259,6 +314,7 @@ static int64_t committed(struct writes *writes, const struct zkh_txn_reply *repl
 		view_key_written(writes->view, NAME_NONE, first);
 		return first->mzxid;
 	case OP_ENTER:
+		ask_how_long(writes);
 		strcpy(writes->published, "takeover");
 		view_epoch_written(writes->view, writes->epoch, writes->name,
 				   reply->stats[ENTER_EPOCH].version);
@@ -371,6 +427,10 @@ void writes_publish(struct writes *writes, const char *router_state)
 	struct zkh_txn *txn;
 	char path[KEY_PATH_SIZE];
 
+	if (strcmp(router_state, "relinquish") != 0)
+		writes->stopping_us = 0;
+	else if (!writes->stopping_us)
+		writes->stopping_us = time_boot_us();
 	if (!*router_state || !strcmp(router_state, writes->published))
 		return;
 	/* These set it themselves; a write sent behind them would stand over theirs. */
@@ -411,7 +471,8 @@ static void on_recorded(void *userdata, int result, const struct zkh_txn_reply *
 	writes->record = NULL;
 }
 
-void writes_record_takeover(struct writes *writes, int64_t duration_us)
+void writes_record_takeover(struct writes *writes, int64_t duration_us, int64_t post_us,
+			    int64_t start_us)
 {
 	char text[HISTORY_ENTRY_SIZE];
 	struct zkh_txn *txn;
@@ -422,6 +483,8 @@ void writes_record_takeover(struct writes *writes, int64_t duration_us)
 	if (!txn)
 		return;
 	writes->entry.takeover_us = duration_us;
+	writes->entry.post_us = post_us;
+	writes->entry.start_us = start_us;
 	(void)history_entry_format(&writes->entry, text, sizeof(text));
 	zkh_txn_set_text(txn, writes->history_path, text, 0);
 	writes->history_path[0] = '\0';

@@ -50,6 +50,8 @@ struct writes {
 	char reason[96];
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
 	struct history_entry entry;
+	int64_t claimed_ms;  /* the last claim, by the servers' clock */
+	int64_t stopping_us; /* since then this node stops its work; 0: it does not */
 	int64_t left_epoch; /* of the primary that the last claim follows, if it still acts; 0: it does not */
 	bool detail_refused; /* HAND_BACK: the last one failed, perhaps because of it */
 	char published[16];  /* router state written last, "": unknown */
@@ -81,5 +83,9 @@ void writes_unpublish(struct writes *writes);
 /* A registration that began after the last writes_unpublish(), or a repair, has committed this router state. */
 void writes_registered(struct writes *writes, const char *router_state);
 
-/* Adds how long the takeover took to the history entry of the last claim. */
-void writes_record_takeover(struct writes *writes, int64_t duration_us);
+/*
+ * Adds to the history entry of the last claim how long the takeover took, the way to the post and the start at its end
+ * among it.
+ */
+void writes_record_takeover(struct writes *writes, int64_t duration_us, int64_t post_us,
+			    int64_t start_us);

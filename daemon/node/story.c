@@ -126,7 +126,9 @@ static void say_primary(struct story *story, const struct election *before, stru
 	case PHASE_BEGIN:
 		f->usec = since(story, story->takeover_us);
 		log_event(story->log, EVENT_PRIMARY, f, "primary: the work is running");
-		cluster_record_takeover(story->cluster, f->usec);
+		cluster_record_takeover(story->cluster, f->usec,
+					story->post_us - story->takeover_us,
+					since(story, before->phase_since_us));
 		break;
 	case PHASE_RESUME:
 		log_event(story->log, EVENT_SESSION_RESUMED, f,
@@ -185,6 +187,7 @@ static void say_move(struct story *story, const struct election *before)
 			say_claimed(story, before, &f);
 		break;
 	case PHASE_RECOVER:
+		story->post_us = e->now_us;
 		log_event(story->log, EVENT_TAKEOVER_STARTED, &f, "the post is ours: taking over");
 		break;
 	case PHASE_PRIMARY:

@@ -16,8 +16,8 @@ struct story {
 	struct cluster *cluster;
 	const struct work *work;
 
-	/* When this node last saw a vacancy, began a takeover, and began to stop; 0: never. */
-	int64_t claimed_us, takeover_us, relinquish_us;
+	/* When this node last saw a vacancy, began a takeover, took the post, and began to stop; 0: never. */
+	int64_t claimed_us, takeover_us, post_us, relinquish_us;
 };
 
 /* After a step. `before`: the state before it. */

@@ -22,6 +22,9 @@
 /* A stop that takes longer than that is late enough to say what it waits for, and again after as long. */
 #define TELL_S 1.0
 
+/* Parts that are asked about at a time, with four calls each: dbus-daemon lets 128 wait for their answers. */
+#define BUS_ASKED_MAX 16
+
 #define BUS_NO_CONNECTION "no connection to the system bus"
 
 enum bus_job { JOB_NONE, JOB_GUARD, JOB_START, JOB_STOP };
@@ -71,6 +74,7 @@ struct bus {
 
 	struct bus_needed needed;
 	struct bus_parts parts;
+	size_t left_next;	      /* the part that is asked next what is left of it */
 	unsigned n_asked;	      /* answers of the survey that are outstanding */
 	ev_tstamp tell_at;	      /* when it is next said what the stop waits for */
 	bool looking;		      /* a survey is under way */

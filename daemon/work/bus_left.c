@@ -18,10 +18,12 @@ static void note(struct bus *b, const char *text)
 		snprintf(b->obstacle, sizeof(b->obstacle), "%s", text);
 }
 
+static void ask_parts(struct bus *b);
+
 static void answered(struct bus *b)
 {
 	if (--b->n_asked == 0)
-		bus_left_known(b);
+		ask_parts(b);
 }
 
 /* A unit that systemd does not know has no processes. Anything else that it cannot tell may be the worst. */
@@ -117,11 +119,11 @@ static int on_remains(sd_bus_message *message, void *userdata, sd_bus_error *err
 }
 
 /* Of the unit's last start, whose beginning has cleared what the commands came to before. */
-static bool has_failed_command(sd_bus_message *message, int *ret_status)
+static bool has_failed_command(sd_bus_message *message, int *ret_code, int *ret_status)
 {
 	uint64_t times[4];
-	int ignore, code;
 	uint32_t pid;
+	int ignore;
 
 	if (sd_bus_message_enter_container(message, 'v', "a(sasbttttuii)") <= 0 ||
 	    sd_bus_message_enter_container(message, 'a', "(sasbttttuii)") <= 0)
@@ -129,10 +131,10 @@ static bool has_failed_command(sd_bus_message *message, int *ret_status)
 	while (sd_bus_message_enter_container(message, 'r', "sasbttttuii") > 0) {
 		if (sd_bus_message_skip(message, "sas") < 0 ||
 		    sd_bus_message_read(message, "bttttuii", &ignore, &times[0], &times[1],
-					&times[2], &times[3], &pid, &code, ret_status) <= 0 ||
+					&times[2], &times[3], &pid, ret_code, ret_status) <= 0 ||
 		    sd_bus_message_exit_container(message) < 0)
 			return false;
-		if (!ignore && pid && (code != CLD_EXITED || *ret_status != 0))
+		if (!ignore && pid && (*ret_code != CLD_EXITED || *ret_status != 0))
 			return true;
 	}
 	return false;
@@ -141,15 +143,15 @@ static bool has_failed_command(sd_bus_message *message, int *ret_status)
 static void note_clean_up(struct bus_part *part, sd_bus_message *message, const char *property)
 {
 	char text[BUS_TEXT_SIZE];
-	int status;
+	int code, status;
 
-	if (cannot_tell(part, message) || !has_failed_command(message, &status))
+	if (cannot_tell(part, message) || !has_failed_command(message, &code, &status))
 		return;
 	snprintf(
 		text, sizeof(text),
-		"%.100s is failed, and its %s= failed too (%d): see what it left behind, then run: "
+		"%.100s is failed, and its %s= failed too (%s%d): see what it left behind, then run: "
 		"systemctl reset-failed %.100s",
-		part->name, property, status, part->name);
+		part->name, property, code == CLD_EXITED ? "" : "signal ", status, part->name);
 	note(part->bus, text);
 }
 
@@ -207,11 +209,21 @@ static void begin(struct bus *b)
 {
 	b->looking = true;
 	b->obstacle[0] = '\0';
+	b->left_next = b->parts.n;
 }
 
-static void all_asked(struct bus *b)
+/* The next few parts; once all are asked, that is all. */
+static void ask_parts(struct bus *b)
 {
-	if (!b->n_asked)
+	while (b->n_asked == 0 && b->left_next < b->parts.n) {
+		for (int i = 0; i < BUS_ASKED_MAX && b->left_next < b->parts.n; i++) {
+			struct bus_part *part = &b->parts.list[b->left_next++];
+
+			ask_processes(b, part, on_processes);
+			ask_clean_up(b, part);
+		}
+	}
+	if (b->n_asked == 0)
 		bus_left_known(b);
 }
 
@@ -225,16 +237,14 @@ void bus_left_ask(struct bus *b)
 		 BUS_PARTS_MAX, b->unit);
 	if (b->parts.cut)
 		note(b, text);
-	for (size_t i = 0; i < b->parts.n; i++) {
-		ask_processes(b, &b->parts.list[i], on_processes);
-		ask_clean_up(b, &b->parts.list[i]);
-	}
-	all_asked(b);
+	b->left_next = 0;
+	ask_parts(b);
 }
 
 void bus_left_ask_blocker(struct bus *b, struct bus_part *part)
 {
 	begin(b);
 	ask_processes(b, part, on_blocker);
-	all_asked(b);
+	if (b->n_asked == 0)
+		bus_left_known(b);
 }

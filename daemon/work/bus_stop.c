@@ -80,7 +80,7 @@ static void ask_dependents(struct bus *b)
 {
 	struct bus_part *part;
 
-	while ((part = bus_parts_next(&b->parts))) {
+	for (int i = 0; i < BUS_ASKED_MAX && (part = bus_parts_next(&b->parts)); i++) {
 		ask(b, part->name, "ConsistsOf", on_dependents, part);
 		ask(b, part->name, "BoundBy", on_dependents, part);
 		ask(b, part->name, "RequiredBy", on_dependents, part);
@@ -118,7 +118,7 @@ static void ask_states(struct bus *b)
 		b->n_asked++;
 }
 
-/* All that is known is asked in one flush; what turns out to belong to it as well, in another one. */
+/* What is known is asked in one flush; the rest of it, and what turns out to belong to it as well, in further ones. */
 static void ask_all(struct bus *b)
 {
 	b->seen = false;

@@ -33,6 +33,8 @@ static void take(struct node_detail *detail, const char *key, const char *value)
 		detail->transition_delay_us = us;
 	else if (!strcmp(key, "session-timeout") && duration_parse(value, &us) == 0)
 		detail->session_us = us;
+	else if (!strcmp(key, "stop") && duration_parse(value, &us) == 0)
+		detail->stop_us = us;
 }
 
 void detail_parse(const char *data, size_t length, struct node_detail *ret_detail)

@@ -6,7 +6,7 @@
  * value of `reason=`, the last one, extends to the end. Written along with what is written anyway. Pure.
  *
  *   format=1 rank=10 contend-delay=2s lock-timeout=400ms transition-delay=500ms session-timeout=10s
- *   [left=EPOCH | penalty-until=MS] reason=TEXT...
+ *   [stop=12.345ms] [left=EPOCH | penalty-until=MS] reason=TEXT...
  */
 
 #include <stdbool.h>
@@ -14,6 +14,8 @@
 #include <stdint.h>
 
 #define DETAIL_SIZE 224
+/* How long the last stop of the work took. */
+#define DETAIL_STOP "stop="
 /* The last two words of it. */
 #define DETAIL_LEFT "left="
 #define DETAIL_REASON "reason="
@@ -26,6 +28,7 @@ struct node_detail {
 	int64_t penalty_until_ms; /* since 1970 */
 	int64_t lock_timeout_us, transition_delay_us;
 	int64_t session_us; /* T */
+	int64_t stop_us;    /* how long the last stop of its work took */
 	char reason[DETAIL_SIZE];
 };
 

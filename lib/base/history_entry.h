@@ -3,8 +3,8 @@
 
 /*
  * One entry below /history, a flat JSON object:
- *   {"time":"2026-01-31T12:05:00.250Z","to":"a","from":"b","reason":"...","takeover_us":12345}
- * Pure.
+ *   {"time":"2026-01-31T12:05:00.250Z","to":"a","from":"b","reason":"...","takeover_us":12345,"post_us":1234}
+ * The spans are added when the work runs. Pure.
  */
 
 #include "keys.h"
@@ -12,12 +12,35 @@
 
 #define HISTORY_ENTRY_SIZE KEY_VALUE_MAX
 
+/* X(member): how long something lasted, in microseconds */
+#define HISTORY_SPANS(X)                                                                           \
+	X(takeover_us) /* from the claim until the work ran */                                     \
+	X(post_us)     /* from the claim until the post was taken */                               \
+	X(start_us)    /* the start of the work, at the end of the takeover */                     \
+	X(stop_us)     /* the stop of the work before, until the post was released */              \
+	X(silent_us)   /* from the last renewal of a primary that died until the claim */          \
+	X(lease_us)    /* the lease of that renewal */
+
 struct history_entry {
 	char time[WALL_TEXT_SIZE];
 	char to[NAME_SIZE], from[NAME_SIZE];
 	char reason[160];
-	int64_t takeover_us; /* -1: not known */
+#define X(member) int64_t member; /* -1: not known */
+	HISTORY_SPANS(X)
+#undef X
 };
 
-/* The texts must need no escapes. takeover_us -1 is left out. False: too long. */
+/* One in which nothing is known yet. */
+struct history_entry history_entry_empty(void);
+
+struct history_span {
+	const char *name;
+	size_t offset; /* in struct history_entry */
+};
+#define X(member) +1
+enum { HISTORY_SPAN_COUNT = 0 HISTORY_SPANS(X) };
+#undef X
+extern const struct history_span history_spans[HISTORY_SPAN_COUNT];
+
+/* The texts must need no escapes. Spans of -1 are left out. False: too long. */
 bool history_entry_format(const struct history_entry *entry, char *text, size_t size);

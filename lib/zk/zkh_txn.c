@@ -233,15 +233,31 @@ static int txn_create_mode(unsigned flags)
 }
 
 /*
- * The library's form of it. The strings are borrowed; they need not live longer than the request
- * call.
+ * The access list of new keys: the session's credentials, none: empty. Digests are named one by one: "auth" would stand for
+ * all that the server knows of this connection, and with TLS this includes the certificate, which every user of the host can
+ * use through the tunnel.
  */
-static void txn_describe(struct zkh_txn *txn, zoo_op_t *descriptions)
+static struct ACL_vector txn_usual_acl(struct zkh_session *session, struct ACL *entries)
 {
-	const struct ACL_vector *usual = txn->session->auth_schemes[0] != NULL
-						 ? &ZOO_CREATOR_ALL_ACL
-						 : &ZOO_OPEN_ACL_UNSAFE;
+	struct ACL_vector vector = { .count = 0, .data = entries };
 
+	for (size_t i = 0; i < ZKH_AUTH_MAX && session->auth_schemes[i] != NULL; i++) {
+		char *id = session->digest_ids[i];
+
+		entries[vector.count++] = *id != '\0' ? (struct ACL){ ZOO_PERM_ALL,
+								      { (char *)"digest", id } }
+						      : ZOO_CREATOR_ALL_ACL.data[0];
+	}
+	return vector;
+}
+
+/*
+ * The library's form of it. usual: the access list of new keys. It and the strings are borrowed; they need not live longer
+ * than the request call.
+ */
+static void txn_describe(struct zkh_txn *txn, const struct ACL_vector *usual,
+			 zoo_op_t *descriptions)
+{
 	for (size_t i = 0; i < txn->count; i++) {
 		struct txn_op *op = &txn->ops[i];
 
@@ -359,10 +375,13 @@ static int txn_submit(struct zkh_op *op, const char *path, bool watch)
 {
 	struct zkh_txn *txn = op->txn;
 	zoo_op_t *descriptions = calloc(txn->count, sizeof(*descriptions));
+	struct ACL entries[ZKH_AUTH_MAX];
+	const struct ACL_vector for_creator = txn_usual_acl(txn->session, entries);
 	int code = ZSYSTEMERROR;
 
 	if (descriptions != NULL) {
-		txn_describe(txn, descriptions);
+		txn_describe(txn, for_creator.count > 0 ? &for_creator : &ZOO_OPEN_ACL_UNSAFE,
+			     descriptions);
 		code = zoo_amulti(txn->session->zh, (int)txn->count, descriptions, txn->results,
 				  txn_completed, op);
 		free(descriptions);

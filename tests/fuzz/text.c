@@ -39,7 +39,7 @@ static void check_servers(const char *text)
 
 	while (zkh_server_next(&list, &server) == 0)
 		PROMISE(*server.host && *server.port);
-	if (strlen(text) < 512 && zkh_resolve_numeric(text, &addresses) == 0)
+	if (strlen(text) < 512 && zkh_resolve_numeric(text, 0, &addresses) == 0)
 		zkh_addresses_finish(&addresses);
 }
 

@@ -194,6 +194,31 @@ def test_watch_json(pair, ctl):
     assert first['cluster']['primary'] == primary
 
 
+def test_watch_without_terminal_connection_lost(pair, keys, ensemble, root):
+    # Between two looks at a silent pipe: is nothing going on, or can nothing be seen?
+    nodes, primary = pair
+    links = zk.ClientLinks(ensemble)
+    ctl = Ctl(links.connect, root)
+    lines, status = (ctl.start('--timeout', '60s', *more, 'watch') for more in ([], ['--json']))
+    assert any('NODE' in line for line in iter(lines.stdout.readline, ''))
+    assert any(re.search('"connected": *true', line) for line in iter(status.stdout.readline, ''))
+    links.set_mode('reset')
+    assert any('not connected' in line for line in iter(lines.stdout.readline, ''))
+    assert any(re.search('"connected": *false', line) for line in iter(status.stdout.readline, ''))
+    keys.set(f'nodes/{primary}/health', 'failed: seen later')
+    links.set_mode('pass')
+    assert any('connected again' in line for line in iter(lines.stdout.readline, ''))
+    assert any('seen later' in line for line in iter(lines.stdout.readline, ''))
+    assert any(re.search('"connected": *true', line) for line in iter(status.stdout.readline, ''))
+    assert any('seen later' in line for line in iter(status.stdout.readline, ''))
+    keys.set(f'nodes/{primary}/health', 'ok')
+    for child in (lines, status):
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == -signal.SIGINT
+        child.stdout.close()
+    links.close()
+
+
 def test_progress_and_interrupt(cluster, keys, oracle, ctl):
     nodes = cluster(2, **{**QUICK, 'election.transition-delay': '1s'})
     primary = settle(keys, oracle, nodes)
@@ -231,10 +256,23 @@ def test_colours(pair, ctl):
         assert '\x1b' not in terminal.text
 
 
-def test_narrow_terminal(pair, ctl):
+def test_narrow_terminal(pair, keys, ctl):
+    # What is too long goes on in the next line, at a blank: the remedy stands at the end of a message.
+    nodes, primary = pair
     for columns in (10, 40, 200):
         with ctl.terminal('status', columns=columns) as terminal:
             assert terminal.end() == DONE
+    words = [f'word{number}' for number in range(30)]
+    keys.set(f'nodes/{primary}/health', 'failed: ' + ' '.join(words)[:120])
+    for verb, ending in (('status', ''), ('watch', 'q')):
+        with ctl.terminal(verb, columns=100) as terminal:
+            terminal.wait(r'word16\b[\s\S]*word16\b')
+            terminal.send(ending)
+            terminal.end()
+            shown = terminal.plain().replace('\r', '')
+            assert max(map(len, shown.split('\n'))) <= 100
+            assert all(re.search(rf'\b{word}\b', shown) for word in words[:16]), shown
+    keys.set(f'nodes/{primary}/health', 'ok')
 
 
 # the texts

@@ -761,6 +761,9 @@ def test_what_is_left(unit_cluster, keys):
     part.processes = []
     mark = node.log_mark()
     node.wait_log(r'work_stop_waits: .*its ExecStopPost= failed too \(7\)', since=mark)
+    manager.rule('ExecStopPost', 'db.service', answer('v', ('a(sasbttttuii)', [
+        ('/bin/x', ['x', 'y'], False, 1, 1, 2, 2, 6, 2, 9)])))
+    node.wait_log(r'work_stop_waits: .*its ExecStopPost= failed too \(signal 9\)', since=mark)
     manager.rule('GetUnitProcesses', WORK, DENIED)
     part.state = 'inactive'  # somebody has seen to it: reset-failed
     node.wait_log(f'work_stop_waits: .*systemd does not tell what is left of {WORK}: no permission')

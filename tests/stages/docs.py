@@ -66,7 +66,7 @@ def check_options(help_text):
     told = re.findall(r'^  (--[a-z-]+)', help_text, re.M)
     yield from compare('option', '--help', 'man/primaryd.8.scd', told, re.findall(r'(--[a-z-]+)\*', section))
     yield from compare('option', '--help', 'systemd/completion/primaryd', told,
-                       re.findall(r'--[a-z]+', re.search(r"-W '([^']*)'", read('systemd/completion/primaryd'))[1]))
+                       re.findall(r'--[a-z-]+', re.search(r"-W '([^']*)'", read('systemd/completion/primaryd'))[1]))
 
 
 def keys_of_help(help_text):

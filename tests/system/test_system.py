@@ -486,7 +486,7 @@ def test_clock_jump():
 # what it costs, and how well it is shut in
 
 @pytest.mark.parametrize('unit, bound', [('primaryd.service', 1.5), ('primaryd-guard.service', 1.5), ('primaryd-http.service', 1.5),
-                                         ('primaryd-kill@primary.target.service', 3), ('floating-ip@vip.service', 3)])
+                                         ('primaryd-tunnel.service', 2), ('primaryd-kill@primary.target.service', 3), ('floating-ip@vip.service', 3)])
 def test_exposure(site, unit, bound):
     text = site.machines[0].run('systemd-analyze', 'security', unit, '--no-pager').stdout
     value = float(text.strip().splitlines()[-1].split(':')[1].split()[0])
@@ -498,7 +498,7 @@ def test_units_are_in_order(site):
     units = ['primaryd.service', 'primary.target', 'primaryd-guard.service', 'floating-ip@vip.service',
              'primaryd-kill@primary.target.service', 'primaryd@x.service',
              'primary@x.target', 'primaryd-guard@x.service', 'primaryd-http.socket', 'primaryd-http.service',
-             'primaryd-http@x.socket', 'primaryd-http@x.service']
+             'primaryd-http@x.socket', 'primaryd-http@x.service', 'primaryd-tunnel.service', 'primaryd-tunnel@x.service']
     done = site.machines[0].run('systemd-analyze', 'verify', '--man=no', *units, check=False)
     assert done.returncode == 0 and not done.stderr.strip(), done.stderr
 

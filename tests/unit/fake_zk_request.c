@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "zk/zkh_digest.h"
 #include "fake_zk_internal.h"
 
 #include <poll.h>
@@ -260,11 +261,18 @@ void zoo_check_op_init(zoo_op_t *op, const char *path, int version)
 }
 
 /* Of the lists there are, the fake knows those with one entry: the creator's, one digest's, everybody's. */
-static void copy_acl(const struct ACL_vector *from, struct fz_op *op)
+static void copy_acl(const zhandle_t *zh, const struct ACL_vector *from, struct fz_op *op)
 {
 	const struct Id *id = &from->data[0].id;
+	char own[ZKH_DIGEST_ID_SIZE];
 
-	op->creator_only = strcmp(id->scheme, "auth") == 0;
+	for (const struct fz_auth *auth = zh->auths; auth; auth = auth->next) {
+		zkh_digest_id(auth->credential, own);
+		op->creator_only = op->creator_only || strcmp(id->id, own) == 0;
+	}
+	op->creator_only = op->creator_only || strcmp(id->scheme, "auth") == 0;
+	if (op->creator_only)
+		return;
 	if (strcmp(id->scheme, "digest") == 0)
 		op->credential = fz_strdup(id->id);
 }
@@ -279,7 +287,7 @@ static struct fz_op copy_op(const zhandle_t *zh, const zoo_op_t *from, zoo_op_re
 		op.data = fz_memdup(from->create_op.data, from->create_op.datalen);
 		op.length = op.data ? from->create_op.datalen : -1;
 		op.flags = from->create_op.flags;
-		copy_acl(from->create_op.acl, &op);
+		copy_acl(zh, from->create_op.acl, &op);
 		result->value = from->create_op.buf;
 		result->valuelen = from->create_op.buflen;
 		break;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/config/config.h"
+#include "zk/session/zkh_tunnel.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -842,6 +843,48 @@ static void test_sample(void **state)
 	free(text);
 }
 
+/* Whoever connects, the tunnel, and whoever tells a server's name agree; another election's tunnel is elsewhere. */
+static void test_tunnel(void **state)
+{
+	static const char text[] =
+		"[zookeeper]\nservers = zk1.test:2281 [::1]:2281 10.0.0.1:2281 zk1.test:2281\n"
+		"tls-ca = /ca\ntls-cert = /c\ntls-key = /k\n[node]\nname = n1\n";
+	struct config config;
+	struct zkh_addresses at;
+	char name[ZKH_SERVER_TEXT_SIZE], line[64], *printed = NULL;
+	size_t length;
+	FILE *out;
+
+	assert_int_equal(load(text, &config), 0);
+	assert_true(config.zookeeper.tunnel != 0);
+	assert_int_equal(zkh_resolve_numeric(config.zookeeper.servers, config.zookeeper.tunnel,
+					     &at),
+			 0);
+	assert_int_equal(at.count, 3);
+	out = open_memstream(&printed, &length);
+	config_print_tunnel(&config, out);
+	(void)fclose(out);
+	for (size_t i = 0; i < at.count; i++) {
+		static const char *const names[] = { "zk1.test:2281", "[::1]:2281",
+						     "10.0.0.1:2281" };
+
+		snprintf(line, sizeof(line), "\naccept = %s\n", at.text[i]);
+		assert_non_null(strstr(printed, line));
+		assert_null(strstr(strstr(printed, line) + 1, line));
+		zkh_tunnel_name(config.zookeeper.tunnel, config.zookeeper.servers, at.text[i],
+				name);
+		assert_string_equal(name, names[i]);
+		zkh_tunnel_name(config.zookeeper.tunnel + 2, config.zookeeper.servers, at.text[i],
+				name);
+		assert_string_equal(name, at.text[i]);
+	}
+	assert_non_null(strstr(printed, "\nconnect = zk1.test:2281\ncheckHost = zk1.test\n"));
+	assert_non_null(strstr(printed, "\nconnect = ::1:2281\ncheckIP = ::1\n"));
+	free(printed);
+	zkh_addresses_finish(&at);
+	config_finish(&config);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -866,6 +909,7 @@ int main(void)
 						teardown_file),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_sample),
+		cmocka_unit_test(test_tunnel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

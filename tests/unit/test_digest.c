@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "digest.h"
+#include "zk/zkh_digest.h"
 
 static void test_ids(void **state)
 {
@@ -37,7 +37,7 @@ static void test_ids(void **state)
 		{ NULL, 128, "u:7KBcpCgxspzCduUwVPlPTiRPS64=" },
 		{ NULL, 255, "u:Svc9eK6btSagTsKNsdCkaClIhak=" },
 	};
-	char id[DIGEST_ID_SIZE], made[CONFIG_AUTH_CREDENTIAL_SIZE];
+	char id[ZKH_DIGEST_ID_SIZE], made[ZKH_CREDENTIAL_SIZE];
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		const char *credential = cases[i].credential;
@@ -48,16 +48,16 @@ static void test_ids(void **state)
 			made[cases[i].length] = '\0';
 			credential = made;
 		}
-		digest_id(credential, id);
+		zkh_digest_id(credential, id);
 		assert_string_equal(id, cases[i].id);
 	}
 }
 
 static void test_none(void **state)
 {
-	char id[DIGEST_ID_SIZE] = "x";
+	char id[ZKH_DIGEST_ID_SIZE] = "x";
 
-	digest_id("nobody", id);
+	zkh_digest_id("nobody", id);
 	assert_string_equal(id, "");
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "config.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static bool is_below(const char *path, const char *directory)
 	       strstr(path + n, "/../") == NULL;
 }
 
-static int check_file(int fd, const char *path, char *msg, size_t n_msg)
+int config_check_file(int fd, const char *path, bool is_secret, char *msg, size_t n_msg)
 {
 	/* systemd shows a credential to the user of its unit with an access list, whose mask stat() returns as the group's. */
 	bool is_credential = is_below(path, getenv("CREDENTIALS_DIRECTORY")) ||
@@ -42,7 +42,7 @@ static int check_file(int fd, const char *path, char *msg, size_t n_msg)
 		(void)snprintf(msg, n_msg, "'%.200s' is not a regular file", path);
 		return CONFIG_INVALID;
 	}
-	if ((st.st_mode & forbidden) != 0) {
+	if (is_secret && (st.st_mode & forbidden) != 0) {
 		(void)snprintf(msg, n_msg,
 			       "'%.200s' can be read by others, mode %04o (chmod 0600 %.200s)",
 			       path, (unsigned)(st.st_mode & 07777), path);
@@ -163,7 +163,7 @@ int config_load_auth(const char *path, struct config_auth *ret, char *msg, size_
 					    : "see who owns it");
 		return r;
 	}
-	r = check_file(fd, path, msg, n_msg);
+	r = config_check_file(fd, path, true, msg, n_msg);
 	if (r != 0) {
 		(void)close(fd);
 		return r;

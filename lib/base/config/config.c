@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fnv.h"
 #include "base/nearest.h"
 
 #define NO_KEY CONFIG_N_KEYS
@@ -323,6 +324,41 @@ static void check_lease(struct loader *loader)
 		      msg);
 }
 
+/* TLS needs all of its files. */
+static void check_tls(struct loader *loader)
+{
+	static const enum config_key_id keys[] = { CONFIG_KEY_zookeeper_tls_ca,
+						   CONFIG_KEY_zookeeper_tls_cert,
+						   CONFIG_KEY_zookeeper_tls_key };
+	struct config *config = &loader->config;
+	const char *const values[] = { config->zookeeper.tls_ca, config->zookeeper.tls_cert,
+				       config->zookeeper.tls_key };
+	unsigned set = 0, first = 0, count = sizeof(keys) / sizeof(keys[0]);
+	char msg[CONFIG_MSG_SIZE];
+
+	for (unsigned i = count; i-- > 0;) {
+		if (loader->is_bad[keys[i]])
+			return;
+		if (*values[i] == '\0')
+			continue;
+		first = i;
+		set++;
+	}
+	for (unsigned i = 0; set > 0 && i < count; i++) {
+		if (*values[i] != '\0')
+			continue;
+		(void)config_msg(msg, "%s is not set (TLS needs tls-ca, tls-cert and tls-key)",
+				 config_specs[keys[i]].name);
+		add_key_error(loader, keys[first], msg);
+	}
+	/* Two elections of a host have tunnels of their own. */
+	if (set == count)
+		config->zookeeper.tunnel = 1 | fnv_add(fnv_add(FNV_START, config->zookeeper.root,
+							       strlen(config->zookeeper.root) + 1),
+						       config->node.name,
+						       strlen(config->node.name));
+}
+
 static void loader_init(struct loader *loader, const char *file, unsigned flags,
 			struct config_errors *errors)
 {
@@ -353,6 +389,7 @@ int config_load_string(const char *name, const char *text, size_t n_text, unsign
 		use_environment(&loader);
 	check_delays(&loader);
 	check_lease(&loader);
+	check_tls(&loader);
 	if (errors->n > 0) {
 		config_finish(&loader.config);
 		return CONFIG_INVALID;
@@ -422,10 +459,14 @@ const char *config_doubt(const struct config *config, unsigned n)
 {
 	bool is_idle = config->node.mode == CONFIG_COORDINATOR && !*config->takeover.unit &&
 		       config->takeover.command.argv == NULL;
+	bool is_open = config->zookeeper.tunnel != 0 && !*config->zookeeper.auth_file;
 	bool is_local = strcmp(config->node.name, "localhost") == 0;
 
 	if (is_idle && n-- == 0)
 		return "neither takeover.unit nor takeover.command is set: a primary does nothing";
+	if (is_open && n-- == 0)
+		return "zookeeper.auth-file is not set: every user of this host can reach the "
+		       "ensemble through the TLS tunnel, and change the cluster's keys";
 	if (is_local && n-- == 0)
 		return "the node's name is localhost, which other hosts have, too: give this host a "
 		       "name of its own, or set node.name";

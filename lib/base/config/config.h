@@ -65,6 +65,11 @@ struct config {
 		char root[CONFIG_PATH_SIZE];
 		int64_t session_timeout_us;
 		char auth_file[CONFIG_PATH_SIZE]; /* "": none */
+		char tls_ca[CONFIG_PATH_SIZE];	  /* all three are set, or all are "" */
+		char tls_cert[CONFIG_PATH_SIZE];
+		char tls_key[CONFIG_PATH_SIZE];
+		uint64_t
+			tunnel; /* of TLS, for zkh_tunnel.h; 0: none. No key: follows from those, root and name */
 	} zookeeper;
 	struct {
 		char name[CONFIG_NAME_SIZE];
@@ -184,6 +189,16 @@ struct config_auth {
  * shows as group access.) Returns 0; CONFIG_INVALID or -errno with what is wrong and its remedy in msg.
  */
 int config_load_auth(const char *path, struct config_auth *ret, char *msg, size_t n_msg);
+
+/*
+ * The files of TLS, if it is configured: PEM, and the key is secret. is_tunnel: for the tunnel, which reads them; for others,
+ * files that this user cannot see are left out. Returns 0; CONFIG_INVALID or -errno with the key and what is wrong.
+ */
+int config_check_tls(const struct config *config, bool is_tunnel, enum config_key_id *ret_key,
+		     char *msg, size_t n_msg);
+
+/* The configuration of stunnel for config->zookeeper.tunnel. */
+void config_print_tunnel(const struct config *config, FILE *file);
 
 /* What is known about a key, for --help, the man page and the tests. */
 struct config_key {

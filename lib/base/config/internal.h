@@ -50,6 +50,9 @@ int config_command_parse(const char *value, struct config_command *ret, char msg
 /* 0, or CONFIG_INVALID and why the command cannot be run here. */
 int config_command_check(const struct config_command *command, char msg[CONFIG_MSG_SIZE]);
 
+/* A regular file; is_secret: that neither group nor others can read. */
+int config_check_file(int fd, const char *path, bool is_secret, char *msg, size_t n_msg);
+
 /* Always CONFIG_INVALID, for `return`. */
 int config_msg(char msg[CONFIG_MSG_SIZE], const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

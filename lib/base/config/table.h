@@ -34,6 +34,12 @@
 	  "how long ZooKeeper waits for a silent node; the ensemble may grant another value")      \
 	X(zookeeper, auth_file, "auth-file", PATH, "", 0, 0,                                       \
 	  "a file that holds SCHEME CREDENTIAL; keys are then open to their creator alone")        \
+	X(zookeeper, tls_ca, "tls-ca", PATH, "", 0, 0,                                             \
+	  "the authorities of the servers' certificates; set: TLS by primaryd-tunnel.service")     \
+	X(zookeeper, tls_cert, "tls-cert", PATH, "", 0, 0,                                         \
+	  "the certificate of this node, followed by those in between")                            \
+	X(zookeeper, tls_key, "tls-key", PATH, "", 0, 0,                                           \
+	  "the key of that certificate; neither group nor others may read it")                     \
 	X(node, name, "name", NAME, "", 1, 64,                                                     \
 	  "the node's name; default: the host name up to the first dot")                           \
 	X(node, mode, "mode", MODE, "coordinator", 0, 0,                                           \

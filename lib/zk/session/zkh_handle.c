@@ -43,8 +43,7 @@ static void link_log(const char *message)
 
 	if (attempting == NULL)
 		return;
-	snprintf(attempting->server, sizeof(attempting->server), "%s",
-		 zoo_get_current_server(attempting->zh));
+	zkh_link_note_server(attempting);
 	if (number != NULL) /* formatting the message may have changed the real one */
 		attempting->trouble = atoi(number + strlen("errno="));
 }
@@ -287,7 +286,7 @@ static void link_set_back(struct zkh_session *session)
 	snprintf(detail, sizeof(detail),
 		 "%s: knows less than this session has seen (zxid %" PRIx64
 		 "): restored from a backup, emptied, or another ensemble's",
-		 session->server, (uint64_t)session->last_zxid);
+		 session->server_name, (uint64_t)session->last_zxid);
 	if (zkh_session_emit(session, ZKH_SET_BACK, detail))
 		link_unrecoverable(session, ZOO_EXPIRED_SESSION_STATE,
 				   "given up: the servers know less than it has seen");
@@ -308,7 +307,7 @@ static void link_lost(struct zkh_session *session, int state)
 			   session->id.id != 0;
 	char detail[ZKH_DETAIL_MAX];
 
-	snprintf(detail, sizeof(detail), "%s: %s", session->server, why);
+	snprintf(detail, sizeof(detail), "%s: %s", session->server_name, why);
 	if (was == ZKH_LINK_UP) {
 		session->down_ms = now_ms;
 		zkh_watch_disarm_all(session);
@@ -358,7 +357,7 @@ static void link_up(struct zkh_session *session)
 	zkh_doubt_end(session);
 	session->to_send =
 		true; /* perhaps: watches and credential are sent again; the next interest tells */
-	zkh_session_emit(session, ZKH_CONNECTED, session->server);
+	zkh_session_emit(session, ZKH_CONNECTED, session->server_name);
 }
 
 void zkh_link_update(struct zkh_session *session)

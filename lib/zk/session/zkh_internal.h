@@ -55,12 +55,14 @@ struct zkh_mirrors **zkh_session_mirrors(struct zkh_session *session);
 #include <ev.h>
 
 #include "zk/zkh_acl.h"
+#include "zk/zkh_digest.h"
 #include "zkh_op.h"
 #include "zkh_resolve.h"
+#include "zkh_tunnel.h"
 #include "zkh_watch.h"
 
 /* Longest text of a report's detail, the NUL included. */
-#define ZKH_DETAIL_MAX 320
+#define ZKH_DETAIL_MAX 448
 
 /* Distinct addresses of servers that are kept. */
 #define ZKH_ADDRESSES_MAX 64
@@ -139,10 +141,12 @@ struct zkh_session {
 	bool destroyed; /* freed as soon as depth is 0 */
 
 	char *servers;
+	uint64_t tunnel;
 	char *root; /* "" for "/" */
 	size_t root_length;
 	int root_result; /* of zkh_make_root's last create */
 	char *auth_schemes[ZKH_AUTH_MAX], *auth_credentials[ZKH_AUTH_MAX];
+	char digest_ids[ZKH_AUTH_MAX][ZKH_DIGEST_ID_SIZE]; /* "": of another scheme */
 	int32_t timeout_ms, connect_timeout_ms;
 	zkh_session_fn on_event;
 	void *userdata;
@@ -176,7 +180,8 @@ struct zkh_session {
 	struct zkh_client_id id; /* id.id is 0: none */
 	bool fresh;
 	int32_t granted_ms;
-	char server[80];
+	char server[80];			/* its address */
+	char server_name[ZKH_SERVER_TEXT_SIZE]; /* for people */
 	int trouble;	  /* errno of the failure that ends the link, 0: not known */
 	char fault[80];	  /* what the server did that nothing may be read from it any more, or "" */
 	bool turned_away; /* the server ended the connection instead of answering the handshake */
@@ -231,6 +236,8 @@ void zkh_link_init(struct zkh_session *session);
 void zkh_link_stop(struct zkh_session *session); /* stops watching; the handle stays */
 void zkh_link_kicked(struct zkh_session *session);
 void zkh_link_watch(struct zkh_session *session, int fd, int events); /* fd -1: none */
+/* The library tries that server now. */
+void zkh_link_note_server(struct zkh_session *session);
 void zkh_link_bound_path(const struct zkh_session *session, int32_t timeout_ms);
 
 /*

@@ -69,12 +69,18 @@ void zkh_link_bound_path(const struct zkh_session *session, int32_t timeout_ms)
 	(void)setsockopt(session->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit_ms, sizeof(limit_ms));
 }
 
+void zkh_link_note_server(struct zkh_session *session)
+{
+	snprintf(session->server, sizeof(session->server), "%s",
+		 zoo_get_current_server(session->zh));
+	zkh_tunnel_name(session->tunnel, session->servers, session->server, session->server_name);
+}
+
 /* A new socket: it becomes a connection in time, or is given up. */
 static void link_begin(struct zkh_session *session, int fd, int events, int64_t now_ms)
 {
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-	snprintf(session->server, sizeof(session->server), "%s",
-		 zoo_get_current_server(session->zh));
+	zkh_link_note_server(session);
 	session->trouble = 0;
 	session->cut = NULL;
 	session->fault[0] = '\0';

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "zkh_internal.h"
+#include "zkh_tunnel.h"
 
 /* How long a stop waits for a killed child, so that no zombie stays. */
 #define REAP_MS 50
@@ -146,7 +147,7 @@ static int server_lookup(const struct zkh_server *server, int flags, struct addr
 	return getaddrinfo(server->host, server->port, &hints, ret_list);
 }
 
-int zkh_resolve_numeric(const char *servers, struct zkh_addresses *ret_addresses)
+int zkh_resolve_numeric(const char *servers, uint64_t tunnel, struct zkh_addresses *ret_addresses)
 {
 	struct zkh_addresses addresses = { 0 };
 	struct zkh_server server;
@@ -155,6 +156,10 @@ int zkh_resolve_numeric(const char *servers, struct zkh_addresses *ret_addresses
 	int r = 0;
 
 	while (r == 0 && zkh_server_next(&servers, &server) == 0) {
+		if (tunnel != 0) {
+			zkh_tunnel_address(tunnel, &server, server.host);
+			strcpy(server.port, ZKH_TUNNEL_PORT);
+		}
 		switch (server_lookup(&server, AI_NUMERICHOST, &list)) {
 		case 0:
 			if (address_print(list, text, sizeof(text)))

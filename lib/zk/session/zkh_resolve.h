@@ -47,10 +47,10 @@ bool zkh_addresses_equal(const struct zkh_addresses *a,
 int zkh_addresses_merge(struct zkh_addresses *to, const struct zkh_addresses *from);
 
 /*
- * 0 and the addresses when every server of the list is numeric; -ENOENT when a name is among them;
- * -ENOMEM.
+ * 0 and the addresses when no name must be looked up: every server of the list is numeric, or all are reached through a
+ * tunnel (not 0, see zkh_tunnel.h). -ENOENT when a name must be; -ENOMEM.
  */
-int zkh_resolve_numeric(const char *servers, struct zkh_addresses *ret_addresses);
+int zkh_resolve_numeric(const char *servers, uint64_t tunnel, struct zkh_addresses *ret_addresses);
 
 /*
  * The result of a resolution: the addresses (the callee takes them over and empties the struct if

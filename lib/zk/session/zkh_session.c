@@ -107,8 +107,11 @@ static int session_copy_config(struct zkh_session *session, const struct zkh_ses
 		session->auth_credentials[i] = strdup(config->auth[i].credential);
 		if (session->auth_schemes[i] == NULL || session->auth_credentials[i] == NULL)
 			return -ENOMEM;
+		if (strcmp(config->auth[i].scheme, "digest") == 0)
+			zkh_digest_id(config->auth[i].credential, session->digest_ids[i]);
 	}
 	session->root_length = strlen(session->root);
+	session->tunnel = config->tunnel;
 	session->timeout_ms = config->timeout_ms;
 	session->connect_timeout_ms = config->connect_timeout_ms > 0 ? config->connect_timeout_ms
 								     : config->timeout_ms / 8;
@@ -139,7 +142,7 @@ int zkh_session_create(struct ev_loop *loop, const struct zkh_session_config *co
 	zkh_op_list_init(&session->unsure);
 	r = session_copy_config(session, config);
 	if (r == 0) {
-		r = zkh_resolve_numeric(session->servers, &session->addresses);
+		r = zkh_resolve_numeric(session->servers, session->tunnel, &session->addresses);
 		/* A child looks them up as soon as the loop runs. */
 		session->names = session->addresses.count == 0;
 		if (r == -ENOENT)
@@ -300,7 +303,7 @@ int64_t zkh_session_last_zxid(const struct zkh_session *session)
 
 const char *zkh_session_server(const struct zkh_session *session)
 {
-	return session->link == ZKH_LINK_UP ? session->server : "";
+	return session->link == ZKH_LINK_UP ? session->server_name : "";
 }
 
 int zkh_session_path(const struct zkh_session *session, const char *path, char *ret_path)

@@ -72,6 +72,7 @@ struct zkh_credential {
 
 struct zkh_session_config {
 	const char *servers; /* HOST:PORT[,HOST:PORT...]; names, IPv4, [IPv6]; 1 to 32 of them */
+	uint64_t tunnel;     /* not 0: they are reached through this tunnel, see zkh_tunnel.h */
 	const char *root;    /* valid path; "/" for none */
 	int32_t timeout_ms;  /* session timeout asked for, 100 ms to 10 min */
 	int32_t connect_timeout_ms; /* one server's connect + handshake; 0: timeout_ms / 8 */
@@ -149,5 +150,5 @@ int64_t zkh_session_zxid(const struct zkh_session *session);
 /* The highest that any connection told, over reconnects and new sessions. */
 int64_t zkh_session_last_zxid(const struct zkh_session *session);
 
-/* Address of the server of the present connection ("" when not connected), for people. */
+/* The server of the present connection ("" when not connected), for people: its address, or with a tunnel its name. */
 const char *zkh_session_server(const struct zkh_session *session);

@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import socket
+import subprocess
 import types
 
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
@@ -87,6 +88,11 @@ class Cluster:
             }
             self.nodes[name] = Node(name, links.connect, ROOT, self.directory, self.event_log, config, links=links)
             memory.remember(self.nodes[name], *known)
+
+    def draw_failover(self, path):
+        """The last one, as primaryctl tells it."""
+        subprocess.run([program('ctl/primaryctl'), '--servers', self.ensemble.connect, '--root', ROOT, 'timeline', '--svg', path],
+                       check=True)
 
     def close(self, keep=False):
         for node in self.nodes.values():

@@ -26,6 +26,7 @@ def arguments():
     parser = argparse.ArgumentParser(prog='tests/demo', add_help=False)
     parser.add_argument('--directory', required=True)
     parser.add_argument('--once', action='store_true')
+    parser.add_argument('--picture')
     parser.add_argument('--servers', type=int, choices=(1, 3))
     parser.add_argument('--nodes', type=int, choices=range(2, 6), default=3)
     parser.add_argument('--keep', action='store_true')
@@ -49,9 +50,9 @@ class Ending:
             sys.exit(128 + number)
 
 
-def run_once(cluster):
+def run_once(cluster, picture):
     """The exit code."""
-    tour = Tour(cluster, lambda: Meter(cluster.addresses, cluster.port))
+    tour = Tour(cluster, lambda: Meter(cluster.addresses, cluster.port), picture)
     try:
         tour.run()
         return 0
@@ -75,7 +76,7 @@ def main():
     try:
         try:
             if options.once:
-                code = run_once(cluster)
+                code = run_once(cluster, options.picture)
                 keep = keep or code != 0
             else:
                 from screen import run_view  # noqa: E402

@@ -21,11 +21,12 @@ def expect(condition, text):
 
 
 class Tour:
-    def __init__(self, cluster, make_meter):
+    def __init__(self, cluster, make_meter, picture=None):
         self.cluster = cluster
         self.nodes = cluster.nodes
         self.make_meter = make_meter
         self.meter = None
+        self.picture = picture  # the file for that of the first failover
         self.number = 0
         self.begin_s = 0.0  # of the step
         self.title = 'start'
@@ -150,8 +151,11 @@ class Tour:
         self.unmoved('kill -9 of the primary daemon, started again at once', act, lambda _: self.resumed())
 
     def failover_kill(self):
-        self.moved('kill -9 of the primary daemon ({}), for good', self.kill,
-                   back=lambda old: self.nodes[old].start())
+        def back(old):
+            if self.picture:
+                self.cluster.draw_failover(self.picture)
+            self.nodes[old].start()
+        self.moved('kill -9 of the primary daemon ({}), for good', self.kill, back=back)
 
     def failover_freeze(self):
         self.moved('SIGSTOP of the primary daemon ({})', self.freeze,

@@ -140,6 +140,9 @@ class Soak:
         while time.monotonic() < end:
             self.round(number)
             number += 1
+        self.stop()
+
+    def stop(self):
         bad = self.cluster.stop_all()
         if bad:
             raise Failure(f'exit codes at the end: {bad}')
@@ -209,11 +212,12 @@ def main(text):
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
     with tempfile.TemporaryDirectory(prefix='primaryd-soak-') as directory:
-        return run(options, directory)
+        return account(Soak(options, directory))
 
 
-def run(options, directory):
-    soak = Soak(options, directory)
+def account(soak):
+    """Runs it and prints what came of it; the exit code."""
+    options = soak.options
     error = None
     try:
         print(f'seed {options.seed}, {options.nodes} nodes, session {options.session:g} s', flush=True)
@@ -227,7 +231,7 @@ def run(options, directory):
     finally:
         soak.faults.operator.close()
         if options.keep:
-            keep(directory, options.keep)
+            keep(soak.cluster.directory, options.keep)
         soak.report()
         soak.cluster.close()
     if error:

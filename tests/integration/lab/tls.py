@@ -1,13 +1,15 @@
-"""An ensemble that speaks TLS only, with client certificates, and stunnel in front of clients that do not."""
+"""An ensemble that speaks TLS only, with client certificates; tunnels as primaryd configures them; and impostors."""
 
 import os
+import re
 import shutil
 import ssl
 import socket
 import subprocess
+import threading
 
 from . import process, zk
-from .ports import free_port
+from .node import program
 from .wait import wait_until
 
 MORE_JARS = ''.join(f':/usr/share/java/{name}.jar' for name in (
@@ -17,6 +19,8 @@ MORE_JARS = ''.join(f':/usr/share/java/{name}.jar' for name in (
 
 def available():
     """None, or what is missing."""
+    if os.geteuid() != 0:
+        return 'needs root, for the port of the tunnel'
     for tool in ('stunnel', 'openssl'):
         if not shutil.which(tool):
             return f'needs {tool} (tests/packages.sh system)'
@@ -40,16 +44,16 @@ class Authority:
                  '-addext', 'keyUsage=critical,keyCertSign,cRLSign', '-subj', '/CN=test authority',
                  '-keyout', f'{directory}/ca.key', '-out', self.ca)
 
-    def issue(self, name, address='127.0.0.1'):
-        """(certificate, key, both in one file)"""
+    def issue(self, name, alternative='IP:127.0.0.1,DNS:localhost', days=2):
+        """(certificate, key, both in one file). With days=0 it has expired a moment later."""
         base = os.path.join(self.directory, name)
         _openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', f'/CN={name}',
                  '-keyout', f'{base}.key', '-out', f'{base}.csr')
         with open(f'{base}.ext', 'w', encoding='ascii') as file:
-            file.write(f'subjectAltName=IP:{address},DNS:localhost\n'
+            file.write(f'subjectAltName={alternative}\n'
                        'authorityKeyIdentifier=keyid\n')  # Python from 3.13 wants it, and the authority's keyUsage
         _openssl('x509', '-req', '-in', f'{base}.csr', '-CA', self.ca, '-CAkey', f'{self.directory}/ca.key',
-                 '-CAcreateserial', '-days', '2', '-extfile', f'{base}.ext', '-out', f'{base}.crt')
+                 '-CAcreateserial', '-days', str(days), '-extfile', f'{base}.ext', '-out', f'{base}.crt')
         with open(f'{base}.pem', 'w', encoding='ascii') as file:
             for part in ('key', 'crt'):
                 with open(f'{base}.{part}', encoding='ascii') as one:
@@ -115,37 +119,73 @@ def ensemble(directory):
     return made
 
 
-class Tunnels:
-    """stunnel as the manual page has it: an address 127.0.0.11, .12 ... for each server. `connect` is the server list."""
+class Impostor:
+    """Listens at localhost:PORT, and shows a certificate that no client may accept; `certificate` None: stays silent."""
 
-    def __init__(self, made, directory, certificate='node'):
-        crt, key, _ = made.authority.issue(certificate)
-        self.port = free_port()
-        self.addresses = [f'127.0.0.{10 + server.number}' for server in made.servers]
-        lines = ['foreground = yes', 'pid =', 'syslog = no', 'debug = notice', 'client = yes', f'cert = {crt}',
-                 f'key = {key}', f'CAfile = {made.authority.ca}', 'verifyChain = yes', 'TIMEOUTconnect = 1']
-        for server, address in zip(made.servers, self.addresses):
-            lines += [f'[zk{server.number}]', f'accept = {address}:{self.port}',
-                      f'connect = {server.address}:{server.port}', f'checkIP = {server.address}']
-        path = os.path.join(directory, 'stunnel.conf')
-        with open(path, 'w', encoding='ascii') as file:
-            file.write('\n'.join(lines) + '\n')
+    def __init__(self, certificate):
+        self.socket = socket.create_server(('127.0.0.1', 0))
+        self.connect = f'localhost:{self.socket.getsockname()[1]}'
+        self.silent, self.answered = [], []
+        self.context = None
+        if certificate:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(*certificate[:2])
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            if not self.context:
+                self.silent.append(connection)
+                continue
+            try:
+                with self.context.wrap_socket(connection, server_side=True) as secured:
+                    self.answered.append(secured.recv(1000))
+            except OSError:
+                pass
+
+    def close(self):
+        self.socket.close()
+        for connection in self.silent:
+            connection.close()
+
+
+class Tunnel:
+    """stunnel as primaryd-tunnel.service runs it for a configuration."""
+
+    def __init__(self, directory, config_path):
+        self.config = os.path.join(directory, 'stunnel.conf')
         self.log_path = os.path.join(directory, 'stunnel.log')
-        with open(self.log_path, 'wb') as log:
-            self.child = process.spawn(['stunnel', path], stdout=log, stderr=log)
+        text = subprocess.run([program('daemon/primaryd'), '--config', config_path, '--tunnel-config'], check=True,
+                              capture_output=True, text=True).stdout
+        with open(self.config, 'w', encoding='ascii') as file:
+            file.write(text)
+        self.addresses = re.findall(r'^accept = (.*)$', text, re.M)
+        self.start()
+
+    connect = property(lambda self: ','.join(self.addresses))
+
+    def start(self):
+        with open(self.log_path, 'ab') as log:
+            self.child = process.spawn(['stunnel', self.config], stdout=log, stderr=log)
         for address in self.addresses:
             wait_until(lambda address=address: self._listens(address), 10, self.log_text)
 
-    connect = property(lambda self: ','.join(f'{address}:{self.port}' for address in self.addresses))
-
     def _listens(self, address):
+        host, port = address.split(':')
         with open('/proc/net/tcp', encoding='ascii') as file:
-            wanted = f'{socket.inet_aton(address)[::-1].hex().upper()}:{self.port:04X}'
+            wanted = f'{socket.inet_aton(host)[::-1].hex().upper()}:{int(port):04X}'
             return any(line.split()[1] == wanted and line.split()[3] == '0A' for line in file.readlines()[1:])
 
     def log_text(self):
         with open(self.log_path, encoding='utf-8', errors='replace') as file:
             return file.read()
+
+    def kill9(self):
+        process.kill(self.child)
 
     def close(self):
         process.kill(self.child)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "digest.h"
+#include "zkh_digest.h"
 
 #include <sha1.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "base/text.h"
 
-void digest_id(const char *credential, char *ret_id)
+void zkh_digest_id(const char *credential, char ret_id[ZKH_DIGEST_ID_SIZE])
 {
 	const char *colon = strchr(credential, ':');
 	unsigned char sum[SHA1_DIGEST_LENGTH];
@@ -16,7 +16,7 @@ void digest_id(const char *credential, char *ret_id)
 	char *hash;
 
 	*ret_id = '\0';
-	if (!colon || strlen(credential) >= CONFIG_AUTH_CREDENTIAL_SIZE)
+	if (!colon || strlen(credential) >= ZKH_CREDENTIAL_SIZE)
 		return;
 	SHA1Init(&sha1);
 	SHA1Update(&sha1, (const unsigned char *)credential, strlen(credential));
@@ -24,7 +24,7 @@ void digest_id(const char *credential, char *ret_id)
 	explicit_bzero(&sha1, sizeof(sha1));
 	hash = text_base64((const char *)sum, sizeof(sum));
 	if (hash)
-		snprintf(ret_id, DIGEST_ID_SIZE, "%.*s:%s", (int)(colon - credential), credential,
-			 hash);
+		snprintf(ret_id, ZKH_DIGEST_ID_SIZE, "%.*s:%s", (int)(colon - credential),
+			 credential, hash);
 	free(hash);
 }
