@@ -241,6 +241,10 @@ static void judge(struct ensemble *e)
 	switch (identity_judge(&e->known, &e->seen, e->state == ENSEMBLE_OPEN, &reason)) {
 	case IDENTITY_KNOWN:
 	case IDENTITY_ADOPT:
+		if (e->seen.key == IDENTITY_REFUSED) {
+			say_refused(e, e->result);
+			break;
+		}
 		identity_take(&e->known, &e->seen);
 		open_gate(e);
 		break;
@@ -263,10 +267,7 @@ static void on_primary(void *userdata, int result, const struct zkh_stat *stat)
 		return;
 	e->seen.change = stat ? stat->mzxid : 0;
 	e->seen.zxid = zkh_session_zxid(e->session);
-	if (e->seen.key == IDENTITY_REFUSED && e->state == ENSEMBLE_OPEN)
-		say_refused(e, e->result);
-	else
-		judge(e);
+	judge(e);
 }
 
 static void ask(struct ensemble *e)

@@ -433,6 +433,9 @@ void writes_publish(struct writes *writes, const char *router_state)
 		writes->stopping_us = time_boot_us();
 	if (!*router_state || !strcmp(router_state, writes->published))
 		return;
+	/* Its version goes along, unless it cannot be read. */
+	if (view_epoch_is_awaited(writes->view))
+		return;
 	/* These set it themselves; a write sent behind them would stand over theirs. */
 	if (writes->doing == OP_ENTER || writes->doing == OP_LEAVE)
 		return;

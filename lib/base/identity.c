@@ -81,7 +81,9 @@ enum identity_verdict identity_judge(const struct identity *known, const struct 
 	switch (seen->key) {
 	case IDENTITY_REFUSED:
 		*ret_reason = lives ? IDENTITY_FINE : IDENTITY_NO_ACCESS;
-		return lives ? IDENTITY_KNOWN : IDENTITY_FOREIGN;
+		if (lives && is_older(known, seen))
+			*ret_reason = IDENTITY_OLD_ZXID;
+		return *ret_reason == IDENTITY_FINE ? IDENTITY_KNOWN : IDENTITY_FOREIGN;
 	case IDENTITY_READ:
 		*ret_reason = judge_read(known, seen);
 		break;

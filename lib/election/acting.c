@@ -60,11 +60,12 @@ bool election_in_recover(struct election_step *s)
 
 	if (takeover_broken(s))
 		return true;
-	/* Who is waited for may say meanwhile that its work is down: it is looked again. */
+	/* Who is waited for may say meanwhile that its work is down: it is looked again, and the last answer is void. */
 	if (e->corpses < 0 || e->now_us < e->waits_over_us) {
 		if (e->attached && !e->scanning && e->view.post == POST_MINE &&
 		    e->now_us >= e->retry_us) {
 			e->scanning = 1;
+			e->corpses = -1;
 			election_say(s, ACTION_SCAN, REASON_NONE);
 		}
 		return false;

@@ -352,7 +352,13 @@ def test_a_raised_generation_is_followed_without_a_stop(home, home_keys, make_cl
     nodes = make_cluster(home, home_keys, 2, new=True, **MORTAL)
     settle(home_keys, oracle, nodes)
     ident = identity(home_keys)[0]
+    # As a backup has them: they are written again.
+    standby = next(node for node in nodes if node.name != home_keys.get('primary_node'))
+    home_keys.set(f'nodes/{standby.name}/routerstate', 'takeover')
+    home_keys.set(f'nodes/{standby.name}/health', 'failed: long ago')
     home_keys.set('cluster', f'{ident} 5 1')
+    wait_until(lambda: home_keys.get(f'nodes/{standby.name}/routerstate') == 'secondary'
+               and home_keys.get(f'nodes/{standby.name}/health') == 'ok', 10)
     for node in nodes:
         node.wait_log('cluster_known: .*generation 5')
         wait_until(lambda node=node: remembered(node)['generation'] == '5', 5)

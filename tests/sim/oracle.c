@@ -102,12 +102,17 @@ void oracle_running(struct sim *w, struct sim_node *n, bool running)
 
 /*
  * If the store was set back, the epoch is higher than those of before only if the node remembers them, or another one that
- * does has registered in time: that has raised /epoch.
+ * does has registered in time: that has raised /epoch. A deleted /epoch tells no more than a store that was set back.
  */
-static void forget_epochs(struct sim *w, const struct sim_txn *txn, int64_t epoch_before)
+static void track_epochs(struct sim *w, const struct sim_txn *txn)
 {
-	if (w->epochs_lost && epoch_before < w->last_epoch &&
-	    w->nodes[txn->node].memory_epoch < w->last_epoch)
+	bool remembers = txn->node >= 0 && w->nodes[txn->node].memory_epoch >= w->last_epoch;
+
+	if (txn->type == TXN_REGISTER && remembers)
+		w->epochs_lost = 0;
+	else if (w->restored_at && (txn->type == TXN_DELETE_EPOCH || txn->type == TXN_DELETE_ROOT))
+		w->epochs_lost = 1;
+	else if (txn->type == TXN_ENTER && w->epochs_lost && !remembers)
 		w->last_epoch = 0;
 }
 
@@ -414,6 +419,24 @@ void oracle_send(struct sim *w, const struct sim_request *r)
 		sim_fail(w, "node %d writes to an ensemble that it does not know", r->node);
 }
 
+/* The known one, set back: a node that has seen more of it neither registers there nor takes part in the election. */
+static void check_ensemble(struct sim *w, const struct sim_txn *txn)
+{
+	bool takes_part = txn->type == TXN_REGISTER || txn->type == TXN_CLAIM ||
+			  txn->type == TXN_ENTER;
+	const struct identity *known;
+	struct identity_seen seen;
+
+	if (!takes_part || !w->restored_at)
+		return;
+	known = &w->nodes[txn->node].ensemble.known;
+	gate_see(&w->tree, &seen);
+	if (seen.key == IDENTITY_READ && !strcmp(seen.id, known->id) &&
+	    seen.generation == known->generation && seen.zxid < known->zxid)
+		sim_fail(w, "node %d takes an ensemble that was set back for the known one",
+			 txn->node);
+}
+
 /* Nothing that was read before says anything of the keys as they are now. */
 void oracle_restored(struct sim *w)
 {
@@ -440,6 +463,8 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 	if (result != TXN_OK)
 		return;
 	note_fit(w);
+	track_epochs(w, txn);
+	check_ensemble(w, txn);
 	if (txn->type == TXN_RENEW)
 		check_twins(w, txn);
 	/* May not be looked at, or might not a moment ago. */
@@ -468,7 +493,6 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 	}
 	if (txn->type == TXN_ENTER) {
 		w->stats.takeovers++;
-		forget_epochs(w, txn, before.epoch);
 		w->nodes[txn->node].term_started = 0;
 		w->corpses = corpses(w);
 		check_contenders(w, txn->node);
@@ -532,12 +556,28 @@ static int locks_left_over(const struct sim *w)
 	return count > 0 ? count : 0;
 }
 
+/* All is well: a keepalive that is deleted now is made again, and costs nobody the post. */
+void oracle_calm(struct sim *w)
+{
+	struct sim_txn txn = { .type = TXN_DELETE_KEEPALIVE, .node = w->tree.post };
+
+	for (int i = 0; i < w->node_count; i++)
+		w->calm_steps[i] = w->nodes[i].steps;
+	if (!w->params.weight[FAULT_DELETE_KEEPALIVE] || somebody_is_refused(w) || txn.node < 0 ||
+	    w->nodes[txn.node].core.phase != PHASE_PRIMARY)
+		return;
+	w->calm_epoch = w->tree.post_epoch;
+	commit_txn(w, &txn, -1, w->leader);
+}
+
 void oracle_liveness(struct sim *w)
 {
 	int primaries = 0, candidates = 0;
 
 	if (silenced(w))
 		return;
+	if (w->calm_epoch && (w->tree.post < 0 || w->tree.post_epoch != w->calm_epoch))
+		sim_fail(w, "a deleted keepalive cost its node the post");
 	for (int i = 0; i < w->node_count; i++) {
 		const struct sim_node *n = &w->nodes[i];
 

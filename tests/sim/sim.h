@@ -441,6 +441,7 @@ struct sim {
 	int8_t named; /* since claim_at */
 	bool calm;    /* faults are off */
 	int64_t calm_steps[NODES_MAX];
+	int64_t calm_epoch; /* of the primary whose keepalive was deleted when all was well; 0: nobody's */
 	uint16_t corpses; /* when the post was taken */
 	int64_t alive_deleted[NODES_MAX], post_since, post_lost_at;
 	int64_t fit_changed[NODES_MAX]; /* when a node became able to claim, or stopped to be */
@@ -712,7 +713,7 @@ void oracle_guard(struct sim *w, const struct sim_node *n);
 void oracle_start_failed(struct sim *w, struct sim_node *n);
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op);
 struct sim_before {
-	int64_t key_mzxid, epoch;
+	int64_t key_mzxid;
 	int8_t key, post;
 };
 void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,
@@ -731,4 +732,6 @@ void oracle_restored(struct sim *w);
 void oracle_stop(struct sim *w, const struct sim_node *n);
 /* What a step asked for is carried out. */
 void oracle_show(const struct sim *w, struct sim_node *n);
+/* From here on there should be rest. */
+void oracle_calm(struct sim *w);
 void oracle_liveness(struct sim *w);

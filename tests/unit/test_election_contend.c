@@ -475,6 +475,23 @@ static void test_no_start_after_a_wait_without_a_server(void **state)
 					"2320 view me@3 mine      => begin: start\n");
 }
 
+/* What an earlier look found does not count any more. */
+static void test_live_node_comes_up_during_a_wait(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan\n"
+					"640 corpses 0 5015       => recover\n"
+					"2140 time                => recover: scan\n"
+					"2150 corpses conflict    => recover\n"
+					"2550 time                => recover: scan\n"
+					"2560 corpses 0           => recover: renew\n"
+					"!2570 renewed ok         => begin: start\n");
+}
+
 /* A live node that says it acts is waited for without bound: only it knows when its work is down. */
 static void test_live_node_is_waited_for(void **state)
 {
@@ -592,6 +609,7 @@ int main(void)
 		cmocka_unit_test(test_survey_waits_for_terms),
 		cmocka_unit_test(test_survey_waits_with_nobody_to_fence),
 		cmocka_unit_test(test_no_start_after_a_wait_without_a_server),
+		cmocka_unit_test(test_live_node_comes_up_during_a_wait),
 		cmocka_unit_test(test_live_node_is_waited_for),
 		cmocka_unit_test(test_epochs),
 		cmocka_unit_test(test_epochs_used_up),
