@@ -120,8 +120,8 @@ static void attach(struct cluster *c, bool fresh)
 	view_remember_epoch(&c->view, ensemble_epoch(&c->ensemble));
 	c->writes.session = c->session;
 	witness_attached(&c->witness, c->session, event.session_us);
-	if (fresh)
-		writes_unpublish(&c->writes);
+	/* The store may have been set back to a backup that holds this session, but an earlier router state. */
+	writes_unpublish(&c->writes);
 	view_start(&c->view, c->session);
 	cluster_pardon_start(c);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
@@ -179,6 +179,9 @@ static void on_ensemble(void *userdata, enum ensemble_news news, const char *tex
 		leave_foreign(c);
 	else
 		cluster_emit(c, CLUSTER_STATUS);
+	/* Accepted while this session went on: the keys may be those of a backup. */
+	if (news == ENSEMBLE_IS_KNOWN)
+		cluster_repair(c);
 }
 
 /* A session that is left only to look at the ensemble again, or at the next server, is no news; troubles on the way are. */

@@ -199,8 +199,10 @@ static void on_root_made(void *userdata, int result)
 		look_later(e);
 		return;
 	}
-	identity_format_value(*e->known.id ? e->known.id : e->made,
-			      *e->known.id ? e->known.generation : 1, IDENTITY_FORMAT, text);
+	if (*e->known.id)
+		identity_format_value(e->known.id, e->known.generation, e->known.format, text);
+	else
+		identity_format_value(e->made, 1, identity_format_known(), text);
 	if (e->version >= 0)
 		zkh_txn_set_text(txn, PATH_CLUSTER, text, e->version);
 	else
@@ -239,6 +241,10 @@ static void judge(struct ensemble *e)
 	switch (identity_judge(&e->known, &e->seen, e->state == ENSEMBLE_OPEN, &reason)) {
 	case IDENTITY_KNOWN:
 	case IDENTITY_ADOPT:
+		if (e->seen.key == IDENTITY_REFUSED) {
+			say_refused(e, e->result);
+			break;
+		}
 		identity_take(&e->known, &e->seen);
 		open_gate(e);
 		break;
@@ -261,10 +267,7 @@ static void on_primary(void *userdata, int result, const struct zkh_stat *stat)
 		return;
 	e->seen.change = stat ? stat->mzxid : 0;
 	e->seen.zxid = zkh_session_zxid(e->session);
-	if (e->seen.key == IDENTITY_REFUSED && e->state == ENSEMBLE_OPEN)
-		say_refused(e, e->result);
-	else
-		judge(e);
+	judge(e);
 }
 
 static void ask(struct ensemble *e)

@@ -304,6 +304,13 @@ void view_epoch_written(struct view *view, int64_t epoch, const char *owner, int
 	view_remember_epoch(view, epoch);
 }
 
+bool view_epoch_is_awaited(const struct view *view)
+{
+	const struct view_slot *epoch = &view->slots[VIEW_EPOCH];
+
+	return epoch->used && !epoch->known && !epoch->refused;
+}
+
 bool view_complete(const struct view *view)
 {
 	for (int i = VIEW_POST + 1; i < VIEW_PARTS; i++)

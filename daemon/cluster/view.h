@@ -102,6 +102,9 @@ void view_remember_epoch(struct view *view, int64_t epoch);
 /* owner: "" if it is not known. */
 void view_epoch_written(struct view *view, int64_t epoch, const char *owner, int32_t version);
 
+/* True: /epoch is being read, and is not refused. */
+bool view_epoch_is_awaited(const struct view *view);
+
 /* Everything but epoch, key and post has been read at least once since view_start(). */
 bool view_complete(const struct view *view);
 

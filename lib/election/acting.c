@@ -60,11 +60,12 @@ bool election_in_recover(struct election_step *s)
 
 	if (takeover_broken(s))
 		return true;
-	/* Who is waited for may say meanwhile that its work is down: it is looked again. */
+	/* Who is waited for may say meanwhile that its work is down: it is looked again, and the last answer is void. */
 	if (e->corpses < 0 || e->now_us < e->waits_over_us) {
 		if (e->attached && !e->scanning && e->view.post == POST_MINE &&
 		    e->now_us >= e->retry_us) {
 			e->scanning = 1;
+			e->corpses = -1;
 			election_say(s, ACTION_SCAN, REASON_NONE);
 		}
 		return false;
@@ -141,6 +142,16 @@ static void in_vacated(struct election_step *s)
 		election_do(s, OP_RECLAIM, e->view.key_version);
 }
 
+void election_ask_peers(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (!e->attached || e->counting || e->peers != PEERS_UNKNOWN || e->now_us < e->retry_us)
+		return;
+	e->counting = 1;
+	election_say(s, ACTION_COUNT_PEERS, REASON_NONE);
+}
+
 static bool in_handover(struct election_step *s)
 {
 	struct election *e = s->state;
@@ -150,11 +161,8 @@ static bool in_handover(struct election_step *s)
 		election_unwind(s, election_unwilling(s));
 		return true;
 	}
-	if (e->attached && !e->counting && e->peers == PEERS_UNKNOWN && e->view.post == POST_MINE &&
-	    e->now_us >= e->retry_us) {
-		e->counting = 1;
-		election_say(s, ACTION_COUNT_PEERS, REASON_NONE);
-	}
+	if (e->view.post == POST_MINE)
+		election_ask_peers(s);
 	return false;
 }
 

@@ -376,10 +376,10 @@ static void apply_corpses(struct election_step *s, const struct election_event *
 		return;
 	}
 	e->corpses = event->count;
-	if (event->time_us > e->now_us)
-		e->waits_over_us = event->time_us;
-	else if (event->count || e->waits_over_us)
+	if (event->count || e->waits_over_us)
 		e->waits_over_us = e->now_us;
+	if (event->time_us > e->waits_over_us)
+		e->waits_over_us = event->time_us;
 	e->retry_us = e->now_us + lease_patience_us(e->term_us);
 	e->deadline_us = event->count ? e->waits_over_us + s->config->acquire_delay_us : 0;
 }

@@ -296,9 +296,22 @@ static int8_t draw_name(struct sim *w)
 	return (int8_t)rng_below(&w->rng, (uint32_t)w->node_count);
 }
 
+/* The primary hangs: it is removed with all its keys, and so is the post of its successor if the work does not start at once. */
+static void remove_primary(struct sim *w)
+{
+	if (w->tree.post < 0)
+		return;
+	cut_node(w, &w->nodes[w->tree.post], w->params.session_us);
+	operator_txn(w, TXN_DELETE_NODE, w->tree.post, 0, 0);
+	sim_schedule(w, w->now + rng_range(&w->rng, MS, w->params.session_us / 8), EVENT_OPERATOR,
+		     0, 0, FAULT_DELETE_POST);
+}
+
 /* As impatient operators do it: they name another node, and do not wait until the old one has stopped. */
 static void delete_post(struct sim *w, int node)
 {
+	if (w->params.weight[FAULT_DELETE_NODE] && rng_chance(&w->rng, 300))
+		remove_primary(w);
 	if (rng_chance(&w->rng, 700))
 		operator_txn(w, TXN_SET_KEY, node, draw_name(w), w->tree.key_version);
 	operator_txn(w, TXN_DELETE_POST, node, 0, 0);

@@ -23,8 +23,9 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
-SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c', 'daemon/cluster/recovery.c', 'daemon/cluster/term.c',
-         'daemon/cluster/witness.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
+SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c', 'daemon/cluster/peers.c',
+         'daemon/cluster/recovery.c', 'daemon/cluster/term.c', 'daemon/cluster/witness.c', 'lib/base/detail.c',
+         'lib/base/duration.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
          'lib/zk/zkh_result.c']
 CORE = ['election.c', 'acting.c', 'apply.c', 'leasing.c', 'table.c', 'survivor.c']
 CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']
@@ -53,6 +54,10 @@ MUTATIONS = [
     Mutation('a takeover command does not look at the clock', switches=['start-without-a-look-at-the-clock']),
     Mutation('who has no sign of life is dead, even if it acts', switches=['who-has-no-sign-of-life-is-dead']),
     Mutation('deleted keys are not made again', switches=['keys-are-not-made-again']),
+    Mutation('a node waits although no other is preferred', 'election.c', 'e->now_us >= e->deadline_us || e->peers == PEERS_NONE', 'e->now_us >= e->deadline_us'),
+    Mutation('an absent node is waited for', 'peers.c', 'c.online = stat && stat->ephemeral_owner;', 'c.online = true;'),
+    Mutation('the rank of others is not looked at', 'peers.c', 'detail.rank > peers->above', 'true'),
+    Mutation('a preferred node does not go first', 'peers.c', 'detail.rank > peers->above', 'false'),
     Mutation('reads that failed are not repeated', switches=['refused-reads-are-not-repeated']),
     Mutation('a repair goes on beside a takeover', switches=['repair-goes-on-beside-a-takeover']),
     Mutation('a refused release is tried for ever', switches=['refused-release-is-tried-for-ever'],
@@ -109,6 +114,16 @@ MUTATIONS = [
              'return e->view.key_mzxid;'),
     Mutation('a survivor counts from its first sight of the node', 'survivor.c', 'if (note && note->mzxid == mzxid)', 'if (note)'),
     Mutation('a survivor waits for its own lease', 'recovery.c', 'read ? node->term.lease_us : 0);', 'recovery->session_us * 2 / 3);', options=['--unequal-servers']),
+    Mutation('a deleted keepalive is not made again', 'term.c', 'term->makes = term->made % OWN_KEY_MAKES_MAX + 1;', '',
+             options=['--often', 'keepalive deleted']),
+    Mutation('a restored ensemble is taken for the known one', 'identity.c',
+             'seen->generation == known->generation && is_older(known, seen)', '0',
+             options=['--often', 'ensemble set back']),
+    Mutation('a keepalive promises the own lease only', 'term.c', 'term->debt_us, now_us)', '0, now_us)',
+             options=['--unequal-servers', '--often', "node's keys deleted", '--often', 'post deleted']),
+    Mutation('a takeover that failed is tried again at once', 'apply.c',
+             'retry_refused(s);\n\t\telection_move(s, PHASE_AWAIT', 'election_move(s, PHASE_AWAIT',
+             options=['--often', 'keepalive deleted']),
     Mutation('after a deletion nothing is waited for', 'recovery.c',
              'if (!recovery->untold_us) recovery->untold_us = untold_us;', '(void)untold_us;'),
     Mutation('a renewal at any version', switches=['renewal-at-any-version'],
@@ -134,14 +149,9 @@ MUTATIONS = [
              'memset(term->before, 0, sizeof(term->before)); term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us); }'
              ' static void send_renewal',
              'term->on_renewed(term->userdata, RESULT_OK, time_boot_us()); } static void send_renewal'),
-    Mutation('a deleted keepalive is not made again', 'term.c', 'term->makes = term->made % OWN_KEY_MAKES_MAX + 1;', '',
-             options=['--often', 'keepalive deleted']),
     Mutation('a remembered epoch is not raised', switches=['remembered-epoch-is-not-raised'],
              options=['--often', 'ensemble set back']),
     Mutation('a raised epoch names nobody', switches=['raised-epoch-names-nobody'],
-             options=['--often', 'ensemble set back']),
-    Mutation('a restored ensemble is taken for the known one', 'identity.c',
-             'seen->generation == known->generation && is_older(known, seen)', '0',
              options=['--often', 'ensemble set back']),
     Mutation('an emptied ensemble is taken for the known one', 'identity.c', 'return *known->id ? IDENTITY_NO_ID : IDENTITY_FINE;',
              'return IDENTITY_FINE;',
@@ -150,11 +160,6 @@ MUTATIONS = [
              options=['--often', 'ensemble set back']),
     Mutation('another ensemble is written to', switches=['another-ensemble-is-written-to'],
              options=['--often', 'ensemble set back']),
-    Mutation('a keepalive promises the own lease only', 'term.c', 'term->debt_us, now_us)', '0, now_us)',
-             options=['--often', "node's keys deleted", '--often', 'post deleted']),
-    Mutation('a takeover that failed is tried again at once', 'apply.c',
-             'retry_refused(s);\n\t\telection_move(s, PHASE_AWAIT', 'election_move(s, PHASE_AWAIT',
-             options=['--often', 'keepalive deleted']),
 ]
 
 

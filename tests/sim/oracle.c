@@ -102,12 +102,17 @@ void oracle_running(struct sim *w, struct sim_node *n, bool running)
 
 /*
  * If the store was set back, the epoch is higher than those of before only if the node remembers them, or another one that
- * does has registered in time: that has raised /epoch.
+ * does has registered in time: that has raised /epoch. A deleted /epoch tells no more than a store that was set back.
  */
-static void forget_epochs(struct sim *w, const struct sim_txn *txn, int64_t epoch_before)
+static void track_epochs(struct sim *w, const struct sim_txn *txn)
 {
-	if (w->epochs_lost && epoch_before < w->last_epoch &&
-	    w->nodes[txn->node].memory_epoch < w->last_epoch)
+	bool remembers = txn->node >= 0 && w->nodes[txn->node].memory_epoch >= w->last_epoch;
+
+	if (txn->type == TXN_REGISTER && remembers)
+		w->epochs_lost = 0;
+	else if (w->restored_at && (txn->type == TXN_DELETE_EPOCH || txn->type == TXN_DELETE_ROOT))
+		w->epochs_lost = 1;
+	else if (txn->type == TXN_ENTER && w->epochs_lost && !remembers)
 		w->last_epoch = 0;
 }
 
@@ -240,6 +245,47 @@ void oracle_start(struct sim *w, struct sim_node *n)
 		sim_fail(w, "node %d starts its work without a guard", n->id);
 }
 
+/* -- the head start of nodes that are preferred -- */
+
+/* A server that lags, or is cut off, tells of a change only after this time. */
+#define OLD_NEWS_US (OLD_SERVER_US + 3 * SEC)
+
+static void note_fit(struct sim *w)
+{
+	uint16_t fit = 0;
+
+	for (int i = 0; i < w->node_count; i++) {
+		bool fits = w->nodes[i].config.coordinator && w->tree.alive[i] &&
+			    !w->tree.drained[i] && w->tree.router[i] == 's';
+
+		fit |= (uint16_t)(fits ? 1u << i : 0);
+		if ((fit ^ w->fit) & 1u << i)
+			w->fit_changed[i] = w->now;
+	}
+	w->fit = fit;
+}
+
+/* Only those who can claim are waited for, and all of them. */
+void oracle_peers(struct sim *w, const struct sim_node *n, int32_t count)
+{
+	uint16_t may = 0, must = 0;
+
+	if (n->disturbed > w->now - OLD_NEWS_US)
+		return;
+	for (int i = 0; i < w->node_count; i++) {
+		bool long_ago = w->fit_changed[i] < w->now - OLD_NEWS_US;
+		bool fits = w->fit & 1u << i;
+
+		if (i == n->id || w->nodes[i].rank <= n->rank)
+			continue;
+		may |= (uint16_t)(fits || !long_ago ? 1u << i : 0);
+		must |= (uint16_t)(fits && long_ago && !w->tree.refused[i] ? 1u << i : 0);
+	}
+	if (count ? !may : must)
+		sim_fail(w, "node %d lets %d nodes go first, preferred are %#x", n->id, count,
+			 (unsigned)(count ? may : must));
+}
+
 /* After every step of a core. */
 void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 {
@@ -253,6 +299,8 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 			 (long long)e->lease_end_us, (long long)n->lease_proof);
 	if (e->phase == PHASE_AWAIT && phase_before != PHASE_AWAIT && phase_before != PHASE_ENTER)
 		n->await_at = w->now;
+	if (e->phase == PHASE_CONTEND && e->peers == PEERS_NONE && e->view.key != KEY_UNKNOWN)
+		sim_fail(w, "node %d waits although no other is preferred", n->id);
 	if (e->phase == PHASE_PRIMARY)
 		n->penalty_end = 0;
 	if (e->phase == PHASE_PRIMARY &&
@@ -371,6 +419,24 @@ void oracle_send(struct sim *w, const struct sim_request *r)
 		sim_fail(w, "node %d writes to an ensemble that it does not know", r->node);
 }
 
+/* The known one, set back: a node that has seen more of it neither registers there nor takes part in the election. */
+static void check_ensemble(struct sim *w, const struct sim_txn *txn)
+{
+	bool takes_part = txn->type == TXN_REGISTER || txn->type == TXN_CLAIM ||
+			  txn->type == TXN_ENTER;
+	const struct identity *known;
+	struct identity_seen seen;
+
+	if (!takes_part || !w->restored_at)
+		return;
+	known = &w->nodes[txn->node].ensemble.known;
+	gate_see(&w->tree, &seen);
+	if (seen.key == IDENTITY_READ && !strcmp(seen.id, known->id) &&
+	    seen.generation == known->generation && seen.zxid < known->zxid)
+		sim_fail(w, "node %d takes an ensemble that was set back for the known one",
+			 txn->node);
+}
+
 /* Nothing that was read before says anything of the keys as they are now. */
 void oracle_restored(struct sim *w)
 {
@@ -379,6 +445,7 @@ void oracle_restored(struct sim *w)
 	w->claim_at = w->now;
 	w->corpses = 0;
 	w->epochs_lost = 1;
+	note_fit(w);
 	memset(w->alive_deleted, 0, sizeof(w->alive_deleted));
 	/* Transactions get the numbers of before anew. */
 	for (int i = 0; i < w->node_count; i++)
@@ -395,11 +462,16 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 		w->corpses &= (uint16_t) ~(1u << txn->node);
 	if (result != TXN_OK)
 		return;
+	note_fit(w);
+	track_epochs(w, txn);
+	check_ensemble(w, txn);
 	if (txn->type == TXN_RENEW)
 		check_twins(w, txn);
 	/* May not be looked at, or might not a moment ago. */
-	if (txn->type == TXN_REFUSE)
+	if (txn->type == TXN_REFUSE) {
 		w->corpses &= (uint16_t) ~(1u << txn->node);
+		w->fit_changed[txn->node] = w->now;
+	}
 	if (txn->type == TXN_ENTER)
 		w->post_since = w->now;
 	if (txn->type == TXN_DELETE_ALIVE || txn->type == TXN_DELETE_NODE)
@@ -421,7 +493,6 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 	}
 	if (txn->type == TXN_ENTER) {
 		w->stats.takeovers++;
-		forget_epochs(w, txn, before.epoch);
 		w->nodes[txn->node].term_started = 0;
 		w->corpses = corpses(w);
 		check_contenders(w, txn->node);
@@ -485,12 +556,28 @@ static int locks_left_over(const struct sim *w)
 	return count > 0 ? count : 0;
 }
 
+/* All is well: a keepalive that is deleted now is made again, and costs nobody the post. */
+void oracle_calm(struct sim *w)
+{
+	struct sim_txn txn = { .type = TXN_DELETE_KEEPALIVE, .node = w->tree.post };
+
+	for (int i = 0; i < w->node_count; i++)
+		w->calm_steps[i] = w->nodes[i].steps;
+	if (!w->params.weight[FAULT_DELETE_KEEPALIVE] || somebody_is_refused(w) || txn.node < 0 ||
+	    w->nodes[txn.node].core.phase != PHASE_PRIMARY)
+		return;
+	w->calm_epoch = w->tree.post_epoch;
+	commit_txn(w, &txn, -1, w->leader);
+}
+
 void oracle_liveness(struct sim *w)
 {
 	int primaries = 0, candidates = 0;
 
 	if (silenced(w))
 		return;
+	if (w->calm_epoch && (w->tree.post < 0 || w->tree.post_epoch != w->calm_epoch))
+		sim_fail(w, "a deleted keepalive cost its node the post");
 	for (int i = 0; i < w->node_count; i++) {
 		const struct sim_node *n = &w->nodes[i];
 

@@ -74,7 +74,9 @@ bool shell_persist(struct sim *w, struct sim_node *n)
 {
 	const struct election *e = &n->core;
 	bool idle = e->work == WORK_DOWN && e->phase != PHASE_ENTER && e->phase != PHASE_RECOVER;
-	int32_t session = n->client.session ? n->client.session : n->file.session;
+	/* As cluster_left() has it: whoever resumes it takes the ensemble for the known one. */
+	int32_t session = ensemble_is_open(&n->ensemble) && n->client.session ? n->client.session
+									      : n->file.session;
 
 	if (w->now < n->state_fails_until)
 		return false;

@@ -24,6 +24,8 @@ static void on_news(void *userdata, enum ensemble_news news, const char *text)
 		w->stats.foreign++;
 		if (!sim_mutated(w, MUTATION_FOREIGN_WRITE))
 			shell_foreign(w, n);
+	} else if (news == ENSEMBLE_IS_KNOWN) {
+		repair_begin(w, n);
 	}
 }
 

@@ -51,8 +51,7 @@ void shell_attach(struct sim *w, struct sim_node *n, bool fresh)
 	};
 
 	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
-	if (fresh)
-		n->shell.router = 0;
+	n->shell.router = 0;
 	see_cluster(w, n);
 	witness_attached(&n->witness, zkh_session_of(n), ev.session_us);
 	shell_tell(w, n, &ev);
@@ -316,6 +315,8 @@ void shell_publish(struct sim *w, struct sim_node *n)
 	if (n->shell.repair_refused)
 		return;
 	if (n->shell.op == OP_ENTER || n->shell.op == OP_LEAVE)
+		return;
+	if (n->config.coordinator && !((n->mirror.known | n->mirror.refused) & PART_EPOCH))
 		return;
 	n->shell.router = want;
 	n->shell.telling = 1;

@@ -229,8 +229,7 @@ static void on_calm(struct sim *w, const struct queue_event *ev)
 		return;
 	}
 	if (ev->gen == 3) {
-		for (int i = 0; i < w->node_count; i++)
-			w->calm_steps[i] = w->nodes[i].steps;
+		oracle_calm(w);
 		return;
 	}
 	if (!server_can_commit(w)) {

@@ -70,8 +70,6 @@ enum txn_result commit_txn(struct sim *w, const struct sim_txn *txn, int32_t req
 {
 	struct sim_entry *e = &w->log[w->log_end % LOG_MAX];
 	struct sim_before before = { .key_mzxid = w->tree.key_mzxid,
-				     .epoch = w->tree.epoch,
-
 				     .key = w->tree.key,
 				     .post = w->tree.post };
 	enum txn_result result;

@@ -70,9 +70,35 @@ static void test_contend_delay(void **state)
 
 	play_init(&play);
 	play.config.contend_delay_us = 100 * PLAY_MS;
-	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend\n"
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend: count peers\n"
+					  "51 peers 1               => contend\n"
 					  "150 time                 => lock: lock\n"
 					  "160 lock ok              => claim: do claim@2\n");
+}
+
+/* Nobody who is preferred can claim. */
+static void test_contend_delay_for_nobody(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.config.contend_delay_us = 100 * PLAY_MS;
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend: count peers\n"
+					  "51 peers 0               => lock: lock\n");
+}
+
+/* Who is preferred could not be found out: the delay is the bound. */
+static void test_contend_delay_for_somebody_unknown(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.config.contend_delay_us = 500 * PLAY_MS;
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend: count peers\n"
+					  "51 peers unknown         => contend: refresh\n"
+					  "60 view none@2 free      => contend\n"
+					  "451 time                 => contend: count peers\n"
+					  "550 time                 => lock: lock\n");
 }
 
 /* The head start was used: the lesser candidate never asks for the lock. */
@@ -82,7 +108,7 @@ static void test_contend_delay_used(void **state)
 
 	play_init(&play);
 	play.config.contend_delay_us = 100 * PLAY_MS;
-	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend\n"
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend: count peers\n"
 					  "70 view other@3 free     => follow\n"
 					  "500 view other@3 taken   => follow\n");
 }
@@ -449,6 +475,23 @@ static void test_no_start_after_a_wait_without_a_server(void **state)
 					"2320 view me@3 mine      => begin: start\n");
 }
 
+/* What an earlier look found does not count any more. */
+static void test_live_node_comes_up_during_a_wait(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 done ok              => recover: scan\n"
+					"640 corpses 0 5015       => recover\n"
+					"2140 time                => recover: scan\n"
+					"2150 corpses conflict    => recover\n"
+					"2550 time                => recover: scan\n"
+					"2560 corpses 0           => recover: renew\n"
+					"!2570 renewed ok         => begin: start\n");
+}
+
 /* A live node that says it acts is waited for without bound: only it knows when its work is down. */
 static void test_live_node_is_waited_for(void **state)
 {
@@ -566,6 +609,7 @@ int main(void)
 		cmocka_unit_test(test_survey_waits_for_terms),
 		cmocka_unit_test(test_survey_waits_with_nobody_to_fence),
 		cmocka_unit_test(test_no_start_after_a_wait_without_a_server),
+		cmocka_unit_test(test_live_node_comes_up_during_a_wait),
 		cmocka_unit_test(test_live_node_is_waited_for),
 		cmocka_unit_test(test_epochs),
 		cmocka_unit_test(test_epochs_used_up),
@@ -577,6 +621,8 @@ int main(void)
 		cmocka_unit_test(test_loser),
 		cmocka_unit_test(test_claim_conflict),
 		cmocka_unit_test(test_contend_delay),
+		cmocka_unit_test(test_contend_delay_for_nobody),
+		cmocka_unit_test(test_contend_delay_for_somebody_unknown),
 		cmocka_unit_test(test_contend_delay_used),
 		cmocka_unit_test(test_version_moved),
 		cmocka_unit_test(test_lock_timeout),

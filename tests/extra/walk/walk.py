@@ -342,8 +342,8 @@ def run(options, directory):
         for one in filter(lambda one: one.is_on() and one.leader, walk.site.machines):
             print(one.journal_tail(150))
     finally:
-        walk.report()
         walk.close()
+    walk.report()
     if error:
         print(f'again: tests/extra/walk/run.py --seed {options.seed} --actions {options.actions}')
     return 1 if error else 0

@@ -29,6 +29,6 @@ def remember(node, cluster_id, since):
     """The memory of a node that knows this cluster for long."""
     text = (f'primaryd cluster 1\nroot={node.config["zookeeper.root"]}\nname={node.config["node.name"]}\nid={cluster_id}\ngeneration=1\nzxid=0\n'
             f'change=0\nepoch=0\nown=0\nmade={since}\n').encode()
-    with open(node.memory, 'xb') as file:
+    with open(node.memory, 'wb') as file:
         file.write(text + f'sum={_fnv(text):016x}\n'.encode())
     os.chmod(node.memory, 0o600)
