@@ -291,7 +291,8 @@ void client_on_reply(struct sim *w, struct sim_node *n, const struct queue_event
 	}
 	n->client.heard = w->now;
 	n->client.waiting--;
-	if (r->zxid > n->client.last_zxid)
+	/* As the client library has it, which does not look whether it goes back. */
+	if (r->zxid > 0)
 		n->client.last_zxid = r->zxid;
 	shell_reply(w, n, r);
 	request_free(w, r);

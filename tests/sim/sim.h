@@ -91,7 +91,8 @@ struct sim_conn {
 	int32_t lock_wait, lock_own; /* uids of lock nodes watched */
 	int8_t server, node;
 	uint8_t open;
-	uint8_t lost; /* closed by the client, what was on its way is lost too */
+	uint8_t asking; /* the server has its session looked at by the leader */
+	uint8_t lost;	/* closed by the client, what was on its way is lost too */
 	uint8_t syncing;
 	uint8_t dropped; /* one of its transactions will never commit: no later one either */
 	uint16_t busy;	 /* transactions that wait for the leader */

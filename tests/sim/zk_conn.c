@@ -284,9 +284,9 @@ void conn_arrive(struct sim *w, const struct queue_event *ev)
 
 void conn_close_by_server(struct sim *w, struct sim_conn *c, bool silent)
 {
-	if (!c->open)
+	if (!c->open && !c->asking)
 		return;
-	c->open = 0;
+	c->open = c->asking = 0;
 	for (; c->count; c->count--)
 		request_free(w, &w->requests[c->queue[c->head++ % CONN_QUEUE]]);
 	if (!silent)
@@ -297,7 +297,7 @@ void conn_close_all(struct sim *w, int server, bool silent)
 {
 	for (int n = 0; n < w->node_count; n++)
 		for (int k = 0; k < CONNS_PER_NODE; k++)
-			if (w->conns[n][k].open && w->conns[n][k].server == server)
+			if (w->conns[n][k].server == server)
 				conn_close_by_server(w, &w->conns[n][k], silent);
 }
 
@@ -391,6 +391,7 @@ void conn_on_connect(struct sim *w, const struct queue_event *ev)
 		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_CLOSED, ev->node, ev->gen, 0);
 		return;
 	}
+	c->asking = 1;
 	sim_schedule(w, w->now + path_latency(w), EVENT_REVALIDATE, ev->node, ev->gen, ev->arg);
 }
 
@@ -416,8 +417,9 @@ void conn_on_revalidate(struct sim *w, const struct queue_event *ev)
 	struct sim_server *sv;
 	bool linked;
 
-	if (!c || c->lost)
+	if (!c || c->lost || !c->asking)
 		return;
+	c->asking = 0;
 	sv = &w->servers[c->server];
 	linked = server_linked(w, c->server);
 	if (sv->state < SERVER_FOLLOWING || (!linked && sv->state != SERVER_LEADING))
