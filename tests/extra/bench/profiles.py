@@ -46,7 +46,7 @@ SUBNET = '10.77.0.0/24'  # see netns.Network
 STALL_PERIOD_MS = 1000
 LOST_HOSTS = 5
 CONTEXT_LINES = 12
-TRIES = 3  # of a pause: it may fall anywhere between two renewals
+TRIES = 3  # of a pause that moves nothing
 RUNTIME = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None
 MOVED = re.compile(r' (lease_running_out|lease_lost|post_lost|relinquish_started|guard_acts|state_changed: primary)\b')
 TROUBLE = ('connection_cut', 'disconnected', 'server_failed', 'session_lost')
@@ -56,7 +56,8 @@ def keys_for(session_s):
     """The profile of that session timeout, or else the defaults, with a lease-timeout in proportion."""
     if session_s in PROFILES:
         return read_profile(PROFILES[session_s])
-    return {'zookeeper.session-timeout': f'{session_s}s', 'relinquish.lease-timeout': f'{300 * session_s}ms'}
+    return {'zookeeper.session-timeout': f'{int(1000 * session_s)}ms',
+            'relinquish.lease-timeout': f'{int(300 * session_s)}ms'}
 
 
 def milliseconds(text):
@@ -183,10 +184,18 @@ class Lab:
         watch(self.session_s / 2 + 0.3)
         return moved() is not None
 
+    def wait_for_old_lease(self):
+        """Until just before the next renewal: then the lease has the least time left."""
+        margin_ms = max(50, self.session_s * 10)
+        fresh_ms = self.session_s * 2000 / 3 - margin_ms - self.lease_timeout_us / 1000
+        old_ms = fresh_ms - 0.9 * self.session_s * 1000 / 12
+        wait_until(lambda: (self.lease_left_ms() or fresh_ms) <= old_ms, 10, 'the next renewal is due', 0.001)
+
     def pause(self, length_s):
         """Whether the role moves if the primary's host stands still for so long."""
         def trouble(node, _watch):
             pids = {node.pid, *node.processes()}
+            self.wait_for_old_lease()
             signal_all(pids, signal.SIGSTOP)
             time.sleep(length_s)
             signal_all(pids, signal.SIGCONT)
