@@ -67,6 +67,8 @@ enum verb_option {
 	X(cluster, "cluster", "", 0, "show which ensemble this is", "")                            \
 	X(cluster_accept, "cluster accept", "", TAKES_FORCE,                                       \
 	  "make this ensemble the known one, on every node", "")                                   \
+	X(cluster_upgrade, "cluster upgrade", "", 0,                                               \
+	  "raise the format of the keys, once all nodes know it", "")                              \
 	X(auth_rotate, "auth rotate", "", TAKES_DRY_RUN,                                           \
 	  "give both credentials of the auth-file the same rights", "")                            \
 	X(auth_revoke, "auth revoke", "FILE", TAKES_DRY_RUN,                                       \

@@ -34,7 +34,7 @@ static void answer(struct cluster *c, bool with_detail)
 		return;
 	zkh_txn_delete(txn, zkh_mirror_path(&c->pardon.mirror), c->pardon.version);
 	(void)cluster_describe_delays(c, c->registration.detail);
-	node_detail_path(c->name, path);
+	node_key_path(c->name, NODE_KEY_DETAIL, path);
 	if (with_detail)
 		zkh_txn_set_text(txn, path, c->registration.detail, ZKH_ANY_VERSION);
 	(void)zkh_commit(txn, on_answered, c, &c->pardon.op);
