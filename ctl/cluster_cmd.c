@@ -2,7 +2,7 @@
 
 /*
  * cluster: shows which ensemble this is, and what this node remembers. cluster accept: makes another ensemble, or a
- * restored one, the known one.
+ * restored one, the known one. cluster upgrade: raises the format of its keys.
  */
 
 #include <errno.h>
@@ -160,7 +160,8 @@ static int confirm(struct ctl *ctl, const struct identity *known)
 	return CTL_REFUSED;
 }
 
-static int write_identity(struct ctl *ctl, const struct cluster *cluster, int64_t generation)
+static int write_identity(struct ctl *ctl, const struct cluster *cluster, const char *id,
+			  int64_t generation, int64_t format)
 {
 	const struct cluster_slot *slot = &cluster->keys[CLUSTER_IDENTITY];
 	char text[IDENTITY_VALUE_SIZE];
@@ -172,7 +173,7 @@ static int write_identity(struct ctl *ctl, const struct cluster *cluster, int64_
 		code = ctl_make_root(ctl, true);
 	if (code != CTL_DONE)
 		return code;
-	identity_format_value(cluster->known.id, generation, IDENTITY_FORMAT, text);
+	identity_format_value(id, generation, format, text);
 	txn = ctl_need(zkh_txn_create(ctl->session));
 	if (slot->there)
 		zkh_txn_set_text(txn, PATH_CLUSTER, text, slot->stat.version);
@@ -199,7 +200,9 @@ static int accept_ensemble(struct ctl *ctl, const struct cluster *cluster,
 	}
 	code = confirm(ctl, known);
 	if (code == CTL_DONE)
-		code = write_identity(ctl, cluster, generation);
+		code = write_identity(ctl, cluster, known->id, generation,
+				      facts->identity.key == IDENTITY_READ ? facts->identity.format
+									   : known->format);
 	if (code == CTL_DONE && !ctl->options.json)
 		printf("accepted: cluster %s, generation %lld; its nodes continue by themselves\n",
 		       known->id, (long long)generation);
@@ -218,6 +221,50 @@ static int run(struct ctl *ctl, int (*command)(struct ctl *ctl, const struct clu
 	return code;
 }
 
+/* -- upgrade -- */
+
+/* Every node that is registered has to know the format: one that does not would never contend again. */
+static bool all_know(const struct facts *facts, int64_t format)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < facts->node_count; i++) {
+		const struct node_facts *n = &facts->nodes[i];
+		int64_t knows = n->detail.there ? n->detail.format : 1;
+
+		if (knows < format)
+			ctl_error(
+				"%s knows format %lld: upgrade primaryd there, or remove the node",
+				n->name, (long long)knows);
+		all &= knows >= format;
+	}
+	return all;
+}
+
+static int upgrade(struct ctl *ctl, const struct cluster *cluster, const struct facts *facts)
+{
+	const struct identity_seen *seen = &facts->identity;
+	int64_t format = identity_format_known();
+	int code = CTL_DONE;
+
+	if (facts->foreign != IDENTITY_FINE || seen->key != IDENTITY_READ) {
+		ctl_error("%s", *facts->foreign_text ? facts->foreign_text
+						     : PATH_CLUSTER " is missing or invalid");
+		return CTL_REFUSED;
+	}
+	if (seen->format < format && !all_know(facts, format)) {
+		ctl_error("the format stays %lld", (long long)seen->format);
+		return CTL_REFUSED;
+	}
+	if (seen->format < format)
+		code = write_identity(ctl, cluster, seen->id, seen->generation, format);
+	if (code == CTL_DONE && !ctl->options.json)
+		printf("the keys have format %lld%s\n", (long long)format,
+		       seen->format < format ? ""
+					     : " already, the highest that this version knows");
+	return code == CTL_DONE ? ctl_flush() : code;
+}
+
 int verb_cluster(struct ctl *ctl)
 {
 	return run(ctl, show);
@@ -226,4 +273,9 @@ int verb_cluster(struct ctl *ctl)
 int verb_cluster_accept(struct ctl *ctl)
 {
 	return run(ctl, accept_ensemble);
+}
+
+int verb_cluster_upgrade(struct ctl *ctl)
+{
+	return run(ctl, upgrade);
 }

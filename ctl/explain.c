@@ -20,11 +20,10 @@ static const struct table_column columns[] = {
 	[CHANGE] = { "WHAT WOULD CHANGE IT", "remedy", 0 },
 };
 
-enum { E_NODE, E_ELIGIBLE, E_PRIMARY, E_VERDICT };
+enum { E_NODE, E_ELIGIBLE, E_RANK, E_PRIMARY, E_VERDICT };
 static const struct table_column verdict_columns[] = {
-	[E_NODE] = { "NODE", "node", 0 },
-	[E_ELIGIBLE] = { "ELIGIBLE", "eligible", 0 },
-	[E_PRIMARY] = { "PRIMARY", "primary", 0 },
+	[E_NODE] = { "NODE", "node", 0 },	    [E_ELIGIBLE] = { "ELIGIBLE", "eligible", 0 },
+	[E_RANK] = { "RANK", "rank", TABLE_RIGHT }, [E_PRIMARY] = { "PRIMARY", "primary", 0 },
 	[E_VERDICT] = { "WHY", "why", 0 },
 };
 
@@ -182,6 +181,7 @@ static void add_verdict(struct table *t, const struct facts *facts, const struct
 	table_row(t);
 	table_put(t, E_NODE, n->name);
 	table_put_boolean(t, E_ELIGIBLE, !facts_obstacles(n, false));
+	table_put_number(t, E_RANK, n->detail.rank);
 	table_put_boolean(t, E_PRIMARY, n->acting);
 	table_put(t, E_VERDICT, text);
 	if (n->acting && facts->renewal.stale)

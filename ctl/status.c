@@ -35,10 +35,25 @@ static const struct table_column cluster_columns[] = {
 	[STRANGERS] = { "strange keys", "strangers", TABLE_FOR_JSON },
 };
 
-enum { NODE, MODE, STATE, ROLE, ALIVE, HEALTH, DRAIN, VERSION, HOST, ADDRESS, STARTED, WAITING };
+enum {
+	NODE,
+	MODE,
+	RANK,
+	STATE,
+	ROLE,
+	ALIVE,
+	HEALTH,
+	DRAIN,
+	VERSION,
+	HOST,
+	ADDRESS,
+	STARTED,
+	WAITING
+};
 static const struct table_column node_columns[] = {
 	[NODE] = { "NODE", "node", 0 },
 	[MODE] = { "MODE", "mode", 0 },
+	[RANK] = { "RANK", "rank", TABLE_FOR_JSON },
 	[STATE] = { "STATE", "state", 0 },
 	[ROLE] = { "ROLE", "role", 0 },
 	[ALIVE] = { "ALIVE", "alive", 0 },
@@ -119,6 +134,7 @@ static void node_row(struct table *t, const struct facts *facts, const struct no
 	table_row(t);
 	table_put(t, NODE, n->name);
 	table_put(t, MODE, or_null(n->mode));
+	table_put_number(t, RANK, n->detail.rank);
 	table_put(t, STATE, or_null(n->state));
 	table_put(t, ROLE, or_null(n->router));
 	table_put_boolean(t, ALIVE, n->alive);

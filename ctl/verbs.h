@@ -67,6 +67,8 @@ enum verb_option {
 	X(cluster, "cluster", "", 0, "show which ensemble this is", "")                            \
 	X(cluster_accept, "cluster accept", "", TAKES_FORCE,                                       \
 	  "make this ensemble the known one, on every node", "")                                   \
+	X(cluster_upgrade, "cluster upgrade", "", 0,                                               \
+	  "raise the format of the keys, once all nodes know it", "")                              \
 	X(auth_rotate, "auth rotate", "", TAKES_DRY_RUN,                                           \
 	  "give both credentials of the auth-file the same rights", "")                            \
 	X(auth_revoke, "auth revoke", "FILE", TAKES_DRY_RUN,                                       \
@@ -79,7 +81,8 @@ enum verb_option {
 	X(key_delete, "key delete", "PATH...", TAKES_RECURSIVE, "delete keys",                     \
 	  " /app --recursive")                                                                     \
 	X(key_rename, "key rename", "PATH NEW [PATH...]", 0,                                       \
-	  "rename whole subtrees, each PATH to the NEW behind it, all or none", " /app /old/app")  \
+	  "rename whole subtrees, each PATH to the NEW behind it, all or none",                    \
+	  " /a /old/a /b /old/b")                                                                  \
 	X(lock, "lock", "exclusive|read|write PATH", TAKES_EPOCH | TAKES_COMMAND,                  \
 	  "run COMMAND while holding a lock",                                                      \
 	  " exclusive /locks/backup --timeout 10s -- /usr/local/bin/backup")                       \

@@ -170,6 +170,22 @@ static bool compare(struct check *check, enum check_level level, const struct no
 	return false;
 }
 
+/* A rank is worth nothing with nodes that do not wait. */
+static void check_ranks(struct check *check, const struct facts *facts)
+{
+	for (size_t i = 0; i < facts->node_count; i++) {
+		const struct node_facts *n = &facts->nodes[i];
+		const struct node_facts *preferred = facts_preferred(facts, n);
+
+		if (!preferred || !n->coordinator || !n->alive || n->detail.contend_delay_us)
+			continue;
+		check_say(check, CHECK_NOTE, "rank", "set node.contend-delay there",
+			  "%s does not leave a vacancy to %s (rank %" PRId64 ")", n->name,
+			  preferred->name, preferred->detail.rank);
+		return;
+	}
+}
+
 static void check_nodes(struct check *check, const struct facts *facts)
 {
 	const struct config *config = &check->ctl->config;
@@ -205,6 +221,13 @@ static void check_nodes(struct check *check, const struct facts *facts)
 		check_say(check, CHECK_NOTE, "agreement",
 			  "see that lock-timeout and transition-delay are the same everywhere",
 			  "%zu nodes do not publish their times", alive - told);
+	check_ranks(check, facts);
+	if (facts->identity.key == IDENTITY_READ &&
+	    facts->identity.format < identity_format_known())
+		check_say(check, CHECK_NOTE, "format", "primaryctl cluster upgrade",
+			  "the keys have format %" PRId64
+			  ", and this version knows format %" PRId64,
+			  facts->identity.format, identity_format_known());
 	if (facts->identity.key == IDENTITY_READ && facts->foreign == IDENTITY_FINE)
 		check_say(check, CHECK_OK, "ensemble", "", "cluster %s, generation %" PRId64,
 			  facts->identity.id, facts->identity.generation);

@@ -102,8 +102,6 @@ static void add_node(struct cluster *cluster, struct cluster_node **link, const 
 		node_key_path(name, (enum node_key)i, path);
 		open_slot(&node->keys[i], cluster, path);
 	}
-	snprintf(path, sizeof(path), PATH_NODES "/%s/detail", name);
-	open_slot(&node->detail, cluster, path);
 }
 
 static void remove_node(struct cluster *cluster, struct cluster_node **link)
@@ -113,7 +111,6 @@ static void remove_node(struct cluster *cluster, struct cluster_node **link)
 	*link = node->next;
 	for (int i = 0; i < NODE_KEY_COUNT; i++)
 		close_slot(&node->keys[i]);
-	close_slot(&node->detail);
 	free(node);
 	cluster->node_count--;
 }

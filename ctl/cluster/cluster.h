@@ -37,7 +37,6 @@ struct cluster_node {
 	struct cluster_node *next; /* by name */
 	char name[NAME_SIZE];
 	struct cluster_slot keys[NODE_KEY_COUNT];
-	struct cluster_slot detail;
 };
 
 enum cluster_key {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "facts.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "detail.h"
 #include "election/lease.h"
 #include "base/wall.h"
 
@@ -136,9 +136,9 @@ static void gather_node(struct facts *facts, const struct cluster_node *node, st
 	take_alive(facts, &keys[NODE_KEY_ALIVE], n);
 	take_health(facts, &keys[NODE_KEY_HEALTH], n);
 	take_drain(facts, &keys[NODE_KEY_DRAIN], n);
-	(void)denied(facts, &node->detail);
-	if (node->detail.there && node->detail.data)
-		detail_parse(node->detail.data, node->detail.length, &n->detail);
+	(void)denied(facts, &keys[NODE_KEY_DETAIL]);
+	if (keys[NODE_KEY_DETAIL].data)
+		detail_parse(keys[NODE_KEY_DETAIL].data, keys[NODE_KEY_DETAIL].length, &n->detail);
 	n->named = !strcmp(facts->named, n->name);
 	n->acting = facts->post_there && !strcmp(facts->acting, n->name);
 	n->obstacles = obstacles(facts, n);
@@ -301,19 +301,27 @@ uint32_t facts_obstacles(const struct node_facts *node, bool force)
 
 const struct node_facts *facts_candidate(const struct facts *facts, const char *except, bool force)
 {
-	const struct node_facts *first = NULL;
+	const struct node_facts *best = NULL;
 
 	for (size_t i = 0; i < facts->node_count; i++) {
 		const struct node_facts *n = &facts->nodes[i];
+		bool comes_next;
 
 		if (!strcmp(n->name, except) || facts_obstacles(n, force))
 			continue;
-		if (strcmp(n->name, except) > 0)
-			return n;
-		if (!first)
-			first = n;
+		comes_next = best && strcmp(best->name, except) < 0 && strcmp(n->name, except) > 0;
+		if (!best || n->detail.rank > best->detail.rank ||
+		    (n->detail.rank == best->detail.rank && comes_next))
+			best = n;
 	}
-	return first;
+	return best;
+}
+
+const struct node_facts *facts_preferred(const struct facts *facts, const struct node_facts *node)
+{
+	const struct node_facts *best = facts_candidate(facts, node->name, false);
+
+	return best && best->detail.rank > node->detail.rank && !best->obstacles ? best : NULL;
 }
 
 bool facts_in_order(const struct facts *facts)
@@ -413,9 +421,18 @@ void facts_trouble(const struct facts *facts, char *text, size_t size)
 			 *primary->health ? primary->health : "unknown");
 }
 
-static void waiting_for_lock(const struct facts *facts, char *text, size_t size)
+static void waiting_to_claim(const struct facts *facts, const struct node_facts *n, char *text,
+			     size_t size)
 {
-	if (facts->contenders)
+	const struct node_facts *preferred = facts_preferred(facts, n);
+	char delay[DURATION_TEXT_SIZE];
+
+	if (preferred && n->detail.contend_delay_us)
+		snprintf(text, size,
+			 "%s (rank %" PRId64 "), which may claim the role first, for %s",
+			 preferred->name, preferred->detail.rank,
+			 duration_format(n->detail.contend_delay_us, delay));
+	else if (facts->contenders)
 		snprintf(text, size,
 			 "the lock, to claim the role (%d hold it or wait: primaryctl key list %s)",
 			 facts->contenders, PATH_PRIMARY);
@@ -430,7 +447,13 @@ void facts_waiting(const struct facts *facts, const struct node_facts *n, char *
 	*text = '\0';
 	if (n->acting && facts->renewal.stale)
 		return;
-	if (!n->alive)
+	if (!n->alive && facts->identity.key == IDENTITY_READ && n->detail.there &&
+	    n->detail.format < facts->identity.format)
+		snprintf(text, size,
+			 "an upgrade: primaryd there knows format %" PRId64
+			 " of the keys, but they have format %" PRId64,
+			 n->detail.format, facts->identity.format);
+	else if (!n->alive)
 		snprintf(text, size, "%s",
 			 router_state_is_acting(n->router)
 				 ? "its trace to be cleared by the next primary"
@@ -458,5 +481,5 @@ void facts_waiting(const struct facts *facts, const struct node_facts *n, char *
 	else if (facts_vacant(facts) && bits == OBSTACLE_MAINTENANCE)
 		snprintf(text, size, "the end of maintenance");
 	else if (facts_vacant(facts) && !n->obstacles)
-		waiting_for_lock(facts, text, size);
+		waiting_to_claim(facts, n, text, size);
 }

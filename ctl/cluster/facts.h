@@ -6,6 +6,7 @@
  * Pure: from a mirror that is complete, without I/O.
  */
 
+#include "base/detail.h"
 #include "cluster.h"
 #include "election/election.h"
 #include "renewal_seen.h"
@@ -13,16 +14,6 @@
 #define FACTS_JUNK_MAX 32
 #define FACTS_TEXT_SIZE 160
 #define FACTS_TROUBLE_SIZE IDENTITY_TEXT_SIZE /* of facts_trouble() */
-
-/* What the daemon says of itself beyond its keys, as far as it does. 0 and "": not said. */
-struct node_detail {
-	bool there;
-	int64_t penalty_until_ms; /* since 1970 */
-	int64_t lock_timeout_us, transition_delay_us;
-	int64_t session_us; /* T */
-	int64_t stop_us;    /* how long the last stop of its work took */
-	char reason[FACTS_TEXT_SIZE];
-};
 
 struct node_facts {
 	char name[NAME_SIZE];
@@ -92,7 +83,10 @@ uint32_t facts_obstacles(const struct node_facts *node, bool force);
 /* "on", "off" or "on until TIME"; returns text. */
 const char *facts_maintenance(const struct facts *facts, char text[FACTS_TEXT_SIZE]);
 
-/* The best candidate but for `except`: eligible, in the order of names after it. NULL: none. */
+/* Another eligible node of a higher rank, to which the node leaves a vacancy for its contend-delay. NULL: none. */
+const struct node_facts *facts_preferred(const struct facts *facts, const struct node_facts *node);
+
+/* The best candidate but for `except`: eligible, of the highest rank, in the order of names after it. NULL: none. */
 const struct node_facts *facts_candidate(const struct facts *facts, const char *except, bool force);
 
 /* What a node waits for, "" for nothing; into text[size]. */

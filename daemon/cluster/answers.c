@@ -207,7 +207,10 @@ void cluster_scan(struct cluster *c)
 
 void cluster_count_peers(struct cluster *c)
 {
-	recovery_count_peers(&c->recovery, c->session, on_peers);
+	/* Before it contends, a node waits for those alone that are preferred to it. */
+	int64_t above = c->election->phase == PHASE_CONTEND ? c->config->node.rank : PEERS_ANY_RANK;
+
+	peers_count(&c->peers, c->session, c->name, above, on_peers, c);
 }
 
 void cluster_fence(struct cluster *c)

@@ -24,26 +24,32 @@ static const char *reason_text(const struct cluster *c, uint8_t reason)
 
 int cluster_describe_delays(const struct cluster *c, char *text)
 {
-	char lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE], session[DURATION_TEXT_SIZE];
+	char contend[DURATION_TEXT_SIZE], lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE];
+	char session[DURATION_TEXT_SIZE];
 
-	return snprintf(text, DETAIL_SIZE, "lock-timeout=%s transition-delay=%s session-timeout=%s",
+	return snprintf(text, DETAIL_SIZE,
+			"format=%" PRId64
+			" rank=%u contend-delay=%s lock-timeout=%s transition-delay=%s "
+			"session-timeout=%s",
+			identity_format_known(), c->config->node.rank,
+			duration_format(c->rules->contend_delay_us, contend),
 			duration_format(c->rules->lock_timeout_us, lock),
 			duration_format(c->rules->transition_delay_us, delay),
 			duration_format(c->election->session_us, session));
 }
 
 /* For people and `primaryctl explain`. `reason` is the last one, and open-ended. */
-static void describe_detail(struct cluster *c, const struct election_action *action)
+void cluster_describe(struct cluster *c, enum election_op op)
 {
 	const struct election *e = c->election;
 	char *text = c->registration.detail;
 	int64_t penalty_us = e->penalty_until_us - e->now_us;
 	int n = cluster_describe_delays(c, text);
 
-	if (action->op == OP_LEAVE && c->writes.stopping_us)
+	if (op == OP_LEAVE && c->writes.stopping_us)
 		n += snprintf(text + n, DETAIL_SIZE - (size_t)n, " " DETAIL_STOP "%.3fms",
 			      (double)(time_boot_us() - c->writes.stopping_us) / 1e3);
-	if (action->op == OP_HAND_BACK)
+	if (op == OP_HAND_BACK)
 		snprintf(text + n, DETAIL_SIZE - (size_t)n,
 			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,
 			 reason_text(c, e->reason));
@@ -96,7 +102,7 @@ void cluster_do(struct cluster *c, const struct election_action *action)
 {
 	bool enter = action->op == OP_ENTER;
 
-	describe_detail(c, action);
+	cluster_describe(c, (enum election_op)action->op);
 	if (action->op == OP_REGISTER) {
 		cluster_register(c);
 		return;

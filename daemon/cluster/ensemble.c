@@ -199,8 +199,10 @@ static void on_root_made(void *userdata, int result)
 		look_later(e);
 		return;
 	}
-	identity_format_value(*e->known.id ? e->known.id : e->made,
-			      *e->known.id ? e->known.generation : 1, IDENTITY_FORMAT, text);
+	if (*e->known.id)
+		identity_format_value(e->known.id, e->known.generation, e->known.format, text);
+	else
+		identity_format_value(e->made, 1, identity_format_known(), text);
 	if (e->version >= 0)
 		zkh_txn_set_text(txn, PATH_CLUSTER, text, e->version);
 	else

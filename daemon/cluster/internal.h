@@ -9,6 +9,7 @@
 #include "cleanup.h"
 #include "cluster.h"
 #include "ensemble.h"
+#include "peers.h"
 #include "recovery.h"
 #include "registration.h"
 #include "view.h"
@@ -41,6 +42,7 @@ struct cluster {
 	struct survivor survivor;
 	struct witness witness;
 	struct recovery recovery;
+	struct peers peers;
 	struct cleanup cleanup;
 	struct zkh_lock *lock;
 	int32_t contest; /* counts: the answer to an earlier one is void */
@@ -96,7 +98,7 @@ struct cluster {
 	struct {
 		ev_periodic end; /* by the wall clock */
 		struct zkh_op *op;
-		int32_t tried; /* version of the key that was to be deleted; -1: none */
+		int64_t tried; /* mzxid of the key that was to be deleted; 0: none */
 	} maintenance;
 
 	/* say.c: what was said last */
@@ -127,6 +129,8 @@ void cluster_note_primary(struct cluster *c);
 /* The part of the detail that is there at any time, into text[DETAIL_SIZE]; returns its length. */
 int cluster_describe_delays(const struct cluster *c, char *text);
 void cluster_do(struct cluster *c, const struct election_action *action);
+/* What this node publishes of itself beyond its other keys; op: what it is written along with. */
+void cluster_describe(struct cluster *c, enum election_op op);
 
 /* own_state.c */
 void cluster_publish_own_health(struct cluster *c);

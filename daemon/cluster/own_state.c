@@ -79,6 +79,7 @@ void cluster_cancel(struct cluster *c)
 	cluster_cold_finish(c);
 	registration_cancel(&c->registration);
 	recovery_cancel(&c->recovery);
+	peers_cancel(&c->peers);
 	cleanup_finish(&c->cleanup);
 	writes_finish(&c->writes);
 	term_finish(&c->term);

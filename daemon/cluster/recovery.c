@@ -21,7 +21,7 @@ struct survey_node {
 	char text[16];
 	int32_t version;
 	int64_t until_us;
-	bool suspect; /* its work may run; for peers: it may take over */
+	bool suspect; /* its work may run */
 	bool alive;
 	bool acts;	       /* alive, as the machine and in the boot of its term */
 	struct keepalive term; /* nonce 0: none that can be read */
@@ -149,24 +149,13 @@ static void tell_of_term(struct recovery *recovery)
 	}
 }
 
-static int32_t count_peers(const struct recovery *recovery)
-{
-	int32_t count = 0;
-
-	for (const struct survey_node *node = recovery->nodes; node; node = node->next)
-		count += node->suspect && node->alive;
-	return count;
-}
-
 static void survey_over(struct recovery *recovery)
 {
 	recovery_count_fn on_count = recovery->on_count;
 	enum election_result result = recovery->survey_lost ? RESULT_UNKNOWN : RESULT_OK;
 	int32_t count = 0;
 
-	if (result == RESULT_OK && recovery->for_peers) {
-		count = count_peers(recovery);
-	} else if (result == RESULT_OK) {
+	if (result == RESULT_OK) {
 		if (others_act(recovery)) {
 			result = RESULT_CONFLICT;
 		} else {
@@ -185,48 +174,6 @@ static void answered(struct recovery *recovery, int result)
 		recovery->survey_lost = true;
 	if (--recovery->n_waiting == 0)
 		survey_over(recovery);
-}
-
-/* A peer must also want to: the answers come one after the other, nobody is in a hurry. */
-
-static void on_node_drain(void *userdata, int result, const struct zkh_stat *stat)
-{
-	struct survey_node *node = userdata;
-
-	node->op = NULL;
-	if (stat)
-		node->alive = false; /* as good as */
-	answered(node->recovery, stat ? ZKH_OK : result);
-}
-
-static void on_node_state(void *userdata, int result, const char *data, size_t length,
-			  const struct zkh_stat *stat)
-{
-	struct survey_node *node = userdata;
-	char path[KEY_PATH_SIZE], state[16] = "";
-
-	(void)stat;
-	node->op = NULL;
-	if (result == ZKH_OK)
-		(void)value_text(data, length, state, sizeof(state));
-	node->alive = !strcmp(state, "run");
-	node_key_path(node->name, NODE_KEY_DRAIN, path);
-	if (!node->alive ||
-	    zkh_exists(node->recovery->session, path, false, on_node_drain, node, &node->op) != 0)
-		answered(node->recovery, result);
-}
-
-static void on_node_alive(void *userdata, int result, const struct zkh_stat *stat)
-{
-	struct survey_node *node = userdata;
-	char path[KEY_PATH_SIZE];
-
-	node->op = NULL;
-	node->alive = stat && stat->ephemeral_owner;
-	node_key_path(node->name, NODE_KEY_STATE, path);
-	if (!node->alive ||
-	    zkh_get(node->recovery->session, path, false, on_node_state, node, &node->op) != 0)
-		answered(node->recovery, stat ? ZKH_OK : result);
 }
 
 /* Alive is not enough: another machine of that name, or the same one after a reboot, is no longer at work. */
@@ -278,18 +225,13 @@ static bool ask_further(struct survey_node *node)
 	struct recovery *recovery = node->recovery;
 	char path[KEY_PATH_SIZE];
 
-	if (recovery->for_peers) {
-		node_key_path(node->name, NODE_KEY_ALIVE, path);
-		return zkh_exists(recovery->session, path, false, on_node_alive, node, &node->op) ==
-		       0;
-	}
 	node_key_path(node->name, NODE_KEY_KEEPALIVE, path);
 	return zkh_get(recovery->session, path, false, on_suspect_keepalive, node, &node->op) == 0;
 }
 
 static bool is_before(const struct recovery *recovery, const char *name)
 {
-	return !recovery->for_peers && !strcmp(name, recovery->before);
+	return !strcmp(name, recovery->before);
 }
 
 /* Whose work may run? Who says so, who cannot be asked, and whoever was primary last and says nothing. */
@@ -297,8 +239,6 @@ static bool is_suspect(const struct survey_node *node, int result)
 {
 	const struct recovery *recovery = node->recovery;
 
-	if (recovery->for_peers)
-		return !strcmp(node->text, "coordinator");
 	if (!strcmp(node->text, "secondary") || !strcmp(node->text, "client"))
 		return false;
 	return result != ZKH_NO_NODE || is_before(recovery, node->name);
@@ -338,8 +278,7 @@ static void ask_node(struct survey_node *node)
 {
 	char path[KEY_PATH_SIZE];
 
-	node_key_path(node->name, node->recovery->for_peers ? NODE_KEY_MODE : NODE_KEY_ROUTER,
-		      path);
+	node_key_path(node->name, NODE_KEY_ROUTER, path);
 	if (zkh_get(node->recovery->session, path, false, on_node_text, node, &node->op) == 0)
 		node->recovery->n_waiting++;
 	else
@@ -381,12 +320,11 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 
 	(void)stat;
 	recovery->list_op = NULL;
-	if (result == ZKH_DENIED && !recovery->for_peers) {
+	if (result == ZKH_DENIED) {
 		wait_for_unlisted(recovery, RECOVERY_UNREADABLE);
 		result = ZKH_OK;
 	} else if (result == ZKH_OK && count > SURVEY_NODES_MAX) {
-		if (!recovery->for_peers)
-			wait_for_unlisted(recovery, RECOVERY_TOO_MANY);
+		wait_for_unlisted(recovery, RECOVERY_TOO_MANY);
 		count = SURVEY_NODES_MAX;
 	}
 	for (size_t i = 0; result == ZKH_OK && names && i < count; i++)
@@ -413,11 +351,12 @@ static void on_cluster(void *userdata, int result, const struct zkh_stat *stat)
 	answered(recovery, result == ZKH_DENIED ? ZKH_OK : result);
 }
 
-static void survey(struct recovery *recovery, struct zkh_session *session, bool for_peers)
+void recovery_scan(struct recovery *recovery, struct zkh_session *session,
+		   recovery_count_fn on_count)
 {
 	drop_survey(recovery);
 	recovery->session = session;
-	recovery->for_peers = for_peers;
+	recovery->on_count = on_count;
 	recovery->survey_lost = false;
 	recovery->until_us = recovery->unread_until_us;
 	recovery->n_waiting = 1; /* the list */
@@ -425,8 +364,6 @@ static void survey(struct recovery *recovery, struct zkh_session *session, bool 
 		answered(recovery, ZKH_UNKNOWN);
 		return;
 	}
-	if (for_peers)
-		return;
 	recovery->n_waiting++;
 	if (zkh_exists(session, PATH_CLUSTER, false, on_cluster, recovery, &recovery->cluster_op) !=
 	    0)
@@ -448,18 +385,4 @@ void recovery_begin(struct recovery *recovery, const char *before, bool remember
 	strcpy(recovery->before, strcmp(before, NAME_NOBODY) ? before : "");
 	recovery->session_us = session_us;
 	survivor_begin(recovery->survivor);
-}
-
-void recovery_scan(struct recovery *recovery, struct zkh_session *session,
-		   recovery_count_fn on_count)
-{
-	recovery->on_count = on_count;
-	survey(recovery, session, false);
-}
-
-void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,
-			  recovery_count_fn on_count)
-{
-	recovery->on_count = on_count;
-	survey(recovery, session, true);
 }

@@ -5,8 +5,7 @@
  * What the other nodes left behind, by the survivor's rule (survivor.h). Finds the nodes that did not report that their
  * work is down (router state takeover, primary, relinquish, or unreadable), and reports when their terms are over.
  * Fences those that are dead and marks them as dead; if a mark is refused, the takeover continues without it. A node
- * that is alive and says that it acts is waited for until it has stopped. Also counts the other coordinators that could
- * take over.
+ * that is alive and says that it acts is waited for until it has stopped.
  */
 
 #include <stdbool.h>
@@ -59,11 +58,11 @@ struct recovery {
 	recovery_note_fn note;
 	void *userdata;
 
-	/* One survey at a time: the nodes' router states or modes, then whether they are alive. */
+	/* One survey at a time: the nodes' router states, then their terms, and whether they are alive. */
 	struct zkh_op *list_op;
 	struct survey_node *nodes; /* linked */
 	size_t n_waiting;
-	bool for_peers, survey_lost;
+	bool survey_lost;
 	bool told_of_untold, told_of_list, told_of_term;
 	size_t told_of; /* so many corpses in this takeover, and of what was waited for */
 	int64_t told_of_others_us; /* that still act; 0: not in this takeover */
@@ -106,10 +105,6 @@ void recovery_begin(struct recovery *recovery, const char *before, bool remember
  */
 void recovery_scan(struct recovery *recovery, struct zkh_session *session,
 		   recovery_count_fn on_count);
-
-/* How many other coordinators could take over: alive, running, not drained? */
-void recovery_count_peers(struct recovery *recovery, struct zkh_session *session,
-			  recovery_count_fn on_count);
 
 /*
  * Fences and marks what the last scan found. go_on_when_failed: a failed fence is as good as a successful one.

@@ -115,19 +115,6 @@ static void write_alive(struct registration *reg, struct zkh_txn *txn)
 		zkh_txn_create_text(txn, path, text, ZKH_CREATE_EPHEMERAL);
 }
 
-static void write_detail(struct registration *reg, struct zkh_txn *txn)
-{
-	char path[KEY_PATH_SIZE];
-
-	if (!*reg->detail)
-		return;
-	node_detail_path(reg->name, path);
-	if (reg->detail_there)
-		zkh_txn_set_text(txn, path, reg->detail, ZKH_ANY_VERSION);
-	else
-		zkh_txn_create_text(txn, path, reg->detail, ZKH_PERSISTENT);
-}
-
 /* The store knows of fewer takeovers than this node does: it was restored, or the key was deleted. */
 static bool knows_more(const struct registration *reg)
 {
@@ -194,7 +181,8 @@ static void write_keys(struct registration *reg)
 		if (!reg->there[NODE_KEY_KEEPALIVE] && !router_state_is_acting(reg->router))
 			write_key(reg, txn, NODE_KEY_KEEPALIVE, "0");
 		write_epoch(reg, txn);
-		write_detail(reg, txn);
+		if (*reg->detail)
+			write_key(reg, txn, NODE_KEY_DETAIL, reg->detail);
 		write_alive(reg, txn);
 		r = zkh_commit(txn, on_written, reg, &reg->write_op);
 	}
@@ -356,16 +344,12 @@ static void on_names(void *userdata, int result, const char *const *names, size_
 	reg->names_op = NULL;
 	reg->node_there = result == ZKH_OK;
 	memset(reg->there, 0, sizeof(reg->there));
-	reg->detail_there = false;
 	for (size_t i = 0; result == ZKH_OK && i < count; i++) {
 		for (int key = 0; key < NODE_KEY_COUNT; key++) {
 			node_key_path(reg->name, (enum node_key)key, path);
 			if (!strcmp(names[i], zkh_path_name(path)))
 				reg->there[key] = true;
 		}
-		node_detail_path(reg->name, path);
-		if (!strcmp(names[i], zkh_path_name(path)))
-			reg->detail_there = true;
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/detail.h"
 #include "base/keys.h"
 #include "base/rights.h"
 #include "election/survivor.h"
@@ -60,8 +61,7 @@ struct registration {
 	bool alive_there;	/* ours already */
 	bool alive_junk;	/* in the way, not ephemeral */
 	bool root_there, history_there, nodes_there, node_there;
-	char detail[DETAIL_SIZE]; /* "": none */
-	bool detail_there;
+	char detail[DETAIL_SIZE];   /* "": none */
 	bool there[NODE_KEY_COUNT]; /* below /nodes/NAME */
 	bool only_missing;	    /* a check */
 	bool repairs;		    /* of a node that is registered */

@@ -61,6 +61,9 @@ static void repair(struct cluster *c, bool only_missing)
 
 	if (c->repair.refused)
 		return;
+	/* Of a process that resumed and has written nothing yet. */
+	if (!*c->registration.detail)
+		cluster_describe(c, OP_NONE);
 	/* A registration that is due makes them all. */
 	c->repair.wanted = e->registered && later;
 	if (e->registered && !later)

@@ -150,7 +150,7 @@ static void write_detail(const struct writes *writes, struct zkh_txn *txn)
 
 	if (!*writes->detail)
 		return;
-	node_detail_path(writes->name, path);
+	node_key_path(writes->name, NODE_KEY_DETAIL, path);
 	zkh_txn_set_text(txn, path, writes->detail, ZKH_ANY_VERSION);
 }
 
@@ -277,7 +277,7 @@ static void ask_why(struct writes *writes)
 	if (!*writes->entry.from)
 		return;
 	if (writes->left_epoch)
-		node_detail_path(writes->entry.from, path);
+		node_key_path(writes->entry.from, NODE_KEY_DETAIL, path);
 	else
 		node_key_path(writes->entry.from, NODE_KEY_KEEPALIVE, path);
 	ask(writes, path, writes->left_epoch ? on_farewell : on_keepalive);
@@ -290,7 +290,7 @@ static void ask_how_long(struct writes *writes)
 
 	if (!*writes->history_path || !*writes->entry.from || !writes->left_epoch)
 		return;
-	node_detail_path(writes->entry.from, path);
+	node_key_path(writes->entry.from, NODE_KEY_DETAIL, path);
 	ask(writes, path, on_stop_told);
 }
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/detail.h"
 #include "base/history_entry.h"
 #include "base/keys.h"
 #include "election/election.h"

@@ -62,6 +62,8 @@
 	  "this node moved from one state to another") \
 	X(EVENT_VACANCY, "vacancy", "2866af1f450637acd2770f2091cf9595", LOG_NOTICE, ALWAYS, \
 	  "the role is vacant; this node contends for it") \
+	X(EVENT_CONTENTION_WAITING, "contention_waiting", "a9cec71f6de0401a8176fc98e9c9217e", LOG_INFO, ALWAYS, \
+	  "this node leaves the vacant role to nodes of a higher rank, for its contend-delay") \
 	X(EVENT_CONTENTION_LOST, "contention_lost", "2fbb5d9514483c2b5129705b8c15546b", LOG_INFO, REPEATS, \
 	  "this node did not claim the role: another node was first") \
 	X(EVENT_CLAIMED, "claimed", "042a23a5ce1c184e7678cdbe47cb7ba6", LOG_NOTICE, ALWAYS, \

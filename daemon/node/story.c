@@ -258,6 +258,19 @@ static void say_acquire_delay(struct story *story)
 		  "waiting for %s before the dead are dealt with", duration_format(f.usec, delay));
 }
 
+/* Those that are preferred were counted. */
+static void say_head_start(struct story *story)
+{
+	struct log_fields f = { 0 };
+	char delay[DURATION_TEXT_SIZE];
+
+	f.usec = story->rules->contend_delay_us;
+	log_event(
+		story->log, EVENT_CONTENTION_WAITING, &f,
+		"nodes of a higher rank may claim the role first: waiting for them for at most %s",
+		duration_format(f.usec, delay));
+}
+
 /* Somebody keeps the lock: the first contest for this vacancy, and why it was lost, are told; the next ones are not. */
 static bool contends_again(const struct election *before, const struct election *e)
 {
@@ -279,6 +292,8 @@ void story_step(struct story *story, const struct election *before)
 		say_move(story, before);
 		say_state(story, before);
 	}
+	if (e->phase == PHASE_CONTEND && e->peers == PEERS_SOME && before->peers != PEERS_SOME)
+		say_head_start(story);
 	if (e->corpses > 0 && before->corpses < 0 && story->rules->acquire_delay_us > 0)
 		say_acquire_delay(story);
 	if (e->penalty_until_us > before->penalty_until_us) {

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sealed.h"
@@ -24,6 +25,16 @@ const char *identity_reason_text(enum identity_reason reason)
 	return texts[reason];
 }
 
+int64_t identity_format_known(void)
+{
+	const char *pretended = NULL;
+
+#ifdef PRIMARYD_FAULT_POINTS
+	pretended = getenv("PRIMARYD_FORMAT");
+#endif
+	return pretended ? strtoll(pretended, NULL, 10) : IDENTITY_FORMAT;
+}
+
 /* -- the comparison -- */
 
 static bool is_older(const struct identity *known, const struct identity_seen *seen)
@@ -41,7 +52,7 @@ static enum identity_reason judge_read(const struct identity *known,
 		return IDENTITY_OTHER_ID;
 	if (remembers && seen->generation < known->generation)
 		return IDENTITY_OLD_GENERATION;
-	if (seen->format > IDENTITY_FORMAT)
+	if (seen->format > identity_format_known())
 		return IDENTITY_NEW_FORMAT;
 	if (remembers && seen->generation == known->generation && is_older(known, seen))
 		return IDENTITY_OLD_ZXID;
@@ -108,6 +119,7 @@ void identity_take(struct identity *known, const struct identity_seen *seen)
 			known->zxid = known->change = 0;
 		memcpy(known->id, seen->id, sizeof(known->id));
 		known->generation = seen->generation;
+		known->format = seen->format;
 	}
 	raise(&known->zxid, seen->zxid);
 	raise(&known->change, seen->change);
@@ -142,7 +154,8 @@ bool identity_note_made(struct identity *known, int64_t czxid)
 bool identity_differs(const struct identity *a, const struct identity *b)
 {
 	return strcmp(a->id, b->id) != 0 || a->generation != b->generation ||
-	       a->epoch != b->epoch || a->made != b->made || a->own != b->own;
+	       a->epoch != b->epoch || a->made != b->made || a->own != b->own ||
+	       a->format != b->format;
 }
 
 bool identity_is_of(const struct identity *known, const char *root, const char *name)
@@ -192,8 +205,9 @@ char *identity_explain(enum identity_reason reason, const struct identity *known
 		break;
 	case IDENTITY_NEW_FORMAT:
 		SAY("holds keys of format %" PRId64 " (/cluster), but this version knows "
-		    "format %d: upgrade primaryd on this node",
-		    seen->format, IDENTITY_FORMAT);
+		    "format %" PRId64 ": this node claims and writes nothing there; upgrade "
+		    "primaryd on it",
+		    seen->format, identity_format_known());
 		break;
 	case IDENTITY_FINE:
 	case IDENTITY_REASON_COUNT:
@@ -268,6 +282,10 @@ size_t identity_format_file(const struct identity *known, char *ret_text)
 			 known->root, known->name, known->id, known->generation, known->zxid,
 			 known->change, known->epoch, known->own, known->made);
 
+	/* Versions that do not know the line know no other format. */
+	if (known->format > 1)
+		n += snprintf(ret_text + n, (size_t)(IDENTITY_FILE_SIZE - n),
+			      "format=%" PRId64 "\n", known->format);
 	assert(n > 0 && n + SEALED_SIZE < IDENTITY_FILE_SIZE);
 	return sealed_close(ret_text, (size_t)n);
 }
@@ -282,12 +300,13 @@ static bool parse_lines(char *at, struct identity *k)
 	       sealed_number(&at, "change", 0, IDENTITY_NUMBER_MAX, &k->change) &&
 	       sealed_number(&at, "epoch", 0, IDENTITY_NUMBER_MAX, &k->epoch) &&
 	       sealed_number(&at, "own", 0, IDENTITY_NUMBER_MAX, &k->own) &&
-	       sealed_number(&at, "made", 0, IDENTITY_NUMBER_MAX, &k->made) && !*at;
+	       sealed_number(&at, "made", 0, IDENTITY_NUMBER_MAX, &k->made) &&
+	       (!*at || sealed_number(&at, "format", 2, IDENTITY_FORMAT_MAX, &k->format)) && !*at;
 }
 
 bool identity_parse_file(const char *text, size_t length, struct identity *ret_known)
 {
-	struct identity known = { .generation = 0 };
+	struct identity known = { .format = 1 };
 	char copy[IDENTITY_FILE_SIZE], *lines;
 
 	if (length >= sizeof(copy))

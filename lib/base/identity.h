@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 #define IDENTITY_ID_SIZE 33 /* 128 random bits as lowercase hexadecimal digits, and the NUL */
-#define IDENTITY_FORMAT 1   /* of the keys below the root, as far as this version knows them */
+#define IDENTITY_FORMAT                                                                            \
+	1 /* the highest format of the keys below the root that this version knows */
 #define IDENTITY_FORMAT_MAX 1000
 #define IDENTITY_GENERATION_MAX 1000000000
 #define IDENTITY_NUMBER_MAX ((INT64_C(1) << 62) - 1) /* of an epoch and a zxid: more is junk */
@@ -25,6 +26,7 @@
 struct identity {
 	char id[IDENTITY_ID_SIZE]; /* "": nothing */
 	int64_t generation;	   /* raised by each `primaryctl cluster accept` */
+	int64_t format;		   /* of the keys; raised by `primaryctl cluster upgrade` */
 	int64_t zxid;		   /* the highest that was seen in this generation; 0: none */
 	int64_t change;		   /* the same of the last change of the primary key */
 	int64_t epoch;		   /* the highest that was seen; 0: none */
@@ -86,6 +88,9 @@ enum identity_reason {
 };
 
 const char *identity_reason_text(enum identity_reason reason);
+
+/* IDENTITY_FORMAT. In a build with fault points a test may let a program know of another one: $PRIMARYD_FORMAT. */
+int64_t identity_format_known(void);
 
 /*
  * lives: the ensemble holds a session of this node in which it was known already: it is the same one, and who deleted the

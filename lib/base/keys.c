@@ -29,11 +29,6 @@ void node_key_path(const char *name, enum node_key key, char *ret_path)
 	node_path(name, leaves[key], ret_path);
 }
 
-void node_detail_path(const char *name, char *ret_path)
-{
-	node_path(name, "detail", ret_path);
-}
-
 void node_pardon_path(const char *name, char *ret_path)
 {
 	node_path(name, "pardon", ret_path);

@@ -38,7 +38,8 @@
 	X(ALIVE, "alive")                                                                          \
 	X(DRAIN, "drain")                                                                          \
 	X(HEALTH, "health")                                                                        \
-	X(KEEPALIVE, "keepalive")
+	X(KEEPALIVE, "keepalive")                                                                  \
+	X(DETAIL, "detail")
 
 enum node_key {
 #define X(name, leaf) NODE_KEY_##name,
@@ -46,18 +47,6 @@ enum node_key {
 #undef X
 		NODE_KEY_COUNT
 };
-
-/*
- * Optional, for people and primaryctl: /nodes/NAME/detail, `key=value` pairs with blanks between them. Written along
- * with what is written anyway.
- */
-#define DETAIL_SIZE 160
-/* How long the last stop of the work took. */
-#define DETAIL_STOP "stop="
-/* The last two words of it. A reason is open-ended. */
-#define DETAIL_LEFT "left="
-#define DETAIL_REASON "reason="
-void node_detail_path(const char *name, char *ret_path);
 
 /*
  * Optional: /nodes/NAME/pardon, from an operator to that node. The node ends its penalty and deletes the key. Its text says

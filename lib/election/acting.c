@@ -142,6 +142,16 @@ static void in_vacated(struct election_step *s)
 		election_do(s, OP_RECLAIM, e->view.key_version);
 }
 
+void election_ask_peers(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (!e->attached || e->counting || e->peers != PEERS_UNKNOWN || e->now_us < e->retry_us)
+		return;
+	e->counting = 1;
+	election_say(s, ACTION_COUNT_PEERS, REASON_NONE);
+}
+
 static bool in_handover(struct election_step *s)
 {
 	struct election *e = s->state;
@@ -151,11 +161,8 @@ static bool in_handover(struct election_step *s)
 		election_unwind(s, election_unwilling(s));
 		return true;
 	}
-	if (e->attached && !e->counting && e->peers == PEERS_UNKNOWN && e->view.post == POST_MINE &&
-	    e->now_us >= e->retry_us) {
-		e->counting = 1;
-		election_say(s, ACTION_COUNT_PEERS, REASON_NONE);
-	}
+	if (e->view.post == POST_MINE)
+		election_ask_peers(s);
 	return false;
 }
 

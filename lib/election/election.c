@@ -196,6 +196,17 @@ static bool contest_over(const struct election_step *s, enum election_reason *re
 	return e->view.key == KEY_MISSING || e->view.key_version != e->seen_version;
 }
 
+/* The head start is for those who can use it: the absent are not waited for. */
+static bool others_go_first(struct election_step *s)
+{
+	struct election *e = s->state;
+
+	if (e->now_us >= e->deadline_us || e->peers == PEERS_NONE)
+		return false;
+	election_ask_peers(s);
+	return true;
+}
+
 static bool in_contest(struct election_step *s)
 {
 	struct election *e = s->state;
@@ -211,7 +222,7 @@ static bool in_contest(struct election_step *s)
 	}
 	if (e->view.key == KEY_UNKNOWN)
 		return false;
-	if (e->phase == PHASE_CONTEND && e->now_us >= e->deadline_us) {
+	if (e->phase == PHASE_CONTEND && !others_go_first(s)) {
 		e->lock = LOCK_WAITING;
 		election_say(s, ACTION_LOCK, e->reason);
 		election_move(s, PHASE_LOCK, (enum election_reason)e->reason);

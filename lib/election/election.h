@@ -28,7 +28,7 @@
 struct election_config {
 	int64_t lock_timeout_us;     /* bound of one contention */
 	int64_t transition_delay_us; /* > lock_timeout_us: every contender has given up by then */
-	int64_t contend_delay_us;    /* head start given to better candidates */
+	int64_t contend_delay_us;    /* head start given to candidates that are preferred */
 	int64_t handover_timeout_us; /* longest wait for a successor */
 	int64_t penalty_us; /* out of the contest after a failed takeover; doubles up to 32 times */
 	int64_t acquire_delay_us; /* before the first fence */
@@ -41,12 +41,13 @@ struct election_config {
  * acting: this node owns the post (/primary_active), or must assume that it does.
  */
 #define ELECTION_PHASES(X)                                                                         \
-	X(INIT, "init", "", 0)		      /* before ELECTION_START */                          \
-	X(OFFLINE, "offline", "", 0)	      /* work down, keys not registered */                 \
-	X(FOLLOW, "follow", "secondary", 0)   /* watching */                                       \
-	X(CONTEND, "contend", "secondary", 0) /* vacancy seen; contend-delay runs */               \
-	X(LOCK, "lock", "secondary", 0)	      /* waiting for the exclusive lock */                 \
-	X(CLAIM, "claim", "secondary", 0)     /* claim transaction under way */                    \
+	X(INIT, "init", "", 0)		    /* before ELECTION_START */                            \
+	X(OFFLINE, "offline", "", 0)	    /* work down, keys not registered */                   \
+	X(FOLLOW, "follow", "secondary", 0) /* watching */                                         \
+	X(CONTEND, "contend", "secondary",                                                         \
+	  0) /* vacancy seen; contend-delay runs, if others are preferred */                       \
+	X(LOCK, "lock", "secondary", 0)	  /* waiting for the exclusive lock */                     \
+	X(CLAIM, "claim", "secondary", 0) /* claim transaction under way */                        \
 	X(AWAIT, "await", "secondary",                                                             \
 	  0) /* named; transition-delay, then until the post is free */                            \
 	X(ENTER, "enter", "secondary", 0)    /* takeover transaction under way */                  \
@@ -194,9 +195,10 @@ enum election_result {
 	X(STOPPED, "stopped") /* the work is down */                                                  \
 	X(RENEWED,                                                                                    \
 	  "renewed") /* OK: what was sent at time_us is committed; CONFLICT: not our term any more */ \
-	X(PEERS, "peers")   /* count of other coordinators that may take over; OK or UNKNOWN */       \
-	X(HEALTH, "health") /* result: OK or FAILED (also: the unit failed) */                        \
-	X(PARDON, "pardon") /* an operator ends the penalty, and its doubling */                      \
+	X(PEERS,                                                                                      \
+	  "peers") /* count of other nodes that may claim, see COUNT_PEERS; OK or UNKNOWN */          \
+	X(HEALTH, "health")	/* result: OK or FAILED (also: the unit failed) */                    \
+	X(PARDON, "pardon")	/* an operator ends the penalty, and its doubling */                  \
 	X(SHUTDOWN, "shutdown") /* hand over and leave */
 
 enum election_event_type {
@@ -241,8 +243,9 @@ struct election_event {
 	  "renew")    /* post, /epoch and keepalive as this term left them; answers: RENEWED */    \
 	X(CUT, "cut") /* leave this server */                                                      \
 	X(REFRESH, "refresh") /* read /epoch, key and post again, in this order; answer: VIEW */   \
-	X(COUNT_PEERS, "count peers") /* answer: PEERS */                                          \
-	X(DEPART, "depart")	      /* nothing is left to do: say farewell and go */
+	X(COUNT_PEERS,                                                                             \
+	  "count peers")    /* who may claim; in CONTEND: and is preferred; answer: PEERS */       \
+	X(DEPART, "depart") /* nothing is left to do: say farewell and go */
 
 enum election_action_type {
 #define X(name, text) ACTION_##name,

@@ -46,6 +46,9 @@ enum election_reason election_unwilling(const struct election_step *s);
 /* The key is known, and says something else than this node's name. */
 bool election_not_named(const struct election *e);
 
+/* While it is not known: who else may claim? */
+void election_ask_peers(struct election_step *s);
+
 /* One phase, or some that belong together; true: moved. */
 bool election_in_recover(struct election_step *s);
 bool election_in_begin(struct election_step *s);

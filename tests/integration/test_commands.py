@@ -119,7 +119,7 @@ def test_oom_score(cluster, keys, oracle, tmp_path):
 
 @pytest.mark.parametrize('mode', ['client', 'coordinator'])
 def test_follow(cluster, keys, oracle, mode, event_log):
-    nodes = cluster(2, **QUICK)
+    nodes = cluster(2, **QUICK, **{'node.rank': '1'})
     [follower] = cluster(1, start=False, **QUICK, **{'node.mode': mode, 'node.contend-delay': '30s'})
     follower.write_config(**{'follow.command': follower.set_command('follow')})
     idle = [follower.name] if mode == 'client' else []

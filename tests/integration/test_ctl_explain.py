@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ctl_shell import USAGE, Ctl, built
+from ctl_shell import REFUSED, USAGE, Ctl, built
 from lab.steps import QUICK
 from lab.wait import wait_until
 
@@ -52,6 +52,16 @@ def test_vacant(zk_client, keys, ctl):
         assert text in why(ctl, name), name
     [penalty] = [row for row in ctl.json('explain', 'late')['predicates'] if 'penalty' in row['predicate']]
     assert penalty['holds'] is False and penalty['value'] == 'runs: the fence failed'
+    for name in ('better', 'zealous'):
+        make(zk_client, keys, name, detail=f'rank={len(name)} contend-delay=2s')
+    make(zk_client, keys, 'absent', alive=False, detail='rank=100')
+    keys.set('nodes/fit/detail', 'rank=1 contend-delay=2500ms')
+    assert why(ctl, 'fit') == 'it waits for zealous (rank 7), which may claim the role first, for 2.5s'
+    assert why(ctl, 'zealous') == 'it waits for the lock, to claim the role'
+    assert [node['rank'] for node in ctl.json('status', code=REFUSED)['nodes'] if node['node'] in ('absent', 'fit')] == [100, 1]
+    keys.set('nodes/fit/detail', 'rank=1')
+    assert 'does not leave a vacancy to zealous (rank 7)' in ctl.run('check', code=None).stdout
+    assert 'zealous may claim the role' in why(ctl)
     keys.set('maintenance', 'true')
     assert why(ctl, 'fit') == 'it waits for the end of maintenance'
 

@@ -1,5 +1,8 @@
 """Contention: every vacancy is filled by exactly one claim, whatever made it and however many want it."""
 
+import os
+import signal
+
 import pytest
 from kazoo.recipe.lock import Lock
 
@@ -163,24 +166,32 @@ def check_epoch_or_reclaimed(keys):
     assert keys.acting().epoch <= primary_key(keys).mzxid
 
 
-def test_contend_delay_prefers_the_others(cluster, keys, oracle):
+def test_rank(cluster, keys, oracle):
+    """Nodes wait for one of a higher rank, but not for one that cannot claim the role."""
     keys.set('maintenance', 'true')
-    [best] = cluster(1, **QUICK)
-    lesser = cluster(2, **QUICK, **{'node.contend-delay': '3s'})
+    [best] = cluster(1, **QUICK, **{'node.rank': '10'})
+    lesser = cluster(2, **QUICK, **{'node.contend-delay': '30s'})
     nodes = [best, *lesser]
     wait_members(keys, nodes)
+    os.kill(best.pid, signal.SIGSTOP)
     keys.delete('maintenance')
+    for node in lesser:
+        node.wait_log(' contention_waiting: .*for at most 30s')
+    os.kill(best.pid, signal.SIGCONT)
     assert settle(keys, oracle, nodes) == best.name
-    # Released: it takes the role back before the lesser candidates' time has come.
-    epoch = check_epoch(keys)
-    tally = Tally(keys)
+    # Released: it holds the role, so it cannot claim it. It would take it back before the lesser candidates' time has come.
     vacate(keys)
-    best.wait_log('reclaimed: ')
-    settle(keys, oracle, nodes, primary=best.name)
-    tally.check(writes=2, claims=0)
-    assert keys.acting().epoch == epoch
+    successor = settle(keys, oracle, nodes, other_than=best.name)
+    # Neither drained nor dead nor shut down it is waited for.
     keys.set(f'nodes/{best.name}/drain', '')
-    assert settle(keys, oracle, nodes, other_than=best.name) in [node.name for node in lesser]
+    vacate(keys)
+    successor = settle(keys, oracle, nodes, other_than=successor)
+    best.kill9()
+    keys.delete(f'nodes/{best.name}/drain')
+    wait_until(lambda: keys.get(f'nodes/{best.name}/alive') is None, 20, 'its session is over')
+    vacate(keys)
+    settle(keys, oracle, lesser, other_than=successor)
+    assert not any(len(node.log_lines(' contention_waiting: ')) > 1 for node in lesser)
 
 
 def test_history_is_bounded(cluster, keys, oracle):

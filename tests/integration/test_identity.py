@@ -1,16 +1,17 @@
 """Which ensemble is this? Addresses get reused, backups get restored: nothing is claimed or written in another one."""
 
+import json
 import os
 import re
 import shutil
 
 import pytest
-from ctl_shell import DONE, REFUSED, Ctl, built
+from ctl_shell import DONE, REFUSED, Ctl, built, environment
 
 from lab import view, zk
 from lab.node import stop_all
 from lab.notify import Manager
-from lab.steps import MORTAL, others, settle
+from lab.steps import MORTAL, QUICK, by_name, others, settle
 from lab.wait import stays, wait_until
 
 ROOT = '/some/cluster'
@@ -128,6 +129,58 @@ def test_first_start_makes_the_key_and_remembers(home, home_keys, make_cluster, 
     refused = Ctl(home.connect, ROOT).run('cluster', 'accept', code=REFUSED)
     assert 'does not remember a cluster' in refused.stderr
     assert identity(home_keys) == (ident, 1, 1)
+
+
+def test_format(cluster, keys, oracle):
+    """A node that does not know the format of the keys is no candidate; it is raised once all nodes know the new one."""
+    new = {'PRIMARYD_FORMAT': '2'}
+    nodes = cluster(3, start=False, **QUICK)
+    for node, known in zip(nodes, (new, {}, new)):
+        node.start(known)
+    primary = settle(keys, oracle, nodes)
+    ident, generation, form = identity(keys)
+    assert form == 1
+    ctl = ctl_of(nodes[0])
+    if 'already' in ctl.run('cluster', 'upgrade', env=environment(**new), code=None).stdout:
+        pytest.skip('built without fault points')
+    refused = ctl.run('cluster', 'upgrade', env=environment(**new), code=REFUSED)
+    assert 'n2 knows format 1: upgrade primaryd there' in refused.stderr and 'n3' not in refused.stderr
+    assert 'already, the highest' in ctl.run('cluster', 'upgrade').stdout
+    assert identity(keys) == (ident, generation, 1)
+    # A restart within the lease is the upgrade.
+    old = nodes[1]
+    old.kill9()
+    old.start(new)
+    wait_until(lambda: keys.get('nodes/n2/detail').startswith('format=2 '), 10, old.log_tail)
+    primary = settle(keys, oracle, nodes, primary=primary if primary != 'n2' else None)
+    ctl.run('cluster', 'upgrade', env=environment(**new))
+    assert identity(keys) == (ident, generation, 2)
+    settle(keys, oracle, nodes, primary=primary)
+    wait_until(lambda: remembered(old).get('format') == '2', 5, lambda: remembered(old))
+    # A downgrade: it writes nothing, its work is down, and everybody is told why.
+    victim = by_name(nodes, primary)
+    victim.stop()
+    keys.set(f'nodes/{primary}/detail', 'format=1')
+    others_left = others(nodes, primary)
+    settle(keys, oracle, others_left)
+    mark = victim.log_mark()
+    victim.start()
+    line = victim.wait_log('cluster_foreign: .*', since=mark)[0]
+    assert 'format 2' in line and 'knows format 1' in line
+    assert 'upgrade primaryd' in ctl_of(victim).json('status', code=REFUSED)['cluster']['trouble']
+    assert 'upgrade primaryd' in ctl_of(victim).run('check', code=REFUSED).stdout
+    seen = Ctl(None, None, '--config', others_left[0].config_path)
+    waits = {node['node']: node['waits_for']
+             for node in json.loads(seen.run('--json', 'status', env=environment(**new)).stdout)['nodes']}
+    assert 'knows format 1' in waits[primary]
+    assert keys.get(f'nodes/{primary}/alive') is None
+    # What another program writes stops a primary, too; the known format back: it goes on by itself.
+    keys.set('cluster', f'{ident} {generation} 3')
+    wait_until(lambda: keys.primary() is None and not keys.get('primary_active'), 20, keys.summary)
+    keys.set('cluster', f'{ident} {generation} 2')
+    settle(keys, oracle, others_left)
+    victim.stop()
+    settle(keys, oracle, others_left)
 
 
 @pytest.mark.parametrize('empty', [True, False], ids=['empty', 'another cluster'])

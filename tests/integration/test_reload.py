@@ -32,13 +32,15 @@ def renewed(trial, node):
 def test_valid(trial):
     primary, (secondary,) = trial.start(2)
     lives, acting, pid = trial.lives(), trial.keys.acting(), primary.pid
-    primary.write_config(**{'election.penalty': '7s', 'node.contend-delay': '100ms'})
+    primary.write_config(**{'election.penalty': '7s', 'node.contend-delay': '100ms', 'node.rank': '7'})
     mark = reload(primary)
     primary.wait_log('session_resumed', since=mark)
     reload(secondary)
     trial.settle(primary=primary.name)
     trial.untouched(primary, lives, acting.epoch)
     assert trial.keys.acting() == acting and primary.pid == pid and primary.running()
+    detail = f'nodes/{primary.name}/detail'
+    wait_until(lambda: trial.keys.get(detail).startswith('format=1 rank=7 contend-delay=100ms '), 5, lambda: trial.keys.get(detail))
 
 
 def children_in(state, node):

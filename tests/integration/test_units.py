@@ -180,7 +180,8 @@ def test_work_of_another(unit_cluster, keys):
 
 def test_work_of_another_after_a_restart(unit_cluster, keys):
     """A daemon that knows that there is nothing to stop looks all the same."""
-    [node], [manager] = unit_cluster(1, **{'node.contend-delay': '2s'})
+    keys.set('maintenance', 'true')
+    [node], [manager] = unit_cluster(1)
     start(node, manager)
     wait_until(lambda: keys.states().get('n1') == 'secondary', 20, 'n1 is a secondary')
     node.kill9()

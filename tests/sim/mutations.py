@@ -23,8 +23,9 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
-SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c', 'daemon/cluster/recovery.c', 'daemon/cluster/term.c',
-         'daemon/cluster/witness.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
+SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c', 'daemon/cluster/peers.c',
+         'daemon/cluster/recovery.c', 'daemon/cluster/term.c', 'daemon/cluster/witness.c', 'lib/base/detail.c',
+         'lib/base/duration.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
          'lib/zk/zkh_result.c']
 CORE = ['election.c', 'acting.c', 'apply.c', 'leasing.c', 'table.c', 'survivor.c']
 CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']
@@ -53,6 +54,10 @@ MUTATIONS = [
     Mutation('a takeover command does not look at the clock', switches=['start-without-a-look-at-the-clock']),
     Mutation('who has no sign of life is dead, even if it acts', switches=['who-has-no-sign-of-life-is-dead']),
     Mutation('deleted keys are not made again', switches=['keys-are-not-made-again']),
+    Mutation('a node waits although no other is preferred', 'election.c', 'e->now_us >= e->deadline_us || e->peers == PEERS_NONE', 'e->now_us >= e->deadline_us'),
+    Mutation('an absent node is waited for', 'peers.c', 'c.online = stat && stat->ephemeral_owner;', 'c.online = true;'),
+    Mutation('the rank of others is not looked at', 'peers.c', 'detail.rank > peers->above', 'true'),
+    Mutation('a preferred node does not go first', 'peers.c', 'detail.rank > peers->above', 'false'),
     Mutation('reads that failed are not repeated', switches=['refused-reads-are-not-repeated']),
     Mutation('a repair goes on beside a takeover', switches=['repair-goes-on-beside-a-takeover']),
     Mutation('a refused release is tried for ever', switches=['refused-release-is-tried-for-ever'],

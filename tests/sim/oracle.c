@@ -245,6 +245,47 @@ void oracle_start(struct sim *w, struct sim_node *n)
 		sim_fail(w, "node %d starts its work without a guard", n->id);
 }
 
+/* -- the head start of nodes that are preferred -- */
+
+/* A server that lags, or is cut off, tells of a change only after this time. */
+#define OLD_NEWS_US (OLD_SERVER_US + 3 * SEC)
+
+static void note_fit(struct sim *w)
+{
+	uint16_t fit = 0;
+
+	for (int i = 0; i < w->node_count; i++) {
+		bool fits = w->nodes[i].config.coordinator && w->tree.alive[i] &&
+			    !w->tree.drained[i] && w->tree.router[i] == 's';
+
+		fit |= (uint16_t)(fits ? 1u << i : 0);
+		if ((fit ^ w->fit) & 1u << i)
+			w->fit_changed[i] = w->now;
+	}
+	w->fit = fit;
+}
+
+/* Only those who can claim are waited for, and all of them. */
+void oracle_peers(struct sim *w, const struct sim_node *n, int32_t count)
+{
+	uint16_t may = 0, must = 0;
+
+	if (n->disturbed > w->now - OLD_NEWS_US)
+		return;
+	for (int i = 0; i < w->node_count; i++) {
+		bool long_ago = w->fit_changed[i] < w->now - OLD_NEWS_US;
+		bool fits = w->fit & 1u << i;
+
+		if (i == n->id || w->nodes[i].rank <= n->rank)
+			continue;
+		may |= (uint16_t)(fits || !long_ago ? 1u << i : 0);
+		must |= (uint16_t)(fits && long_ago && !w->tree.refused[i] ? 1u << i : 0);
+	}
+	if (count ? !may : must)
+		sim_fail(w, "node %d lets %d nodes go first, preferred are %#x", n->id, count,
+			 (unsigned)(count ? may : must));
+}
+
 /* After every step of a core. */
 void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 {
@@ -258,6 +299,8 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 			 (long long)e->lease_end_us, (long long)n->lease_proof);
 	if (e->phase == PHASE_AWAIT && phase_before != PHASE_AWAIT && phase_before != PHASE_ENTER)
 		n->await_at = w->now;
+	if (e->phase == PHASE_CONTEND && e->peers == PEERS_NONE && e->view.key != KEY_UNKNOWN)
+		sim_fail(w, "node %d waits although no other is preferred", n->id);
 	if (e->phase == PHASE_PRIMARY)
 		n->penalty_end = 0;
 	if (e->phase == PHASE_PRIMARY &&
@@ -402,6 +445,7 @@ void oracle_restored(struct sim *w)
 	w->claim_at = w->now;
 	w->corpses = 0;
 	w->epochs_lost = 1;
+	note_fit(w);
 	memset(w->alive_deleted, 0, sizeof(w->alive_deleted));
 	/* Transactions get the numbers of before anew. */
 	for (int i = 0; i < w->node_count; i++)
@@ -418,13 +462,16 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 		w->corpses &= (uint16_t) ~(1u << txn->node);
 	if (result != TXN_OK)
 		return;
+	note_fit(w);
 	track_epochs(w, txn);
 	check_ensemble(w, txn);
 	if (txn->type == TXN_RENEW)
 		check_twins(w, txn);
 	/* May not be looked at, or might not a moment ago. */
-	if (txn->type == TXN_REFUSE)
+	if (txn->type == TXN_REFUSE) {
 		w->corpses &= (uint16_t) ~(1u << txn->node);
+		w->fit_changed[txn->node] = w->now;
+	}
 	if (txn->type == TXN_ENTER)
 		w->post_since = w->now;
 	if (txn->type == TXN_DELETE_ALIVE || txn->type == TXN_DELETE_NODE)

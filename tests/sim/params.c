@@ -114,6 +114,15 @@ static void draw_config(struct sim *w, struct sim_node *n, const struct election
 	n->boot = 1;
 }
 
+/* Beside the other draws: seeds of before ranks go on as they did. */
+static void draw_ranks(struct sim *w)
+{
+	struct rng rng = { .state = ~w->rng.state };
+
+	for (int i = 0; i < w->node_count; i++)
+		w->nodes[i].rank = rng_chance(&rng, 400) ? 0 : rng_range(&rng, 1, 3);
+}
+
 static void draw_configs(struct sim *w)
 {
 	int64_t session_us = w->params.least_us;
@@ -184,6 +193,7 @@ void params_draw(struct sim *w)
 	p->apart = rng_chance(r, 500);
 	p->for_ever = p->weight[FAULT_REFUSED] && rng_chance(r, 300);
 	draw_configs(w);
+	draw_ranks(w);
 	if (p->start_us > p->takeover_timeout_us)
 		p->start_us = p->takeover_timeout_us;
 }

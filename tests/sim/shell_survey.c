@@ -72,6 +72,7 @@ void shell_survey_begin(struct sim_node *n)
 void shell_survey_end(struct sim_node *n)
 {
 	recovery_cancel(&n->recovery);
+	peers_cancel(&n->peers);
 	witness_finish(&n->witness);
 	n->shell.fence_gen++;
 }
@@ -104,12 +105,16 @@ static void on_peers(void *userdata, enum election_result result, int32_t count)
 {
 	struct sim_node *n = userdata;
 
+	if (result == RESULT_OK && n->core.phase == PHASE_CONTEND)
+		oracle_peers(n->world, n, count);
 	shell_tell_result(n->world, n, ELECTION_PEERS, 0, (uint8_t)result, count);
 }
 
 void shell_count_peers(struct sim_node *n)
 {
-	recovery_count_peers(&n->recovery, zkh_session_of(n), on_peers);
+	int64_t above = n->core.phase == PHASE_CONTEND ? n->rank : PEERS_ANY_RANK;
+
+	peers_count(&n->peers, zkh_session_of(n), node_name(n->id), above, on_peers, n);
 }
 
 static void on_fenced(void *userdata, enum election_result result)

@@ -14,6 +14,7 @@
 #include "base/identity.h"
 #include "base/keys.h"
 #include "cluster/ensemble.h"
+#include "cluster/peers.h"
 #include "cluster/recovery.h"
 #include "cluster/term.h"
 #include "cluster/witness.h"
@@ -158,6 +159,8 @@ enum sim_key {
 	SIM_KEY_ALIVE,
 	SIM_KEY_DRAIN,
 	SIM_KEY_KEEPALIVE,
+	SIM_KEY_HEALTH,
+	SIM_KEY_DETAIL,
 };
 
 struct sim_sight {
@@ -338,6 +341,7 @@ struct sim_node {
 	struct term term;
 	struct witness witness;
 	struct recovery recovery;
+	struct peers peers;
 	struct sim_timer timers[TIMERS_MAX];
 	/* Of the own keepalive, in the term, and of /cluster. */
 	struct sim_keeper mirrors[MIRRORS_MAX];
@@ -346,6 +350,7 @@ struct sim_node {
 	char boot_text[BOOT_ID_SIZE];
 	struct sim_twin twin;
 	struct survivor survivor;
+	int64_t rank;
 	int64_t memory_epoch; /* the highest that this node knows of */
 	struct ensemble ensemble;
 	struct identity disk, disk_next; /* its memory, written beside the loop, a moment later */
@@ -439,6 +444,8 @@ struct sim {
 	int64_t calm_epoch; /* of the primary whose keepalive was deleted when all was well; 0: nobody's */
 	uint16_t corpses; /* when the post was taken */
 	int64_t alive_deleted[NODES_MAX], post_since, post_lost_at;
+	int64_t fit_changed[NODES_MAX]; /* when a node became able to claim, or stopped to be */
+	uint16_t fit;			/* a bit for each that is */
 
 	struct sim_stats stats;
 	bool failed;
@@ -717,6 +724,8 @@ void oracle_term(struct sim *w, const struct sim_txn *txn);
 void oracle_ghost(struct sim *w, struct sim_node *n, int64_t until);
 /* A request leaves its node. */
 void oracle_send(struct sim *w, const struct sim_request *r);
+/* The node has counted those that it lets go first. */
+void oracle_peers(struct sim *w, const struct sim_node *n, int32_t count);
 /* The ensemble was set back, or emptied. */
 void oracle_restored(struct sim *w);
 /* Something begins to stop the work. */

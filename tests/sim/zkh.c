@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "base/timer.h"
 #include "zk/mirror/zkh_mirror.h"
 
@@ -214,6 +215,10 @@ static void format_value(const struct sim_request *r, const struct sim_node *of,
 		snprintf(ret_text, size, "%s", of->config.coordinator ? "coordinator" : "client");
 	else if (r->key == SIM_KEY_STATE)
 		snprintf(ret_text, size, "run");
+	else if (r->key == SIM_KEY_HEALTH)
+		snprintf(ret_text, size, "ok");
+	else if (r->key == SIM_KEY_DETAIL)
+		snprintf(ret_text, size, "rank=%" PRId64, of->rank);
 	else if (r->key == SIM_KEY_CLUSTER)
 		zkh_format_cluster(s->id, s->generation, ret_text);
 	else if (r->key == SIM_KEY_ALIVE)
@@ -333,6 +338,7 @@ static enum sim_key key_of(const char *path, int8_t *ret_of)
 		{ "daemonmode", SIM_KEY_MODE },	   { "daemonstate", SIM_KEY_STATE },
 		{ "routerstate", SIM_KEY_ROUTER }, { "alive", SIM_KEY_ALIVE },
 		{ "drain", SIM_KEY_DRAIN },	   { "keepalive", SIM_KEY_KEEPALIVE },
+		{ "health", SIM_KEY_HEALTH },	   { "detail", SIM_KEY_DETAIL },
 	};
 	const size_t n = sizeof(PATH_NODES) - 1;
 

@@ -326,6 +326,7 @@ def test_upgrade(site, tmp_path):
     holder.run('dpkg', '-i', '/var/newer.deb')
     site.story(holder, moment, 'reload', 'started', 'session_resumed')
     assert holder.main_pid() == pid and site.untouched(moment, holder)
+    assert [name for name, _ in holder.events(moment.wall_us)].count('reload') == 1
     assert '+newer' in holder.run('dpkg-query', '-W', 'primaryd').stdout
     assert holder.shell('cat /etc/primaryd/primaryd.conf') == mine and 'servers' in mine
     assert holder.shell('tail -n 1 /usr/share/primaryd/primaryd.conf') == '# newer\n'

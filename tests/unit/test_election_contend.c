@@ -70,9 +70,35 @@ static void test_contend_delay(void **state)
 
 	play_init(&play);
 	play.config.contend_delay_us = 100 * PLAY_MS;
-	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend\n"
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend: count peers\n"
+					  "51 peers 1               => contend\n"
 					  "150 time                 => lock: lock\n"
 					  "160 lock ok              => claim: do claim@2\n");
+}
+
+/* Nobody who is preferred can claim. */
+static void test_contend_delay_for_nobody(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.config.contend_delay_us = 100 * PLAY_MS;
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend: count peers\n"
+					  "51 peers 0               => lock: lock\n");
+}
+
+/* Who is preferred could not be found out: the delay is the bound. */
+static void test_contend_delay_for_somebody_unknown(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.config.contend_delay_us = 500 * PLAY_MS;
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend: count peers\n"
+					  "51 peers unknown         => contend: refresh\n"
+					  "60 view none@2 free      => contend\n"
+					  "451 time                 => contend: count peers\n"
+					  "550 time                 => lock: lock\n");
 }
 
 /* The head start was used: the lesser candidate never asks for the lock. */
@@ -82,7 +108,7 @@ static void test_contend_delay_used(void **state)
 
 	play_init(&play);
 	play.config.contend_delay_us = 100 * PLAY_MS;
-	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend\n"
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => contend: count peers\n"
 					  "70 view other@3 free     => follow\n"
 					  "500 view other@3 taken   => follow\n");
 }
@@ -595,6 +621,8 @@ int main(void)
 		cmocka_unit_test(test_loser),
 		cmocka_unit_test(test_claim_conflict),
 		cmocka_unit_test(test_contend_delay),
+		cmocka_unit_test(test_contend_delay_for_nobody),
+		cmocka_unit_test(test_contend_delay_for_somebody_unknown),
 		cmocka_unit_test(test_contend_delay_used),
 		cmocka_unit_test(test_version_moved),
 		cmocka_unit_test(test_lock_timeout),

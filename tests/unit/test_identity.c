@@ -255,6 +255,7 @@ static const struct identity sample = {
 	.epoch = INT64_C(0x400000007),
 	.own = INT64_C(0x400000006),
 	.made = INT64_C(0x100000002),
+	.format = 2,
 	.root = "/a cluster",
 	.name = "n1",
 };
@@ -278,6 +279,13 @@ static void test_file_text(void **state)
 		}
 	}
 	assert_memory_equal(&known, &sample, sizeof(known));
+	/* As versions write it that know no other format. */
+	known.format = 1;
+	length = identity_format_file(&known, text);
+	assert_null(strstr(text, "format="));
+	known.format = 0;
+	assert_true(identity_parse_file(text, length, &known));
+	assert_int_equal(known.format, 1);
 }
 
 static void test_file_path(void **state)

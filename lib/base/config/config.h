@@ -75,6 +75,7 @@ struct config {
 		char name[CONFIG_NAME_SIZE];
 		char address[CONFIG_ADDRESS_SIZE]; /* "": none */
 		enum config_mode mode;
+		unsigned rank;
 		int64_t contend_delay_us;
 		char runtime_directory[CONFIG_PATH_SIZE];
 		char state_directory[CONFIG_PATH_SIZE];

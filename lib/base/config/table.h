@@ -46,8 +46,10 @@
 	  "coordinator: may become primary; client: only follows")                                 \
 	X(node, address, "address", ADDRESS, "", 0, 0,                                             \
 	  "where clients reach this node, such as 192.0.2.7 or db1:5432; published to others")     \
+	X(node, rank, "rank", NUMBER, "0", 0, 100,                                                 \
+	  "how much this node is preferred when the role is vacant: see contend-delay")            \
 	X(node, contend_delay_us, "contend-delay", DURATION, "0", 0, 10 * DURATION_MIN,            \
-	  "the head start of the other nodes when the role is vacant")                             \
+	  "the head start of eligible nodes of a higher rank when the role is vacant")             \
 	X(node, runtime_directory, "runtime-directory", PATH, "/run/primaryd", 1, 0,               \
 	  "where the state for a resume is kept; $RUNTIME_DIRECTORY overrides it")                 \
 	X(node, state_directory, "state-directory", PATH, "/var/lib/primaryd", 1, 0,               \

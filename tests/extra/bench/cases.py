@@ -262,6 +262,7 @@ def bench_trips(ensemble, directory, _quick):
     client = view.connect(ensemble.connect)
     keys = view.View(client, f'/b-{uuid.uuid4().hex[:12]}')
     rows = []
+    keys.set('maintenance', 'true')
     try:
         for what, bound in (('first start ever', None), ('start to `secondary`', 10)):
             links = zk.ClientLinks(ensemble)
@@ -269,7 +270,7 @@ def bench_trips(ensemble, directory, _quick):
             log = os.path.join(directory, 'events')
             stamp = f'{program("tests/integration/stamp")} --log {log}'
             node = Node(f'n{len(rows)}', links.connect, keys.root, directory, log, {
-                'takeover.command': stamp, 'relinquish.command': stamp, 'node.contend-delay': '60s'}, links=links)
+                'takeover.command': stamp, 'relinquish.command': stamp}, links=links)
             node.start()
             node.wait_log('registered as coordinator')
             turns = links.total('turns')

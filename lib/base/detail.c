@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "duration.h"
+#include "keys.h"
+
 static void copy(char *to, size_t size, const char *from)
 {
 	size_t n = strnlen(from, size - 1);
@@ -16,7 +19,13 @@ static void take(struct node_detail *detail, const char *key, const char *value)
 {
 	int64_t us;
 
-	if (!strcmp(key, "penalty-until"))
+	if (!strcmp(key, "format"))
+		detail->format = strtoll(value, NULL, 10);
+	else if (!strcmp(key, "rank"))
+		detail->rank = strtoll(value, NULL, 10);
+	else if (!strcmp(key, "contend-delay") && duration_parse(value, &us) == 0)
+		detail->contend_delay_us = us;
+	else if (!strcmp(key, "penalty-until"))
 		detail->penalty_until_ms = strtoll(value, NULL, 10);
 	else if (!strcmp(key, "lock-timeout") && duration_parse(value, &us) == 0)
 		detail->lock_timeout_us = us;
@@ -33,6 +42,7 @@ void detail_parse(const char *data, size_t length, struct node_detail *ret_detai
 	char text[KEY_VALUE_MAX], *reason, *save = NULL;
 
 	memset(ret_detail, 0, sizeof(*ret_detail));
+	ret_detail->format = 1;
 	if (!value_text(data, length, text, sizeof(text)))
 		return;
 	ret_detail->there = true;
