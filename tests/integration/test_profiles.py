@@ -1,25 +1,16 @@
 """The profiles in conf/: how long the role is nowhere when a primary is gone for good."""
 
-import configparser
-import os
-
 import pytest
 
-from lab.node import TOP
+from lab.node import read_profile
 from lab.steps import by_name, others, settle
 from lab.wait import boottime_ns
-
-
-def keys_of(name):
-    parser = configparser.ConfigParser()
-    parser.read(os.path.join(TOP, 'conf', name))
-    return {f'{section}.{key}': value for section in parser.sections() for key, value in parser[section].items()}
 
 
 # What it takes on a quiet machine, and twice that: tests share theirs.
 @pytest.mark.parametrize('name, bound_ms', [('primaryd-fast.conf', 1700), ('primaryd-lan.conf', 1300)])
 def test_failover(cluster, keys, oracle, name, bound_ms):
-    nodes = cluster(3, **keys_of(name))
+    nodes = cluster(3, **read_profile(name))
     primary = settle(keys, oracle, nodes)
     killed_ns = boottime_ns()
     by_name(nodes, primary).kill9()

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -138,6 +139,16 @@ class Network:
 
     def heal(self):
         self._nft('flush set bridge part cut')
+
+    def lose(self, percent):
+        """So many of a hundred packets between hosts get lost, at random, from now on."""
+        self._nft('table bridge lossy {\n chain c {\n type filter hook forward priority 1;\n'
+                  f' numgen random mod 100 < {percent} counter drop\n }}\n}}')
+
+    def lost(self):
+        """How many packets lose() took."""
+        listed = _run('nsenter', f'--net=/run/netns/{self.bridge}', 'nft', 'list', 'table', 'bridge', 'lossy')
+        return int(re.search(r'counter packets (\d+)', listed)[1])
 
     def link(self, host, up):
         """Pulls a host's cable, or plugs it in."""

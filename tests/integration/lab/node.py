@@ -1,5 +1,6 @@
 """One node of a cluster: a primaryd with a configuration, commands and files of its own."""
 
+import configparser
 import os
 import re
 import signal
@@ -47,6 +48,14 @@ def program(name):
 
 def is_built(name):
     return os.access(program(name), os.X_OK)
+
+
+def read_profile(name):
+    """{'section.key': value} of a file in conf/."""
+    parser = configparser.ConfigParser()
+    with open(os.path.join(TOP, 'conf', name), encoding='utf-8') as file:
+        parser.read_file(file)
+    return {f'{section}.{key}': value for section in parser.sections() for key, value in parser[section].items()}
 
 
 class Node:
