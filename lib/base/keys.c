@@ -164,9 +164,11 @@ bool value_maintenance(const char *data, size_t length, bool *ret_clear, int64_t
 	bool is_text = value_text(data, length, text, sizeof(text));
 	bool ends = is_text && is_among(text, no);
 	char *until = is_text ? strstr(text, MAINTENANCE_UNTIL) : NULL;
+	int64_t end_ms = until ? wall_parse_utc(until + strlen(MAINTENANCE_UNTIL)) : 0;
 
-	*ret_end_ms = until ? wall_parse_utc(until + strlen(MAINTENANCE_UNTIL)) : 0;
-	if (*ret_end_ms > 0)
+	/* A year before 1970 is a slip: it must not end the maintenance at once. */
+	*ret_end_ms = end_ms > 0 ? end_ms : 0;
+	if (end_ms > 0)
 		*until = '\0';
 	*ret_clear = ends || (is_text && is_among(text, yes));
 	return !ends;

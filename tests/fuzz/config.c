@@ -3,6 +3,24 @@
 
 #include "base/config/config.h"
 
+/* Each server has a section of its own, and no line comes from elsewhere. */
+static void check_tunnel(const struct config *config)
+{
+	char *text = NULL, *line;
+	size_t length = 0, sections = 0;
+	FILE *file = open_memstream(&text, &length);
+
+	PROMISE(file);
+	config_print_tunnel(config, file);
+	PROMISE(fclose(file) == 0);
+	for (line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		sections += *line == '[';
+	}
+	PROMISE(sections >= 1 && sections <= (size_t)config->zookeeper.n_servers);
+	free(text);
+}
+
 /* The configuration file. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -17,6 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		PROMISE(config.election.transition_delay_us > config.election.lock_timeout_us);
 		PROMISE(config.zookeeper.n_servers > 0 && *config.zookeeper.servers);
 		PROMISE(*config.node.name);
+		if (config.zookeeper.tunnel)
+			check_tunnel(&config);
 		config_finish(&config);
 	}
 	free(text);

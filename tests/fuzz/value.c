@@ -4,6 +4,8 @@
 #include "base/identity.h"
 #include "base/keys.h"
 #include "base/text.h"
+#include "base/wall.h"
+#include "base/detail.h"
 #include "entry.h"
 #include "zk/zkh_path.h"
 
@@ -83,13 +85,34 @@ static void check_keepalive(const char *data, size_t size)
 		!strcmp(again.boot, term.boot));
 }
 
+/* An end can be shown, and reads the same again. */
+static void check_maintenance(const char *data, size_t size)
+{
+	char text[WALL_TEXT_SIZE];
+	int64_t end_ms = -1;
+	bool clear;
+
+	(void)value_maintenance(data, size, &clear, &end_ms);
+	PROMISE(end_ms >= 0);
+	if (end_ms)
+		PROMISE(wall_parse_utc(wall_utc(end_ms, text)) == end_ms);
+}
+
+static void check_detail(const char *data, size_t size)
+{
+	struct node_detail detail;
+
+	detail_parse(data, size, &detail);
+	PROMISE(text_is_plain(detail.reason, strlen(detail.reason)));
+	PROMISE(detail.lock_timeout_us >= 0 && detail.session_us >= 0 && detail.stop_us >= 0);
+}
+
 /* What stands in keys: names, the post, an epoch, a term, a sign of life, a history entry, anything. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	char *data = malloc(size ? size : 1);
 	char name[NAME_SIZE], text[16], *shown;
 	int64_t epoch;
-	bool clear;
 
 	PROMISE(data);
 	if (size > 0)
@@ -98,7 +121,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		PROMISE(zkh_name_valid(name) && strcmp(name, NAME_NONE) != 0);
 	if (value_post(data, size, name, &epoch))
 		PROMISE(zkh_name_valid(name));
-	(void)value_maintenance(data, size, &clear, &epoch);
+	check_maintenance(data, size);
+	check_detail(data, size);
 	if (value_text(data, size, text, sizeof(text)))
 		(void)router_state_is_acting(text);
 	check_epoch(data, size);

@@ -847,7 +847,7 @@ static void test_sample(void **state)
 static void test_tunnel(void **state)
 {
 	static const char text[] =
-		"[zookeeper]\nservers = zk1.test:2281 [::1]:2281 10.0.0.1:2281 zk1.test:2281\n"
+		"[zookeeper]\nservers = zk1.test:2281 [::1]:2281 10.0.0.1:2281 zk2.test.:2281 zk1.test:2281\n"
 		"tls-ca = /ca\ntls-cert = /c\ntls-key = /k\n[node]\nname = n1\n";
 	struct config config;
 	struct zkh_addresses at;
@@ -860,13 +860,13 @@ static void test_tunnel(void **state)
 	assert_int_equal(zkh_resolve_numeric(config.zookeeper.servers, config.zookeeper.tunnel,
 					     &at),
 			 0);
-	assert_int_equal(at.count, 3);
+	assert_int_equal(at.count, 4);
 	out = open_memstream(&printed, &length);
 	config_print_tunnel(&config, out);
 	(void)fclose(out);
 	for (size_t i = 0; i < at.count; i++) {
-		static const char *const names[] = { "zk1.test:2281", "[::1]:2281",
-						     "10.0.0.1:2281" };
+		static const char *const names[] = { "zk1.test:2281", "[::1]:2281", "10.0.0.1:2281",
+						     "zk2.test.:2281" };
 
 		snprintf(line, sizeof(line), "\naccept = %s\n", at.text[i]);
 		assert_non_null(strstr(printed, line));
@@ -879,6 +879,7 @@ static void test_tunnel(void **state)
 		assert_string_equal(name, at.text[i]);
 	}
 	assert_non_null(strstr(printed, "\nconnect = zk1.test:2281\ncheckHost = zk1.test\n"));
+	assert_non_null(strstr(printed, "\nconnect = zk2.test.:2281\ncheckHost = zk2.test\n"));
 	assert_non_null(strstr(printed, "\nconnect = ::1:2281\ncheckIP = ::1\n"));
 	free(printed);
 	zkh_addresses_finish(&at);

@@ -103,6 +103,8 @@ void config_print_tunnel(const struct config *config, FILE *file)
 		"delay = yes\nTIMEOUTconnect = 5\nTIMEOUTbusy = 10\nTIMEOUTclose = 0\n",
 		config->zookeeper.tls_ca, config->zookeeper.tls_cert, config->zookeeper.tls_key);
 	while (zkh_server_next(&rest, &server) == 0) {
+		size_t n =
+			strlen(server.host); /* without the final dot, which no certificate has */
 		bool is_ip = inet_pton(AF_INET6, server.host, address) == 1 ||
 			     inet_pton(AF_INET, server.host, address) == 1;
 
@@ -111,8 +113,9 @@ void config_print_tunnel(const struct config *config, FILE *file)
 		zkh_tunnel_address(config->zookeeper.tunnel, &server, at);
 		(void)fprintf(file,
 			      "\n[%s:%s]\naccept = %s:" ZKH_TUNNEL_PORT
-			      "\nconnect = %s:%s\n%s = %s\n",
+			      "\nconnect = %s:%s\n%s = %.*s\n",
 			      server.host, server.port, at, server.host, server.port,
-			      is_ip ? "checkIP" : "checkHost", server.host);
+			      is_ip ? "checkIP" : "checkHost",
+			      (int)(n - (server.host[n - 1] == '.')), server.host);
 	}
 }
