@@ -333,18 +333,9 @@ int zkh_rename(struct zkh_session *session, const struct zkh_move *moves, size_t
 	ren = calloc(1, sizeof(*ren));
 	if (ren == NULL)
 		return -ENOMEM;
-	ren->task.stop = rename_stop;
-	ren->task.release = rename_release;
-	ren->task.fn = fn;
-	ren->task.userdata = userdata;
-	zkh_task_begin(&ren->task, session);
+	zkh_task_begin(&ren->task, session, rename_stop, rename_release, fn, userdata);
 	r = rename_build(ren, moves, count);
 	if (r == 0)
 		r = rename_read(ren);
-	if (r != 0) {
-		zkh_task_cancel(&ren->task);
-		return r;
-	}
-	*ret_task = &ren->task;
-	return 0;
+	return zkh_task_begun(&ren->task, r, ret_task);
 }
