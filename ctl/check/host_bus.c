@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host_bus.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,13 +34,33 @@ bool unit_ends_with(const char *name, const char *end)
 	return n >= n_end && !strcmp(name + n - n_end, end);
 }
 
+int unit_is_set(sd_bus *bus, const char *path, const char *interface, const char *property,
+		const char *value)
+{
+	char *text = NULL;
+	int r = sd_bus_get_property_string(bus, SYSTEMD, path, interface, property, NULL, &text);
+
+	if (r >= 0)
+		r = !strcmp(text, value);
+	free(text);
+	return r;
+}
+
 bool unit_is_loaded(sd_bus *bus, const char *path)
 {
-	char *state = NULL;
-	bool loaded = sd_bus_get_property_string(bus, SYSTEMD, path, UNIT_INTERFACE, "LoadState",
-						 NULL, &state) < 0 ||
-		      !strcmp(state, "loaded");
+	return unit_is_set(bus, path, UNIT_INTERFACE, "LoadState", "loaded") != 0;
+}
 
-	free(state);
-	return loaded;
+sd_bus_message *unit_array_get(sd_bus *bus, const char *path, const char *property,
+			       const char *elements)
+{
+	sd_bus_message *reply = NULL;
+	char type[32];
+
+	(void)snprintf(type, sizeof(type), "a%s", elements);
+	if (sd_bus_get_property(bus, SYSTEMD, path, SERVICE_INTERFACE, property, NULL, &reply,
+				type) >= 0 &&
+	    sd_bus_message_enter_container(reply, 'a', elements) > 0)
+		return reply;
+	return sd_bus_message_unref(reply);
 }

@@ -54,7 +54,7 @@ static void check_files(struct check *check, const char *unit, sd_bus_message *f
 	const char *path;
 	int optional;
 
-	while (sd_bus_message_read(files, "(sb)", &path, &optional) > 0) {
+	while (sd_bus_message_read(files, UNIT_FILES, &path, &optional) > 0) {
 		const char *name = strrchr(path, '/');
 
 		if (name && !strcmp(name, "/primary.env"))
@@ -77,18 +77,15 @@ static void check_program(struct check *check, const char *unit, sd_bus_message 
 
 void check_needs(struct check *check, sd_bus *bus, const char *unit, const char *unit_path)
 {
-	sd_bus_message *reply = NULL;
+	sd_bus_message *files = unit_array_get(bus, unit_path, "EnvironmentFiles", UNIT_FILES);
+	sd_bus_message *programs = unit_array_get(bus, unit_path, "ExecStart", UNIT_COMMANDS);
 
-	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE_INTERFACE, "EnvironmentFiles",
-				NULL, &reply, "a(sb)") >= 0 &&
-	    sd_bus_message_enter_container(reply, 'a', "(sb)") > 0)
-		check_files(check, unit, reply);
-	reply = sd_bus_message_unref(reply);
-	if (sd_bus_get_property(bus, SYSTEMD, unit_path, SERVICE_INTERFACE, "ExecStart", NULL,
-				&reply, "a(sasbttttuii)") >= 0 &&
-	    sd_bus_message_enter_container(reply, 'a', "(sasbttttuii)") > 0)
-		check_program(check, unit, reply);
-	sd_bus_message_unref(reply);
+	if (files)
+		check_files(check, unit, files);
+	if (programs)
+		check_program(check, unit, programs);
+	sd_bus_message_unref(files);
+	sd_bus_message_unref(programs);
 }
 
 /* -- health -- */
@@ -134,17 +131,6 @@ static bool may_use_netlink(sd_bus *bus, const char *path)
 	return listed == (allowed != 0);
 }
 
-static bool sees_all_processes(sd_bus *bus, const char *path)
-{
-	char *protect = NULL;
-	bool sees = sd_bus_get_property_string(bus, SYSTEMD, path, SERVICE_INTERFACE, "ProtectProc",
-					       NULL, &protect) < 0 ||
-		    !strcmp(protect, "default");
-
-	free(protect);
-	return sees;
-}
-
 void check_health(struct check *check, sd_bus *bus, char *const *argv, const char *service)
 {
 	static const char *const of_processes[] = { "pgrep", "pidof", "ps", "pkill", NULL };
@@ -155,7 +141,7 @@ void check_health(struct check *check, sd_bus *bus, char *const *argv, const cha
 	if (sd_bus_path_encode(UNIT_PATH, service, &path) < 0)
 		return;
 	word = find_word(argv, of_processes);
-	if (word && !sees_all_processes(bus, path))
+	if (word && unit_is_set(bus, path, SERVICE_INTERFACE, "ProtectProc", "default") == 0)
 		check_say(
 			check, CHECK_WARNING, "health",
 			"ask systemd (systemctl is-active UNIT), or set ProtectProc=default with systemctl edit",

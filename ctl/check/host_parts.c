@@ -21,17 +21,10 @@ struct part {
 	char *path;
 };
 
-/* Whether a property of the unit, a text, is that one. */
 static bool is_set(const struct part *part, const char *interface, const char *property,
 		   const char *value)
 {
-	char *text = NULL;
-	bool is = sd_bus_get_property_string(part->bus, SYSTEMD, part->path, interface, property,
-					     NULL, &text) >= 0 &&
-		  !strcmp(text, value);
-
-	free(text);
-	return is;
+	return unit_is_set(part->bus, part->path, interface, property, value) > 0;
 }
 
 static bool is_flag(const struct part *part, const char *interface, const char *property,
@@ -47,29 +40,24 @@ static bool is_flag(const struct part *part, const char *interface, const char *
 /* A primary.env is among its EnvironmentFile=. */
 static bool reads_environment(const struct part *part)
 {
-	sd_bus_message *reply = NULL;
+	sd_bus_message *files = unit_array_get(part->bus, part->path, "EnvironmentFiles",
+					       UNIT_FILES);
 	bool reads = false;
 	const char *file;
 	int optional;
 
-	if (sd_bus_get_property(part->bus, SYSTEMD, part->path, SERVICE_INTERFACE,
-				"EnvironmentFiles", NULL, &reply, "a(sb)") >= 0 &&
-	    sd_bus_message_enter_container(reply, 'a', "(sb)") > 0)
-		while (sd_bus_message_read(reply, "(sb)", &file, &optional) > 0)
-			reads = reads || unit_ends_with(file, "/primary.env");
-	sd_bus_message_unref(reply);
+	while (files && sd_bus_message_read(files, UNIT_FILES, &file, &optional) > 0)
+		reads = reads || unit_ends_with(file, "/primary.env");
+	sd_bus_message_unref(files);
 	return reads;
 }
 
 static bool has_commands(const struct part *part, const char *property)
 {
-	sd_bus_message *reply = NULL;
-	bool has = sd_bus_get_property(part->bus, SYSTEMD, part->path, SERVICE_INTERFACE, property,
-				       NULL, &reply, "a(sasbttttuii)") >= 0 &&
-		   sd_bus_message_enter_container(reply, 'a', "(sasbttttuii)") > 0 &&
-		   sd_bus_message_at_end(reply, false) == 0;
+	sd_bus_message *commands = unit_array_get(part->bus, part->path, property, UNIT_COMMANDS);
+	bool has = commands && sd_bus_message_at_end(commands, false) == 0;
 
-	sd_bus_message_unref(reply);
+	sd_bus_message_unref(commands);
 	return has;
 }
 

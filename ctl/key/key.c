@@ -196,38 +196,12 @@ static bool take_moves(char *const words[], size_t count, struct zkh_move *moves
 	return true;
 }
 
-/* A pair that cannot be renamed, or not together with another one; said. False: none. */
-static bool clashes(const struct zkh_move *moves, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct zkh_move *a = &moves[i];
-
-		for (size_t j = 0; j < count; j++) {
-			const struct zkh_move *b = &moves[j];
-
-			if (!strcmp(b->from, "/") || !strcmp(a->to, "/") ||
-			    zkh_path_is_below(a->to, b->from))
-				ctl_error(
-					"%s cannot be renamed to %s: the new name is the same key as %s, or lies below or above it",
-					a->from, a->to, b->from);
-			else if (i != j && (zkh_path_is_below(a->from, b->from) ||
-					    zkh_path_is_below(a->to, b->to)))
-				ctl_error(
-					"%s cannot be renamed to %s together with %s to %s: one of them lies at or below the other",
-					a->from, a->to, b->from, b->to);
-			else
-				continue;
-			return true;
-		}
-	}
-	return false;
-}
-
 int verb_key_rename(struct ctl *ctl)
 {
 	size_t count = (size_t)ctl->options.argument_count / 2;
 	struct zkh_move moves[ZKH_MOVES_MAX];
 	struct key_task task = { 0 };
+	size_t one, other;
 
 	if (ctl->options.argument_count % 2 || count > ZKH_MOVES_MAX) {
 		ctl_error(count > ZKH_MOVES_MAX ? "these are more than %d pairs"
@@ -237,8 +211,14 @@ int verb_key_rename(struct ctl *ctl)
 	}
 	if (!take_moves(ctl->options.arguments, count, moves))
 		return CTL_USAGE;
-	if (clashes(moves, count))
+	if (zkh_moves_clash(moves, count, &one, &other)) {
+		ctl_error(
+			one == other
+				? "%s cannot be renamed to %s: the new name is /, or lies at or below the old one"
+				: "%s cannot be renamed to %s together with %s to %s: one of them lies at or below the other",
+			moves[one].from, moves[one].to, moves[other].from, moves[other].to);
 		return CTL_REFUSED;
+	}
 	return key_task_wait(ctl, &task,
 			     zkh_rename(ctl->session, moves, count, key_task_done, &task,
 					&task.task),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* drain, undrain and maintenance: an operator sets a key, and waits for the effect. */
+/* drain, undrain, pardon and maintenance: an operator sets a key, and waits for the effect. */
 
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +8,8 @@
 #include "base/wall.h"
 #include "cluster/snapshot.h"
 #include "progress.h"
+
+#define SIGNATURE_SIZE 256
 
 struct switches {
 	char node[NAME_SIZE];
@@ -39,6 +41,15 @@ static int write_switch(struct progress *p, const char *path, const char *text, 
 		return progress_look_again(p);
 	return ctl_explain_result(p->ctl, commit.result,
 				  *commit.failed_path ? commit.failed_path : path);
+}
+
+/* By whom and when the key was written: its value. Returns text. */
+static const char *sign(char text[SIGNATURE_SIZE])
+{
+	char time[WALL_TEXT_SIZE];
+
+	snprintf(text, SIGNATURE_SIZE, "by %s at %s", ctl_who(), wall_utc(wall_now_ms(), time));
+	return text;
 }
 
 /* The role is where it belongs, or nobody can take it. */
@@ -101,7 +112,7 @@ static int set_drain(struct ctl *ctl, bool wanted)
 {
 	static struct progress p;
 	struct switches s = { .wanted = wanted };
-	char path[KEY_PATH_SIZE], text[256], time[WALL_TEXT_SIZE];
+	char path[KEY_PATH_SIZE], text[SIGNATURE_SIZE];
 	const struct node_facts *n = NULL;
 	int code = progress_open(&p, ctl);
 
@@ -116,11 +127,9 @@ static int set_drain(struct ctl *ctl, bool wanted)
 				 : facts_vacant(&p.facts) && !(facts_obstacles(n, false) &
 							       ~(uint32_t)OBSTACLE_DRAINED);
 		node_key_path(s.node, NODE_KEY_DRAIN, path);
-		snprintf(text, sizeof(text), "by %s at %s", ctl_who(),
-			 wall_utc(wall_now_ms(), time));
 		progress_begin(&p);
 		if (n->drained != wanted)
-			code = write_switch(&p, path, wanted ? text : NULL, !wanted);
+			code = write_switch(&p, path, wanted ? sign(text) : NULL, !wanted);
 		code = see_through(&p, &s, drain_over, code,
 				   wanted ? "waiting for the handover; the node stays drained"
 					  : "waiting for the role to be claimed",
@@ -138,6 +147,51 @@ int verb_drain(struct ctl *ctl)
 int verb_undrain(struct ctl *ctl)
 {
 	return set_drain(ctl, false);
+}
+
+/* -- pardon -- */
+
+static bool pardon_over(struct progress *p)
+{
+	const struct switches *s = p->userdata;
+	const struct node_facts *n = facts_find(&p->facts, s->node);
+
+	if (!n || !n->alive)
+		return progress_end(p, CTL_REFUSED, "%s is no longer alive", s->node);
+	return !(n->obstacles & OBSTACLE_PENALTY) &&
+	       progress_end(p, CTL_DONE,
+			    s->wanted ? "the penalty of %s is cleared" : "%s has no penalty",
+			    s->node);
+}
+
+/* The node answers by deleting the key. */
+int verb_pardon(struct ctl *ctl)
+{
+	static struct progress p;
+	struct switches s = { .wanted = false };
+	char path[KEY_PATH_SIZE], text[SIGNATURE_SIZE];
+	const struct node_facts *n = NULL;
+	int code = progress_open(&p, ctl);
+
+	if (code == CTL_DONE) {
+		n = snapshot_argument(ctl, &p.facts, 0);
+		code = n && n->alive ? CTL_DONE : CTL_REFUSED;
+	}
+	if (n && !n->alive)
+		ctl_error("%s is not alive: when primaryd starts there, it has no penalty",
+			  n->name);
+	if (code == CTL_DONE) {
+		strcpy(s.node, n->name);
+		s.wanted = n->obstacles & OBSTACLE_PENALTY;
+		node_pardon_path(s.node, path);
+		progress_begin(&p);
+		if (s.wanted)
+			code = write_switch(&p, path, sign(text), false);
+		code = see_through(&p, &s, pardon_over, code,
+				   "waiting for the node to clear its penalty", false);
+	}
+	progress_close(&p);
+	return code;
 }
 
 /* -- maintenance -- */
@@ -176,7 +230,6 @@ int verb_maintenance(struct ctl *ctl)
 			 wall_utc(s.end_ms, time));
 	}
 	code = progress_open(&p, ctl);
-
 	if (code == CTL_DONE) {
 		const struct cluster_slot *key = &p.cluster.keys[CLUSTER_MAINTENANCE];
 

@@ -14,17 +14,6 @@
 	"this node claims and writes nothing there; check zookeeper.servers, or, if the old "      \
 	"servers are off, run `primaryctl cluster accept`"
 
-const char *identity_reason_text(enum identity_reason reason)
-{
-	static const char *const texts[] = {
-#define X(name, text) [name] = text,
-		IDENTITY_REASONS(X)
-#undef X
-	};
-
-	return texts[reason];
-}
-
 int64_t identity_format_known(void)
 {
 	const char *pretended = NULL;

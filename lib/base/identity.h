@@ -69,25 +69,18 @@ enum identity_verdict {
 	IDENTITY_FOREIGN, /* no contention, no write: see the reason */
 };
 
-/* X(NAME, text): why an ensemble is not taken for the known one. */
-#define IDENTITY_REASONS(X)                                                                        \
-	X(IDENTITY_FINE, "")                                                                       \
-	X(IDENTITY_OTHER_ID, "another id")                                                         \
-	X(IDENTITY_NO_ID, "no id in a new session")                                                \
-	X(IDENTITY_OLD_GENERATION, "a lower generation")                                           \
-	X(IDENTITY_OLD_ZXID, "a lower zxid")                                                       \
-	X(IDENTITY_BAD_KEY, "junk in the key")                                                     \
-	X(IDENTITY_NO_ACCESS, "the key is refused")                                                \
-	X(IDENTITY_NEW_FORMAT, "an unknown format")
-
+/* Why an ensemble is not taken for the known one. */
 enum identity_reason {
-#define X(name, text) name,
-	IDENTITY_REASONS(X)
-#undef X
-		IDENTITY_REASON_COUNT
+	IDENTITY_FINE,
+	IDENTITY_OTHER_ID,
+	IDENTITY_NO_ID, /* in a new session */
+	IDENTITY_OLD_GENERATION,
+	IDENTITY_OLD_ZXID,
+	IDENTITY_BAD_KEY,
+	IDENTITY_NO_ACCESS,
+	IDENTITY_NEW_FORMAT,
+	IDENTITY_REASON_COUNT
 };
-
-const char *identity_reason_text(enum identity_reason reason);
 
 /* IDENTITY_FORMAT. In a build with fault points a test may let a program know of another one: $PRIMARYD_FORMAT. */
 int64_t identity_format_known(void);

@@ -179,17 +179,8 @@ int zkh_delete(struct zkh_session *session, const char *path, bool recursive, zk
 	del = calloc(1, sizeof(*del));
 	if (del == NULL)
 		return -ENOMEM;
-	del->task.stop = delete_stop;
-	del->task.release = delete_release;
-	del->task.fn = fn;
-	del->task.userdata = userdata;
 	strcpy(del->path, path);
-	zkh_task_begin(&del->task, session);
+	zkh_task_begin(&del->task, session, delete_stop, delete_release, fn, userdata);
 	r = recursive ? delete_walk(del) : delete_single(del);
-	if (r != 0) {
-		zkh_task_cancel(&del->task);
-		return r;
-	}
-	*ret_task = &del->task;
-	return 0;
+	return zkh_task_begun(&del->task, r, ret_task);
 }

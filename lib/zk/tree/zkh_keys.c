@@ -14,12 +14,26 @@ static void on_hook(struct zkh_listener *listener, enum zkh_hook hook)
 		zkh_task_cancel(task);
 }
 
-void zkh_task_begin(struct zkh_task *task, struct zkh_session *session)
+void zkh_task_begin(struct zkh_task *task, struct zkh_session *session,
+		    void (*stop)(struct zkh_task *task), void (*release)(struct zkh_task *task),
+		    zkh_task_fn fn, void *userdata)
 {
-	assert(task->release != NULL);
 	task->session = session;
+	task->stop = stop;
+	task->release = release;
+	task->fn = fn;
+	task->userdata = userdata;
 	task->listener.fn = on_hook;
 	zkh_listener_add(session, &task->listener);
+}
+
+int zkh_task_begun(struct zkh_task *task, int r, struct zkh_task **ret_task)
+{
+	if (r != 0)
+		zkh_task_cancel(task);
+	else
+		*ret_task = task;
+	return r;
 }
 
 void zkh_task_stop(struct zkh_task *task)
@@ -27,8 +41,7 @@ void zkh_task_stop(struct zkh_task *task)
 	assert(!task->calling);
 	zkh_op_cancel(task->commit);
 	task->commit = NULL;
-	if (task->stop != NULL)
-		task->stop(task);
+	task->stop(task);
 	zkh_listener_remove(&task->listener);
 	task->calling = true;
 }

@@ -53,19 +53,27 @@ int zkh_delete(struct zkh_session *session, const char *path, bool recursive, zk
 /*
  * Renames whole subtrees, data of inner nodes and access lists included, all of them in one transaction with every version
  * checked (of the data: a list that is changed within that moment is carried over as it was read). Parents of a target
- * that are missing are made, empty. Keys whose path merely contains the old name elsewhere are not touched. Nothing changes when it returns anything
- * but ZKH_OK (or ZKH_UNKNOWN): ZKH_NODE_EXISTS (target exists), ZKH_EPHEMERAL (and the path), ZKH_TOO_LARGE (does not
- * fit one transaction), ZKH_NO_NODE (no such key, or the target's parent went meanwhile), ZKH_INVALID (a target at or below
- * any source; a source or target at or below another one; the root), ZKH_CONFLICT (somebody changed the key named), ZKH_ACL_REFUSED (the server does not take the list of
- * the key named: it has an identity that this ensemble does not know), ZKH_DENIED (by the access list of the key named).
- * That may be one that cannot be read, or is not shown whole: digests take the right to administer the key. Or one, also
- * when it is carried over, that lets us make no keys below, or delete none there.
+ * that are missing are made, empty. Keys whose path merely contains the old name elsewhere are not touched. Nothing
+ * changes when it returns anything but ZKH_OK (or ZKH_UNKNOWN): ZKH_NODE_EXISTS (target exists), ZKH_EPHEMERAL (and the
+ * path), ZKH_TOO_LARGE (does not fit one transaction), ZKH_NO_NODE (no such key, or the target's parent went meanwhile),
+ * ZKH_INVALID (a path is not valid, or zkh_moves_clash()), ZKH_CONFLICT (somebody changed the key named), ZKH_ACL_REFUSED
+ * (the server does not take the list of the key named: it has an identity that this ensemble does not know), ZKH_DENIED
+ * (by the access list of the key named). That may be one that cannot be read, or is not shown whole: digests take the
+ * right to administer the key. Or one, also when it is carried over, that lets us make no keys below, or delete none there.
  */
 #define ZKH_MOVES_MAX 100
 
 struct zkh_move {
 	const char *from, *to;
 };
+
+/*
+ * Whether a target is the root, or at or below any source, or a source or target is at or below another one; then also the
+ * two moves that clash, which may be the same.
+ */
+bool zkh_moves_clash(const struct zkh_move *moves, size_t count, size_t *ret_one,
+		     size_t *ret_other);
+
 int zkh_rename(struct zkh_session *session, const struct zkh_move *moves, size_t count,
 	       zkh_task_fn fn, void *userdata, struct zkh_task **ret_task);
 

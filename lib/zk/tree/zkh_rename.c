@@ -252,18 +252,25 @@ static int rename_read(struct rename_task *ren)
 
 /* ---- What is asked for ---- */
 
-static bool is_pair_valid(const struct zkh_move *moves, size_t count, size_t i)
+static bool is_clash(const struct zkh_move *a, const struct zkh_move *b)
 {
-	const char *from = moves[i].from, *to = moves[i].to;
+	if (zkh_path_is_below(a->to, b->from))
+		return true;
+	if (a == b)
+		return !strcmp(a->to, "/");
+	return zkh_path_is_below(a->from, b->from) || zkh_path_is_below(a->to, b->to);
+}
 
-	if (!zkh_path_valid(from) || !zkh_path_valid(to) || !strcmp(from, "/") || !strcmp(to, "/"))
-		return false;
-	for (size_t j = 0; j < count; j++)
-		if (zkh_path_is_below(to, moves[j].from) ||
-		    (i != j && (zkh_path_is_below(from, moves[j].from) ||
-				zkh_path_is_below(to, moves[j].to))))
-			return false;
-	return true;
+bool zkh_moves_clash(const struct zkh_move *moves, size_t count, size_t *ret_one, size_t *ret_other)
+{
+	for (size_t i = 0; i < count * count; i++) {
+		if (!is_clash(&moves[i / count], &moves[i % count]))
+			continue;
+		*ret_one = i / count;
+		*ret_other = i % count;
+		return true;
+	}
+	return false;
 }
 
 static int add_parent(struct rename_task *ren, const char *path, size_t length)
@@ -288,11 +295,14 @@ static int add_parent(struct rename_task *ren, const char *path, size_t length)
 
 static int rename_build(struct rename_task *ren, const struct zkh_move *moves, size_t count)
 {
+	size_t one, other;
 	int r = 0;
 
 	for (size_t i = 0; i < count; i++)
-		if (!is_pair_valid(moves, count, i))
+		if (!zkh_path_valid(moves[i].from) || !zkh_path_valid(moves[i].to))
 			return ZKH_INVALID;
+	if (zkh_moves_clash(moves, count, &one, &other))
+		return ZKH_INVALID;
 	ren->moves = calloc(count, sizeof(*ren->moves));
 	if (ren->moves == NULL)
 		return -ENOMEM;
@@ -323,18 +333,9 @@ int zkh_rename(struct zkh_session *session, const struct zkh_move *moves, size_t
 	ren = calloc(1, sizeof(*ren));
 	if (ren == NULL)
 		return -ENOMEM;
-	ren->task.stop = rename_stop;
-	ren->task.release = rename_release;
-	ren->task.fn = fn;
-	ren->task.userdata = userdata;
-	zkh_task_begin(&ren->task, session);
+	zkh_task_begin(&ren->task, session, rename_stop, rename_release, fn, userdata);
 	r = rename_build(ren, moves, count);
 	if (r == 0)
 		r = rename_read(ren);
-	if (r != 0) {
-		zkh_task_cancel(&ren->task);
-		return r;
-	}
-	*ret_task = &ren->task;
-	return 0;
+	return zkh_task_begun(&ren->task, r, ret_task);
 }

@@ -15,8 +15,8 @@
 struct zkh_task {
 	struct zkh_session *session;
 	struct zkh_listener listener;
-	struct zkh_op *commit;		     /* the transaction under way */
-	void (*stop)(struct zkh_task *task); /* cancels the kind's other requests; NULL for none */
+	struct zkh_op *commit;			/* the transaction under way */
+	void (*stop)(struct zkh_task *task);	/* cancels the kind's other requests */
 	void (*release)(struct zkh_task *task); /* frees what the kind owns, and the task itself */
 	zkh_task_fn fn;
 	void *userdata;
@@ -24,8 +24,13 @@ struct zkh_task {
 	bool calling;	/* the last callback is on the stack */
 };
 
-/* The other members are set by the kind. Ends with zkh_task_finish() or zkh_task_cancel(). */
-void zkh_task_begin(struct zkh_task *task, struct zkh_session *session);
+/* task is zeroed. fn NULL: a kind with another callback. Ends with zkh_task_finish() or zkh_task_cancel(). */
+void zkh_task_begin(struct zkh_task *task, struct zkh_session *session,
+		    void (*stop)(struct zkh_task *task), void (*release)(struct zkh_task *task),
+		    zkh_task_fn fn, void *userdata);
+
+/* The requests were sent: *ret_task. Or that failed (r, which is returned): the task is freed. */
+int zkh_task_begun(struct zkh_task *task, int r, struct zkh_task **ret_task);
 
 /* Cancels all requests, calls back and frees the task. path may belong to the task. */
 void zkh_task_finish(struct zkh_task *task, int result, const char *path);

@@ -377,19 +377,11 @@ static int tree_start(struct zkh_session *session, const char *path, unsigned fl
 	tree = calloc(1, sizeof(*tree));
 	if (tree == NULL)
 		return -ENOMEM;
-	tree->task.stop = tree_stop;
-	tree->task.release = tree_release;
-	tree->task.userdata = userdata;
 	tree->fn = fn;
-	zkh_task_begin(&tree->task, session);
+	zkh_task_begin(&tree->task, session, tree_stop, tree_release, NULL, userdata);
 	r = zkh_walk_start(&tree->walk, session, path, ZKH_WALK_DATA | ZKH_WALK_DENIED | flags,
 			   limit, ZKH_WALK_BYTES_MAX, on_walked);
-	if (r != 0) {
-		zkh_task_cancel(&tree->task);
-		return r;
-	}
-	*ret_task = &tree->task;
-	return 0;
+	return zkh_task_begun(&tree->task, r, ret_task);
 }
 
 int zkh_tree(struct zkh_session *session, const char *path, size_t limit, zkh_tree_fn fn,

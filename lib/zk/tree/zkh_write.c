@@ -287,18 +287,9 @@ int zkh_write(struct zkh_session *session, const struct zkh_pair *pairs, size_t 
 
 	if (write == NULL)
 		return -ENOMEM;
-	write->task.stop = write_stop;
-	write->task.release = write_release;
-	write->task.fn = fn;
-	write->task.userdata = userdata;
-	zkh_task_begin(&write->task, session);
+	zkh_task_begin(&write->task, session, write_stop, write_release, fn, userdata);
 	r = write_build(write, pairs, count);
 	if (r == 0)
 		r = write_read(write);
-	if (r != 0) {
-		zkh_task_cancel(&write->task);
-		return r;
-	}
-	*ret_task = &write->task;
-	return 0;
+	return zkh_task_begun(&write->task, r, ret_task);
 }
