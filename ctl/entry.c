@@ -24,20 +24,17 @@ static void take_name(struct json_object *object, const char *key, char ret[NAME
 		*ret = '\0';
 }
 
-static void take_spans(struct json_object *object, struct history_entry *entry)
+static void take_span(struct json_object *object, const char *key, int64_t *ret_us)
 {
 	struct json_object *value;
+	int64_t us;
 
-	for (int i = 0; i < HISTORY_SPAN_COUNT; i++) {
-		int64_t us;
-
-		if (!json_object_object_get_ex(object, history_spans[i].name, &value) ||
-		    !json_object_is_type(value, json_type_int))
-			continue;
-		us = json_object_get_int64(value);
-		if (us >= 0 && us <= DURATION_MAX)
-			memcpy((char *)entry + history_spans[i].offset, &us, sizeof(us));
-	}
+	if (!json_object_object_get_ex(object, key, &value) ||
+	    !json_object_is_type(value, json_type_int))
+		return;
+	us = json_object_get_int64(value);
+	if (us >= 0 && us <= DURATION_MAX)
+		*ret_us = us;
 }
 
 bool entry_parse(const char *data, size_t length, struct history_entry *ret_entry)
@@ -55,7 +52,9 @@ bool entry_parse(const char *data, size_t length, struct history_entry *ret_entr
 		take_name(object, "to", entry.to);
 		take_name(object, "from", entry.from);
 		take_text(object, "reason", entry.reason, sizeof(entry.reason));
-		take_spans(object, &entry);
+#define X(member) take_span(object, #member, &entry.member);
+		HISTORY_SPANS(X)
+#undef X
 	}
 	json_object_put(object);
 	if (!*entry.time || !*entry.to)

@@ -85,6 +85,23 @@ static bool take_span(const char *name, const char *text, void *member)
 	return true;
 }
 
+static bool is_given(const struct options *o, size_t i)
+{
+	const char *member = (const char *)o + table[i].offset;
+	int64_t span_us;
+
+	if (table[i].kind == FLAG)
+		return *member;
+	memcpy(&span_us, member, sizeof(span_us));
+	return span_us != 0;
+}
+
+static bool refuse_zero(const char *name)
+{
+	ctl_error("%s: must be more than 0", name);
+	return false;
+}
+
 static bool take_option(struct options *o, int letter)
 {
 	size_t i = 0;
@@ -107,7 +124,8 @@ static bool take_option(struct options *o, int letter)
 		memcpy(member, &(int64_t){ WAIT_FOR_EVER }, sizeof(int64_t));
 		return !optarg || take_span(table[i].text.name, optarg, member);
 	case SPAN:
-		return take_span(table[i].text.name, optarg, member);
+		return take_span(table[i].text.name, optarg, member) &&
+		       (is_given(o, i) || refuse_zero(table[i].text.name));
 	}
 	return false;
 }
@@ -130,17 +148,6 @@ bool options_scan(int argc, char *argv[], struct options *ret_options)
 	ret_options->arguments = argv + optind;
 	ret_options->argument_count = argc - optind;
 	return last != ':';
-}
-
-static bool is_given(const struct options *o, size_t i)
-{
-	const char *member = (const char *)o + table[i].offset;
-	int64_t span_us;
-
-	if (table[i].kind == FLAG)
-		return *member;
-	memcpy(&span_us, member, sizeof(span_us));
-	return span_us != 0;
 }
 
 static bool check(const struct options *o)

@@ -81,7 +81,8 @@ enum verb_option {
 	X(key_delete, "key delete", "PATH...", TAKES_RECURSIVE, "delete keys",                     \
 	  " /app --recursive")                                                                     \
 	X(key_rename, "key rename", "PATH NEW [PATH...]", 0,                                       \
-	  "rename whole subtrees, each PATH to the NEW behind it, all or none", " /app /old/app")  \
+	  "rename whole subtrees, each PATH to the NEW behind it, all or none",                    \
+	  " /a /old/a /b /old/b")                                                                  \
 	X(lock, "lock", "exclusive|read|write PATH", TAKES_EPOCH | TAKES_COMMAND,                  \
 	  "run COMMAND while holding a lock",                                                      \
 	  " exclusive /locks/backup --timeout 10s -- /usr/local/bin/backup")                       \

@@ -145,14 +145,18 @@ int verb_undrain(struct ctl *ctl)
 static bool maintenance_over(struct progress *p)
 {
 	const struct switches *s = p->userdata;
-
+	const struct facts *facts = &p->facts;
 	char text[FACTS_TEXT_SIZE];
 
+	(void)facts_maintenance(facts, text);
+	if (facts->maintenance != s->wanted || facts->maintenance_end_ms != s->end_ms)
+		return progress_end(
+			p, CTL_REFUSED,
+			"maintenance is %s: another operator changed it, or its end has passed on the clock of a node",
+			text);
 	/* Off: a vacancy that arose meanwhile is filled now. */
-	if (p->facts.maintenance != s->wanted || p->facts.maintenance_end_ms != s->end_ms ||
-	    (s->moves && !is_settled(&p->facts)))
-		return false;
-	return progress_end(p, CTL_DONE, "maintenance is %s", facts_maintenance(&p->facts, text));
+	return !(s->moves && !is_settled(facts)) &&
+	       progress_end(p, CTL_DONE, "maintenance is %s", text);
 }
 
 int verb_maintenance(struct ctl *ctl)

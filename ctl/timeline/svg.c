@@ -63,11 +63,11 @@ static void put_line(FILE *file, unsigned x, unsigned y, const char *text)
 	fputs("</text>\n", file);
 }
 
-static void put_bar(FILE *file, const char *class, unsigned begin, unsigned end, unsigned y,
+static void put_bar(FILE *file, const char *class, unsigned x, unsigned y, unsigned width,
 		    unsigned height)
 {
 	fprintf(file, "<rect class=\"%s\" x=\"%u\" y=\"%u\" width=\"%u\" height=\"%u\"/>\n", class,
-		LEFT + begin, y, end - begin, height);
+		x, y, width, height);
 }
 
 static void draw_row(FILE *file, const struct timeline_scale *scale, const struct timeline_row *row,
@@ -82,7 +82,7 @@ static void draw_row(FILE *file, const struct timeline_scale *scale, const struc
 		unsigned begin = timeline_place(scale, s->begin_ms);
 		unsigned end = timeline_place(scale, s->end_ms);
 
-		put_bar(file, classes[s->state], begin, end, y, ROW - 8);
+		put_bar(file, classes[s->state], LEFT + begin, y, end - begin, ROW - 8);
 		fprintf(file,
 			"<text class=\"letter\" x=\"%u\" y=\"%u\" text-anchor=\"middle\">%c</text>\n",
 			LEFT + (begin + end) / 2, y + 15, timeline_letter(s->state));
@@ -92,24 +92,25 @@ static void draw_row(FILE *file, const struct timeline_scale *scale, const struc
 static void draw_gap(FILE *file, const struct timeline *t, const struct timeline_scale *scale,
 		     unsigned y)
 {
-	unsigned sure, end;
+	unsigned first, sure, end;
 
 	if (!t->gap_end_ms)
 		return;
+	first = timeline_place(scale, t->gap_first_ms);
 	sure = timeline_place(scale, t->gap_ms);
 	end = timeline_place(scale, t->gap_end_ms);
 	put_line(file, 10, y + 12, "gap");
-	if (t->gap_first_ms < t->gap_ms)
-		put_bar(file, "maybe", timeline_place(scale, t->gap_first_ms), sure, y + 2, 10);
+	if (first < sure)
+		put_bar(file, "maybe", LEFT + first, y + 2, sure - first, 10);
 	if (sure < end)
-		put_bar(file, "gap", sure, end, y + 2, 10);
+		put_bar(file, "gap", LEFT + sure, y + 2, end - sure, 10);
 }
 
 /* A dashed line through all rows at each moment, with its letter below; returns where the texts end. */
 static unsigned draw_moments(FILE *file, const struct timeline *t,
 			     const struct timeline_scale *scale, unsigned bottom)
 {
-	char since[WALL_TEXT_SIZE];
+	char after[WALL_TEXT_SIZE];
 	unsigned y = bottom + 20, free_x = 0;
 
 	for (size_t i = 0; i < t->moment_count; i++) {
@@ -123,8 +124,7 @@ static unsigned draw_moments(FILE *file, const struct timeline *t,
 		free_x += 12;
 		y += LINE;
 		put_line(file, 10, y, (char[]){ 'A' + (char)i, '\0' });
-		put_line(file, 36, y,
-			 wall_span((t->moments[i].ms - t->moments[0].ms) * 1000, since));
+		put_line(file, 36, y, timeline_after(t, i, after));
 		put_line(file, LEFT, y, t->moments[i].text);
 	}
 	return y;
@@ -132,29 +132,22 @@ static unsigned draw_moments(FILE *file, const struct timeline *t,
 
 static unsigned draw_legend(FILE *file, const struct timeline *t, unsigned y)
 {
-	char text[TIMELINE_TEXT_SIZE + 64], gap[TIMELINE_TEXT_SIZE];
-	unsigned shown = 0, column = 0;
+	char text[TIMELINE_TEXT_SIZE];
+	unsigned column = 0;
 
-	if (*timeline_gap_text(t, gap)) {
-		snprintf(text, sizeof(text), "gap: %s in which no node worked%s", gap,
-			 t->gap_ms > t->gap_first_ms ? " (striped: a node may have worked)" : "");
+	if (*timeline_gap_text(t, "striped", text))
 		put_line(file, 10, y += LINE + 4, text);
-	}
 	y += 8;
-	for (size_t i = 0; i < t->row_count; i++)
-		for (size_t k = 0; k < t->rows[i].count; k++)
-			shown |= 1u << t->rows[i].segments[k].state;
-	for (int state = 0; state < TIMELINE_STATE_COUNT; state++) {
+	for (enum timeline_state state = 0; state < TIMELINE_STATE_COUNT; state++) {
 		unsigned x = 10 + column * 440;
 
-		if (!(shown & 1u << state))
+		if (!timeline_shows(t, state))
 			continue;
 		if (!column)
 			y += LINE;
-		fprintf(file, "<rect class=\"%s\" x=\"%u\" y=\"%u\" width=\"16\" height=\"14\"/>\n",
-			classes[state], x, y - 12);
-		snprintf(text, sizeof(text), "%c  %s", timeline_letter((enum timeline_state)state),
-			 timeline_state_text((enum timeline_state)state));
+		put_bar(file, classes[state], x, y - 12, 16, 14);
+		snprintf(text, sizeof(text), "%c  %s", timeline_letter(state),
+			 timeline_state_text(state));
 		put_line(file, x + 24, y, text);
 		column = !column;
 	}

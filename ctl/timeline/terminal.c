@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/wall.h"
 #include "ctl.h"
 
 #define NAME_COLUMNS 16 /* at most */
@@ -32,20 +31,25 @@ static void begin_line(const struct canvas *c, const char *name)
 	fprintf(c->file, "%-*.*s  ", c->name_columns, c->name_columns, name);
 }
 
+static void put_state(const struct canvas *c, enum timeline_state state, unsigned cells)
+{
+	if (c->color)
+		fprintf(c->file, "\033[%sm", colors[state]);
+	while (cells--)
+		fputc(timeline_letter(state), c->file);
+	if (c->color)
+		fputs("\033[0m", c->file);
+}
+
 static void draw_row(const struct canvas *c, const struct timeline_row *row)
 {
 	begin_line(c, row->name);
 	for (size_t i = 0; i < row->count; i++) {
 		const struct timeline_segment *s = &row->segments[i];
-		unsigned begin = timeline_place(&c->scale, s->begin_ms);
-		unsigned end = timeline_place(&c->scale, s->end_ms);
 
-		if (c->color)
-			fprintf(c->file, "\033[%sm", colors[s->state]);
-		for (; begin < end; begin++)
-			fputc(timeline_letter(s->state), c->file);
-		if (c->color)
-			fputs("\033[0m", c->file);
+		put_state(c, s->state,
+			  timeline_place(&c->scale, s->end_ms) -
+				  timeline_place(&c->scale, s->begin_ms));
 	}
 	fputc('\n', c->file);
 }
@@ -83,50 +87,26 @@ static void draw_marks(const struct canvas *c)
 	fputs("\n\n", c->file);
 }
 
-enum { MARK, AFTER, WHAT };
-static const struct table_column moment_columns[] = {
-	[MARK] = { "", "mark", 0 },
-	[AFTER] = { "AFTER", "after", TABLE_RIGHT },
-	[WHAT] = { "WHAT HAPPENED", "what", TABLE_WRAP },
-};
-
 static void draw_moments(const struct canvas *c, const struct table_style *style)
 {
-	const struct timeline *t = c->timeline;
-	struct table *table = TABLE_OF("moments", moment_columns);
-	char text[TIMELINE_TEXT_SIZE], *lines;
+	struct table *table = timeline_moments(c->timeline);
+	char text[TIMELINE_TEXT_SIZE], *lines = tables_format(&table, 1, style);
 
-	for (size_t i = 0; i < t->moment_count; i++) {
-		table_row(table);
-		table_putf(table, MARK, "%c", 'A' + (char)i);
-		table_put(table, AFTER,
-			  wall_span((t->moments[i].ms - t->moments[0].ms) * 1000, text));
-		table_put(table, WHAT, t->moments[i].text);
-	}
-	lines = tables_format(&table, 1, style);
 	fputs(lines, c->file);
 	free(lines);
 	table_destroy(table);
-	if (*timeline_gap_text(t, text))
-		fprintf(c->file, "\ngap: %s in which no node worked%s\n", text,
-			t->gap_ms > t->gap_first_ms ? " (~: a node may have worked)" : "");
+	if (*timeline_gap_text(c->timeline, "~", text))
+		fprintf(c->file, "\n%s\n", text);
 }
 
 static void draw_legend(const struct canvas *c)
 {
-	const struct timeline *t = c->timeline;
-
 	fputc('\n', c->file);
-	for (int state = 0; state < TIMELINE_STATE_COUNT; state++) {
-		bool shown = false;
-
-		for (size_t i = 0; i < t->row_count; i++)
-			for (size_t k = 0; k < t->rows[i].count; k++)
-				shown = shown || (int)t->rows[i].segments[k].state == state;
-		if (shown)
-			fprintf(c->file, c->color ? "\033[%sm%c\033[0m  %s\n" : "%.0s%c  %s\n",
-				colors[state], timeline_letter((enum timeline_state)state),
-				timeline_state_text((enum timeline_state)state));
+	for (enum timeline_state state = 0; state < TIMELINE_STATE_COUNT; state++) {
+		if (!timeline_shows(c->timeline, state))
+			continue;
+		put_state(c, state, 1);
+		fprintf(c->file, "  %s\n", timeline_state_text(state));
 	}
 }
 

@@ -192,10 +192,8 @@ static void add_next(const struct timeline *t, struct timeline_row *row, const s
 		    m->post_ms ? m->post_ms
 		    : m->up_ms ? m->up_ms
 			       : t->end_ms);
-	if (m->start_ms) {
+	if (m->start_ms)
 		add_segment(t, row, TIMELINE_WAIT, m->start_ms);
-		add_segment(t, row, TIMELINE_START, m->up_ms);
-	}
 	add_segment(t, row, TIMELINE_START, m->up_ms);
 	add_segment(t, row, TIMELINE_PRIMARY, t->end_ms);
 }
@@ -254,17 +252,36 @@ void timeline_finish(struct timeline *timeline)
 	timeline->rows = NULL;
 }
 
-char *timeline_gap_text(const struct timeline *t, char *text)
+/* -- what both pictures tell in words -- */
+
+bool timeline_shows(const struct timeline *t, enum timeline_state state)
+{
+	for (size_t i = 0; i < t->row_count; i++)
+		for (size_t k = 0; k < t->rows[i].count; k++)
+			if (t->rows[i].segments[k].state == state)
+				return true;
+	return false;
+}
+
+const char *timeline_after(const struct timeline *t, size_t i, char *text)
+{
+	return span(t->moments[0].ms, t->moments[i].ms, text);
+}
+
+char *timeline_gap_text(const struct timeline *t, const char *unsure, char *text)
 {
 	char least[WALL_TEXT_SIZE], most[WALL_TEXT_SIZE];
 
 	*text = '\0';
 	if (!t->gap_end_ms)
 		return text;
-	(void)wall_span((t->gap_end_ms - t->gap_ms) * 1000, least);
-	(void)wall_span((t->gap_end_ms - t->gap_first_ms) * 1000, most);
-	snprintf(text, TIMELINE_TEXT_SIZE, t->gap_ms == t->gap_first_ms ? "%s" : "%s to %s", least,
-		 most);
+	(void)span(t->gap_ms, t->gap_end_ms, least);
+	(void)span(t->gap_first_ms, t->gap_end_ms, most);
+	snprintf(text, TIMELINE_TEXT_SIZE,
+		 t->gap_ms == t->gap_first_ms
+			 ? "gap: %s in which no node worked"
+			 : "gap: %s to %s in which no node worked (%s: a node may have worked)",
+		 least, most, unsure);
 	return text;
 }
 

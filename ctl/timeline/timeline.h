@@ -73,11 +73,11 @@ struct timeline_moment {
 
 struct timeline {
 	int64_t begin_ms, end_ms;
-	struct timeline_moment
-		moments[TIMELINE_MOMENTS_MAX]; /* in their order, within the bounds */
+	/* In their order, within the bounds. */
+	struct timeline_moment moments[TIMELINE_MOMENTS_MAX];
 	size_t moment_count;
-	struct timeline_row
-		*rows; /* the node that lost the role, the one that got it, the others */
+	/* The node that lost the role, the one that got it, the others. */
+	struct timeline_row *rows;
 	size_t row_count;
 	/* No node worked from gap_ms to gap_end_ms, and perhaps since gap_first_ms, which is no later. 0: not known. */
 	int64_t gap_first_ms, gap_ms, gap_end_ms;
@@ -87,8 +87,16 @@ struct timeline {
 bool timeline_build(const struct timeline_facts *facts, struct timeline *ret_timeline);
 void timeline_finish(struct timeline *timeline); /* also fine when zeroed */
 
-/* "3.08 s", or "3.08 s to 4.81 s", into text[TIMELINE_TEXT_SIZE]; "" if it is not known. Returns text. */
-char *timeline_gap_text(const struct timeline *timeline, char *text);
+bool timeline_shows(const struct timeline *timeline, enum timeline_state state);
+
+/* How long after the first moment moment i was, into text[WALL_TEXT_SIZE]. Returns text. */
+const char *timeline_after(const struct timeline *timeline, size_t i, char *text);
+
+/*
+ * "gap: 3.08 s to 4.81 s in which no node worked", into text[TIMELINE_TEXT_SIZE]; "" if it is not known. unsure: the legend of
+ * the part in which a node may have worked. Returns text.
+ */
+char *timeline_gap_text(const struct timeline *timeline, const char *unsure, char *text);
 
 /*
  * Where a moment is drawn, from 0 to width: to scale, but no two ends of segments or moments are closer than `least`, as far

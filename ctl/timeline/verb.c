@@ -36,10 +36,12 @@ static const struct table_column segment_columns[] = {
 	[END] = { "END", "end", 0 },
 };
 
-enum { TIME, WHAT };
+enum { MARK, TIME, AFTER, WHAT };
 static const struct table_column moment_columns[] = {
-	[TIME] = { "TIME", "time", 0 },
-	[WHAT] = { "WHAT", "what", 0 },
+	[MARK] = { "", "mark", TABLE_FOR_PEOPLE },
+	[TIME] = { "TIME", "time", TABLE_FOR_JSON },
+	[AFTER] = { "AFTER", "after", TABLE_RIGHT | TABLE_FOR_PEOPLE },
+	[WHAT] = { "WHAT HAPPENED", "what", TABLE_WRAP },
 };
 
 /* The entry that is asked for. */
@@ -133,11 +135,25 @@ static bool build(const struct wanted *w, const struct facts *facts, struct time
 
 /* -- the ways to show it -- */
 
+struct table *timeline_moments(const struct timeline *t)
+{
+	struct table *table = TABLE_OF("moments", moment_columns);
+	char text[WALL_TEXT_SIZE];
+
+	for (size_t i = 0; i < t->moment_count; i++) {
+		table_row(table);
+		table_putf(table, MARK, "%c", 'A' + (char)i);
+		table_put(table, TIME, wall_utc(t->moments[i].ms, text));
+		table_put(table, AFTER, timeline_after(t, i, text));
+		table_put(table, WHAT, t->moments[i].text);
+	}
+	return table;
+}
+
 static int print_json(struct ctl *ctl, const struct wanted *w, const struct timeline *t)
 {
 	struct table *tables[] = { TABLE_SINGLE("timeline", change_columns),
-				   TABLE_OF("segments", segment_columns),
-				   TABLE_OF("moments", moment_columns) };
+				   TABLE_OF("segments", segment_columns), timeline_moments(t) };
 	char text[WALL_TEXT_SIZE];
 	int code;
 
@@ -161,11 +177,6 @@ static int print_json(struct ctl *ctl, const struct wanted *w, const struct time
 			table_put(tables[1], BEGIN, wall_utc(s->begin_ms, text));
 			table_put(tables[1], END, wall_utc(s->end_ms, text));
 		}
-	}
-	for (size_t i = 0; i < t->moment_count; i++) {
-		table_row(tables[2]);
-		table_put(tables[2], TIME, wall_utc(t->moments[i].ms, text));
-		table_put(tables[2], WHAT, t->moments[i].text);
 	}
 	code = ctl_print(ctl, tables, 3);
 	for (int i = 0; i < 3; i++)

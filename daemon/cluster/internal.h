@@ -107,7 +107,7 @@ struct cluster {
 	struct {
 		ev_periodic end; /* by the wall clock */
 		struct zkh_op *op;
-		int32_t tried; /* version of the key that was to be deleted; -1: none */
+		int64_t tried; /* mzxid of the key that was to be deleted; 0: none */
 	} maintenance;
 
 	/* say.c: what was said last */

@@ -13,10 +13,14 @@ static void on_deleted(void *userdata, int result, const struct zkh_txn_reply *r
 
 	(void)reply;
 	c->maintenance.op = NULL;
-	if (zkh_is_unanswered(result))
-		c->maintenance.tried = -1; /* once the key has been read again */
-	else if (result != ZKH_OK && result != ZKH_NO_NODE && result != ZKH_CONFLICT)
+	if (zkh_is_unanswered(result)) {
+		c->maintenance.tried = 0; /* once the key has been read again */
+		return;
+	}
+	if (result != ZKH_OK && result != ZKH_NO_NODE && result != ZKH_CONFLICT)
 		cluster_say_endless(c, result);
+	/* The view may have learned of another end while the deletion was under way. */
+	cluster_maintenance_follow(c);
 }
 
 static void on_end(struct ev_loop *loop, ev_periodic *periodic, int events)
@@ -31,7 +35,7 @@ static void on_end(struct ev_loop *loop, ev_periodic *periodic, int events)
 	txn = zkh_txn_create(c->session);
 	if (!txn)
 		return;
-	c->maintenance.tried = c->view.maintenance_version;
+	c->maintenance.tried = c->view.maintenance_mzxid;
 	zkh_txn_delete(txn, PATH_MAINTENANCE, c->view.maintenance_version);
 	(void)zkh_commit(txn, on_deleted, c, &c->maintenance.op);
 }
@@ -45,7 +49,7 @@ void cluster_maintenance_follow(struct cluster *c)
 		return;
 	ev_periodic_stop(c->loop, end);
 	if (!view->maintenance || !view->maintenance_end_ms ||
-	    view->maintenance_version == c->maintenance.tried)
+	    view->maintenance_mzxid == c->maintenance.tried)
 		return;
 	ev_periodic_set(end, (double)view->maintenance_end_ms / 1e3, 0., NULL);
 	ev_periodic_start(c->loop, end);
@@ -55,7 +59,6 @@ void cluster_maintenance_init(struct cluster *c)
 {
 	ev_init(&c->maintenance.end, on_end);
 	c->maintenance.end.data = c;
-	c->maintenance.tried = -1;
 }
 
 void cluster_maintenance_finish(struct cluster *c)

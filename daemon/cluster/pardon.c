@@ -2,7 +2,7 @@
 
 /*
  * An operator ends this node's penalty: the key asks for it, and its deletion, together with the penalty in the detail, is
- * the answer. The election hears of it once that is committed.
+ * the answer. The election hears of it once that is written.
  */
 
 #include "internal.h"
@@ -15,12 +15,13 @@ static void on_answered(void *userdata, int result, const struct zkh_txn_reply *
 	struct election_event event = { .type = ELECTION_PARDON };
 
 	c->pardon.op = NULL;
-	if (result == ZKH_OK)
+	/* An answer that is lost may have been committed. If it was not, the key is read, and answered, once more. */
+	if (result == ZKH_OK || zkh_is_unanswered(result))
 		cluster_post(c, &event);
 	else if (result == ZKH_NO_NODE && reply->failed == 1)
 		answer(c, false);
-	/* What is left is read again: after a reconnect, or because the key has changed. */
-	else if (!zkh_is_unanswered(result) && result != ZKH_NO_NODE && result != ZKH_CONFLICT)
+	/* What has changed meanwhile is read again. */
+	else if (result != ZKH_NO_NODE && result != ZKH_CONFLICT)
 		cluster_say_pardon(c, "", result);
 }
 

@@ -122,6 +122,7 @@ static bool take_maintenance(struct view_slot *slot, const char *data, size_t le
 
 	view->maintenance_end_ms = 0;
 	view->maintenance_version = stat ? stat->version : -1;
+	view->maintenance_mzxid = stat ? stat->mzxid : 0;
 	on = data && value_maintenance(data, length, &clear, &view->maintenance_end_ms);
 
 	if (!clear)

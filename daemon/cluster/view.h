@@ -74,6 +74,7 @@ struct view {
 	bool drained, maintenance, alive;
 	int64_t maintenance_end_ms; /* since 1970; 0: it has none */
 	int32_t maintenance_version;
+	int64_t maintenance_mzxid;	/* of the key; 0: it is missing */
 	uint64_t junk_seen[VIEW_PARTS]; /* hash of the junk said last; 0: none */
 };
 

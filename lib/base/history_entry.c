@@ -5,12 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct history_span history_spans[HISTORY_SPAN_COUNT] = {
-#define X(member) { #member, offsetof(struct history_entry, member) },
-	HISTORY_SPANS(X)
-#undef X
-};
-
 struct history_entry history_entry_empty(void)
 {
 #define X(member) .member = -1,
@@ -18,21 +12,25 @@ struct history_entry history_entry_empty(void)
 #undef X
 }
 
+/* Behind the n characters of text. Returns how many there are then; size or more: too long. */
+static size_t add_span(char *text, size_t size, size_t n, const char *name, int64_t us)
+{
+	if (n < size && us >= 0)
+		n += (size_t)snprintf(text + n, size - n, ",\"%s\":%" PRId64, name, us);
+	return n;
+}
+
 bool history_entry_format(const struct history_entry *e, char *text, size_t size)
 {
-	int n = snprintf(text, size,
-			 "{\"time\":\"%s\",\"to\":\"%s\",\"from\":\"%s\",\"reason\":\"%s\"",
-			 e->time, e->to, e->from, e->reason);
+	size_t n =
+		(size_t)snprintf(text, size,
+				 "{\"time\":\"%s\",\"to\":\"%s\",\"from\":\"%s\",\"reason\":\"%s\"",
+				 e->time, e->to, e->from, e->reason);
 
-	for (int i = 0; i < HISTORY_SPAN_COUNT && n > 0 && (size_t)n < size; i++) {
-		int64_t us;
-
-		memcpy(&us, (const char *)e + history_spans[i].offset, sizeof(us));
-		if (us >= 0)
-			n += snprintf(text + n, size - (size_t)n, ",\"%s\":%" PRId64,
-				      history_spans[i].name, us);
-	}
-	if (n < 0 || (size_t)n + 2 > size)
+#define X(member) n = add_span(text, size, n, #member, e->member);
+	HISTORY_SPANS(X)
+#undef X
+	if (n + 2 > size)
 		return false;
 	strcpy(text + n, "}");
 	return true;

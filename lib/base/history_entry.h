@@ -33,14 +33,5 @@ struct history_entry {
 /* One in which nothing is known yet. */
 struct history_entry history_entry_empty(void);
 
-struct history_span {
-	const char *name;
-	size_t offset; /* in struct history_entry */
-};
-#define X(member) +1
-enum { HISTORY_SPAN_COUNT = 0 HISTORY_SPANS(X) };
-#undef X
-extern const struct history_span history_spans[HISTORY_SPAN_COUNT];
-
 /* The texts must need no escapes. Spans of -1 are left out. False: too long. */
 bool history_entry_format(const struct history_entry *entry, char *text, size_t size);

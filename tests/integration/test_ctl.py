@@ -74,6 +74,41 @@ def test_pardon(cluster, keys, oracle, ctl):
     assert 'not alive' in ctl.run('pardon', node.name, code=REFUSED).stderr
 
 
+def test_answers_that_come_late(cluster, keys, ensemble):
+    """A pardon whose answer is lost on its way holds; so does an end of maintenance that was moved at the last moment."""
+    links = zk.ClientLinks(ensemble)
+    try:
+        [node] = cluster(1, **{**QUICK, 'election.penalty': '10min', 'takeover.command': '/bin/false',
+                               'zookeeper.servers': links.connect, 'zookeeper.session-timeout': '12s'})
+        node.wait_log('penalty: ', 20)
+        wait_until(lambda: keys.state(node.name) == 'secondary', 10, node.log_tail)
+        links.set_delay(400)
+        keys.set(f'nodes/{node.name}/pardon', 'by a test')
+        wait_until(lambda: keys.get(f'nodes/{node.name}/pardon') is None, 10, node.log_tail)
+        for proxy in links.proxies:
+            proxy.reset_connections()  # the answer of the server is on its way
+        links.set_delay(0)
+        wait_until(lambda: len(node.log_lines('penalty: ')) >= 2, 20, node.log_tail)
+        links.set_delay(400)
+
+        # The node learns of the new end, and asks for it, before the old one; the answer comes after its attempt to delete.
+        end = time.time() + 3
+        keys.set('maintenance', f'true until {utc(end)}')
+        node.wait_log('maintenance until ')
+        time.sleep(end - time.time() - 0.8)
+        keys.set('maintenance', f'true until {utc(end + 2)}')
+        wait_until(lambda: keys.get('maintenance') is None, 10, node.log_tail)
+        assert time.time() > end + 2
+        links.set_delay(0)
+        node.stop()
+    finally:
+        links.close()
+
+
+def utc(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime('%Y-%m-%dT%H:%M:%S.%f')[:-3] + 'Z'
+
+
 def said(done):
     return done.stdout + done.stderr
 
@@ -82,6 +117,8 @@ def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl, root, zk_cl
     nodes, primary = settled(cluster, keys, oracle, 2)
     rest = others(nodes, primary)
     ctl.run('maintenance', 'off', '--for', '1s', code=USAGE)
+    assert 'more than 0' in ctl.run('maintenance', 'on', '--for', '0s', code=USAGE).stderr
+    assert keys.get('maintenance') is None
     ctl.run('maintenance', 'on', '--for', '2h')
     until = datetime.datetime.fromisoformat(ctl.json('status')['cluster']['maintenance_until'])
     assert 7000 < (until - datetime.datetime.now(datetime.timezone.utc)).total_seconds() <= 7200
@@ -96,6 +133,12 @@ def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl, root, zk_cl
     settle(keys, oracle, rest, other_than=primary)
     assert time.monotonic() - begin > 3 and keys.get('maintenance') is None
     rest[0].wait_log('maintenance is over')
+    # The next key has the version of the one before.
+    ctl.run('maintenance', 'on', '--for', '300ms')
+    wait_until(lambda: keys.get('maintenance') is None, 10, rest[0].log_tail)
+    # One that is over at once, by the nodes' clocks, is told as what it is.
+    assert 'maintenance is' in said(ctl.run('maintenance', 'on', '--for', '1ms', '--timeout', '10s', code=None))
+    wait_until(lambda: keys.get('maintenance') is None, 10, rest[0].log_tail)
     # One that cannot be ended says so, and goes on until an operator ends it.
     zk_client.set_acls(root, [make_acl('world', 'anyone', read=True, write=True, create=True, admin=True)])
     ctl.run('maintenance', 'on', '--for', '100ms', code=None)

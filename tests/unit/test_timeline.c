@@ -117,6 +117,11 @@ static void test_little_is_known(void **state)
 /* Anybody may have written it: the picture may be wrong then, but every row goes forward, and fits. */
 static void test_nonsense(void **state)
 {
+	static const char *const names[] = {
+#define X(member) #member,
+		HISTORY_SPANS(X)
+#undef X
+	};
 	static const char *const numbers[] = {
 		"0", "1", "999", "1000000", "31536000000000", "9223372036854775807", "-5", "\"x\""
 	};
@@ -130,10 +135,10 @@ static void test_nonsense(void **state)
 		char text[400];
 		int n = 0;
 
-		for (int i = 0; i < HISTORY_SPAN_COUNT; i++) {
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 			random = random * 1664525 + 1013904223;
-			n += snprintf(text + n, sizeof(text) - (size_t)n, ",\"%s\":%s",
-				      history_spans[i].name, numbers[(random >> 16) % N]);
+			n += snprintf(text + n, sizeof(text) - (size_t)n, ",\"%s\":%s", names[i],
+				      numbers[(random >> 16) % N]);
 		}
 		draw(&lab, round % 2 ? "a" : "b", text);
 		assert_true(timeline_scale_init(&lab.timeline, 60, 2, &scale));

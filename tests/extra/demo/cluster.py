@@ -97,9 +97,6 @@ class Cluster:
     def close(self, keep=False):
         for node in self.nodes.values():
             node.close()
-        if self.client:
-            self.client.stop()
-            self.client.close()
         for server in self.ensemble.servers:
             server.kill9()
         if not keep:

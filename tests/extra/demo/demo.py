@@ -39,9 +39,23 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class Ending:
-    """One signal ends the demonstration; those that follow, and any while it tidies up, must not disturb it."""
+    """
+    One signal ends the demonstration; those that follow, and any while it tidies up, must not disturb it. If the signal comes
+    while Python runs a finalizer, which raises nothing, the exit is raised a moment later.
+    """
 
     begun = False
+
+    @classmethod
+    def by_alarm(cls, *_):
+        sys.exit(128 + signal.SIGINT)
+
+    @classmethod
+    def not_raised(cls, args):
+        if issubclass(args.exc_type, SystemExit):
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+        else:
+            sys.__unraisablehook__(args)
 
     @classmethod
     def by_signal(cls, number, _):
@@ -71,6 +85,8 @@ def main():
     logging.getLogger('kazoo').setLevel(logging.CRITICAL + 1)
     for number in SIGNALS:
         signal.signal(number, Ending.by_signal)
+    signal.signal(signal.SIGALRM, Ending.by_alarm)
+    sys.unraisablehook = Ending.not_raised
     cluster = Cluster(options.directory, options.nodes, options.servers)
     keep = options.keep
     try:
@@ -90,5 +106,16 @@ def main():
         cluster.close(keep)
 
 
+def end():
+    """The exit code. Threads of libraries are not waited for: one may wait itself, for a server that is gone."""
+    try:
+        code = main()
+    except SystemExit as ending:
+        code = ending.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == '__main__':
-    sys.exit(main())
+    end()
