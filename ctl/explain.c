@@ -8,6 +8,7 @@
 #include "advice.h"
 #include "cluster/snapshot.h"
 #include "base/wall.h"
+#include "status.h"
 
 enum { NODE, PREDICATE, HOLDS, VALUE, SINCE, SINCE_UTC, CHANGE };
 static const struct table_column columns[] = {
@@ -203,7 +204,8 @@ static int explain(struct ctl *ctl, const struct facts *facts, const struct node
 {
 	struct table *tables[] = { TABLE_SINGLE("cluster", cluster_columns),
 				   TABLE_OF("nodes", verdict_columns),
-				   TABLE_OF("predicates", columns) };
+				   TABLE_OF("predicates", columns),
+				   status_unfenceable(facts, only) };
 	const struct options *o = &ctl->options;
 	char text[FACTS_TROUBLE_SIZE];
 	int code;
@@ -220,8 +222,8 @@ static int explain(struct ctl *ctl, const struct facts *facts, const struct node
 		add_predicates(tables[2], facts, &facts->nodes[i], only || o->all || o->json,
 			       o->json);
 	}
-	code = ctl_print(ctl, tables, 3);
-	for (int i = 0; i < 3; i++)
+	code = ctl_print(ctl, tables, 4);
+	for (int i = 0; i < 4; i++)
 		table_destroy(tables[i]);
 	return code;
 }

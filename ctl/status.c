@@ -66,6 +66,14 @@ static const struct table_column node_columns[] = {
 	[WAITING] = { "WAITS FOR", "waits_for", TABLE_WRAP },
 };
 
+enum { F_FROM, F_TARGET, F_SINCE, F_SINCE_UTC };
+static const struct table_column unfenceable_columns[] = {
+	[F_FROM] = { "FENCING WOULD FAIL FROM", "from", 0 },
+	[F_TARGET] = { "OF", "target", 0 },
+	[F_SINCE] = { "SINCE", "since_local", TABLE_FOR_PEOPLE },
+	[F_SINCE_UTC] = { "SINCE", "since", TABLE_FOR_JSON },
+};
+
 static const struct table_column junk_columns[] = { { "JUNK IN THE KEYS", "what", TABLE_WRAP } };
 
 static const char *or_null(const char *text)
@@ -149,6 +157,30 @@ static void node_row(struct table *t, const struct facts *facts, const struct no
 	color_node(t, n);
 }
 
+struct table *status_unfenceable(const struct facts *facts, const struct node_facts *only)
+{
+	struct table *t = TABLE_OF("unfenceable", unfenceable_columns);
+	char target[NAME_SIZE];
+	int64_t since_ms;
+
+	for (size_t i = 0; i < facts->node_count; i++) {
+		const struct node_facts *n = &facts->nodes[i];
+		const char *cursor = n->detail.fence_failed;
+
+		if (!n->alive || (only && n != only))
+			continue;
+		while (detail_next_failed(&cursor, target, &since_ms)) {
+			table_row(t);
+			table_put(t, F_FROM, n->name);
+			table_put(t, F_TARGET, target);
+			table_color(t, F_TARGET, TABLE_WARN);
+			if (since_ms)
+				table_put_time(t, F_SINCE, F_SINCE_UTC, since_ms);
+		}
+	}
+	return t;
+}
+
 static struct table *junk_table(const struct facts *facts)
 {
 	struct table *t = TABLE_OF("junk", junk_columns);
@@ -167,7 +199,8 @@ void status_tables(const struct facts *facts, struct table *ret_tables[STATUS_TA
 	ret_tables[1] = TABLE_OF("nodes", node_columns);
 	for (size_t i = 0; i < facts->node_count; i++)
 		node_row(ret_tables[1], facts, &facts->nodes[i]);
-	ret_tables[2] = junk_table(facts);
+	ret_tables[2] = status_unfenceable(facts, NULL);
+	ret_tables[3] = junk_table(facts);
 }
 
 void status_finish(struct table *tables[STATUS_TABLES])

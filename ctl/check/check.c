@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/rights.h"
+#include "base/wall.h"
 #include "cluster/snapshot.h"
 
 enum { LEVEL, SUBJECT, WHAT, REMEDY };
@@ -186,6 +187,20 @@ static void check_ranks(struct check *check, const struct facts *facts)
 	}
 }
 
+static void check_fences(struct check *check, const struct node_facts *n)
+{
+	const char *cursor = n->detail.fence_failed;
+	char target[NAME_SIZE], time[WALL_TEXT_SIZE];
+	int64_t since_ms;
+
+	while (detail_next_failed(&cursor, target, &since_ms))
+		check_say(
+			check, CHECK_ERROR, "fence",
+			"run fence.check-command there by hand; the journal there says how it failed (fence_check_failed)",
+			"fencing of %s from %s would fail: its check fails since %.19s", target,
+			n->name, since_ms ? wall_local(since_ms, time) : "an unknown time");
+}
+
 static void check_nodes(struct check *check, const struct facts *facts)
 {
 	const struct config *config = &check->ctl->config;
@@ -202,6 +217,8 @@ static void check_nodes(struct check *check, const struct facts *facts)
 		if (n->alive && !n->healthy)
 			check_say(check, CHECK_WARNING, "health", "primaryctl explain", "%s: %s",
 				  n->name, n->health);
+		if (n->alive)
+			check_fences(check, n);
 		if (!n->alive || !check->ctl->has_file)
 			continue;
 		agree &= compare(check, CHECK_ERROR, n, "lock-timeout",

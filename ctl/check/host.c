@@ -294,4 +294,7 @@ void check_host(struct check *check)
 	if (!config->fence.command.argv)
 		check_say(check, CHECK_NOTE, "fence", "",
 			  "no fence command: the lease alone keeps a dead primary's work down");
+	else if (!config->fence.check_command.argv)
+		check_say(check, CHECK_NOTE, "fence", "set fence.check-command",
+			  "nothing tries the fencing before it is needed");
 }

@@ -316,6 +316,7 @@ void cluster_settle(struct cluster *cluster)
 		writes_publish(&c->writes, election_router_state(c->rules, c->election));
 	if (c->repair.wanted)
 		cluster_repair(c);
+	cluster_settle_fence_check(c);
 }
 
 static void note_work(struct cluster *c)
@@ -459,6 +460,7 @@ int cluster_create(const struct cluster_options *options, struct cluster **ret_c
 	c->on_event = options->on_event;
 	c->userdata = options->userdata;
 	strcpy(c->health, "ok");
+	c->fence_check.untold = options->resume;
 	ev_init(&c->memory_due, on_memory_due);
 	c->memory_due.data = c;
 	r = init_identity(c);

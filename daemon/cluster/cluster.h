@@ -26,6 +26,7 @@ struct ev_loop;
 enum cluster_event_type {
 	CLUSTER_ELECTION, /* `election` is for the core */
 	CLUSTER_SEEN,	  /* cluster_seen() may tell something else */
+	CLUSTER_NODES,	  /* the answer to cluster_ask_nodes() */
 	CLUSTER_FENCE,	  /* `name` is to be fenced: cluster_fenced() answers, maybe at once */
 	CLUSTER_RESUMES, /* the first renewal of a resumed term is about to be sent: cluster_left() must be kept before */
 	CLUSTER_RIGHTS,	   /* cluster_rights_missing() changed */
@@ -41,6 +42,8 @@ struct cluster_event {
 	enum cluster_event_type type;
 	int code;
 	const char *name;
+	const char *const *names; /* of nodes, raw; NULL: they are not known */
+	size_t name_count;
 	struct election_event election; /* without its time */
 };
 
@@ -108,6 +111,12 @@ void cluster_fenced(struct cluster *cluster, bool ok);
 
 /* trouble: why this node is not healthy; "": it is. */
 void cluster_publish_health(struct cluster *cluster, const char *trouble);
+
+/* failed: for which nodes fencing from here would fail, as in node_detail.fence_failed. */
+void cluster_publish_fence_check(struct cluster *cluster, const char *failed);
+
+/* Asks for the names of all nodes, as soon as this one is registered: CLUSTER_NODES follows. */
+void cluster_ask_nodes(struct cluster *cluster);
 
 /* The role is handed over, and then this node leaves. */
 void cluster_announce_shutdown(struct cluster *cluster);

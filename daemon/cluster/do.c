@@ -22,7 +22,7 @@ static const char *reason_text(const struct cluster *c, uint8_t reason)
 	return c->health + strlen(failed);
 }
 
-int cluster_describe_delays(const struct cluster *c, char *text)
+static int describe_delays(const struct cluster *c, char *text)
 {
 	char contend[DURATION_TEXT_SIZE], lock[DURATION_TEXT_SIZE], delay[DURATION_TEXT_SIZE];
 	char session[DURATION_TEXT_SIZE];
@@ -38,17 +38,28 @@ int cluster_describe_delays(const struct cluster *c, char *text)
 			duration_format(c->election->session_us, session));
 }
 
+void cluster_describe_again(struct cluster *c)
+{
+	const char *failed = c->fence_check.failed;
+	char *text = c->registration.detail;
+	int n = describe_delays(c, text);
+
+	(void)snprintf(text + n, DETAIL_SIZE - (size_t)n, "%s%s%s",
+		       *failed ? " " DETAIL_FENCE_FAILED : "", failed, c->move);
+}
+
 /* For people and `primaryctl explain`. `reason` is the last one, and open-ended. */
 void cluster_describe(struct cluster *c, enum election_op op)
 {
 	const struct election *e = c->election;
-	char *text = c->registration.detail;
+	char *text = c->move;
 	int64_t penalty_us = e->penalty_until_us - e->now_us;
-	int n = cluster_describe_delays(c, text);
+	int n = 0;
 
+	*text = '\0';
 	if (op == OP_LEAVE && c->writes.stopping_us)
-		n += snprintf(text + n, DETAIL_SIZE - (size_t)n, " " DETAIL_STOP "%.3fms",
-			      (double)(time_boot_us() - c->writes.stopping_us) / 1e3);
+		n = snprintf(text, DETAIL_SIZE, " " DETAIL_STOP "%.3fms",
+			     (double)(time_boot_us() - c->writes.stopping_us) / 1e3);
 	if (op == OP_HAND_BACK)
 		snprintf(text + n, DETAIL_SIZE - (size_t)n,
 			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,
@@ -58,6 +69,7 @@ void cluster_describe(struct cluster *c, enum election_op op)
 			 " penalty-until=%" PRId64 " " DETAIL_REASON "%s",
 			 (time_wall_us() + penalty_us) / 1000,
 			 election_reason_text(e->stop_reason));
+	cluster_describe_again(c);
 }
 
 /*

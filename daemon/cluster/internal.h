@@ -48,10 +48,11 @@ struct cluster {
 	int32_t contest; /* counts: the answer to an earlier one is void */
 	struct zkh_op *state_op, *health_op;
 	char health[KEY_VALUE_MAX];
-	bool attached;	     /* to a server of the known ensemble: the election was told */
-	bool farewell;	     /* nothing is told any more but the end */
-	bool locks_cleaned;  /* lock nodes of the previous process were looked for */
-	ev_timer memory_due; /* all terms of before this node came to the cluster are over */
+	char move[DETAIL_SIZE]; /* the end of the detail: what it says of the last move */
+	bool attached;		/* to a server of the known ensemble: the election was told */
+	bool farewell;		/* nothing is told any more but the end */
+	bool locks_cleaned;	/* lock nodes of the previous process were looked for */
+	ev_timer memory_due;	/* all terms of before this node came to the cluster are over */
 	char acted[NAME_SIZE], acted_before[NAME_SIZE]; /* the last two acting primaries seen */
 	int64_t acted_epoch;
 
@@ -77,6 +78,14 @@ struct cluster {
 		struct rights tried;		/* of that trial */
 		char missing[RIGHTS_TEXT_SIZE]; /* "": none */
 	} rights;
+
+	/* fence_check.c */
+	struct {
+		bool asked;  /* for the names of all nodes */
+		bool untold; /* the own detail does not say `failed` yet */
+		struct zkh_op *list_op, *write_op;
+		char failed[DETAIL_FENCE_SIZE];
+	} fence_check;
 
 	/* name.c */
 	int64_t foreign_since_us; /* another session holds our name since; 0: no */
@@ -126,13 +135,21 @@ void cluster_attached(struct cluster *c, bool fresh);
 void cluster_note_primary(struct cluster *c);
 
 /* do.c */
-/* The part of the detail that is there at any time, into text[DETAIL_SIZE]; returns its length. */
-int cluster_describe_delays(const struct cluster *c, char *text);
 void cluster_do(struct cluster *c, const struct election_action *action);
 /* What this node publishes of itself beyond its other keys; op: what it is written along with. */
 void cluster_describe(struct cluster *c, enum election_op op);
+/* The same with what it says of the last move as it is. */
+void cluster_describe_again(struct cluster *c);
+
+/* fence_check.c */
+/* Sends what waits for a server, or for this node to be registered. */
+void cluster_settle_fence_check(struct cluster *c);
+void cluster_fence_check_cancel(struct cluster *c);
 
 /* own_state.c */
+/* Writes one of the own keys, once this node is registered: registration writes them all. The last write counts. */
+void cluster_publish(struct cluster *c, enum node_key key, const char *text, zkh_commit_fn done,
+		     struct zkh_op **op);
 void cluster_publish_own_health(struct cluster *c);
 /* Ends what is under way but the writes of the own health and state, for good. */
 void cluster_cancel(struct cluster *c);

@@ -29,9 +29,8 @@ static void on_state_written(void *userdata, int result, const struct zkh_txn_re
 	c->state_op = NULL;
 }
 
-/* One of the own keys, once this node is registered: registration writes them all. The last write counts. */
-static void publish(struct cluster *c, enum node_key key, const char *text, zkh_commit_fn done,
-		    struct zkh_op **op)
+void cluster_publish(struct cluster *c, enum node_key key, const char *text, zkh_commit_fn done,
+		     struct zkh_op **op)
 {
 	struct zkh_txn *txn = c->election->registered ? zkh_txn_create(c->session) : NULL;
 	char path[KEY_PATH_SIZE];
@@ -47,7 +46,7 @@ static void publish(struct cluster *c, enum node_key key, const char *text, zkh_
 
 void cluster_publish_own_health(struct cluster *c)
 {
-	publish(c, NODE_KEY_HEALTH, c->health, on_health_written, &c->health_op);
+	cluster_publish(c, NODE_KEY_HEALTH, c->health, on_health_written, &c->health_op);
 }
 
 void cluster_publish_health(struct cluster *cluster, const char *trouble)
@@ -58,7 +57,7 @@ void cluster_publish_health(struct cluster *cluster, const char *trouble)
 
 void cluster_announce_shutdown(struct cluster *cluster)
 {
-	publish(cluster, NODE_KEY_STATE, "shutdown", on_state_written, &cluster->state_op);
+	cluster_publish(cluster, NODE_KEY_STATE, "shutdown", on_state_written, &cluster->state_op);
 }
 
 void cluster_record_takeover(struct cluster *cluster, int64_t duration_us, int64_t post_us,
@@ -81,6 +80,7 @@ void cluster_cancel(struct cluster *c)
 	recovery_cancel(&c->recovery);
 	peers_cancel(&c->peers);
 	cleanup_finish(&c->cleanup);
+	cluster_fence_check_cancel(c);
 	writes_finish(&c->writes);
 	term_finish(&c->term);
 	witness_finish(&c->witness);
@@ -93,7 +93,7 @@ void cluster_leave(struct cluster *cluster)
 
 	c->farewell = true;
 	cluster_cancel(c);
-	publish(c, NODE_KEY_STATE, "stop", on_state_written, &c->state_op);
+	cluster_publish(c, NODE_KEY_STATE, "stop", on_state_written, &c->state_op);
 	if (zkh_session_close(c->session, FAREWELL_MS, on_closed, c) != 0)
 		cluster_emit(c, CLUSTER_UNCLOSED);
 }

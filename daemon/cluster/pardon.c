@@ -33,7 +33,8 @@ static void answer(struct cluster *c, bool with_detail)
 	if (!txn)
 		return;
 	zkh_txn_delete(txn, zkh_mirror_path(&c->pardon.mirror), c->pardon.version);
-	(void)cluster_describe_delays(c, c->registration.detail);
+	c->move[0] = '\0'; /* the penalty */
+	cluster_describe_again(c);
 	node_key_path(c->name, NODE_KEY_DETAIL, path);
 	if (with_detail)
 		zkh_txn_set_text(txn, path, c->registration.detail, ZKH_ANY_VERSION);

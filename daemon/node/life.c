@@ -165,6 +165,7 @@ static int create_parts(struct node *node)
 				    .election = &node->election,
 				    .cluster = node->cluster,
 				    .work = node->work,
+				    .scripts = node->scripts,
 				    .story = &node->story };
 	show_init(&node->show);
 	begin(node, resume);

@@ -290,6 +290,10 @@ void node_cluster_event(void *userdata, const struct cluster_event *event)
 		told = facts(node, "fence", "died while acting");
 		scripts_fence(node->scripts, event->name, &told);
 		break;
+	case CLUSTER_NODES:
+		told = facts(node, "fence-check", "tried before it is needed");
+		scripts_check_fence(node->scripts, &told, event->names, event->name_count);
+		break;
 	case CLUSTER_RESUMES:
 		kept_step(&node->kept);
 		break;
@@ -353,6 +357,7 @@ void node_work_event(void *userdata, enum work_event event)
 void node_scripts_event(void *userdata, enum scripts_event event)
 {
 	struct node *node = userdata;
+	struct fence_checked checked;
 
 	switch (event) {
 	case SCRIPTS_FENCED:
@@ -364,6 +369,14 @@ void node_scripts_event(void *userdata, enum scripts_event event)
 		break;
 	case SCRIPTS_HEALTH:
 		tell_health(node);
+		break;
+	case SCRIPTS_CHECK_DUE:
+		cluster_ask_nodes(node->cluster);
+		break;
+	case SCRIPTS_CHECKED:
+		checked = scripts_checked(node->scripts);
+		cluster_publish_fence_check(node->cluster, checked.failed);
+		show_update(&node->show);
 		break;
 	}
 }

@@ -80,11 +80,13 @@ static void show_state(struct show *show)
 void show_update(struct show *show)
 {
 	const struct election *e = show->election;
+	struct fence_checked checked;
 	struct cluster_seen seen;
 	struct status *s = &show->shown;
 
 	if (!show->page)
 		return;
+	checked = scripts_checked(show->scripts);
 	seen = cluster_seen(show->cluster);
 	s->primary_until_us = primary_until_us(show);
 	s->lease_end_us = e->lease_end_us;
@@ -100,6 +102,8 @@ void show_update(struct show *show)
 	s->drained = e->view.drained;
 	s->maintenance = e->view.maintenance;
 	s->guarded = work_is_guarded(show->work);
+	s->fence_targets = (int64_t)checked.targets;
+	s->fence_failures = (int64_t)checked.failures;
 	strcpy(s->primary, seen.primary);
 	strcpy(s->cluster, cluster_id(show->cluster));
 	(void)snprintf(s->version, sizeof(s->version), "%s", PRIMARYD_VERSION);

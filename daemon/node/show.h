@@ -19,6 +19,7 @@ struct show {
 	const struct election *election;
 	const struct cluster *cluster;
 	const struct work *work;
+	const struct scripts *scripts;
 	const struct story *story;
 
 	struct status shown; /* what the page says, but for the turns of the loop */

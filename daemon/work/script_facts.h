@@ -8,12 +8,12 @@
 
 /* What a command is told: PRIMARYD_EVENT and so on. Pointers are used during the call only. */
 struct script_facts {
-	const char *event;    /* takeover, relinquish, fence, follow */
+	const char *event;    /* takeover, relinquish, fence, fence-check, follow */
 	const char *node;     /* this node */
 	const char *primary;  /* the acting (or coming) primary; "": none */
 	const char *previous; /* the one before; "": none known */
 	const char *reason;
-	const char *target; /* fence: the node to fence; else NULL */
+	const char *target; /* fence, fence-check: the node to fence; else NULL */
 	int64_t epoch;	    /* 0: none */
 };
 

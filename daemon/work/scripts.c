@@ -17,7 +17,8 @@ struct scripts {
 	char target[NAME_SIZE];	  /* of the fence that runs */
 	char followed[NAME_SIZE]; /* the primary that the follow command was told last */
 	int64_t followed_epoch;
-	struct health *health; /* NULL: no command */
+	struct fence_check *check; /* NULL: no command, or a client */
+	struct health *health;	   /* NULL: no command */
 	struct script_environment health_environment;
 	char trouble[HEALTH_REASON_SIZE];
 	uint64_t health_said;
@@ -75,6 +76,7 @@ void scripts_fence(struct scripts *scripts, const char *target, const struct scr
 	}
 	snprintf(scripts->target, sizeof(scripts->target), "%s", target);
 	told.target = scripts->target;
+	fence_check_cancel(scripts->check);
 	log_event(scripts->options.log, EVENT_FENCE_STARTED, &f, "fencing %s", target);
 	script_run(&scripts->fence, scripts->config->fence.command.argv,
 		   scripts->config->fence.timeout_us, &told);
@@ -82,8 +84,52 @@ void scripts_fence(struct scripts *scripts, const char *target, const struct scr
 
 void scripts_cancel_fence(struct scripts *scripts)
 {
+	if (!script_is_running(&scripts->fence))
+		return;
 	script_cancel(&scripts->fence);
 	note_group(scripts, LEASE_GROUP_FENCE, 0);
+}
+
+/* -- fence check -- */
+
+static void on_check_due(void *userdata)
+{
+	tell(userdata, SCRIPTS_CHECK_DUE);
+}
+
+static void on_checked(void *userdata)
+{
+	tell(userdata, SCRIPTS_CHECKED);
+}
+
+static int start_fence_check(struct scripts *scripts)
+{
+	const struct config *c = scripts->config;
+	const struct fence_check_options options = {
+		.loop = scripts->options.loop,
+		.config = c,
+		.log = scripts->options.log,
+		.lease = scripts->options.lease,
+		.on_due = on_check_due,
+		.on_result = on_checked,
+		.userdata = scripts,
+	};
+
+	if (!c->fence.check_command.argv || c->node.mode != CONFIG_COORDINATOR)
+		return 0;
+	return fence_check_create(&options, &scripts->check);
+}
+
+void scripts_check_fence(struct scripts *scripts, const struct script_facts *facts,
+			 const char *const *names, size_t count)
+{
+	fence_check_run(scripts->check, facts, script_is_running(&scripts->fence) ? NULL : names,
+			count);
+}
+
+struct fence_checked scripts_checked(const struct scripts *scripts)
+{
+	return fence_check_known(scripts->check);
 }
 
 /* -- follow -- */
@@ -188,6 +234,8 @@ int scripts_create(const struct scripts_options *options, struct scripts **ret_s
 	script_note_group(&scripts->fence, options->lease, LEASE_GROUP_FENCE);
 	script_note_group(&scripts->follow, options->lease, LEASE_GROUP_FOLLOW);
 	r = start_health(scripts);
+	if (r == 0)
+		r = start_fence_check(scripts);
 	if (r < 0) {
 		(void)scripts_destroy(scripts);
 		return r;
@@ -201,6 +249,7 @@ struct scripts *scripts_destroy(struct scripts *scripts)
 	if (!scripts)
 		return NULL;
 	scripts->health = health_destroy(scripts->health);
+	scripts->check = fence_check_destroy(scripts->check);
 	script_finish(&scripts->fence);
 	script_finish(&scripts->follow);
 	end_former(scripts);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The commands that are not the work: fence, follow and health. Their facts (script_facts.h) are all they are told. */
+/* The commands that are not the work: fence and its check, follow and health. Their facts (script_facts.h) are all they are told. */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/config/config.h"
+#include "fence_check.h"
 #include "log/log.h"
 #include "script_facts.h"
 
@@ -19,9 +20,11 @@ enum scripts_event {
 	SCRIPTS_FENCE_FAILED, /* after scripts_fence() */
 	SCRIPTS_FOLLOWED,     /* the follow command ended: it may be run again */
 	SCRIPTS_HEALTH,	      /* scripts_trouble() changed */
+	SCRIPTS_CHECK_DUE, /* scripts_check_fence() is to be called with the names of the nodes */
+	SCRIPTS_CHECKED,   /* scripts_checked() may have changed */
 };
 
-/* Runs from the loop, or from within scripts_fence() and scripts_follow(); must not destroy the scripts. */
+/* Runs from the loop, or from within scripts_fence(), scripts_check_fence() and scripts_follow(); must not destroy the scripts. */
 typedef void (*scripts_fn)(void *userdata, enum scripts_event event);
 
 struct scripts_options {
@@ -41,6 +44,16 @@ struct scripts *scripts_destroy(struct scripts *scripts);
 
 /* SCRIPTS_FENCED or SCRIPTS_FENCE_FAILED follows, at once if no command is configured: then every node counts as fenced. */
 void scripts_fence(struct scripts *scripts, const char *target, const struct script_facts *facts);
+
+/*
+ * Checks whether those nodes could be fenced (see fence_check_run()). A fence that runs, or begins meanwhile, is more
+ * important, and the round is left out.
+ */
+void scripts_check_fence(struct scripts *scripts, const struct script_facts *facts,
+			 const char *const *names, size_t count);
+
+/* What the fence check knows; zeroed: it is not configured. */
+struct fence_checked scripts_checked(const struct scripts *scripts);
 
 /* No fence of a takeover that is called off may go on into the next one. */
 void scripts_cancel_fence(struct scripts *scripts);

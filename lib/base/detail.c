@@ -7,6 +7,9 @@
 #include "duration.h"
 #include "keys.h"
 
+/* Beyond the year 9999 nothing is believed. */
+#define DETAIL_TIME_LIMIT_S INT64_C(253402300800)
+
 static void copy(char *to, size_t size, const char *from)
 {
 	size_t n = strnlen(from, size - 1);
@@ -35,6 +38,27 @@ static void take(struct node_detail *detail, const char *key, const char *value)
 		detail->session_us = us;
 	else if (!strcmp(key, "stop") && duration_parse(value, &us) == 0)
 		detail->stop_us = us;
+	else if (!strcmp(key, "fence-failed"))
+		copy(detail->fence_failed, sizeof(detail->fence_failed), value);
+}
+
+bool detail_next_failed(const char **cursor, char ret_name[NAME_SIZE], int64_t *ret_since_ms)
+{
+	size_t length = strcspn(*cursor, ",");
+	size_t n = strcspn(*cursor, "@,");
+
+	if (!length || n >= NAME_SIZE)
+		return false;
+	memcpy(ret_name, *cursor, n);
+	ret_name[n] = '\0';
+	*ret_since_ms = 0;
+	if (n < length) {
+		int64_t s = strtoll(*cursor + n + 1, NULL, 10);
+
+		*ret_since_ms = s > 0 && s < DETAIL_TIME_LIMIT_S ? s * 1000 : 0;
+	}
+	*cursor += length + ((*cursor)[length] == ',');
+	return true;
 }
 
 void detail_parse(const char *data, size_t length, struct node_detail *ret_detail)

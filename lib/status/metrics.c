@@ -117,6 +117,10 @@ static void put_gauges(struct exposition *x, const struct status_look *look)
 	put_gauge(x, "drained", s->drained, "Whether this node is drained");
 	put_gauge(x, "maintenance", s->maintenance, "Whether only operators move the role");
 	put_gauge(x, "guard_up", s->guarded, "Whether a guard watches over the lease");
+	put_gauge(x, "fence_check_targets", s->fence_targets,
+		  "Nodes that the fence check of this node is for; 0: there is none");
+	put_gauge(x, "fence_check_failures", s->fence_failures,
+		  "Nodes that this node could not fence, by its fence check");
 	put_seconds(x, "penalty_seconds", status_left_us(s->penalty_until_us, now_us),
 		    "How long this node stays out of the election");
 	put_seconds(x, "lease_remaining_seconds", status_left_us(s->lease_end_us, now_us),

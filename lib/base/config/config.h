@@ -103,6 +103,8 @@ struct config {
 		struct config_command command;
 		int64_t timeout_us;
 		enum config_fence_failure failure;
+		struct config_command check_command;
+		int64_t check_interval_us;
 	} fence;
 	struct {
 		struct config_command command;

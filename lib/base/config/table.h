@@ -85,6 +85,10 @@
 	  "run for every node that died while acting; exit 0 means that it is surely off")         \
 	X(fence, timeout_us, "timeout", DURATION, "60s", 10 * DURATION_MS, 60 * DURATION_MIN,      \
 	  "time limit for the fence command, for every node")                                      \
+	X(fence, check_command, "check-command", COMMAND, "", 0, 0,                                \
+	  "run for each other node, again and again; exit 0 means that fencing it would work")     \
+	X(fence, check_interval_us, "check-interval", DURATION, "10min", DURATION_S,               \
+	  24 * 60 * DURATION_MIN, "the pause after all other nodes were checked")                  \
 	X(fence, failure, "failure", FENCE_FAILURE, "stop", 0, 0,                                  \
 	  "when the fence command fails: stop the takeover, or continue it")                       \
 	X(health, command, "command", COMMAND, "", 0, 0, "run periodically; exit 0 means healthy") \
