@@ -42,10 +42,10 @@
 	  "the key of that certificate; neither group nor others may read it")                     \
 	X(node, name, "name", NAME, "", 1, 64,                                                     \
 	  "the node's name; default: the host name up to the first dot")                           \
-	X(node, mode, "mode", MODE, "coordinator", 0, 0,                                           \
-	  "coordinator: may become primary; client: only follows")                                 \
 	X(node, address, "address", ADDRESS, "", 0, 0,                                             \
 	  "where clients reach this node, such as 192.0.2.7 or db1:5432; published to others")     \
+	X(node, mode, "mode", MODE, "coordinator", 0, 0,                                           \
+	  "coordinator: may become primary; client: only follows")                                 \
 	X(node, rank, "rank", NUMBER, "0", 0, 100,                                                 \
 	  "how much this node is preferred when the role is vacant: see contend-delay")            \
 	X(node, contend_delay_us, "contend-delay", DURATION, "0", 0, 10 * DURATION_MIN,            \
