@@ -208,7 +208,7 @@ static int take_id(const struct config_credential *from, const char *file, char 
 {
 	*ret_id = '\0';
 	if (strcmp(from->scheme, "digest") == 0)
-		zkh_digest_id(from->credential, ret_id);
+		(void)ctl_need(zkh_digest_id(from->credential, ret_id) == 0 ? ret_id : NULL);
 	if (*ret_id)
 		return CTL_DONE;
 	ctl_error("%s: scheme %s: only digest credentials can be changed in this way", file,

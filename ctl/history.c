@@ -40,13 +40,8 @@ static void add(struct history_read *h, const struct zkh_entry *key)
 	char text[WALL_TEXT_SIZE];
 	int64_t ms;
 
-	if (key->denied) {
-		h->denied++;
-		strcpy(h->last, "?");
-		return;
-	}
-	if (!entry_parse(key->data ? key->data : "", key->length, &entry)) {
-		h->junk++;
+	if (key->denied || !entry_parse(key->data ? key->data : "", key->length, &entry)) {
+		++*(key->denied ? &h->denied : &h->junk);
 		strcpy(h->last, "?");
 		return;
 	}

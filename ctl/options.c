@@ -16,7 +16,7 @@ enum kind { TEXT, FLAG, TIMEOUT, SPAN, WAIT };
 	X('c', "config", "FILE", TEXT, config_path, 0,                                             \
 	  "configuration (default: " CONFIG_DEFAULT_FILE ", if it exists)")                        \
 	X('s', "servers", "LIST", TEXT, servers, 0,                                                \
-	  "HOST:PORT[,HOST:PORT...], instead of zookeeper.servers")                                \
+	  "HOST:PORT[,HOST:PORT...], instead of zookeeper.servers, and without its tunnel")        \
 	X('r', "root", "PATH", TEXT, root, 0, "instead of zookeeper.root")                         \
 	X('a', "auth-file", "FILE", TEXT, auth_file, 0, "instead of zookeeper.auth-file")          \
 	X('t', "timeout", "T", TIMEOUT, timeout_us, 0,                                             \
@@ -88,10 +88,15 @@ static bool take_span(const char *name, const char *text, void *member)
 static bool is_given(const struct options *o, size_t i)
 {
 	const char *member = (const char *)o + table[i].offset;
+	const char *text;
 	int64_t span_us;
 
 	if (table[i].kind == FLAG)
 		return *member;
+	if (table[i].kind == TEXT) {
+		memcpy(&text, member, sizeof(text));
+		return text;
+	}
 	memcpy(&span_us, member, sizeof(span_us));
 	return span_us != 0;
 }

@@ -58,6 +58,14 @@ static void say_error(struct program *p, const char *text)
 		fprintf(stderr, "%s\n", text);
 }
 
+static void say_errors(struct program *p, const struct config_errors *errors)
+{
+	for (size_t i = 0; i < errors->n; i++)
+		say_error(p, errors->texts[i]);
+	if (errors->n_beyond > 0)
+		fprintf(stderr, "and %zu more errors\n", errors->n_beyond);
+}
+
 static int refuse_key(struct program *p, enum config_key_id id, const char *message)
 {
 	struct config_key key = config_key(id);
@@ -81,10 +89,10 @@ static int load(struct program *p)
 	if (!errors)
 		return EX_OSERR;
 	r = config_load(p->config_path, flags, &p->config, errors);
-	if (!p->reload)
+	if (p->reload)
+		say_errors(p, errors);
+	else
 		config_errors_print(errors, stderr);
-	for (size_t i = 0; p->reload && i < errors->n; i++)
-		say_error(p, errors->texts[i]);
 	free(errors);
 	if (r != 0)
 		return 1;
@@ -109,7 +117,7 @@ static int print_tunnel(struct program *p)
 		return 1;
 	}
 	config_print_tunnel(&p->config, stdout);
-	return fflush(stdout) == 0 ? 0 : EX_IOERR;
+	return fflush(stdout) == 0 && !ferror(stdout) ? 0 : EX_IOERR;
 }
 
 static int order_reload(struct program *p)

@@ -239,6 +239,7 @@ static char *format_table(const struct table *table, const struct table_style *s
 	(void)scols_print_table_to_string(out, &text);
 	if (style->width) {
 		free(text);
+		text = NULL;
 		wrap_words(out);
 		(void)scols_print_table_to_string(out, &text);
 	}

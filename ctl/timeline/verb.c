@@ -205,7 +205,7 @@ static int show(struct ctl *ctl, const struct wanted *w, const struct timeline *
 	char time[WALL_TEXT_SIZE], title[2 * NAME_SIZE + 320];
 
 	snprintf(title, sizeof(title), "%s  from %s to %s: %s", wall_local(w->claim_ms, time),
-		 *w->entry.from ? w->entry.from : "nobody", w->entry.to, w->entry.reason);
+		 *w->entry.from ? w->entry.from : "?", w->entry.to, w->entry.reason);
 	if (ctl->options.svg_path)
 		return write_svg(ctl->options.svg_path, t, title);
 	if (ctl->options.json)

@@ -207,7 +207,7 @@ void cluster_scan(struct cluster *c)
 
 void cluster_count_peers(struct cluster *c)
 {
-	/* Before it contends, a node waits for those alone that are preferred to it. */
+	/* Before it contends, a node waits only for nodes of a higher rank. */
 	int64_t above = c->election->phase == PHASE_CONTEND ? c->config->node.rank : PEERS_ANY_RANK;
 
 	peers_count(&c->peers, c->session, c->name, above, on_peers, c);

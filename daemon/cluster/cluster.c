@@ -123,7 +123,7 @@ static void attach(struct cluster *c, bool fresh)
 	/* The store may have been set back to a backup that holds this session, but an earlier router state. */
 	writes_unpublish(&c->writes);
 	view_start(&c->view, c->session);
-	cluster_pardon_start(c);
+	cluster_pardon_start(c, fresh);
 	/* Only before the first contention: later every lock node of this session has its owner here. */
 	if (!fresh && !c->locks_cleaned)
 		cleanup_locks(&c->cleanup, c->session);

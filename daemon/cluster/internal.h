@@ -171,8 +171,8 @@ void cluster_repair(struct cluster *c);
 void cluster_repair_later(void *userdata);
 
 /* pardon.c */
-/* Registered: from now on the key is followed. */
-void cluster_pardon_start(struct cluster *c);
+/* Attached: from now on the key is followed. fresh: in a new session, so what was read before the gate opened is read again. */
+void cluster_pardon_start(struct cluster *c, bool fresh);
 void cluster_pardon_finish(struct cluster *c);
 
 /* maintenance.c */

@@ -55,12 +55,17 @@ static void on_key(void *userdata, int result, const char *data, size_t length,
 	answer(c, true);
 }
 
-void cluster_pardon_start(struct cluster *c)
+void cluster_pardon_start(struct cluster *c, bool fresh)
 {
 	char path[KEY_PATH_SIZE];
 
-	if (!c->rules->coordinator || zkh_mirror_is_open(&c->pardon.mirror))
+	if (!c->rules->coordinator)
 		return;
+	if (zkh_mirror_is_open(&c->pardon.mirror)) {
+		if (fresh)
+			zkh_mirror_refresh(&c->pardon.mirror);
+		return;
+	}
 	node_pardon_path(c->name, path);
 	(void)zkh_mirror_open(&c->pardon.mirror, c->session, path, ZKH_MIRROR_RARE, on_key, c);
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
+#include "base/wall.h"
 
 /* One request at a time is under way for it. */
 struct peer {
@@ -51,7 +51,7 @@ static void answered(struct peers *peers)
 	peers->on_count(peers->userdata, result, result == RESULT_OK ? count : 0);
 }
 
-/* Of every predicate but the one that is asked for it is not known that it does not hold. */
+/* Whether the answer about this one key leaves the node in question: the other predicates count as fulfilled. */
 static bool fits(const struct peers *peers, enum node_key key, const char *data, size_t length,
 		 const struct zkh_stat *stat)
 {
@@ -61,8 +61,8 @@ static bool fits(const struct peers *peers, enum node_key key, const char *data,
 	struct node_detail detail = { .there = false };
 	char text[16] = "";
 
-	if (data && !value_text(data, length, text, sizeof(text)))
-		text[0] = '\0';
+	if (data)
+		(void)value_text(data, length, text, sizeof(text));
 	switch (key) {
 	case NODE_KEY_ALIVE:
 		c.online = stat && stat->ephemeral_owner;
@@ -70,7 +70,7 @@ static bool fits(const struct peers *peers, enum node_key key, const char *data,
 	case NODE_KEY_DETAIL:
 		if (data)
 			detail_parse(data, length, &detail);
-		c.penalty = detail.penalty_until_ms > time_wall_us() / 1000;
+		c.penalty = detail.penalty_until_ms > wall_now_ms();
 		break;
 	case NODE_KEY_MODE:
 		c.coordinator = !strcmp(text, "coordinator");

@@ -37,13 +37,11 @@ static void say_maintenance(struct cluster *c)
 
 void cluster_say_pardon(struct cluster *c, const char *who, int result)
 {
-	struct log_fields f = { 0 };
-
 	if (result == ZKH_OK)
 		log_event(c->log, EVENT_PENALTY_CLEARED, NULL,
 			  "the penalty is over: cleared by an operator%s%s", *who ? ", " : "", who);
 	else
-		log_event(c->log, EVENT_REQUEST_FAILED, &f,
+		log_event(c->log, EVENT_REQUEST_FAILED, NULL,
 			  "the penalty cannot be cleared: the keys of this node: %s",
 			  zkh_result_text(result));
 }

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/duration.h"
 #include "base/timer.h"
 #include "fault.h"
 #include "own_key.h"
@@ -228,23 +227,20 @@ static void on_farewell(void *userdata, int result, const char *data, size_t len
 			       entry->from, why + strlen(DETAIL_REASON));
 }
 
-/* That of a primary that has released the post has ` stop=` and how long the stop took. */
+/* That of a primary that has released the post has `stop=` and how long the stop took. */
 static void on_stop_told(void *userdata, int result, const char *data, size_t length,
 			 const struct zkh_stat *stat)
 {
 	struct writes *writes = userdata;
-	char text[KEY_VALUE_MAX], *stop;
+	struct node_detail detail;
 
 	(void)stat;
 	writes->farewell = NULL;
-	if (result != ZKH_OK || !value_text(data, length, text, sizeof(text)))
+	if (result != ZKH_OK)
 		return;
-	stop = strstr(text, DETAIL_STOP);
-	if (!stop)
-		return;
-	stop += strlen(DETAIL_STOP);
-	stop[strcspn(stop, " ")] = '\0';
-	(void)duration_parse(stop, &writes->entry.stop_us);
+	detail_parse(data, length, &detail);
+	if (detail.stop_us)
+		writes->entry.stop_us = detail.stop_us;
 }
 
 /* A primary that died tells by its keepalive when it was last heard of. */

@@ -84,8 +84,8 @@ void writes_unpublish(struct writes *writes);
 void writes_registered(struct writes *writes, const char *router_state);
 
 /*
- * Adds to the history entry of the last claim how long the takeover took, the way to the post and the start at its end
- * among it.
+ * Adds to the history entry of the last claim how long the takeover took, and, within that, the way to the post and the
+ * start of the work.
  */
 void writes_record_takeover(struct writes *writes, int64_t duration_us, int64_t post_us,
 			    int64_t start_us);

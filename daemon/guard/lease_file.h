@@ -122,7 +122,7 @@ int64_t lease_file_timeout_us(struct lease_file *file);
  */
 void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t group);
 
-/* All of them: their numbers are those of other processes here. */
+/* For a record from another container or PID namespace, where the same numbers mean other processes. */
 void lease_file_forget_groups(struct lease_file *file);
 pid_t lease_file_group(struct lease_file *file, enum lease_group which);
 

@@ -357,7 +357,6 @@ void node_work_event(void *userdata, enum work_event event)
 void node_scripts_event(void *userdata, enum scripts_event event)
 {
 	struct node *node = userdata;
-	struct fence_checked checked;
 
 	switch (event) {
 	case SCRIPTS_FENCED:
@@ -374,8 +373,7 @@ void node_scripts_event(void *userdata, enum scripts_event event)
 		cluster_ask_nodes(node->cluster);
 		break;
 	case SCRIPTS_CHECKED:
-		checked = scripts_checked(node->scripts);
-		cluster_publish_fence_check(node->cluster, checked.failed);
+		cluster_publish_fence_check(node->cluster, scripts_checked(node->scripts)->failed);
 		show_update(&node->show);
 		break;
 	}

@@ -80,7 +80,7 @@ static void show_state(struct show *show)
 void show_update(struct show *show)
 {
 	const struct election *e = show->election;
-	struct fence_checked checked;
+	const struct fence_checked *checked;
 	struct cluster_seen seen;
 	struct status *s = &show->shown;
 
@@ -102,8 +102,8 @@ void show_update(struct show *show)
 	s->drained = e->view.drained;
 	s->maintenance = e->view.maintenance;
 	s->guarded = work_is_guarded(show->work);
-	s->fence_targets = (int64_t)checked.targets;
-	s->fence_failures = (int64_t)checked.failures;
+	s->fence_targets = (int64_t)checked->targets;
+	s->fence_failures = (int64_t)checked->failures;
 	strcpy(s->primary, seen.primary);
 	strcpy(s->cluster, cluster_id(show->cluster));
 	(void)snprintf(s->version, sizeof(s->version), "%s", PRIMARYD_VERSION);

@@ -258,7 +258,7 @@ static void say_acquire_delay(struct story *story)
 		  "waiting for %s before the dead are dealt with", duration_format(f.usec, delay));
 }
 
-/* Those that are preferred were counted. */
+/* Once a contest: when it is known how many nodes of a higher rank may claim. */
 static void say_head_start(struct story *story)
 {
 	struct log_fields f = { 0 };

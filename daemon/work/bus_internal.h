@@ -86,6 +86,7 @@ struct bus {
 	char refused[BUS_TEXT_SIZE];  /* why StopUnit failed; "": it did not */
 	char obstacle[BUS_TEXT_SIZE]; /* what the stop waits for */
 	bool killing, killer_asked;
+	bool has_processes; /* of the work, as far as this look has found */
 };
 
 /* bus.c */

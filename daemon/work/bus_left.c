@@ -65,8 +65,10 @@ static int on_processes(sd_bus_message *message, void *userdata, sd_bus_error *e
 		snprintf(text, sizeof(text), "%.120s is %s, but its process %u still runs: %.120s",
 			 part->name, part->state, (unsigned)pid, command);
 		note(b, text);
-		if (b->killing)
+		/* It kills what is left of all of them: asked once a look. */
+		if (b->killing && !b->has_processes)
 			bus_ask_killer(b);
+		b->has_processes = true;
 	}
 	answered(b);
 	return 0;
@@ -209,6 +211,7 @@ static void begin(struct bus *b)
 {
 	b->looking = true;
 	b->obstacle[0] = '\0';
+	b->has_processes = false;
 	b->left_next = b->parts.n;
 }
 
@@ -232,11 +235,13 @@ void bus_left_ask(struct bus *b)
 	char text[BUS_TEXT_SIZE];
 
 	begin(b);
-	snprintf(text, sizeof(text),
-		 "more than %d units belong to %.200s: whether all of them are down cannot be told",
-		 BUS_PARTS_MAX, b->unit);
-	if (b->parts.cut)
+	if (b->parts.cut) {
+		snprintf(
+			text, sizeof(text),
+			"more than %d units belong to %.200s: whether all of them are down cannot be told",
+			BUS_PARTS_MAX, b->unit);
 		note(b, text);
+	}
 	b->left_next = 0;
 	ask_parts(b);
 }
@@ -245,6 +250,5 @@ void bus_left_ask_blocker(struct bus *b, struct bus_part *part)
 {
 	begin(b);
 	ask_processes(b, part, on_blocker);
-	if (b->n_asked == 0)
-		bus_left_known(b);
+	ask_parts(b);
 }

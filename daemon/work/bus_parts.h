@@ -43,7 +43,7 @@ void bus_parts_reset(struct bus_parts *parts, struct bus *bus, const char *unit)
 /* A new survey of the same set: what was found before stays. */
 void bus_parts_again(struct bus_parts *parts);
 
-/* Once each; names that are too long for systemd are left out. What was added as apart may turn out not to be. */
+/* Once each; names that are too long for systemd are left out; one too many sets cut. What was added as apart may turn out not to be. */
 void bus_parts_add(struct bus_parts *parts, const char *unit, bool apart);
 
 /* One that was not asked yet, marked as asked; NULL: none is left. */

@@ -166,7 +166,7 @@ static int on_all_required(sd_bus_message *message, void *userdata, sd_bus_error
 	return 0;
 }
 
-/* What the unit requires may have changed: asked anew, and then how all of them are. */
+/* Asks anew what the unit requires, which may have changed, and then for the states of all of them. */
 static int begin(struct bus *b)
 {
 	int r;

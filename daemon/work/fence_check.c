@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/config/config.h"
 #include "base/timer.h"
-#include "guard/guard.h"
 #include "script.h"
 #include "zk/zkh_path.h"
 
@@ -30,12 +29,37 @@ struct fence_check {
 	char line[LINE_SIZE]; /* the last one that the run wrote */
 	struct script_facts facts;
 	char primary[NAME_SIZE], previous[NAME_SIZE];
+	struct fence_checked known;
 };
 
-static void note_group(struct fence_check *check, pid_t group)
+/* -- what is known -- */
+
+static void add_failed(struct fence_checked *known, const struct target *target)
 {
-	if (check->options.lease)
-		lease_file_set_group(check->options.lease, LEASE_GROUP_FENCE, group);
+	size_t used = strlen(known->failed);
+	char one[NAME_SIZE + 24];
+	int n = snprintf(one, sizeof(one), "%s%s@%" PRId64, used ? "," : "", target->name,
+			 target->failed_since_s);
+
+	known->failures++;
+	if (used + (size_t)n < sizeof(known->failed))
+		strcpy(known->failed + used, one);
+}
+
+static void tell(struct fence_check *check)
+{
+	check->known = (struct fence_checked){ .targets = check->count };
+	for (size_t i = 0; i < check->count; i++)
+		if (check->targets[i].failed_since_s)
+			add_failed(&check->known, &check->targets[i]);
+	check->options.on_result(check->options.userdata);
+}
+
+const struct fence_checked *fence_check_known(const struct fence_check *check)
+{
+	static const struct fence_checked nothing;
+
+	return check ? &check->known : &nothing;
 }
 
 static void judge(struct fence_check *check, const struct command_result *result)
@@ -58,12 +82,17 @@ static void judge(struct fence_check *check, const struct command_result *result
 		target->failed_since_s = 0;
 	else if (!target->failed_since_s)
 		target->failed_since_s = time_wall_us() / 1000000;
-	check->options.on_result(check->options.userdata);
+	tell(check);
 }
 
 /* -- one run -- */
 
 static void run_next(struct fence_check *check);
+
+static void note_group(struct fence_check *check, pid_t group)
+{
+	check->options.on_group(check->options.userdata, group);
+}
 
 static void on_fork(void *userdata, pid_t group)
 {
@@ -176,7 +205,7 @@ void fence_check_run(struct fence_check *check, const struct script_facts *facts
 		return;
 	check->next = 0;
 	timer_clear(&check->timer);
-	check->options.on_result(check->options.userdata);
+	tell(check);
 	run_next(check);
 }
 
@@ -188,30 +217,6 @@ void fence_check_cancel(struct fence_check *check)
 		note_group(check, 0);
 	check->command = command_destroy(check->command);
 	end_round(check);
-}
-
-/* -- what is known -- */
-
-static void add_failed(struct fence_checked *known, const struct target *target)
-{
-	size_t used = strlen(known->failed);
-	char one[NAME_SIZE + 24];
-	int n = snprintf(one, sizeof(one), "%s%s@%" PRId64, used ? "," : "", target->name,
-			 target->failed_since_s);
-
-	known->failures++;
-	if (used + (size_t)n < sizeof(known->failed))
-		strcpy(known->failed + used, one);
-}
-
-struct fence_checked fence_check_known(const struct fence_check *check)
-{
-	struct fence_checked known = { .targets = check ? check->count : 0 };
-
-	for (size_t i = 0; i < known.targets; i++)
-		if (check->targets[i].failed_since_s)
-			add_failed(&known, &check->targets[i]);
-	return known;
 }
 
 /* -- life -- */

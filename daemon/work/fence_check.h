@@ -6,11 +6,10 @@
  * round, with fence.check-interval from the end of a round to the next. A run is good if the command exits with 0 within
  * fence.timeout; a late one is terminated, then killed. Only changes are logged; a node that was not checked yet counts
  * as fine.
- *
- * A run has the process group of the fence command noted as its own, so the two must not run at once.
  */
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/detail.h"
 #include "log/log.h"
@@ -21,24 +20,23 @@
 struct config;
 struct ev_loop;
 struct fence_check;
-struct lease_file;
 
 struct fence_checked {
-	size_t targets,
-		failures; /* nodes that are checked, and of them those for which fencing would fail */
-	char failed
-		[DETAIL_FENCE_SIZE]; /* the latter as in node_detail.fence_failed, as many as fit */
+	size_t targets;			/* nodes that are checked */
+	size_t failures;		/* of them, those for which fencing would fail */
+	char failed[DETAIL_FENCE_SIZE]; /* these as in node_detail.fence_failed, as many as fit */
 };
 
 struct fence_check_options {
 	struct ev_loop *loop;
-	const struct config *config; /* must outlive it, like the next two */
+	const struct config *config; /* must outlive it, like the log */
 	struct log *log;
-	struct lease_file *lease; /* NULL: none */
 	/* From the loop: a round is due, and begins with fence_check_run(). */
 	void (*on_due)(void *userdata);
 	/* fence_check_known() may have changed. Also from within fence_check_run(). Must not destroy the check. */
 	void (*on_result)(void *userdata);
+	/* The process group of a run when it begins, and 0 at its end. At the begin also in the new process (command.h, on_fork). */
+	void (*on_group)(void *userdata, pid_t group);
 	void *userdata;
 };
 
@@ -49,7 +47,8 @@ int fence_check_create(const struct fence_check_options *options, struct fence_c
 struct fence_check *fence_check_destroy(struct fence_check *check);
 
 /*
- * One round. names: all nodes, raw, of which this one is left out; NULL: not known, and the round is left out. Takes NULL.
+ * One round. names: all nodes, raw, of which this one is left out; NULL: not known, and the round is left out. facts: as of
+ * the begin of the round; event, node and reason must outlive the check, the others are copied. Takes NULL.
  */
 void fence_check_run(struct fence_check *check, const struct script_facts *facts,
 		     const char *const *names, size_t count);
@@ -58,4 +57,4 @@ void fence_check_run(struct fence_check *check, const struct script_facts *facts
 void fence_check_cancel(struct fence_check *check);
 
 /* What is known by now; zeroed for NULL. */
-struct fence_checked fence_check_known(const struct fence_check *check);
+const struct fence_checked *fence_check_known(const struct fence_check *check);

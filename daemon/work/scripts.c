@@ -102,6 +102,12 @@ static void on_checked(void *userdata)
 	tell(userdata, SCRIPTS_CHECKED);
 }
 
+/* As that of the fence command: the two never run at once. */
+static void on_check_group(void *userdata, pid_t group)
+{
+	note_group(userdata, LEASE_GROUP_FENCE, group);
+}
+
 static int start_fence_check(struct scripts *scripts)
 {
 	const struct config *c = scripts->config;
@@ -109,9 +115,9 @@ static int start_fence_check(struct scripts *scripts)
 		.loop = scripts->options.loop,
 		.config = c,
 		.log = scripts->options.log,
-		.lease = scripts->options.lease,
 		.on_due = on_check_due,
 		.on_result = on_checked,
+		.on_group = on_check_group,
 		.userdata = scripts,
 	};
 
@@ -127,7 +133,7 @@ void scripts_check_fence(struct scripts *scripts, const struct script_facts *fac
 			count);
 }
 
-struct fence_checked scripts_checked(const struct scripts *scripts)
+const struct fence_checked *scripts_checked(const struct scripts *scripts)
 {
 	return fence_check_known(scripts->check);
 }

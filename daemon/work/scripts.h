@@ -53,7 +53,7 @@ void scripts_check_fence(struct scripts *scripts, const struct script_facts *fac
 			 const char *const *names, size_t count);
 
 /* What the fence check knows; zeroed: it is not configured. */
-struct fence_checked scripts_checked(const struct scripts *scripts);
+const struct fence_checked *scripts_checked(const struct scripts *scripts);
 
 /* No fence of a takeover that is called off may go on into the next one. */
 void scripts_cancel_fence(struct scripts *scripts);

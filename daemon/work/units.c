@@ -132,7 +132,7 @@ static void start(struct work *work)
 
 /* -- stop: command, then unit -- */
 
-/* Also of the stop that a kill asks for, while the command is still being stopped: its result is told, nobody waits for it. */
+/* Also ends the stop that a kill begins while the command is still being stopped: that result is logged, and answers nothing. */
 static void on_unit_stopped(void *userdata, bool ok, const char *text)
 {
 	struct work *work = userdata;

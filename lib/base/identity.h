@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #define IDENTITY_ID_SIZE 33 /* 128 random bits as lowercase hexadecimal digits, and the NUL */
-#define IDENTITY_FORMAT                                                                            \
-	1 /* the highest format of the keys below the root that this version knows */
+/* The highest format of the keys below the root that this version knows. */
+#define IDENTITY_FORMAT 1
 #define IDENTITY_FORMAT_MAX 1000
 #define IDENTITY_GENERATION_MAX 1000000000
 #define IDENTITY_NUMBER_MAX ((INT64_C(1) << 62) - 1) /* of an epoch and a zxid: more is junk */

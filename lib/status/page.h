@@ -63,11 +63,11 @@ struct status {
 	int64_t epoch;	  /* of the acting primary, as this node sees it; 0: none */
 	int64_t since_us; /* of the state */
 	int64_t penalty_until_us;
-	int64_t session_us; /* T */
-	int64_t turned_us;  /* the last turn of the daemon's loop */
-	int64_t turns_us;   /* one that did not turn for that long hangs, or is dead */
-	int64_t fence_targets,
-		fence_failures; /* nodes that the fence check is for, and of them those for which it fails */
+	int64_t session_us;	/* T */
+	int64_t turned_us;	/* the last turn of the daemon's loop */
+	int64_t turns_us;	/* one that did not turn for that long hangs, or is dead */
+	int64_t fence_targets;	/* nodes that the fence check is for */
+	int64_t fence_failures; /* of them, those for which it fails */
 	int64_t counters[STATUS_COUNTER_COUNT];
 	int64_t relinquishes[REASON_COUNT]; /* by enum election_reason */
 	struct status_histogram takeover, renewal;

@@ -6,5 +6,5 @@
 #define ZKH_CREDENTIAL_SIZE 256 /* the longest one, its end included */
 #define ZKH_DIGEST_ID_SIZE (ZKH_CREDENTIAL_SIZE + 32)
 
-/* "user:password" into ret_id; "" when there is no colon in it, or when it is too long. */
-void zkh_digest_id(const char *credential, char ret_id[ZKH_DIGEST_ID_SIZE]);
+/* "user:password" into ret_id; "" when there is no colon in it, or when it is too long. Returns 0, or -ENOMEM and "". */
+int zkh_digest_id(const char *credential, char ret_id[ZKH_DIGEST_ID_SIZE]);

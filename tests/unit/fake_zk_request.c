@@ -267,7 +267,7 @@ static void copy_acl(const zhandle_t *zh, const struct ACL_vector *from, struct 
 	char own[ZKH_DIGEST_ID_SIZE];
 
 	for (const struct fz_auth *auth = zh->auths; auth; auth = auth->next) {
-		zkh_digest_id(auth->credential, own);
+		(void)zkh_digest_id(auth->credential, own);
 		op->creator_only = op->creator_only || strcmp(id->id, own) == 0;
 	}
 	op->creator_only = op->creator_only || strcmp(id->scheme, "auth") == 0;

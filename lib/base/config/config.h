@@ -68,8 +68,8 @@ struct config {
 		char tls_ca[CONFIG_PATH_SIZE];	  /* all three are set, or all are "" */
 		char tls_cert[CONFIG_PATH_SIZE];
 		char tls_key[CONFIG_PATH_SIZE];
-		uint64_t
-			tunnel; /* of TLS, for zkh_tunnel.h; 0: none. No key: follows from those, root and name */
+		/* The TLS tunnel, see zkh_tunnel.h; 0: none. Not a key: it follows from these, the root and the name. */
+		uint64_t tunnel;
 	} zookeeper;
 	struct {
 		char name[CONFIG_NAME_SIZE];

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "zkh_internal.h"
-#include "zkh_tunnel.h"
 
 /* How long a stop waits for a killed child, so that no zombie stays. */
 #define REAP_MS 50

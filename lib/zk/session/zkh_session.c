@@ -107,8 +107,10 @@ static int session_copy_config(struct zkh_session *session, const struct zkh_ses
 		session->auth_credentials[i] = strdup(config->auth[i].credential);
 		if (session->auth_schemes[i] == NULL || session->auth_credentials[i] == NULL)
 			return -ENOMEM;
-		if (strcmp(config->auth[i].scheme, "digest") == 0)
-			zkh_digest_id(config->auth[i].credential, session->digest_ids[i]);
+		/* Without it, keys would be open to the certificate of the tunnel as well. */
+		if (strcmp(config->auth[i].scheme, "digest") == 0 &&
+		    zkh_digest_id(config->auth[i].credential, session->digest_ids[i]) != 0)
+			return -ENOMEM;
 	}
 	session->root_length = strlen(session->root);
 	session->tunnel = config->tunnel;
