@@ -9,7 +9,7 @@
 # demo     build primaryd and run three nodes on a local ZooKeeper
 # test     build with both compilers and run tests/all
 # system   boot containers with the installed package
-# dashboard draw it with tests/extra/dashboard/run.py
+# dashboard draw the picture of the dashboard (tests/extra/dashboard/run.py)
 # peer-... run NAME (keepalived, curator, kazoo, patroni) in tests/extra/peers/run.py
 #
 # Nothing is done when all are there. Otherwise they are installed, by root or with a sudo that asks

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from lab import netns, view, zk
+from lab import netns, pidns, view, zk
 from lab.memory import remember, settle_store
 from lab.node import Node, is_built, stop_all
 from lab.oracle import Oracle
@@ -210,6 +210,15 @@ def check_nothing_left(nodes, views, oracle):
                    lambda keys=keys: f'ephemerals left: {keys.ephemerals()}', 0.02)
         assert not keys.lock_nodes(), f'lock nodes left: {keys.lock_nodes()}'
     oracle.check()
+
+
+@pytest.fixture
+def container():
+    """A pidns.Container, to be the `host` of nodes; skips where that cannot be had."""
+    reason = pidns.available()
+    if reason:
+        pytest.skip(reason)
+    return pidns.Container()
 
 
 @pytest.fixture

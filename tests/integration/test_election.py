@@ -1,8 +1,5 @@
 """Contention: every vacancy is filled by exactly one claim, whatever made it and however many want it."""
 
-import os
-import signal
-
 import pytest
 from kazoo.recipe.lock import Lock
 
@@ -173,16 +170,16 @@ def test_rank(cluster, keys, oracle):
     lesser = cluster(2, **QUICK, **{'node.contend-delay': '30s'})
     nodes = [best, *lesser]
     wait_members(keys, nodes)
-    os.kill(best.pid, signal.SIGSTOP)
+    best.sigstop()
     keys.delete('maintenance')
     for node in lesser:
         node.wait_log(' contention_waiting: .*for at most 30s')
-    os.kill(best.pid, signal.SIGCONT)
+    best.sigcont()
     assert settle(keys, oracle, nodes) == best.name
-    # Released: it holds the role, so it cannot claim it. It would take it back before the lesser candidates' time has come.
+    # Released: nobody waits for the node that held the role.
     vacate(keys)
     successor = settle(keys, oracle, nodes, other_than=best.name)
-    # Neither drained nor dead nor shut down it is waited for.
+    # Nobody waits for it while it is drained, nor after it died.
     keys.set(f'nodes/{best.name}/drain', '')
     vacate(keys)
     successor = settle(keys, oracle, nodes, other_than=successor)

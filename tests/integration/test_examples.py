@@ -31,7 +31,7 @@ def setting(example, key):
 
 @pytest.fixture
 def stub(tmp_path):
-    """stub(name, script): a program that comes first in the PATH of run(); it begins by noting its arguments and stdin."""
+    """stub(name, script): a program that comes first in the PATH of run()."""
     directory = tmp_path / 'bin'
     directory.mkdir()
 
@@ -49,28 +49,46 @@ def run(stub, argv, **environment):
     return subprocess.run(argv, env={'PATH': stub.path, **environment}, capture_output=True, text=True, timeout=10, check=False)
 
 
-@pytest.mark.parametrize('agent', ['fence_ipmilan', 'fence_redfish'])
-def test_fence(stub, tmp_path, agent):
-    """The host is off when the BMC says so, and not because a command ended with 0."""
-    (tmp_path / 'db1').write_text(f'agent={agent}\nip=192.0.2.101\nusername=primaryd\npassword=a secret\n')
-    # As the agents do: options on stdin; the status of a host that is off is 2.
-    stub(agent, f'options=$(cat); echo "$options" >>{stub.log}; [ $# = 0 ] || exit 9\n'
-                f'case $options in *"action=off") [ ! -e {tmp_path}/broken ];; *"action=status") exit $(cat {tmp_path}/status);; esac')
+BMC = 'ip=192.0.2.101\nusername=primaryd\npassword=a secret\n'
 
-    def fence(node='db1'):
-        return run(stub, [os.path.join(EXAMPLES, 'fence-bmc'), str(tmp_path)], PRIMARYD_TARGET=node, PRIMARYD_EVENT='fence')
+
+@pytest.fixture(params=['fence_ipmilan', 'fence_redfish'])
+def fence(request, stub, tmp_path):
+    """fence(event, node): fence-bmc with a stub of the agent, which notes what it is told. It answers with the exit code in
+    the file `status`, and does not turn off anything if there is a file `broken`."""
+    (tmp_path / 'db1').write_text(f'agent={request.param}\n{BMC}')
+    # As the agents do: options on stdin; the status of a host that is off is 2.
+    stub(request.param, f'options=$(cat); echo "$options" >>{stub.log}; [ $# = 0 ] || exit 9\n'
+         f'case $options in *"action=off") [ ! -e {tmp_path}/broken ];; *"action=status") exit $(cat {tmp_path}/status);; esac')
+
+    def ask(event='fence', node='db1'):
+        done = run(stub, [os.path.join(EXAMPLES, 'fence-bmc'), str(tmp_path)], PRIMARYD_TARGET=node, PRIMARYD_EVENT=event)
+        assert 'secret' not in done.stdout + done.stderr
+        return done
+    return ask
+
+
+def test_fence(fence, stub, tmp_path):
+    """The host is off when the BMC says so, and not because a command ended with 0."""
     (tmp_path / 'status').write_text('2')
     assert fence().returncode == 0
-    options = 'ip=192.0.2.101\nusername=primaryd\npassword=a secret\n'
-    assert stub.log.read_text() == f'{options}action=off\n{options}action=status\n'
-    assert fence('db2').returncode != 0, 'a node without options'
+    assert stub.log.read_text() == f'{BMC}action=off\n{BMC}action=status\n'
+    assert fence(node='db2').returncode != 0, 'a node without options'
     (tmp_path / 'status').write_text('0')
     done = fence()
     assert done.returncode == 1 and 'db1' in done.stdout and 'not off' in done.stdout
     (tmp_path / 'status').write_text('2')
     (tmp_path / 'broken').touch()
     assert fence().returncode != 0
-    assert 'secret' not in done.stdout + done.stderr
+
+
+def test_fence_check(fence, stub, tmp_path):
+    """It asks whether the host is on or off, and never turns it off."""
+    for status, works in ((0, True), (2, True), (1, False), (3, False)):
+        (tmp_path / 'status').write_text(str(status))
+        assert (fence('fence-check').returncode == 0) == works, status
+    assert fence('fence-check', 'db2').returncode != 0, 'a node without options'
+    assert stub.log.read_text() == 4 * f'{BMC}action=status\n'
 
 
 def test_cloud_address(stub, cluster, keys, oracle):
@@ -149,23 +167,11 @@ def test_units(tmp_path):
         assert setting('srv-data.mount', key) == value
 
 
-class Container:
-    """The daemon as the first process of a PID namespace, as in a container of doc/containers.md."""
-
-    def wrap(self, argv):
-        return ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc', *argv]
-
-
-def can_unshare():
-    return shutil.which('unshare') and subprocess.run(['unshare', '--pid', '--fork', 'true'], check=False).returncode == 0
-
-
-@pytest.mark.skipif(not can_unshare(), reason='needs PID namespaces')
-def test_first_process_of_a_container(cluster, keys, oracle, tmp_path):
-    """A namespace stands for a container: the end of the daemon is the end of the work, and a new container joins as secondary."""
+def test_first_process_of_a_container(cluster, keys, oracle, tmp_path, container):
+    """As in doc/containers.md: the end of the daemon is the end of the work, and a new container joins as secondary."""
     nodes = cluster(2, start=False, **MORTAL)
     for node in nodes:
-        node.host = Container()
+        node.host = container
         work = tmp_path / f'work-{node.name}'
         work.write_text(f'#!/bin/sh\nsetsid sh -c "while :; do echo $PRIMARYD_EPOCH >>{tmp_path}/out-{node.name}; sleep 0.05; done" &\n')
         down = tmp_path / f'down-{node.name}'

@@ -1,11 +1,9 @@
 """The fence check: fencing is tried before it is needed, and everybody is told where it would fail."""
 
 import os
-import subprocess
 
 from ctl_shell import Ctl
 from lab import process
-from lab.node import clean_environment, program
 from lab.trial import oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import stays, wait_until
 
@@ -34,8 +32,7 @@ def mark(node, name, there=True):
 
 
 def metrics(node):
-    text = subprocess.run([program('ctl/primaryctl'), '--config', node.config_path, 'metrics'], check=True,
-                          env=clean_environment(), capture_output=True, text=True).stdout
+    text = Ctl(None, None, '--config', node.config_path).run('metrics').stdout
     return [int(line.split()[1]) for line in text.splitlines() if line.startswith('primaryd_fence_check_')]
 
 

@@ -12,7 +12,6 @@ import subprocess
 import threading
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 
 import pytest
@@ -22,6 +21,7 @@ from lab import process
 from lab.http import Endpoint
 from lab.node import TOP, is_built
 from lab.ports import free_port
+from lab.prometheus import Prometheus
 from lab.trial import oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import boottime_ns, wait_until
 
@@ -337,23 +337,8 @@ def test_rules(tmp_path):
 def test_prometheus(trial, endpoints, tmp_path):
     """Scrapes (as OpenMetrics), and evaluates what rules and dashboard ask for."""
     at, primary, _ = endpoints(2)
-    port = free_port()
-    config = tmp_path / 'prometheus.yml'
-    targets = [f'127.0.0.1:{endpoint.port}' for endpoint in at.values()]
-    config.write_text(json.dumps({'global': {'scrape_interval': '500ms', 'evaluation_interval': '1s'},
-                                  'rule_files': [f'{RULES}/primaryd.rules.yml'],
-                                  'scrape_configs': [{'job_name': 'primaryd', 'static_configs': [{'targets': targets}]}]}))
-    child = process.spawn(['prometheus', f'--config.file={config}', f'--storage.tsdb.path={tmp_path}/tsdb',
-                           f'--web.listen-address=127.0.0.1:{port}'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def query(expression):
-        url = f'http://127.0.0.1:{port}/api/v1/query?' + urllib.parse.urlencode({'query': expression})
-        try:
-            with urllib.request.urlopen(url, timeout=5) as response:
-                return json.load(response)['data']['result']
-        except (urllib.error.URLError, ConnectionError):
-            return []
-    try:
+    with Prometheus(tmp_path, at.values(), '500ms', [f'{RULES}/primaryd.rules.yml']) as prometheus:
+        query = prometheus.query
         wait_until(lambda: [one['value'][1] for one in query('sum(up)')] == ['2'], 30, 'both are scraped', 0.2)
         wait_until(lambda: [one['value'][1] for one in query('primaryd:primaries')] == ['1'], 20, 'the rule is evaluated', 0.2)
         one, = query('(primaryd_primary == 1) * on (instance, job) group_left (node) primaryd_node_info')
@@ -364,5 +349,3 @@ def test_prometheus(trial, endpoints, tmp_path):
                 for target in panel['targets']:
                     expression = target['expr'].replace('[5m]', '[10s]').replace('$root', '.*')
                     wait_until(lambda expression=expression: query(expression), 15, f'{panel["title"]}: {expression}', 0.3)
-    finally:
-        process.kill(child)

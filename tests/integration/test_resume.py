@@ -98,20 +98,11 @@ def test_too_late_alone(trial):
     assert len(trial.lives()) == 2 and trial.keys.acting().epoch > epoch, 'it was named all the time'
 
 
-class Container:
-    """What a container engine makes of a program: PID 1 of a namespace, with which all its processes end."""
-
-    @staticmethod
-    def wrap(argv):
-        return ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc', '--', *argv]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason='needs root, for a PID namespace')
-def test_another_pid_namespace(trial):
+def test_another_pid_namespace(trial, container):
     """A container that is restarted at once, with the runtime directory on a volume: its work ended with it, so nothing is
     resumed, though boot, lease, session and post would allow it."""
     [node] = trial.add(1)
-    node.host = Container()
+    node.host = container
     node.set_command('takeover')  # work of which nobody sees how it ends
     node.set_command('relinquish')
     node.start()

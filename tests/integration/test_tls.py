@@ -14,7 +14,7 @@ from kazoo.exceptions import NoAuthError
 from ctl_shell import Ctl, REFUSED, UNREACHABLE
 from lab import tls, view
 from lab.node import program
-from lab.steps import by_name
+from lab.steps import by_name, write_auth
 from lab.wait import wait_until
 
 pytestmark = pytest.mark.limit(180)
@@ -56,10 +56,7 @@ class Lab:
         self.directory = directory
         self.tunnels = {}
         self.servers = [f'localhost:{secure.servers[0].port}', *(f'127.0.0.1:{one.port}' for one in secure.servers[1:])]
-        self.auth = os.path.join(directory, 'auth')
-        with open(self.auth, 'w', encoding='ascii') as file:
-            file.write(f'digest {DIGEST}\n')
-        os.chmod(self.auth, 0o600)
+        self.auth = write_auth(os.path.join(directory, 'auth'), DIGEST)
         config = os.path.join(directory, 'observer.conf')
         with open(config, 'w', encoding='ascii') as file:
             file.write('[node]\nname = observer\n[zookeeper]\nservers = ' + ' '.join(self.servers) + '\n')

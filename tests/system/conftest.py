@@ -61,6 +61,21 @@ def site(_site, request):
         print(_site.holders.intervals())
 
 
+@pytest.fixture
+def drop_in():
+    """drop_in(machine, unit, text): gone again after the test."""
+    made = []
+
+    def write(one, unit, text):
+        directory = f'/run/systemd/system/{unit}.d'
+        one.shell(f'mkdir -p {directory}; cat >{directory}/t.conf <<"EOF"\n{text}\nEOF\nsystemctl daemon-reload')
+        made.append((one, directory))
+    yield write
+    for one, directory in made:
+        if one.is_on():
+            one.shell(f'rm -rf {directory}; systemctl daemon-reload; systemctl reset-failed')
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()

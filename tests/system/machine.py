@@ -206,7 +206,8 @@ class Machine:
         return self
 
     def is_on(self):
-        return self.child is not None and self.child.poll() is None
+        child = self.child  # another thread may ask while the machine goes off
+        return child is not None and child.poll() is None
 
     def cut_power(self):
         """From one moment to the next: nothing is told, nothing is written."""

@@ -67,6 +67,8 @@ class Moment:
 
 
 class Site:
+    addresses = (f'{ADDRESS}/24',)  # that the work brings up
+
     def __init__(self, directory, deb):
         self.directory = directory
         self.deb = deb
@@ -210,14 +212,18 @@ class Site:
         self.net.link(one.host, False)
 
     def plug(self, one):
-        one.host.run('sh', '-c', f'ip address del {ADDRESS}/24 dev eth0 2>/dev/null || true')
+        self._forget_addresses(one)
         self.net.link(one.host, True)
+
+    def _forget_addresses(self, one):
+        for address in self.addresses:
+            one.host.run('sh', '-c', f'ip address del {address} dev eth0 2>/dev/null || true')
 
     def cut_power(self, one):
         """Everything of it ends in one moment, its network first: the address goes with the cable."""
         self.unplug(one)
         one.cut_power()
-        one.host.run('ip', 'address', 'del', f'{ADDRESS}/24', 'dev', 'eth0')
+        self._forget_addresses(one)
 
     # measuring
 

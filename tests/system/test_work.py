@@ -7,21 +7,6 @@ from lab.wait import stays, wait_until
 from site3 import Moment, brief, others
 
 
-@pytest.fixture
-def drop_in():
-    """drop_in(machine, unit, text): gone again after the test."""
-    made = []
-
-    def write(one, unit, text):
-        directory = f'/run/systemd/system/{unit}.d'
-        one.shell(f'mkdir -p {directory}; cat >{directory}/t.conf <<"EOF"\n{text}\nEOF\nsystemctl daemon-reload')
-        made.append((one, directory))
-    yield write
-    for one, directory in made:
-        if one.is_on():
-            one.shell(f'rm -rf {directory}; systemctl daemon-reload; systemctl reset-failed')
-
-
 def move(site, holder):
     """An operator names another node; returns it, and when."""
     target, moment = others(site, holder)[0], Moment()

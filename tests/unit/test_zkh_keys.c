@@ -529,11 +529,19 @@ static void test_rename_several(void **state)
 	static const struct zkh_move good[] = { { "/a", "/new/deep/a" },
 						{ "/b/c", "/new/c" },
 						{ "/d", "/b/d" } };
-	static const struct zkh_move bad[][2] = {
-		{ { "/a", "/x" }, { "/b", "/x" } },	  { { "/a", "/x" }, { "/a", "/y" } },
-		{ { "/b", "/x" }, { "/b/c", "/y" } },	  { { "/a", "/x" }, { "/b", "/x/y" } },
-		{ { "/a", "/d/a" }, { "/d", "/x" } },	  { { "/a", "/d" }, { "/d", "/a" } },
-		{ { "/a", "/new/a" }, { "/d", "/b/c" } }, { { "/a", "/new/a" }, { "/none", "/x" } },
+	static const struct {
+		struct zkh_move moves[2];
+		int result;
+		const char *path;
+	} bad[] = {
+		{ { { "/a", "/x" }, { "/b", "/x" } }, ZKH_INVALID, "" },
+		{ { { "/a", "/x" }, { "/a", "/y" } }, ZKH_INVALID, "" },
+		{ { { "/b", "/x" }, { "/b/c", "/y" } }, ZKH_INVALID, "" },
+		{ { { "/a", "/x" }, { "/b", "/x/y" } }, ZKH_INVALID, "" },
+		{ { { "/a", "/d/a" }, { "/d", "/x" } }, ZKH_INVALID, "" },
+		{ { { "/a", "/d" }, { "/d", "/a" } }, ZKH_INVALID, "" },
+		{ { { "/a", "/new/a" }, { "/d", "/b/c" } }, ZKH_NODE_EXISTS, "/b/c" },
+		{ { { "/a", "/new/a" }, { "/none", "/x" } }, ZKH_NO_NODE, "/none" },
 	};
 	struct world world = begin();
 	unsigned multis;
@@ -545,7 +553,7 @@ static void test_rename_several(void **state)
 	world_open(&world);
 	before = strdup(fake_zk_dump_stats());
 	for (size_t i = 0; i < COUNT(bad); i++) {
-		assert_int_not_equal(rename_keys(&world, bad[i], 2).result, ZKH_OK);
+		assert_answer(rename_keys(&world, bad[i].moves, 2), bad[i].result, bad[i].path);
 		assert_string_equal(fake_zk_dump_stats(), before);
 	}
 	free(before);

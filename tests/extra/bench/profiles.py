@@ -23,7 +23,6 @@ import os
 import re
 import signal
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -31,12 +30,13 @@ import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-sys.path.insert(0, os.path.join(TOP, 'tests', 'integration'))
+sys.path[:0] = [os.path.join(TOP, 'tests', 'extra', 'bench'), os.path.join(TOP, 'tests', 'integration')]
 
+from cases import RUNTIME  # noqa: E402
 from lab import netns, view, zk  # noqa: E402
 from lab.node import Node, program, read_profile  # noqa: E402
 from lab.steps import by_name  # noqa: E402
-from lab.wait import boottime_ns, wait_until  # noqa: E402
+from lab.wait import Timeout, boottime_ns, wait_until  # noqa: E402
 from lab.work import give_work, overlaps, read_work  # noqa: E402
 
 ROWS_S = (0.6, 1, 2, 4, 10, 20)
@@ -47,7 +47,6 @@ STALL_PERIOD_MS = 1000
 LOST_HOSTS = 5
 CONTEXT_LINES = 12
 TRIES = 3  # of a pause that moves nothing
-RUNTIME = '/dev/shm' if os.access('/dev/shm', os.W_OK) else None
 MOVED = re.compile(r' (lease_running_out|lease_lost|post_lost|relinquish_started|guard_acts|state_changed: primary)\b')
 TROUBLE = ('connection_cut', 'disconnected', 'server_failed', 'session_lost')
 
@@ -142,14 +141,8 @@ class Lab:
     def lease_left_ms(self):
         """How long until the work must begin to stop if the lease is not renewed; None: no node has one."""
         for node in self.nodes:
-            try:
-                with open(os.path.join(node.runtime_directory, 'lease'), 'rb') as file:
-                    head = file.read(80)
-            except OSError:
-                continue
-            # daemon/guard/lease_file.c: magic[16], boot_id[40], device, inode, end_us
-            end_us = struct.unpack_from('=q', head, 72)[0] if len(head) == 80 else 0
-            if end_us > 0:
+            end_us = node.lease_end_us()
+            if end_us:
                 return (end_us - self.lease_timeout_us) / 1000 - boottime_ns() / 1e6
         return None
 
@@ -177,9 +170,8 @@ class Lab:
             return MOVED.search(node.log_text()[mark:])
 
         def watch(seconds):
-            end = time.monotonic() + seconds
-            while time.monotonic() < end and not moved():
-                time.sleep(0.05)
+            with contextlib.suppress(Timeout):
+                wait_until(moved, seconds, interval=0.05)
         trouble(node, watch)
         watch(self.session_s / 2 + 0.3)
         return moved() is not None
@@ -255,6 +247,7 @@ def table(directory, sessions):
             write_s, commit_s = max(commits)
             print(f'| {session_s} s | {lab.tick_ms} ms | {lab.lease_timeout_us // 1000} ms | {statistics.median(lost):.2f}, '
                   f'{max(lost):.2f} s | {pause_s:.2f} s | {commit_s:.2f} s ({write_s:.2f} s) |', flush=True)
+            assert not overlaps(read_work(lab.event_log)), 'two at work'
 
 
 class Held:

@@ -16,55 +16,21 @@ import contextlib
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.parse
-import urllib.request
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 sys.path[:0] = [os.path.join(TOP, 'tests', 'extra', 'soak'), os.path.join(TOP, 'tests', 'integration')]
 
 import soak  # noqa: E402
 from draw import draw  # noqa: E402
-from lab import process  # noqa: E402
 from lab.http import Endpoint  # noqa: E402
-from lab.ports import free_port  # noqa: E402
+from lab.prometheus import Prometheus  # noqa: E402
 
 DASHBOARD = os.path.join(TOP, 'conf', 'prometheus', 'grafana.json')
 NODES = 5
 SESSION_S = 4.0
 STEP_S = 1
-
-
-class Prometheus:
-    """Scrapes the endpoints. A context manager."""
-
-    def __init__(self, directory, endpoints):
-        self.port = free_port()
-        self.begin = time.time()
-        config = os.path.join(directory, 'prometheus.yml')
-        targets = [f'127.0.0.1:{endpoint.port}' for endpoint in endpoints]
-        with open(config, 'w', encoding='utf-8') as file:
-            json.dump({'global': {'scrape_interval': '1s'}, 'scrape_configs': [
-                {'job_name': 'primaryd', 'static_configs': [{'targets': targets}]}]}, file)
-        self.child = process.spawn(
-            ['prometheus', f'--config.file={config}', f'--storage.tsdb.path={directory}/tsdb',
-             f'--web.listen-address=127.0.0.1:{self.port}'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        process.kill(self.child)
-
-    def query(self, expression):
-        """[{metric: {label: value}, values: [[time, text]]}] from the begin up to now."""
-        query = {'query': expression, 'start': self.begin, 'end': time.time(), 'step': STEP_S}
-        url = f'http://127.0.0.1:{self.port}/api/v1/query_range?' + urllib.parse.urlencode(query)
-        with urllib.request.urlopen(url, timeout=30) as response:
-            return json.load(response)['data']['result']
 
 
 class WatchedSoak(soak.Soak):
@@ -84,7 +50,7 @@ class WatchedSoak(soak.Soak):
         super().calm()
 
     def stop(self):
-        self.answers = {target['expr']: self.prometheus.query(target['expr'].replace('$root', '.*'))
+        self.answers = {target['expr']: self.prometheus.query_range(target['expr'].replace('$root', '.*'), STEP_S)
                         for panel in panels() for target in panel['targets']}
         self.stack.close()
         super().stop()

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 
 sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'integration'))
 
@@ -107,11 +108,15 @@ def main():
 
 
 def end():
-    """The exit code. Threads of libraries are not waited for: one may wait itself, for a server that is gone."""
+    """Ends the process with the exit code of main(). Threads of libraries are not waited for: one may wait itself, for a
+    server that is gone."""
     try:
         code = main()
     except SystemExit as ending:
         code = ending.code
+    except BaseException:  # pylint: disable=broad-except
+        traceback.print_exc()
+        code = 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

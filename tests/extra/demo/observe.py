@@ -1,9 +1,7 @@
 """What the cluster says of itself: its keys, by watches, and the nodes' logs. The view is drawn from these."""
 
 import collections
-import os
 import re
-import struct
 import threading
 import time
 
@@ -121,15 +119,6 @@ class Observer:
         return lines
 
     def lease_left_s(self, name):
-        """What is left of a node's lease, as its daemon told the guard; None: it has none."""
-        path = os.path.join(self.cluster.nodes[name].runtime_directory, 'lease')
-        try:
-            with open(path, 'rb') as file:
-                head = file.read(80)
-        except OSError:
-            return None
-        # daemon/guard/lease_file.c: magic[16], boot_id[40], device, inode, end_us
-        if len(head) < 80 or not head.startswith(b'primaryd lease 3'):
-            return None
-        end_us, = struct.unpack_from('=q', head, 72)
-        return end_us / 1e6 - now_s() if end_us > 0 else None
+        """What is left of a node's lease; None: it has none."""
+        end_us = self.cluster.nodes[name].lease_end_us()
+        return end_us / 1e6 - now_s() if end_us else None

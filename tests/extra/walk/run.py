@@ -12,10 +12,11 @@ two holders          the floating address was on two hosts at once, as their ker
 unnoticed absences   the address or the work was missing on the acting primary for longer than GRACE and half a second, and its
                      journal does not tell why; or, if the host is off, that of another one does not
 
-With --each it does every action by itself, and prints a table: whether the role moved, and for how long the address was not
-answered.
+With --each it does every action by itself, and prints a table: whether the role moved, for how long the address was not
+answered, and what went wrong.
 
-PRIMARYD_DEB names the package under test (tests/all walk builds it). Exit code 1 if a count is not 0, or the site did not heal.
+PRIMARYD_DEB names the package under test (tests/all walk builds it). Exit code 1 if a count is not 0, the site did not heal, or
+with --each an action could not be done.
 """
 
 import os

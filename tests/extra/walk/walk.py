@@ -2,7 +2,6 @@
 
 import argparse
 import collections
-import contextlib
 import logging
 import os
 import random
@@ -53,24 +52,12 @@ def plan(seed):
 class WalkSite(Site):
     """With a floating address of IPv6, too."""
 
+    addresses = (*Site.addresses, f'{actions.SIX}/64')
+
     def _make_image(self):
         super()._make_image()
         self.image.write('/etc/primaryd/floating-ip/six.conf', f'ADDRESS={actions.SIX}/64\nINTERFACE=eth0\n')
         self.image.run('systemctl', 'enable', 'floating-ip@six.service')
-
-    @staticmethod
-    def _forget_addresses(one):
-        for address in (f'{ADDRESS}/24', f'{actions.SIX}/64'):
-            one.host.run('sh', '-c', f'ip address del {address} dev eth0 2>/dev/null || true')
-
-    def plug(self, one):
-        self._forget_addresses(one)
-        self.net.link(one.host, True)
-
-    def cut_power(self, one):
-        self.unplug(one)
-        one.cut_power()
-        self._forget_addresses(one)
 
 
 class Walk:
@@ -84,7 +71,7 @@ class Walk:
         self.busy = collections.Counter()  # machines, by the actions that last
         self.begin_ns = boottime_ns()
         self.holders, self.witness = [], None
-        self.judged = set()  # absences, by machine and begin
+        self.judged = {}  # absences, by machine, kind and begin: their ends when they were judged last
         self.unnoticed = []
         self.slowest_heal_s = 0.0
 
@@ -146,23 +133,25 @@ class Walk:
         return fit[int(step.which * len(fit))] if fit else None
 
     def _do(self, step):
-        """One action, while it lasts perhaps others, and the end of it."""
+        """One action, while it lasts perhaps others, and the end of it. Returns whether there was a machine for it."""
         one = self._choose(step)
         if not one:
-            return
+            return False
         self.number += 1
         self.done[step.action.name] += 1
         self.say(f'{self.number:3}  {step.action.name}: {one.name}{" (primary)" if one is self._primary() else ""}, '
                  f'{step.number:.2f}, for {step.hold:.2f} s')
         self.busy[one.name] += 1
         self.lasting.append(step.action)
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(step.action.function(self, one, step.number))
-            self.last(step.hold)
-            if step.during and self.number < self.options.actions and not step.action.whole:
-                self._do(next(self.steps))
-        self.lasting.pop()
-        self.busy[one.name] -= 1
+        try:
+            with step.action.function(self, one, step.number):
+                self.last(step.hold)
+                if step.during and self.number < self.options.actions and not step.action.whole:
+                    self._do(next(self.steps))
+        finally:
+            self.lasting.pop()
+            self.busy[one.name] -= 1
+        return True
 
     def _open(self):
         self.site.open()
@@ -197,14 +186,18 @@ class Walk:
         """Every action by itself, from a site that is in order: a table."""
         self._open()
         print(f'{"action":<72} {"role":<6} {"not answered":>12}  trouble')
-        for action in actions.ALL.values():
-            self._try(Step(action=action, number=self.options.each, hold=2.0, which=0, during=False, calm=True))
+        bad = [action.name for action in actions.ALL.values()
+               if self._try(Step(action=action, number=self.options.each, hold=2.0, which=0, during=False, calm=True))]
+        if bad:
+            raise Failure(f'trouble with {len(bad)} actions: {"; ".join(bad)}')
 
     def _try(self, step):
+        """One row of the table. Returns whether there was trouble."""
         begin_ns, trouble, primary = boottime_ns(), [], self._primary()
         twice, unnoticed = len(self.two_holders()), len(self.unnoticed)
         try:
-            self._do(step)
+            if not self._do(step):
+                trouble.append('not done')
             self.calm(within_s=HEAL_ALONE_S)
         except (Timeout, OSError) as error:
             trouble.append(str(error).splitlines()[0][:100])
@@ -216,6 +209,7 @@ class Walk:
               f'{"; ".join(trouble)}', flush=True)
         if trouble:
             self._begin_anew()
+        return bool(trouble)
 
     def _begin_anew(self):
         """Whatever was left: hosts with fresh disks."""
@@ -259,20 +253,25 @@ class Walk:
         return [str(pair) for holders in self.holders for pair in holders.overlaps()] + (self.witness.twice if self.witness else [])
 
     def judge(self):
+        if not self.witness.alive():
+            raise Failure('the witness has ended')
+        held = [(holders.address, holders.intervals()) for holders in self.holders]
         for one in self.site.machines:
             primary = list(self.witness.primary.of.get(one.name, []))
-            present = [(str(holders.address), [(begin, end) for name, begin, end in holders.intervals() if name == one.host.name])
-                       for holders in self.holders] + [('worker.service', list(self.witness.work.of.get(one.name, [])))]
+            present = [(address, [(begin, end) for name, begin, end in intervals if name == one.host.name])
+                       for address, intervals in held] + [('worker.service', list(self.witness.work.of.get(one.name, [])))]
             for what, spans in present:
                 for begin, end in missing(primary, spans, boottime_ns()):
                     self._judge_absence(one, what, begin, end)
 
     def _judge_absence(self, one, what, begin, end):
         took_s = (end - begin) / 1e9
-        off = touches((begin, end), self.witness.off.of.get(one.name, []))
-        if took_s < BOUND_S or (one.name, what, begin) in self.judged:
+        absence = one.name, what, begin
+        # One that lasts is judged again once it has become longer: a longer one has another bound.
+        if took_s < BOUND_S or self.judged.get(absence) == end:
             return
-        self.judged.add((one.name, what, begin))
+        self.judged[absence] = end
+        off = touches((begin, end), self.witness.off.of.get(one.name, []))
         text = f'{what} missing on {one.name} for {took_s:.2f} s from {(begin - self.begin_ns) / 1e9:.3f}'
         hosts = [other for other in self._free() if other is not one] if off else [one]
         told = self._told(hosts, TELLING_OF_OTHERS if off else TELLING, begin, end)
@@ -333,9 +332,13 @@ def main(text):
 
 def run(options, directory):
     walk, error = Walk(options, directory), None
+    if options.each is None:
+        do, title, again = walk.run, f'seed {options.seed}, {options.actions} actions', f'--seed {options.seed} --actions {options.actions}'
+    else:
+        do, title, again = walk.each, 'every action', f'--each {options.each:g}'
     try:
-        print(f'{"every action" if options.each is not None else f"seed {options.seed}, {options.actions} actions"}, three hosts, session {BRIEF_SESSION_S} s', flush=True)
-        (walk.run if options.each is None else walk.each)()
+        print(f'{title}, three hosts, session {BRIEF_SESSION_S} s', flush=True)
+        do()
     except (Failure, OSError, AssertionError, KeyboardInterrupt) as failure:
         error = failure
         walk.say(f'FAILED: {failure!r}')
@@ -345,7 +348,7 @@ def run(options, directory):
         walk.close()
     walk.report()
     if error:
-        print(f'again: tests/extra/walk/run.py --seed {options.seed} --actions {options.actions}')
+        print(f'again: tests/extra/walk/run.py {again}')
     return 1 if error else 0
 
 

@@ -3,7 +3,6 @@
 import glob
 import os
 import threading
-import time
 
 from kazoo.exceptions import KazooException
 from lab.wait import boottime_ns
@@ -61,14 +60,17 @@ class Witness:
         self._thread.start()
         return self
 
+    def alive(self):
+        """Whether it still looks."""
+        return self._thread.is_alive()
+
     def close(self):
         self._end.set()
         self._thread.join(5)
 
     def _run(self):
-        while not self._end.is_set():
+        while not self._end.wait(SAMPLE_S):
             self._look()
-            time.sleep(SAMPLE_S)
 
     def _look(self):
         name = self._acting_name()
@@ -88,8 +90,8 @@ class Witness:
         """Of the one that is primary, and has not begun to stop; '': none."""
         keys = self.site.keys
         try:
-            name = keys.get('/primary_active')[0].decode().split()[0]
-            return name if keys.get(f'/nodes/{name}/routerstate')[0] == b'primary' else ''
+            words = keys.get('/primary_active')[0].decode().split()
+            return words[0] if words and keys.get(f'/nodes/{words[0]}/routerstate')[0] == b'primary' else ''
         except KazooException:
             return ''
 

@@ -4,6 +4,7 @@ import configparser
 import os
 import re
 import signal
+import struct
 
 from . import process
 from .wait import Timeout, wait_until
@@ -234,6 +235,19 @@ class Node:
         except (OSError, KeyError, ValueError):
             return None
         return (session - (1 << 64) if session >> 63 else session, bytes.fromhex(fields['password'])) if session else None
+
+    def lease_end_us(self):
+        """When its lease ends, by CLOCK_BOOTTIME, as its daemon told the guard; None: it has none."""
+        try:
+            with open(f'{self.runtime_directory}/lease', 'rb') as file:
+                head = file.read(80)
+        except OSError:
+            return None
+        # daemon/guard/lease_file.c: magic[16], boot_id[40], device, inode, end_us
+        if len(head) < 80 or not head.startswith(b'primaryd lease 3'):
+            return None
+        end_us, = struct.unpack_from('=q', head, 72)
+        return end_us if end_us > 0 else None
 
     def complaints(self):
         """Lines in which a sanitizer or an assertion speaks."""
