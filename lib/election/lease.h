@@ -99,9 +99,9 @@ static inline int64_t lease_kill_share_us(int64_t lease_timeout_us)
 }
 
 /*
- * The work is killed after the time for an orderly stop (0: no such bound), or while there is still time before the lease
- * ends (0: no lease). A stop that begins later than that gets the least that makes sense, and the lease if there is any
- * left. 0: never.
+ * The work is killed after the time for an orderly stop (0: no such bound), and in time to be dead when the lease ends (0: no
+ * lease). A stop that begins later than that, when somebody else may be at work already, still gets a moment: a kill ends
+ * processes, but removes no address. 0: never.
  */
 static inline int64_t lease_kill_due_us(int64_t stop_since_us, int64_t stop_timeout_us,
 					int64_t lease_end_us, int64_t lease_timeout_us)
@@ -109,14 +109,11 @@ static inline int64_t lease_kill_due_us(int64_t stop_since_us, int64_t stop_time
 	int64_t share_us = lease_kill_share_us(lease_timeout_us);
 	int64_t kill_us = stop_timeout_us ? stop_since_us + stop_timeout_us : 0;
 	int64_t lease_us = lease_end_us - share_us;
-	int64_t latest_us = lease_end_us - share_us / 4; /* a kill takes effect in that */
 
 	if (!lease_end_us)
 		return kill_us;
-	if (lease_us < stop_since_us + share_us)
-		lease_us = stop_since_us + share_us;
-	if (lease_us > latest_us && stop_since_us < latest_us)
-		lease_us = latest_us;
+	if (lease_us < stop_since_us + share_us / 4)
+		lease_us = stop_since_us + share_us / 4;
 	return kill_us && kill_us < lease_us ? kill_us : lease_us;
 }
 

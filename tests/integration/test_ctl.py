@@ -74,6 +74,19 @@ def test_pardon(cluster, keys, oracle, ctl):
     assert 'not alive' in ctl.run('pardon', node.name, code=REFUSED).stderr
 
 
+def test_pardon_across_sessions(cluster, keys, ctl):
+    """A pardon that is asked for while the node has no session is answered in its next one."""
+    [node] = cluster(1, **{**QUICK, 'election.penalty': '10min', 'takeover.command': '/bin/false'})
+    wait_until(lambda: 'penalty-until' in (keys.get(f'nodes/{node.name}/detail') or ''), 20, node.log_tail)
+    wait_until(lambda: keys.state(node.name) == 'secondary', 10, node.log_tail)
+    node.sigstop()
+    wait_until(lambda: keys.get(f'nodes/{node.name}/alive') is None, 30)
+    keys.set(f'nodes/{node.name}/pardon', 'by a test')
+    node.sigcont()
+    wait_until(lambda: keys.get(f'nodes/{node.name}/pardon') is None, 20, node.log_tail)
+    node.wait_log('penalty_cleared: .*by a test')
+
+
 def test_answers_that_come_late(cluster, keys, ensemble):
     """A pardon whose answer is lost on its way holds; so does an end of maintenance that was moved at the last moment."""
     links = zk.ClientLinks(ensemble)

@@ -86,11 +86,11 @@ static int64_t kill_due_us(const struct world *w)
 {
 	int64_t lease_end_us = w->keeper.lease_end_us;
 	int64_t share_us = config.lease_timeout_us / 8;
-	int64_t due_us = lease_end_us ? lease_end_us - share_us / 4 : INT64_MAX;
+	int64_t due_us = lease_end_us ? lease_end_us - share_us : INT64_MAX;
 
-	/* Late: the least that makes sense, and a moment more where there is no time at all. */
-	if (due_us < w->begun_us + share_us)
-		due_us = w->begun_us + share_us;
+	/* Late: a moment for the relinquish command. */
+	if (due_us < w->begun_us + share_us / 4)
+		due_us = w->begun_us + share_us / 4;
 	if (config.stop_timeout_us && w->begun_us + config.stop_timeout_us < due_us)
 		due_us = w->begun_us + config.stop_timeout_us;
 	return due_us;
