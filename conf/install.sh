@@ -12,8 +12,8 @@ if [ ! -e "$conf" ] && [ ! -L "$conf" ]; then
 fi
 [ -z "${DESTDIR-}${MESON_INSTALL_QUIET-}" ] || exit 0
 
-# meson hides what an install script prints: write to meson's own output.
-cat >>"/proc/$PPID/fd/1" <<END
+# meson hides what an install script prints, and keeps its own output back until the end: write to its stderr.
+cat >>"/proc/$PPID/fd/2" <<END
 
 Installed. As root, after every installation:
     systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload; journalctl --update-catalog

@@ -9,6 +9,7 @@ import pytest
 from ctl_shell import DONE, REFUSED, Ctl, built, environment
 
 from lab import view, zk
+from lab.memory import remembered
 from lab.node import stop_all
 from lab.notify import Manager
 from lab.steps import MORTAL, QUICK, by_name, others, settle
@@ -74,15 +75,6 @@ def identity(keys):
     match = re.fullmatch(r'([0-9a-f]{32}) (\d+) (\d+)', text or '')
     assert match, f'/cluster says {text!r}'
     return match[1], int(match[2]), int(match[3])
-
-
-def remembered(node):
-    """What the node has on disk, as a dict; None: nothing."""
-    try:
-        with open(node.memory, encoding='ascii') as file:
-            return dict(line.split('=', 1) for line in file.read().splitlines()[1:])
-    except FileNotFoundError:
-        return None
 
 
 def ctl_of(node):

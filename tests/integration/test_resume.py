@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from lab import work
+from lab.memory import remembered
 from lab.trial import SESSION_S, oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import wait_until
 
@@ -108,6 +109,8 @@ def test_another_pid_namespace(trial, container):
     node.start()
     node.wait_log(' primary: ')
     epoch, mark = trial.keys.acting().epoch, node.log_mark()
+    # Otherwise nobody knows whether this takeover started anything, and the longest term is waited for.
+    wait_until(lambda: (remembered(node) or {}).get('own') == str(epoch), 10, lambda: remembered(node))
     node.kill9()
     node.start()
     node.wait_log(r'resume_refused: .*/state is from another container', since=mark)

@@ -52,6 +52,9 @@ def test_all_servers_restart(ensemble, cluster, keys, oracle):
     assert not any(node.log_lines('disconnected: disconnected|server_failed: server|session_lost: expired') for node in nodes)
     # Who was named all along says so, and blames no operator.
     assert not any('by an operator' in node.log_text() for node in nodes)
+    # Without a connection nobody can claim: the primary would take the role back.
+    for node in nodes:
+        node.wait_log('connected: same session')
     vacate(keys)
     settle(keys, oracle, nodes, other_than=primary)
 

@@ -189,7 +189,7 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 	n->shown_until = 0;
 	n->page_epoch = 0;
 	n->boot++;
-	n->term_started = 0;
+	n->term_session = 0;
 	forget_epochs(w, n);
 	n->guard = (struct sim_guard){ .gen = n->guard.gen + 1, .spawn = n->guard.spawn + 1 };
 	n->frozen_until = 0;

@@ -137,7 +137,7 @@ static void check_terms(struct sim *w, const struct sim_node *n)
 	for (int i = 0; i < w->node_count; i++) {
 		const struct sim_node *other = &w->nodes[i];
 
-		if (i != n->id && other->term_started &&
+		if (i != n->id && other->term_session &&
 		    other->guard.end_local > clock_local(w, other))
 			sim_fail(w,
 				 "node %d starts its work %lld ms before the lease of node %d ends",
@@ -240,7 +240,7 @@ void oracle_start(struct sim *w, struct sim_node *n)
 			 n->id);
 	if (clock_local(w, n) >= n->lease_proof)
 		sim_fail(w, "node %d starts its work without a lease", n->id);
-	n->term_started = 1;
+	n->term_session = w->tree.post == n->id ? w->tree.post_session : -1;
 	if (n->guard.acted || n->guard.end_local <= clock_local(w, n))
 		sim_fail(w, "node %d starts its work without a guard", n->id);
 }
@@ -339,16 +339,19 @@ static void check_contenders(struct sim *w, int node)
 	}
 }
 
-static void check_post_gone(struct sim *w, int node, uint8_t by)
+static void check_post_gone(struct sim *w, int node, const struct sim_txn *txn)
 {
 	const struct sim_node *n = &w->nodes[node];
 
-	if (by == TXN_LEAVE && n->work.truth != TRUTH_DOWN)
+	if (txn->type == TXN_LEAVE && n->work.truth != TRUTH_DOWN)
 		sim_fail(w, "the post of node %d is released while its work runs", node);
-	if (by != TXN_LEAVE)
+	if (txn->type != TXN_LEAVE)
 		w->post_lost_at = w->now;
-	/* (A router state that somebody deleted is made again in its time: it is the owner of the epoch.) */
-	if (by == TXN_CLOSE && n->term_started && w->tree.router[node] &&
+	/*
+	 * (A router state that somebody deleted is made again in its time: it is the owner of the epoch. A post that came back
+	 * with an old store says nothing of the present term.)
+	 */
+	if (txn->type == TXN_CLOSE && txn->session == n->term_session && w->tree.router[node] &&
 	    !(w->tree.router[node] == 't' || w->tree.router[node] == 'p' ||
 	      w->tree.router[node] == 'r'))
 		sim_fail(w, "node %d died acting and left router state '%c'", node,
@@ -477,7 +480,7 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 	if (txn->type == TXN_DELETE_ALIVE || txn->type == TXN_DELETE_NODE)
 		w->alive_deleted[txn->node] = w->now;
 	if (before.post >= 0 && w->tree.post != before.post)
-		check_post_gone(w, before.post, txn->type);
+		check_post_gone(w, before.post, txn);
 	if (w->tree.key_mzxid != before.key_mzxid && txn->type != TXN_CLAIM)
 		w->key_changed_at = w->now;
 	/* Naming the same node once more does not make its delay begin anew. */
@@ -493,7 +496,7 @@ void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result res
 	}
 	if (txn->type == TXN_ENTER) {
 		w->stats.takeovers++;
-		w->nodes[txn->node].term_started = 0;
+		w->nodes[txn->node].term_session = 0;
 		w->corpses = corpses(w);
 		check_contenders(w, txn->node);
 		check_enter(w, txn);

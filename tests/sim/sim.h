@@ -384,10 +384,10 @@ struct sim_node {
 	uint8_t blind_denied; /* for access denied */
 	int64_t instant, instant_steps;
 	int64_t steps;
+	int32_t term_session; /* in which the work was started; 0: it is known to be down since */
 	uint32_t incarnation;
 	uint8_t daemon; /* enum daemon */
 	uint8_t host_up;
-	uint8_t term_started; /* work, and it is not known to be down since */
 	uint8_t id;
 };
 

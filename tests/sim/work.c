@@ -338,7 +338,7 @@ void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *
 	if (ev->arg == WORK_STOPPED) {
 		set_truth(w, n, TRUTH_DOWN);
 		n->work.telling = 0;
-		n->term_started = 0;
+		n->term_session = 0;
 		if (n->daemon == DAEMON_UP)
 			n->guard = (struct sim_guard){ .armed = n->guard.armed,
 						       .gen = n->guard.gen };

@@ -32,3 +32,12 @@ def remember(node, cluster_id, since):
     with open(node.memory, 'wb') as file:
         file.write(text + f'sum={_fnv(text):016x}\n'.encode())
     os.chmod(node.memory, 0o600)
+
+
+def remembered(node):
+    """What the node has on disk, as a dict; None: nothing."""
+    try:
+        with open(node.memory, encoding='ascii') as file:
+            return dict(line.split('=', 1) for line in file.read().splitlines()[1:])
+    except FileNotFoundError:
+        return None
