@@ -72,7 +72,7 @@ static void draw_weights(struct sim *w)
 	}
 	/*
 	 * As of the memory of epochs, see below; nor with deleted keys: nothing at all tells of the machine of before then
-	 * (doc/promises.md, What it cannot).
+	 * (doc/promises.md, What it cannot do).
 	 */
 	if (p->least_us != p->session_us || p->weight[FAULT_DELETE_NODE] ||
 	    p->weight[FAULT_DELETE_ROOT]) {

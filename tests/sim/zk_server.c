@@ -376,7 +376,7 @@ void server_restore(struct sim *w)
 
 	if (!all_remember(w))
 		return;
-	/* Else the servers stay off until the lease of the primary is over, as the manual wants it (What it cannot). */
+	/* Else the servers stay off until the lease of the primary is over, as the manual wants it (What it cannot do). */
 	if (!wiped && !all_see_through(w) && down_us < w->params.session_us)
 		down_us = w->params.session_us;
 	SIM_TRACE(w, "fault the ensemble is %s", wiped ? "emptied" : "set back");
