@@ -39,8 +39,8 @@ from lab.steps import by_name  # noqa: E402
 from lab.wait import Timeout, boottime_ns, wait_until  # noqa: E402
 from lab.work import give_work, overlaps, read_work  # noqa: E402
 
-ROWS_S = (0.6, 1, 2, 4, 10, 20)
-PROFILES = {0.6: 'primaryd-lan.conf', 1: 'primaryd-fast.conf'}
+ROWS_S = (0.6, 0.8, 1, 2, 4, 10, 20)
+PROFILES = {0.8: 'primaryd-lan.conf', 1: 'primaryd-fast.conf'}
 LOSS_PERCENT = 2
 SUBNET = '10.77.0.0/24'  # see netns.Network
 STALL_PERIOD_MS = 1000
@@ -52,11 +52,11 @@ TROUBLE = ('connection_cut', 'disconnected', 'server_failed', 'session_lost')
 
 
 def keys_for(session_s):
-    """The profile of that session timeout, or else the defaults, with a lease-timeout in proportion."""
-    if session_s in PROFILES:
-        return read_profile(PROFILES[session_s])
-    return {'zookeeper.session-timeout': f'{int(1000 * session_s)}ms',
-            'relinquish.lease-timeout': f'{int(300 * session_s)}ms'}
+    """The profile of that session timeout (of the shortest, for a shorter one), or else the defaults, with a lease-timeout in
+    proportion."""
+    name = PROFILES.get(max(session_s, min(PROFILES)))
+    keys = read_profile(name) if name else {'relinquish.lease-timeout': f'{int(300 * session_s)}ms'}
+    return {**keys, 'zookeeper.session-timeout': f'{int(1000 * session_s)}ms'}
 
 
 def milliseconds(text):
