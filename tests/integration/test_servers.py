@@ -188,7 +188,7 @@ def test_stop_of_the_primary_hands_over(cluster, keys, oracle, number):
     node.child.send_signal(number)
     assert process.reap(node.child, 20) == 0
     # It left when the other was named: it waited for that, and then stopped; that is no hand-back.
-    assert 'released: giving the role up' in node.log_text() and 'handed_back' not in node.log_text()
+    assert 'released: giving up the role' in node.log_text() and 'handed_back' not in node.log_text()
     assert len(history(keys)) == claims + 1
     settle(keys, oracle, others(nodes, primary))
     assert (keys.state(primary), keys.get(f'nodes/{primary}/daemonstate')) == ('secondary', 'stop')

@@ -453,7 +453,7 @@ def test_reboot_of_all(site):
         one.power_off()
     said = holder.console_tail(400)
     # Whichever comes first: the news of the unit's stop, or SIGTERM.
-    assert 'the system is going down' in said or 'giving the role up (shutting down)' in said, said
+    assert 'the system is going down' in said or 'giving up the role (shutting down)' in said, said
     assert 'unit_failed' not in said and 'nobody here stopped' not in said, said
     site.power_on(*site.machines)
     after = site.wait_holder()

@@ -138,7 +138,7 @@ def test_operator_restarts_units(site):
     assert site.epoch() == epoch
     assert 'unit_failed' not in [name for name, _ in holder.events(begun.wall_us)]
     holder.run('systemctl', 'stop', 'worker.service')
-    why = 'primary.target is inactive though nobody here stopped it'
+    why = 'primary.target is inactive although primaryd did not stop it'
     _, gone = site.story(holder, moment, 'unit_failed', 'released')
     assert why in gone['MESSAGE'], gone
     site.wait_holder(other_than=holder)
