@@ -43,7 +43,7 @@ enum verb_option {
 	X(address, "address", "[NODE]", 0,                                                         \
 	  "print the address of the primary, or of NODE, for clients", "")                         \
 	X(metrics, "metrics", "", NEEDS_NO_SESSION,                                                \
-	  "print this node's metrics for Prometheus, as a text file", "")                          \
+	  "print this node's metrics in the text format of Prometheus", "")                        \
 	X(history, "history", "", 0, "list the changes of the primary that are on record", "")     \
 	X(timeline, "timeline", "[EPOCH]", TAKES_SVG,                                              \
 	  "show the last failover (or that of EPOCH in the history) as a picture",                 \
@@ -81,7 +81,7 @@ enum verb_option {
 	X(key_delete, "key delete", "PATH...", TAKES_RECURSIVE, "delete keys",                     \
 	  " /app --recursive")                                                                     \
 	X(key_rename, "key rename", "PATH NEW [PATH...]", 0,                                       \
-	  "rename whole subtrees, each PATH to the NEW behind it, all or none",                    \
+	  "rename whole subtrees, each PATH to the NEW after it, all or none",                     \
 	  " /a /old/a /b /old/b")                                                                  \
 	X(lock, "lock", "exclusive|read|write PATH", TAKES_EPOCH | TAKES_COMMAND,                  \
 	  "run COMMAND while holding a lock",                                                      \

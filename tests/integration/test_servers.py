@@ -370,7 +370,7 @@ def test_check_of_settings(tmp_path):
                           '[relinquish]\nlease-timeout = 100ms\n[node]\nname = n\nmode = client\n')
         findings = Ctl(None, None, '--config', config).json('check', code=DONE)['findings']
         text = '\n'.join(f'{row["result"]} {row["subject"]}: {row["finding"]}' for row in findings)
-        for expected in ('warning settings: .* which is emptied at a boot', 'warning settings: .* which nobody purges',
+        for expected in ('warning settings: .* which is emptied at boot', 'warning settings: .* which are not purged',
                          'warning settings: .* looks for lost sessions every 200ms', 'ok settings: .*: ticks of 200ms, sessions from',
                          'warning servers: .* has 3 voting servers, but 2 are listed', 'ok commits: the slowest of 20 took'):
             assert re.search(expected, text), (expected, text)

@@ -32,7 +32,7 @@ def test_processes_outlive_their_unit(site, drop_in):
     drop_in(holder, 'worker.service', '[Service]\nKillMode=process\nRestart=always\nExecStop=/bin/true')
     found = ' '.join(holder.run('primaryctl', 'check', check=False).stdout.split())
     assert 'worker.service has ExecStop=, which systemd skips after a crash' in found
-    assert 'worker.service has KillMode=process' in found and 'worker.service has Restart=, and the target is bound' in found
+    assert 'worker.service has KillMode=process' in found and 'worker.service has Restart=, but the target is bound' in found
     target, moment = move(site, holder)
     waits_for(site, holder, moment, 'worker.service is inactive, but its process ')
     assert site.acting() == holder.name
