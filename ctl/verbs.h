@@ -77,7 +77,8 @@ enum verb_option {
 	  " /nodes --recursive")                                                                   \
 	X(key_get, "key get", "PATH", 0, "print the value of a key", " /primary_node")             \
 	X(key_set, "key set", "PATH[@VERSION]=VALUE...", 0,                                        \
-	  "set all of these keys or none; the VALUE - is read from stdin", " /app/a=1 /app/b@3=2") \
+	  "set all of these keys or none; a VALUE of - is read from stdin",                        \
+	  " /app/a=1 /app/b@3=2")                                                                  \
 	X(key_delete, "key delete", "PATH...", TAKES_RECURSIVE, "delete keys",                     \
 	  " /app --recursive")                                                                     \
 	X(key_rename, "key rename", "PATH NEW [PATH...]", 0,                                       \

@@ -117,7 +117,7 @@
 	X(EVENT_FENCE_FAILED, "fence_failed", "e8c21fa16008d6b153198587e18ce9a0", LOG_ERR, ALWAYS, \
 	  "the fence command failed") \
 	X(EVENT_FENCE_CHECK_FAILED, "fence_check_failed", "275b7f9e92994f5ab8b03feb38d144aa", LOG_ERR, ALWAYS, \
-	  "the fence check failed: fencing that node would fail, too") \
+	  "the fence check for another node failed: fencing it would fail, too") \
 	X(EVENT_FENCE_CHECK_OK, "fence_check_ok", "206302f0a81b43179b4acad1c5fc1c00", LOG_NOTICE, ALWAYS, \
 	  "the fence check succeeds again") \
 	X(EVENT_HANDED_BACK, "handed_back", "6e5e09ad613c42b62e1de9dd0e9b6ccc", LOG_WARNING, ALWAYS, \
