@@ -32,7 +32,7 @@ enum kind { TEXT, FLAG, TIMEOUT, SPAN, WAIT };
 	  "wait until the answer is yes, for at most T")                                           \
 	X('m', "min-left", "T", SPAN, min_left_us, TAKES_WAIT,                                     \
 	  "say yes only if this node remains primary for at least T")                              \
-	X('F', "for", "T", SPAN, for_us, TAKES_FOR, "on: until T has passed, such as 2h")          \
+	X('F', "for", "T", SPAN, for_us, TAKES_FOR, "on: end the maintenance after T, such as 2h") \
 	X('g', "svg", "FILE", TEXT, svg_path, TAKES_SVG, "write the picture to FILE, as SVG")      \
 	X('V', "version", "", FLAG, version, 0, "print the version")                               \
 	X('h', "help", "", FLAG, help, 0, "print this, or explain the command")

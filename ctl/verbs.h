@@ -38,7 +38,7 @@ enum verb_option {
 	X(explain, "explain", "[NODE]", TAKES_ALL,                                                 \
 	  "say why NODE (default: every node) is or is not the primary", " db3")                   \
 	X(is_primary, "is-primary", "[NODE]", NEEDS_NO_SESSION | TAKES_WAIT,                       \
-	  "exit with 0: NODE (default: this node) is primary, 1: not, 4: not known",               \
+	  "exit with 0 if NODE (default: this node) is primary, 1 if not, 4 if not known",         \
 	  " --min-left 2s && run-the-job")                                                         \
 	X(address, "address", "[NODE]", 0,                                                         \
 	  "print the address of the primary, or of NODE, for clients", "")                         \
@@ -46,7 +46,7 @@ enum verb_option {
 	  "print this node's metrics in the text format of Prometheus", "")                        \
 	X(history, "history", "", 0, "list the changes of the primary that are on record", "")     \
 	X(timeline, "timeline", "[EPOCH]", TAKES_SVG,                                              \
-	  "show the last failover (or that of EPOCH in the history) as a picture",                 \
+	  "draw the last change of the role, or that of EPOCH in the history",                     \
 	  " --svg failover.svg")                                                                   \
 	X(check, "check", "", NEEDS_NO_SESSION,                                                    \
 	  "check configuration, servers, timeouts and rights; name remedies", "")                  \
@@ -60,9 +60,9 @@ enum verb_option {
 	X(pardon, "pardon", "[NODE]", 0,                                                           \
 	  "end the penalty of NODE (default: this node) after a failed takeover", " db1")          \
 	X(maintenance, "maintenance", "on|off", TAKES_FOR,                                         \
-	  "on: no node becomes the primary by itself; off: nodes may again", " on --for 2h")       \
+	  "on: no node becomes the primary by itself; off: nodes do so again", " on --for 2h")     \
 	X(remove, "remove", "NODE", TAKES_FORCE, "forget a node that is dead", " db4")             \
-	X(rename, "rename", "NODE NEW", TAKES_FORCE, "give a node that does not run another name", \
+	X(rename, "rename", "NODE NEW", TAKES_FORCE, "rename a node whose daemon does not run",    \
 	  " db5 db4")                                                                              \
 	X(cluster, "cluster", "", 0, "show which ensemble this is", "")                            \
 	X(cluster_accept, "cluster accept", "", TAKES_FORCE,                                       \
