@@ -53,8 +53,8 @@ void advice_remedy(const struct node_facts *n, uint32_t bit, char *text, size_t 
 		snprintf(text, size, "start primaryd there again");
 		break;
 	case OBSTACLE_UNHEALTHY:
-		snprintf(text, size, "repair what its health command reports: %s",
-			 !*n->health			      ? "nothing yet"
+		snprintf(text, size, "repair the cause: %s",
+			 !*n->health			      ? "not reported yet"
 			 : !strncmp(n->health, "failed: ", 8) ? n->health + 8
 							      : n->health);
 		break;

@@ -196,7 +196,7 @@ static const char *in_order(const struct facts *facts)
 	if (!strcmp(facts->named, facts->acting))
 		return "it is named, has the post, and its work runs";
 	return *facts->named
-		       ? "it has the post, and its work runs; another node is named, and will succeed it"
+		       ? "it has the post, and its work runs; another node is named and will take over"
 		       : "it has the post, and its work runs; no node is named";
 }
 

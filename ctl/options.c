@@ -16,11 +16,11 @@ enum kind { TEXT, FLAG, TIMEOUT, SPAN, WAIT };
 	X('c', "config", "FILE", TEXT, config_path, 0,                                             \
 	  "configuration (default: " CONFIG_DEFAULT_FILE ", if it exists)")                        \
 	X('s', "servers", "LIST", TEXT, servers, 0,                                                \
-	  "HOST:PORT[,HOST:PORT...], instead of zookeeper.servers, and without its tunnel")        \
+	  "HOST:PORT[,HOST:PORT...], instead of zookeeper.servers, and without the TLS tunnel")    \
 	X('r', "root", "PATH", TEXT, root, 0, "instead of zookeeper.root")                         \
 	X('a', "auth-file", "FILE", TEXT, auth_file, 0, "instead of zookeeper.auth-file")          \
 	X('t', "timeout", "T", TIMEOUT, timeout_us, 0,                                             \
-	  "give up after T, such as 30s (lock: do not wait longer for the lock)")                  \
+	  "give up after T, such as 30s (lock: wait for the lock for at most T)")                  \
 	X('j', "json", "", FLAG, json, 0, "print JSON, errors included")                           \
 	X('f', "force", "", FLAG, force, TAKES_FORCE, "do it despite a warning")                   \
 	X('n', "dry-run", "", FLAG, dry_run, TAKES_DRY_RUN, "show what would happen")              \
@@ -29,10 +29,10 @@ enum kind { TEXT, FLAG, TIMEOUT, SPAN, WAIT };
 	  "give COMMAND a fencing token, PRIMARYD_LOCK_EPOCH")                                     \
 	X('A', "all", "", FLAG, all, TAKES_ALL, "show every predicate, also those that hold")      \
 	X('w', "wait", "[=T]", WAIT, wait_us, TAKES_WAIT,                                          \
-	  "wait until the answer is yes, or T is over")                                            \
+	  "wait until the answer is yes, for at most T")                                           \
 	X('m', "min-left", "T", SPAN, min_left_us, TAKES_WAIT,                                     \
-	  "say yes only if this node remains primary for T")                                       \
-	X('F', "for", "T", SPAN, for_us, TAKES_FOR, "on: until T has passed, such as 2h")          \
+	  "say yes only if this node remains primary for at least T")                              \
+	X('F', "for", "T", SPAN, for_us, TAKES_FOR, "on: end the maintenance after T, such as 2h") \
 	X('g', "svg", "FILE", TEXT, svg_path, TAKES_SVG, "write the picture to FILE, as SVG")      \
 	X('V', "version", "", FLAG, version, 0, "print the version")                               \
 	X('h', "help", "", FLAG, help, 0, "print this, or explain the command")

@@ -38,15 +38,15 @@ enum verb_option {
 	X(explain, "explain", "[NODE]", TAKES_ALL,                                                 \
 	  "say why NODE (default: every node) is or is not the primary", " db3")                   \
 	X(is_primary, "is-primary", "[NODE]", NEEDS_NO_SESSION | TAKES_WAIT,                       \
-	  "exit with 0: NODE (default: this node) is primary, 1: not, 4: not known",               \
+	  "exit with 0 if NODE (default: this node) is primary, 1 if not, 4 if not known",         \
 	  " --min-left 2s && run-the-job")                                                         \
 	X(address, "address", "[NODE]", 0,                                                         \
 	  "print the address of the primary, or of NODE, for clients", "")                         \
 	X(metrics, "metrics", "", NEEDS_NO_SESSION,                                                \
-	  "print this node's metrics for Prometheus, as a text file", "")                          \
+	  "print this node's metrics in the text format of Prometheus", "")                        \
 	X(history, "history", "", 0, "list the changes of the primary that are on record", "")     \
 	X(timeline, "timeline", "[EPOCH]", TAKES_SVG,                                              \
-	  "show the last failover (or that of EPOCH in the history) as a picture",                 \
+	  "draw the last change of the role, or that of EPOCH in the history",                     \
 	  " --svg failover.svg")                                                                   \
 	X(check, "check", "", NEEDS_NO_SESSION,                                                    \
 	  "check configuration, servers, timeouts and rights; name remedies", "")                  \
@@ -60,9 +60,9 @@ enum verb_option {
 	X(pardon, "pardon", "[NODE]", 0,                                                           \
 	  "end the penalty of NODE (default: this node) after a failed takeover", " db1")          \
 	X(maintenance, "maintenance", "on|off", TAKES_FOR,                                         \
-	  "on: no node becomes the primary by itself; off: nodes may again", " on --for 2h")       \
+	  "on: no node becomes the primary by itself; off: nodes do so again", " on --for 2h")     \
 	X(remove, "remove", "NODE", TAKES_FORCE, "forget a node that is dead", " db4")             \
-	X(rename, "rename", "NODE NEW", TAKES_FORCE, "give a node that does not run another name", \
+	X(rename, "rename", "NODE NEW", TAKES_FORCE, "rename a node whose daemon does not run",    \
 	  " db5 db4")                                                                              \
 	X(cluster, "cluster", "", 0, "show which ensemble this is", "")                            \
 	X(cluster_accept, "cluster accept", "", TAKES_FORCE,                                       \
@@ -77,11 +77,12 @@ enum verb_option {
 	  " /nodes --recursive")                                                                   \
 	X(key_get, "key get", "PATH", 0, "print the value of a key", " /primary_node")             \
 	X(key_set, "key set", "PATH[@VERSION]=VALUE...", 0,                                        \
-	  "set all of these keys or none; the VALUE - is read from stdin", " /app/a=1 /app/b@3=2") \
+	  "set all of these keys or none; a VALUE of - is read from stdin",                        \
+	  " /app/a=1 /app/b@3=2")                                                                  \
 	X(key_delete, "key delete", "PATH...", TAKES_RECURSIVE, "delete keys",                     \
 	  " /app --recursive")                                                                     \
 	X(key_rename, "key rename", "PATH NEW [PATH...]", 0,                                       \
-	  "rename whole subtrees, each PATH to the NEW behind it, all or none",                    \
+	  "rename whole subtrees, each PATH to the NEW after it, all or none",                     \
 	  " /a /old/a /b /old/b")                                                                  \
 	X(lock, "lock", "exclusive|read|write PATH", TAKES_EPOCH | TAKES_COMMAND,                  \
 	  "run COMMAND while holding a lock",                                                      \

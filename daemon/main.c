@@ -34,7 +34,7 @@ static void usage(FILE *file)
 	      "  --config FILE  configuration (default " CONFIG_DEFAULT_FILE ")\n"
 	      "  --quiet        log notices, warnings and errors only\n"
 	      "  --check        check the configuration, print every error, start nothing\n"
-	      "  --reload       order the running daemon to reload, and wait until it has accepted or refused\n"
+	      "  --reload       tell the running daemon to reload, and wait for its answer\n"
 	      "  --tunnel-config  print the configuration of stunnel for TLS, for primaryd-tunnel.service\n"
 	      "  --version      print the version\n"
 	      "  --help         print this and every configuration key\n"

@@ -58,7 +58,7 @@ static void check_config(struct check *check)
 	else if (r == -ENOENT && !ctl->options.config_path)
 		check_say(check, CHECK_NOTE, "configuration",
 			  "name one with --config, if this machine is to be a node",
-			  "there is no %s; defaults are used", path);
+			  "%s does not exist; defaults are used", path);
 	else
 		for (size_t i = 0; i < errors->n; i++)
 			check_say(check, CHECK_ERROR, "configuration", "", "%s", errors->texts[i]);
@@ -84,8 +84,8 @@ static void check_lease(struct check *check)
 	else
 		check_say(
 			check, CHECK_WARNING, "session",
-			"set zookeeper.session-timeout to that, or minSessionTimeout/maxSessionTimeout of the ensemble",
-			"asked for a timeout of %s, granted are %s", asked, granted);
+			"set zookeeper.session-timeout to that, or change minSessionTimeout/maxSessionTimeout of the ensemble",
+			"a timeout of %s was requested, but %s is granted", asked, granted);
 	if (config_check_lease(&ctl->config, granted_us, text, sizeof(text)) == 0)
 		check_say(check, CHECK_OK, "lease", "",
 			  "lease-timeout fits into a third of the session timeout");
@@ -115,20 +115,20 @@ static void tell_rights(struct check *check, const struct rights *rights)
 	rights_format_wide(rights, wide);
 	if (*missing)
 		check_say(check, CHECK_ERROR, "rights", rights_remedy(rights_first_refusal(rights)),
-			  "a primary on this node could not do all that it has to: %s", missing);
+			  "this node lacks rights that a primary needs: %s", missing);
 	else
-		check_say(check, CHECK_OK, "rights", "", "%s may do all that a primary has to",
+		check_say(check, CHECK_OK, "rights", "", "%s has all rights that a primary needs",
 			  rights->name);
 	if (*wide)
 		check_say(check, CHECK_WARNING, "rights", RIGHTS_WIDE_REMEDY,
-			  "anybody, without the credential, may do this: %s", wide);
+			  "clients without the credential may do this: %s", wide);
 	else if (check->ctl->has_auth)
 		check_say(check, CHECK_OK, "rights", "",
-			  "nobody may write the keys without the credential");
+			  "clients without the credential may not write the keys");
 	else
 		check_say(check, CHECK_NOTE, "rights",
-			  "zookeeper.auth-file gives every key an access list",
-			  "whoever reaches ZooKeeper may write the keys");
+			  "set zookeeper.auth-file: then every key gets an access list",
+			  "every client of ZooKeeper may write the keys");
 }
 
 /* As the daemon tries them when it registers. */
@@ -149,7 +149,7 @@ static void check_rights(struct check *check)
 			  r < 0 ? strerror(-r) : zkh_result_text(r));
 	else if (rights.results[0] == ZKH_NO_NODE)
 		check_say(check, CHECK_NOTE, "rights", "",
-			  "%s does not exist yet: it is made when the first node registers",
+			  "%s does not exist yet: the first node that registers creates it",
 			  ctl->config.zookeeper.root);
 	else
 		tell_rights(check, &rights);
@@ -165,7 +165,8 @@ static bool compare(struct check *check, enum check_level level, const struct no
 
 	if (!there_us || here_us == there_us)
 		return true;
-	check_say(check, level, "agreement", "set the same on every node, and reload them",
+	check_say(check, level, "agreement",
+		  "set the same value on every node, and reload the daemons",
 		  "%s is %s here, and %s on %s", what, duration_format(here_us, here),
 		  duration_format(there_us, there), n->name);
 	return false;
@@ -181,7 +182,7 @@ static void check_ranks(struct check *check, const struct facts *facts)
 		if (!preferred || !n->coordinator || !n->alive || n->detail.contend_delay_us)
 			continue;
 		check_say(check, CHECK_NOTE, "rank", "set node.contend-delay there",
-			  "%s does not leave a vacancy to %s (rank %" PRId64 ")", n->name,
+			  "%s does not let %s (rank %" PRId64 ") claim first", n->name,
 			  preferred->name, preferred->detail.rank);
 		return;
 	}
@@ -196,9 +197,9 @@ static void check_fences(struct check *check, const struct node_facts *n)
 	while (detail_next_failed(&cursor, target, &since_ms))
 		check_say(
 			check, CHECK_ERROR, "fence",
-			"run fence.check-command there by hand; the journal there says how it failed (fence_check_failed)",
-			"fencing of %s from %s would fail: its check fails since %.19s", target,
-			n->name, since_ms ? wall_local(since_ms, time) : "an unknown time");
+			"run fence.check-command there by hand; the journal there has the reason (fence_check_failed)",
+			"fencing of %s from %s would fail: the check has failed since %.19s",
+			target, n->name, since_ms ? wall_local(since_ms, time) : "an unknown time");
 }
 
 static void check_nodes(struct check *check, const struct facts *facts)
@@ -231,13 +232,15 @@ static void check_nodes(struct check *check, const struct facts *facts)
 				 n->detail.session_us);
 	}
 	if (agree && told && check->ctl->has_file)
-		check_say(check, CHECK_OK, "agreement", "",
-			  "%zu nodes have this lock-timeout, transition-delay and session-timeout",
-			  told);
+		check_say(
+			check, CHECK_OK, "agreement", "",
+			"%zu nodes have the same lock-timeout, transition-delay and session-timeout",
+			told);
 	if (told < alive)
-		check_say(check, CHECK_NOTE, "agreement",
-			  "see that lock-timeout and transition-delay are the same everywhere",
-			  "%zu nodes do not publish their times", alive - told);
+		check_say(
+			check, CHECK_NOTE, "agreement",
+			"make sure that lock-timeout and transition-delay are the same everywhere",
+			"%zu nodes do not publish their timeouts", alive - told);
 	check_ranks(check, facts);
 	if (facts->identity.key == IDENTITY_READ &&
 	    facts->identity.format < identity_format_known())
@@ -259,7 +262,7 @@ static void check_nodes(struct check *check, const struct facts *facts)
 		check_say(
 			check, CHECK_WARNING, "keys",
 			facts->junk_unreadable[i]
-				? "mend its access list (setAcl); was it made with another credential?"
+				? "correct its access list (setAcl); was it created with another credential?"
 				: "primaryctl key delete",
 			"%s", facts->junk[i]);
 }
@@ -273,9 +276,10 @@ static void check_cluster(struct check *check)
 	if (ctl_wait(check->ctl, cluster_complete, cluster) != CTL_DONE)
 		check_say(check, CHECK_ERROR, "cluster", "", "the keys cannot be read in time");
 	else if (cluster->result != ZKH_OK)
-		check_say(check, CHECK_ERROR, "cluster",
-			  "name the credential that the keys were made with: zookeeper.auth-file",
-			  "%s: %s", cluster->refused_path, zkh_result_text(cluster->result));
+		check_say(
+			check, CHECK_ERROR, "cluster",
+			"name the credential that the keys were created with: zookeeper.auth-file",
+			"%s: %s", cluster->refused_path, zkh_result_text(cluster->result));
 	else if (facts_gather(cluster, &now.facts))
 		check_nodes(check, &now.facts);
 	snapshot_close(&now);

@@ -20,9 +20,9 @@
 #define POLKIT "org.freedesktop.PolicyKit1"
 #define BUS_TIMEOUT_US (2 * DURATION_S) /* of one call */
 #define SERVICE_USER "primaryd"
-#define RULE_REMEDY                                                                                         \
-	"install 50-primaryd.rules into /etc/polkit-1/rules.d; for another unit than primary.target add a " \
-	"rule: primaryd-units(7)"
+#define RULE_REMEDY                                                                                            \
+	"install 50-primaryd.rules into /etc/polkit-1/rules.d; a unit other than primary.target needs a rule " \
+	"of its own: primaryd-units(7)"
 
 /* What systemd says of the unit. */
 struct unit {
@@ -54,8 +54,8 @@ static void check_clock(struct check *check)
 			continue;
 		check_say(
 			check, CHECK_WARNING, "clock",
-			"the lease allows for an error of 1 %: see why the kernel gave up the better ones (dmesg)",
-			"the clock source is %s, coarse or slow", name);
+			"find out why the kernel rejected better ones (dmesg): the lease allows for an error of 1 %",
+			"the clock source %s is coarse or slow", name);
 		return;
 	}
 	check_say(check, CHECK_OK, "clock", "", "the clock source is %s", name);
@@ -148,14 +148,14 @@ static void check_unit(struct check *check, sd_bus *bus, struct unit *unit, cons
 	if (!read_unit(bus, unit))
 		check_say(check, CHECK_ERROR, "unit",
 			  "run this where primaryd is to run, under systemd",
-			  "takeover.unit is %s, and systemd cannot be asked about it", unit->name);
+			  "takeover.unit is %s, but systemd cannot be asked about it", unit->name);
 	else if (!strcmp(unit->state, "masked"))
-		check_say(check, CHECK_ERROR, "unit", "run systemctl unmask with it",
+		check_say(check, CHECK_ERROR, "unit", "unmask it: systemctl unmask UNIT",
 			  "takeover.unit %s is masked: nothing can start it", unit->name);
 	else if (strcmp(unit->state, "loaded") != 0)
 		check_say(
 			check, CHECK_ERROR, "unit",
-			"install it, or set takeover.unit to one that is there; systemctl daemon-reload",
+			"install it, or set takeover.unit to one that exists; then systemctl daemon-reload",
 			"takeover.unit %s: systemd says %s", unit->name, unit->state);
 	else if (!*unit->guard)
 		check_say(
@@ -166,7 +166,7 @@ static void check_unit(struct check *check, sd_bus *bus, struct unit *unit, cons
 	else if (strcmp(unit->guard, guard) != 0)
 		check_say(
 			check, CHECK_ERROR, "unit",
-			"give each daemon a unit, and a guard, of its own, as primary@NAME.target for primaryd@NAME.service",
+			"give each daemon a unit and a guard of its own, such as primary@NAME.target for primaryd@NAME.service",
 			"takeover.unit %s is the work of another daemon: it is bound to %s, not to %s",
 			unit->name, unit->guard, guard);
 	else
@@ -175,8 +175,8 @@ static void check_unit(struct check *check, sd_bus *bus, struct unit *unit, cons
 	if (*unit->loose)
 		check_say(
 			check, CHECK_WARNING, "unit",
-			"add PartOf= with the unit, BindsTo= and After= with its guard (primaryd-units(7)), if it is part of the work",
-			"%s is started with %s, and nothing stops it when the role goes: it has neither PartOf= nor BindsTo=",
+			"if it is part of the work, add PartOf= with the unit, BindsTo= and After= with its guard (primaryd-units(7))",
+			"%s is started with %s, but nothing stops it when the role moves: it has neither PartOf= nor BindsTo=",
 			unit->loose, unit->name);
 }
 
@@ -236,13 +236,13 @@ static void ask_for_all(struct check *check, sd_bus *bus, uid_t uid, const struc
 		if (r <= 0)
 			return;
 	}
-	check_say(check, CHECK_OK, "polkit", "", "asked: it lets the user %s start and stop %s%s%s",
+	check_say(check, CHECK_OK, "polkit", "", "polkit lets the user %s start and stop %s%s%s",
 		  SERVICE_USER, unit->name, *unit->guard ? ", restart and stop " : "", unit->guard);
 	snprintf(killer, sizeof(killer), "%s@%s.service", UNIT_KILLER, unit->name);
 	if (ask_polkit(bus, uid, killer, "start") == 0)
 		check_say(
 			check, CHECK_WARNING, "polkit", RULE_REMEDY,
-			"polkit does not let the user %s start %s: if %s stops late, it is not killed",
+			"polkit does not let the user %s start %s: if %s does not stop in time, it is not killed",
 			SERVICE_USER, killer, unit->name);
 }
 
@@ -257,7 +257,7 @@ static void check_permission(struct check *check, sd_bus *bus, const struct unit
 	else if (geteuid() != 0)
 		check_say(
 			check, CHECK_NOTE, "polkit", "run this as root",
-			"not checked whether the user %s may start and stop %s: polkit tells that to root alone",
+			"not checked whether the user %s may start and stop %s: polkit answers only root",
 			SERVICE_USER, unit->name);
 	else
 		ask_for_all(check, bus, user->pw_uid, unit);
@@ -290,11 +290,11 @@ void check_host(struct check *check)
 	}
 	if (config->takeover.command.argv && !config->relinquish.command.argv)
 		check_say(check, CHECK_WARNING, "work", "set relinquish.command",
-			  "there is a takeover command, and none that undoes it");
+			  "takeover.command is set, but nothing undoes it");
 	if (!config->fence.command.argv)
 		check_say(check, CHECK_NOTE, "fence", "",
 			  "no fence command: the lease alone keeps a dead primary's work down");
 	else if (!config->fence.check_command.argv)
 		check_say(check, CHECK_NOTE, "fence", "set fence.check-command",
-			  "nothing tries the fencing before it is needed");
+			  "fencing is not tested before it is needed");
 }

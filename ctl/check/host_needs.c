@@ -145,14 +145,14 @@ void check_health(struct check *check, sd_bus *bus, char *const *argv, const cha
 		check_say(
 			check, CHECK_WARNING, "health",
 			"ask systemd (systemctl is-active UNIT), or set ProtectProc=default with systemctl edit",
-			"%s uses %s, which sees no processes of other users: ProtectProc= of %s hides them",
+			"%s uses %s, but ProtectProc= of %s hides the processes of other users",
 			argv[0], word, service);
 	word = find_word(argv, of_network);
 	if (word && !may_use_netlink(bus, path))
 		check_say(
 			check, CHECK_WARNING, "health",
 			"read /sys/class/net, or add RestrictAddressFamilies=AF_NETLINK with systemctl edit",
-			"%s uses %s, which needs netlink: RestrictAddressFamilies= of %s does not have it",
+			"%s uses %s, which needs netlink: RestrictAddressFamilies= of %s does not allow it",
 			argv[0], word, service);
 	free(path);
 }

@@ -71,20 +71,20 @@ static void check_service(const struct part *part)
 {
 	if (is_set(part, SERVICE_INTERFACE, "KillMode", "none"))
 		say(part, CHECK_ERROR, "remove the line",
-		    "KillMode=none: nothing of it is stopped, and the role is kept until it is killed");
+		    "KillMode=none: its processes are not stopped, and the role is kept until they are killed");
 	if (is_set(part, SERVICE_INTERFACE, "KillMode", "process"))
 		say(part, CHECK_WARNING,
 		    "remove the line, or let the main process wait for all others",
 		    "KillMode=process: processes that outlive it keep the role here until relinquish.timeout");
 	if (part->bound && !is_set(part, SERVICE_INTERFACE, "Restart", "no"))
-		say(part, CHECK_WARNING, "use Requires= in place of BindsTo=",
-		    "Restart=, and the target is bound to it: it is not restarted, each crash moves the role");
+		say(part, CHECK_WARNING, "use Requires= instead of BindsTo=",
+		    "Restart=, but the target is bound to it: up to systemd 253, a crash moves the role without a restart");
 	if (reads_environment(part) && is_set(part, SERVICE_INTERFACE, "User", ""))
 		say(part, CHECK_WARNING, "see ENVIRONMENT in primaryd-units(7)",
-		    "EnvironmentFile= with primary.env, and runs as root: whoever is the user primaryd can set LD_PRELOAD");
+		    "EnvironmentFile= with primary.env, but runs as root: the user primaryd can set its LD_PRELOAD");
 	if (has_commands(part, "ExecStop") && !has_commands(part, "ExecStopPost"))
 		say(part, CHECK_NOTE, "if it cleans up, do that in ExecStopPost=",
-		    "ExecStop=, which systemd skips after a crash, and no ExecStopPost=");
+		    "ExecStop=, which systemd skips after a crash, but no ExecStopPost=");
 	if (is_flag(part, SERVICE_INTERFACE, "SendSIGKILL", false))
 		say(part, CHECK_ERROR, "remove the line",
 		    "SendSIGKILL=no: a process that ignores SIGTERM keeps the role here");
@@ -107,7 +107,7 @@ static void check_part(struct part *part)
 	if (unit_ends_with(part->name, ".mount") &&
 	    is_flag(part, SYSTEMD ".Mount", "LazyUnmount", true))
 		say(part, CHECK_ERROR, "remove the line",
-		    "LazyUnmount=yes: it is inactive while processes still write to it");
+		    "LazyUnmount=yes: it can be inactive while processes still write to it");
 	if (is_set(part, UNIT_INTERFACE, "CollectMode", "inactive-or-failed"))
 		say(part, CHECK_ERROR, "remove the line",
 		    "CollectMode=inactive-or-failed: systemd forgets that its clean-up failed");

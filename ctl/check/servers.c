@@ -17,7 +17,7 @@
 #define CLOSE_MS 1000
 #define MODE "Mode: "
 #define ONE_ENSEMBLE                                                                               \
-	"list the servers of one ensemble only: nodes at different ones do not see each other"
+	"list the servers of one ensemble only: nodes at different ensembles do not see each other"
 #define MODE_LETTERS "abcdefghijklmnopqrstuvwxyz-"
 
 /* The mode in its answer; NULL: none. Any program may be listening there. */
@@ -68,14 +68,14 @@ static void tell(struct check *check, const struct probe *probe)
 			check, CHECK_ERROR, "server",
 			probe->error == ECONNREFUSED
 				? "systemctl enable --now primaryd-tunnel; after a change of the configuration, restart it"
-				: "journalctl -u 'primaryd-tunnel*' says why: see that ZooKeeper runs there, and the certificates",
+				: "journalctl -u 'primaryd-tunnel*' has the reason: check that ZooKeeper runs there, and the certificates",
 			"%s: not reached through the TLS tunnel%s", probe->address,
 			probe->error == ECONNREFUSED ? ", which does not run" : "");
 		return;
 	}
 	if (probe->error) {
 		check_say(check, CHECK_ERROR, "server",
-			  "see that ZooKeeper runs there, and that no firewall is between",
+			  "check that ZooKeeper runs there, and that no firewall blocks it",
 			  "%s: %s", probe->address,
 			  probe->error == ETIMEDOUT ? "no answer in time" : strerror(probe->error));
 		return;
@@ -83,27 +83,27 @@ static void tell(struct check *check, const struct probe *probe)
 	if (strstr(probe->answer, "ClickHouse"))
 		check_say(
 			check, CHECK_WARNING, "server",
-			"use ZooKeeper where a crash of the daemon must move nothing",
-			"%s: ClickHouse Keeper forgets sessions, so that a daemon cannot resume its own",
+			"use ZooKeeper if a crash of the daemon must not move the role",
+			"%s: ClickHouse Keeper forgets sessions, so a daemon cannot resume its own",
 			probe->address);
 	snprintf(took, sizeof(took), "%.1f ms",
 		 (double)(probe->connected_us - probe->started_us) / 1000.);
 	if (has_mode(probe, "standalone") && servers > 1)
 		check_say(
 			check, CHECK_ERROR, "server",
-			"join them into one ensemble, or list one: nodes at different servers do not see each other",
+			"join them into one ensemble, or list only one: nodes at different servers do not see each other",
 			"%s: stands alone, but %zu servers are listed", probe->address, servers);
 	else if (has_mode(probe, "read-only"))
 		check_say(check, CHECK_ERROR, "server",
-			  "its ensemble has no quorum as it sees it: look at the other servers",
+			  "it sees no quorum: check the other servers of its ensemble",
 			  "%s: serves reads only", probe->address);
 	else if (mode)
 		check_say(check, CHECK_OK, "server", "", "%s: %.*s, connected in %s",
 			  probe->address, (int)length, mode, took);
 	else if (strstr(probe->answer, "whitelist"))
 		check_say(check, CHECK_NOTE, "server",
-			  "4lw.commands.whitelist=srvr in its configuration lets it tell",
-			  "%s: connected in %s; its mode is not told", probe->address, took);
+			  "to see it, set 4lw.commands.whitelist=srvr in its configuration",
+			  "%s: connected in %s; its mode is unknown", probe->address, took);
 	else
 		check_say(check, CHECK_ERROR, "server",
 			  "it is up, but has no quorum (or is no ZooKeeper server): see its log",
@@ -263,7 +263,7 @@ void check_servers(struct check *check)
 
 	probes_ask(&all, check->ctl, "srvr");
 	if (*all.problem)
-		check_say(check, CHECK_ERROR, "server", "see to the name, or write addresses", "%s",
+		check_say(check, CHECK_ERROR, "server", "correct the name, or use an address", "%s",
 			  all.problem);
 	for (size_t i = 0; i < all.addresses.count; i++)
 		tell(check, &all.list[i]);

@@ -69,15 +69,16 @@ static void tell_data(struct check *check, const struct probe *probe, const stru
 
 	for (size_t i = 0; i < sizeof(lost) / sizeof(*lost); i++)
 		if (!strncmp(s->data, lost[i], strlen(lost[i])))
-			check_say(check, CHECK_WARNING, "settings",
-				  "move dataDir to /var/lib: an ensemble that forgets is refused",
-				  "%s keeps its data in %s, which is emptied at a boot",
-				  probe->address, s->data);
+			check_say(
+				check, CHECK_WARNING, "settings",
+				"move dataDir to /var/lib: nodes refuse an ensemble that has lost its data",
+				"%s keeps its data in %s, which is emptied at boot", probe->address,
+				s->data);
 	if (snapshots > SNAPSHOTS_MAX)
 		check_say(check, CHECK_WARNING, "settings",
 			  "set autopurge.purgeInterval, or the disk fills up",
-			  "%s: %zu snapshots in %s, which nobody purges", probe->address, snapshots,
-			  s->data);
+			  "%s: %zu snapshots in %s, which are not purged", probe->address,
+			  snapshots, s->data);
 }
 
 static void tell_times(struct check *check, const struct probe *probe, const struct settings *s)
@@ -107,16 +108,17 @@ static void tell_members(struct check *check, const struct probe *probe, const s
 			 size_t listed)
 {
 	if (s->voters && s->voters != listed)
-		check_say(check, CHECK_WARNING, "servers",
-			  "list all of them in zookeeper.servers: a node goes on with the next one",
-			  "%s: its ensemble has %zu voting servers, but %zu are listed",
-			  probe->address, s->voters, listed);
+		check_say(
+			check, CHECK_WARNING, "servers",
+			"list all of them in zookeeper.servers, so that a node can use each of them",
+			"%s: its ensemble has %zu voting servers, but %zu are listed",
+			probe->address, s->voters, listed);
 	if (s->voters && s->voters % 2 == 0)
 		check_say(check, CHECK_NOTE, "servers", "use an odd number of servers",
-			  "%zu servers survive no more failures than %zu", s->voters,
+			  "%zu servers survive no more failures than %zu servers", s->voters,
 			  s->voters - 1);
 	if (!s->voters && listed == 1)
-		check_say(check, CHECK_NOTE, "servers", "three servers: doc/zookeeper.md",
+		check_say(check, CHECK_NOTE, "servers", "use three servers: doc/zookeeper.md",
 			  "the role depends on one server: while it is down, nobody is primary");
 }
 
@@ -139,9 +141,10 @@ void check_settings(struct check *check, size_t listed)
 		is_first = false;
 	}
 	if (is_first)
-		check_say(check, CHECK_NOTE, "settings",
-			  "4lw.commands.whitelist=srvr,conf in their configuration lets them tell",
-			  "no server tells its settings");
+		check_say(
+			check, CHECK_NOTE, "settings",
+			"to see them, set 4lw.commands.whitelist=srvr,conf in their configuration",
+			"no server shows its settings");
 	probes_finish(&all);
 }
 

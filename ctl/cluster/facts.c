@@ -455,9 +455,8 @@ void facts_waiting(const struct facts *facts, const struct node_facts *n, char *
 			 n->detail.format, facts->identity.format);
 	else if (!n->alive)
 		snprintf(text, size, "%s",
-			 router_state_is_acting(n->router)
-				 ? "its trace to be cleared by the next primary"
-				 : "");
+			 router_state_is_acting(n->router) ? "the next primary to mark it as dead"
+							   : "");
 	else if (!strcmp(n->router, "takeover"))
 		snprintf(text, size, "its work to start");
 	else if (!strcmp(n->router, "relinquish"))

@@ -41,9 +41,10 @@ void cluster_say_pardon(struct cluster *c, const char *who, int result)
 		log_event(c->log, EVENT_PENALTY_CLEARED, NULL,
 			  "the penalty is over: cleared by an operator%s%s", *who ? ", " : "", who);
 	else
-		log_event(c->log, EVENT_REQUEST_FAILED, NULL,
-			  "the penalty cannot be cleared: the keys of this node: %s",
-			  zkh_result_text(result));
+		log_event(
+			c->log, EVENT_REQUEST_FAILED, NULL,
+			"the penalty cannot be cleared, because the keys of this node cannot be written: %s",
+			zkh_result_text(result));
 }
 
 void cluster_say_endless(struct cluster *c, int result)
@@ -51,7 +52,7 @@ void cluster_say_endless(struct cluster *c, int result)
 	struct log_fields f = { .target = PATH_MAINTENANCE };
 
 	log_event(c->log, EVENT_REQUEST_FAILED, &f,
-		  "the time of the maintenance is over, but " PATH_MAINTENANCE
+		  "the end of the maintenance has passed, but " PATH_MAINTENANCE
 		  " cannot be deleted: %s (primaryctl maintenance off)",
 		  zkh_result_text(result));
 }
@@ -71,7 +72,7 @@ void cluster_say_view(struct cluster *c)
 		return;
 	strcpy(c->said.primary, view->primary);
 	if (!*view->primary)
-		log_event(c->log, EVENT_PRIMARY_CHANGED, NULL, "nobody is acting primary");
+		log_event(c->log, EVENT_PRIMARY_CHANGED, NULL, "no node is acting primary");
 	else if (strcmp(view->primary, c->name))
 		log_event(c->log, EVENT_PRIMARY_CHANGED, NULL, "%s is acting primary",
 			  view->primary);
@@ -116,7 +117,7 @@ void cluster_say_ensemble(struct cluster *c, enum ensemble_news news, const char
 
 	f.target = PATH_CLUSTER;
 	if (news == ENSEMBLE_WAS_MADE)
-		log_event(c->log, EVENT_CLUSTER_MADE, &f, "%s is made: this is cluster %s",
+		log_event(c->log, EVENT_CLUSTER_MADE, &f, "created %s: this is cluster %s",
 			  PATH_CLUSTER, text);
 	else
 		log_event(c->log, events[news], &f, "%s", text);
@@ -125,6 +126,7 @@ void cluster_say_ensemble(struct cluster *c, enum ensemble_news news, const char
 void cluster_say_foreign(struct cluster *c, const struct registration_report *report, bool final)
 {
 	struct log_fields f = { 0 };
+	char started[WALL_TEXT_SIZE];
 
 	f.target = c->name;
 	if (cluster_is_own_past(c, report)) {
@@ -133,11 +135,11 @@ void cluster_say_foreign(struct cluster *c, const struct registration_report *re
 		return;
 	}
 	log_event(c->log, EVENT_DUPLICATE_NAME, &f,
-		  "%s: another daemon is alive as '%s': host %s, pid %" PRId64 ", started %" PRId64
-		  " ms after 1970, session %016" PRIx64 "%s",
+		  "%s: another daemon is alive as '%s': host %s, pid %" PRId64
+		  ", started %.19s, session %016" PRIx64 "%s",
 		  final ? "refusing to start" : "waiting up to a session timeout", c->name,
 		  *report->other.host ? report->other.host : "unknown", report->other.pid,
-		  report->other.started_ms, (uint64_t)report->other_session,
+		  wall_local(report->other.started_ms, started), (uint64_t)report->other_session,
 		  final ? "; stop it, or give this node another node.name" : "");
 }
 
@@ -178,15 +180,15 @@ void cluster_say_rights(struct cluster *c, const struct rights *rights, bool cha
 	f.reason = zkh_result_text(rights_first_refusal(rights));
 	if (changed && *c->rights.missing)
 		log_event(c->log, EVENT_RIGHTS_MISSING, &f,
-			  "this node is no candidate: " RIGHTS_MISSING "%s%s%s", c->rights.missing,
-			  *remedy ? "; " : "", remedy);
+			  "this node is not a candidate: " RIGHTS_MISSING "%s%s%s",
+			  c->rights.missing, *remedy ? "; " : "", remedy);
 	else if (changed)
 		log_event(c->log, EVENT_RIGHTS_BACK, NULL,
 			  "this node is a candidate again: it has all rights that it needs");
 	if (*wide && c->said.wide != fnv_text(wide))
 		log_event(
 			c->log, EVENT_RIGHTS_WIDE, NULL,
-			"anybody who reaches ZooKeeper may change what the credential is to protect: %s; %s",
+			"every client of ZooKeeper may change keys that the credential should protect: %s; %s",
 			wide, RIGHTS_WIDE_REMEDY);
 	c->said.wide = fnv_text(wide);
 }
@@ -208,14 +210,13 @@ void cluster_say_missing(struct cluster *c, const char *path)
 		return;
 	c->said.missing = true;
 	log_event(c->log, EVENT_KEYS_DELETED, &f,
-		  "%s was deleted by somebody: the keys of this node are to be made again", path);
+		  "somebody deleted %s: creating the keys of this node again", path);
 }
 
 void cluster_say_repaired(struct cluster *c)
 {
 	c->said.missing = false;
-	log_event(c->log, EVENT_KEYS_DELETED, NULL,
-		  "keys of this node that somebody had deleted are made again");
+	log_event(c->log, EVENT_KEYS_DELETED, NULL, "the deleted keys of this node exist again");
 }
 
 /* Where nothing has to be waited for, nothing is said of it. */
@@ -251,8 +252,8 @@ void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *
 	case RECOVERY_TOO_MANY:
 		log_event(
 			c->log, EVENT_TAKEOVER_WAITING, &f,
-			"%s has more than %d children, and not all of them can be asked: another node "
-			"may act, so nothing is started for %s; delete the children that are no nodes",
+			"%s has more than %d children, and not all of them can be read: another node "
+			"may act, so nothing is started for %s; delete the children that are not nodes",
 			name, SURVEY_NODES_MAX, duration);
 		break;
 	case RECOVERY_STILL_ACTS:
@@ -281,7 +282,7 @@ void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *
 		break;
 	case RECOVERY_REFUSED:
 		log_event(c->log, EVENT_REQUEST_FAILED, &f,
-			  "%s cannot be marked dead: its keys refuse it", name);
+			  "%s cannot be marked dead: the write to its keys was refused", name);
 		break;
 	case RECOVERY_MARKED:
 		log_event(c->log, EVENT_FENCED, &f, "%s is marked as %s%s", name, router_state,
@@ -292,10 +293,11 @@ void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *
 
 void cluster_say_superseded(struct cluster *c)
 {
-	log_event(c->log, EVENT_SESSION_LOST, NULL,
-		  "another process goes on with this node's session and term: is %s a copy of the "
-		  "runtime directory of another daemon? Stopping the work and leaving the session",
-		  c->config->node.runtime_directory);
+	log_event(
+		c->log, EVENT_SESSION_LOST, NULL,
+		"another process uses this node's session: is %s a copy of the runtime directory of "
+		"another daemon? Stopping the work and leaving the session",
+		c->config->node.runtime_directory);
 }
 
 void cluster_say_trace(struct cluster *c, const struct registration_report *report)
@@ -307,7 +309,7 @@ void cluster_say_trace(struct cluster *c, const struct registration_report *repo
 	c->said.trace = true;
 	log_event(c->log, EVENT_TAKEOVER_WAITING, NULL,
 		  "another machine acted as %s and did not say that its work is down: this node "
-		  "registers in %s, when the lease of that machine is over",
+		  "registers in %s, after the end of that machine's lease",
 		  c->name, duration_format(report->wait_us / 1000 * 1000, duration));
 }
 

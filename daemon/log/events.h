@@ -63,7 +63,7 @@
 	X(EVENT_VACANCY, "vacancy", "2866af1f450637acd2770f2091cf9595", LOG_NOTICE, ALWAYS, \
 	  "the role is vacant; this node contends for it") \
 	X(EVENT_CONTENTION_WAITING, "contention_waiting", "a9cec71f6de0401a8176fc98e9c9217e", LOG_INFO, ALWAYS, \
-	  "this node leaves the vacant role to nodes of a higher rank, for its contend-delay") \
+	  "nodes of a higher rank may claim the vacant role first, for this node's contend-delay") \
 	X(EVENT_CONTENTION_LOST, "contention_lost", "2fbb5d9514483c2b5129705b8c15546b", LOG_INFO, REPEATS, \
 	  "this node did not claim the role: another node was first") \
 	X(EVENT_CLAIMED, "claimed", "042a23a5ce1c184e7678cdbe47cb7ba6", LOG_NOTICE, ALWAYS, \
@@ -103,7 +103,7 @@
 	X(EVENT_WORK_STOP_WAITS, "work_stop_waits", "6acc3a5c9c954c43940a8db90ce24256", LOG_WARNING, REPEATS, \
 	  "the stop of the work takes long: a unit, a process or a failed clean-up is in the way") \
 	X(EVENT_WORK_KILLED, "work_killed", "459d4adfbbda8af6290cb3f3a128f44d", LOG_ERR, ALWAYS, \
-	  "the work that did not stop was killed") \
+	  "work that did not stop in time was killed") \
 	X(EVENT_SELF_FENCE, "self_fence", "eed319ba5de3cee68a28a1ff729ca791", LOG_EMERG, ALWAYS, \
 	  "the work cannot be stopped; this host reboots if it is configured to") \
 	X(EVENT_CORPSE_FOUND, "corpse_found", "8330e267a21d2e6bac4aa90ab195f2ac", LOG_WARNING, ALWAYS, \
@@ -117,7 +117,7 @@
 	X(EVENT_FENCE_FAILED, "fence_failed", "e8c21fa16008d6b153198587e18ce9a0", LOG_ERR, ALWAYS, \
 	  "the fence command failed") \
 	X(EVENT_FENCE_CHECK_FAILED, "fence_check_failed", "275b7f9e92994f5ab8b03feb38d144aa", LOG_ERR, ALWAYS, \
-	  "the fence check failed: this node could not fence that one") \
+	  "the fence check for another node failed: fencing it would fail, too") \
 	X(EVENT_FENCE_CHECK_OK, "fence_check_ok", "206302f0a81b43179b4acad1c5fc1c00", LOG_NOTICE, ALWAYS, \
 	  "the fence check succeeds again") \
 	X(EVENT_HANDED_BACK, "handed_back", "6e5e09ad613c42b62e1de9dd0e9b6ccc", LOG_WARNING, ALWAYS, \
@@ -143,13 +143,13 @@
 	X(EVENT_MAINTENANCE_OFF, "maintenance_off", "0a694c1d8cd6f9eafec444b4db1b29e7", LOG_NOTICE, ALWAYS, \
 	  "maintenance is over: nodes claim vacancies again") \
 	X(EVENT_PENALTY_CLEARED, "penalty_cleared", "05dca4faae724b5499592329bd95d08e", LOG_NOTICE, ALWAYS, \
-	  "an operator ends the penalty: this node may take over again") \
+	  "an operator ended the penalty: this node may take over again") \
 	X(EVENT_JUNK_IGNORED, "junk_ignored", "f8d66d5a38c6b671191912aec921aa7b", LOG_WARNING, ALWAYS, \
 	  "a key in ZooKeeper holds an invalid value, which is treated as absent") \
 	X(EVENT_REQUEST_FAILED, "request_failed", "fba837a7ff5c975999277680b8535f2c", LOG_WARNING, REPEATS, \
 	  "a request to ZooKeeper or systemd failed") \
 	X(EVENT_KEYS_DELETED, "keys_deleted", "4f71d49957c84dc9d4d78b24fb4f5ca5", LOG_NOTICE, REPEATS, \
-	  "keys of this node were deleted by somebody else, or are made again after that") \
+	  "somebody deleted keys of this node, or this node has created them again") \
 	X(EVENT_COMMAND_OUTPUT, "command_output", "38614645cde636e7af96fc3c8f3677cc", LOG_INFO, ALWAYS, \
 	  "a command printed a line") \
 	X(EVENT_COMMAND_ENDED, "command_ended", "a1722d881c81dff68bbfe40eb602ef41", LOG_INFO, ALWAYS, \

@@ -24,7 +24,7 @@ static const char *named_how(const struct election *before, const struct electio
 {
 	/* By whom and when, nobody here has seen. */
 	if (before->phase == PHASE_OFFLINE)
-		return "found itself named primary";
+		return "already named primary";
 	if (before->phase == PHASE_LEAVE && before->view.key == KEY_ME &&
 	    before->view.key_version == e->view.key_version)
 		return "still named primary: taking over again";
@@ -48,19 +48,19 @@ static void say_claimed(struct story *story, const struct election *before, stru
 static void say_lease(struct story *story, struct log_fields *f)
 {
 	const struct election *e = story->election;
-	char waited[DURATION_TEXT_SIZE], bears[DURATION_TEXT_SIZE];
+	char waited[DURATION_TEXT_SIZE], allowed[DURATION_TEXT_SIZE];
 
 	if (!e->attached) {
 		log_event(story->log, EVENT_LEASE_RUNNING_OUT, f,
-			  "the lease runs out: no server is in reach: stopping the work");
+			  "the lease runs out, because no server is in reach: stopping the work");
 		return;
 	}
 	duration_format((e->now_us - e->progress_us) / 1000 * 1000, waited);
-	duration_format(lease_patience_us(e->term_us), bears);
+	duration_format(lease_patience_us(e->term_us), allowed);
 	log_event(story->log, EVENT_LEASE_RUNNING_OUT, f,
-		  "the lease runs out: no renewal was committed for %s, and commits may take %s: "
-		  "stopping the work",
-		  waited, bears);
+		  "the lease runs out, because no renewal was committed for %s (at most %s is "
+		  "allowed): stopping the work",
+		  waited, allowed);
 }
 
 static void say_stop(struct story *story, const struct election *before, struct log_fields *f)
@@ -75,7 +75,7 @@ static void say_stop(struct story *story, const struct election *before, struct 
 		{ REASON_WORK_FAILED, EVENT_TAKEOVER_FAILED,
 		  "the work did not start: undoing the takeover" },
 		{ REASON_FENCE_FAILED, EVENT_TAKEOVER_FAILED,
-		  "a node that died acting could not be fenced: the role stays vacant" },
+		  "a node that died while acting could not be fenced: the role stays vacant" },
 	};
 
 	story->relinquish_us = story->election->now_us;
@@ -105,7 +105,7 @@ static void say_follow(struct story *story, const struct election *before, struc
 	switch (before->phase) {
 	case PHASE_AWAIT:
 	case PHASE_ENTER:
-		log_event(story->log, EVENT_TAKEOVER_CANCELLED, f, "takeover called off: %s",
+		log_event(story->log, EVENT_TAKEOVER_CANCELLED, f, "takeover cancelled: %s",
 			  f->reason);
 		break;
 	case PHASE_CONTEND:
@@ -136,10 +136,10 @@ static void say_primary(struct story *story, const struct election *before, stru
 		break;
 	case PHASE_VACATED:
 		log_event(story->log, EVENT_RECLAIMED, f,
-			  "nobody claimed the role: it is ours again");
+			  "no other node claimed the role: this node keeps it");
 		break;
 	default:
-		log_event(story->log, EVENT_RELINQUISH_CANCELLED, f, "stays primary");
+		log_event(story->log, EVENT_RELINQUISH_CANCELLED, f, "remains primary");
 	}
 }
 
@@ -188,14 +188,15 @@ static void say_move(struct story *story, const struct election *before)
 		break;
 	case PHASE_RECOVER:
 		story->post_us = e->now_us;
-		log_event(story->log, EVENT_TAKEOVER_STARTED, &f, "the post is ours: taking over");
+		log_event(story->log, EVENT_TAKEOVER_STARTED, &f,
+			  "this node has the post: taking over");
 		break;
 	case PHASE_PRIMARY:
 		say_primary(story, before, &f);
 		break;
 	case PHASE_VACATED:
 		log_event(story->log, EVENT_RELEASED, &f,
-			  "%s: going on until somebody claims the role", f.reason);
+			  "%s: remaining primary until another node claims the role", f.reason);
 		break;
 	case PHASE_YIELD:
 		f.target = cluster_seen(story->cluster).holder;
@@ -204,7 +205,7 @@ static void say_move(struct story *story, const struct election *before)
 		break;
 	case PHASE_HANDOVER:
 		log_event(story->log, EVENT_RELEASED, &f,
-			  "giving the role up (%s): waiting for a successor", f.reason);
+			  "giving up the role (%s): waiting for a successor", f.reason);
 		break;
 	case PHASE_STOP:
 		say_stop(story, before, &f);
@@ -255,7 +256,8 @@ static void say_acquire_delay(struct story *story)
 
 	f.usec = story->rules->acquire_delay_us;
 	log_event(story->log, EVENT_ACQUIRE_WAITING, &f,
-		  "waiting for %s before the dead are dealt with", duration_format(f.usec, delay));
+		  "waiting for %s before taking over from a dead node",
+		  duration_format(f.usec, delay));
 }
 
 /* Once a contest: when it is known how many nodes of a higher rank may claim. */
@@ -300,7 +302,7 @@ void story_step(struct story *story, const struct election *before)
 		f = (struct log_fields){ 0 };
 		f.usec = e->penalty_until_us - e->now_us;
 		log_event(story->log, EVENT_PENALTY, &f,
-			  "stays out of the contest for %s after %u failed takeover(s)",
+			  "stays out of the election for %s after %u failed takeover(s)",
 			  duration_format(f.usec, delay), e->failures);
 	}
 	/* Who acts has said that it releases the role. */

@@ -35,7 +35,7 @@ static bool cannot_tell(struct bus_part *part, sd_bus_message *message)
 	if (!error || sd_bus_error_has_name(error, SYSTEMD ".NoSuchUnit"))
 		return false;
 	bus_failure(message, failure);
-	snprintf(text, sizeof(text), "systemd does not tell what is left of %.120s: %.120s",
+	snprintf(text, sizeof(text), "systemd does not report what is left of %.120s: %.120s",
 		 part->name, failure);
 	note(part->bus, text);
 	return true;
@@ -151,7 +151,7 @@ static void note_clean_up(struct bus_part *part, sd_bus_message *message, const 
 		return;
 	snprintf(
 		text, sizeof(text),
-		"%.100s is failed, and its %s= failed too (%s%d): see what it left behind, then run: "
+		"%.100s is failed, and its %s= failed too (%s%d): remove what it left behind, then run: "
 		"systemctl reset-failed %.100s",
 		part->name, property, code == CLD_EXITED ? "" : "signal ", status, part->name);
 	note(part->bus, text);
@@ -238,7 +238,7 @@ void bus_left_ask(struct bus *b)
 	if (b->parts.cut) {
 		snprintf(
 			text, sizeof(text),
-			"more than %d units belong to %.200s: whether all of them are down cannot be told",
+			"more than %d units belong to %.200s: it is unknown whether all of them are down",
 			BUS_PARTS_MAX, b->unit);
 		note(b, text);
 	}

@@ -33,7 +33,7 @@ static void judge(struct bus *b, const struct bus_row *unit, const char *culprit
 		snprintf(text, sizeof(text), "%.120s is %.20s, because %.120s has failed", b->unit,
 			 unit->active, culprit);
 	else if (down)
-		snprintf(text, sizeof(text), "%.250s is %.20s though nobody here stopped it",
+		snprintf(text, sizeof(text), "%.250s is %.20s although primaryd did not stop it",
 			 b->unit, unit->active);
 	else if (*culprit)
 		snprintf(text, sizeof(text), "%.120s has failed, and %.120s requires it", culprit,

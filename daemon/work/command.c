@@ -340,7 +340,7 @@ char *command_result_format(const struct command_result *result, char buf[COMMAN
 			       result->duration_us / 1000);
 		break;
 	case COMMAND_KILLED:
-		(void)snprintf(buf, COMMAND_TEXT_SIZE, "stopped by us after %" PRId64 " ms",
+		(void)snprintf(buf, COMMAND_TEXT_SIZE, "stopped by primaryd after %" PRId64 " ms",
 			       result->duration_us / 1000);
 		break;
 	case COMMAND_NOT_STARTED:

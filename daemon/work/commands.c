@@ -97,7 +97,7 @@ static void on_guard_died(struct guard *guard, bool acted, void *userdata)
 		work_say_guard(work, EVENT_GUARD_DONE, "");
 		work_answer(work, KEEPER_ON_ACTED, true);
 	} else {
-		work_say_guard(work, EVENT_GUARD_FAILED, "it died; another one is to be started");
+		work_say_guard(work, EVENT_GUARD_FAILED, "it died; starting another one");
 		work_answer(work, KEEPER_ON_UNGUARDED, true);
 	}
 }

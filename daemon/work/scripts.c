@@ -60,8 +60,8 @@ static void on_fence_end(void *userdata, struct script *script, const struct com
 	note_group(scripts, LEASE_GROUP_FENCE, 0);
 	f.reason = command_result_format(result, text);
 	if (!ok)
-		log_event(scripts->options.log, EVENT_FENCE_FAILED, &f, "the fence of %s %s",
-			  f.target, text);
+		log_event(scripts->options.log, EVENT_FENCE_FAILED, &f,
+			  "fencing of %s failed: the fence command %s", f.target, text);
 	tell(scripts, ok ? SCRIPTS_FENCED : SCRIPTS_FENCE_FAILED);
 }
 

@@ -38,7 +38,7 @@ static void write_facts(struct work *work)
 
 	if (r < 0)
 		log_event(work->options.log, EVENT_STATE_FILE_FAILED, NULL,
-			  "cannot write what units are told to %s/" WORK_ENV_FILE ": %s",
+			  "cannot write the environment of units, %s/" WORK_ENV_FILE ": %s",
 			  work->config->node.runtime_directory, strerror(-r));
 }
 
@@ -52,7 +52,7 @@ static void on_guard_started(void *userdata, bool ok, const char *text)
 	/* A service of that name that watches over something else guards nothing here. */
 	if (ok && !guard_watches(work->config->node.runtime_directory, work->lease)) {
 		ok = false;
-		text = "guard: it does not watch over the runtime directory of this daemon";
+		text = "guard: it does not watch the lease in the runtime directory of this daemon";
 	}
 	if (!ok && work->keeper.state == KEEPER_ARMING)
 		say_job(work, true, false, text);
@@ -266,7 +266,7 @@ static void on_foreign(void *userdata, const char *text)
 	log_event(
 		work->options.log, EVENT_CONFIG_INVALID, &f,
 		"refusing to start: takeover.unit %s is the work of another daemon: %s; give this "
-		"one a unit, and a guard, of its own",
+		"daemon a unit and a guard of its own",
 		f.target, text);
 	work_emit(work, WORK_IS_FOREIGN);
 }

@@ -93,10 +93,10 @@ static void set_lease(struct work *work)
 	if (!lease_file_set(work->lease, end_us)) {
 		if (work->keeper.state == KEEPER_UP && lease_file_is_damaged(work->lease) &&
 		    work->keeper.trouble == KEEPER_TROUBLE_NONE)
-			work_say_guard(work, EVENT_GUARD_FAILED,
-				       "the lease file was cut or overwritten by somebody, so the "
-				       "guard cannot be told that the lease goes on: the work is "
-				       "stopped");
+			work_say_guard(
+				work, EVENT_GUARD_FAILED,
+				"somebody truncated or overwrote the lease file, so the guard "
+				"cannot see that the lease is extended: stopping the work");
 		answer(work, KEEPER_ON_ACTED, KEEPER_OK);
 	}
 	/* It sleeps until the end that it saw. One on standby is called when the work starts. */
@@ -223,7 +223,7 @@ static void say_self_fence(struct work *work, const char *outcome)
 static void self_fence(struct work *work)
 {
 	if (work->config->relinquish.self_fence == CONFIG_SELF_FENCE_NONE) {
-		say_self_fence(work, "self-fence is none: nothing more can be done here");
+		say_self_fence(work, "relinquish.self-fence is none: this host is not rebooted");
 		return;
 	}
 	/* No sync(): the disk may be what hangs. */

@@ -155,7 +155,7 @@ def test_maintenance_that_ends_by_itself(cluster, keys, oracle, ctl, root, zk_cl
     # One that cannot be ended says so, and goes on until an operator ends it.
     zk_client.set_acls(root, [make_acl('world', 'anyone', read=True, write=True, create=True, admin=True)])
     ctl.run('maintenance', 'on', '--for', '100ms', code=None)
-    rest[0].wait_log('the time of the maintenance is over, but /maintenance cannot be deleted: permission denied')
+    rest[0].wait_log('the end of the maintenance has passed, but /maintenance cannot be deleted: permission denied')
     zk_client.set_acls(root, OPEN_ACL_UNSAFE)
     ctl.run('maintenance', 'off')
 

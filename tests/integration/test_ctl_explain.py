@@ -60,7 +60,7 @@ def test_vacant(zk_client, keys, ctl):
     assert why(ctl, 'zealous') == 'it waits for the lock, to claim the role'
     assert [node['rank'] for node in ctl.json('status', code=REFUSED)['nodes'] if node['node'] in ('absent', 'fit')] == [100, 1]
     keys.set('nodes/fit/detail', 'rank=1')
-    assert 'does not leave a vacancy to zealous (rank 7)' in ctl.run('check', code=None).stdout
+    assert 'does not let zealous (rank 7) claim first' in ctl.run('check', code=None).stdout
     assert 'zealous may claim the role' in why(ctl)
     keys.set('maintenance', 'true')
     assert why(ctl, 'fit') == 'it waits for the end of maintenance'

@@ -137,4 +137,4 @@ def test_half_a_rule(polkit, config):
 def test_not_root(polkit, config):
     # What it cannot know is not said to be wrong, nor to be right.
     [(result, text)] = polkit.check(config('primary.target'), user=65534)
-    assert result == 'note' and 'not checked' in text and 'root alone' in text
+    assert result == 'note' and 'not checked' in text and 'only root' in text

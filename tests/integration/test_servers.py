@@ -191,7 +191,7 @@ def test_stop_of_the_primary_hands_over(cluster, keys, oracle, number):
     node.child.send_signal(number)
     assert process.reap(node.child, 20) == 0
     # It left when the other was named: it waited for that, and then stopped; that is no hand-back.
-    assert 'released: giving the role up' in node.log_text() and 'handed_back' not in node.log_text()
+    assert 'released: giving up the role' in node.log_text() and 'handed_back' not in node.log_text()
     assert len(history(keys)) == claims + 1
     settle(keys, oracle, others(nodes, primary))
     assert (keys.state(primary), keys.get(f'nodes/{primary}/daemonstate')) == ('secondary', 'stop')
@@ -373,7 +373,7 @@ def test_check_of_settings(tmp_path):
                           '[relinquish]\nlease-timeout = 100ms\n[node]\nname = n\nmode = client\n')
         findings = Ctl(None, None, '--config', config).json('check', code=DONE)['findings']
         text = '\n'.join(f'{row["result"]} {row["subject"]}: {row["finding"]}' for row in findings)
-        for expected in ('warning settings: .* which is emptied at a boot', 'warning settings: .* which nobody purges',
+        for expected in ('warning settings: .* which is emptied at boot', 'warning settings: .* which are not purged',
                          'warning settings: .* looks for lost sessions every 200ms', 'ok settings: .*: ticks of 200ms, sessions from',
                          'warning servers: .* has 3 voting servers, but 2 are listed', 'ok commits: the slowest of 20 took'):
             assert re.search(expected, text), (expected, text)

@@ -66,7 +66,7 @@ def test_two_processes_on_one_session(cluster, keys, oracle, twin):
     copy = twin(node)
     sign(copy.runtime_directory)
     copy.start()
-    superseded = lambda one: one.log_lines("another process goes on with this node's session")  # noqa: E731
+    superseded = lambda one: one.log_lines("another process uses this node's session")  # noqa: E731
     wait_until(lambda: superseded(node) or superseded(copy), 15, lambda: node.log_tail() + copy.log_tail())
     lost = node if superseded(node) else copy
     lost.wait_log('lease_lost: ')

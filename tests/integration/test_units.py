@@ -359,7 +359,7 @@ def test_unit_goes_away(unit_cluster, keys, state):
     nodes, managers = start_pair(unit_cluster, keys)
     keys.wait_primary('n1')
     managers[0].set_state(WORK, state)
-    nodes[0].wait_log(f'unit_failed: work.target is {state} though nobody here stopped it')
+    nodes[0].wait_log(f'unit_failed: work.target is {state} although primaryd did not stop it')
     keys.wait_primary('n2')
 
 
@@ -766,7 +766,7 @@ def test_what_is_left(unit_cluster, keys):
     node.wait_log(r'work_stop_waits: .*its ExecStopPost= failed too \(signal 9\)', since=mark)
     manager.rule('GetUnitProcesses', WORK, DENIED)
     part.state = 'inactive'  # somebody has seen to it: reset-failed
-    node.wait_log(f'work_stop_waits: .*systemd does not tell what is left of {WORK}: no permission')
+    node.wait_log(f'work_stop_waits: .*systemd does not report what is left of {WORK}: no permission')
     assert keys.acting().node == 'n1'
     manager.rule('GetUnitProcesses', WORK, None)
     assert node.wait_exit() == 0

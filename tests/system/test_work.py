@@ -32,7 +32,7 @@ def test_processes_outlive_their_unit(site, drop_in):
     drop_in(holder, 'worker.service', '[Service]\nKillMode=process\nRestart=always\nExecStop=/bin/true')
     found = ' '.join(holder.run('primaryctl', 'check', check=False).stdout.split())
     assert 'worker.service has ExecStop=, which systemd skips after a crash' in found
-    assert 'worker.service has KillMode=process' in found and 'worker.service has Restart=, and the target is bound' in found
+    assert 'worker.service has KillMode=process' in found and 'worker.service has Restart=, but the target is bound' in found
     target, moment = move(site, holder)
     waits_for(site, holder, moment, 'worker.service is inactive, but its process ')
     assert site.acting() == holder.name
@@ -138,7 +138,7 @@ def test_operator_restarts_units(site):
     assert site.epoch() == epoch
     assert 'unit_failed' not in [name for name, _ in holder.events(begun.wall_us)]
     holder.run('systemctl', 'stop', 'worker.service')
-    why = 'primary.target is inactive though nobody here stopped it'
+    why = 'primary.target is inactive although primaryd did not stop it'
     _, gone = site.story(holder, moment, 'unit_failed', 'released')
     assert why in gone['MESSAGE'], gone
     site.wait_holder(other_than=holder)

@@ -35,15 +35,15 @@
 	X(zookeeper, auth_file, "auth-file", PATH, "", 0, 0,                                       \
 	  "a file that holds SCHEME CREDENTIAL; keys are then open to their creator alone")        \
 	X(zookeeper, tls_ca, "tls-ca", PATH, "", 0, 0,                                             \
-	  "the authorities of the servers' certificates; set: TLS by primaryd-tunnel.service")     \
+	  "the authorities of the servers' certificates; TLS needs primaryd-tunnel.service")       \
 	X(zookeeper, tls_cert, "tls-cert", PATH, "", 0, 0,                                         \
-	  "the certificate of this node, followed by those in between")                            \
+	  "the certificate of this node, followed by the intermediate certificates")               \
 	X(zookeeper, tls_key, "tls-key", PATH, "", 0, 0,                                           \
 	  "the key of that certificate; neither group nor others may read it")                     \
 	X(node, name, "name", NAME, "", 1, 64,                                                     \
 	  "the node's name; default: the host name up to the first dot")                           \
 	X(node, address, "address", ADDRESS, "", 0, 0,                                             \
-	  "where clients reach this node, such as 192.0.2.7 or db1:5432; published to others")     \
+	  "where clients reach this node, such as 192.0.2.7 or db1:5432; published in ZooKeeper")  \
 	X(node, mode, "mode", MODE, "coordinator", 0, 0,                                           \
 	  "coordinator: may become primary; client: only follows")                                 \
 	X(node, rank, "rank", NUMBER, "0", 0, 100,                                                 \
@@ -55,9 +55,9 @@
 	X(node, state_directory, "state-directory", PATH, "/var/lib/primaryd", 1, 0,               \
 	  "where the node remembers its cluster; $STATE_DIRECTORY overrides it")                   \
 	X(node, status_directory, "status-directory", PATH, "/run/primaryd-status", 1, 0,          \
-	  "where every program of the host finds what this node is; a tmpfs")                      \
+	  "where every program of the host can read the state of this node; a tmpfs")              \
 	X(election, lock_timeout_us, "lock-timeout", DURATION, "400ms", 10 * DURATION_MS,          \
-	  DURATION_MIN, "how long a contender waits for others to leave the lock")                 \
+	  DURATION_MIN, "how long a contender waits for the lock")                                 \
 	X(election, transition_delay_us, "transition-delay", DURATION, "500ms", 10 * DURATION_MS,  \
 	  5 * DURATION_MIN, "the wait before takeover and relinquish; must exceed lock-timeout")   \
 	X(election, handover_timeout_us, "handover-timeout", DURATION, "5s", 0, 10 * DURATION_MIN, \
@@ -86,7 +86,7 @@
 	X(fence, timeout_us, "timeout", DURATION, "60s", 10 * DURATION_MS, 60 * DURATION_MIN,      \
 	  "time limit for the fence command, for every node")                                      \
 	X(fence, check_command, "check-command", COMMAND, "", 0, 0,                                \
-	  "run for each other node, again and again; exit 0 means that fencing it would work")     \
+	  "run for every other node, at intervals; exit 0 means that fencing it would work")       \
 	X(fence, check_interval_us, "check-interval", DURATION, "10min", DURATION_S,               \
 	  24 * 60 * DURATION_MIN, "the pause after all other nodes were checked")                  \
 	X(fence, failure, "failure", FENCE_FAILURE, "stop", 0, 0,                                  \
