@@ -68,7 +68,7 @@ static void say(const struct kept *kept)
 		log_event(
 			kept->log, EVENT_STATE_FILE_FAILED, &f,
 			"cannot keep the state for a restart in %s: %s; until it can, this node "
-			"takes no role over, and a restart stops its work first; make room there, "
+			"does not take over the role, and a restart stops its work first; make room there, "
 			"or, if files were deleted there, move the role and restart the daemon",
 			f.target, strerror(-kept->error));
 }

@@ -14,7 +14,7 @@ from lab import work
 from lab.trial import oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import wait_until
 
-NOT_KEPT = ' error state_file_failed: .*takes no role over.*a restart stops its work first'
+NOT_KEPT = ' error state_file_failed: .*does not take over the role.*a restart stops its work first'
 UNHEALTHY = 'failed: the state for a restart cannot be kept (make room'
 
 
