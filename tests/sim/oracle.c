@@ -250,19 +250,20 @@ void oracle_start(struct sim *w, struct sim_node *n)
 /* A server that lags, or is cut off, tells of a change only after this time. */
 #define OLD_NEWS_US (OLD_SERVER_US + 3 * SEC)
 
+#define FIT 7
+
 static void note_fit(struct sim *w)
 {
-	uint16_t fit = 0;
-
 	for (int i = 0; i < w->node_count; i++) {
-		bool fits = w->nodes[i].config.coordinator && w->tree.alive[i] &&
-			    !w->tree.drained[i] && w->tree.router[i] == 's';
+		int fit = (w->tree.alive[i] ? 1 : 0) | (w->tree.drained[i] ? 0 : 2) |
+			  (w->tree.router[i] == 's' ? 4 : 0);
 
-		fit |= (uint16_t)(fits ? 1u << i : 0);
-		if ((fit ^ w->fit) & 1u << i)
+		if (!w->nodes[i].config.coordinator)
+			fit = 0;
+		if (fit != w->fit[i])
 			w->fit_changed[i] = w->now;
+		w->fit[i] = (uint8_t)fit;
 	}
-	w->fit = fit;
 }
 
 /* Only those who can claim are waited for, and all of them. */
@@ -274,7 +275,7 @@ void oracle_peers(struct sim *w, const struct sim_node *n, int32_t count)
 		return;
 	for (int i = 0; i < w->node_count; i++) {
 		bool long_ago = w->fit_changed[i] < w->now - OLD_NEWS_US;
-		bool fits = w->fit & 1u << i;
+		bool fits = w->fit[i] == FIT;
 
 		if (i == n->id || w->nodes[i].rank <= n->rank)
 			continue;

@@ -445,8 +445,9 @@ struct sim {
 	int64_t calm_epoch; /* of the primary whose keepalive was deleted when all was well; 0: nobody's */
 	uint16_t corpses; /* when the post was taken */
 	int64_t alive_deleted[NODES_MAX], post_since, post_lost_at;
-	int64_t fit_changed[NODES_MAX]; /* when a node became able to claim, or stopped to be */
-	uint16_t fit;			/* a bit for each that is */
+	/* What a node needs to be able to claim; whoever asks for it key by key may see some from before a change. */
+	uint8_t fit[NODES_MAX]; /* bits; 0: no coordinator */
+	int64_t fit_changed[NODES_MAX];
 
 	struct sim_stats stats;
 	bool failed;
