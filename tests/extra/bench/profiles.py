@@ -247,7 +247,6 @@ def table(directory, sessions):
             write_s, commit_s = max(commits)
             print(f'| {session_s} s | {lab.tick_ms} ms | {lab.lease_timeout_us // 1000} ms | {statistics.median(lost):.2f}, '
                   f'{max(lost):.2f} s | {pause_s:.2f} s | {commit_s:.2f} s ({write_s:.2f} s) |', flush=True)
-            assert not overlaps(read_work(lab.event_log)), 'two at work'
 
 
 class Held:
