@@ -195,8 +195,9 @@ def test_pause_before_the_end(make_cluster, manager, tmp_path):
     manager.wait('^STATUS=Cannot go on, see the log; tries again')
     assert node.wait_exit() == 73
     assert time.monotonic() - begin > 1.9
+    since = len(manager.messages())
     start(node, manager)
-    manager.wait('^STATUS=Cannot go on', len(manager.messages()))
+    manager.wait('^STATUS=Cannot go on', since)
     node.child.send_signal(signal.SIGTERM)
     assert node.wait_exit() in (73, -signal.SIGTERM)
     node.close()
