@@ -52,15 +52,23 @@ static void follow_holder(struct view *view)
 	open_part(slot, path);
 }
 
-static void take_key(struct view_slot *slot, const char *data, size_t length)
+static void take_key(struct view_slot *slot, const char *data, size_t length,
+		     const struct zkh_stat *stat)
 {
 	struct view *view = slot->view;
 	char name[NAME_SIZE] = "", text[NAME_SIZE];
+	/* Its sign of life as it was seen may be older than that: it died, came back, and was named again. */
+	bool is_named_anew = stat && stat->mzxid != view->key_mzxid;
 
+	view->key_missing = !stat;
+	view->key_version = stat ? stat->version : -1;
+	view->key_mzxid = stat ? stat->mzxid : 0;
+	view->key_mtime_ms = stat ? stat->mtime_ms : 0;
 	if (data && !value_name(data, length, name) &&
 	    !(value_text(data, length, text, sizeof(text)) && !strcmp(text, NAME_NONE)))
 		junk(slot, data, length, "is not a node name: taken as absent");
-	if (strcmp(name, view->holder) || !zkh_mirror_is_open(&view->slots[VIEW_HOLDER].mirror)) {
+	if (is_named_anew || strcmp(name, view->holder) ||
+	    !zkh_mirror_is_open(&view->slots[VIEW_HOLDER].mirror)) {
 		strcpy(view->holder, name);
 		follow_holder(view);
 	}
@@ -138,11 +146,7 @@ static void take(struct view_slot *slot, const char *data, size_t length,
 
 	switch (slot->part) {
 	case VIEW_KEY:
-		view->key_missing = !stat;
-		view->key_version = stat ? stat->version : -1;
-		view->key_mzxid = stat ? stat->mzxid : 0;
-		view->key_mtime_ms = stat ? stat->mtime_ms : 0;
-		take_key(slot, data, length);
+		take_key(slot, data, length, stat);
 		break;
 	case VIEW_POST:
 		take_post(slot, data, length, stat);
@@ -268,11 +272,15 @@ void view_stop(struct view *view)
 
 void view_refresh(struct view *view)
 {
-	for (int i = VIEW_EPOCH; i <= VIEW_POST; i++) {
-		if (!zkh_mirror_is_open(&view->slots[i].mirror))
+	static const enum view_part parts[] = { VIEW_EPOCH, VIEW_KEY, VIEW_POST };
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		struct view_slot *slot = &view->slots[parts[i]];
+
+		if (!zkh_mirror_is_open(&slot->mirror))
 			continue;
-		zkh_mirror_refresh(&view->slots[i].mirror);
-		part_unknown(&view->slots[i]);
+		zkh_mirror_refresh(&slot->mirror);
+		part_unknown(slot);
 	}
 }
 
@@ -280,11 +288,7 @@ void view_key_written(struct view *view, const char *holder, const struct zkh_st
 {
 	struct view_slot *slot = &view->slots[VIEW_KEY];
 
-	view->key_missing = false;
-	view->key_version = stat->version;
-	view->key_mzxid = stat->mzxid;
-	view->key_mtime_ms = stat->mtime_ms;
-	take_key(slot, holder, strlen(holder));
+	take_key(slot, holder, strlen(holder), stat);
 	slot->known = true; /* a read that is under way tells the same or something newer */
 }
 
@@ -303,6 +307,14 @@ void view_epoch_written(struct view *view, int64_t epoch, const char *owner, int
 	view->top_version = version;
 	view->slots[VIEW_EPOCH].known = true;
 	view_remember_epoch(view, epoch);
+}
+
+void view_registered(struct view *view, int64_t zxid)
+{
+	if (zxid == view->floor_epoch)
+		return;
+	view->floor_epoch = zxid;
+	view->on_change(view->userdata);
 }
 
 bool view_epoch_is_awaited(const struct view *view)
@@ -340,8 +352,9 @@ static enum election_key election_key(const struct view *view)
 	if (view->slots[VIEW_POST].known && view->post_owner > 0 &&
 	    (!*view->primary || !strcmp(view->holder, view->primary)))
 		return KEY_OTHER;
-	return holder->known && !view->holder_alive && view->slots[VIEW_POST].known ? KEY_DEAD
-										    : KEY_OTHER;
+	if (!holder->known || view->holder_alive)
+		return KEY_OTHER;
+	return view->slots[VIEW_POST].known ? KEY_DEAD : KEY_UNKNOWN;
 }
 
 static enum election_post election_post(const struct view *view)
