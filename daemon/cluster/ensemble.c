@@ -263,11 +263,15 @@ static void on_primary(void *userdata, int result, const struct zkh_stat *stat)
 	struct ensemble *e = userdata;
 
 	e->primary_op = NULL;
-	if (zkh_is_unanswered(result) || !zkh_mirror_is_current(&e->mirror))
+	if (zkh_is_unanswered(result))
 		return;
 	e->seen.change = stat ? stat->mzxid : 0;
 	e->seen.zxid = zkh_session_zxid(e->session);
-	judge(e);
+	if (zkh_mirror_is_current(&e->mirror))
+		judge(e);
+	/* A key that is refused, or was missing, takes another round trip: until then a registration would be sent. */
+	else if (e->state == ENSEMBLE_OPEN && identity_is_older(&e->known, &e->seen))
+		close_gate(e, IDENTITY_OLD_ZXID);
 }
 
 static void ask(struct ensemble *e)
@@ -387,11 +391,11 @@ void ensemble_note_epoch(struct ensemble *ensemble, int64_t epoch)
 {
 	if (!identity_note_epoch(&ensemble->known, epoch) || !*ensemble->known.id)
 		return;
-	/* Kept along with the zxid of that moment. */
-	if (ensemble->state == ENSEMBLE_OPEN && zkh_session_connected(ensemble->session))
-		ask(ensemble);
-	else
+	/* Kept along with the zxid of that moment; an answer that is awaited comes sooner than that of another question. */
+	if (ensemble->state != ENSEMBLE_OPEN || !zkh_session_connected(ensemble->session))
 		keep(ensemble);
+	else if (!ensemble->primary_op)
+		ask(ensemble);
 }
 
 void ensemble_note_made(struct ensemble *ensemble, int64_t czxid)

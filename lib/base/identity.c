@@ -26,7 +26,7 @@ int64_t identity_format_known(void)
 
 /* -- the comparison -- */
 
-static bool is_older(const struct identity *known, const struct identity_seen *seen)
+bool identity_is_older(const struct identity *known, const struct identity_seen *seen)
 {
 	return (seen->zxid && seen->zxid < known->zxid) ||
 	       (seen->change && seen->change < known->change);
@@ -43,7 +43,7 @@ static enum identity_reason judge_read(const struct identity *known,
 		return IDENTITY_OLD_GENERATION;
 	if (seen->format > identity_format_known())
 		return IDENTITY_NEW_FORMAT;
-	if (remembers && seen->generation == known->generation && is_older(known, seen))
+	if (remembers && seen->generation == known->generation && identity_is_older(known, seen))
 		return IDENTITY_OLD_ZXID;
 	return IDENTITY_FINE;
 }
@@ -54,7 +54,7 @@ static enum identity_reason judge_absent(const struct identity *known,
 {
 	bool junk = seen->key == IDENTITY_JUNK;
 
-	if (lives && is_older(known, seen))
+	if (lives && identity_is_older(known, seen))
 		return IDENTITY_OLD_ZXID;
 	if (lives && *known->id)
 		return IDENTITY_FINE;
@@ -70,7 +70,7 @@ enum identity_verdict identity_judge(const struct identity *known, const struct 
 	switch (seen->key) {
 	case IDENTITY_REFUSED:
 		*ret_reason = lives ? IDENTITY_FINE : IDENTITY_NO_ACCESS;
-		if (lives && is_older(known, seen))
+		if (lives && identity_is_older(known, seen))
 			*ret_reason = IDENTITY_OLD_ZXID;
 		return *ret_reason == IDENTITY_FINE ? IDENTITY_KNOWN : IDENTITY_FOREIGN;
 	case IDENTITY_READ:

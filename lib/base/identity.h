@@ -85,6 +85,9 @@ enum identity_reason {
 /* IDENTITY_FORMAT. In a build with fault points a test may let a program know of another one: $PRIMARYD_FORMAT. */
 int64_t identity_format_known(void);
 
+/* It was set back, unless its generation was raised. */
+bool identity_is_older(const struct identity *known, const struct identity_seen *seen);
+
 /*
  * lives: the ensemble holds a session of this node in which it was known already: it is the same one, and who deleted the
  * key can only have deleted the key. ret_reason: IDENTITY_FINE unless FOREIGN.
