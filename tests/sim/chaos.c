@@ -90,15 +90,19 @@ static void fail_health(struct sim *w, struct sim_node *n)
 		shell_post(w, n, span(w), ELECTION_HEALTH, 0, RESULT_OK);
 }
 
+#define BLIND(key) (1u << SIM_KEY_##key)
+
 static void make_blind(struct sim *w, struct sim_node *n)
 {
-	static const uint16_t parts[] = { PART_KEY,   PART_POST,  PART_ALIVE,	PART_DRAIN,
-					  PART_MAINT, PART_EPOCH, PART_CLUSTER, PARTS_ALL };
+	const uint32_t view = BLIND(PRIMARY) | BLIND(POST) | BLIND(ALIVE) | BLIND(DRAIN) |
+			      BLIND(MAINTENANCE) | BLIND(EPOCH);
+	const uint32_t keys[] = { BLIND(PRIMARY),     BLIND(POST),  BLIND(ALIVE),   BLIND(DRAIN),
+				  BLIND(MAINTENANCE), BLIND(EPOCH), BLIND(CLUSTER), view };
 
-	n->blind = parts[rng_below(&w->rng, sizeof(parts) / sizeof(parts[0]))];
+	n->blind = keys[rng_below(&w->rng, sizeof(keys) / sizeof(keys[0]))];
 	n->blind_denied = rng_chance(&w->rng, 500);
 	n->blind_until = w->now + span(w);
-	SIM_TRACE(w, "fault node %d may not read parts %#x", n->id, n->blind);
+	SIM_TRACE(w, "fault node %d may not read keys %#x", n->id, n->blind);
 }
 
 static int follower(struct sim *w)

@@ -40,6 +40,7 @@ static void forget_doubt(struct sim_client *k)
 static void forget_session(struct sim_node *n)
 {
 	ensemble_detached(&n->ensemble, true);
+	view_stop(&n->view);
 	n->client.session = 0;
 	n->client.last_zxid = 0;
 	forget_doubt(&n->client);
@@ -305,5 +306,8 @@ void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event
 	if (!c || ev->gen != n->client.conn || n->client.link != LINK_ATTACHED || held_up(w, ev, c))
 		return;
 	n->client.heard = w->now;
-	shell_watch(w, n, (uint16_t)ev->arg);
+	if (ev->arg % 256 == BIT_LOCKS)
+		lock_watch(w, n);
+	else
+		zkh_mirrors_fire(n, ev->arg % 256, ev->arg / 256);
 }

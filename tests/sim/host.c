@@ -108,7 +108,7 @@ void host_replace(struct sim *w, struct sim_node *n, int64_t down_us)
 	SIM_TRACE(w, "fault node %d is another machine from now on", n->id);
 	n->machine = ++w->machines;
 	n->boot = 1;
-	n->memory_epoch = 0;
+	n->view.memory_epoch = 0;
 	n->disk = n->disk_next = empty_disk;
 	n->clock_offset = rng_range(&w->rng, SEC, 100000 * SEC);
 	n->lease_proof = 0;
@@ -197,6 +197,12 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 	sim_schedule(w, w->now + down_us, EVENT_BOOT, n->id, n->incarnation, 0);
 }
 
+static void disturb(struct sim_node *n, int64_t until)
+{
+	if (n->disturbed < until)
+		n->disturbed = until;
+}
+
 void host_pause_daemon(struct sim *w, struct sim_node *n, int64_t pause_us)
 {
 	if (n->daemon != DAEMON_UP || n->paused_until > w->now || guard_missing(n))
@@ -204,7 +210,7 @@ void host_pause_daemon(struct sim *w, struct sim_node *n, int64_t pause_us)
 	SIM_TRACE(w, "fault daemon of node %d is stopped for %lld ms", n->id,
 		  (long long)(pause_us / MS));
 	n->paused_until = w->now + pause_us;
-	n->disturbed = n->paused_until;
+	disturb(n, n->paused_until);
 }
 
 void host_pause(struct sim *w, struct sim_node *n, int64_t pause_us, bool clock_stops)
@@ -214,7 +220,7 @@ void host_pause(struct sim *w, struct sim_node *n, int64_t pause_us, bool clock_
 	SIM_TRACE(w, "fault host of node %d is paused for %lld ms%s", n->id,
 		  (long long)(pause_us / MS), clock_stops ? ", its clock too" : "");
 	n->frozen_until = w->now + pause_us;
-	n->disturbed = n->frozen_until;
+	disturb(n, n->frozen_until);
 	/* Nothing looks at the clock until then: it may stand still at once. */
 	if (clock_stops)
 		n->clock_offset -= shown_at(n, w->now + pause_us) - shown_at(n, w->now);

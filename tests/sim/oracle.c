@@ -106,7 +106,7 @@ void oracle_running(struct sim *w, struct sim_node *n, bool running)
  */
 static void track_epochs(struct sim *w, const struct sim_txn *txn)
 {
-	bool remembers = txn->node >= 0 && w->nodes[txn->node].memory_epoch >= w->last_epoch;
+	bool remembers = txn->node >= 0 && w->nodes[txn->node].view.memory_epoch >= w->last_epoch;
 
 	if (txn->type == TXN_REGISTER && remembers)
 		w->epochs_lost = 0;
@@ -196,6 +196,8 @@ void oracle_guard(struct sim *w, const struct sim_node *n)
 			 n->id);
 }
 
+#define CLAIMS_MAX 4
+
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 {
 	if (op == OP_ENTER)
@@ -204,6 +206,14 @@ void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 		sim_fail(w, "node %d tries a takeover again that was refused", n->id);
 	if (op != OP_CLAIM)
 		return;
+	/* Of one vacancy, as fast as the servers refuse it. */
+	if (n->core.view.key_mzxid != n->claimed ||
+	    w->now > n->claimed_at + n->config.lock_timeout_us)
+		n->claims = 0;
+	n->claimed = n->core.view.key_mzxid;
+	n->claimed_at = w->now;
+	if (++n->claims > CLAIMS_MAX)
+		sim_fail(w, "node %d claims again and again", n->id);
 	if (clock_local(w, n) < n->penalty_end)
 		sim_fail(w, "node %d claims although its takeover failed a moment ago", n->id);
 	/* What it was told: a part that is read meanwhile waits for the others. */

@@ -189,7 +189,7 @@ void params_draw(struct sim *w)
 				 : 0;
 	p->fence_exists = rng_chance(r, 500);
 	p->fence_continues = rng_chance(r, 300);
-	p->quiet = rng_chance(r, 500);
+	p->hides_stat = rng_chance(r, 500);
 	p->apart = rng_chance(r, 500);
 	p->for_ever = p->weight[FAULT_REFUSED] && rng_chance(r, 300);
 	draw_configs(w);

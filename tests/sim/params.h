@@ -86,7 +86,6 @@ enum sim_fault {
 	X(NO_GUARD, "no-guard")                                                                    \
 	X(LATE_GUARD, "guard-at-the-lease-end")                                                    \
 	X(LONE_WORK, "guard-replaced-once-the-work-is-up")                                         \
-	X(DEAD_SIGN, "who-has-no-sign-of-life-is-dead")                                            \
 	X(NO_REPAIR, "keys-are-not-made-again")                                                    \
 	X(NO_RETRY, "refused-reads-are-not-repeated")                                              \
 	X(LATE_REPAIR, "repair-goes-on-beside-a-takeover")                                         \
@@ -136,9 +135,9 @@ struct sim_params {
 	uint32_t stop_in_step, guard_fails, guard_late, guard_stop_fails, memory_lost;
 	uint8_t fence_exists, fence_continues;
 	uint8_t for_ever; /* one node is refused something also when all else is well again */
-	uint8_t apart;	  /* the parts of a view are read one after the other */
+	uint8_t apart;	  /* what is sent in one moment comes one after the other, not together */
 	uint8_t restores; /* no memory is lost then: nothing else would tell of the epochs of before */
-	uint8_t quiet; /* the shell says nothing when a watch fires, only when it has read again */
+	uint8_t hides_stat; /* of a key that may not be read, as servers from 3.9 on */
 	uint8_t weight[FAULT_COUNT];
 	uint32_t weight_sum;
 };

@@ -12,7 +12,7 @@ enum queue_type {
 	EVENT_TIMER,	     /* core: ELECTION_TIME is due */
 	EVENT_TELL,	     /* shell: an event for the core */
 	EVENT_REPLY,	     /* arg: request, at the node */
-	EVENT_WATCH,	     /* arg: parts, at the node */
+	EVENT_WATCH,	     /* arg: the bit of what changed, whether it is there; at the node */
 	EVENT_CLOSED,	     /* the connection, at the node */
 	EVENT_ATTACHED,	     /* arg: session, 0 expired; at the node */
 	EVENT_CLIENT,	     /* timer of the client library */
@@ -21,10 +21,8 @@ enum queue_type {
 	EVENT_STEP,	     /* a daemon that was stopped within a step goes on */
 	EVENT_READY,	     /* arg: enum guard_news, at the daemon */
 	EVENT_REPAIR,	     /* another look at the own keys */
-	EVENT_RETRY,	     /* of reads that were refused */
 	EVENT_LIBEV,	     /* a timer of what is linked of the daemon; arg: its slot */
 	EVENT_MEMORY,	     /* all terms of before are over */
-	EVENT_MIRROR,	     /* a read that was refused is tried again; arg: which mirror */
 	EVENT_RENEW,	     /* the session is left as it is; arg: which */
 	EVENT_CALL,	     /* arg: an operation that was called while there was no connection */
 	EVENT_UNACKED,	     /* the kernel looks whether the path is dead; gen: connection */

@@ -154,8 +154,7 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		sim_schedule(w, w->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_HERE);
 		break;
 	case ACTION_REFRESH:
-		n->mirror.known &= (uint16_t) ~(PART_KEY | PART_POST | PART_EPOCH);
-		shell_read(w, n, PART_KEY | PART_POST | PART_EPOCH);
+		view_refresh(&n->view);
 		break;
 	case ACTION_COUNT_PEERS:
 		shell_count_peers(n);
@@ -418,7 +417,6 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->shell.fence_gen = fence_gen + 1;
 	n->shell.look_gen = look_gen + 1;
 	n->shell.memory_gen = memory_gen + 1;
-	memset(&n->mirror, 0, sizeof(n->mirror));
 	election_init(&n->core);
 	n->client.session = n->file.there ? n->file.session : 0;
 	ev.session_us = n->file.there ? n->file.term_us : 0;
@@ -426,16 +424,12 @@ void shell_start(struct sim *w, struct sim_node *n)
 		ev.lease_end_us = n->guard.end_local;
 		ev.epoch = n->page_epoch;
 	}
-	n->floor_epoch = 0;
 	disk_settle(w, n);
 	n->disk_due = 0;
 	n->disk_next = n->disk;
 	n->world = w;
 	gate_start(n, n->client.session != 0);
-	n->memory_epoch = n->disk.epoch;
-	/* What the state tells of was handed out. */
-	if (n->file.there && n->file.epoch > n->memory_epoch)
-		n->memory_epoch = n->file.epoch;
+	shell_view_begin(n);
 	memset(&n->survivor, 0, sizeof(n->survivor));
 	n->survivor.cluster_czxid = n->disk.made;
 	shell_survey_begin(n);

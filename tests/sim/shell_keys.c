@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include <string.h>
+
 /*
- * What the shell asks of ZooKeeper, but for the mirror of the keys (shell_view.c).
+ * What the shell asks of ZooKeeper, but for what is linked of the daemon.
  */
 
 /* Once it is known that all terms of before are over, the next process need not wait for them. */
@@ -17,10 +19,26 @@ static void see_cluster(struct sim *w, struct sim_node *n)
 			     n->id, ++n->shell.memory_gen, 0);
 }
 
+void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	int64_t now = clock_local(w, n);
+	int64_t left;
+
+	if (ev->gen != n->shell.memory_gen || n->daemon != DAEMON_UP)
+		return;
+	left = survivor_untold_us(&n->survivor, false, true, n->client.timeout, now) - now;
+	if (left > 0) {
+		sim_schedule(w, w->now + left, EVENT_MEMORY, n->id, n->shell.memory_gen, 0);
+		return;
+	}
+	n->survivor.cluster_new_us = 0;
+	ensemble_note_made(&n->ensemble, n->survivor.cluster_czxid);
+}
+
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 {
 	/* Not behind the sync, which may take as long as a commit. */
-	zkh_attached(n);
+	zkh_mirrors_attached(n);
 	term_attached(&n->term, zkh_session_of(n));
 	if (ensemble_attached(&n->ensemble, fresh))
 		shell_attach(w, n, fresh);
@@ -36,7 +54,7 @@ void shell_foreign(struct sim *w, struct sim_node *n)
 	if (registering)
 		n->shell.op = OP_NONE;
 	witness_detached(&n->witness);
-	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
+	view_stop(&n->view);
 	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
 	if (registering)
 		shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, RESULT_UNKNOWN, 0);
@@ -50,15 +68,13 @@ void shell_attach(struct sim *w, struct sim_node *n, bool fresh)
 		.fresh = fresh,
 	};
 
-	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
 	n->shell.router = 0;
 	see_cluster(w, n);
+	view_remember_epoch(&n->view, ensemble_epoch(&n->ensemble));
 	witness_attached(&n->witness, zkh_session_of(n), ev.session_us);
-	shell_tell(w, n, &ev);
-	if (n->daemon != DAEMON_UP || n->client.link != LINK_ATTACHED)
-		return;
+	view_start(&n->view, zkh_session_of(n));
 	lock_attached(w, n, fresh);
-	shell_read(w, n, PARTS_ALL & ~PART_ALIVE);
+	shell_tell(w, n, &ev);
 	if (n->shell.repair_wanted && n->client.link == LINK_ATTACHED)
 		repair_begin(w, n);
 }
@@ -74,7 +90,7 @@ void shell_detached(struct sim *w, struct sim_node *n)
 	uint8_t op = s->op;
 
 	ensemble_detached(&n->ensemble, false);
-	n->mirror.known = n->mirror.reading = n->mirror.refused = 0;
+	view_forget(&n->view);
 	/* What was on its way may have written it. */
 	if (op != OP_NONE || s->repairing || s->telling)
 		s->router = 0;
@@ -133,9 +149,9 @@ static void send_register(struct sim *w, struct sim_node *n, const struct sim_sn
 void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen,
 		 struct sim_txn *txn)
 {
-	if (n->memory_epoch <= seen->epoch || sim_mutated(w, MUTATION_NO_RAISE))
+	if (n->view.memory_epoch <= seen->epoch || sim_mutated(w, MUTATION_NO_RAISE))
 		return;
-	txn->epoch = n->memory_epoch;
+	txn->epoch = n->view.memory_epoch;
 	txn->owner = sim_mutated(w, MUTATION_RAISE_NOBODY) ? OWNER_NOBODY : OWNER_UNKNOWN;
 	txn->epoch_version = seen->epoch_version;
 }
@@ -160,48 +176,54 @@ static void reply_look_first(struct sim *w, struct sim_node *n, const struct sim
 	shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, result, 0);
 }
 
-/* As own_debt() in node.c. */
-static int8_t own_debt(const struct sim *w, const struct sim_node *n)
+/* As own_debt() in do.c. */
+static const char *own_debt(const struct sim *w, const struct sim_node *n)
 {
-	if (n->memory_epoch == ensemble_own(&n->ensemble) || sim_mutated(w, MUTATION_FOREIGN_EPOCH))
-		return OWNER_NOBODY;
-	return n->memory_epoch == n->shell.takeover_epoch ? n->shell.owner_before : OWNER_UNKNOWN;
+	int64_t epoch = n->view.memory_epoch;
+
+	if (epoch == ensemble_own(&n->ensemble) || sim_mutated(w, MUTATION_FOREIGN_EPOCH))
+		return NAME_NOBODY;
+	return epoch == n->shell.takeover_epoch ? n->shell.owner_before : "";
 }
 
-/* As owner_before() in node.c. */
-static int8_t owner_known(const struct sim *w, const struct sim_node *n)
+/* As owner_before() there. */
+static const char *owner_known(const struct sim *w, const struct sim_node *n)
 {
-	const struct sim_snapshot *seen = &n->mirror.seen;
+	const struct view *view = &n->view;
 
-	if (seen->epoch_version == ANY_VERSION || seen->epoch < n->memory_epoch)
-		return OWNER_UNKNOWN;
-	return seen->epoch_owner == (int8_t)n->id ? own_debt(w, n) : seen->epoch_owner;
+	if (view->top_version < 0 || view->top_epoch < view->memory_epoch)
+		return "";
+	return strcmp(view->top_owner, view->name) ? view->top_owner : own_debt(w, n);
 }
 
 /* As check_epoch() in writes.c. */
 static int32_t checked_epoch(const struct sim_node *n)
 {
-	int32_t version = n->mirror.seen.epoch_version;
+	struct election_view now;
 
-	return (n->mirror.known & PART_EPOCH) && version != ANY_VERSION ? version : UNCHECKED;
+	view_election(&n->view, &now);
+	return now.epoch_known && n->view.top_version >= 0 ? n->view.top_version : UNCHECKED;
 }
 
 static void fill_leave(struct sim *w, struct sim_node *n, struct sim_txn *t)
 {
-	const struct sim_snapshot *seen = &n->mirror.seen;
+	const struct view *view = &n->view;
+	struct election_view now;
 
+	view_election(view, &now);
 	t->type = TXN_LEAVE;
-	t->value = shell_post_seen(n) == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
-	t->epoch_version = sim_mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED : seen->epoch_version;
+	t->value = now.post == POST_MINE ? LEAVE_DELETE : LEAVE_KEEP;
+	t->epoch_version = sim_mutated(w, MUTATION_LEAVE_EPOCH) ? UNCHECKED : view->top_version;
 	t->makes = n->shell.leave_makes;
 	if (t->value == LEAVE_KEEP)
 		t->epoch_version = checked_epoch(n);
 	if (t->value == LEAVE_KEEP ||
-	    (seen->epoch_version != ANY_VERSION && seen->epoch_owner != (int8_t)n->id))
+	    (view->top_version >= 0 && strcmp(view->top_owner, view->name) != 0))
 		return;
-	t->epoch = n->memory_epoch;
-	t->owner = own_debt(w, n);
-	n->shell.epoch_version = seen->epoch_version + 1;
+	n->shell.leaves = own_debt(w, n);
+	t->epoch = view->memory_epoch;
+	t->owner = owner_of_name(n->shell.leaves);
+	n->shell.epoch_version = view->top_version + 1;
 }
 
 static void fill_op(struct sim *w, struct sim_node *n, const struct election_action *a,
@@ -220,7 +242,7 @@ static void fill_op(struct sim *w, struct sim_node *n, const struct election_act
 		t->type = TXN_ENTER;
 		t->version = sim_mutated(w, MUTATION_ENTER_VERSION) ? ANY_VERSION : a->version;
 		t->epoch = n->core.epoch;
-		t->epoch_version = n->mirror.seen.epoch_version;
+		t->epoch_version = n->view.top_version;
 		n->shell.epoch_version = t->epoch_version + 1;
 		break;
 	case OP_LEAVE:
@@ -249,7 +271,7 @@ static void answer_later(struct sim *w, struct sim_node *n, uint8_t op, uint8_t 
 static bool prepare_enter(struct sim *w, struct sim_node *n)
 {
 	/* The mirror knows of a takeover that the election has not heard of yet. */
-	if (n->core.epoch <= n->mirror.seen.epoch) {
+	if (n->core.epoch <= n->view.top_epoch) {
 		answer_later(w, n, OP_ENTER, RESULT_CONFLICT);
 		return false;
 	}
@@ -268,7 +290,7 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 {
 	bool registers = a->op == OP_REGISTER;
 	struct sim_request *r;
-	int8_t owner;
+	char owner[NAME_SIZE];
 
 	if (n->shell.op != OP_NONE)
 		sim_fail(w, "node %d: a transaction while another is under way", n->id);
@@ -280,20 +302,18 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	oracle_do(w, n, a->op);
 	chaos_ambush(w, n);
 	n->shell.op = a->op;
-	owner = owner_known(w, n);
+	strcpy(owner, owner_known(w, n));
 	if (a->op == OP_ENTER && !prepare_enter(w, n))
 		return;
 	r = request_create(w, n, registers ? REQUEST_READ : REQUEST_TXN,
 			   registers ? FOR_LOOK_FIRST : FOR_OP);
-	r->parts = 0;
-	r->holder = (int8_t)n->id;
 	r->op = a->op;
 	fill_op(w, n, a, &r->txn);
 	if (a->op == OP_ENTER) {
 		n->shell.takeover_epoch = n->core.epoch;
-		n->shell.owner_before = owner;
-		n->shell.remembers = n->memory_epoch > 0;
-		zkh_open_term(n, n->shell.remembers && owner != OWNER_NOBODY,
+		strcpy(n->shell.owner_before, owner);
+		n->shell.remembers = n->view.memory_epoch > 0;
+		zkh_open_term(n, n->shell.remembers && strcmp(owner, NAME_NOBODY) != 0,
 			      r->txn.epoch_version + 1, &r->txn);
 		shell_recovery_begin(n);
 	}
@@ -316,7 +336,7 @@ void shell_publish(struct sim *w, struct sim_node *n)
 		return;
 	if (n->shell.op == OP_ENTER || n->shell.op == OP_LEAVE)
 		return;
-	if (n->config.coordinator && !((n->mirror.known | n->mirror.refused) & PART_EPOCH))
+	if (view_epoch_is_awaited(&n->view))
 		return;
 	n->shell.router = want;
 	n->shell.telling = 1;
@@ -327,49 +347,33 @@ void shell_publish(struct sim *w, struct sim_node *n)
 	request_send(w, r);
 }
 
-static void key_written(struct sim_node *n, const struct sim_request *r, int8_t name)
-{
-	struct sim_mirror *m = &n->mirror;
-
-	m->seen.key = name;
-	m->seen.key_version = r->txn.version + 1;
-	m->seen.key_mzxid = r->zxid;
-	m->known |= PART_KEY;
-}
-
-static void post_written(struct sim_node *n, int8_t holder)
-{
-	n->mirror.seen.holder = holder;
-	n->mirror.seen.post_session = n->client.session;
-	n->mirror.known |= PART_POST;
-}
-
 /* What the committed transaction made known, before anybody reads it. */
 static void committed(struct sim *w, struct sim_node *n, const struct sim_request *r)
 {
 	struct sim_shell *s = &n->shell;
+	const struct zkh_stat stat = { .version = r->txn.version + 1, .mzxid = r->zxid };
 
 	if (r->op == OP_ENTER) {
 		s->router = 't';
 		term_opened(&n->term, s->epoch_version, r->keep_version);
-		shell_epoch(w, n, r->txn.epoch, (int8_t)n->id, s->epoch_version);
-		post_written(n, (int8_t)n->id);
+		view_epoch_written(&n->view, r->txn.epoch, node_name(n->id), s->epoch_version);
+		view_post_written(&n->view, true, r->txn.epoch);
 	} else if (r->op == OP_LEAVE) {
 		s->router = 's';
 		if (r->txn.value == LEAVE_DELETE)
-			post_written(n, -1);
+			view_post_written(&n->view, false, 0);
 		if (r->txn.value == LEAVE_DELETE && r->txn.epoch)
-			shell_epoch(w, n, r->txn.epoch, r->txn.owner, s->epoch_version);
+			view_epoch_written(&n->view, r->txn.epoch, s->leaves, s->epoch_version);
 	} else if (r->op == OP_REGISTER) {
 		s->router = n->config.coordinator ? 's' : 'c';
-		if (!sim_mutated(w, MUTATION_NO_FLOOR))
-			n->floor_epoch = r->zxid;
+		shell_registered(w, n, r->zxid);
 	} else if (r->op == OP_CLAIM) {
 		s->lock = SHELL_LOCK_NONE;
 		s->lock_gen++;
-		key_written(n, r, (int8_t)n->id);
+		view_key_written(&n->view, node_name(n->id), &stat);
 	} else if (r->op == OP_RECLAIM || r->op == OP_HAND_BACK) {
-		key_written(n, r, r->txn.value);
+		view_key_written(&n->view, r->op == OP_RECLAIM ? node_name(n->id) : NAME_NONE,
+				 &stat);
 	}
 }
 
@@ -408,16 +412,11 @@ static void reply_op(struct sim *w, struct sim_node *n, const struct sim_request
 		committed(w, n, r);
 	chaos_ambush(w, n);
 	shell_tell(w, n, &ev);
-	if (r->op == OP_REGISTER && r->result == TXN_OK && n->client.link == LINK_ATTACHED)
-		shell_tell_view(w, n);
 }
 
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 {
 	switch ((enum request_purpose)r->purpose) {
-	case FOR_VIEW:
-		shell_take_view(w, n, r);
-		break;
 	case FOR_OP:
 		reply_op(w, n, r);
 		break;

@@ -16,8 +16,6 @@ static void send_look(struct sim *w, struct sim_node *n, uint8_t purpose)
 {
 	struct sim_request *r = request_create(w, n, REQUEST_READ, purpose);
 
-	r->parts = 0;
-	r->holder = -1;
 	r->lock_wait = (int32_t)n->shell.repair_gen;
 	request_send(w, r);
 }
@@ -114,10 +112,13 @@ void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r
 	    s->repair_tries++ < REPAIR_TRIES) {
 		send_look(w, n, FOR_REPAIR);
 	} else if (r->purpose == FOR_REPAIRED) {
+		if (r->result == TXN_OK)
+			shell_registered(w, n, r->zxid);
 		over(w, n, r->result, true);
 	} else if (r->seen.alive_session && r->seen.alive_session != n->client.session) {
 		over(w, n, TXN_REFUSED, false);
-	} else if (r->purpose == FOR_LOOK && r->seen.there && n->memory_epoch <= r->seen.epoch) {
+	} else if (r->purpose == FOR_LOOK && r->seen.there &&
+		   n->view.memory_epoch <= r->seen.epoch) {
 		over(w, n, TXN_OK, false);
 	} else {
 		write = request_create(w, n, REQUEST_TXN, FOR_REPAIRED);

@@ -138,22 +138,5 @@ void shell_recovery_cancel(struct sim_node *n)
 /* A takeover is sent. */
 void shell_recovery_begin(struct sim_node *n)
 {
-	int8_t owner = n->shell.owner_before;
-	const char *before = owner == OWNER_NOBODY ? NAME_NOBODY
-			     : owner < 0	   ? ""
-						   : node_name(owner);
-
-	recovery_begin(&n->recovery, before, n->shell.remembers, n->core.term_us);
-}
-
-/* Whose keepalive is to be watched. */
-void shell_watch_primary(struct sim_node *n)
-{
-	const struct sim_mirror *m = &n->mirror;
-	int8_t holder = m->seen.holder;
-	bool other = holder >= 0 && holder != (int8_t)n->id && !m->nameless;
-
-	if (m->known & PART_POST)
-		witness_set_primary(&n->witness,
-				    n->config.coordinator && other ? node_name(holder) : "");
+	recovery_begin(&n->recovery, n->shell.owner_before, n->shell.remembers, n->core.term_us);
 }

@@ -2,9 +2,9 @@
 
 /*
  * The simulator: two to seven nodes in a model of the world, in simulated time, from one seed. A node is made of the code that
- * ships, as far as it is linked (meson.build): the election, and of daemon/cluster which ensemble this is (ensemble.c), the
- * own term (term.c), the watch on the primary's (witness.c), and the survey and the marks of a takeover (recovery.c). What
- * else a daemon does is modelled.
+ * ships, as far as it is linked (meson.build): the election, and of daemon/cluster which ensemble this is (ensemble.c), what is
+ * known of the keys (view.c), the own term (term.c), the watch on the primary's (witness.c), and the survey and the marks of a
+ * takeover (recovery.c). What else a daemon does is modelled.
  *
  *   sim --runs 1000                 a thousand runs, seeds 1 to 1000
  *   sim --steps 20000000            as many runs as it takes
@@ -26,14 +26,15 @@
  *        them; an expired session is learnt of on re-attaching only
  *   tree
  *        the keys: versions, ephemerals, sequence nodes, and the transactions on them
- *   zkh
- *        the headers of lib/zk over the simulated client, and libev's timers, for what is linked
- *   shell_gate, shell_term, shell_survey
+ *   zkh, zkh_mirrors
+ *        the headers of lib/zk over the simulated client, and libev's timers, for what is linked; the
+ *        texts that the keys hold; reads that are refused
+ *   shell_gate, shell_view, shell_term, shell_survey
  *        the node around what is linked: its callbacks, its files, its fence command
- *   shell, shell_keys, shell_view, shell_lock, shell_repair
- *        what the daemon makes of each action: the mirror of the keys, its transactions, the lock,
- *        the files that outlive it; what it does when the servers refuse to read or to write, when
- *        somebody deletes its keys, when it is stopped between a step and what that asks for
+ *   shell, shell_keys, shell_lock, shell_repair
+ *        what the daemon makes of each action: its transactions, the lock, the files that outlive it;
+ *        what it does when the servers refuse to write, when somebody deletes its keys, when it is
+ *        stopped between a step and what that asks for
  *   work
  *        the work (slow, failing, hanging), and the guard that outlives the daemon, and may be
  *        killed, late, or not to be started
@@ -147,8 +148,6 @@ static void dispatch_linked(struct sim *w, struct sim_node *n, const struct queu
 		zkh_on_timer(n, ev);
 	else if (ev->type == EVENT_CALL)
 		zkh_on_call(w, n, ev);
-	else if (ev->type == EVENT_MIRROR)
-		zkh_on_mirror(n, ev);
 	else if (ev->type == EVENT_RENEW)
 		zkh_on_renew(w, n, ev);
 }
@@ -169,9 +168,6 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 		break;
 	case EVENT_UNACKED:
 		client_on_unacked(w, n, ev);
-		break;
-	case EVENT_RETRY:
-		shell_on_retry(w, n, ev);
 		break;
 	case EVENT_READY:
 		guard_on_ready(w, n, ev);

@@ -17,6 +17,7 @@
 #include "cluster/peers.h"
 #include "cluster/recovery.h"
 #include "cluster/term.h"
+#include "cluster/view.h"
 #include "cluster/witness.h"
 #include "election/election.h"
 #include "election/lease.h"
@@ -40,7 +41,6 @@
 #define REMOVALS_MAX 32
 #define OPS_MAX 256 /* of all nodes, see zkh.c */
 #define TIMERS_MAX 4
-#define MIRRORS_MAX 2
 #define BEHIND_MAX 16
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
@@ -80,6 +80,7 @@ struct sim_session {
 struct sim_conn {
 	uint64_t watch;	    /* CHANGED_ bits */
 	int64_t arrival[2]; /* last one planned: towards the server, towards the node */
+	int64_t planned[2]; /* when that was */
 	int64_t held
 		[2]; /* what met a cut waits until then, also when the path is whole again before */
 	int64_t commit_at;	     /* last one planned */
@@ -112,7 +113,6 @@ enum request_type { REQUEST_PING, REQUEST_READ, REQUEST_SYNC, REQUEST_LIST, REQU
 /* What the shell wants with it. */
 enum request_purpose {
 	FOR_NOTHING,
-	FOR_VIEW,
 	FOR_OP,
 	FOR_CALL,	/* of zkh.c */
 	FOR_LOOK_FIRST, /* at the own trace, before a registration */
@@ -136,16 +136,13 @@ enum request_stage {
 	STAGE_REPLY,	/* an event, towards the node */
 };
 
+/* What a registration reads of the own keys, and of /epoch. */
 struct sim_snapshot {
-	int64_t key_mzxid;
-	int32_t key_version;
-	int32_t post_session, alive_session;
-	int64_t epoch;
-	int32_t epoch_version;
-	int8_t key, holder, epoch_owner;
-	uint8_t alive, drained, maintenance, self, there;
-	char router; /* the own one */
 	struct tree_keepalive keepalive;
+	int64_t epoch;
+	int32_t epoch_version, alive_session;
+	uint8_t there;
+	char router;
 };
 
 /* What zkh.c reads: a key, or the names below /nodes. */
@@ -153,6 +150,9 @@ enum sim_key {
 	SIM_KEY_NONE,
 	SIM_KEY_NODES,
 	SIM_KEY_PRIMARY,
+	SIM_KEY_POST,
+	SIM_KEY_EPOCH,
+	SIM_KEY_MAINTENANCE,
 	SIM_KEY_CLUSTER,
 	SIM_KEY_MODE,
 	SIM_KEY_STATE,
@@ -167,11 +167,13 @@ enum sim_key {
 struct sim_sight {
 	struct tree_keepalive keepalive;
 	int64_t czxid, mzxid;
-	int64_t generation;
+	int64_t generation, epoch;
 	int32_t version, session, machine, boot, id;
 	uint16_t names; /* bits of nodes */
 	char router;
+	int8_t name;
 	uint8_t there, denied;
+	uint8_t result; /* enum zkh_result */
 };
 
 struct sim_request {
@@ -188,33 +190,16 @@ struct sim_request {
 	int64_t call_order;
 	int16_t call; /* FOR_CALL: the operation */
 	uint16_t next_free;
-	uint16_t parts;
 	uint8_t type, purpose, stage, op, result;
 	uint8_t proposed; /* other servers may have it */
 	uint8_t lock_found;
-	uint8_t key; /* FOR_CALL: enum sim_key, of that node */
-	int8_t of;
-	int8_t node, holder;
+	uint8_t key;	/* FOR_CALL: enum sim_key, of that node */
+	int8_t of, bit; /* of its changes */
+	bool watch, exists;
+	int8_t node;
 };
 
 /* -- nodes -- */
-
-enum part {
-	PART_KEY = 1,
-	PART_POST = 2,
-	PART_ALIVE = 4,
-	PART_DRAIN = 8,
-	PART_MAINT = 16,
-	PART_LOCK = 32,
-	PART_POST_GONE = 64,
-	PART_SELF = 128, /* the own sign of life */
-	PART_EPOCH = 256,
-	PART_KEEPALIVE = 512, /* the own one */
-	PART_CLUSTER = 1024,
-};
-
-#define PARTS_ALL                                                                                  \
-	(PART_KEY | PART_POST | PART_ALIVE | PART_DRAIN | PART_MAINT | PART_SELF | PART_EPOCH)
 
 enum link { LINK_NONE, LINK_WAIT, LINK_CONNECTING, LINK_ATTACHED };
 enum daemon { DAEMON_DOWN, DAEMON_UP, DAEMON_GONE };
@@ -238,13 +223,6 @@ struct sim_client {
 	uint8_t link; /* enum link */
 };
 
-struct sim_mirror {
-	struct sim_snapshot seen;
-	uint16_t known, reading, refused; /* enum part */
-	uint8_t retrying, nameless;
-	int8_t alive_of;
-};
-
 struct sim_shell {
 	int64_t lock_began, lock_placed;   /* asked for; known to be behind another, 0: not */
 	uint32_t lock_gen, fence_gen, dry; /* dry: undisturbed since */
@@ -253,11 +231,12 @@ struct sim_shell {
 	int32_t removal_count;
 	uint8_t lock; /* enum shell_lock */
 	uint8_t lock_sent;
-	int32_t epoch_version;	/* of /epoch, once ENTER or LEAVE have set it */
-	int64_t takeover_epoch; /* of the last takeover of this process */
-	int8_t owner_before;	/* who may have been at work before it, as /epoch said */
-	uint8_t remembers;	/* this node knew of an epoch */
-	uint8_t op, telling;	/* telling: a router state is on its way */
+	int32_t epoch_version;	      /* of /epoch, once ENTER or LEAVE have set it */
+	const char *leaves;	      /* whom LEAVE names there */
+	int64_t takeover_epoch;	      /* of the last takeover of this process */
+	char owner_before[NAME_SIZE]; /* who may have been at work before it, as /epoch said */
+	uint8_t remembers;	      /* this node knew of an epoch */
+	uint8_t op, telling;	      /* telling: a router state is on its way */
 	uint8_t leave_makes, repair_refusals, repair_tries;
 	uint32_t repair_gen, look_gen, memory_gen;
 	uint8_t repair_wanted, repair_refused, repair_looks, repairing;
@@ -324,17 +303,10 @@ struct sim_timer {
 	uint32_t gen;
 };
 
-struct sim_keeper {
-	struct zkh_mirror *mirror; /* NULL: none */
-	char path[KEY_PATH_SIZE];
-	uint32_t gen; /* of the next attempt at a read that was refused */
-};
-
 struct sim_node {
 	struct election core;
 	struct election_config config;
 	struct sim_client client;
-	struct sim_mirror mirror;
 	struct sim_shell shell;
 	struct sim_work work;
 	struct sim_state_file file;
@@ -343,20 +315,20 @@ struct sim_node {
 	struct witness witness;
 	struct recovery recovery;
 	struct peers peers;
+	struct view view;
 	struct sim_timer timers[TIMERS_MAX];
-	/* Of the own keepalive, in the term, and of /cluster. */
-	struct sim_keeper mirrors[MIRRORS_MAX];
-	uint32_t synced; /* the connection on which they were read behind a sync */
+	struct zkh_mirror *mirrors; /* in the order in which they were opened */
+	ev_timer retry;		    /* of those that were refused */
+	double pause_s;		    /* before the next */
+	uint32_t synced;	    /* the connection on which they were read behind a sync */
 	struct sim *world;
 	char boot_text[BOOT_ID_SIZE];
 	struct sim_twin twin;
 	struct survivor survivor;
 	int64_t rank;
-	int64_t memory_epoch; /* the highest that this node knows of */
 	struct ensemble ensemble;
 	struct identity disk, disk_next; /* its memory, written beside the loop, a moment later */
 	int64_t disk_due;		 /* then the next is written; 0: it is */
-	int64_t floor_epoch; /* zxid of the registration: no epoch handed out before is larger */
 	int64_t state_fails_until;
 	int64_t wants_us;    /* session timeout it asks for */
 	int64_t ghost_until; /* the machine that bore this name before works until then */
@@ -379,8 +351,10 @@ struct sim_node {
 	int64_t penalty_end;   /* local */
 	int64_t enter_claim;   /* mzxid of the key that names this node, of the last takeover */
 	int64_t refused_claim; /* the takeover of that claim was refused; 0: none */
+	int64_t claimed, claimed_at; /* mzxid of the key that was claimed last */
+	int32_t claims;		     /* of that, each soon after the one before */
 	int64_t blind_until;
-	uint16_t blind;	      /* reads of these parts fail */
+	uint32_t blind;	      /* mirrors of these keys fail: bits of enum sim_key */
 	uint8_t blind_denied; /* for access denied */
 	int64_t instant, instant_steps;
 	int64_t steps;
@@ -578,6 +552,7 @@ void shell_attach(struct sim *w, struct sim_node *n, bool fresh);
 /* It is not: nothing is written, and a primary stops. */
 void shell_foreign(struct sim *w, struct sim_node *n);
 void shell_detached(struct sim *w, struct sim_node *n);
+void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
 void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen,
@@ -595,26 +570,34 @@ void zkh_begin(struct sim *w);
 struct zkh_session *zkh_session_of(struct sim_node *n);
 const char *node_name(int node);
 int node_of_name(const char *name);
+/* As value_epoch() has it. */
+int8_t owner_of_name(const char *name);
 void zkh_on_timer(struct sim_node *n, const struct queue_event *ev);
-/* At the server. */
-void zkh_answer(const struct sim *w, const struct sim_tree *t, struct sim_request *r);
+/* At the server; returns what is watched from then on. */
+uint64_t zkh_answer(struct sim *w, const struct sim_tree *t, struct sim_request *r);
 void zkh_on_call(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void zkh_reply(struct sim *w, const struct sim_request *r);
+/* The bit of its changes; -1: nobody watches it. */
+int zkh_bit_of(const char *path);
+struct sim_node *zkh_node_of(const struct zkh_session *session);
 /* The connection is lost: all that is under way ends. */
 void zkh_detached(struct sim_node *n);
 /* The process is gone. */
 void zkh_drop(struct sim_node *n);
-/* Connected, before anything else is sent: the mirrors read. */
-void zkh_attached(struct sim_node *n);
-/* PART_KEEPALIVE, PART_CLUSTER: it has changed. */
-void zkh_fire(struct sim_node *n, uint16_t parts);
-void zkh_on_mirror(struct sim_node *n, const struct queue_event *ev);
 void zkh_format_cluster(int32_t id, int64_t generation, char *ret_text);
 const struct identity *zkh_disk_of(const char *name);
 void zkh_on_renew(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text);
 /* term_open(), into the takeover's transaction. */
 void zkh_open_term(struct sim_node *n, bool owes, int32_t epoch_version, struct sim_txn *txn);
+
+/* zkh_mirrors.c */
+void zkh_mirrors_begin(struct sim_node *n); /* a process: there are none */
+void zkh_mirrors_detached(struct sim_node *n);
+/* Connected, before anything else is sent: they read. */
+void zkh_mirrors_attached(struct sim_node *n);
+/* What this bit is of has changed. */
+void zkh_mirrors_fire(struct sim_node *n, int bit, bool is_there);
 
 void shell_publish(struct sim *w, struct sim_node *n);
 /* shell_survey.c: around the daemon's recovery.c and witness.c */
@@ -624,24 +607,16 @@ void shell_scan(struct sim_node *n);
 void shell_recovery_begin(struct sim_node *n);
 void shell_count_peers(struct sim_node *n);
 void shell_recovery_cancel(struct sim_node *n);
-void shell_watch_primary(struct sim_node *n);
 void shell_fence(struct sim *w, struct sim_node *n);
 void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
-/* shell_view.c */
-void shell_on_retry(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-void shell_watch(struct sim *w, struct sim_node *n, uint16_t parts);
-void shell_read(struct sim *w, struct sim_node *n, uint16_t parts);
-void shell_tell_view(struct sim *w, struct sim_node *n);
-/* What was read of /epoch, or set in it. */
-void shell_epoch(struct sim *w, struct sim_node *n, int64_t epoch, int8_t owner, int32_t version);
-void shell_remember(struct sim *w, struct sim_node *n, int64_t epoch);
-void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+/* shell_view.c: around the daemon's view.c */
+void shell_view_begin(struct sim_node *n);
+/* By a transaction of that number, also to make deleted keys again. */
+void shell_registered(struct sim *w, struct sim_node *n, int64_t zxid);
 /* What the disk has by now. */
 void disk_settle(struct sim *w, struct sim_node *n);
 void disk_keep(struct sim *w, struct sim_node *n);
-uint8_t shell_post_seen(const struct sim_node *n);
-void shell_take_view(struct sim *w, struct sim_node *n, struct sim_request *r);
 
 /* shell_repair.c */
 void repair_begin(struct sim *w, struct sim_node *n);

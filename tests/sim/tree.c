@@ -12,6 +12,23 @@ void tree_init(struct sim_tree *t)
 	t->epoch_owner = OWNER_UNKNOWN;
 }
 
+bool tree_has(const struct sim_tree *t, int bit)
+{
+	int node = bit % 8;
+
+	if (bit < BIT_ALIVE)
+		return bit == BIT_KEY	    ? t->key != NAMED_MISSING
+		       : bit == BIT_POST    ? t->post >= 0
+		       : bit == BIT_EPOCH   ? t->epoch_version != ANY_VERSION
+		       : bit == BIT_CLUSTER ? t->cluster_czxid != 0
+					    : t->maintenance;
+	if (node >= NODES_MAX)
+		return false;
+	return bit < BIT_DRAIN	     ? t->alive[node] != 0
+	       : bit < BIT_KEEPALIVE ? t->drained[node]
+				     : t->keepalive[node].there;
+}
+
 int tree_find_lock(const struct sim_tree *t, int32_t uid, int32_t *ret_before)
 {
 	int found = -1, before = -1;
@@ -99,6 +116,8 @@ static void delete_node(struct sim_tree *t, int node, uint64_t *changed)
 		*changed |= CHANGED_ALIVE(node);
 	if (t->drained[node])
 		*changed |= CHANGED_DRAIN(node);
+	if (t->keepalive[node].there)
+		*changed |= CHANGED_KEEPALIVE(node);
 	t->alive[node] = 0;
 	t->drained[node] = 0;
 	t->router[node] = 0;
@@ -313,16 +332,17 @@ static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *t
 		return TXN_CONFLICT;
 	t->there[txn->node] = 1;
 	t->rootless = 0;
-	if (!t->alive[txn->node]) {
+	if (!t->alive[txn->node])
 		t->alive_zxid[txn->node] = t->zxid;
-		*changed |= CHANGED_ALIVE(txn->node);
-	}
+	*changed |= CHANGED_ALIVE(txn->node);
 	t->alive[txn->node] = txn->session;
 	t->alive_machine[txn->node] = txn->machine;
 	t->alive_boot[txn->node] = txn->boot;
 	set_router(t, txn->node, txn->router);
-	if (!t->keepalive[txn->node].there && (txn->router == 's' || txn->router == 'c'))
+	if (!t->keepalive[txn->node].there && (txn->router == 's' || txn->router == 'c')) {
 		t->keepalive[txn->node] = (struct tree_keepalive){ .there = 1, .mzxid = t->zxid };
+		*changed |= CHANGED_KEEPALIVE(txn->node);
+	}
 	if (txn->epoch)
 		set_epoch(t, txn->epoch, txn->owner, changed);
 	return TXN_OK;
@@ -405,6 +425,8 @@ static enum txn_result operate(struct sim_tree *t, const struct sim_txn *txn, ui
 		t->refused[txn->node] = (uint16_t)txn->version;
 		break;
 	case TXN_DELETE_KEEPALIVE:
+		if (t->keepalive[txn->node].there)
+			*changed |= CHANGED_KEEPALIVE(txn->node);
 		t->keepalive[txn->node] = (struct tree_keepalive){ .there = 0 };
 		break;
 	case TXN_ACCEPT:

@@ -13,7 +13,7 @@
 #define LOCKS_MAX 64
 
 /* Values of /primary_node besides a node's number. */
-enum { NAMED_STRANGER = 100, NAMED_NONE = -1, NAMED_JUNK = -2, NAMED_MISSING = -3 };
+enum { NAMED_STRANGER = NODES_MAX, NAMED_NONE = -1, NAMED_JUNK = -2, NAMED_MISSING = -3 };
 
 enum txn_type {
 	TXN_NOP,
@@ -122,22 +122,35 @@ struct sim_tree {
 };
 
 /* What watches are for. */
-#define CHANGED_KEY (UINT64_C(1) << 0)
-#define CHANGED_POST (UINT64_C(1) << 1)
-#define CHANGED_MAINT (UINT64_C(1) << 2)
-#define CHANGED_LOCKS (UINT64_C(1) << 3)
-#define CHANGED_EPOCH (UINT64_C(1) << 4)
-#define CHANGED_CLUSTER (UINT64_C(1) << 5)
-#define CHANGED_ALIVE(node) (UINT64_C(1) << (8 + (node)))
-#define CHANGED_DRAIN(node) (UINT64_C(1) << (24 + (node)))
-#define CHANGED_KEEPALIVE(node) (UINT64_C(1) << (40 + (node)))
-#define CHANGED_ANY_KEEPALIVE (UINT64_C(0xffff) << 40)
-#define CHANGED_ANY_ALIVE (UINT64_C(0xffff) << 8)
-#define CHANGED_ANY_DRAIN (UINT64_C(0xffff) << 24)
+enum {
+	BIT_KEY,
+	BIT_POST,
+	BIT_MAINT,
+	BIT_LOCKS,
+	BIT_EPOCH,
+	BIT_CLUSTER,
+	BIT_ALIVE = 8, /* of the first node, and so on: one more than there are */
+	BIT_DRAIN = 24,
+	BIT_KEEPALIVE = 40
+};
+
+#define CHANGED(bit) (UINT64_C(1) << (bit))
+#define CHANGED_KEY CHANGED(BIT_KEY)
+#define CHANGED_POST CHANGED(BIT_POST)
+#define CHANGED_MAINT CHANGED(BIT_MAINT)
+#define CHANGED_LOCKS CHANGED(BIT_LOCKS)
+#define CHANGED_EPOCH CHANGED(BIT_EPOCH)
+#define CHANGED_CLUSTER CHANGED(BIT_CLUSTER)
+#define CHANGED_ALIVE(node) CHANGED(BIT_ALIVE + (node))
+#define CHANGED_DRAIN(node) CHANGED(BIT_DRAIN + (node))
+#define CHANGED_KEEPALIVE(node) CHANGED(BIT_KEEPALIVE + (node))
 
 void tree_init(struct sim_tree *t);
 enum txn_result tree_apply(struct sim_tree *t, const struct sim_txn *txn, int64_t zxid,
 			   uint64_t *ret_changed);
+
+/* Whether the key is there whose changes have this bit. */
+bool tree_has(const struct sim_tree *t, int bit);
 
 /* Position of a lock node, -1: not there; ret_before: the uid it has to wait for, 0: none. */
 int tree_find_lock(const struct sim_tree *t, int32_t uid, int32_t *ret_before);

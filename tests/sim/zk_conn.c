@@ -36,6 +36,10 @@ struct sim_request *request_create(struct sim *w, struct sim_node *n, uint8_t ty
 	r->order = ++w->order;
 	r->proposed = 0;
 	r->epoch = 0;
+	r->key = SIM_KEY_NONE;
+	r->of = 0;
+	r->bit = -1;
+	r->watch = r->exists = false;
 	r->txn = (struct sim_txn){ .node = (int8_t)n->id, .session = n->client.session };
 	return r;
 }
@@ -53,8 +57,12 @@ void request_free(struct sim *w, struct sim_request *r)
 
 int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction)
 {
-	int64_t at = w->now + path_latency(w);
+	int64_t at = w->now;
 
+	/* What is sent in one moment comes together, unless they are to come apart. */
+	if (w->params.apart || c->planned[direction] != w->now)
+		at += path_latency(w);
+	c->planned[direction] = w->now;
 	if (at < c->arrival[direction])
 		at = c->arrival[direction];
 	c->arrival[direction] = at;
@@ -125,61 +133,26 @@ void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r)
 	conn_pump(w, c);
 }
 
-static uint64_t watches_of(const struct sim_request *r)
+static void see_own(const struct sim_tree *t, struct sim_request *r)
 {
-	uint64_t watch = 0;
-
-	if (r->parts & PART_KEY)
-		watch |= CHANGED_KEY;
-	if (r->parts & PART_POST)
-		watch |= CHANGED_POST;
-	if (r->parts & PART_EPOCH)
-		watch |= CHANGED_EPOCH;
-	if (r->parts & PART_MAINT)
-		watch |= CHANGED_MAINT;
-	if (r->parts & PART_SELF)
-		watch |= CHANGED_ALIVE(r->node);
-	if (r->parts & PART_DRAIN)
-		watch |= CHANGED_DRAIN(r->node);
-	if ((r->parts & PART_ALIVE) && r->holder >= 0 && r->holder < NODES_MAX)
-		watch |= CHANGED_ALIVE(r->holder);
-	if (r->parts & PART_CLUSTER)
-		watch |= CHANGED_CLUSTER;
-	if (r->parts & PART_KEEPALIVE)
-		watch |= CHANGED_KEEPALIVE(r->node);
-	return watch;
-}
-
-static void read_parts(const struct sim_tree *t, struct sim_request *r)
-{
-	r->seen.key = t->key;
-	r->seen.key_version = t->key_version;
-	r->seen.key_mzxid = t->key_mzxid;
-	r->seen.holder = t->post;
-	r->seen.post_session = t->post_session;
-	r->seen.epoch = t->epoch;
-	r->seen.epoch_owner = t->epoch_owner;
-	r->seen.epoch_version = t->epoch_version;
-	r->seen.drained = t->drained[r->node];
-	r->seen.maintenance = t->maintenance;
-	r->seen.self = t->alive[r->node] != 0;
-	r->seen.there = t->router[r->node] && t->keepalive[r->node].there && t->alive[r->node];
-	r->seen.alive_session = t->alive[r->node];
-	r->seen.alive = r->holder >= 0 && r->holder < NODES_MAX && t->alive[r->holder];
+	r->seen = (struct sim_snapshot){
+		.epoch = t->epoch,
+		.epoch_version = t->epoch_version,
+		.alive_session = t->alive[r->node],
+		.keepalive = t->keepalive[r->node],
+		.router = t->router[r->node],
+		.there = t->router[r->node] && t->keepalive[r->node].there && t->alive[r->node],
+	};
 }
 
 static void answer(struct sim *w, struct sim_conn *c, struct sim_request *r)
 {
 	const struct sim_tree *t = &w->servers[c->server].tree;
 
-	if (r->type == REQUEST_READ) {
-		read_parts(t, r);
-		r->seen.keepalive = t->keepalive[r->node];
-		r->seen.router = t->router[r->node];
-		c->watch |= watches_of(r);
-		if (r->purpose == FOR_CALL)
-			zkh_answer(w, t, r);
-	}
+	if (r->type == REQUEST_READ && r->purpose == FOR_CALL)
+		c->watch |= zkh_answer(w, t, r);
+	else if (r->type == REQUEST_READ)
+		see_own(t, r);
 	r->result = TXN_OK;
 	r->zxid = t->zxid;
 	if (r->txn.type == TXN_RENEW)
@@ -312,31 +285,12 @@ void conn_close_session(struct sim *w, int server, int node, int32_t session)
 	}
 }
 
-static uint16_t parts_of(const struct sim_tree *t, int node, uint64_t changed)
+static void send_event(struct sim *w, struct sim_conn *c, int bit)
 {
-	uint16_t parts = 0;
+	uint32_t there = tree_has(&w->servers[c->server].tree, bit);
 
-	if (changed & CHANGED_KEY)
-		parts |= PART_KEY;
-	if (changed & CHANGED_POST)
-		parts |= t->post < 0 ? PART_POST | PART_POST_GONE : PART_POST;
-	if (changed & CHANGED_EPOCH)
-		parts |= PART_EPOCH;
-	if (changed & CHANGED_CLUSTER)
-		parts |= PART_CLUSTER;
-	if (changed & CHANGED_MAINT)
-		parts |= PART_MAINT;
-	if (changed & CHANGED_LOCKS)
-		parts |= PART_LOCK;
-	if (changed & CHANGED_ALIVE(node))
-		parts |= PART_SELF;
-	if (changed & CHANGED_ANY_ALIVE & ~CHANGED_ALIVE(node))
-		parts |= PART_ALIVE;
-	if (changed & CHANGED_ANY_DRAIN)
-		parts |= PART_DRAIN;
-	if (changed & CHANGED_ANY_KEEPALIVE)
-		parts |= PART_KEEPALIVE;
-	return parts;
+	sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_WATCH, c->node, c->gen,
+		     (uint32_t)bit | there << 8);
 }
 
 /* A lock's watch is on two nodes only: its own and the one it waits for. */
@@ -362,8 +316,9 @@ void conn_tell_watches(struct sim *w, int server, uint64_t changed)
 		if (!fired)
 			continue;
 		c->watch &= ~fired;
-		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_WATCH, n, c->gen,
-			     parts_of(&w->servers[server].tree, n, fired));
+		for (int bit = 0; fired; bit++, fired >>= 1)
+			if (fired & 1)
+				send_event(w, c, bit);
 	}
 }
 

@@ -48,8 +48,10 @@ void zkh_begin(struct sim *w)
 {
 	world = w;
 	transaction.in_use = false;
-	for (int i = 0; i < NODES_MAX; i++)
+	for (int i = 0; i < NODES_MAX; i++) {
 		sessions[i].node = i;
+		zkh_mirrors_begin(&w->nodes[i]);
+	}
 }
 
 struct zkh_session *zkh_session_of(struct sim_node *n)
@@ -63,7 +65,7 @@ const struct identity *zkh_disk_of(const char *name)
 	return &world->nodes[node_of_name(name)].disk;
 }
 
-static struct sim_node *node_of(const struct zkh_session *session)
+struct sim_node *zkh_node_of(const struct zkh_session *session)
 {
 	return &world->nodes[session->node];
 }
@@ -81,19 +83,24 @@ int64_t time_wall_us(void)
 
 bool zkh_session_connected(const struct zkh_session *session)
 {
-	const struct sim_node *n = node_of(session);
+	const struct sim_node *n = zkh_node_of(session);
 
 	return n->daemon == DAEMON_UP && n->client.link == LINK_ATTACHED;
 }
 
+int64_t zkh_session_id(const struct zkh_session *session)
+{
+	return zkh_node_of(session)->client.session;
+}
+
 int64_t zkh_session_zxid(const struct zkh_session *session)
 {
-	return node_of(session)->client.last_zxid;
+	return zkh_node_of(session)->client.last_zxid;
 }
 
 void zkh_session_cut(struct zkh_session *session)
 {
-	struct sim_node *n = node_of(session);
+	struct sim_node *n = zkh_node_of(session);
 
 	sim_schedule(world, world->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_HERE);
 }
@@ -101,7 +108,7 @@ void zkh_session_cut(struct zkh_session *session)
 /* From the loop. */
 void zkh_session_renew(struct zkh_session *session)
 {
-	struct sim_node *n = node_of(session);
+	struct sim_node *n = zkh_node_of(session);
 
 	sim_schedule(world, world->now, EVENT_RENEW, n->id, n->incarnation,
 		     (uint32_t)n->client.session);
@@ -131,7 +138,9 @@ ssize_t sim_getrandom(void *buffer, size_t size, unsigned flags)
 
 const char *node_name(int node)
 {
-	static const char *const names[NODES_MAX] = { "a", "b", "c", "d", "e", "f", "g" };
+	static const char *const names[] = { "a", "b", "c", "d", "e", "f", "g", "h" };
+
+	static_assert(NAMED_STRANGER == sizeof(names) / sizeof(names[0]) - 1, "the last");
 
 	return names[node];
 }
@@ -156,16 +165,17 @@ void zkh_format_cluster(int32_t id, int64_t generation, char *ret_text)
 
 /* -- operations -- */
 
-static struct zkh_op *op_create(struct sim_node *n, void *userdata, struct zkh_op **ret_op)
+static struct zkh_op *op_create(struct sim_node *n, const struct zkh_op *call,
+				struct zkh_op **ret_op)
 {
 	for (int i = 0; i < OPS_MAX; i++) {
 		struct zkh_op *op = &world->ops[i];
 
 		if (op->order)
 			continue;
-		*op = (struct zkh_op){ .order = ++world->op_order,
-				       .node = (int8_t)n->id,
-				       .userdata = userdata };
+		*op = *call;
+		op->order = ++world->op_order;
+		op->node = (int8_t)n->id;
 		if (ret_op)
 			*ret_op = op;
 		return op;
@@ -200,6 +210,20 @@ static void format_alive(const struct sim_sight *s, char *ret_text, size_t size)
 	alive_format(&alive, ret_text, size);
 }
 
+/* In the primary key, or in /epoch. */
+static const char *name_text(int8_t name)
+{
+	static_assert(NAMED_NONE == OWNER_UNKNOWN && NAMED_JUNK == OWNER_NOBODY, "one text each");
+	return name >= 0 ? node_name(name) : name == NAMED_NONE ? NAME_NONE : NAME_NOBODY;
+}
+
+int8_t owner_of_name(const char *name)
+{
+	if (!*name)
+		return OWNER_UNKNOWN;
+	return strcmp(name, NAME_NOBODY) ? (int8_t)node_of_name(name) : OWNER_NOBODY;
+}
+
 /* The value of the key that was read. */
 static void format_value(const struct sim_request *r, const struct sim_node *of, char *ret_text,
 			 size_t size)
@@ -221,6 +245,14 @@ static void format_value(const struct sim_request *r, const struct sim_node *of,
 		snprintf(ret_text, size, "rank=%" PRId64, of->rank);
 	else if (r->key == SIM_KEY_CLUSTER)
 		zkh_format_cluster(s->id, s->generation, ret_text);
+	else if (r->key == SIM_KEY_PRIMARY)
+		snprintf(ret_text, size, "%s", name_text(s->name));
+	else if (r->key == SIM_KEY_POST)
+		snprintf(ret_text, size, "%s %" PRId64, name_text(s->name), s->epoch);
+	else if (r->key == SIM_KEY_EPOCH)
+		snprintf(ret_text, size, "%" PRId64 " %s", s->epoch, name_text(s->name));
+	else if (r->key == SIM_KEY_MAINTENANCE)
+		snprintf(ret_text, size, "true");
 	else if (r->key == SIM_KEY_ALIVE)
 		format_alive(s, ret_text, size);
 }
@@ -240,6 +272,9 @@ static void end_children(const struct zkh_op *op, int result, const struct sim_r
 /* What it says of the keys is what the server told. */
 static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 {
+	static const struct zkh_stat untold = { .ephemeral_owner = 1,
+						.version = ZKH_ANY_VERSION,
+						.children = 1 };
 	struct zkh_op ended = *op;
 	const struct sim_sight *s = r ? &r->sight : NULL;
 	struct zkh_stat stats = { .version = s ? s->version : 0,
@@ -257,7 +292,7 @@ static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 			format_value(r, &world->nodes[r->of], text, sizeof(text));
 		ended.on_get(ended.userdata, result, text, strlen(text), stat);
 	} else if (ended.on_exists) {
-		ended.on_exists(ended.userdata, result, stat);
+		ended.on_exists(ended.userdata, result, result == ZKH_DENIED ? &untold : stat);
 	} else if (ended.on_done) {
 		ended.on_done(ended.userdata, result);
 	} else if (ended.on_children) {
@@ -288,6 +323,7 @@ void zkh_detached(struct sim_node *n)
 
 	while ((op = op_next(n)))
 		op_end(op, ZKH_UNKNOWN, NULL);
+	zkh_mirrors_detached(n);
 }
 
 void zkh_drop(struct sim_node *n)
@@ -298,8 +334,7 @@ void zkh_drop(struct sim_node *n)
 		op->order = 0;
 	for (int i = 0; i < TIMERS_MAX; i++)
 		n->timers[i].gen++;
-	for (int i = 0; i < MIRRORS_MAX; i++)
-		n->mirrors[i].mirror = NULL;
+	zkh_mirrors_begin(n);
 }
 
 /* Not connected: that is told from the loop. */
@@ -329,142 +364,182 @@ static bool is_sent(struct sim_node *n, struct zkh_op *op)
 
 /* -- reads -- */
 
-static enum sim_key key_of(const char *path, int8_t *ret_of)
-{
-	static const struct {
-		const char *name;
-		enum sim_key key;
-	} keys[] = {
-		{ "daemonmode", SIM_KEY_MODE },	   { "daemonstate", SIM_KEY_STATE },
-		{ "routerstate", SIM_KEY_ROUTER }, { "alive", SIM_KEY_ALIVE },
-		{ "drain", SIM_KEY_DRAIN },	   { "keepalive", SIM_KEY_KEEPALIVE },
-		{ "health", SIM_KEY_HEALTH },	   { "detail", SIM_KEY_DETAIL },
-	};
-	const size_t n = sizeof(PATH_NODES) - 1;
+static const struct key {
+	const char *name; /* those of a node are below /nodes/NAME */
+	enum sim_key key;
+	int8_t bit; /* of its changes, of the first node's; -1: nobody watches it */
+} keys[] = {
+	{ PATH_EPOCH, SIM_KEY_EPOCH, BIT_EPOCH },
+	{ PATH_PRIMARY, SIM_KEY_PRIMARY, BIT_KEY },
+	{ PATH_POST, SIM_KEY_POST, BIT_POST },
+	{ PATH_MAINTENANCE, SIM_KEY_MAINTENANCE, BIT_MAINT },
+	{ PATH_CLUSTER, SIM_KEY_CLUSTER, BIT_CLUSTER },
+	{ PATH_NODES, SIM_KEY_NODES, -1 },
+	{ "keepalive", SIM_KEY_KEEPALIVE, BIT_KEEPALIVE },
+	{ "alive", SIM_KEY_ALIVE, BIT_ALIVE },
+	{ "drain", SIM_KEY_DRAIN, BIT_DRAIN },
+	{ "routerstate", SIM_KEY_ROUTER, -1 },
+	{ "daemonmode", SIM_KEY_MODE, -1 },
+	{ "daemonstate", SIM_KEY_STATE, -1 },
+	{ "health", SIM_KEY_HEALTH, -1 },
+	{ "detail", SIM_KEY_DETAIL, -1 },
+};
 
-	if (!strcmp(path, PATH_CLUSTER))
-		return SIM_KEY_CLUSTER;
-	if (!strcmp(path, PATH_PRIMARY))
-		return SIM_KEY_PRIMARY;
-	if (!strcmp(path, PATH_NODES))
-		return SIM_KEY_NODES;
-	assert(!strncmp(path, PATH_NODES "/", n + 1) && path[n + 2] == '/');
-	*ret_of = (int8_t)node_of_name(path + n + 1);
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (!strcmp(path + n + 3, keys[i].name))
-			return keys[i].key;
-	assert(false);
-	return SIM_KEY_NONE;
+static const struct key *key_of(const char *path, int8_t *ret_of)
+{
+	const char *node = path + sizeof(PATH_NODES);
+	bool below = !strncmp(path, PATH_NODES "/", sizeof(PATH_NODES));
+	const char *name = below ? zkh_path_name(path) : path;
+	const struct key *key = keys;
+
+	*ret_of = (int8_t)(below ? node_of_name(node) : 0);
+	while (strcmp(name, key->name) != 0) {
+		key++;
+		assert(key < keys + sizeof(keys) / sizeof(keys[0]));
+	}
+	return key;
 }
 
-/* The read is sent, unless there is no connection. The caller sets the callback. NULL: the process has ended. */
-static struct zkh_op *read_key(struct zkh_session *session, const char *path, bool watch,
-			       void *userdata, struct zkh_op **ret_op)
+int zkh_bit_of(const char *path)
 {
-	struct sim_node *n = node_of(session);
+	int8_t of;
+	const struct key *key = key_of(path, &of);
+
+	return key->bit < 0 ? -1 : key->bit + of;
+}
+
+/* The read is sent, unless there is no connection. Fails when the process has ended. */
+static int read_key(struct zkh_session *session, const char *path, bool watch,
+		    const struct zkh_op *call, struct zkh_op **ret_op)
+{
+	struct sim_node *n = zkh_node_of(session);
 	struct sim_request *r;
 	struct zkh_op *op;
 
 	if (n->daemon != DAEMON_UP)
-		return NULL;
-	op = op_create(n, userdata, ret_op);
+		return ZKH_FAILED;
+	op = op_create(n, call, ret_op);
 	if (!is_sent(n, op))
-		return op;
+		return 0;
 	r = request_create(world, n, REQUEST_READ, FOR_CALL);
-	r->holder = -1;
-	r->of = 0;
-	r->key = (uint8_t)key_of(path, &r->of);
-	r->parts = 0;
-	if (watch)
-		r->parts = r->key == SIM_KEY_CLUSTER ? PART_CLUSTER : PART_KEEPALIVE;
+	r->key = (uint8_t)key_of(path, &r->of)->key;
+	r->bit = (int8_t)zkh_bit_of(path);
+	r->watch = watch;
+	r->exists = call->on_exists;
 	send(n, op, r);
-	return op;
+	return 0;
 }
 
 int zkh_get(struct zkh_session *session, const char *path, bool watch, zkh_get_fn fn,
 	    void *userdata, struct zkh_op **ret_op)
 {
-	struct zkh_op *op = read_key(session, path, watch, userdata, ret_op);
+	const struct zkh_op call = { .on_get = fn, .userdata = userdata };
 
-	if (!op)
-		return ZKH_FAILED;
-	op->on_get = fn;
-	return 0;
+	return read_key(session, path, watch, &call, ret_op);
 }
 
 int zkh_exists(struct zkh_session *session, const char *path, bool watch, zkh_exists_fn fn,
 	       void *userdata, struct zkh_op **ret_op)
 {
-	struct zkh_op *op = read_key(session, path, watch, userdata, ret_op);
+	const struct zkh_op call = { .on_exists = fn, .userdata = userdata };
 
-	if (!op)
-		return ZKH_FAILED;
-	op->on_exists = fn;
-	return 0;
+	return read_key(session, path, watch, &call, ret_op);
 }
 
 int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_children_fn fn,
 		 void *userdata, struct zkh_op **ret_op)
 {
-	struct zkh_op *op = read_key(session, path, watch, userdata, ret_op);
+	const struct zkh_op call = { .on_children = fn, .userdata = userdata };
 
-	if (!op)
-		return ZKH_FAILED;
-	op->on_children = fn;
-	return 0;
+	return read_key(session, path, watch, &call, ret_op);
 }
 
 /* What makes /cluster makes it, too; here it is only a round trip. */
 int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata,
 		  struct zkh_op **ret_op)
 {
-	struct zkh_op *op = read_key(session, PATH_NODES, false, userdata, ret_op);
+	const struct zkh_op call = { .on_done = fn, .userdata = userdata };
 
-	if (!op)
-		return ZKH_FAILED;
-	op->on_done = fn;
-	return 0;
+	return read_key(session, PATH_NODES, false, &call, ret_op);
 }
 
-/* What a server says of a key. */
-void zkh_answer(const struct sim *w, const struct sim_tree *t, struct sim_request *r)
+static void see_top(const struct sim_tree *t, enum sim_key key, struct sim_sight *s)
 {
-	struct sim_sight *s = &r->sight;
-	bool other = r->of != r->node;
-
-	(void)w;
-	*s = (struct sim_sight){ .there = t->there[r->of] };
-	if (r->key == SIM_KEY_NODES) {
+	if (key == SIM_KEY_NODES) {
 		for (int i = 0; i < NODES_MAX; i++)
 			s->names |= (uint16_t)(t->there[i] ? 1u << i : 0);
 		s->there = s->names != 0;
-	} else if (r->key == SIM_KEY_CLUSTER) {
-		s->there = t->cluster_czxid != 0;
+	} else if (key == SIM_KEY_CLUSTER) {
 		s->czxid = t->cluster_czxid;
 		s->id = t->cluster_id;
 		s->generation = t->cluster_generation;
-	} else if (r->key == SIM_KEY_PRIMARY) {
-		s->there = t->key != NAMED_MISSING;
+	} else if (key == SIM_KEY_PRIMARY) {
+		s->name = t->key;
+		s->version = t->key_version;
 		s->mzxid = t->key_mzxid;
-	} else if (r->key == SIM_KEY_ROUTER) {
+	} else if (key == SIM_KEY_POST) {
+		s->name = t->post;
+		s->epoch = t->post_epoch;
+		s->session = t->post_session;
+	} else if (key == SIM_KEY_EPOCH) {
+		s->name = t->epoch_owner;
+		s->epoch = t->epoch;
+		s->version = t->epoch_version;
+	}
+}
+
+static void see_node(const struct sim_tree *t, const struct sim_request *r, struct sim_sight *s)
+{
+	bool other = r->of != r->node;
+
+	if (r->key == SIM_KEY_ROUTER) {
 		s->there = t->router[r->of] != 0;
 		s->denied = other && t->refused[r->of] & REFUSE_LOOK;
 		s->router = t->router[r->of];
 		s->version = t->router_version[r->of];
 	} else if (r->key == SIM_KEY_ALIVE) {
-		s->there = t->alive[r->of] != 0;
 		s->session = t->alive[r->of];
 		s->machine = t->alive_machine[r->of];
 		s->boot = t->alive_boot[r->of];
-	} else if (r->key == SIM_KEY_DRAIN) {
-		s->there = t->drained[r->of];
 	} else if (r->key == SIM_KEY_KEEPALIVE) {
 		s->keepalive = t->keepalive[r->of];
-		s->there = s->keepalive.there;
 		s->denied = other && t->refused[r->of] & REFUSE_WATCH;
 		s->version = s->keepalive.version;
 		s->mzxid = s->keepalive.mzxid;
 	}
+}
+
+/* A key may be refused to a node, or cannot be read. Servers before 3.9 tell everybody whether it is there. */
+static int result_of(struct sim *w, const struct sim_request *r)
+{
+	const struct sim_node *n = &w->nodes[r->node];
+	bool blind = r->watch && w->now < n->blind_until && n->blind & 1u << r->key;
+
+	w->stats.faults[FAULT_BLIND] += blind;
+	if (blind && !n->blind_denied)
+		return ZKH_FAILED;
+	if (!r->sight.there)
+		return ZKH_NO_NODE;
+	if (!blind && !r->sight.denied)
+		return ZKH_OK;
+	return r->exists && !w->params.hides_stat ? ZKH_OK : ZKH_DENIED;
+}
+
+/* A read that fails leaves no watch, unless it asks whether the key is there, and it is not. */
+uint64_t zkh_answer(struct sim *w, const struct sim_tree *t, struct sim_request *r)
+{
+	struct sim_sight *s = &r->sight;
+
+	*s = (struct sim_sight){ .there = r->of < NODES_MAX && t->there[r->of] };
+	see_top(t, (enum sim_key)r->key, s);
+	if (r->of < NODES_MAX)
+		see_node(t, r, s);
+	if (r->bit >= 0)
+		s->there = tree_has(t, r->bit);
+	s->result = (uint8_t)result_of(w, r);
+	if (!r->watch || (s->result != ZKH_OK && !(s->result == ZKH_NO_NODE && r->exists)))
+		return 0;
+	return CHANGED(r->bit);
 }
 
 /* -- timers -- */
@@ -505,141 +580,11 @@ void zkh_on_timer(struct sim_node *n, const struct queue_event *ev)
 	slot->timer->cb((struct ev_loop *)n, slot->timer, EV_TIMER);
 }
 
-/* -- mirrors: of the own keepalive, and of /cluster -- */
-
-#define MIRROR_PAUSE_US SEC
-
-static struct sim_keeper *keeper_of(const struct zkh_mirror *mirror)
-{
-	struct sim_node *n = node_of(mirror->watch.session);
-
-	return &n->mirrors[mirror->flags & ZKH_MIRROR_SYNCED ? 1 : 0];
-}
-
-static void on_mirror_read(void *userdata, int result, const char *data, size_t length,
-			   const struct zkh_stat *stat)
-{
-	struct zkh_mirror *mirror = userdata;
-	struct sim_keeper *keeper = keeper_of(mirror);
-	struct sim_node *n = node_of(mirror->watch.session);
-	int refused = result == ZKH_OK || result == ZKH_NO_NODE ? ZKH_OK : result;
-	bool is_news = !refused || refused != mirror->refused;
-
-	mirror->op = NULL;
-	if (zkh_is_unanswered(result))
-		return; /* it is read again when attached */
-	mirror->current = true;
-	mirror->refused = refused;
-	if (refused)
-		sim_schedule(world, world->now + MIRROR_PAUSE_US, EVENT_MIRROR, n->id,
-			     ++keeper->gen, (uint32_t)(keeper - n->mirrors));
-	if (is_news)
-		mirror->fn(mirror->userdata, result, data, length, stat);
-}
-
-static void send_sync(struct sim_node *n)
-{
-	struct sim_request *r = request_create(world, n, REQUEST_SYNC, FOR_NOTHING);
-
-	r->parts = 0;
-	r->holder = -1;
-	n->synced = n->client.conn;
-	request_send(world, r);
-}
-
-static void read_mirror(struct zkh_mirror *mirror)
-{
-	struct zkh_session *session = mirror->watch.session;
-	struct sim_node *n = node_of(session);
-
-	mirror->current = false;
-	zkh_op_cancel(mirror->op);
-	mirror->op = NULL;
-	if (n->client.link != LINK_ATTACHED)
-		return;
-	if (mirror->flags & ZKH_MIRROR_SYNCED && n->synced != n->client.conn)
-		send_sync(n);
-	(void)zkh_get(session, mirror->watch.path, true, on_mirror_read, mirror, &mirror->op);
-}
-
-int zkh_mirror_open(struct zkh_mirror *mirror, struct zkh_session *session, const char *path,
-		    unsigned flags, zkh_mirror_fn fn, void *userdata)
-{
-	struct sim_keeper *keeper;
-
-	assert(!zkh_mirror_is_open(mirror));
-	*mirror = (struct zkh_mirror){
-		.fn = fn, .userdata = userdata, .flags = flags, .watch = { .session = session }
-	};
-	keeper = keeper_of(mirror);
-	snprintf(keeper->path, sizeof(keeper->path), "%s", path);
-	keeper->mirror = mirror;
-	keeper->gen++;
-	mirror->watch.path = keeper->path;
-	read_mirror(mirror);
-	return 0;
-}
-
-void zkh_mirror_close(struct zkh_mirror *mirror)
-{
-	if (!zkh_mirror_is_open(mirror))
-		return;
-	zkh_op_cancel(mirror->op);
-	keeper_of(mirror)->mirror = NULL;
-	memset(mirror, 0, sizeof(*mirror));
-}
-
-bool zkh_mirror_is_open(const struct zkh_mirror *mirror)
-{
-	return mirror->fn;
-}
-
-bool zkh_mirror_is_current(const struct zkh_mirror *mirror)
-{
-	return mirror->current;
-}
-
-void zkh_attached(struct sim_node *n)
-{
-	current = n->id;
-	for (int i = 0; i < MIRRORS_MAX; i++)
-		if (n->mirrors[i].mirror)
-			read_mirror(n->mirrors[i].mirror);
-}
-
-static void fire(const struct sim_keeper *keeper)
-{
-	struct zkh_mirror *mirror = keeper->mirror;
-
-	if (!mirror || mirror->op)
-		return;
-	read_mirror(mirror);
-	mirror->fn(mirror->userdata, ZKH_UNKNOWN, NULL, 0, NULL);
-}
-
-void zkh_fire(struct sim_node *n, uint16_t parts)
-{
-	current = n->id;
-	if (parts & PART_KEEPALIVE)
-		fire(&n->mirrors[0]);
-	if (parts & PART_CLUSTER)
-		fire(&n->mirrors[1]);
-}
-
-void zkh_on_mirror(struct sim_node *n, const struct queue_event *ev)
-{
-	struct sim_keeper *keeper = &n->mirrors[ev->arg];
-
-	if (ev->gen == keeper->gen && n->daemon == DAEMON_UP && keeper->mirror &&
-	    keeper->mirror->refused)
-		read_mirror(keeper->mirror);
-}
-
 /* -- transactions -- */
 
 struct zkh_txn *zkh_txn_create(struct zkh_session *session)
 {
-	if (node_of(session)->daemon != DAEMON_UP)
+	if (zkh_node_of(session)->daemon != DAEMON_UP)
 		return NULL;
 	assert(!transaction.in_use);
 	transaction = (struct zkh_txn){ .node = (int8_t)session->node,
@@ -675,7 +620,7 @@ static void take_text(struct zkh_txn *txn, const char *path, const char *text)
 	/* A node's key, or its parents. */
 	bool below = !strncmp(path, PATH_NODES, sizeof(PATH_NODES) - 1);
 	bool parent = below && strlen(path) < sizeof(PATH_NODES) + 2;
-	enum sim_key key = parent ? SIM_KEY_NONE : key_of(path, &of);
+	enum sim_key key = parent ? SIM_KEY_NONE : key_of(path, &of)->key;
 
 	if (key == SIM_KEY_KEEPALIVE && !value_keepalive(text, strlen(text), &txn->keepalive))
 		abort();
@@ -756,19 +701,15 @@ static void fill_renewal(const struct sim_node *n, const struct zkh_txn *from, s
 int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh_op **ret_op)
 {
 	struct sim_node *n = &world->nodes[txn->node];
-	struct zkh_op *op = op_create(n, userdata, ret_op);
+	const struct zkh_op call = { .on_commit = fn, .userdata = userdata };
+	struct zkh_op *op = op_create(n, &call, ret_op);
 	bool read = txn->kind == KIND_RENEWAL && sim_mutated(world, MUTATION_RENEW_BY_READ);
 	struct sim_request *r;
 
 	txn->in_use = false;
-	op->on_commit = fn;
 	if (!is_sent(n, op))
 		return 0;
 	r = request_create(world, n, read ? REQUEST_READ : REQUEST_TXN, FOR_CALL);
-	r->parts = 0;
-	r->holder = -1;
-	r->key = SIM_KEY_NONE;
-	r->of = 0;
 	if (txn->kind == KIND_RENEWAL) {
 		fill_renewal(n, txn, &r->txn);
 	} else if (txn->kind == KIND_MAKE) {
@@ -803,11 +744,6 @@ static int commit_result(uint8_t type, uint8_t result, size_t *ret_failed)
 	}
 }
 
-static bool is_blind(const struct sim *w, const struct sim_node *n)
-{
-	return w->now < n->blind_until && n->blind & PART_CLUSTER;
-}
-
 void zkh_reply(struct sim *w, const struct sim_request *r)
 {
 	struct zkh_op *op = &w->ops[r->call];
@@ -817,10 +753,8 @@ void zkh_reply(struct sim *w, const struct sim_request *r)
 		return; /* called off */
 	if (op->on_done)
 		result = ZKH_OK;
-	else if (r->key == SIM_KEY_CLUSTER && is_blind(w, &w->nodes[r->node]))
-		result = ZKH_DENIED;
 	else if (!op->on_commit)
-		result = r->sight.denied ? ZKH_DENIED : r->sight.there ? ZKH_OK : ZKH_NO_NODE;
+		result = r->sight.result;
 	else
 		result = commit_result(r->txn.type, r->result, &op->failed);
 	op_end(op, result, r);
