@@ -378,6 +378,7 @@ void view_election(const struct view *view, struct election_view *ret_view)
 		.absent = view->coordinator && !view->alive,
 		.epoch = view->memory_epoch > view->floor_epoch ? view->memory_epoch
 								: view->floor_epoch,
+		.post_epoch = view->epoch,
 		.epoch_known = view->slots[VIEW_EPOCH].known,
 	};
 }

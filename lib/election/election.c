@@ -10,8 +10,8 @@
 /* Flat and without padding: states are compared and hashed as bytes. */
 static_assert(sizeof(struct election) == 17 * 8 + sizeof(struct election_view) + 2 * 4 + 24,
 	      "padding");
-static_assert(sizeof(struct election_view) == 32, "padding");
-static_assert(sizeof(struct election_event) == 6 * 8 + 32 + 4 + 12, "padding");
+static_assert(sizeof(struct election_view) == 40, "padding");
+static_assert(sizeof(struct election_event) == 6 * 8 + 40 + 4 + 12, "padding");
 
 /* No event makes more moves than this: the longest way is STOP, LEAVE or OFFLINE, FOLLOW, AWAIT. */
 #define MOVES_MAX 8
@@ -146,8 +146,8 @@ static bool in_follow(struct election_step *s)
 	}
 	if (e->shutdown)
 		return in_follow_shutdown(s);
-	/* The next vacancy is another matter. */
-	if (e->view.key == KEY_OTHER) {
+	/* The next vacancy is another matter. (Until it is known whether the named node is alive, it counts as such.) */
+	if (e->view.key == KEY_OTHER && e->view.key_version != e->seen_version) {
 		e->refusals = 0;
 		e->retry_us = 0;
 	}
@@ -280,6 +280,11 @@ static bool in_enter(struct election_step *s)
 	}
 	if (election_not_named(e) || election_unwilling(s)) {
 		election_move(s, PHASE_LEAVE, REASON_NOT_NAMED);
+		return true;
+	}
+	/* That of a former takeover, which an old store brought back. */
+	if (e->view.post_epoch && e->view.post_epoch != e->epoch) {
+		election_move(s, PHASE_LEAVE, REASON_POST_LEFT_OVER);
 		return true;
 	}
 	return false;

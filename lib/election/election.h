@@ -141,8 +141,9 @@ enum election_post { POST_UNKNOWN, POST_NONE, POST_MINE, POST_OTHER };
 
 /* What the shell sees in ZooKeeper: a consistent-enough snapshot; each field as of its last read. */
 struct election_view {
-	int64_t key_mzxid; /* with KEY_NONE, ME, OTHER, DEAD */
-	int64_t epoch;	   /* the highest epoch that /epoch or this node's memory knows; 0: none */
+	int64_t key_mzxid;  /* with KEY_NONE, ME, OTHER, DEAD */
+	int64_t epoch;	    /* the highest epoch that /epoch or this node's memory knows; 0: none */
+	int64_t post_epoch; /* that of the post; 0: there is none, or it cannot be read */
 	int32_t key_version;
 	uint8_t key;  /* enum election_key */
 	uint8_t post; /* enum election_post */

@@ -82,6 +82,13 @@ static void test_reclaim_beaten(void **state)
 			  "2420 time                 => stop: stop\n");
 }
 
+static void test_post_of_a_former_term(void **state)
+{
+	play_from_primary("1000 view me@3 former     => stop: stop\n"
+			  "1010 stopped              => leave: do leave\n"
+			  "1020 done ok              => await\n");
+}
+
 static void test_reclaim_unknown(void **state)
 {
 	play_from_primary("1000 view none@4 mine     => vacated\n"
@@ -338,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_switchover_to_dead),
 		cmocka_unit_test(test_reclaim),
 		cmocka_unit_test(test_reclaim_beaten),
+		cmocka_unit_test(test_post_of_a_former_term),
 		cmocka_unit_test(test_reclaim_unknown),
 		cmocka_unit_test(test_key_deleted),
 		cmocka_unit_test(test_release),

@@ -283,6 +283,21 @@ static void test_enter_unknown_applied(void **state)
 	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (650 + 3940) * PLAY_MS);
 }
 
+/* The post is that of a former takeover, which an old store brought back: proven by a renewal it would be, but it is not ours. */
+static void test_enter_unknown_former(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n"
+					"620 down                 => enter\n"
+					"620 done unknown         => enter\n"
+					"640 up 6000              => enter\n"
+					"650 view me@3 former     => leave: do leave\n"
+					"660 done ok              => await\n");
+}
+
 static void test_enter_unknown_lost(void **state)
 {
 	struct play play;
@@ -636,6 +651,7 @@ int main(void)
 		cmocka_unit_test(test_transition_cancelled),
 		cmocka_unit_test(test_transition_restarted),
 		cmocka_unit_test(test_enter_unknown_applied),
+		cmocka_unit_test(test_enter_unknown_former),
 		cmocka_unit_test(test_enter_unknown_lost),
 		cmocka_unit_test(test_enter_unknown_superseded),
 		cmocka_unit_test(test_enter_answered_late),

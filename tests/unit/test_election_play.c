@@ -193,7 +193,10 @@ static void parse_view(struct play *play, const struct words *words, struct elec
 			view.epoch_known = 0;
 		else if (!strcmp(words->word[i], "epoch") && i + 1 < words->count)
 			view.epoch = atoll(words->word[++i]);
-		else
+		else if (!strcmp(words->word[i], "former")) {
+			view.post = POST_MINE;
+			view.post_epoch = -1;
+		} else
 			view.post = (uint8_t)find(words->word[i], posts, COUNT(posts));
 	}
 	*ret_view = view;

@@ -15,7 +15,7 @@
  *	done RESULT	lock RESULT	corpses COUNT [UNTIL_MS]	fenced RESULT	started RESULT	stopped
  *	renewed RESULT	peers COUNT	health RESULT	pardon	shutdown
  *
- * KEY: missing, none, me, other, dead. POST: free, mine, taken; default: as before. RESULT: ok, conflict, unknown,
+ * KEY: missing, none, me, other, dead. POST: free, mine, taken, former; default: as before. RESULT: ok, conflict, unknown,
  * failed; a COUNT may be `unknown` or `conflict`. Actions: their texts; `do OP@VERSION`.
  *
  * Timers that are due before a line fire by themselves and may do nothing but renew the lease; renewals in a phase

@@ -370,7 +370,7 @@ uint64_t walk_hash(const struct walk *walk)
 	const uint8_t *shell = &walk->op;
 	uint64_t hash = mix((uint64_t)e->session_us, (uint64_t)e->corpses);
 
-	static_assert(sizeof(struct election) == 200, "a new member: does it belong here?");
+	static_assert(sizeof(struct election) == 208, "a new member: does it belong here?");
 	for (size_t i = 0; i < sizeof(ahead_us) / sizeof(ahead_us[0]); i++)
 		hash = mix(hash, ahead(ahead_us[i], e->now_us));
 	hash = mix(hash, ago(e->op_sent_us, e->now_us));
@@ -389,5 +389,6 @@ uint64_t walk_hash(const struct walk *walk)
 	hash = mix_order(hash, e->lease_end_us - lease_length_us(e->term_us), e->waits_over_us);
 	hash = mix_order(hash, e->failed_mzxid, view->key_mzxid);
 	hash = mix_order(hash, e->epoch, view->epoch);
+	hash = mix_order(hash, e->epoch, view->post_epoch);
 	return mix_order(hash, e->epoch, view->key_mzxid);
 }
