@@ -156,6 +156,7 @@ static enum election_result outcome(struct cluster *c, const struct registration
 	switch (report->outcome) {
 	case REGISTRATION_OK:
 		c->foreign_since_us = 0;
+		c->view.floor_epoch = c->registration.zxid;
 		return RESULT_OK;
 	case REGISTRATION_FOREIGN:
 		cluster_meet_foreign(c, report, c->election->session_us);
@@ -190,10 +191,8 @@ static void on_registration(void *userdata, const struct registration_report *re
 		writes_unpublish(&c->writes);
 	else if (c->registration.wrote)
 		writes_registered(&c->writes, c->registration.router);
-	if (result == RESULT_OK) {
+	if (result == RESULT_OK)
 		c->repair.refusals = 0;
-		view_registered(&c->view, c->registration.zxid);
-	}
 	if (registering)
 		cluster_post_done(c, OP_REGISTER, result, 0);
 	else

@@ -103,9 +103,6 @@ void view_remember_epoch(struct view *view, int64_t epoch);
 /* owner: "" if it is not known. */
 void view_epoch_written(struct view *view, int64_t epoch, const char *owner, int32_t version);
 
-/* By a transaction of that number. It is told at once: no takeover may be sent with an epoch from before. */
-void view_registered(struct view *view, int64_t zxid);
-
 /* True: /epoch is being read, and is not refused. */
 bool view_epoch_is_awaited(const struct view *view);
 
