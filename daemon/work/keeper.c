@@ -39,6 +39,11 @@ bool keeper_may_run(const struct keeper *state)
 	       state->state != KEEPER_ARMING;
 }
 
+bool keeper_is_up(const struct keeper *state)
+{
+	return state->state == KEEPER_UP && state->trouble != KEEPER_TROUBLE_GUARD_ACTED;
+}
+
 /* -- when -- */
 
 int64_t keeper_start_by_us(const struct keeper_config *config, int64_t lease_end_us)

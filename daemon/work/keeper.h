@@ -197,6 +197,9 @@ int64_t keeper_next_us(const struct keeper_config *config, const struct keeper *
 /* False: nothing was started since it was seen down. */
 bool keeper_may_run(const struct keeper *state);
 
+/* It runs, and neither here nor in the guard a stop has begun. */
+bool keeper_is_up(const struct keeper *state);
+
 /*
  * False: a stop that should be over by the end of the lease is not, and nothing was killed. What was killed is tried further,
  * and no other process could do more.

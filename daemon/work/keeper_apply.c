@@ -44,7 +44,8 @@ static void note_acted(struct keeper_turn *s)
 
 	if (k->state == KEEPER_STANDBY || k->state == KEEPER_ARMING)
 		k->armed = KEEPER_UNARMED;
-	if (k->state == KEEPER_UP && k->trouble != KEEPER_TROUBLE_FAILED)
+	if ((k->state == KEEPER_UP || k->state == KEEPER_STARTING) &&
+	    k->trouble != KEEPER_TROUBLE_FAILED)
 		keeper_set_trouble(s, KEEPER_TROUBLE_GUARD_ACTED);
 }
 
@@ -120,7 +121,8 @@ static void note_started(struct keeper_turn *s, enum keeper_result result)
 	if (s->state->doing != KEEPER_DOES_START)
 		return;
 	s->state->doing = KEEPER_DOES_NOTHING;
-	if (result != KEEPER_OK) {
+	/* What was started is stopped by now. */
+	if (result != KEEPER_OK || s->state->trouble == KEEPER_TROUBLE_GUARD_ACTED) {
 		keeper_start_failed(s);
 		return;
 	}

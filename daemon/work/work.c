@@ -388,7 +388,7 @@ bool work_in_order(const struct work *work, int64_t now_us)
 
 bool work_is_up(const struct work *work)
 {
-	return work->keeper.state == KEEPER_UP;
+	return keeper_is_up(&work->keeper);
 }
 
 bool work_is_guarded(const struct work *work)

@@ -79,7 +79,7 @@ const char *work_trouble(const struct work *work);
 /* False: the work is not known to be down at the end of its lease, and was not killed. */
 bool work_in_order(const struct work *work, int64_t now_us);
 
-/* It runs, and nobody here has begun to stop it. */
+/* It runs, and neither this process nor the guard has begun to stop it. */
 bool work_is_up(const struct work *work);
 
 /* A guard watches over it. */

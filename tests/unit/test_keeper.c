@@ -42,6 +42,7 @@ struct world {
 	uint8_t owed;	 /* the stop has not succeeded since the work was started */
 	uint8_t cold;	 /* nothing is known to have been started */
 	uint8_t watched; /* a guard watches */
+	uint8_t acted;	 /* it has begun to stop the work */
 	uint8_t arming;	 /* ARM is to be answered */
 	uint8_t locked;
 	uint8_t locking, starting, trying, cleaning; /* to be answered */
@@ -151,7 +152,7 @@ static void act(struct world *w, enum keeper_action action)
 	case KEEPER_DO_DISARM:
 		rule(!w->runs || (config.guard && !w->keeper.lease_end_us && !w->decided),
 		     "the guard is dismissed, and something may run");
-		w->watched = w->arming = 0;
+		w->watched = w->arming = w->acted = 0;
 		break;
 	case KEEPER_DO_LOCK:
 	case KEEPER_DO_SEIZE:
@@ -192,8 +193,10 @@ static void act(struct world *w, enum keeper_action action)
 	case KEEPER_DO_TELL_DOWN:
 		act_tell_down(w);
 		break;
-	case KEEPER_DO_LEASE:
 	case KEEPER_DO_TELL_UP:
+		rule(!w->acted, "said to be up, and the guard stops it");
+		break;
+	case KEEPER_DO_LEASE:
 	case KEEPER_DO_TELL_FAILED:
 	case KEEPER_DO_TELL_TROUBLE:
 	case KEEPER_ACTION_COUNT:
@@ -324,10 +327,13 @@ static void note(struct world *w, const struct happening *m)
 	case KEEPER_ON_ARMED:
 		w->arming = 0;
 		w->watched = m->result == KEEPER_OK;
+		w->acted = 0;
 		break;
 	case KEEPER_ON_UNGUARDED:
 	case KEEPER_ON_ACTED:
 		w->watched = 0;
+		/* (Nothing is started during a penalty: the node is not healthy.) */
+		w->acted = m->type == KEEPER_ON_ACTED && w->keeper.trouble != KEEPER_TROUBLE_FAILED;
 		break;
 	case KEEPER_ON_LOCK:
 		w->locking = w->seizing = 0;
@@ -394,6 +400,7 @@ static void check_times(const struct world *w)
 	rule(!config.guard || k->state != KEEPER_UP ||
 		     w->now_us < k->lease_end_us - LEASE_TIMEOUT_US * 7 / 8,
 	     "the guard does not act");
+	rule(!w->acted || !keeper_is_up(k), "up, and the guard stops it");
 	rule(k->state != KEEPER_UP || k->armed != KEEPER_UNARMED || k->rearm_us > w->now_us,
 	     "work without a guard, and nobody starts one");
 }
