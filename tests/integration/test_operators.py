@@ -43,6 +43,8 @@ def test_switchover_to_one_that_cannot(cluster, keys, oracle):
     nodes[2].wait_log('registered: ')
     keys.set(f'nodes/{nodes[2].name}/drain', '')
     running = [*nodes[:3], client]
+    # The drained one may have been the first.
+    wait_until(lambda: primary_key(keys).text in ('n1', 'n2'), 10, keys.summary)
     primary = settle(keys, oracle, running, idle=[client.name])
     assert primary in ('n1', 'n2')
     for target, says in ((client, 'mode is client'), (nodes[2], 'drained by an operator'), (nodes[3], None)):
