@@ -173,12 +173,6 @@ static void count_proof(struct election_step *s)
 	lease_judge(s);
 }
 
-/* An old store brought it back; a renewal may pass all the same, since versions are not unique. */
-static bool is_post_of_another_term(const struct election *e)
-{
-	return e->view.post == POST_MINE && e->view.post_epoch && e->view.post_epoch != e->epoch;
-}
-
 static void apply_view(struct election_step *s, const struct election_event *event)
 {
 	struct election *e = s->state;
@@ -186,12 +180,10 @@ static void apply_view(struct election_step *s, const struct election_event *eve
 	if (!e->attached)
 		return;
 	e->view = event->view;
-	if (is_post_of_another_term(e))
+	if (election_post_is_former(e))
 		e->proof_us = 0;
-	else
-		count_proof(s);
-	if (e->view.post == POST_UNKNOWN ||
-	    (e->view.post == POST_MINE && !is_post_of_another_term(e)))
+	count_proof(s);
+	if (e->view.post != POST_NONE && e->view.post != POST_OTHER && !election_post_is_former(e))
 		return;
 	if (holds_post(e))
 		election_unwind(s, REASON_POST_LOST);

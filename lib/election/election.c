@@ -267,6 +267,11 @@ static bool in_await(struct election_step *s)
 	return true;
 }
 
+bool election_post_is_former(const struct election *e)
+{
+	return e->view.post == POST_MINE && e->view.post_epoch && e->view.post_epoch != e->epoch;
+}
+
 /* Only after an unknown outcome: what is read now decides. A post that is ours is proven by a renewal first. */
 static bool in_enter(struct election_step *s)
 {
@@ -282,8 +287,7 @@ static bool in_enter(struct election_step *s)
 		election_move(s, PHASE_LEAVE, REASON_NOT_NAMED);
 		return true;
 	}
-	/* That of a former takeover, which an old store brought back. */
-	if (e->view.post_epoch && e->view.post_epoch != e->epoch) {
+	if (election_post_is_former(e)) {
 		election_move(s, PHASE_LEAVE, REASON_POST_LEFT_OVER);
 		return true;
 	}

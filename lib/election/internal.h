@@ -45,6 +45,8 @@ enum election_reason election_vacancy_reason(const struct election *e);
 enum election_reason election_unwilling(const struct election_step *s);
 /* The key is known, and says something else than this node's name. */
 bool election_not_named(const struct election *e);
+/* The own post has another epoch: an old store brought it back. A renewal may pass all the same, versions are not unique. */
+bool election_post_is_former(const struct election *e);
 
 /* While it is not known: who else may claim? */
 void election_ask_peers(struct election_step *s);

@@ -260,7 +260,7 @@ void oracle_start(struct sim *w, struct sim_node *n)
 /* A server that lags, or is cut off, tells of a change only after this time. */
 #define OLD_NEWS_US (OLD_SERVER_US + 3 * SEC)
 
-#define FIT 7
+#define FIT 7 /* alive, not drained, secondary */
 
 static void note_fit(struct sim *w)
 {

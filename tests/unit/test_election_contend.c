@@ -266,20 +266,23 @@ static void test_transition_restarted(void **state)
 					"900 time                 => enter: do enter@5\n");
 }
 
+/* The takeover was sent, its outcome is unknown, and there is a connection again. */
+#define ENTER_UNKNOWN                                                                              \
+	PLAY_CLAIMED "115 view me@3 free       => await\n"                                         \
+		     "610 time                 => enter: do enter@3\n"                             \
+		     "620 down                 => enter\n"                                         \
+		     "620 done unknown         => enter\n"                                         \
+		     "640 up 6000              => enter\n"
+
 static void test_enter_unknown_applied(void **state)
 {
 	struct play play;
 
 	play_init(&play);
 	play.renewals_by_hand = true;
-	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
-					"610 time                 => enter: do enter@3\n"
-					"620 down                 => enter\n"
-					"620 done unknown         => enter\n"
-					"640 up 6000              => enter\n"
-					"650 view me@3 mine       => enter: renew\n"
-					"660 renewed ok           => recover: scan\n"
-					"670 corpses 0            => begin: start\n");
+	play_script(&play, ENTER_UNKNOWN "650 view me@3 mine       => enter: renew\n"
+					 "660 renewed ok           => recover: scan\n"
+					 "670 corpses 0            => begin: start\n");
 	assert_int_equal(play.state.lease_end_us, PLAY_START_US + (650 + 3940) * PLAY_MS);
 }
 
@@ -289,13 +292,8 @@ static void test_enter_unknown_former(void **state)
 	struct play play;
 
 	play_init(&play);
-	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
-					"610 time                 => enter: do enter@3\n"
-					"620 down                 => enter\n"
-					"620 done unknown         => enter\n"
-					"640 up 6000              => enter\n"
-					"650 view me@3 former     => leave: do leave\n"
-					"660 done ok              => await\n");
+	play_script(&play, ENTER_UNKNOWN "650 view me@3 former     => leave: do leave\n"
+					 "660 done ok              => await\n");
 }
 
 static void test_enter_unknown_lost(void **state)
@@ -303,13 +301,8 @@ static void test_enter_unknown_lost(void **state)
 	struct play play;
 
 	play_init(&play);
-	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
-					"610 time                 => enter: do enter@3\n"
-					"620 down                 => enter\n"
-					"620 done unknown         => enter\n"
-					"640 up 6000              => enter\n"
-					"650 view me@3 free       => enter: do enter@3\n"
-					"660 done ok              => recover: scan\n");
+	play_script(&play, ENTER_UNKNOWN "650 view me@3 free       => enter: do enter@3\n"
+					 "660 done ok              => recover: scan\n");
 }
 
 /* Entered, unknown, and meanwhile the key went to another: the post is given back, no work was started. */
@@ -318,13 +311,8 @@ static void test_enter_unknown_superseded(void **state)
 	struct play play;
 
 	play_init(&play);
-	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
-					"610 time                 => enter: do enter@3\n"
-					"620 down                 => enter\n"
-					"620 done unknown         => enter\n"
-					"640 up 6000              => enter\n"
-					"650 view other@4 mine    => leave: do leave\n"
-					"660 done ok              => follow\n");
+	play_script(&play, ENTER_UNKNOWN "650 view other@4 mine    => leave: do leave\n"
+					 "660 done ok              => follow\n");
 }
 
 /* The lease that the takeover opens counts from its sending: answered too late, it is over before it began. */

@@ -196,8 +196,9 @@ static void parse_view(struct play *play, const struct words *words, struct elec
 		else if (!strcmp(words->word[i], "former")) {
 			view.post = POST_MINE;
 			view.post_epoch = -1;
-		} else
+		} else {
 			view.post = (uint8_t)find(words->word[i], posts, COUNT(posts));
+		}
 	}
 	*ret_view = view;
 }
