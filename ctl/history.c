@@ -41,7 +41,10 @@ static void add(struct history_read *h, const struct zkh_entry *key)
 	int64_t ms;
 
 	if (key->denied || !entry_parse(key->data ? key->data : "", key->length, &entry)) {
-		++*(key->denied ? &h->denied : &h->junk);
+		if (key->denied)
+			h->denied++;
+		else
+			h->junk++;
 		strcpy(h->last, "?");
 		return;
 	}
