@@ -14,7 +14,7 @@
  * Let L be the lease timeout (from the lease file, if the daemon has written one). The guard sleeps until lease end - L
  * + L/8: the daemon begins its own stop at lease end - L, and so has precedence. Then the guard reads the lease again.
  * - The lease was extended: it sleeps on, so it wakes once a lease.
- * - The lease was disarmed, or belongs to a later watch: it exits with 0.
+ * - The lease was disarmed, or belongs to a later watch: it exits with 0; its stop, if one is under way, ends with it.
  * - The lease was not extended: it takes the work lock and looks once more, marks the lease file, kills a takeover
  *   command that still runs, and runs the relinquish command (again each second until it ends with 0; killed at lease
  *   end - L/8). Then it kills what is left of the work's process group, reboots the host if the command did not end

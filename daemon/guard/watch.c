@@ -247,6 +247,20 @@ static void end(struct watch *watch, bool down)
 	watch->code = watch->acted ? GUARD_ACTED : GUARD_DISARMED;
 }
 
+/*
+ * The daemon has seen the work down while the stop was under way, or begun another watch since: what this one started must not
+ * run on beside the next start. Nobody starts anything as long as this guard has its lock.
+ */
+static void give_way(struct watch *watch)
+{
+	if (watch->command != 0) {
+		guard_say(LOG_NOTICE, "the watch is over: ending the relinquish command");
+		(void)kill(-watch->command, SIGKILL);
+	}
+	watch->work_lock = lock_file_release(watch->work_lock);
+	watch->code = GUARD_DISARMED;
+}
+
 /* -- the keeper -- */
 
 static void carry_out(struct watch *watch, enum keeper_action action)
@@ -315,6 +329,8 @@ int64_t watch_look(struct watch *watch)
 {
 	(void)watch_read(watch);
 	reap_command(watch);
+	if (watch->acted && watch_is_over(watch))
+		give_way(watch);
 	drain(watch);
 	/* At the end the lease, of which the keeper judges by the time. */
 	if (watch->code < 0)

@@ -104,10 +104,18 @@ static void set_lease(struct work *work)
 		work->kind->wake(work);
 }
 
+/* Of the previous process, or of the guard: it would run beside our own, or beside the next start. */
+static void end_foreign_stop(struct work *work)
+{
+	if (!script_is_running(&work->relinquish))
+		(void)lease_file_group_kill(work->lease, LEASE_GROUP_STOP);
+}
+
 static void disarm(struct work *work)
 {
 	if (!work->lease)
 		return;
+	end_foreign_stop(work);
 	lease_file_set_group(work->lease, LEASE_GROUP_TAKEOVER, 0);
 	lease_file_set_group(work->lease, LEASE_GROUP_WORK, 0);
 	lease_file_set_group(work->lease, LEASE_GROUP_STOP, 0);
@@ -165,11 +173,10 @@ static enum keeper_result lock_to_stop(struct work *work)
 		return KEEPER_BUSY;
 	if (lease_file_mark(work->lease) == LEASE_STOPPED)
 		return KEEPER_DONE;
-	/* Commands of the previous process would go on starting what is stopped here, or run beside our own. */
+	/* That of the previous process would go on starting what is stopped here. */
 	if (!script_is_running(&work->takeover))
 		(void)lease_file_group_kill(work->lease, LEASE_GROUP_TAKEOVER);
-	if (!script_is_running(&work->relinquish))
-		(void)lease_file_group_kill(work->lease, LEASE_GROUP_STOP);
+	end_foreign_stop(work);
 	return KEEPER_OK;
 }
 
@@ -210,8 +217,8 @@ static void kill_all(struct work *work)
 	script_kill(&work->takeover);
 	work->kind->kill(work);
 	(void)clean_up(work);
-	if (work->lease && !script_is_running(&work->relinquish))
-		(void)lease_file_group_kill(work->lease, LEASE_GROUP_STOP);
+	if (work->lease)
+		end_foreign_stop(work);
 }
 
 static void say_self_fence(struct work *work, const char *outcome)

@@ -403,6 +403,38 @@ static void test_disarmed(void **unused)
 	assert_int_equal(lab_runs(runs), 0);
 }
 
+static bool stop_has_begun(void)
+{
+	return lab_runs(runs) > 0;
+}
+
+static bool stop_is_over(void)
+{
+	return !lease_file_group_runs(lab.lease, LEASE_GROUP_STOP);
+}
+
+/* The daemon has seen the work down: the guard's stop does not run on, nor again, and nobody is fenced for it. */
+static void test_disarmed_while_it_stops(void **unused)
+{
+	static const int commands[] = { LAB_HANG, LAB_FAILS };
+
+	lab.self_fence = true;
+	for (int i = 0; i < 2; i++) {
+		lab_guard(lab_command(commands[i]), NULL);
+		lease_file_set_timeout(lab.lease, LONG_TIMEOUT_US);
+		lab_start(LONG_TIMEOUT_US);
+		lab_pid = guard_pid(lab.guard);
+		lab_until(stop_has_begun);
+		guard_disarm(lab.guard);
+		lab_until(lab_is_gone);
+		lab_until(stop_is_over);
+		assert_int_equal(lab_runs(runs), 1);
+		assert_int_equal(lab_reboots(), 0);
+		assert_int_equal(unlink(lab.log), 0);
+		lab.guard = guard_destroy(lab.guard);
+	}
+}
+
 /* Disarmed and at once armed again: the former guard goes, the new one comes. */
 static void test_new_watch(void **unused)
 {
@@ -692,6 +724,7 @@ int main(int argc, char *argv[])
 		LAB_TEST(test_takeover_is_killed_first),
 		LAB_TEST(test_without_command),
 		LAB_TEST(test_disarmed),
+		LAB_TEST(test_disarmed_while_it_stops),
 		LAB_TEST(test_new_watch),
 		LAB_TEST(test_standby),
 		LAB_TEST(test_superseded),
