@@ -309,5 +309,5 @@ void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event
 	if (ev->arg % 256 == BIT_LOCKS)
 		lock_watch(w, n);
 	else
-		zkh_mirrors_fire(n, ev->arg % 256, ev->arg / 256);
+		zkh_hooks_fire(n, ev->arg % 256, ev->arg / 256);
 }

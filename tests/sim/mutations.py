@@ -26,7 +26,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c', 'daemon/cluster/peers.c',
          'daemon/cluster/recovery.c', 'daemon/cluster/term.c', 'daemon/cluster/view.c', 'daemon/cluster/witness.c',
          'lib/base/detail.c', 'lib/base/duration.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
-         'lib/zk/zkh_result.c']
+         'lib/zk/mirror/zkh_mirror.c', 'lib/zk/zkh_result.c']
 CORE = ['election.c', 'acting.c', 'apply.c', 'leasing.c', 'table.c', 'survivor.c']
 CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']
 LAST_SOON = 'after a deletion nothing is waited for'  # of the table: what follows takes minutes to be seen
@@ -61,7 +61,7 @@ MUTATIONS = [
     Mutation('an absent node is waited for', 'peers.c', 'c.online = stat && stat->ephemeral_owner;', 'c.online = true;'),
     Mutation('the rank of others is not looked at', 'peers.c', 'detail.rank > peers->above', 'true'),
     Mutation('a preferred node does not go first', 'peers.c', 'detail.rank > peers->above', 'false'),
-    Mutation('reads that failed are not repeated', switches=['refused-reads-are-not-repeated']),
+    Mutation('reads that failed are not repeated', 'zkh_mirror.c', '\tev_timer_start(loop, &all->retry);', ''),
     Mutation('a repair goes on beside a takeover', switches=['repair-goes-on-beside-a-takeover']),
     Mutation('a refused release is tried for ever', switches=['refused-release-is-tried-for-ever'],
              options=['--refusals']),

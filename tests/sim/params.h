@@ -87,7 +87,6 @@ enum sim_fault {
 	X(LATE_GUARD, "guard-at-the-lease-end")                                                    \
 	X(LONE_WORK, "guard-replaced-once-the-work-is-up")                                         \
 	X(NO_REPAIR, "keys-are-not-made-again")                                                    \
-	X(NO_RETRY, "refused-reads-are-not-repeated")                                              \
 	X(LATE_REPAIR, "repair-goes-on-beside-a-takeover")                                         \
 	X(KEEP_POST, "refused-release-is-tried-for-ever")                                          \
 	X(BLIND_START, "start-without-a-look-at-the-clock")                                        \

@@ -38,7 +38,7 @@ void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_even
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 {
 	/* Not behind the sync, which may take as long as a commit. */
-	zkh_mirrors_attached(n);
+	zkh_hooks_attached(n);
 	term_attached(&n->term, zkh_session_of(n));
 	if (ensemble_attached(&n->ensemble, fresh))
 		shell_attach(w, n, fresh);

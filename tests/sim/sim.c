@@ -286,8 +286,10 @@ static void begin(struct sim *w, const struct sim_options *options, uint64_t see
 {
 	struct sim_stats stats = w->stats;
 
-	for (int i = 0; i < w->node_count; i++)
+	for (int i = 0; i < w->node_count; i++) {
 		shell_survey_end(&w->nodes[i]);
+		zkh_hooks_end(&w->nodes[i]);
+	}
 	memset(w, 0, sizeof(*w));
 	w->stats = stats;
 	w->options = options;

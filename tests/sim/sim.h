@@ -317,10 +317,9 @@ struct sim_node {
 	struct peers peers;
 	struct view view;
 	struct sim_timer timers[TIMERS_MAX];
-	struct zkh_mirror *mirrors; /* in the order in which they were opened */
-	ev_timer retry;		    /* of those that were refused */
-	double pause_s;		    /* before the next */
-	uint32_t synced;	    /* the connection on which they were read behind a sync */
+	struct zkh_mirrors *mirrors;
+	struct zkh_listener *listener;
+	struct zkh_watch *watches[64]; /* by the bits of what they are for */
 	struct sim *world;
 	char boot_text[BOOT_ID_SIZE];
 	struct sim_twin twin;
@@ -591,13 +590,14 @@ void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text);
 /* term_open(), into the takeover's transaction. */
 void zkh_open_term(struct sim_node *n, bool owes, int32_t epoch_version, struct sim_txn *txn);
 
-/* zkh_mirrors.c */
-void zkh_mirrors_begin(struct sim_node *n); /* a process: there are none */
-void zkh_mirrors_detached(struct sim_node *n);
-/* Connected, before anything else is sent: they read. */
-void zkh_mirrors_attached(struct sim_node *n);
+/* zkh_hooks.c */
+void zkh_hooks_detached(struct sim_node *n);
+/* Connected, before anything else is sent: the mirrors read. */
+void zkh_hooks_attached(struct sim_node *n);
+/* The process is gone: what hangs on its session is freed. */
+void zkh_hooks_end(struct sim_node *n);
 /* What this bit is of has changed. */
-void zkh_mirrors_fire(struct sim_node *n, int bit, bool is_there);
+void zkh_hooks_fire(struct sim_node *n, int bit, bool is_there);
 
 void shell_publish(struct sim *w, struct sim_node *n);
 /* shell_survey.c: around the daemon's recovery.c and witness.c */

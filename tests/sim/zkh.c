@@ -48,10 +48,8 @@ void zkh_begin(struct sim *w)
 {
 	world = w;
 	transaction.in_use = false;
-	for (int i = 0; i < NODES_MAX; i++) {
+	for (int i = 0; i < NODES_MAX; i++)
 		sessions[i].node = i;
-		zkh_mirrors_begin(&w->nodes[i]);
-	}
 }
 
 struct zkh_session *zkh_session_of(struct sim_node *n)
@@ -323,7 +321,7 @@ void zkh_detached(struct sim_node *n)
 
 	while ((op = op_next(n)))
 		op_end(op, ZKH_UNKNOWN, NULL);
-	zkh_mirrors_detached(n);
+	zkh_hooks_detached(n);
 }
 
 void zkh_drop(struct sim_node *n)
@@ -332,9 +330,11 @@ void zkh_drop(struct sim_node *n)
 
 	while ((op = op_next(n)))
 		op->order = 0;
-	for (int i = 0; i < TIMERS_MAX; i++)
+	zkh_hooks_end(n);
+	for (int i = 0; i < TIMERS_MAX; i++) {
 		n->timers[i].gen++;
-	zkh_mirrors_begin(n);
+		n->timers[i].timer = NULL;
+	}
 }
 
 /* Not connected: that is told from the loop. */
@@ -452,6 +452,21 @@ int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_
 	const struct zkh_op call = { .on_children = fn, .userdata = userdata };
 
 	return read_key(session, path, watch, &call, ret_op);
+}
+
+int zkh_sync(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct zkh_op **ret_op)
+{
+	const struct zkh_op call = { .on_done = fn, .userdata = userdata };
+	struct sim_node *n = zkh_node_of(session);
+	struct zkh_op *op = op_create(n, &call, ret_op);
+	struct sim_request *r;
+
+	if (!is_sent(n, op))
+		return 0;
+	r = request_create(world, n, REQUEST_SYNC, FOR_CALL);
+	r->bit = -1;
+	send(n, op, r);
+	return 0;
 }
 
 /* What makes /cluster makes it, too; here it is only a round trip. */

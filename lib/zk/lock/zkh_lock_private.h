@@ -11,8 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "zk/session/zkh_internal.h"
+#include "zk/session/zkh_hooks.h"
 #include "zk/session/zkh_op.h"
+#include "zk/session/zkh_watch.h"
 #include "zkh_lock.h"
 #include "zkh_lock_name.h"
 

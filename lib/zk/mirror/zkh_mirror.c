@@ -6,7 +6,7 @@
 #include <ev.h>
 #include <stdlib.h>
 
-#include "zk/session/zkh_internal.h"
+#include "zk/session/zkh_hooks.h"
 
 /* All mirrors of a session, in the order in which they were opened. */
 struct zkh_mirrors {

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "zk/session/zkh_internal.h"
+#include "zk/session/zkh_hooks.h"
 #include "zkh_keys.h"
 
 struct zkh_task {
