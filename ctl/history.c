@@ -32,6 +32,7 @@ struct history_read {
 	struct table *table;
 	char last[NAME_SIZE]; /* who had claimed the role before; "?": that entry was left out */
 	size_t junk, denied;
+	bool unplaced; /* one of those was left out of which the server does not tell when it was made */
 };
 
 static void add(struct history_read *h, const struct zkh_entry *key)
@@ -45,6 +46,7 @@ static void add(struct history_read *h, const struct zkh_entry *key)
 			h->denied++;
 		else
 			h->junk++;
+		h->unplaced |= !key->stat.czxid;
 		strcpy(h->last, "?");
 		return;
 	}
@@ -58,7 +60,7 @@ static void add(struct history_read *h, const struct zkh_entry *key)
 	table_put_number(h->table, EPOCH, key->stat.czxid);
 	/* The claimant may not have known whom it followed: it was the claimant before. */
 	table_put(h->table, FROM, *entry.from ? entry.from : *h->last ? h->last : NAME_NONE);
-	strcpy(h->last, entry.to);
+	strcpy(h->last, h->unplaced ? "?" : entry.to);
 	table_put(h->table, TO, entry.to);
 	table_put(h->table, REASON, entry.reason);
 	table_put(h->table, KEY, key->path);

@@ -156,7 +156,7 @@ static enum election_result outcome(struct cluster *c, const struct registration
 	switch (report->outcome) {
 	case REGISTRATION_OK:
 		c->foreign_since_us = 0;
-		c->view.floor_epoch = c->registration.zxid;
+		view_registered(&c->view, c->registration.zxid);
 		return RESULT_OK;
 	case REGISTRATION_FOREIGN:
 		cluster_meet_foreign(c, report, c->election->session_us);

@@ -443,7 +443,7 @@ void chaos_off(struct sim *w)
 	w->slow_until = w->fsync_until = 0;
 	w->params.fence_fails = w->params.fence_hangs = w->params.ambush = 0;
 	w->params.stop_in_step = w->params.guard_fails = w->params.guard_late = 0;
-	w->params.guard_stop_fails = 0;
+	w->params.stop_fails = 0;
 	w->params.memory_lost = 0;
 	memset(w->path_cut, 0, sizeof(w->path_cut));
 	server_heal_all(w);

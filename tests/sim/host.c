@@ -100,7 +100,7 @@ void host_forget(struct sim *w, struct sim_node *n)
 void host_replace(struct sim *w, struct sim_node *n, int64_t down_us)
 {
 	bool works = n->work.truth != TRUTH_DOWN && n->guard.alive && rng_chance(&w->rng, 700);
-	int64_t until = clock_true(w, n, n->guard.end_local);
+	int64_t until = clock_true(w, n, n->page.end_local);
 
 	host_power_off(w, n, down_us);
 	if (works)
@@ -183,6 +183,7 @@ void host_on_twin(struct sim *w, struct sim_node *n)
 void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 {
 	SIM_TRACE(w, "node  %d host goes down", n->id);
+	work_off(w, n);
 	shell_kill(w, n);
 	n->file = (struct sim_state_file){ .there = 0 };
 	n->page_generation = 0;
@@ -191,9 +192,7 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 	n->boot++;
 	n->term_session = 0;
 	forget_epochs(w, n);
-	n->guard = (struct sim_guard){ .gen = n->guard.gen + 1, .spawn = n->guard.spawn + 1 };
 	n->frozen_until = 0;
-	work_down(w, n);
 	sim_schedule(w, w->now + down_us, EVENT_BOOT, n->id, n->incarnation, 0);
 }
 
@@ -242,6 +241,15 @@ void host_depart(struct sim *w, struct sim_node *n)
 	n->file.there = 0;
 	sim_schedule(w, w->now + rng_range(&w->rng, MS, w->params.restart_us * 3), EVENT_BOOT,
 		     n->id, n->incarnation, 0);
+}
+
+void host_self_fence(struct sim *w, struct sim_node *n)
+{
+	if (!w->params.self_fence)
+		return;
+	w->stats.self_fences++;
+	SIM_TRACE(w, "node  %d fences itself", n->id);
+	host_power_off(w, n, rng_range(&w->rng, MS, w->params.restart_us));
 }
 
 void host_on_boot(struct sim *w, struct sim_node *n)

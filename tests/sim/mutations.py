@@ -25,7 +25,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 # Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
 SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c', 'daemon/cluster/peers.c',
          'daemon/cluster/recovery.c', 'daemon/cluster/term.c', 'daemon/cluster/view.c', 'daemon/cluster/witness.c',
-         'lib/base/detail.c', 'lib/base/duration.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
+         'daemon/work/keeper.c', 'daemon/work/keeper_apply.c', 'daemon/work/keeper_table.c', 'lib/base/detail.c', 'lib/base/duration.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
          'lib/zk/mirror/zkh_mirror.c', 'lib/zk/zkh_result.c']
 CORE = ['election.c', 'acting.c', 'apply.c', 'leasing.c', 'table.c', 'survivor.c']
 CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']
@@ -47,12 +47,17 @@ MUTATIONS = [
     Mutation('takeover without the version check', switches=['enter-without-version']),
     Mutation('renewal by a read', switches=['renew-by-read']),
     Mutation('no guard', switches=['no-guard']),
-    Mutation('guard acts at the end of the lease only', switches=['guard-at-the-lease-end']),
-    Mutation('a guard that died during a takeover is not replaced if that fails', switches=['guard-replaced-once-the-work-is-up']),
+    Mutation('guard acts at the end of the lease only', 'keeper.c',
+             'return keeper_start_by_us(config, lease_end_us) +\n\t       lease_kill_share_us(config->lease_timeout_us);', 'return lease_end_us;'),
+    Mutation('a guard that died is not replaced', 'keeper.c', 'k->armed == KEEPER_UNARMED && k->now_us >= k->rearm_us', '0'),
+    Mutation('work is stopped without the lock', 'keeper.c', 'keeper_ask(s, KEEPER_DO_LOCK); /* the guard has no time left for another one */',
+             '{ k->doing = KEEPER_DOES_TRY; keeper_say(s, KEEPER_DO_STOP); }'),
+    Mutation('work is down although something is left', 'keeper_apply.c', '\tif (result == KEEPER_OK)\n\t\tkeeper_go_down(s);', '\tif (1)\n\t\tkeeper_go_down(s);'),
     Mutation('the status page says primary until the end of the lease', switches=['page-says-primary-until-the-lease-ends']),
     Mutation('the status page is withdrawn after the stop', switches=['page-is-withdrawn-after-the-stop']),
     Mutation('a takeover command does not look at the clock', switches=['start-without-a-look-at-the-clock']),
     Mutation('who has no sign of life is dead, even if it acts', 'view.c', 'view->slots[VIEW_POST].known && view->post_owner > 0 &&', '0 &&'),
+    Mutation('a registration is told with the next change only', 'view.c', 'view->floor_epoch = zxid;\n\tview->on_change(view->userdata);', 'view->floor_epoch = zxid;'),
     Mutation('what was known before the connection was lost counts', 'view.c', 'view->slots[i].known = false;', ';'),
     Mutation('the post of another is taken for the own', 'view.c',
              'view->post_owner == zkh_session_id(view->session) ? POST_MINE : POST_OTHER', 'POST_MINE'),
@@ -70,7 +75,7 @@ MUTATIONS = [
     Mutation('lock nodes of the former process stay', switches=['resume-keeps-lock-nodes']),
     Mutation('stop budget ignored', 'leasing.c',
              'return e->lease_end_us - config->lease_timeout_us;', 'return e->lease_end_us;'),
-    Mutation('work is never killed', switches=['no-kill']),
+    Mutation('work is never killed', 'keeper.c', '\tkeeper_say(s, KEEPER_DO_KILL);', '\t;'),
     Mutation('lease from the answer, not from the sending', 'apply.c',
              'e->proof_us = event->time_us;', 'e->proof_us = e->now_us;'),
     Mutation('lease never judged', 'leasing.c', 'return e->lease_end_us - config->lease_timeout_us;',

@@ -8,15 +8,23 @@
  * that did commit was sent.
  */
 
+/* In a stop without a guard the lease file is left as it is: nobody reads it but the next daemon, and that stops as well. */
+static int64_t lease_end(const struct sim_node *n)
+{
+	int64_t known = n->daemon == DAEMON_UP ? n->work.keeper.lease_end_us : 0;
+
+	return known > n->page.end_local ? known : n->page.end_local;
+}
+
 /*
  * The work is to be down at the end of the lease; a pause of the host may have spent half of the
  * margin.
  */
 static void check_late(struct sim *w, const struct sim_node *n)
 {
-	int64_t late = clock_local(w, n) - n->guard.end_local;
+	int64_t late = clock_local(w, n) - lease_end(n);
 
-	if (n->guard.end_local && late > lease_margin_us(w->params.least_us) * 6 / 10 + 5 * MS &&
+	if (lease_end(n) && late > lease_margin_us(w->params.least_us) * 6 / 10 + 5 * MS &&
 	    !w->options->frozen_hosts)
 		sim_fail(w, "the work of node %d went down %lld ms after the end of its lease",
 			 n->id, (long long)(late / MS));
@@ -48,9 +56,12 @@ static int64_t primary_until(const struct sim *w, const struct sim_node *n)
 	return until;
 }
 
-void oracle_show(const struct sim *w, struct sim_node *n)
+void oracle_show(struct sim *w, struct sim_node *n)
 {
-	n->shown_until = n->work.truth == TRUTH_UP ? primary_until(w, n) : 0;
+	n->shown_until = keeper_is_up(&n->work.keeper) ? primary_until(w, n) : 0;
+	if (shows_primary(w, n) && page_mark(n) != LEASE_WATCHED)
+		sim_fail(w, "the page of node %d says primary, and the guard stops the work",
+			 n->id);
 }
 
 static void check_ghosts(struct sim *w, const struct sim_node *n)
@@ -137,13 +148,11 @@ static void check_terms(struct sim *w, const struct sim_node *n)
 	for (int i = 0; i < w->node_count; i++) {
 		const struct sim_node *other = &w->nodes[i];
 
-		if (i != n->id && other->term_session &&
-		    other->guard.end_local > clock_local(w, other))
+		if (i != n->id && other->term_session && lease_end(other) > clock_local(w, other))
 			sim_fail(w,
 				 "node %d starts its work %lld ms before the lease of node %d ends",
 				 n->id,
-				 (long long)((other->guard.end_local - clock_local(w, other)) / MS),
-				 i);
+				 (long long)((lease_end(other) - clock_local(w, other)) / MS), i);
 	}
 }
 
@@ -196,6 +205,16 @@ void oracle_guard(struct sim *w, const struct sim_node *n)
 			 n->id);
 }
 
+/* They are never two: a stop takes back what a start that goes on would bring about, and the other way round. */
+void oracle_command(struct sim *w, const struct sim_node *n, const char *what)
+{
+	if (n->work.takeover.runs || n->work.stop.runs || n->guard.stop.runs)
+		sim_fail(w, "node %d: the %s command begins while the %s runs", n->id, what,
+			 n->work.takeover.runs ? "takeover command"
+			 : n->work.stop.runs   ? "daemon's relinquish command"
+					       : "guard's relinquish command");
+}
+
 #define CLAIMS_MAX 4
 
 void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
@@ -204,6 +223,10 @@ void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 		n->enter_claim = n->core.view.key_mzxid;
 	if (op == OP_ENTER && n->enter_claim == n->refused_claim)
 		sim_fail(w, "node %d tries a takeover again that was refused", n->id);
+	if (op == OP_ENTER && n->core.epoch <= n->view.floor_epoch)
+		sim_fail(w,
+			 "node %d enters with epoch %lld, and has registered by transaction %lld",
+			 n->id, (long long)n->core.epoch, (long long)n->view.floor_epoch);
 	if (op != OP_CLAIM)
 		return;
 	/* Of one vacancy, as fast as the servers refuse it. */
@@ -251,7 +274,7 @@ void oracle_start(struct sim *w, struct sim_node *n)
 	if (clock_local(w, n) >= n->lease_proof)
 		sim_fail(w, "node %d starts its work without a lease", n->id);
 	n->term_session = w->tree.post == n->id ? w->tree.post_session : -1;
-	if (n->guard.acted || n->guard.end_local <= clock_local(w, n))
+	if (page_mark(n) != LEASE_WATCHED || n->page.end_local <= clock_local(w, n))
 		sim_fail(w, "node %d starts its work without a guard", n->id);
 }
 

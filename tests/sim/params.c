@@ -176,8 +176,8 @@ void params_draw(struct sim *w)
 	p->ambush = p->weight[FAULT_AMBUSH] ? (uint32_t)rng_range(r, 1, 300) : 0;
 	p->stop_in_step = p->weight[FAULT_STOP_IN_STEP] ? (uint32_t)rng_range(r, 1, 40) : 0;
 	p->guard_fails = p->weight[FAULT_GUARD_FAILS] ? (uint32_t)rng_range(r, 1, 500) : 0;
-	p->guard_stop_fails = p->weight[FAULT_GUARD_STOP_FAILS] ? (uint32_t)rng_range(r, 1, 700)
-								: 0;
+	p->stop_fails = p->weight[FAULT_STOP_FAILS] ? (uint32_t)rng_range(r, 1, 700) : 0;
+	p->self_fence = rng_chance(r, 500);
 	p->guard_late = p->weight[FAULT_GUARD_LATE] ? (uint32_t)rng_range(r, 1, 300) : 0;
 	/*
 	 * What nobody remembers and no key tells is waited for by the own T: keys deleted, the memory of them lost (or the machine

@@ -21,7 +21,7 @@
 	X(GUARD_DIES, "guard killed")                                                              \
 	X(GUARD_LATE, "guard late")                                                                \
 	X(GUARD_FAILS, "guard not started")                                                        \
-	X(GUARD_STOP_FAILS, "guard's stop failed once")                                            \
+	X(STOP_FAILS, "stop failed")                                                               \
 	X(BLIND, "reads refused")                                                                  \
 	X(HOST_PAUSE, "host paused within the margin")                                             \
 	X(HOST_SUSPEND, "host asleep")                                                             \
@@ -82,10 +82,7 @@ enum sim_fault {
 	X(CLAIM_VERSION, "claim-without-version")                                                  \
 	X(ENTER_VERSION, "enter-without-version")                                                  \
 	X(RENEW_BY_READ, "renew-by-read")                                                          \
-	X(NO_KILL, "no-kill")                                                                      \
 	X(NO_GUARD, "no-guard")                                                                    \
-	X(LATE_GUARD, "guard-at-the-lease-end")                                                    \
-	X(LONE_WORK, "guard-replaced-once-the-work-is-up")                                         \
 	X(NO_REPAIR, "keys-are-not-made-again")                                                    \
 	X(LATE_REPAIR, "repair-goes-on-beside-a-takeover")                                         \
 	X(KEEP_POST, "refused-release-is-tried-for-ever")                                          \
@@ -131,8 +128,8 @@ struct sim_params {
 	int64_t takeover_timeout_us, relinquish_timeout_us, start_us, stop_us, fence_us,
 		fence_timeout_us, restart_us;
 	uint32_t start_fails, stop_hangs, fence_fails, fence_hangs, ambush; /* permille */
-	uint32_t stop_in_step, guard_fails, guard_late, guard_stop_fails, memory_lost;
-	uint8_t fence_exists, fence_continues;
+	uint32_t stop_in_step, guard_fails, guard_late, stop_fails, memory_lost;
+	uint8_t fence_exists, fence_continues, self_fence;
 	uint8_t for_ever; /* one node is refused something also when all else is well again */
 	uint8_t apart;	  /* what is sent in one moment comes one after the other, not together */
 	uint8_t restores; /* no memory is lost then: nothing else would tell of the epochs of before */

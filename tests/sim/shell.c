@@ -10,21 +10,20 @@
 
 #define INSTANT_STEPS_MAX 60
 
-static int64_t lateness(struct sim *w)
+int64_t shell_lateness(struct sim *w)
 {
 	if (!w->params.timer_late_us || !rng_chance(&w->rng, 50))
 		return 0;
 	return rng_range(&w->rng, 0, w->params.timer_late_us);
 }
 
-/* Of the election, or of the keeper. */
 static int64_t next_us(struct sim *w, const struct sim_node *n)
 {
-	int64_t next = election_next_us(&n->config, &n->core), kill = work_kill_due(w, n);
+	int64_t next = election_next_us(&n->config, &n->core);
 
 	if (next && next <= n->core.now_us)
 		sim_fail(w, "node %d: election_next_us() is not later than now", n->id);
-	return kill && (!next || kill < next) ? kill : next;
+	return next;
 }
 
 static void arm_timer(struct sim *w, struct sim_node *n)
@@ -33,7 +32,7 @@ static void arm_timer(struct sim *w, struct sim_node *n)
 
 	if (!next)
 		return;
-	due = clock_true(w, n, next) + lateness(w);
+	due = clock_true(w, n, next) + shell_lateness(w);
 	if (n->timer_armed && n->timer_armed <= due)
 		return;
 	n->timer_armed = due;
@@ -105,18 +104,6 @@ static void persist(struct sim *w, struct sim_node *n)
 	/* ENTER is saved before it is sent. */
 	if (e->phase != PHASE_LEAVE && e->phase != PHASE_ENTER)
 		(void)shell_persist(w, n);
-	/*
-	 * A state without a lease says nothing about work of before: the guard keeps what it knows.
-	 */
-	if (e->phase == PHASE_AWAIT || e->phase == PHASE_ENTER)
-		guard_prepare(w, n);
-	else if (e->work == WORK_DOWN && e->phase != PHASE_RECOVER)
-		guard_stand_down(n);
-	if (e->lease_end_us && e->lease_end_us != n->guard.end_local)
-		n->page_epoch = e->epoch;
-	if (e->lease_end_us && e->lease_end_us != n->guard.end_local &&
-	    !guard_extend(w, n, e->lease_end_us) && e->work == WORK_UP && e->healthy)
-		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
 }
 
 static void act(struct sim *w, struct sim_node *n, const struct election_action *a)
@@ -145,7 +132,7 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		term_started(&n->term, clock_local(w, n));
 		break;
 	case ACTION_STOP:
-		work_stop(w, n);
+		work_stop(w, n, a->reason == REASON_COLD_START && !n->core.lease_end_us);
 		break;
 	case ACTION_RENEW:
 		term_renew(&n->term, clock_local(w, n));
@@ -290,8 +277,12 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 	if (had_term && !n->core.term_us)
 		term_close(&n->term);
 	trace_step(w, n, event, before);
-	persist(w, n);
 	oracle_step(w, n, before);
+	if (n->core.phase != PHASE_INIT)
+		work_keep(w, n);
+	if (n->incarnation != incarnation)
+		return;
+	persist(w, n);
 	/* Killed between the state file and the first action. */
 	if (actions.count && w->params.ambush && rng_chance(&w->rng, w->params.ambush / 16)) {
 		w->stats.faults[FAULT_AMBUSH]++;
@@ -311,7 +302,6 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 		shell_recovery_cancel(n);
 	}
 	carry_out(w, n, &actions);
-	work_judge(w, n);
 	if (before == PHASE_ENTER && n->core.phase != PHASE_ENTER && n->shell.repair_wanted)
 		repair_begin(w, n);
 	/* The sign of life still tells of the process before. */
@@ -319,9 +309,26 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 		repair_begin(w, n);
 	if (n->daemon != DAEMON_UP || n->incarnation != incarnation || n->held.count)
 		return;
+	if (event->type == ELECTION_STARTED && event->result != RESULT_OK)
+		oracle_start_failed(w, n);
 	oracle_show(w, n);
 	shell_publish(w, n);
 	arm_timer(w, n);
+}
+
+bool shell_hold(struct sim_node *n)
+{
+	bool held = n->stepping;
+
+	n->stepping = true;
+	return held;
+}
+
+void shell_let_go(struct sim *w, struct sim_node *n, bool held)
+{
+	n->stepping = held;
+	if (!held)
+		drain(w, n);
 }
 
 void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
@@ -344,15 +351,11 @@ void shell_tell_result(struct sim *w, struct sim_node *n, uint8_t type, uint8_t 
 	shell_tell(w, n, &ev);
 }
 
-/*
- * To be told a little later; the count of starts and stops keeps an old answer from being taken for
- * a new one.
- */
+/* To be told a little later. */
 void shell_post(struct sim *w, struct sim_node *n, int64_t delay, uint8_t type, uint8_t op,
 		uint8_t result)
 {
-	uint32_t arg = (uint32_t)type | (uint32_t)op << 8 | (uint32_t)result << 16 |
-		       (n->work.gen & 0xff) << 24;
+	uint32_t arg = (uint32_t)type | (uint32_t)op << 8 | (uint32_t)result << 16;
 
 	sim_schedule(w, w->now + delay, EVENT_TELL, n->id, n->incarnation, arg);
 }
@@ -363,19 +366,9 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 
 	if (ev->gen != n->incarnation || n->daemon != DAEMON_UP)
 		return;
-	if ((type == ELECTION_STARTED || type == ELECTION_STOPPED) &&
-	    ev->arg >> 24 != (n->work.gen & 0xff))
-		return;
-	/*
-	 * Work that died stays unhealthy until it has been stopped, whatever the health command
-	 * says.
-	 */
-	if (type == ELECTION_HEALTH && n->core.work == WORK_UP &&
-	    (n->work.truth == TRUTH_DOWN || n->guard.lost))
+	if (type == ELECTION_HEALTH && !work_is_healthy(n))
 		result = RESULT_FAILED;
 	shell_tell_result(w, n, type, ev->arg >> 8 & 0xff, result, 0);
-	if (type == ELECTION_STARTED && result != RESULT_OK)
-		oracle_start_failed(w, n);
 }
 
 /* The lease itself is judged by the core. */
@@ -383,7 +376,7 @@ static enum election_resume judge_state_file(const struct sim *w, const struct s
 {
 	const struct sim_state_file *f = &n->file;
 
-	if (!n->guard.end_local)
+	if (!n->page.end_local)
 		return RESUME_COLD;
 	if (f->there && f->generation != n->page_generation && !sim_mutated(w, MUTATION_OLD_STATE))
 		return RESUME_OTHER;
@@ -393,7 +386,19 @@ static enum election_resume judge_state_file(const struct sim *w, const struct s
 	if (f->phase != PHASE_PRIMARY && f->phase != PHASE_VACATED && f->phase != PHASE_YIELD &&
 	    f->phase != PHASE_HANDOVER && f->phase != PHASE_RESUME)
 		return RESUME_OTHER;
-	return n->guard.acted ? RESUME_OTHER : RESUME_PRIMARY;
+	return page_mark(n) == LEASE_WATCHED ? RESUME_PRIMARY : RESUME_OTHER;
+}
+
+/* A process of before that noted no work, and nothing could be started since: there is nothing to stop. */
+static void begin_keeper(struct sim *w, struct sim_node *n, enum election_resume resume)
+{
+	const struct sim_state_file *f = &n->file;
+
+	if (resume == RESUME_PRIMARY)
+		work_resume(w, n);
+	else if (!n->page.end_local && f->there && f->generation == n->page_generation &&
+		 f->work == WORK_DOWN)
+		work_answer(w, n, KEEPER_ON_DOWN, KEEPER_OK);
 }
 
 void shell_start(struct sim *w, struct sim_node *n)
@@ -421,7 +426,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->client.session = n->file.there ? n->file.session : 0;
 	ev.session_us = n->file.there ? n->file.term_us : 0;
 	if (ev.resume != RESUME_COLD) {
-		ev.lease_end_us = n->guard.end_local;
+		ev.lease_end_us = n->page.end_local;
 		ev.epoch = n->page_epoch;
 	}
 	disk_settle(w, n);
@@ -434,15 +439,18 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->survivor.cluster_czxid = n->disk.made;
 	shell_survey_begin(n);
 	shell_term_begin(w, n, ev.resume == RESUME_PRIMARY);
-	guard_adopt(w, n);
+	work_begin(w, n);
+	begin_keeper(w, n, (enum election_resume)ev.resume);
 	w->stats.resumes += ev.resume == RESUME_PRIMARY;
 	SIM_TRACE(w, "node  %d daemon starts, resume %d", n->id, ev.resume);
 	shell_tell(w, n, &ev);
 	if (n->daemon != DAEMON_UP)
 		return;
 	client_begin(w, n);
-	if (ev.resume == RESUME_PRIMARY && n->work.truth == TRUTH_DOWN)
+	if (ev.resume == RESUME_PRIMARY && n->work.truth == TRUTH_DOWN) {
+		n->work.died = 1;
 		shell_post(w, n, MS, ELECTION_HEALTH, 0, RESULT_FAILED);
+	}
 }
 
 /* kill -9, also what a reset host does to it. */
@@ -453,7 +461,7 @@ void shell_kill(struct sim *w, struct sim_node *n)
 	n->timer_armed = 0;
 	n->held.count = n->behind_count = 0;
 	n->going_on = false;
-	n->work.forking = 0;
+	work_end(n);
 	n->shell.lock_gen++;
 	shell_survey_end(n);
 	zkh_drop(n);

@@ -38,7 +38,7 @@ static void on_junk(void *userdata, const char *path, const char *what)
 void shell_registered(struct sim *w, struct sim_node *n, int64_t zxid)
 {
 	if (!sim_mutated(w, MUTATION_NO_FLOOR))
-		n->view.floor_epoch = zxid;
+		view_registered(&n->view, zxid);
 }
 
 void shell_view_begin(struct sim_node *n)

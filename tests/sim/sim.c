@@ -26,18 +26,19 @@
  *        them; an expired session is learnt of on re-attaching only
  *   tree
  *        the keys: versions, ephemerals, sequence nodes, and the transactions on them
- *   zkh, zkh_mirrors
- *        the headers of lib/zk over the simulated client, and libev's timers, for what is linked; the
- *        texts that the keys hold; reads that are refused
+ *   zkh, zkh_hooks
+ *        the headers of lib/zk over the simulated client, and libev's timers, for what is linked (the
+ *        mirror among it); the texts that the keys hold; reads that are refused
  *   shell_gate, shell_view, shell_term, shell_survey
  *        the node around what is linked: its callbacks, its files, its fence command
  *   shell, shell_keys, shell_lock, shell_repair
  *        what the daemon makes of each action: its transactions, the lock, the files that outlive it;
  *        what it does when the servers refuse to write, when somebody deletes its keys, when it is
  *        stopped between a step and what that asks for
- *   work
- *        the work (slow, failing, hanging), and the guard that outlives the daemon, and may be
- *        killed, late, or not to be started
+ *   work, guard
+ *        the host around the keepers of daemon and guard, which are linked: the commands (slow, failing,
+ *        hanging, outliving who started them), the lease file, the locks; the guard may be killed, late,
+ *        or not to be started
  *   host, chaos
  *        drifting clocks, pauses, crashes, restarts, resets, operators; an ensemble that is set back
  *        to a backup or emptied while an old server may keep its connections, and accepted later
@@ -48,7 +49,7 @@
  *        over; no lease but by a commit; no write to an ensemble that is not the known one; epochs of
  *        started work grow, whatever is deleted, as long as a node that takes part remembers; the dead
  *        are fenced or marked first; no contender from before a claim is left when the claimer
- *        enters; after the last fault one primary within a stated bound, no phase left half-way, no
+ *        enters; of the commands that start and stop the work one runs at a time; after the last fault one primary within a stated bound, no phase left half-way, no
  *        busy loop
  *
  * Each run draws its own timing and its own set of faults.
@@ -170,7 +171,7 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 		client_on_unacked(w, n, ev);
 		break;
 	case EVENT_READY:
-		guard_on_ready(w, n, ev);
+		work_on_notice(w, n, ev);
 		break;
 	case EVENT_TIMER:
 		shell_on_timer(w, n, ev);
@@ -381,8 +382,9 @@ static void summary(const struct sim *w, double seconds, double cpu_seconds)
 	       s->elections, s->takeovers, s->resumes, s->expiries, s->leaders, s->fences);
 	printf("%" PRId64 " transactions of unknown outcome, %" PRId64 " landed late, %" PRId64
 	       " refused, %" PRId64 " kills, %" PRId64 " stops by the guard, %" PRId64
-	       " foreign ensembles\n",
-	       s->unknown, s->late_commits, s->conflicts, s->kills, s->guard_stops, s->foreign);
+	       " fenced themselves, %" PRId64 " foreign ensembles\n",
+	       s->unknown, s->late_commits, s->conflicts, s->kills, s->guard_stops, s->self_fences,
+	       s->foreign);
 	printf("faults:");
 	for (int i = 0; i < FAULT_COUNT; i++)
 		printf("%s %" PRId64 " %s", i ? "," : "", s->faults[i], texts[i]);

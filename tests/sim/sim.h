@@ -22,10 +22,12 @@
 #include "election/election.h"
 #include "election/lease.h"
 #include "election/survivor.h"
+#include "guard/lease_file.h"
 #include "params.h"
 #include "queue.h"
 #include "rng.h"
 #include "tree.h"
+#include "work/keeper.h"
 
 #define MS INT64_C(1000)
 #define SEC INT64_C(1000000)
@@ -244,14 +246,40 @@ struct sim_shell {
 	char router; /* first letter of what was published last; 0: not known */
 };
 
-struct sim_work {
+/* A command of the work that runs on the host. */
+struct sim_command {
 	uint32_t gen;
-	uint8_t truth;	    /* enum truth */
-	uint8_t starting;   /* the takeover command was started, or refused to start */
-	uint8_t forking;    /* the daemon was stopped just before */
-	uint8_t telling;    /* the daemon waits for STOPPED */
-	int64_t stop_local; /* when its stop began; 0: it is not being stopped */
-	uint8_t killed;	    /* in this stop */
+	uint8_t runs;
+	uint8_t awaited; /* by the process that started it */
+};
+
+/* What the keeper's shells have to tell it. */
+#define WORK_EVENTS_MAX 16
+
+struct sim_work {
+	struct keeper keeper;
+	struct keeper_event queue[WORK_EVENTS_MAX];
+	struct sim_command takeover, stop;
+	int64_t not_after; /* local: nothing is started then */
+	uint32_t timer_gen, kill_gen;
+	int32_t queued;
+	uint8_t truth;	  /* enum truth */
+	uint8_t lock;	  /* the daemon holds that of the work */
+	uint8_t stepping; /* the keeper */
+	uint8_t forking;  /* the daemon was stopped just before */
+	uint8_t died;	  /* as the health command says until it has been stopped */
+	uint8_t dying;	  /* it was killed */
+};
+
+enum stop_of { STOP_OF_NOBODY, STOP_OF_DAEMON, STOP_OF_GUARD };
+
+/* The lease file. It survives both. */
+struct sim_page {
+	int64_t end_local; /* 0: disarmed */
+	uint32_t watch;	   /* odd while one is on */
+	uint32_t marked;   /* the watch that the mark is of */
+	uint8_t mark;	   /* enum lease_mark */
+	uint8_t stop;	   /* enum stop_of: whose relinquish command was noted last */
 };
 
 /* Another process on the node's session, as with a copied runtime directory. */
@@ -270,18 +298,21 @@ struct sim_state_file {
 	uint8_t phase, work, there;
 };
 
+/* What the daemon knows of its guard. */
+enum guard_known { GUARD_UNKNOWN, GUARD_STARTS, GUARD_WATCHES };
+
 struct sim_guard {
-	int64_t end_local; /* 0: not armed */
-	uint32_t gen;	   /* of the event under way */
-	int64_t armed;	   /* event under way, true time; 0: none */
+	struct keeper keeper;
+	struct keeper_event queue[WORK_EVENTS_MAX];
+	struct sim_command stop;
+	int64_t end_local; /* of the lease, as it saw it last */
 	int64_t gone_at;   /* the work runs without a guard since; 0: it does not */
-	uint32_t spawn;	   /* generation of the process */
-	uint8_t running;   /* since the work was started, until it is known to be down */
-	uint8_t acted;	   /* in this watch */
-	uint8_t alive;	   /* the process */
-	uint8_t spawning;  /* the daemon waits for it */
-	uint8_t acting;	   /* it stops the work */
-	uint8_t lost;	   /* for too long: the daemon gives the role up */
+	uint32_t watch, timer_gen;
+	uint32_t spawn; /* generation of the process */
+	int32_t queued;
+	uint8_t alive, watching, acted;
+	uint8_t lock;  /* it holds that of the work */
+	uint8_t known; /* enum guard_known */
 };
 
 /* An operation of zkh.c that is under way. */
@@ -310,6 +341,7 @@ struct sim_node {
 	struct sim_shell shell;
 	struct sim_work work;
 	struct sim_state_file file;
+	struct sim_page page;
 	struct sim_guard guard;
 	struct term term;
 	struct witness witness;
@@ -367,7 +399,7 @@ struct sim_node {
 struct sim_stats {
 	int64_t runs, steps, events, elections, takeovers, resumes, expiries, failed_starts,
 		late_commits;
-	int64_t conflicts, unknown, kills, guard_stops, fences, leaders, out_of_order;
+	int64_t conflicts, unknown, kills, guard_stops, self_fences, fences, leaders, out_of_order;
 	int64_t foreign; /* ensembles met that were not the known one */
 	int64_t faults[FAULT_COUNT];
 };
@@ -541,6 +573,10 @@ void shell_raise_generation(struct sim_node *n);
 void shell_kill(struct sim *w, struct sim_node *n);
 /* Carries out what it was stopped before. */
 void shell_go_on(struct sim *w, struct sim_node *n);
+int64_t shell_lateness(struct sim *w);
+/* What is told to the election in between is handled once it is let go. */
+bool shell_hold(struct sim_node *n);
+void shell_let_go(struct sim *w, struct sim_node *n, bool held);
 /* The daemon is stopped here and now, if chance wants it. */
 bool shell_stopped_here(struct sim *w, struct sim_node *n);
 
@@ -634,27 +670,47 @@ void lock_attached(struct sim *w, struct sim_node *n, bool fresh);
 void lock_watch(struct sim *w, struct sim_node *n);
 void lock_on_timeout(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
-/* work.c */
+/* work.c: the work, and the daemon's keeper */
+struct keeper_config work_config(const struct sim *w, const struct sim_node *n);
+void work_begin(struct sim *w, struct sim_node *n);
+/* The process is gone. */
+void work_end(struct sim_node *n);
+/* The host is off. */
+void work_off(struct sim *w, struct sim_node *n);
+/* What the election believes is told to the keeper. */
+void work_keep(struct sim *w, struct sim_node *n);
 void work_start(struct sim *w, struct sim_node *n);
-void work_stop(struct sim *w, struct sim_node *n);
-/* When the keeper kills it, by the node's clock; 0: never. work_judge(): does so when it is time. */
-int64_t work_kill_due(const struct sim *w, const struct sim_node *n);
-void work_judge(struct sim *w, struct sim_node *n);
-void work_die(struct sim *w, struct sim_node *n);
-void work_down(struct sim *w, struct sim_node *n);
+void work_stop(struct sim *w, struct sim_node *n, bool cold);
+void work_resume(struct sim *w, struct sim_node *n);
+void work_go_on(struct sim *w, struct sim_node *n);
+void work_answer(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result);
+/* To the daemon, unless it is stopped: later. */
+void work_notify(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result, uint32_t tag);
+void work_on_notice(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-/* The page that daemon and guard share: false when the guard has acted already. */
-bool guard_extend(struct sim *w, struct sim_node *n, int64_t end_local);
+void work_die(struct sim *w, struct sim_node *n);
+bool work_is_healthy(const struct sim_node *n);
+void work_run_stop(struct sim *w, struct sim_node *n, enum stop_of whose);
+void work_kill_takeover(struct sim *w, struct sim_node *n);
+void work_kill_guards_stop(struct sim *w, struct sim_node *n);
+bool work_clean_up(struct sim *w, struct sim_node *n);
+/* The lease file: of this watch; the relinquish command that it tells of. */
+uint8_t page_mark(const struct sim_node *n);
+bool page_stop_runs(const struct sim_node *n);
+void page_stop_kill(struct sim *w, struct sim_node *n);
+
+/* guard.c */
 void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-void guard_on_ready(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-void guard_prepare(struct sim *w, struct sim_node *n);
-void guard_stand_down(struct sim_node *n);
-/* A daemon that came back adopts the guard, or starts another. */
-void guard_adopt(struct sim *w, struct sim_node *n);
+void guard_on_notice(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result, uint32_t tag);
+void guard_stop_ended(struct sim *w, struct sim_node *n, uint8_t result);
 void guard_die(struct sim *w, struct sim_node *n);
 /* Work with nobody but the daemon to stop it. */
 bool guard_missing(const struct sim_node *n);
-void work_go_on(struct sim *w, struct sim_node *n);
+void guard_arm(struct sim *w, struct sim_node *n);
+void guard_disarm(struct sim *w, struct sim_node *n);
+void guard_poke(struct sim *w, struct sim_node *n);
+void guard_end_standby(struct sim *w, struct sim_node *n);
+void guard_adopt(struct sim_node *n);
 
 /* host.c: clocks, pauses, crashes */
 int64_t clock_local(const struct sim *w, const struct sim_node *n);
@@ -671,6 +727,8 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us);
 void host_pause_daemon(struct sim *w, struct sim_node *n, int64_t pause_us);
 void host_pause(struct sim *w, struct sim_node *n, int64_t pause_us, bool clock_stops);
 void host_depart(struct sim *w, struct sim_node *n);
+/* If it is configured to. */
+void host_self_fence(struct sim *w, struct sim_node *n);
 void host_on_boot(struct sim *w, struct sim_node *n);
 
 /* chaos.c, operators.c */
@@ -684,6 +742,8 @@ void operator_on_event(struct sim *w, const struct queue_event *ev);
 void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before);
 void oracle_running(struct sim *w, struct sim_node *n, bool running);
 void oracle_start(struct sim *w, struct sim_node *n);
+/* One of the two commands of the work begins. */
+void oracle_command(struct sim *w, const struct sim_node *n, const char *what);
 /* The guard steps in. */
 void oracle_guard(struct sim *w, const struct sim_node *n);
 /* The core was told that its work did not start. */
@@ -708,7 +768,7 @@ void oracle_restored(struct sim *w);
 /* Something begins to stop the work. */
 void oracle_stop(struct sim *w, const struct sim_node *n);
 /* What a step asked for is carried out. */
-void oracle_show(const struct sim *w, struct sim_node *n);
+void oracle_show(struct sim *w, struct sim_node *n);
 /* From here on there should be rest. */
 void oracle_calm(struct sim *w);
 void oracle_liveness(struct sim *w);

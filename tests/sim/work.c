@@ -2,119 +2,315 @@
 #include "sim.h"
 
 /*
- * The work of being primary, and the guard that outlives the daemon. The work counts as running
- * from the first action that starts it until it is surely down. A kill always succeeds, within the
- * part of the lease that is kept for it.
+ * The work of being primary as it really runs on the host, its commands, and the daemon's shell around the product's keeper.
+ * The work counts as running from the first action that starts it until it is surely down. A kill always succeeds, within
+ * the part of the lease that is kept for it.
  */
 
-/* KEEPER_REARM_US and KEEPER_UNGUARDED_MAX_US of daemon/work/keeper.h. */
-#define REARM_US (200 * MS)
-#define UNGUARDED_MAX_US (5 * SEC)
+enum end { END_OK, END_LEFTOVERS, END_FAILED, END_LATE, END_KILLED };
 
-enum guard_news { GUARD_NEWS_UP = 1, GUARD_NEWS_FAILED, GUARD_NEWS_DIED, GUARD_NEWS_RETRY };
-
-enum work_end { WORK_STARTED, WORK_START_FAILED, WORK_START_LATE, WORK_STOPPED, WORK_GUARDED };
+/* Of the commands, and of what is killed: bits 8 and up of an event's argument. */
+enum ended { ENDED_TAKEOVER, ENDED_STOP, ENDED_GUARDS_STOP, ENDED_KILL };
 
 static void set_truth(struct sim *w, struct sim_node *n, enum truth truth)
 {
 	bool was = n->work.truth != TRUTH_DOWN, is = truth != TRUTH_DOWN;
 
 	n->work.truth = (uint8_t)truth;
+	/* What is killed are processes of before. */
+	if (!is) {
+		n->work.kill_gen++;
+		n->work.dying = 0;
+	}
 	if (was != is) {
 		SIM_TRACE(w, "node  %d work %s", n->id, is ? "runs" : "is down");
 		oracle_running(w, n, is);
 	}
 }
 
-/* The part of the lease that leasing.c keeps for killing. */
-static int64_t kill_share_us(const struct sim_node *n)
+static void plan(struct sim *w, struct sim_node *n, int64_t delay, uint32_t gen, enum ended what,
+		 enum end how)
 {
-	return n->config.lease_timeout_us / 8;
+	sim_schedule(w, w->now + delay, EVENT_WORK, n->id, gen,
+		     (uint32_t)what << 8 | (uint32_t)how);
 }
 
-static int64_t kill_took(struct sim *w, const struct sim_node *n)
+struct keeper_config work_config(const struct sim *w, const struct sim_node *n)
 {
-	return rng_range(&w->rng, 100, kill_share_us(n) * 7 / 10);
+	return (struct keeper_config){
+		.stop_timeout_us = w->params.relinquish_timeout_us,
+		.lease_timeout_us = n->config.lease_timeout_us,
+		.penalty_us = n->config.penalty_us,
+	};
 }
 
-static void plan(struct sim *w, struct sim_node *n, int64_t delay, enum work_end end)
+uint8_t page_mark(const struct sim_node *n)
 {
-	sim_schedule(w, w->now + delay, EVENT_WORK, n->id, n->work.gen, end);
+	return n->page.marked == n->page.watch ? n->page.mark : LEASE_WATCHED;
 }
 
-/*
- * When it begins to stop the work: a little after the daemon should have. It kills when the daemon
- * would, or, in the mutation, looks only when the lease is over.
- */
-static int64_t guard_due_local(const struct sim *w, const struct sim_node *n)
-{
-	if (sim_mutated(w, MUTATION_LATE_GUARD))
-		return n->guard.end_local;
-	return n->guard.end_local - n->config.lease_timeout_us + kill_share_us(n);
-}
+/* -- commands -- */
 
-static void guard_arm(struct sim *w, struct sim_node *n)
+/* Whoever waits for it is told. */
+static void kill_command(struct sim *w, struct sim_node *n, struct sim_command *c, enum ended what)
 {
-	int64_t due;
-
-	if (!n->guard.running || !n->guard.alive || n->guard.armed ||
-	    sim_mutated(w, MUTATION_NO_GUARD))
+	if (!c->runs)
 		return;
-	due = clock_true(w, n, guard_due_local(w, n));
-	if (due < w->now)
-		due = w->now;
-	n->guard.armed = due;
-	sim_schedule(w, due, EVENT_GUARD, n->id, n->guard.gen, 0);
+	c->runs = 0;
+	plan(w, n, rng_range(&w->rng, 10, MS), ++c->gen, what, END_KILLED);
 }
 
-static void start_failed(struct sim *w, struct sim_node *n)
+void work_kill_takeover(struct sim *w, struct sim_node *n)
 {
-	n->work.starting = 1;
-	shell_post(w, n, 0, ELECTION_STARTED, 0, RESULT_FAILED);
+	kill_command(w, n, &n->work.takeover, ENDED_TAKEOVER);
 }
 
-/*
- * The process is made; before it becomes the takeover command it looks at the clock: the guard may
- * have been through already.
- */
+void work_kill_guards_stop(struct sim *w, struct sim_node *n)
+{
+	kill_command(w, n, &n->guard.stop, ENDED_GUARDS_STOP);
+}
+
+bool page_stop_runs(const struct sim_node *n)
+{
+	return n->page.stop == STOP_OF_DAEMON  ? n->work.stop.runs
+	       : n->page.stop == STOP_OF_GUARD ? n->guard.stop.runs
+					       : false;
+}
+
+void page_stop_kill(struct sim *w, struct sim_node *n)
+{
+	if (n->page.stop == STOP_OF_DAEMON)
+		kill_command(w, n, &n->work.stop, ENDED_STOP);
+	else if (n->page.stop == STOP_OF_GUARD)
+		work_kill_guards_stop(w, n);
+}
+
+static void begin_to_stop(struct sim *w, struct sim_node *n)
+{
+	if (n->work.truth == TRUTH_DOWN)
+		return;
+	oracle_stop(w, n);
+	set_truth(w, n, TRUTH_STOPPING);
+}
+
+void work_run_stop(struct sim *w, struct sim_node *n, enum stop_of whose)
+{
+	bool guards = whose == STOP_OF_GUARD, down = n->work.truth == TRUTH_DOWN;
+	struct sim_command *c = guards ? &n->guard.stop : &n->work.stop;
+	enum ended what = guards ? ENDED_GUARDS_STOP : ENDED_STOP;
+	int64_t took = down ? rng_range(&w->rng, 10, MS)
+			    : rng_range(&w->rng, MS, w->params.stop_us);
+
+	oracle_command(w, n, "relinquish");
+	n->page.stop = (uint8_t)whose;
+	c->gen++;
+	c->runs = c->awaited = 1;
+	begin_to_stop(w, n);
+	if (!w->calm && !down && rng_chance(&w->rng, w->params.stop_hangs)) {
+		w->stats.faults[FAULT_STOP_HANGS]++;
+	} else if (rng_chance(&w->rng, w->params.stop_fails)) {
+		w->stats.faults[FAULT_STOP_FAILS]++;
+		plan(w, n, took, c->gen, what, END_FAILED);
+	} else {
+		plan(w, n, took, c->gen, what,
+		     rng_chance(&w->rng, w->params.stop_fails / 2) ? END_LEFTOVERS : END_OK);
+	}
+}
+
+/* All that the takeover command has started. True: nothing is left. */
+bool work_clean_up(struct sim *w, struct sim_node *n)
+{
+	int64_t longest = lease_kill_share_us(n->config.lease_timeout_us) * 7 / 10;
+
+	work_kill_takeover(w, n);
+	if (n->work.truth == TRUTH_DOWN)
+		return true;
+	begin_to_stop(w, n);
+	if (!n->work.dying)
+		plan(w, n, rng_range(&w->rng, 100, longest), ++n->work.kill_gen, ENDED_KILL,
+		     END_KILLED);
+	n->work.dying = 1;
+	return false;
+}
+
+/* The process is made; before it becomes the takeover command it looks at the clock: the guard may have been through. */
 static void fork_work(struct sim *w, struct sim_node *n)
 {
+	struct sim_command *c = &n->work.takeover;
 	int64_t took = rng_range(&w->rng, MS, w->params.start_us);
 	bool fails = !w->calm && rng_chance(&w->rng, w->params.start_fails);
 
-	if (!sim_mutated(w, MUTATION_BLIND_START) &&
-	    clock_local(w, n) > n->core.lease_end_us - n->config.lease_timeout_us) {
-		start_failed(w, n);
+	c->gen++;
+	c->awaited = 1;
+	if (!sim_mutated(w, MUTATION_BLIND_START) && clock_local(w, n) > n->work.not_after) {
+		plan(w, n, MS, c->gen, ENDED_TAKEOVER, END_KILLED);
 		return;
 	}
+	oracle_command(w, n, "takeover");
 	oracle_start(w, n);
-	n->work.gen++;
-	n->work.telling = 0;
-	n->work.starting = 1;
+	c->runs = 1;
+	n->work.died = 0;
 	set_truth(w, n, TRUTH_STARTING);
 	if (fails) {
 		w->stats.faults[FAULT_START_FAILS]++;
 		w->stats.failed_starts++;
 	}
-	if (fails && rng_chance(&w->rng, 300))
-		plan(w, n, w->params.takeover_timeout_us, WORK_START_LATE);
-	else if (took > w->params.takeover_timeout_us)
-		plan(w, n, w->params.takeover_timeout_us, WORK_START_LATE);
+	if ((fails && rng_chance(&w->rng, 300)) || took > w->params.takeover_timeout_us)
+		plan(w, n, w->params.takeover_timeout_us, c->gen, ENDED_TAKEOVER, END_LATE);
 	else
-		plan(w, n, took, fails ? WORK_START_FAILED : WORK_STARTED);
+		plan(w, n, took, c->gen, ENDED_TAKEOVER, fails ? END_FAILED : END_OK);
 }
 
-/* With a guard that watches. */
-static void start_guarded(struct sim *w, struct sim_node *n)
+/* -- the daemon's shell around the keeper -- */
+
+static void carry_out(struct sim *w, struct sim_node *n, enum keeper_action action);
+
+static void arm_timer(struct sim *w, struct sim_node *n)
 {
-	if (n->core.work != WORK_STARTING)
-		return;
-	if (n->guard.acted) {
-		start_failed(w, n);
+	const struct keeper_config config = work_config(w, n);
+	int64_t next = keeper_next_us(&config, &n->work.keeper);
+	uint32_t tag = ++n->work.timer_gen & 0xffff;
+
+	if (next)
+		sim_schedule(w, clock_true(w, n, next) + shell_lateness(w), EVENT_READY, n->id,
+			     n->incarnation, (uint32_t)KEEPER_ON_TIME | tag << 16);
+}
+
+static void trace_keeper(struct sim *w, const struct sim_node *n, const struct keeper_event *event,
+			 uint8_t before, const struct keeper_actions *actions)
+{
+	if (event->type != KEEPER_ON_LEASE || actions->count > 1)
+		SIM_TRACE(w, "node  %d keeper: %s %d: %s -> %s", n->id,
+			  keeper_event_text(event->type), event->result, keeper_state_text(before),
+			  keeper_state_text(n->work.keeper.state));
+	for (int i = 0; i < actions->count; i++)
+		SIM_TRACE(w, "node  %d         -> %s", n->id, keeper_action_text(actions->list[i]));
+}
+
+static void withdraw_page(struct sim *w, struct sim_node *n)
+{
+	if (!keeper_is_up(&n->work.keeper) && !sim_mutated(w, MUTATION_SHOW_LATE))
+		n->shown_until = 0;
+}
+
+static void tell_keeper(struct sim *w, struct sim_node *n, const struct keeper_event *event)
+{
+	const struct keeper_config config = work_config(w, n);
+	struct sim_work *k = &n->work;
+	uint32_t incarnation = n->incarnation;
+	bool held;
+
+	if (k->queued == WORK_EVENTS_MAX) {
+		sim_fail(w, "simulator: too many events for the keeper");
 		return;
 	}
-	n->guard.running = 1;
-	guard_arm(w, n);
+	k->queue[k->queued++] = *event;
+	if (k->stepping)
+		return;
+	k->stepping = 1;
+	held = shell_hold(n);
+	while (k->queued && n->incarnation == incarnation && !w->failed) {
+		struct keeper_event next = k->queue[0];
+		struct keeper_actions actions;
+		uint8_t before = k->keeper.state;
+
+		for (int i = 1; i < k->queued; i++)
+			k->queue[i - 1] = k->queue[i];
+		k->queued--;
+		next.now_us = clock_local(w, n);
+		keeper_step(&config, &k->keeper, &next, &actions);
+		trace_keeper(w, n, &next, before, &actions);
+		withdraw_page(w, n);
+		for (int i = 0; i < actions.count && n->incarnation == incarnation; i++)
+			carry_out(w, n, (enum keeper_action)actions.list[i]);
+	}
+	if (n->incarnation == incarnation) {
+		k->stepping = 0;
+		arm_timer(w, n);
+	}
+	shell_let_go(w, n, held);
+}
+
+void work_answer(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result)
+{
+	const struct keeper_event event = { .type = type, .result = result };
+
+	tell_keeper(w, n, &event);
+}
+
+void work_notify(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result, uint32_t tag)
+{
+	sim_schedule(w, w->now, EVENT_READY, n->id, n->incarnation,
+		     (uint32_t)type | (uint32_t)result << 8 | (tag & 0xffff) << 16);
+}
+
+static void set_lease(struct sim *w, struct sim_node *n)
+{
+	int64_t before = n->page.end_local;
+
+	n->page_epoch = n->core.epoch;
+	n->page.end_local = n->work.keeper.lease_end_us;
+	if (page_mark(n) != LEASE_WATCHED)
+		work_answer(w, n, KEEPER_ON_ACTED, KEEPER_OK);
+	if (n->page.end_local < before && keeper_may_run(&n->work.keeper))
+		guard_poke(w, n);
+}
+
+static void end_foreign_stop(struct sim *w, struct sim_node *n)
+{
+	if (!n->work.stop.awaited)
+		page_stop_kill(w, n);
+}
+
+static void disarm(struct sim *w, struct sim_node *n)
+{
+	end_foreign_stop(w, n);
+	n->page.stop = STOP_OF_NOBODY;
+	n->page.end_local = 0;
+	n->page.watch = (n->page.watch + 1) & ~1u;
+	n->term_session = 0;
+	n->work.died = 0;
+	guard_disarm(w, n);
+}
+
+static enum keeper_result lock_to_start(struct sim_node *n)
+{
+	if (n->guard.lock)
+		return KEEPER_FAILED;
+	n->work.lock = 1;
+	return page_mark(n) == LEASE_WATCHED ? KEEPER_OK : KEEPER_FAILED;
+}
+
+static enum keeper_result lock_to_stop(struct sim *w, struct sim_node *n)
+{
+	if (page_mark(n) == LEASE_STOPPING && n->guard.alive) {
+		n->work.lock = 0;
+		return KEEPER_BUSY;
+	}
+	if (n->guard.lock)
+		return KEEPER_BUSY;
+	n->work.lock = 1;
+	if (page_mark(n) == LEASE_STOPPED)
+		return KEEPER_DONE;
+	if (!n->work.takeover.awaited)
+		work_kill_takeover(w, n);
+	end_foreign_stop(w, n);
+	return KEEPER_OK;
+}
+
+static void lock_work(struct sim *w, struct sim_node *n)
+{
+	work_answer(w, n, KEEPER_ON_LOCK,
+		    (uint8_t)(n->work.keeper.state == KEEPER_ARMING ? lock_to_start(n)
+								    : lock_to_stop(w, n)));
+}
+
+static void start(struct sim *w, struct sim_node *n)
+{
+	const struct keeper_config config = work_config(w, n);
+
+	guard_poke(w, n);
+	n->work.not_after = keeper_start_by_us(&config, n->work.keeper.lease_end_us);
 	n->work.forking = shell_stopped_here(w, n);
 	if (!n->work.forking)
 		fork_work(w, n);
@@ -126,291 +322,273 @@ void work_go_on(struct sim *w, struct sim_node *n)
 	fork_work(w, n);
 }
 
-/* False: no process can be made. */
-static bool guard_spawn(struct sim *w, struct sim_node *n)
+static void stop(struct sim *w, struct sim_node *n)
 {
-	int64_t took = rng_range(&w->rng, MS, 20 * MS);
-	bool fails = rng_chance(&w->rng, w->params.guard_fails);
-
-	if (n->guard.spawning)
-		return true;
-	n->guard.alive = n->guard.acted = n->guard.acting = 0;
-	n->guard.armed = 0;
-	n->guard.gen++;
-	w->stats.faults[FAULT_GUARD_FAILS] += fails;
-	if (fails && rng_chance(&w->rng, 500))
-		return false;
-	if (rng_chance(&w->rng, w->params.guard_late)) {
-		w->stats.faults[FAULT_GUARD_LATE]++;
-		took = rng_range(&w->rng, MS, 3 * SEC);
+	if (n->work.takeover.awaited) {
+		n->work.takeover.awaited = 0;
+		work_kill_takeover(w, n);
 	}
-	n->guard.spawning = 1;
-	n->guard.spawn++;
-	sim_schedule(w, w->now + took, EVENT_GUARD, n->id, n->guard.spawn,
-		     fails ? GUARD_NEWS_FAILED : GUARD_NEWS_UP);
-	return true;
+	work_run_stop(w, n, STOP_OF_DAEMON);
 }
 
-void work_start(struct sim *w, struct sim_node *n)
+static void kill_all(struct sim *w, struct sim_node *n)
 {
-	n->work.starting = 0;
-	if (n->guard.alive)
-		start_guarded(w, n);
-	else if (!guard_spawn(w, n))
-		start_failed(w, n);
+	w->stats.kills++;
+	kill_command(w, n, &n->work.stop, ENDED_STOP);
+	(void)work_clean_up(w, n);
+	end_foreign_stop(w, n);
 }
 
-static void guard_again_later(struct sim *w, struct sim_node *n)
+/* As far as the keeper and the health command know. */
+bool work_is_healthy(const struct sim_node *n)
 {
-	if (n->guard.gone_at && !n->guard.lost && w->now > n->guard.gone_at + UNGUARDED_MAX_US) {
-		n->guard.lost = 1;
-		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
+	return n->work.keeper.trouble == KEEPER_TROUBLE_NONE && !n->work.died;
+}
+
+static void tell_health(struct sim *w, struct sim_node *n)
+{
+	shell_tell_result(w, n, ELECTION_HEALTH, 0, work_is_healthy(n) ? RESULT_OK : RESULT_FAILED,
+			  0);
+}
+
+static void tell_down(struct sim *w, struct sim_node *n)
+{
+	shell_tell_result(w, n, ELECTION_STOPPED, 0, RESULT_OK, 0);
+	/* Whatever was wrong with it goes with it. */
+	if (!n->core.healthy)
+		shell_post(w, n, rng_range(&w->rng, MS, 2 * SEC), ELECTION_HEALTH, 0, RESULT_OK);
+}
+
+static void carry_out(struct sim *w, struct sim_node *n, enum keeper_action action)
+{
+	switch (action) {
+	case KEEPER_DO_LEASE:
+		set_lease(w, n);
+		break;
+	case KEEPER_DO_ARM:
+		guard_arm(w, n);
+		break;
+	case KEEPER_DO_DISARM:
+		disarm(w, n);
+		break;
+	case KEEPER_DO_LOCK:
+		lock_work(w, n);
+		break;
+	case KEEPER_DO_UNLOCK:
+		n->work.lock = 0;
+		break;
+	case KEEPER_DO_START:
+		start(w, n);
+		break;
+	case KEEPER_DO_STOP:
+		stop(w, n);
+		break;
+	case KEEPER_DO_CLEAN:
+		work_answer(w, n, KEEPER_ON_CLEAN, work_clean_up(w, n) ? KEEPER_OK : KEEPER_FAILED);
+		break;
+	case KEEPER_DO_KILL:
+		kill_all(w, n);
+		break;
+	case KEEPER_DO_FENCE:
+		host_self_fence(w, n);
+		break;
+	case KEEPER_DO_TELL_UP:
+		shell_tell_result(w, n, ELECTION_STARTED, 0, RESULT_OK, 0);
+		break;
+	case KEEPER_DO_TELL_FAILED:
+		shell_tell_result(w, n, ELECTION_STARTED, 0, RESULT_FAILED, 0);
+		break;
+	case KEEPER_DO_TELL_DOWN:
+		tell_down(w, n);
+		break;
+	case KEEPER_DO_TELL_TROUBLE:
+		tell_health(w, n);
+		break;
+	case KEEPER_DO_SEIZE: /* the guard's */
+	case KEEPER_ACTION_COUNT:
+		break;
 	}
-	sim_schedule(w, w->now + REARM_US, EVENT_READY, n->id, n->incarnation, GUARD_NEWS_RETRY);
 }
 
-static bool to_be_guarded(const struct sim *w, const struct sim_node *n, uint32_t news)
+/* -- what the daemon is told: it may be stopped just then -- */
+
+static void command_ended(struct sim *w, struct sim_node *n, struct sim_command *c, uint8_t type,
+			  uint8_t result, uint32_t tag)
 {
-	if (news == GUARD_NEWS_RETRY && sim_mutated(w, MUTATION_LONE_WORK))
-		return n->core.work == WORK_UP;
-	return n->core.work == WORK_UP || n->core.work == WORK_STARTING;
+	if (!c->awaited || tag != (c->gen & 0xffff))
+		return;
+	c->awaited = 0;
+	/* One that the guard has killed ends when its stop is over. */
+	if (type == KEEPER_ON_ENDED || n->work.keeper.doing == KEEPER_DOES_START)
+		work_answer(w, n, type, result);
 }
 
-void guard_on_ready(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+void work_on_notice(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
+	uint8_t type = ev->arg & 0xff, result = ev->arg >> 8 & 0xff;
+	uint32_t tag = ev->arg >> 16;
+
 	if (ev->gen != n->incarnation || n->daemon != DAEMON_UP)
 		return;
-	if (ev->arg == GUARD_NEWS_UP) {
-		n->guard.spawning = 0;
-		if (n->core.work == WORK_STARTING && !n->work.starting && !n->work.forking)
-			start_guarded(w, n);
-	} else if (ev->arg == GUARD_NEWS_FAILED) {
-		n->guard.spawning = 0;
-		if (n->core.work == WORK_STARTING)
-			start_failed(w, n);
-		else if (n->core.work == WORK_UP)
-			guard_again_later(w, n);
-	} else if (to_be_guarded(w, n, ev->arg) && !n->guard.alive && !guard_spawn(w, n)) {
-		guard_again_later(w, n);
+	if (type == KEEPER_ON_STARTED)
+		command_ended(w, n, &n->work.takeover, type, result, tag);
+	else if (type == KEEPER_ON_ENDED)
+		command_ended(w, n, &n->work.stop, type, result, tag);
+	else if (type == KEEPER_ON_TIME && tag == (n->work.timer_gen & 0xffff))
+		work_answer(w, n, type, KEEPER_OK);
+	else if (type == KEEPER_ON_FAILED)
+		work_answer(w, n, type, KEEPER_OK);
+	else if (type == KEEPER_ON_ARMED || type == KEEPER_ON_UNGUARDED)
+		guard_on_notice(w, n, type, result, tag);
+}
+
+/* -- what happens on the host -- */
+
+static void takeover_ended(struct sim *w, struct sim_node *n, enum end how)
+{
+	struct sim_command *c = &n->work.takeover;
+
+	/* Nobody is there whose time-out it would be. */
+	if (how == END_LATE && !c->awaited)
+		return;
+	c->runs = 0;
+	if (how == END_OK && n->work.truth == TRUTH_STARTING)
+		set_truth(w, n, TRUTH_UP);
+	if (c->awaited)
+		work_notify(w, n, KEEPER_ON_STARTED, how == END_OK ? KEEPER_OK : KEEPER_FAILED,
+			    c->gen);
+}
+
+static void stop_ended(struct sim *w, struct sim_node *n, struct sim_command *c, enum end how)
+{
+	uint8_t result = how == END_OK || how == END_LEFTOVERS ? KEEPER_OK : KEEPER_FAILED;
+
+	c->runs = 0;
+	if (how == END_OK && n->work.truth != TRUTH_DOWN)
+		set_truth(w, n, TRUTH_DOWN);
+	if (c == &n->work.stop && c->awaited)
+		work_notify(w, n, KEEPER_ON_ENDED, result, c->gen);
+	else if (c == &n->guard.stop && c->awaited)
+		guard_stop_ended(w, n, result);
+}
+
+void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	enum end how = (enum end)(ev->arg & 0xff);
+
+	switch ((enum ended)(ev->arg >> 8)) {
+	case ENDED_TAKEOVER:
+		if (ev->gen == n->work.takeover.gen)
+			takeover_ended(w, n, how);
+		break;
+	case ENDED_STOP:
+		if (ev->gen == n->work.stop.gen)
+			stop_ended(w, n, &n->work.stop, how);
+		break;
+	case ENDED_GUARDS_STOP:
+		if (ev->gen == n->guard.stop.gen)
+			stop_ended(w, n, &n->guard.stop, how);
+		break;
+	case ENDED_KILL:
+		if (ev->gen == n->work.kill_gen)
+			set_truth(w, n, TRUTH_DOWN);
+		break;
 	}
 }
 
-void guard_prepare(struct sim *w, struct sim_node *n)
-{
-	if (!n->guard.alive && !n->guard.spawning)
-		(void)guard_spawn(w, n);
-}
-
-void guard_stand_down(struct sim_node *n)
-{
-	n->guard.alive = n->guard.spawning = 0;
-	n->guard.end_local = 0;
-	n->guard.spawn++;
-}
-
-void guard_adopt(struct sim *w, struct sim_node *n)
-{
-	if (n->guard.end_local && !n->guard.alive && !n->guard.acted && !guard_spawn(w, n))
-		guard_again_later(w, n);
-}
-
-bool guard_missing(const struct sim_node *n)
-{
-	return n->work.truth != TRUTH_DOWN && !n->guard.alive;
-}
-
-/* While the daemon runs: both at once is the stated impossible case. */
-void guard_die(struct sim *w, struct sim_node *n)
-{
-	if (!n->guard.alive || n->daemon != DAEMON_UP || n->paused_until > w->now ||
-	    n->frozen_until > w->now)
-		return;
-	/* Nor while it does what the daemon, held up, was too late for. */
-	if (n->guard.acting && n->disturbed > w->now - w->params.session_us)
-		return;
-	SIM_TRACE(w, "fault guard of node %d is killed", n->id);
-	n->guard.alive = 0;
-	if (n->work.truth != TRUTH_DOWN)
-		n->guard.gone_at = w->now;
-	if (n->guard.acted && n->core.work == WORK_UP)
-		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
-	else if (!n->guard.acted)
-		sim_schedule(w, w->now, EVENT_READY, n->id, n->incarnation, GUARD_NEWS_DIED);
-	n->guard.acting = 0;
-}
-
-static void guard_up(struct sim *w, struct sim_node *n, uint32_t news)
-{
-	if (news == GUARD_NEWS_UP) {
-		n->guard.alive = 1;
-		n->guard.gone_at = 0;
-		guard_arm(w, n);
-	}
-	sim_schedule(w, w->now, EVENT_READY, n->id, n->incarnation, news);
-}
-
-void work_stop(struct sim *w, struct sim_node *n)
-{
-	bool hangs = !w->calm && rng_chance(&w->rng, w->params.stop_hangs);
-
-	n->work.gen++;
-	n->work.telling = 1;
-	n->work.stop_local = clock_local(w, n);
-	n->work.killed = 0;
-	if (n->work.truth == TRUTH_DOWN) {
-		plan(w, n, rng_range(&w->rng, 10, MS), WORK_STOPPED);
-		return;
-	}
-	oracle_stop(w, n);
-	set_truth(w, n, TRUTH_STOPPING);
-	if (hangs)
-		w->stats.faults[FAULT_STOP_HANGS]++;
-	else
-		plan(w, n, rng_range(&w->rng, MS, w->params.stop_us), WORK_STOPPED);
-}
-
-int64_t work_kill_due(const struct sim *w, const struct sim_node *n)
-{
-	if (n->core.work != WORK_STOPPING || n->work.killed || sim_mutated(w, MUTATION_NO_KILL))
-		return 0;
-	return lease_kill_due_us(n->work.stop_local, w->params.relinquish_timeout_us,
-				 n->core.lease_end_us, n->config.lease_timeout_us);
-}
-
-void work_judge(struct sim *w, struct sim_node *n)
-{
-	int64_t due = work_kill_due(w, n);
-
-	if (!due || clock_local(w, n) < due)
-		return;
-	w->stats.kills++;
-	n->work.killed = 1;
-	oracle_stop(w, n);
-	n->work.gen++;
-	n->work.telling = 1;
-	plan(w, n, kill_took(w, n), WORK_STOPPED);
-}
-
-/* By itself, or with its host. */
-void work_down(struct sim *w, struct sim_node *n)
-{
-	n->work.gen++;
-	set_truth(w, n, TRUTH_DOWN);
-}
-
+/* By itself. A unit's end is seen at once, that of other work by the health command. */
 void work_die(struct sim *w, struct sim_node *n)
 {
 	if (n->work.truth != TRUTH_UP)
 		return;
 	SIM_TRACE(w, "fault work of node %d dies", n->id);
 	set_truth(w, n, TRUTH_DOWN);
+	if (rng_chance(&w->rng, 500)) {
+		work_notify(w, n, KEEPER_ON_FAILED, KEEPER_OK, 0);
+		return;
+	}
+	n->work.died = 1;
 	shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
 }
 
-static void guarded(struct sim *w, struct sim_node *n)
-{
-	bool up = n->work.truth == TRUTH_UP, starting = n->work.truth == TRUTH_STARTING;
-	bool telling = n->work.telling;
+/* -- life -- */
 
-	n->guard.alive = n->guard.acting = 0;
-	if (n->work.truth == TRUTH_DOWN)
-		return;
-	if (starting || telling)
-		n->work.gen++;
-	set_truth(w, n, TRUTH_DOWN);
-	if (starting)
-		shell_post(w, n, 0, ELECTION_STARTED, 0, RESULT_FAILED);
-	else if (telling)
-		plan(w, n, rng_range(&w->rng, 10, MS), WORK_STOPPED);
-	else if (up)
-		shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
+/* What a process knew; what it started goes on. */
+void work_end(struct sim_node *n)
+{
+	struct sim_work *k = &n->work;
+
+	k->takeover.awaited = k->stop.awaited = 0;
+	k->lock = k->forking = k->stepping = 0;
+	k->queued = 0;
+	k->timer_gen++;
+	n->guard.known = GUARD_UNKNOWN;
 }
 
-void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+/* With its host. */
+void work_off(struct sim *w, struct sim_node *n)
 {
-	if (ev->arg == WORK_GUARDED) {
-		if (n->guard.acting && ev->gen == n->guard.spawn)
-			guarded(w, n);
-		return;
-	}
-	if (ev->gen != n->work.gen)
-		return;
-	if (ev->arg == WORK_STOPPED) {
+	if (n->work.truth != TRUTH_DOWN)
 		set_truth(w, n, TRUTH_DOWN);
-		n->work.telling = 0;
-		n->term_session = 0;
-		if (n->daemon == DAEMON_UP)
-			n->guard = (struct sim_guard){ .armed = n->guard.armed,
-						       .gen = n->guard.gen };
-		shell_post(w, n, 0, ELECTION_STOPPED, 0, RESULT_OK);
-		/* Whatever was wrong with it goes with it. */
-		if (!n->core.healthy)
-			shell_post(w, n, rng_range(&w->rng, MS, 2 * SEC), ELECTION_HEALTH, 0,
-				   RESULT_OK);
-		return;
-	}
-	if (ev->arg == WORK_STARTED)
-		set_truth(w, n, TRUTH_UP);
-	shell_post(w, n, 0, ELECTION_STARTED, 0,
-		   ev->arg == WORK_STARTED ? RESULT_OK : RESULT_FAILED);
+	n->work = (struct sim_work){ .takeover.gen = n->work.takeover.gen + 1,
+				     .stop.gen = n->work.stop.gen + 1,
+				     .kill_gen = n->work.kill_gen + 1,
+				     .timer_gen = n->work.timer_gen + 1 };
+	n->guard = (struct sim_guard){ .stop.gen = n->guard.stop.gen + 1,
+				       .timer_gen = n->guard.timer_gen + 1,
+				       .spawn = n->guard.spawn + 1 };
+	n->page = (struct sim_page){ .watch = 0 };
 }
 
-bool guard_extend(struct sim *w, struct sim_node *n, int64_t end_local)
+void work_begin(struct sim *w, struct sim_node *n)
 {
-	n->guard.end_local = end_local;
-	guard_arm(w, n);
-	return !n->guard.acted;
+	const struct keeper_config config = work_config(w, n);
+
+	keeper_init(&config, &n->work.keeper);
+	n->work.died = 0;
+	if (!n->page.end_local)
+		guard_end_standby(w, n);
+	guard_adopt(n);
 }
 
-/* It wakes once a lease, looks whether that was extended, and stops the work if not. */
-void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+/* -- what the node says, see daemon/node -- */
+
+void work_keep(struct sim *w, struct sim_node *n)
 {
-	int64_t left;
+	const struct election *e = &n->core;
+	const struct keeper *k = &n->work.keeper;
+	const struct keeper_event lease = { .type = KEEPER_ON_LEASE,
+					    .lease_end_us = e->lease_end_us };
 
-	if (ev->arg) {
-		if (ev->gen == n->guard.spawn)
-			guard_up(w, n, ev->arg);
-		return;
+	if (e->phase == PHASE_AWAIT || e->phase == PHASE_ENTER) {
+		if (k->state == KEEPER_DOWN)
+			work_answer(w, n, KEEPER_ON_NAMED, KEEPER_OK);
+	} else if (!election_work_may_run(e) && e->phase != PHASE_RECOVER) {
+		if (k->state == KEEPER_STANDBY)
+			work_answer(w, n, KEEPER_ON_UNNAMED, KEEPER_OK);
 	}
-	if (ev->gen != n->guard.gen)
-		return;
-	n->guard.armed = 0;
-	if (!n->guard.running || n->guard.acted || !n->guard.alive)
-		return;
-	if (clock_local(w, n) < guard_due_local(w, n)) {
-		guard_arm(w, n);
-		return;
-	}
-	/* Whoever starts the work holds the lock; a daemon that is stopped is passed over. */
-	if ((n->work.forking || n->work.truth == TRUTH_STARTING) &&
-	    clock_local(w, n) < n->guard.end_local - n->config.lease_timeout_us / 2) {
-		n->guard.armed = clock_true(w, n,
-					    n->guard.end_local - n->config.lease_timeout_us / 2);
-		sim_schedule(w, n->guard.armed, EVENT_GUARD, n->id, n->guard.gen, 0);
-		return;
-	}
-	n->guard.acted = 1;
-	if (n->work.truth == TRUTH_DOWN) {
-		n->guard.alive = 0;
-		if (n->core.work == WORK_UP)
-			shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
-		return;
-	}
-	SIM_TRACE(w, "node  %d guard stops the work", n->id);
-	oracle_stop(w, n);
-	oracle_guard(w, n);
-	w->stats.guard_stops++;
-	left = n->guard.end_local - kill_share_us(n) - clock_local(w, n);
-	if (left < 0 || !rng_chance(&w->rng, w->params.stop_hangs))
-		left = left > 0 ? rng_range(&w->rng, 0, left) : 0;
-	/* The relinquish command is run again; it has until the kill. */
-	if (left > 0 && rng_chance(&w->rng, w->params.guard_stop_fails)) {
-		int64_t latest = n->guard.end_local - kill_share_us(n) - clock_local(w, n);
+	if (e->lease_end_us && e->lease_end_us != k->lease_end_us)
+		tell_keeper(w, n, &lease);
+}
 
-		w->stats.faults[FAULT_GUARD_STOP_FAILS]++;
-		left = rng_range(&w->rng, left, latest > left ? latest : left);
-	}
-	n->guard.acting = 1;
-	sim_schedule(w, w->now + left + kill_took(w, n), EVENT_WORK, n->id, n->guard.spawn,
-		     WORK_GUARDED);
+void work_start(struct sim *w, struct sim_node *n)
+{
+	work_answer(w, n, KEEPER_ON_START, KEEPER_OK);
+	if (n->work.keeper.state == KEEPER_ARMING)
+		guard_poke(w, n);
+}
+
+void work_stop(struct sim *w, struct sim_node *n, bool cold)
+{
+	const struct keeper_event event = { .type = KEEPER_ON_STOP, .cold = cold };
+
+	tell_keeper(w, n, &event);
+}
+
+void work_resume(struct sim *w, struct sim_node *n)
+{
+	const struct keeper_event event = { .type = KEEPER_ON_RESUME,
+					    .lease_end_us = n->page.end_local };
+
+	tell_keeper(w, n, &event);
 }

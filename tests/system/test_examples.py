@@ -3,12 +3,14 @@
 import os
 import re
 
+import machine
 import pytest
 from lab.node import TOP
 from lab.wait import wait_until
 from site3 import others
 
-VERSIONS = sorted(os.listdir('/usr/lib/postgresql'), key=float) if os.path.isdir('/usr/lib/postgresql') else []
+PROGRAMS = os.path.join(machine.LOWEST, 'usr/lib/postgresql')
+VERSIONS = sorted(os.listdir(PROGRAMS), key=float) if os.path.isdir(PROGRAMS) else []
 
 
 def blocks_of_the_manual():

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+/*
+ * The guard: a process with a keeper of its own that outlives the daemon, as daemon/guard has it; and what the daemon knows
+ * of it. The two share the lease file (struct sim_page) and the work lock.
+ */
+
+/* Of an event's argument. */
+enum { GUARD_TIMER, GUARD_SIGNAL, GUARD_READY_NEWS, GUARD_FAILED_NEWS };
+
+static void look(struct sim *w, struct sim_node *n);
+
+/* -- the process -- */
+
+static bool is_over(const struct sim_node *n)
+{
+	return n->page.watch != n->guard.watch;
+}
+
+static void read_lease(struct sim_node *n)
+{
+	n->guard.end_local = is_over(n) ? 0 : n->page.end_local;
+}
+
+/* Its relinquish command goes on. */
+static void end_process(struct sim *w, struct sim_node *n)
+{
+	struct sim_guard *g = &n->guard;
+
+	g->alive = g->watching = g->lock = g->stop.awaited = 0;
+	g->queued = 0;
+	g->timer_gen++;
+	if (n->work.truth != TRUTH_DOWN && !g->gone_at)
+		g->gone_at = w->now;
+	work_notify(w, n, KEEPER_ON_UNGUARDED, KEEPER_OK, g->spawn);
+}
+
+static void post(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result, int64_t end_local)
+{
+	struct sim_guard *g = &n->guard;
+
+	if (g->queued == WORK_EVENTS_MAX)
+		sim_fail(w, "simulator: too many events for a guard");
+	else
+		g->queue[g->queued++] = (struct keeper_event){ .type = type,
+							       .result = result,
+							       .lease_end_us = end_local };
+}
+
+/* Nobody else starts or stops the work, or it is not asked whether. */
+static enum keeper_result may_stop(struct sim *w, struct sim_node *n, bool force)
+{
+	bool stopping = page_stop_runs(n);
+
+	if (force) {
+		page_stop_kill(w, n);
+		return KEEPER_OK;
+	}
+	if (!n->work.lock)
+		n->guard.lock = 1;
+	if (stopping)
+		return KEEPER_BUSY;
+	return n->guard.lock ? KEEPER_OK : KEEPER_IDLE;
+}
+
+/* Says so to the daemon, then looks for the last time. */
+static enum keeper_result decide(struct sim_node *n)
+{
+	int64_t before = n->guard.end_local;
+
+	read_lease(n);
+	if (is_over(n))
+		return KEEPER_OFF;
+	if (n->guard.end_local > before)
+		return KEEPER_OFF;
+	n->page.mark = LEASE_STOPPING;
+	n->page.marked = n->page.watch;
+	return KEEPER_OK;
+}
+
+static void begin_acting(struct sim *w, struct sim_node *n)
+{
+	n->guard.acted = 1;
+	work_kill_takeover(w, n);
+	if (n->work.truth == TRUTH_DOWN)
+		return;
+	SIM_TRACE(w, "node  %d guard stops the work", n->id);
+	oracle_guard(w, n);
+	w->stats.guard_stops++;
+}
+
+static void lock_work(struct sim *w, struct sim_node *n, bool force)
+{
+	enum keeper_result result = KEEPER_OK;
+
+	if (!n->guard.acted) {
+		result = may_stop(w, n, force);
+		if (result == KEEPER_OK)
+			result = decide(n);
+		if (result == KEEPER_OK)
+			begin_acting(w, n);
+	}
+	post(w, n, KEEPER_ON_LOCK, (uint8_t)result, n->guard.end_local);
+}
+
+static void finish(struct sim *w, struct sim_node *n, bool down)
+{
+	if (n->guard.acted && down) {
+		n->page.mark = LEASE_STOPPED;
+		n->page.marked = n->page.watch;
+	}
+	if (!down)
+		work_kill_guards_stop(w, n);
+	end_process(w, n);
+	if (!down)
+		host_self_fence(w, n);
+}
+
+static void carry_out(struct sim *w, struct sim_node *n, enum keeper_action action)
+{
+	switch (action) {
+	case KEEPER_DO_LOCK:
+	case KEEPER_DO_SEIZE:
+		lock_work(w, n, action == KEEPER_DO_SEIZE);
+		break;
+	case KEEPER_DO_STOP:
+		work_run_stop(w, n, STOP_OF_GUARD);
+		break;
+	case KEEPER_DO_CLEAN:
+		post(w, n, KEEPER_ON_CLEAN, work_clean_up(w, n) ? KEEPER_OK : KEEPER_FAILED, 0);
+		break;
+	case KEEPER_DO_KILL:
+		work_kill_guards_stop(w, n);
+		(void)work_clean_up(w, n);
+		break;
+	case KEEPER_DO_FENCE:
+		finish(w, n, false);
+		break;
+	case KEEPER_DO_TELL_DOWN:
+		finish(w, n, true);
+		break;
+	default:
+		break; /* the daemon's */
+	}
+}
+
+static struct keeper_config config_of(const struct sim *w, const struct sim_node *n)
+{
+	return (struct keeper_config){ .guard = 1, .lease_timeout_us = n->config.lease_timeout_us };
+}
+
+static void drain(struct sim *w, struct sim_node *n)
+{
+	const struct keeper_config config = config_of(w, n);
+	struct sim_guard *g = &n->guard;
+
+	while (g->queued && g->alive && !w->failed) {
+		struct keeper_event event = g->queue[0];
+		struct keeper_actions actions;
+		uint8_t before = g->keeper.state;
+
+		for (int i = 1; i < g->queued; i++)
+			g->queue[i - 1] = g->queue[i];
+		g->queued--;
+		event.now_us = clock_local(w, n);
+		keeper_step(&config, &g->keeper, &event, &actions);
+		if (before != g->keeper.state)
+			SIM_TRACE(w, "node  %d guard: %s %d: %s -> %s", n->id,
+				  keeper_event_text(event.type), event.result,
+				  keeper_state_text(before), keeper_state_text(g->keeper.state));
+		for (int i = 0; i < actions.count && g->alive; i++)
+			carry_out(w, n, (enum keeper_action)actions.list[i]);
+	}
+	if (g->alive && g->keeper.state == KEEPER_UP)
+		g->lock = 0;
+}
+
+/* The daemon has seen the work down while the stop was under way, or begun another watch. */
+static void give_way(struct sim *w, struct sim_node *n)
+{
+	work_kill_guards_stop(w, n);
+	end_process(w, n);
+}
+
+static void arm_timer(struct sim *w, struct sim_node *n)
+{
+	const struct keeper_config config = config_of(w, n);
+	int64_t next = keeper_next_us(&config, &n->guard.keeper);
+
+	n->guard.timer_gen++;
+	if (next)
+		sim_schedule(w, clock_true(w, n, next), EVENT_GUARD, n->id, n->guard.timer_gen,
+			     GUARD_TIMER);
+}
+
+/* On standby until there is a lease. False: nothing to watch. */
+static bool stand_by(struct sim *w, struct sim_node *n)
+{
+	const struct keeper_config config = config_of(w, n);
+	struct sim_guard *g = &n->guard;
+
+	if (g->watching)
+		return true;
+	if (is_over(n)) {
+		end_process(w, n);
+		return false;
+	}
+	if (!n->page.end_local)
+		return false;
+	g->watching = 1;
+	keeper_init(&config, &g->keeper);
+	read_lease(n);
+	post(w, n, KEEPER_ON_RESUME, KEEPER_OK, g->end_local);
+	return true;
+}
+
+static void look(struct sim *w, struct sim_node *n)
+{
+	struct sim_guard *g = &n->guard;
+
+	if (!g->alive || sim_mutated(w, MUTATION_NO_GUARD) || !stand_by(w, n))
+		return;
+	read_lease(n);
+	if (g->acted && is_over(n))
+		give_way(w, n);
+	drain(w, n);
+	if (g->alive)
+		post(w, n, g->acted ? KEEPER_ON_TIME : KEEPER_ON_LEASE, KEEPER_OK, g->end_local);
+	drain(w, n);
+	if (g->alive)
+		arm_timer(w, n);
+}
+
+void guard_stop_ended(struct sim *w, struct sim_node *n, uint8_t result)
+{
+	n->guard.stop.awaited = 0;
+	post(w, n, KEEPER_ON_ENDED, result, 0);
+	look(w, n);
+}
+
+static void begin_process(struct sim *w, struct sim_node *n)
+{
+	struct sim_guard *g = &n->guard;
+
+	g->alive = 1;
+	g->acted = g->watching = g->lock = 0;
+	g->gone_at = 0;
+	work_notify(w, n, KEEPER_ON_ARMED, KEEPER_OK, g->spawn);
+	look(w, n);
+}
+
+void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	struct sim_guard *g = &n->guard;
+
+	if (ev->arg == GUARD_TIMER && ev->gen == g->timer_gen)
+		look(w, n);
+	else if (ev->arg == GUARD_SIGNAL)
+		look(w, n);
+	else if (ev->arg == GUARD_READY_NEWS && ev->gen == g->spawn && !is_over(n))
+		begin_process(w, n);
+	else if (ev->arg == GUARD_FAILED_NEWS && ev->gen == g->spawn)
+		work_notify(w, n, KEEPER_ON_ARMED, KEEPER_FAILED, g->spawn);
+}
+
+/* While the daemon runs: both at once is the stated impossible case. */
+void guard_die(struct sim *w, struct sim_node *n)
+{
+	if (!n->guard.alive || n->daemon != DAEMON_UP || n->paused_until > w->now ||
+	    n->frozen_until > w->now)
+		return;
+	/* Nor while it does what the daemon, held up, was too late for. */
+	if (n->guard.acted && n->disturbed > w->now - w->params.session_us)
+		return;
+	SIM_TRACE(w, "fault guard of node %d is killed", n->id);
+	end_process(w, n);
+}
+
+bool guard_missing(const struct sim_node *n)
+{
+	return n->work.truth != TRUTH_DOWN && !n->guard.alive;
+}
+
+/* -- what the daemon does, and knows -- */
+
+void guard_poke(struct sim *w, struct sim_node *n)
+{
+	sim_schedule(w, w->now + rng_range(&w->rng, 1, MS / 2), EVENT_GUARD, n->id, 0,
+		     GUARD_SIGNAL);
+}
+
+/* False: no process can be made. */
+static bool spawn(struct sim *w, struct sim_node *n)
+{
+	int64_t took = rng_range(&w->rng, MS, 20 * MS);
+	bool fails = rng_chance(&w->rng, w->params.guard_fails);
+
+	w->stats.faults[FAULT_GUARD_FAILS] += fails;
+	n->guard.spawn++;
+	if (fails && rng_chance(&w->rng, 500))
+		return false;
+	if (rng_chance(&w->rng, w->params.guard_late)) {
+		w->stats.faults[FAULT_GUARD_LATE]++;
+		took = rng_range(&w->rng, MS, 3 * SEC);
+	}
+	sim_schedule(w, w->now + took, EVENT_GUARD, n->id, n->guard.spawn,
+		     fails ? GUARD_FAILED_NEWS : GUARD_READY_NEWS);
+	return true;
+}
+
+/* The former one, whose lock the new one waits for, goes at once: its watch is over. */
+void guard_arm(struct sim *w, struct sim_node *n)
+{
+	struct sim_guard *g = &n->guard;
+
+	if (g->known == GUARD_WATCHES)
+		work_answer(w, n, KEEPER_ON_ARMED, KEEPER_OK);
+	if (g->known != GUARD_UNKNOWN)
+		return;
+	n->page.watch = (n->page.watch + 1) | 1;
+	look(w, n);
+	if (g->alive)
+		end_process(w, n); /* broken: it is killed */
+	if (spawn(w, n)) {
+		g->watch = n->page.watch;
+		g->known = GUARD_STARTS;
+	} else {
+		work_answer(w, n, KEEPER_ON_ARMED, KEEPER_FAILED);
+	}
+}
+
+void guard_disarm(struct sim *w, struct sim_node *n)
+{
+	n->guard.known = GUARD_UNKNOWN;
+	n->guard.gone_at = 0;
+	guard_poke(w, n);
+}
+
+void guard_on_notice(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result, uint32_t tag)
+{
+	struct sim_guard *g = &n->guard;
+
+	if (tag != (g->spawn & 0xffff))
+		return;
+	if (type == KEEPER_ON_ARMED && g->known == GUARD_STARTS) {
+		g->known = result == KEEPER_OK ? GUARD_WATCHES : GUARD_UNKNOWN;
+		work_answer(w, n, type, result);
+	} else if (type == KEEPER_ON_UNGUARDED && g->known == GUARD_WATCHES) {
+		g->known = GUARD_UNKNOWN;
+		work_answer(w, n, page_mark(n) == LEASE_WATCHED ? type : KEEPER_ON_ACTED,
+			    KEEPER_OK);
+	}
+}
+
+/* That a former process had made ready for a takeover that did not come. */
+void guard_end_standby(struct sim *w, struct sim_node *n)
+{
+	n->page.watch = (n->page.watch + 1) & ~1u;
+	guard_poke(w, n);
+}
+
+void guard_adopt(struct sim_node *n)
+{
+	if (n->page.end_local && n->guard.alive && !is_over(n))
+		n->guard.known = GUARD_WATCHES;
+}
