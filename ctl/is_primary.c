@@ -170,7 +170,7 @@ static int print_json(struct question *q)
 	return code;
 }
 
-/* Silent where nobody looks: what stands before `&&` in a job must not send mail. */
+/* A yes or no is silent where nobody looks: what stands before `&&` in a job must not send mail each time. */
 static int tell(struct question *q)
 {
 	const struct answer *a = &q->answer;

@@ -245,7 +245,7 @@ static int may_release(struct ctl *ctl, const struct facts *facts)
 		ctl_error("no node is named primary: there is nothing to release");
 	else if (facts->maintenance && !force)
 		ctl_error(
-			"during maintenance no node would claim the role (primaryctl maintenance off, switchover NODE --force, or --force to leave it vacant)");
+			"during maintenance no node would claim the role (primaryctl maintenance off, switchover NODE --force, or --force: then no node is named, and a primary at work goes on)");
 	else if (!force && !facts_candidate(facts, facts->named, false))
 		ctl_error(
 			"no other node is eligible to claim the role, so it would not move (primaryctl explain says why; --force releases it anyway)");

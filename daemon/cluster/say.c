@@ -137,8 +137,8 @@ void cluster_say_foreign(struct cluster *c, const struct registration_report *re
 	log_event(c->log, EVENT_DUPLICATE_NAME, &f,
 		  "%s: another daemon is alive as '%s': host %s, pid %" PRId64
 		  ", started %.19s, session %016" PRIx64 "%s",
-		  final ? "refusing to start" : "waiting up to a session timeout", c->name,
-		  *report->other.host ? report->other.host : "unknown", report->other.pid,
+		  final ? "refusing to start" : "waiting up to one and a half session timeouts",
+		  c->name, *report->other.host ? report->other.host : "unknown", report->other.pid,
 		  wall_local(report->other.started_ms, started), (uint64_t)report->other_session,
 		  final ? "; stop it, or give this node another node.name" : "");
 }

@@ -46,7 +46,7 @@ void commands_init_scripts(struct work *work)
 	script_note_group(&work->relinquish, work->lease, LEASE_GROUP_STOP);
 }
 
-void commands_start(struct work *work)
+void commands_start(struct work *work, int64_t timeout_us)
 {
 	char **argv = work->config->takeover.command.argv;
 
@@ -57,7 +57,7 @@ void commands_start(struct work *work)
 	work->takeover.not_after_us = work->lease ? keeper_start_by_us(&work->keeper_config,
 								       work->keeper.lease_end_us)
 						  : 0;
-	script_run(&work->takeover, argv, work->config->takeover.timeout_us, &work->facts);
+	script_run(&work->takeover, argv, timeout_us, &work->facts);
 }
 
 void commands_stop(struct work *work)
@@ -129,6 +129,11 @@ static void wake(struct work *work)
 		guard_poke(work->guard);
 }
 
+static void start(struct work *work)
+{
+	commands_start(work, work->config->takeover.timeout_us);
+}
+
 static void started(struct work *work, bool ok)
 {
 	work_answer(work, KEEPER_ON_STARTED, ok);
@@ -192,7 +197,7 @@ const struct work_kind work_commands = {
 	.arm = arm,
 	.disarm = disarm,
 	.wake = wake,
-	.start = commands_start,
+	.start = start,
 	.stop = commands_stop,
 	.kill = kill_command,
 };

@@ -80,5 +80,5 @@ void work_say_guard(struct work *work, enum event event, const char *text);
 
 /* The commands, as a part of either kind: on_command_started or on_command_stopped follows, maybe at once. */
 void commands_init_scripts(struct work *work);
-void commands_start(struct work *work);
+void commands_start(struct work *work, int64_t timeout_us);
 void commands_stop(struct work *work);

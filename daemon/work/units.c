@@ -101,9 +101,12 @@ static void command_started(struct work *work, bool ok)
 	work_answer(work, KEEPER_ON_STARTED, ok);
 }
 
+/* The command gets what the unit has left of the time for both. */
 static void on_unit_started(void *userdata, bool ok, const char *text)
 {
 	struct work *work = userdata;
+	int64_t left_us = work->config->takeover.timeout_us -
+			  (time_boot_us() - work->unit_since_us);
 
 	say_job(work, true, ok, text);
 	if (!work->unit_starting)
@@ -111,7 +114,7 @@ static void on_unit_started(void *userdata, bool ok, const char *text)
 	work->unit_starting = false;
 	ev_timer_stop(work->options.loop, &work->unit_timer);
 	if (ok)
-		commands_start(work);
+		commands_start(work, left_us > 0 ? left_us : 1);
 	else
 		work_answer(work, KEEPER_ON_STARTED, false);
 }

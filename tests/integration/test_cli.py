@@ -254,7 +254,7 @@ def test_name_in_use(cluster, keys, oracle, tmp_path):
     path.write_text(text.replace(node.runtime_directory, str(other)))
     done = run('--config', str(path), timeout=60)
     assert done.returncode == 69, done.stderr
-    assert 'waiting up to a session timeout' in done.stderr
+    assert 'waiting up to one and a half session timeouts' in done.stderr
     [refused] = [line for line in done.stderr.splitlines() if 'refusing to start' in line]
     assert f'pid {node.pid}' in refused and f'host {os.uname().nodename}' in refused and 'started ' in refused
     assert keys.primary() == node.name and node.running()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -300,6 +301,17 @@ def test_start_fails(unit_cluster, keys, prepare, said):
     assert managers[1].work.state == 'active'
     if 'guard' in said:
         assert managers[0].count('StartUnit', WORK) == 0
+
+
+def test_one_time_limit_for_unit_and_command(unit_cluster, keys):
+    """Each of the two is in time, but both together are not."""
+    nodes, managers = start_pair(unit_cluster, keys, hang_job, **{'takeover.timeout': '2s', 'takeover.command': '/bin/sleep 1.2'})
+    managers[0].wait_call('StartUnit', WORK)
+    begun = time.monotonic()
+    wait_until(lambda: time.monotonic() > begun + 1.2, 5, 'the start of the unit takes its time')
+    managers[0].finish(WORK, 'done')
+    keys.wait_primary('n2')
+    assert managers[0].work.state == 'inactive'
 
 
 def test_bus_away_at_start(unit_cluster, keys):
