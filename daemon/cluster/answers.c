@@ -148,6 +148,10 @@ void cluster_lock(struct cluster *c)
 	int r;
 
 	c->contest++;
+	if (!ensemble_is_open(&c->ensemble)) { /* see cluster_do() */
+		on_lock(c, ZKH_NOT_CONNECTED);
+		return;
+	}
 	r = zkh_lock_acquire(c->session, ZKH_LOCK_EXCLUSIVE, PATH_PRIMARY, c->name, timeout_ms,
 			     on_lock, c, &c->lock);
 

@@ -311,8 +311,11 @@ void cluster_settle(struct cluster *cluster)
 
 	if (!c->election->attached || c->farewell)
 		return;
-	/* What was refused is written again along with the next repair. */
-	if (!c->repair.refused)
+	/*
+	 * What was refused is written again along with the next repair. The release tells by itself that the work is down: told
+	 * before, it might stand over what a successor has found and marked.
+	 */
+	if (!c->repair.refused && c->election->phase != PHASE_LEAVE)
 		writes_publish(&c->writes, election_router_state(c->rules, c->election));
 	if (c->repair.wanted)
 		cluster_repair(c);

@@ -57,7 +57,7 @@ static void repair(struct cluster *c, bool only_missing)
 	const struct election *e = c->election;
 	/* The router state to write is not known while the takeover transaction is under way. */
 	bool later = c->registration.running || e->phase == PHASE_ENTER ||
-		     !zkh_session_connected(c->session);
+		     !zkh_session_connected(c->session) || !ensemble_is_open(&c->ensemble);
 
 	if (c->repair.refused)
 		return;
@@ -156,7 +156,6 @@ static enum election_result outcome(struct cluster *c, const struct registration
 	switch (report->outcome) {
 	case REGISTRATION_OK:
 		c->foreign_since_us = 0;
-		view_registered(&c->view, c->registration.zxid);
 		return RESULT_OK;
 	case REGISTRATION_FOREIGN:
 		cluster_meet_foreign(c, report, c->election->session_us);
@@ -193,8 +192,10 @@ static void on_registration(void *userdata, const struct registration_report *re
 		writes_registered(&c->writes, c->registration.router);
 	if (result == RESULT_OK)
 		c->repair.refusals = 0;
+	if (registering && result == RESULT_OK)
+		c->view.floor_epoch = c->registration.zxid;
 	if (registering)
-		cluster_post_done(c, OP_REGISTER, result, 0);
+		cluster_post_done(c, OP_REGISTER, result, c->registration.zxid);
 	else
 		repaired(c, result);
 }

@@ -309,12 +309,6 @@ void view_epoch_written(struct view *view, int64_t epoch, const char *owner, int
 	view_remember_epoch(view, epoch);
 }
 
-void view_registered(struct view *view, int64_t zxid)
-{
-	view->floor_epoch = zxid;
-	view->on_change(view->userdata);
-}
-
 bool view_epoch_is_awaited(const struct view *view)
 {
 	const struct view_slot *epoch = &view->slots[VIEW_EPOCH];

@@ -98,8 +98,6 @@ void view_refresh(struct view *view);
 /* Our own transaction committed: what it wrote is known at once. */
 void view_key_written(struct view *view, const char *holder, const struct zkh_stat *stat);
 void view_post_written(struct view *view, bool mine, int64_t epoch);
-/* This node registered by that transaction: what follows for the epochs is told as a change. */
-void view_registered(struct view *view, int64_t zxid);
 /* From before this process, or from another store of the same cluster. */
 void view_remember_epoch(struct view *view, int64_t epoch);
 /* owner: "" if it is not known. */

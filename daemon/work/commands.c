@@ -31,6 +31,9 @@ static void relinquish_ended(void *userdata, struct script *script,
 {
 	struct work *work = userdata;
 
+	/* What it leaves running is its own affair. (That of a try that failed is killed when the next one begins.) */
+	if (work->lease && command_succeeded(result))
+		lease_file_set_group(work->lease, LEASE_GROUP_STOP, 0);
 	work->on_command_stopped(work, command_succeeded(result));
 }
 

@@ -107,7 +107,7 @@ static void set_lease(struct work *work)
 /* Of the previous process, or of the guard: it would run beside our own, or beside the next start. */
 static void end_foreign_stop(struct work *work)
 {
-	if (!script_is_running(&work->relinquish))
+	if (work->lease && !script_is_running(&work->relinquish))
 		(void)lease_file_group_kill(work->lease, LEASE_GROUP_STOP);
 }
 
@@ -115,6 +115,8 @@ static void disarm(struct work *work)
 {
 	if (!work->lease)
 		return;
+	if (work->armed)
+		lease_file_disarm(work->lease);
 	end_foreign_stop(work);
 	lease_file_set_group(work->lease, LEASE_GROUP_TAKEOVER, 0);
 	lease_file_set_group(work->lease, LEASE_GROUP_WORK, 0);
@@ -123,7 +125,6 @@ static void disarm(struct work *work)
 	if (!work->armed)
 		return;
 	work->armed = false;
-	lease_file_disarm(work->lease);
 	work->kind->disarm(work);
 }
 
@@ -150,6 +151,7 @@ static enum keeper_result lock_to_start(struct work *work)
 			       r < 0 ? strerror(-r) : "the work lock is held by another process");
 	if (r != 0 || lease_file_mark(work->lease) != LEASE_WATCHED)
 		return KEEPER_FAILED;
+	end_foreign_stop(work);
 	return KEEPER_OK;
 }
 
@@ -217,8 +219,7 @@ static void kill_all(struct work *work)
 	script_kill(&work->takeover);
 	work->kind->kill(work);
 	(void)clean_up(work);
-	if (work->lease)
-		end_foreign_stop(work);
+	end_foreign_stop(work);
 }
 
 static void say_self_fence(struct work *work, const char *outcome)

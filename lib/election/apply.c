@@ -227,7 +227,7 @@ static void done_enter(struct election_step *s, const struct election_event *eve
 		return;
 	if (event->result == RESULT_OK) {
 		e->view.post = POST_MINE;
-		e->view.epoch = e->epoch;
+		e->view.epoch = e->view.post_epoch = e->epoch;
 		lease_open(e, sent_us);
 		e->renew_next_us = sent_us + lease_renew_us(e->term_us);
 		election_move(s, PHASE_RECOVER, REASON_ENTERED);
@@ -285,6 +285,8 @@ static void done_register(struct election_step *s, const struct election_event *
 	if (event->result == RESULT_OK && e->attached && e->phase == PHASE_OFFLINE) {
 		e->registered = 1;
 		e->view.absent = 0;
+		if (event->zxid > e->view.epoch)
+			e->view.epoch = event->zxid;
 		election_move(s, PHASE_FOLLOW, REASON_REGISTERED);
 	} else if (event->result == RESULT_FAILED) {
 		retry_refused(s);

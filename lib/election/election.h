@@ -186,7 +186,8 @@ enum election_result {
 	X(SESSION_DOWN, "session down") /* connection lost */                                         \
 	X(SESSION_LOST, "session lost") /* session expired */                                         \
 	X(VIEW, "view")			/* view; only while attached */                               \
-	X(DONE, "done") /* op, result; zxid with RESULT_OK of CLAIM, HAND_BACK, RECLAIM */            \
+	X(DONE,                                                                                       \
+	  "done") /* op, result; zxid with RESULT_OK of REGISTER, CLAIM, HAND_BACK, RECLAIM */        \
 	X(LOCK, "lock") /* result: OK acquired, CONFLICT timed out, FAILED or UNKNOWN lost */         \
 	X(CORPSES,                                                                                    \
 	  "corpses") /* answer to SCAN: OK with count (to be fenced and marked) and time_us (every \

@@ -341,6 +341,22 @@ def test_work_in_the_group_of_the_takeover_command(cluster, keys, oracle):
 
 # relinquish
 
+def test_what_a_relinquish_command_leaves_running(cluster, keys, oracle, tmp_path):
+    """A standby that it starts in the background, say: nobody kills that when the work is down."""
+    nodes = cluster(2, **QUICK)
+    node = by_name(nodes, settle(keys, oracle, nodes))
+    left = tmp_path / 'left'
+    node.set_command('relinquish', before=f'sleep 600 </dev/null >/dev/null 2>&1 &\necho $! >{left}')
+    vacate(keys)
+    settle(keys, oracle, nodes, other_than=node.name)
+    node.wait_log('leave -> follow')
+    pid = int(left.read_text())
+    try:
+        assert process.name_of(pid) == 'sleep' and process.state_of(pid) != 'Z'
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
 def test_relinquish_fails_at_first(cluster, keys, oracle):
     nodes = cluster(2, **QUICK)
     primary = settle(keys, oracle, nodes)

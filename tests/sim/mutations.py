@@ -57,7 +57,7 @@ MUTATIONS = [
     Mutation('the status page is withdrawn after the stop', switches=['page-is-withdrawn-after-the-stop']),
     Mutation('a takeover command does not look at the clock', switches=['start-without-a-look-at-the-clock']),
     Mutation('who has no sign of life is dead, even if it acts', 'view.c', 'view->slots[VIEW_POST].known && view->post_owner > 0 &&', '0 &&'),
-    Mutation('a registration is told with the next change only', 'view.c', 'view->floor_epoch = zxid;\n\tview->on_change(view->userdata);', 'view->floor_epoch = zxid;'),
+    Mutation('a registration is told with the next change only', 'apply.c', 'if (event->zxid > e->view.epoch) e->view.epoch = event->zxid;', ''),
     Mutation('what was known before the connection was lost counts', 'view.c', 'view->slots[i].known = false;', ';'),
     Mutation('the post of another is taken for the own', 'view.c',
              'view->post_owner == zkh_session_id(view->session) ? POST_MINE : POST_OTHER', 'POST_MINE'),

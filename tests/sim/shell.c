@@ -9,6 +9,7 @@
  */
 
 #define INSTANT_STEPS_MAX 60
+#define GATHER_US 60
 
 int64_t shell_lateness(struct sim *w)
 {
@@ -230,6 +231,9 @@ static void drain(struct sim *w, struct sim_node *n)
 
 		n->behind_count--;
 		memmove(n->behind, n->behind + 1, (size_t)n->behind_count * sizeof(event));
+		/* Of a contest that was given up. */
+		if (event.type == ELECTION_LOCK && (uint32_t)event.count != n->shell.lock_gen)
+			continue;
 		n->stepping = true;
 		step(w, n, &event);
 		n->stepping = false;
@@ -312,7 +316,8 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 	if (event->type == ELECTION_STARTED && event->result != RESULT_OK)
 		oracle_start_failed(w, n);
 	oracle_show(w, n);
-	shell_publish(w, n);
+	if (!n->behind_count)
+		shell_publish(w, n);
 	arm_timer(w, n);
 }
 
@@ -331,6 +336,17 @@ void shell_let_go(struct sim *w, struct sim_node *n, bool held)
 		drain(w, n);
 }
 
+/* A connection is read until nothing is left, and then the election steps: what is told together came in several packets. */
+static bool more_may_come(struct sim *w, const struct election_event *event)
+{
+	bool came = event->type == ELECTION_VIEW || event->type == ELECTION_DONE ||
+		    event->type == ELECTION_RENEWED || event->type == ELECTION_LOCK ||
+		    event->type == ELECTION_CORPSES || event->type == ELECTION_PEERS ||
+		    event->type == ELECTION_SESSION_DOWN || event->type == ELECTION_SESSION_LOST;
+
+	return came && rng_chance(&w->rng, 300);
+}
+
 void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 {
 	if (n->daemon != DAEMON_UP || w->failed)
@@ -339,7 +355,13 @@ void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 		sim_fail(w, "simulator: too many events in one turn");
 	else
 		n->behind[n->behind_count++] = *event;
-	if (!n->stepping)
+	if (n->stepping || n->gathering)
+		return;
+	n->gathering = more_may_come(w, event);
+	if (n->gathering)
+		sim_schedule(w, w->now + rng_range(&w->rng, 0, GATHER_US), EVENT_TELL, n->id,
+			     n->incarnation, ELECTION_EVENT_COUNT);
+	else
 		drain(w, n);
 }
 
@@ -366,6 +388,12 @@ void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *
 
 	if (ev->gen != n->incarnation || n->daemon != DAEMON_UP)
 		return;
+	if (type == ELECTION_EVENT_COUNT) {
+		n->gathering = false;
+		if (!n->stepping)
+			drain(w, n);
+		return;
+	}
 	if (type == ELECTION_HEALTH && !work_is_healthy(n))
 		result = RESULT_FAILED;
 	shell_tell_result(w, n, type, ev->arg >> 8 & 0xff, result, 0);
@@ -460,7 +488,7 @@ void shell_kill(struct sim *w, struct sim_node *n)
 	n->incarnation++;
 	n->timer_armed = 0;
 	n->held.count = n->behind_count = 0;
-	n->going_on = false;
+	n->going_on = n->gathering = false;
 	work_end(n);
 	n->shell.lock_gen++;
 	shell_survey_end(n);

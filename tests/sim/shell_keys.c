@@ -291,12 +291,22 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	bool registers = a->op == OP_REGISTER;
 	struct sim_request *r;
 	char owner[NAME_SIZE];
+	struct election_view now;
 
 	if (n->shell.op != OP_NONE)
 		sim_fail(w, "node %d: a transaction while another is under way", n->id);
 	if (n->client.link != LINK_ATTACHED) {
 		shell_post(w, n, 0, ELECTION_DONE, a->op,
 			   rng_chance(&w->rng, 500) ? RESULT_UNKNOWN : RESULT_CONFLICT);
+		return;
+	}
+	if (!ensemble_is_open(&n->ensemble)) {
+		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_UNKNOWN);
+		return;
+	}
+	view_election(&n->view, &now);
+	if (a->op == OP_ENTER && n->core.epoch <= now.epoch) {
+		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_CONFLICT);
 		return;
 	}
 	oracle_do(w, n, a->op);
@@ -331,8 +341,8 @@ void shell_publish(struct sim *w, struct sim_node *n)
 
 	if (!want || want == n->shell.router || n->client.link != LINK_ATTACHED)
 		return;
-	/* What was refused is written again along with the next repair. */
-	if (n->shell.repair_refused)
+	/* What was refused is written again along with the next repair; see cluster_settle() for LEAVE. */
+	if (n->shell.repair_refused || n->core.phase == PHASE_LEAVE)
 		return;
 	if (n->shell.op == OP_ENTER || n->shell.op == OP_LEAVE)
 		return;

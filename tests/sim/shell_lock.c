@@ -43,7 +43,8 @@ void lock_acquire(struct sim *w, struct sim_node *n)
 	s->lock_placed = 0;
 	s->lock_gen++;
 	/* With that much left to remove, nothing has been answered for a while. */
-	s->lock_sent = n->client.link == LINK_ATTACHED && s->removal_count < REMOVALS_MAX / 2;
+	s->lock_sent = n->client.link == LINK_ATTACHED && ensemble_is_open(&n->ensemble) &&
+		       s->removal_count < REMOVALS_MAX / 2;
 	if (!s->lock_sent) {
 		sim_schedule(w, w->now, EVENT_LOCK, n->id, s->lock_gen, 1);
 		return;
@@ -102,7 +103,7 @@ static void removed(struct sim_node *n, int32_t uid)
 static void end(struct sim *w, struct sim_node *n, uint8_t result)
 {
 	lock_release(w, n);
-	shell_tell_result(w, n, ELECTION_LOCK, 0, result, 0);
+	shell_tell_result(w, n, ELECTION_LOCK, 0, result, (int)n->shell.lock_gen);
 }
 
 void lock_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
@@ -121,7 +122,7 @@ void lock_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 		place(w, n);
 	} else if (s->lock == SHELL_LOCK_WAITING) {
 		s->lock = SHELL_LOCK_HELD;
-		shell_tell_result(w, n, ELECTION_LOCK, 0, RESULT_OK, 0);
+		shell_tell_result(w, n, ELECTION_LOCK, 0, RESULT_OK, (int)n->shell.lock_gen);
 	}
 }
 
@@ -136,7 +137,7 @@ void lock_on_timeout(struct sim *w, struct sim_node *n, const struct queue_event
 	if (ev->gen == n->shell.lock_gen && ev->arg) {
 		/* Nothing was sent. */
 		n->shell.lock = SHELL_LOCK_NONE;
-		shell_tell_result(w, n, ELECTION_LOCK, 0, RESULT_FAILED, 0);
+		shell_tell_result(w, n, ELECTION_LOCK, 0, RESULT_FAILED, (int)n->shell.lock_gen);
 		return;
 	}
 	if (ev->gen == n->shell.lock_gen && n->daemon == DAEMON_UP &&

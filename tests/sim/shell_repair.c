@@ -112,8 +112,6 @@ void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r
 	    s->repair_tries++ < REPAIR_TRIES) {
 		send_look(w, n, FOR_REPAIR);
 	} else if (r->purpose == FOR_REPAIRED) {
-		if (r->result == TXN_OK)
-			shell_registered(w, n, r->zxid);
 		over(w, n, r->result, true);
 	} else if (r->seen.alive_session && r->seen.alive_session != n->client.session) {
 		over(w, n, TXN_REFUSED, false);

@@ -38,7 +38,7 @@ static void on_junk(void *userdata, const char *path, const char *what)
 void shell_registered(struct sim *w, struct sim_node *n, int64_t zxid)
 {
 	if (!sim_mutated(w, MUTATION_NO_FLOOR))
-		view_registered(&n->view, zxid);
+		n->view.floor_epoch = zxid;
 }
 
 void shell_view_begin(struct sim_node *n)

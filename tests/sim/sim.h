@@ -43,7 +43,7 @@
 #define REMOVALS_MAX 32
 #define OPS_MAX 256 /* of all nodes, see zkh.c */
 #define TIMERS_MAX 4
-#define BEHIND_MAX 16
+#define BEHIND_MAX 128
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
 /* -- ZooKeeper -- */
@@ -369,7 +369,7 @@ struct sim_node {
 	struct election_actions held; /* the daemon was stopped before it carried these out */
 	struct election_event behind[BEHIND_MAX]; /* what came in the same turn of its loop */
 	int32_t behind_count;
-	bool going_on, stepping;
+	bool going_on, stepping, gathering;
 	int64_t clock_offset, clock_ppm;
 	int64_t timer_armed;
 	int64_t paused_until, frozen_until, pause_credit_at;
