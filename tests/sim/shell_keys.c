@@ -270,11 +270,6 @@ static void answer_later(struct sim *w, struct sim_node *n, uint8_t op, uint8_t 
 /* False: it is not sent. */
 static bool prepare_enter(struct sim *w, struct sim_node *n)
 {
-	/* The mirror knows of a takeover that the election has not heard of yet. */
-	if (n->core.epoch <= n->view.top_epoch) {
-		answer_later(w, n, OP_ENTER, RESULT_CONFLICT);
-		return false;
-	}
 	/* What a process that comes back would be told by the file of before is void. */
 	if (!sim_mutated(w, MUTATION_OLD_STATE))
 		shell_raise_generation(n);
@@ -286,6 +281,34 @@ static bool prepare_enter(struct sim *w, struct sim_node *n)
 	return true;
 }
 
+/* As note_enter() in do.c, and the opening of the term in writes.c. */
+static void note_enter(struct sim_node *n, const char *owner, struct sim_txn *txn)
+{
+	n->shell.takeover_epoch = n->core.epoch;
+	strcpy(n->shell.owner_before, owner);
+	n->shell.remembers = n->view.memory_epoch > 0;
+	zkh_open_term(n, n->shell.remembers && strcmp(owner, NAME_NOBODY) != 0,
+		      txn->epoch_version + 1, txn);
+	shell_recovery_begin(n);
+}
+
+/* The connection is lost, and the election has not heard of it yet. */
+static void fail_unsent(struct sim *w, struct sim_node *n, const struct election_action *a)
+{
+	struct sim_txn unsent = { .type = TXN_NOP };
+	char owner[NAME_SIZE];
+
+	strcpy(owner, owner_known(w, n));
+	if (a->op == OP_ENTER && !prepare_enter(w, n))
+		return;
+	if (a->op == OP_ENTER) {
+		fill_op(w, n, a, &unsent);
+		note_enter(n, owner, &unsent);
+	}
+	shell_post(w, n, 0, ELECTION_DONE, a->op,
+		   rng_chance(&w->rng, 500) ? RESULT_UNKNOWN : RESULT_CONFLICT);
+}
+
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a)
 {
 	bool registers = a->op == OP_REGISTER;
@@ -295,18 +318,18 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 
 	if (n->shell.op != OP_NONE)
 		sim_fail(w, "node %d: a transaction while another is under way", n->id);
+	/* The mirror knows of a takeover that the election has not heard of yet. */
+	view_election(&n->view, &now);
+	if (a->op == OP_ENTER && n->core.epoch <= now.epoch) {
+		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_CONFLICT);
+		return;
+	}
 	if (n->client.link != LINK_ATTACHED) {
-		shell_post(w, n, 0, ELECTION_DONE, a->op,
-			   rng_chance(&w->rng, 500) ? RESULT_UNKNOWN : RESULT_CONFLICT);
+		fail_unsent(w, n, a);
 		return;
 	}
 	if (!ensemble_is_open(&n->ensemble)) {
 		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_UNKNOWN);
-		return;
-	}
-	view_election(&n->view, &now);
-	if (a->op == OP_ENTER && n->core.epoch <= now.epoch) {
-		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_CONFLICT);
 		return;
 	}
 	oracle_do(w, n, a->op);
@@ -319,14 +342,8 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 			   registers ? FOR_LOOK_FIRST : FOR_OP);
 	r->op = a->op;
 	fill_op(w, n, a, &r->txn);
-	if (a->op == OP_ENTER) {
-		n->shell.takeover_epoch = n->core.epoch;
-		strcpy(n->shell.owner_before, owner);
-		n->shell.remembers = n->view.memory_epoch > 0;
-		zkh_open_term(n, n->shell.remembers && strcmp(owner, NAME_NOBODY) != 0,
-			      r->txn.epoch_version + 1, &r->txn);
-		shell_recovery_begin(n);
-	}
+	if (a->op == OP_ENTER)
+		note_enter(n, owner, &r->txn);
 	request_send(w, r);
 }
 
