@@ -192,12 +192,13 @@ static void on_registration(void *userdata, const struct registration_report *re
 		writes_registered(&c->writes, c->registration.router);
 	if (result == RESULT_OK)
 		c->repair.refusals = 0;
-	if (registering && result == RESULT_OK)
-		c->view.floor_epoch = c->registration.zxid;
-	if (registering)
-		cluster_post_done(c, OP_REGISTER, result, c->registration.zxid);
-	else
+	if (!registering) {
 		repaired(c, result);
+		return;
+	}
+	if (result == RESULT_OK)
+		c->view.floor_epoch = c->registration.zxid;
+	cluster_post_done(c, OP_REGISTER, result, c->registration.zxid);
 }
 
 void cluster_register(struct cluster *c)

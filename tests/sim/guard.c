@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include <string.h>
+
 /*
  * The guard: a process with a keeper of its own that outlives the daemon, as daemon/guard has it; and what the daemon knows
  * of it. The two share the lease file (struct sim_page) and the work lock.
@@ -8,8 +10,6 @@
 
 /* Of an event's argument. */
 enum { GUARD_TIMER, GUARD_SIGNAL, GUARD_READY_NEWS, GUARD_FAILED_NEWS };
-
-static void look(struct sim *w, struct sim_node *n);
 
 /* -- the process -- */
 
@@ -160,9 +160,7 @@ static void drain(struct sim *w, struct sim_node *n)
 		struct keeper_actions actions;
 		uint8_t before = g->keeper.state;
 
-		for (int i = 1; i < g->queued; i++)
-			g->queue[i - 1] = g->queue[i];
-		g->queued--;
+		memmove(g->queue, g->queue + 1, (size_t)--g->queued * sizeof(event));
 		event.now_us = clock_local(w, n);
 		keeper_step(&config, &g->keeper, &event, &actions);
 		if (before != g->keeper.state)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include <string.h>
+
 /*
  * The work of being primary as it really runs on the host, its commands, and the daemon's shell around the product's keeper.
  * The work counts as running from the first action that starts it until it is surely down. A kill always succeeds, within
@@ -214,9 +216,7 @@ static void tell_keeper(struct sim *w, struct sim_node *n, const struct keeper_e
 		struct keeper_actions actions;
 		uint8_t before = k->keeper.state;
 
-		for (int i = 1; i < k->queued; i++)
-			k->queue[i - 1] = k->queue[i];
-		k->queued--;
+		memmove(k->queue, k->queue + 1, (size_t)--k->queued * sizeof(next));
 		next.now_us = clock_local(w, n);
 		keeper_step(&config, &k->keeper, &next, &actions);
 		trace_keeper(w, n, &next, before, &actions);
