@@ -61,7 +61,7 @@ static void on_superseded(void *userdata)
 	struct cluster *c = userdata;
 
 	cluster_say_superseded(c);
-	/* The election is told first: if it took the connection for interrupted, a takeover could still start the work. */
+	/* Before what the closing of the session ends is told. */
 	cluster_post_result(c, ELECTION_SESSION_LOST, RESULT_OK, 0);
 	zkh_session_renew(c->session);
 }
@@ -139,7 +139,7 @@ static void on_lock(void *userdata, int result)
 		cluster_say_refused(c, CLUSTER_OP_LOCK, result, PATH_PRIMARY);
 	else if (outcome == RESULT_OK)
 		c->said.refused[CLUSTER_OP_LOCK] = 0;
-	cluster_post_result(c, ELECTION_LOCK, outcome, c->contest);
+	cluster_post_result(c, ELECTION_LOCK, outcome, 0);
 }
 
 void cluster_lock(struct cluster *c)
@@ -147,11 +147,6 @@ void cluster_lock(struct cluster *c)
 	int timeout_ms = (int)(c->config->election.lock_timeout_us / 1000);
 	int r;
 
-	c->contest++;
-	if (!ensemble_is_open(&c->ensemble)) { /* see cluster_do() */
-		on_lock(c, ZKH_NOT_CONNECTED);
-		return;
-	}
 	r = zkh_lock_acquire(c->session, ZKH_LOCK_EXCLUSIVE, PATH_PRIMARY, c->name, timeout_ms,
 			     on_lock, c, &c->lock);
 

@@ -158,6 +158,7 @@ static void leave_foreign(struct cluster *c)
 	c->attached = false;
 	registration_cancel(&c->registration);
 	c->repair.registering = false;
+	term_left(&c->term);
 	witness_detached(&c->witness);
 	view_stop(&c->view);
 	cluster_post_result(c, ELECTION_SESSION_LOST, RESULT_OK, 0);
@@ -342,7 +343,6 @@ void cluster_carry_out(struct cluster *cluster, const struct election_action *ac
 		cluster_lock(c);
 		break;
 	case ACTION_UNLOCK:
-		c->contest++;
 		c->lock = zkh_lock_release(c->lock);
 		break;
 	case ACTION_SCAN:
@@ -372,11 +372,6 @@ void cluster_carry_out(struct cluster *cluster, const struct election_action *ac
 	case ELECTION_ACTION_COUNT:
 		assert(false);
 	}
-}
-
-bool cluster_is_current(const struct cluster *cluster, const struct election_event *event)
-{
-	return event->type != ELECTION_LOCK || event->count == cluster->contest;
 }
 
 /* -- what is known -- */

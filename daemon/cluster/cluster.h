@@ -89,9 +89,6 @@ void cluster_ask_name(struct cluster *cluster);
 
 /* -- for the election, around each step -- */
 
-/* Before the step. False: the event answers a request that the election has withdrawn since, and is to be dropped. */
-bool cluster_is_current(const struct cluster *cluster, const struct election_event *event);
-
 /* After the step, before anything else. `before`: the state before the step. */
 void cluster_stepped(struct cluster *cluster, const struct election *before);
 

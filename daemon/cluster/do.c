@@ -115,11 +115,6 @@ void cluster_do(struct cluster *c, const struct election_action *action)
 	bool enter = action->op == OP_ENTER;
 	struct election_view now;
 
-	/* Found to be foreign by what came in the same turn of the loop: the election hears of it next. */
-	if (!ensemble_is_open(&c->ensemble)) {
-		cluster_post_done(c, (enum election_op)action->op, RESULT_UNKNOWN, 0);
-		return;
-	}
 	cluster_describe(c, (enum election_op)action->op);
 	if (action->op == OP_REGISTER) {
 		cluster_register(c);

@@ -45,7 +45,6 @@ struct cluster {
 	struct peers peers;
 	struct cleanup cleanup;
 	struct zkh_lock *lock;
-	int32_t contest; /* counts: the answer to an earlier one is void */
 	struct zkh_op *state_op, *health_op;
 	char health[KEY_VALUE_MAX];
 	char move[DETAIL_SIZE]; /* the end of the detail: what it says of the last move */

@@ -38,10 +38,15 @@ static void cancel(struct term *term)
 	term->known = term->wanted = term->proven = false;
 }
 
-void term_finish(struct term *term)
+void term_left(struct term *term)
 {
 	cancel(term);
 	zkh_mirror_close(&term->mirror);
+}
+
+void term_finish(struct term *term)
+{
+	term_left(term);
 }
 
 static void forget_renewals(struct term *term)

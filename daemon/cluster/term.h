@@ -107,5 +107,8 @@ void term_resume(struct term *term, const uint64_t before[TERM_NONCES], int32_t 
  */
 void term_attached(struct term *term, struct zkh_session *session);
 
+/* The ensemble turned out to be another one: nothing is read or sent there any more. */
+void term_left(struct term *term);
+
 /* Sends a renewal, after a look at the keepalive if need be. */
 void term_renew(struct term *term, int64_t now_us);

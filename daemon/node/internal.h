@@ -7,14 +7,12 @@
 
 #include "base/timer.h"
 #include "cluster/cluster.h"
+#include "election/inbox.h"
 #include "kept.h"
 #include "node.h"
 #include "show.h"
 #include "story.h"
 #include "work/work.h"
-
-/* Events that wait: of one turn of the loop, in which up to 32 packets are read, and what they lead to. */
-#define NODE_QUEUE_MAX 256
 
 struct node {
 	struct node_options options;
@@ -23,9 +21,8 @@ struct node {
 
 	struct election_config election_config;
 	struct election election;
-	struct election_event queue[NODE_QUEUE_MAX];
-	unsigned queue_head, queue_length;
-	ev_io drain; /* is fed when something is queued */
+	struct election_inbox inbox;
+	ev_io drain; /* is fed when something waits there */
 	struct timer timer;
 	bool used_up;	       /* no higher epoch is left for a takeover */
 	uint8_t named_because; /* enum election_reason: how this node came to be named */

@@ -21,8 +21,10 @@
 
 void node_post(struct node *node, const struct election_event *event)
 {
-	assert(node->queue_length < NODE_QUEUE_MAX);
-	node->queue[(node->queue_head + node->queue_length++) % NODE_QUEUE_MAX] = *event;
+	bool there_was_room = election_inbox_put(&node->inbox, event);
+
+	assert(there_was_room);
+	(void)there_was_room;
 	ev_feed_event(node->options.loop, &node->drain, EV_CUSTOM);
 }
 
@@ -146,6 +148,10 @@ static void carry_out(struct node *node, const struct election_action *action)
 		}
 		cluster_carry_out(node->cluster, action);
 		break;
+	case ACTION_UNLOCK:
+		election_inbox_forget_lock(&node->inbox);
+		cluster_carry_out(node->cluster, action);
+		break;
 	default:
 		cluster_carry_out(node->cluster, action);
 		break;
@@ -239,17 +245,12 @@ static void settle(struct node *node)
 void node_drain(struct ev_loop *loop, ev_io *watcher, int events)
 {
 	struct node *node = watcher->data;
+	struct election_event next;
 
 	(void)events;
-	while (node->queue_length) {
-		struct election_event next = node->queue[node->queue_head];
-
-		node->queue_head = (node->queue_head + 1) % NODE_QUEUE_MAX;
-		node->queue_length--;
-		if (cluster_is_current(node->cluster, &next))
-			step(node, &next);
-	}
-	ev_clear_pending(loop, watcher); /* what the steps have queued is handled */
+	while (election_inbox_take(&node->inbox, &next))
+		step(node, &next);
+	ev_clear_pending(loop, watcher); /* what the steps have posted is handled */
 	settle(node);
 }
 

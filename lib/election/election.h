@@ -224,7 +224,7 @@ struct election_event {
 	int64_t lease_end_us; /* START */
 	int64_t epoch;	      /* START */
 	struct election_view view;
-	int32_t count;	/* PEERS, CORPSES; LOCK: the shell's own number of the contest */
+	int32_t count;	/* PEERS, CORPSES */
 	uint8_t type;	/* enum election_event_type */
 	uint8_t op;	/* enum election_op */
 	uint8_t result; /* enum election_result */

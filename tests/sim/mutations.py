@@ -27,7 +27,7 @@ SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluste
          'daemon/cluster/recovery.c', 'daemon/cluster/term.c', 'daemon/cluster/view.c', 'daemon/cluster/witness.c',
          'daemon/work/keeper.c', 'daemon/work/keeper_apply.c', 'daemon/work/keeper_table.c', 'lib/base/detail.c', 'lib/base/duration.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
          'lib/zk/mirror/zkh_mirror.c', 'lib/zk/zkh_result.c']
-CORE = ['election.c', 'acting.c', 'apply.c', 'leasing.c', 'table.c', 'survivor.c']
+CORE = ['election.c', 'acting.c', 'apply.c', 'inbox.c', 'leasing.c', 'table.c', 'survivor.c']
 CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']
 LAST_SOON = 'after a deletion nothing is waited for'  # of the table: what follows takes minutes to be seen
 STEPS = '100000000'  # bound of one simulation; most mutations are seen within the first hundred thousand

@@ -117,6 +117,7 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		lock_acquire(w, n);
 		break;
 	case ACTION_UNLOCK:
+		election_inbox_forget_lock(&n->inbox);
 		lock_release(w, n);
 		break;
 	case ACTION_SCAN:
@@ -225,15 +226,10 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 /* What was posted during a step comes after it. */
 static void drain(struct sim *w, struct sim_node *n)
 {
-	while (n->behind_count && !n->held.count && !n->work.forking && n->daemon == DAEMON_UP &&
-	       !w->failed) {
-		struct election_event event = n->behind[0];
+	struct election_event event;
 
-		n->behind_count--;
-		memmove(n->behind, n->behind + 1, (size_t)n->behind_count * sizeof(event));
-		/* Of a contest that was given up. */
-		if (event.type == ELECTION_LOCK && (uint32_t)event.count != n->shell.lock_gen)
-			continue;
+	while (!n->held.count && !n->work.forking && n->daemon == DAEMON_UP && !w->failed &&
+	       election_inbox_take(&n->inbox, &event)) {
 		n->stepping = true;
 		step(w, n, &event);
 		n->stepping = false;
@@ -316,7 +312,7 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 	if (event->type == ELECTION_STARTED && event->result != RESULT_OK)
 		oracle_start_failed(w, n);
 	oracle_show(w, n);
-	if (!n->behind_count)
+	if (!n->inbox.length)
 		shell_publish(w, n);
 	arm_timer(w, n);
 }
@@ -337,8 +333,7 @@ void shell_let_go(struct sim *w, struct sim_node *n, bool held)
 }
 
 /*
- * A connection is read until nothing is left, and then the election steps: what is told together came in several packets. (More
- * often, this finds what doc/figures.md says is open.)
+ * A connection is read until nothing is left, and then the election steps: what is told together came in several packets.
  */
 static bool more_may_come(struct sim *w, const struct election_event *event)
 {
@@ -347,17 +342,15 @@ static bool more_may_come(struct sim *w, const struct election_event *event)
 		    event->type == ELECTION_CORPSES || event->type == ELECTION_PEERS ||
 		    event->type == ELECTION_SESSION_DOWN || event->type == ELECTION_SESSION_LOST;
 
-	return came && rng_chance(&w->rng, 30);
+	return came && rng_chance(&w->rng, 300);
 }
 
 void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event)
 {
 	if (n->daemon != DAEMON_UP || w->failed)
 		return;
-	if (n->behind_count == BEHIND_MAX)
-		sim_fail(w, "simulator: too many events in one turn");
-	else
-		n->behind[n->behind_count++] = *event;
+	if (!election_inbox_put(&n->inbox, event))
+		sim_fail(w, "node %d: too many events in one turn", n->id);
 	if (n->stepping || n->gathering)
 		return;
 	n->gathering = more_may_come(w, event);
@@ -490,7 +483,8 @@ void shell_kill(struct sim *w, struct sim_node *n)
 	n->daemon = DAEMON_DOWN;
 	n->incarnation++;
 	n->timer_armed = 0;
-	n->held.count = n->behind_count = 0;
+	n->held.count = 0;
+	n->inbox.length = 0;
 	n->going_on = n->gathering = false;
 	work_end(n);
 	n->shell.lock_gen++;

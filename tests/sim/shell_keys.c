@@ -53,6 +53,7 @@ void shell_foreign(struct sim *w, struct sim_node *n)
 		repair_cancel(n);
 	if (registering)
 		n->shell.op = OP_NONE;
+	term_left(&n->term);
 	witness_detached(&n->witness);
 	view_stop(&n->view);
 	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);

@@ -103,7 +103,7 @@ static void removed(struct sim_node *n, int32_t uid)
 static void end(struct sim *w, struct sim_node *n, uint8_t result)
 {
 	lock_release(w, n);
-	shell_tell_result(w, n, ELECTION_LOCK, 0, result, (int)n->shell.lock_gen);
+	shell_tell_result(w, n, ELECTION_LOCK, 0, result, 0);
 }
 
 void lock_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
@@ -122,7 +122,7 @@ void lock_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 		place(w, n);
 	} else if (s->lock == SHELL_LOCK_WAITING) {
 		s->lock = SHELL_LOCK_HELD;
-		shell_tell_result(w, n, ELECTION_LOCK, 0, RESULT_OK, (int)n->shell.lock_gen);
+		shell_tell_result(w, n, ELECTION_LOCK, 0, RESULT_OK, 0);
 	}
 }
 
@@ -137,7 +137,7 @@ void lock_on_timeout(struct sim *w, struct sim_node *n, const struct queue_event
 	if (ev->gen == n->shell.lock_gen && ev->arg) {
 		/* Nothing was sent. */
 		n->shell.lock = SHELL_LOCK_NONE;
-		shell_tell_result(w, n, ELECTION_LOCK, 0, RESULT_FAILED, (int)n->shell.lock_gen);
+		shell_tell_result(w, n, ELECTION_LOCK, 0, RESULT_FAILED, 0);
 		return;
 	}
 	if (ev->gen == n->shell.lock_gen && n->daemon == DAEMON_UP &&

@@ -20,6 +20,7 @@
 #include "cluster/view.h"
 #include "cluster/witness.h"
 #include "election/election.h"
+#include "election/inbox.h"
 #include "election/lease.h"
 #include "election/survivor.h"
 #include "guard/lease_file.h"
@@ -43,7 +44,6 @@
 #define REMOVALS_MAX 32
 #define OPS_MAX 256 /* of all nodes, see zkh.c */
 #define TIMERS_MAX 4
-#define BEHIND_MAX 128
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
 /* -- ZooKeeper -- */
@@ -367,8 +367,7 @@ struct sim_node {
 	int64_t page_epoch;	      /* of the page of the lease, as the next */
 	int32_t page_generation;      /* of the file that belongs to it */
 	struct election_actions held; /* the daemon was stopped before it carried these out */
-	struct election_event behind[BEHIND_MAX]; /* what came in the same turn of its loop */
-	int32_t behind_count;
+	struct election_inbox inbox; /* what came in the same turn of its loop */
 	bool going_on, stepping, gathering;
 	int64_t clock_offset, clock_ppm;
 	int64_t timer_armed;

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "inbox.h"
+
+static void append(struct election_inbox *inbox, const struct election_event *event)
+{
+	inbox->events[(inbox->head + inbox->length++) % ELECTION_INBOX_MAX] = *event;
+}
+
+bool election_inbox_take(struct election_inbox *inbox, struct election_event *ret_event)
+{
+	if (!inbox->length)
+		return false;
+	*ret_event = inbox->events[inbox->head];
+	inbox->head = (inbox->head + 1) % ELECTION_INBOX_MAX;
+	inbox->length--;
+	return true;
+}
+
+static bool tells_of_session(const struct election_event *event)
+{
+	switch ((enum election_event_type)event->type) {
+	case ELECTION_SESSION_UP:
+	case ELECTION_SESSION_DOWN:
+	case ELECTION_SESSION_LOST:
+	case ELECTION_VIEW:
+	case ELECTION_DONE:
+	case ELECTION_LOCK:
+	case ELECTION_CORPSES:
+	case ELECTION_RENEWED:
+	case ELECTION_PEERS:
+		return true;
+	case ELECTION_START:
+	case ELECTION_TIME:
+	case ELECTION_FENCED:
+	case ELECTION_STARTED:
+	case ELECTION_STOPPED:
+	case ELECTION_HEALTH:
+	case ELECTION_PARDON:
+	case ELECTION_SHUTDOWN:
+	case ELECTION_EVENT_COUNT:
+		break;
+	}
+	return false;
+}
+
+static void put_loss(struct election_inbox *inbox, const struct election_event *loss)
+{
+	struct election_event event;
+	unsigned waiting = inbox->length;
+
+	append(inbox, loss);
+	while (waiting-- && election_inbox_take(inbox, &event)) {
+		if (tells_of_session(&event) && event.type != ELECTION_DONE)
+			continue;
+		if (event.type == ELECTION_DONE)
+			event.result = RESULT_UNKNOWN;
+		append(inbox, &event);
+	}
+}
+
+bool election_inbox_put(struct election_inbox *inbox, const struct election_event *event)
+{
+	if (inbox->length == ELECTION_INBOX_MAX)
+		return false;
+	if (event->type == ELECTION_SESSION_LOST)
+		put_loss(inbox, event);
+	else
+		append(inbox, event);
+	return true;
+}
+
+void election_inbox_forget_lock(struct election_inbox *inbox)
+{
+	struct election_event event;
+
+	for (unsigned waiting = inbox->length; waiting; waiting--)
+		if (election_inbox_take(inbox, &event) && event.type != ELECTION_LOCK)
+			append(inbox, &event);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * What waits for the election's next steps: several packets may be read before it steps.
+ *
+ * What was told of a session before it was lost says nothing any more, and what is done because of it would be done without
+ * the session: so the loss goes ahead of everything, and of operations under way remains that they are over.
+ *
+ * Pure.
+ */
+
+#include <stdbool.h>
+
+#include "election.h"
+
+/* Of one turn of the loop, in which up to 32 packets are read, and what they lead to. */
+#define ELECTION_INBOX_MAX 256
+
+/* All zero: empty. */
+struct election_inbox {
+	struct election_event events[ELECTION_INBOX_MAX];
+	unsigned head, length;
+};
+
+/* False: it is full. */
+bool election_inbox_put(struct election_inbox *inbox, const struct election_event *event);
+
+/* False: it is empty. */
+bool election_inbox_take(struct election_inbox *inbox, struct election_event *ret_event);
+
+/* Before UNLOCK is carried out: an answer that waits is void. */
+void election_inbox_forget_lock(struct election_inbox *inbox);
