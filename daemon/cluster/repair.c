@@ -56,8 +56,7 @@ static void repair(struct cluster *c, bool only_missing)
 {
 	const struct election *e = c->election;
 	/* The router state to write is not known while the takeover transaction is under way. */
-	bool later = c->registration.running || e->phase == PHASE_ENTER ||
-		     !c->attached;
+	bool later = c->registration.running || e->phase == PHASE_ENTER || !c->attached;
 
 	if (c->repair.refused)
 		return;

@@ -367,7 +367,7 @@ struct sim_node {
 	int64_t page_epoch;	      /* of the page of the lease, as the next */
 	int32_t page_generation;      /* of the file that belongs to it */
 	struct election_actions held; /* the daemon was stopped before it carried these out */
-	struct election_inbox inbox; /* what came in the same turn of its loop */
+	struct election_inbox inbox;  /* what came in the same turn of its loop */
 	bool going_on, stepping, gathering;
 	int64_t clock_offset, clock_ppm;
 	int64_t timer_armed;

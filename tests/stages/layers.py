@@ -21,7 +21,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 PURE = {'assert.h', 'errno.h', 'inttypes.h', 'limits.h', 'stdbool.h', 'stddef.h', 'stdint.h', 'string.h'}
 
 CORE = pathlib.Path('lib/election')
-CORE_PUBLIC = {'election.h', 'lease.h', 'pure.h', 'survivor.h'}
+CORE_PUBLIC = {'election.h', 'inbox.h', 'lease.h', 'pure.h', 'survivor.h'}
 
 # pure as well: headers of libc that do no I/O, its own, and the lease's arithmetic
 KEEPER = re.compile(r'daemon/work/keeper(_\w+)?\.[ch]')
