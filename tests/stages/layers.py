@@ -2,8 +2,8 @@
 """Checks the layers by their includes; prints each offence as FILE:LINE: what is wrong.
 
 - lib/ includes nothing of daemon/, ctl/, http/ and systemd/, and these nothing of each other
-- the core, lib/election/, includes libc headers that do no I/O, and its own headers; the rest sees election.h, lease.h, pure.h
-  and survivor.h of it alone; the keeper, daemon/work/keeper*.c, includes no more than that
+- the core, lib/election/, includes libc headers that do no I/O, and its own headers; the rest sees election.h, inbox.h,
+  lease.h, pure.h and survivor.h of it alone; the keeper, daemon/work/keeper*.c, includes no more than that
 - the wings of daemon/ are its directories: of each of them others include the one header that bears its name
 - nobody outside lib/zk arms a watch: mirrors are for that
 - the header of a foreign library belongs to one file, to the files of one module, or to those of one directory
