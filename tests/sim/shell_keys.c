@@ -329,10 +329,6 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 		fail_unsent(w, n, a);
 		return;
 	}
-	if (!ensemble_is_open(&n->ensemble)) {
-		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_UNKNOWN);
-		return;
-	}
 	oracle_do(w, n, a->op);
 	chaos_ambush(w, n);
 	n->shell.op = a->op;

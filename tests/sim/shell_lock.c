@@ -43,8 +43,7 @@ void lock_acquire(struct sim *w, struct sim_node *n)
 	s->lock_placed = 0;
 	s->lock_gen++;
 	/* With that much left to remove, nothing has been answered for a while. */
-	s->lock_sent = n->client.link == LINK_ATTACHED && ensemble_is_open(&n->ensemble) &&
-		       s->removal_count < REMOVALS_MAX / 2;
+	s->lock_sent = n->client.link == LINK_ATTACHED && s->removal_count < REMOVALS_MAX / 2;
 	if (!s->lock_sent) {
 		sim_schedule(w, w->now, EVENT_LOCK, n->id, s->lock_gen, 1);
 		return;
