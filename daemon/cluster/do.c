@@ -110,23 +110,35 @@ static void note_enter(struct cluster *c)
 	recovery_begin(&c->recovery, before, c->takeover.remembers, c->election->term_us);
 }
 
-void cluster_do(struct cluster *c, const struct election_action *action)
+/* The election decides by what it was told; what has become known in the same turn of the loop is told next. */
+static bool is_outdated(const struct cluster *c, enum election_op op)
 {
-	bool enter = action->op == OP_ENTER;
+	const struct election *e = c->election;
 	struct election_view now;
 
+	view_election(&c->view, &now);
+	if (op == OP_CLAIM)
+		return !c->lock;
+	if (op == OP_ENTER)
+		return e->epoch <=
+		       now.epoch; /* there was another takeover: it is not the highest */
+	if (op == OP_LEAVE)
+		return e->view.post != now.post; /* would be left as it is, or be another's */
+	return false;
+}
+
+void cluster_do(struct cluster *c, const struct election_action *action)
+{
 	cluster_describe(c, (enum election_op)action->op);
 	if (action->op == OP_REGISTER) {
 		cluster_register(c);
 		return;
 	}
-	/* The mirror knows of a takeover that the election has not heard of yet: this epoch is not the highest any more. */
-	view_election(&c->view, &now);
-	if (enter && c->election->epoch <= now.epoch) {
-		cluster_post_done(c, OP_ENTER, RESULT_CONFLICT, 0);
+	if (is_outdated(c, (enum election_op)action->op)) {
+		cluster_post_done(c, (enum election_op)action->op, RESULT_CONFLICT, 0);
 		return;
 	}
-	if (enter)
+	if (action->op == OP_ENTER)
 		note_enter(c);
 	strcpy(c->writes.detail, c->registration.detail);
 	strcpy(c->writes.leaves, own_debt(c));

@@ -310,18 +310,28 @@ static void fail_unsent(struct sim *w, struct sim_node *n, const struct election
 		   rng_chance(&w->rng, 500) ? RESULT_UNKNOWN : RESULT_CONFLICT);
 }
 
+/* As in do.c. */
+static bool is_outdated(const struct sim_node *n, uint8_t op)
+{
+	struct election_view now;
+
+	view_election(&n->view, &now);
+	if (op == OP_CLAIM)
+		return n->shell.lock == SHELL_LOCK_NONE;
+	if (op == OP_ENTER)
+		return n->core.epoch <= now.epoch;
+	return op == OP_LEAVE && n->core.view.post != now.post;
+}
+
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a)
 {
 	bool registers = a->op == OP_REGISTER;
 	struct sim_request *r;
 	char owner[NAME_SIZE];
-	struct election_view now;
 
 	if (n->shell.op != OP_NONE)
 		sim_fail(w, "node %d: a transaction while another is under way", n->id);
-	/* The mirror knows of a takeover that the election has not heard of yet. */
-	view_election(&n->view, &now);
-	if (a->op == OP_ENTER && n->core.epoch <= now.epoch) {
+	if (is_outdated(n, a->op) && !sim_mutated(w, MUTATION_OUTDATED)) {
 		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_CONFLICT);
 		return;
 	}
