@@ -119,12 +119,9 @@ static bool is_outdated(const struct cluster *c, enum election_op op)
 	view_election(&c->view, &now);
 	if (op == OP_CLAIM)
 		return !c->lock;
-	if (op == OP_ENTER)
-		return e->epoch <=
-		       now.epoch; /* there was another takeover: it is not the highest */
-	if (op == OP_LEAVE)
-		return e->view.post != now.post; /* would be left as it is, or be another's */
-	return false;
+	/* There was another takeover, so this epoch is not the highest; or the post is another's, or would be left behind. */
+	return (op == OP_ENTER && e->epoch <= now.epoch) ||
+	       (op == OP_LEAVE && e->view.post != now.post);
 }
 
 void cluster_do(struct cluster *c, const struct election_action *action)

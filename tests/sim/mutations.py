@@ -57,8 +57,6 @@ MUTATIONS = [
     Mutation('the status page is withdrawn after the stop', switches=['page-is-withdrawn-after-the-stop']),
     Mutation('a takeover command does not look at the clock', switches=['start-without-a-look-at-the-clock']),
     Mutation('who has no sign of life is dead, even if it acts', 'view.c', 'view->slots[VIEW_POST].known && view->post_owner > 0 &&', '0 &&'),
-    Mutation('a registration is told with the next change only', 'apply.c', 'if (event->zxid > e->view.epoch) e->view.epoch = event->zxid;', '',
-             options=['--often', 'epoch deleted', '--often', 'highest epoch forgotten']),
     Mutation('what was known before the connection was lost counts', 'view.c', 'view->slots[i].known = false;', ';'),
     Mutation('the post of another is taken for the own', 'view.c',
              'view->post_owner == zkh_session_id(view->session) ? POST_MINE : POST_OTHER', 'POST_MINE'),
@@ -177,7 +175,7 @@ MUTATIONS = [
              'else ask(ensemble);', options=['--often', 'ensemble set back', '--often', 'daemon killed', '--often', 'slow commits', '--often', 'path silent']),
     Mutation('an accepted ensemble is refused until the daemon is started anew', 'ensemble.c', 'leave(e); } /* -- verdicts', '} /* -- verdicts',
              options=['--often', 'ensemble set back']),
-    Mutation('outdated operations are sent', switches=['outdated-operations-are-sent'], options=['--nodes', '7', '--often', 'slow commits']),
+    Mutation('outdated operations are sent', switches=['outdated-operations-are-sent'], options=['--seed', '8806136836488', '--nodes', '7']),
     Mutation('another ensemble is written to', switches=['another-ensemble-is-written-to'],
              options=['--often', 'ensemble set back']),
 ]
