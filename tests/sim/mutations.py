@@ -25,7 +25,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 # Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
 SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c', 'daemon/cluster/peers.c',
          'daemon/cluster/recovery.c', 'daemon/cluster/term.c', 'daemon/cluster/view.c', 'daemon/cluster/witness.c',
-         'daemon/work/keeper.c', 'daemon/work/keeper_apply.c', 'daemon/work/keeper_table.c', 'lib/base/detail.c', 'lib/base/duration.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
+         'daemon/cluster/writes.c',
+         'daemon/work/keeper.c', 'daemon/work/keeper_apply.c', 'daemon/work/keeper_table.c', 'lib/base/detail.c', 'lib/base/duration.c', 'lib/base/history_entry.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
          'lib/zk/mirror/zkh_mirror.c', 'lib/zk/zkh_result.c']
 CORE = ['election.c', 'acting.c', 'apply.c', 'inbox.c', 'leasing.c', 'table.c', 'survivor.c']
 CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']

@@ -295,7 +295,7 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 	if (n->core.phase == PHASE_ENTER && before != PHASE_ENTER && n->shell.repairing &&
 	    !sim_mutated(w, MUTATION_LATE_REPAIR)) {
 		repair_cancel(n);
-		n->shell.router = 0;
+		writes_unpublish(&n->writes);
 		n->shell.repair_wanted = 1;
 	}
 	if (before == PHASE_RECOVER && n->core.phase != PHASE_RECOVER) {
@@ -462,6 +462,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	memset(&n->survivor, 0, sizeof(n->survivor));
 	n->survivor.cluster_czxid = n->disk.made;
 	shell_survey_begin(n);
+	shell_writes_begin(n);
 	shell_term_begin(w, n, ev.resume == RESUME_PRIMARY);
 	work_begin(w, n);
 	begin_keeper(w, n, (enum election_resume)ev.resume);

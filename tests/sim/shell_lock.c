@@ -89,6 +89,12 @@ void lock_release(struct sim *w, struct sim_node *n)
 		forget(w, n, s->lock_uid);
 }
 
+void lock_consumed(struct sim_node *n)
+{
+	n->shell.lock = SHELL_LOCK_NONE;
+	n->shell.lock_gen++;
+}
+
 static void removed(struct sim_node *n, int32_t uid)
 {
 	struct sim_shell *s = &n->shell;

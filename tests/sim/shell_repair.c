@@ -40,9 +40,9 @@ static void repair(struct sim *w, struct sim_node *n, bool check)
 		return;
 	s->repairing = 1;
 	s->repair_gen++;
-	s->repair_router = election_router_state(&n->config, &n->core)[0];
-	if (!s->repair_router)
-		s->repair_router = 's';
+	s->repair_router = election_router_state(&n->config, &n->core);
+	if (!*s->repair_router)
+		s->repair_router = "secondary";
 	s->repair_tries = 0;
 	send_look(w, n, check ? FOR_LOOK : FOR_REPAIR);
 }
@@ -73,10 +73,10 @@ static void over(struct sim *w, struct sim_node *n, uint8_t result, bool wrote)
 	struct sim_shell *s = &n->shell;
 
 	s->repairing = 0;
-	if (result != TXN_OK || (wrote && s->router && s->router != s->repair_router))
-		s->router = 0;
+	if (result != TXN_OK)
+		writes_unpublish(&n->writes);
 	else if (wrote)
-		s->router = s->repair_router;
+		writes_registered(&n->writes, s->repair_router);
 	if (result == TXN_OK) {
 		s->repair_refusals = 0;
 		s->repair_looks = wrote ? 0 : s->repair_looks + 1;
@@ -95,17 +95,6 @@ void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r
 	struct sim_shell *s = &n->shell;
 	struct sim_request *write;
 
-	if (r->purpose == FOR_ROUTER) {
-		s->telling = 0;
-		if (r->result == TXN_OK)
-			return;
-		s->router = 0;
-		if (r->result == TXN_MISSING)
-			repair(w, n, false);
-		else if (r->result != TXN_CONFLICT)
-			repair_later(w, n);
-		return;
-	}
 	if (!s->repairing || (uint32_t)r->lock_wait != s->repair_gen)
 		return;
 	if (r->purpose == FOR_REPAIRED && r->result == TXN_CONFLICT &&
@@ -121,7 +110,7 @@ void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r
 	} else {
 		write = request_create(w, n, REQUEST_TXN, FOR_REPAIRED);
 		write->txn.type = TXN_REGISTER;
-		write->txn.router = s->repair_router;
+		write->txn.router = *s->repair_router;
 		write->txn.machine = n->machine;
 		write->txn.boot = n->boot;
 		write->lock_wait = (int32_t)s->repair_gen;

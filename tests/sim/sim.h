@@ -19,6 +19,7 @@
 #include "cluster/term.h"
 #include "cluster/view.h"
 #include "cluster/witness.h"
+#include "cluster/writes.h"
 #include "election/election.h"
 #include "election/inbox.h"
 #include "election/lease.h"
@@ -115,7 +116,7 @@ enum request_type { REQUEST_PING, REQUEST_READ, REQUEST_SYNC, REQUEST_LIST, REQU
 /* What the shell wants with it. */
 enum request_purpose {
 	FOR_NOTHING,
-	FOR_OP,
+	FOR_REGISTER,
 	FOR_CALL,	/* of zkh.c */
 	FOR_LOOK_FIRST, /* at the own trace, before a registration */
 	FOR_LOCK,
@@ -124,7 +125,6 @@ enum request_purpose {
 	FOR_REPAIR, /* looks what is there, then writes */
 	FOR_REPAIRED,
 	FOR_LOOK, /* whether it stayed */
-	FOR_ROUTER,
 };
 
 /* Who holds it: exactly one of these may free it. */
@@ -233,17 +233,13 @@ struct sim_shell {
 	int32_t removal_count;
 	uint8_t lock; /* enum shell_lock */
 	uint8_t lock_sent;
-	int32_t epoch_version;	      /* of /epoch, once ENTER or LEAVE have set it */
-	const char *leaves;	      /* whom LEAVE names there */
 	int64_t takeover_epoch;	      /* of the last takeover of this process */
 	char owner_before[NAME_SIZE]; /* who may have been at work before it, as /epoch said */
 	uint8_t remembers;	      /* this node knew of an epoch */
-	uint8_t op, telling;	      /* telling: a router state is on its way */
-	uint8_t leave_makes, repair_refusals, repair_tries;
+	uint8_t registering, repair_refusals, repair_tries;
 	uint32_t repair_gen, look_gen, memory_gen;
 	uint8_t repair_wanted, repair_refused, repair_looks, repairing;
-	char repair_router;
-	char router; /* first letter of what was published last; 0: not known */
+	const char *repair_router; /* what the repair that is under way writes */
 };
 
 /* A command of the work that runs on the host. */
@@ -348,6 +344,7 @@ struct sim_node {
 	struct recovery recovery;
 	struct peers peers;
 	struct view view;
+	struct writes writes;
 	struct sim_timer timers[TIMERS_MAX];
 	struct zkh_mirrors *mirrors;
 	struct zkh_listener *listener;
@@ -588,9 +585,14 @@ void shell_foreign(struct sim *w, struct sim_node *n);
 void shell_detached(struct sim *w, struct sim_node *n);
 void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
-void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
+void shell_register(struct sim *w, struct sim_node *n);
 void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen,
 		 struct sim_txn *txn);
+
+/* shell_writes.c: around the daemon's writes.c */
+void shell_writes_begin(struct sim_node *n);
+void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
+void shell_publish(struct sim *w, struct sim_node *n);
 
 /* shell_gate.c: around the daemon's ensemble.c */
 void gate_start(struct sim_node *n, bool resumes);
@@ -622,8 +624,6 @@ void zkh_format_cluster(int32_t id, int64_t generation, char *ret_text);
 const struct identity *zkh_disk_of(const char *name);
 void zkh_on_renew(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text);
-/* term_open(), into the takeover's transaction. */
-void zkh_open_term(struct sim_node *n, bool owes, int32_t epoch_version, struct sim_txn *txn);
 
 /* zkh_hooks.c */
 void zkh_hooks_detached(struct sim_node *n);
@@ -634,7 +634,6 @@ void zkh_hooks_end(struct sim_node *n);
 /* What this bit is of has changed. */
 void zkh_hooks_fire(struct sim_node *n, int bit, bool is_there);
 
-void shell_publish(struct sim *w, struct sim_node *n);
 /* shell_survey.c: around the daemon's recovery.c and witness.c */
 void shell_survey_begin(struct sim_node *n);
 void shell_survey_end(struct sim_node *n);
@@ -664,6 +663,8 @@ void repair_later(struct sim *w, struct sim_node *n);
 /* shell_lock.c */
 void lock_acquire(struct sim *w, struct sim_node *n);
 void lock_release(struct sim *w, struct sim_node *n);
+/* The claim has deleted it. */
+void lock_consumed(struct sim_node *n);
 void lock_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
 void lock_attached(struct sim *w, struct sim_node *n, bool fresh);
 void lock_watch(struct sim *w, struct sim_node *n);

@@ -123,7 +123,7 @@ static void commit_request(struct sim *w, struct sim_request *r, int origin)
 	enum txn_result result;
 
 	r->stage = STAGE_APPLYING;
-	if (r->purpose == FOR_OP)
+	if (r->op != OP_NONE || r->purpose == FOR_REGISTER)
 		chaos_ambush(w, n);
 	result = commit_txn(w, &r->txn, (int32_t)(r - w->requests), origin);
 	w->stats.conflicts += result != TXN_OK;

@@ -37,6 +37,7 @@ struct sim_request *request_create(struct sim *w, struct sim_node *n, uint8_t ty
 	r->proposed = 0;
 	r->epoch = 0;
 	r->key = SIM_KEY_NONE;
+	r->op = OP_NONE;
 	r->of = 0;
 	r->bit = -1;
 	r->watch = r->exists = false;

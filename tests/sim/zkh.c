@@ -24,20 +24,18 @@ struct zkh_session {
 	int node;
 };
 
-enum txn_kind { KIND_RENEWAL, KIND_MARK, KIND_MAKE };
-
+/* Its operations, put together to what the tree knows. */
 struct zkh_txn {
-	int32_t epoch_version, version; /* of /epoch, and of the key that is set first */
-	int64_t generation;
-	int32_t id;
-	uint8_t kind;
-	int8_t node, of;
-	uint8_t makes, sets;
+	struct sim_txn is;
+	int8_t node;
 	bool in_use;
-	struct keepalive keepalive;
 };
 
+#define REPLY_STATS 6 /* as many operations as the longest has */
+
 ssize_t sim_getrandom(void *buffer, size_t size, unsigned flags);
+static void fill_stats(const struct sim_request *r, struct zkh_stat stats[REPLY_STATS]);
+static const char *failed_path(const struct sim_request *r);
 
 static struct zkh_session sessions[NODES_MAX];
 static struct zkh_txn transaction; /* one is built at a time */
@@ -280,7 +278,12 @@ static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 				  .mzxid = s ? s->mzxid : 0,
 				  .ephemeral_owner = s ? s->session : 0 };
 	const struct zkh_stat *stat = result == ZKH_OK ? &stats : NULL;
-	struct zkh_txn_reply reply = { .failed_path = "", .failed = r ? ended.failed : 0 };
+	static const char *const none_created[REPLY_STATS];
+	struct zkh_stat of_txn[REPLY_STATS];
+	struct zkh_txn_reply reply = { .failed_path = r ? failed_path(r) : "",
+				       .failed = r ? ended.failed : 0,
+				       .stats = of_txn,
+				       .created_paths = none_created };
 	char text[KEY_VALUE_MAX] = "";
 
 	op->order = 0;
@@ -296,6 +299,8 @@ static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 	} else if (ended.on_children) {
 		end_children(&ended, result, r, stat);
 	} else {
+		if (r)
+			fill_stats(r, of_txn);
 		ended.on_commit(ended.userdata, result, &reply);
 	}
 }
@@ -599,25 +604,24 @@ void zkh_on_timer(struct sim_node *n, const struct queue_event *ev)
 
 struct zkh_txn *zkh_txn_create(struct zkh_session *session)
 {
-	if (zkh_node_of(session)->daemon != DAEMON_UP)
+	struct sim_node *n = zkh_node_of(session);
+
+	if (n->daemon != DAEMON_UP)
 		return NULL;
 	assert(!transaction.in_use);
-	transaction = (struct zkh_txn){ .node = (int8_t)session->node,
-					.in_use = true,
-					.epoch_version = UNCHECKED };
+	transaction = (struct zkh_txn){ .node = (int8_t)session->node, .in_use = true };
+	transaction.is = (struct sim_txn){ .type = TXN_NOP,
+					   .epoch_version = UNCHECKED,
+					   .node = (int8_t)session->node };
 	return &transaction;
-}
-
-struct zkh_txn *zkh_txn_destroy(struct zkh_txn *txn)
-{
-	txn->in_use = false;
-	return NULL;
 }
 
 void zkh_txn_check(struct zkh_txn *txn, const char *path, int32_t version)
 {
 	if (!strcmp(path, PATH_EPOCH))
-		txn->epoch_version = version;
+		txn->is.epoch_version = version;
+	else if (!strcmp(path, PATH_PRIMARY))
+		txn->is.version = version;
 	else
 		assert(!strcmp(path, PATH_POST));
 }
@@ -628,55 +632,113 @@ static int32_t cluster_id(const char *text)
 	return (int32_t)strtol(text + IDENTITY_ID_SIZE - 1 - 7, NULL, 16);
 }
 
-/* The first key that is set, or made, is what it is about. */
-static void take_text(struct zkh_txn *txn, const char *path, const char *text)
+static void take_cluster(struct sim_txn *t, const char *text)
 {
-	int8_t of = -1;
-	/* A node's key, or its parents. */
-	bool below = !strncmp(path, PATH_NODES, sizeof(PATH_NODES) - 1);
-	bool parent = below && strlen(path) < sizeof(PATH_NODES) + 2;
-	enum sim_key key = parent ? SIM_KEY_NONE : key_of(path, &of)->key;
+	struct identity_seen seen;
 
-	if (key == SIM_KEY_KEEPALIVE && !value_keepalive(text, strlen(text), &txn->keepalive))
+	identity_parse_value(text, strlen(text), &seen);
+	t->type = TXN_MAKE;
+	t->id = cluster_id(seen.id);
+	t->generation = seen.generation;
+}
+
+static void take_keepalive(struct sim_txn *t, const char *text)
+{
+	const struct sim_node *n = &world->nodes[t->node];
+	struct keepalive k;
+
+	if (!value_keepalive(text, strlen(text), &k))
 		abort();
-	if (key == SIM_KEY_ROUTER) {
-		txn->kind = KIND_MARK;
-		txn->of = of;
-	} else if (key == SIM_KEY_CLUSTER) {
-		struct identity_seen seen;
+	if (t->type == TXN_NOP)
+		t->type = TXN_RENEW;
+	t->nonce = (int64_t)k.nonce;
+	t->counter = k.counter;
+	t->lease_us = k.lease_us;
+	t->machine = (int32_t)strtol(k.machine, NULL, 16);
+	t->boot = (int32_t)strtol(k.boot, NULL, 16);
+	t->session_us = n->term.session_us;
+	t->sent_local = clock_local(world, n);
+}
 
-		identity_parse_value(text, strlen(text), &seen);
-		txn->kind = KIND_MAKE;
-		txn->id = cluster_id(seen.id);
-		txn->generation = seen.generation;
+static void take_epoch(struct sim_txn *t, const char *text, int32_t version)
+{
+	char owner[NAME_SIZE];
+
+	if (!value_epoch(text, strlen(text), &t->epoch, owner))
+		abort();
+	t->owner = owner_of_name(owner);
+	t->epoch_version = version;
+}
+
+/* The router state of another node is marked; the own one says how far the work is. */
+static void take_router(struct sim_txn *t, int8_t of, const char *text, int32_t version)
+{
+	t->router = *text;
+	if (of != t->node) {
+		t->type = TXN_MARK;
+		t->node = of;
+		t->version = version;
+	} else if (t->type == TXN_NOP) {
+		t->type = world->nodes[of].writes.doing == OP_LEAVE ? TXN_LEAVE : TXN_ROUTER;
+	}
+}
+
+/* version: ANY_VERSION for what is made. */
+static void take_text(struct sim_txn *t, const char *path, const char *text, int32_t version)
+{
+	bool below = !strncmp(path, PATH_NODES, sizeof(PATH_NODES) - 1);
+	int8_t of;
+	enum sim_key key;
+
+	/* The history; and a node's parents. */
+	if (zkh_path_is_below(path, PATH_HISTORY) ||
+	    (below && strlen(path) < sizeof(PATH_NODES) + 2))
+		return;
+	key = key_of(path, &of)->key;
+	if (key == SIM_KEY_KEEPALIVE) {
+		take_keepalive(t, text);
+		if (t->type == TXN_RENEW)
+			t->version = version;
+	} else if (key == SIM_KEY_ROUTER) {
+		take_router(t, of, text, version);
+	} else if (key == SIM_KEY_CLUSTER) {
+		take_cluster(t, text);
+	} else if (key == SIM_KEY_EPOCH) {
+		take_epoch(t, text, version);
+	} else if (key == SIM_KEY_POST) {
+		t->type = TXN_ENTER;
+	} else if (key == SIM_KEY_PRIMARY) {
+		t->type = TXN_SET_KEY;
+		t->version = version;
+		t->value = strcmp(text, NAME_NONE) ? (int8_t)node_of_name(text) : NAMED_NONE;
 	}
 }
 
 void zkh_txn_set_text(struct zkh_txn *txn, const char *path, const char *text, int32_t version)
 {
-	take_text(txn, path, text);
-	if (txn->sets++ == 0)
-		txn->version = version;
+	take_text(&txn->is, path, text, version);
 }
 
 void zkh_txn_create_text(struct zkh_txn *txn, const char *path, const char *text, unsigned flags)
 {
 	(void)flags;
-	take_text(txn, path, text);
-	txn->makes++;
+	take_text(&txn->is, path, text, ANY_VERSION);
+	if (!strncmp(path, PATH_NODES, sizeof(PATH_NODES) - 1))
+		txn->is.makes++;
+	else if (!strcmp(path, PATH_PRIMARY))
+		txn->is.type = TXN_CREATE_KEY;
 }
 
-static void fill_keepalive(const struct sim_node *n, const struct zkh_txn *from, struct sim_txn *to)
+void zkh_txn_delete(struct zkh_txn *txn, const char *path, int32_t version)
 {
-	const struct keepalive *k = &from->keepalive;
-
-	to->nonce = (int64_t)k->nonce;
-	to->counter = k->counter;
-	to->lease_us = k->lease_us;
-	to->machine = (int32_t)strtol(k->machine, NULL, 16);
-	to->boot = (int32_t)strtol(k->boot, NULL, 16);
-	to->session_us = n->term.session_us;
-	to->sent_local = clock_local(world, n);
+	(void)version;
+	if (!strcmp(path, PATH_POST)) {
+		txn->is.type = TXN_LEAVE;
+		txn->is.value = LEAVE_DELETE;
+	} else {
+		txn->is.type = TXN_CLAIM;
+		txn->is.uid = (int32_t)strtol(path, NULL, 10);
+	}
 }
 
 void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text)
@@ -693,56 +755,78 @@ void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text)
 	keepalive_format(&value, ret_text);
 }
 
-void zkh_open_term(struct sim_node *n, bool owes, int32_t epoch_version, struct sim_txn *txn)
+/* Checks that are left out, one at a time. */
+static void mutate(struct sim_txn *t)
 {
-	struct zkh_txn *opened = zkh_txn_create(zkh_session_of(n));
-
-	term_open(&n->term, opened, n->core.term_us, owes, epoch_version, clock_local(world, n));
-	fill_keepalive(n, opened, txn);
-	zkh_txn_destroy(opened);
+	if ((t->type == TXN_RENEW && sim_mutated(world, MUTATION_RENEW_EPOCH)) ||
+	    (t->type == TXN_LEAVE && t->value == LEAVE_DELETE &&
+	     sim_mutated(world, MUTATION_LEAVE_EPOCH)))
+		t->epoch_version = UNCHECKED;
+	if ((t->type == TXN_RENEW && sim_mutated(world, MUTATION_RENEW_VERSION)) ||
+	    (t->type == TXN_CLAIM && sim_mutated(world, MUTATION_CLAIM_VERSION)) ||
+	    (t->type == TXN_ENTER && sim_mutated(world, MUTATION_ENTER_VERSION)))
+		t->version = ANY_VERSION;
 }
 
-static void fill_renewal(const struct sim_node *n, const struct zkh_txn *from, struct sim_txn *to)
+static bool is_of_election(uint8_t type)
 {
-	to->type = TXN_RENEW;
-	to->epoch_version = sim_mutated(world, MUTATION_RENEW_EPOCH) ? UNCHECKED
-								     : from->epoch_version;
-	to->version = sim_mutated(world, MUTATION_RENEW_VERSION) ? ANY_VERSION : from->version;
-	to->makes = from->makes;
-	fill_keepalive(n, from, to);
+	return type == TXN_CLAIM || type == TXN_ENTER || type == TXN_LEAVE ||
+	       type == TXN_SET_KEY || type == TXN_CREATE_KEY;
 }
 
-/* A renewal, the mark of a node that died, or /cluster. */
 int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh_op **ret_op)
 {
 	struct sim_node *n = &world->nodes[txn->node];
 	const struct zkh_op call = { .on_commit = fn, .userdata = userdata };
 	struct zkh_op *op = op_create(n, &call, ret_op);
-	bool read = txn->kind == KIND_RENEWAL && sim_mutated(world, MUTATION_RENEW_BY_READ);
+	bool read = txn->is.type == TXN_RENEW && sim_mutated(world, MUTATION_RENEW_BY_READ);
 	struct sim_request *r;
 
 	txn->in_use = false;
 	if (!is_sent(n, op))
 		return 0;
 	r = request_create(world, n, read ? REQUEST_READ : REQUEST_TXN, FOR_CALL);
-	if (txn->kind == KIND_RENEWAL) {
-		fill_renewal(n, txn, &r->txn);
-	} else if (txn->kind == KIND_MAKE) {
-		r->txn.type = TXN_MAKE;
-		r->txn.id = txn->id;
-		r->txn.generation = txn->generation;
-	} else {
-		r->txn.type = TXN_MARK;
-		r->txn.node = txn->of;
-		r->txn.version = txn->version;
-	}
+	txn->is.session = r->txn.session;
+	r->txn = txn->is;
+	if (is_of_election(r->txn.type))
+		r->op = (uint8_t)n->writes.doing;
+	mutate(&r->txn);
 	send(n, op, r);
 	return 0;
 }
 
 /* -- answers -- */
 
-/* The operations of a renewal are the post, /epoch, the keepalive. A mark fails at its first. */
+/* What the committed transaction has written, in the order of its operations. */
+static void fill_stats(const struct sim_request *r, struct zkh_stat stats[REPLY_STATS])
+{
+	memset(stats, 0, REPLY_STATS * sizeof(stats[0]));
+	if (r->txn.type == TXN_CLAIM || r->txn.type == TXN_SET_KEY)
+		stats[0] = (struct zkh_stat){ .version = r->txn.version + 1, .mzxid = r->zxid };
+	else if (r->txn.type == TXN_LEAVE)
+		stats[0].version = r->txn.epoch_version + 1;
+	stats[1].version = r->txn.epoch_version + 1; /* of a takeover: /epoch; and the keepalive */
+	stats[4].version = r->keep_version;
+}
+
+/* The path of the operation that failed. */
+static const char *failed_path(const struct sim_request *r)
+{
+	static char path[KEY_PATH_SIZE];
+
+	switch ((enum txn_result)r->result) {
+	case TXN_MISSING:
+	case TXN_REFUSED_OWN:
+		node_key_path(node_name(r->node), NODE_KEY_ROUTER, path);
+		return path;
+	case TXN_REFUSED_NOTE:
+		return PATH_HISTORY;
+	default:
+		return "";
+	}
+}
+
+/* The operations of a renewal are the post, /epoch, the keepalive. What else asks where it failed asks for the first. */
 static int commit_result(uint8_t type, uint8_t result, size_t *ret_failed)
 {
 	*ret_failed = type != TXN_RENEW ? 0 : result == TXN_CONFLICT ? 1 : 2;
@@ -753,6 +837,7 @@ static int commit_result(uint8_t type, uint8_t result, size_t *ret_failed)
 	case TXN_KEEP_MOVED:
 		return ZKH_CONFLICT;
 	case TXN_KEEP_MISSING:
+	case TXN_MISSING:
 		return ZKH_NO_NODE;
 	default:
 		return ZKH_DENIED;

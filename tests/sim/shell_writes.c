@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What this node writes after its registration is the daemon's: writes.c. Here is what the node around it does, as do.c and answers.c. */
+
+/* -- answers -- */
+
+static void on_done(void *userdata, enum election_op op, enum election_result result, int64_t zxid)
+{
+	struct election_event ev = {
+		.type = ELECTION_DONE, .op = (uint8_t)op, .result = (uint8_t)result, .zxid = zxid
+	};
+	struct sim_node *n = userdata;
+	struct sim *w = n->world;
+
+	if (op == OP_CLAIM && result == RESULT_OK)
+		lock_consumed(n);
+	if (op == OP_ENTER && result == RESULT_FAILED)
+		n->refused_claim = n->enter_claim;
+	w->stats.unknown += result == RESULT_UNKNOWN;
+	chaos_ambush(w, n);
+	shell_tell(w, n, &ev);
+}
+
+static void on_missing(void *userdata, const char *path)
+{
+	struct sim_node *n = userdata;
+
+	(void)path;
+	repair_begin(n->world, n);
+}
+
+static void on_refused(void *userdata, enum election_op op, int result, const char *path)
+{
+	struct sim_node *n = userdata;
+	struct sim *w = n->world;
+
+	(void)result;
+	(void)path;
+	w->stats.faults[FAULT_REFUSED]++;
+	/* The work is down; the post goes with its session. */
+	if (op == OP_LEAVE && !sim_mutated(w, MUTATION_KEEP_POST))
+		zkh_session_renew(zkh_session_of(n));
+}
+
+static void on_stale(void *userdata)
+{
+	struct sim_node *n = userdata;
+
+	repair_later(n->world, n);
+}
+
+void shell_writes_begin(struct sim_node *n)
+{
+	writes_init(&n->writes, &n->view, &n->term, node_name(n->id));
+	n->writes.on_done = on_done;
+	n->writes.on_missing = on_missing;
+	n->writes.on_refused = on_refused;
+	n->writes.on_stale = on_stale;
+	n->writes.userdata = n;
+}
+
+/* -- what the election wants, as in do.c -- */
+
+static const char *own_debt(const struct sim *w, const struct sim_node *n)
+{
+	int64_t epoch = n->view.memory_epoch;
+
+	if (epoch == ensemble_own(&n->ensemble) || sim_mutated(w, MUTATION_FOREIGN_EPOCH))
+		return NAME_NOBODY;
+	return epoch == n->shell.takeover_epoch ? n->shell.owner_before : "";
+}
+
+static const char *owner_before(const struct sim *w, const struct sim_node *n)
+{
+	const struct view *view = &n->view;
+
+	if (view->top_version < 0 || view->top_epoch < view->memory_epoch)
+		return "";
+	return strcmp(view->top_owner, view->name) ? view->top_owner : own_debt(w, n);
+}
+
+/* False: it is not sent. */
+static bool save_enter(struct sim *w, struct sim_node *n)
+{
+	/* What a process that comes back would be told by the file of before is void. */
+	if (!sim_mutated(w, MUTATION_OLD_STATE))
+		shell_raise_generation(n);
+	if (shell_persist(w, n) || sim_mutated(w, MUTATION_UNSAVED))
+		return true;
+	n->refused_claim = 0;
+	shell_post(w, n, 0, ELECTION_DONE, OP_ENTER, RESULT_FAILED);
+	return false;
+}
+
+static void note_enter(struct sim *w, struct sim_node *n)
+{
+	char before[NAME_SIZE];
+
+	strcpy(before, owner_before(w, n));
+	n->shell.takeover_epoch = n->core.epoch;
+	n->shell.remembers = n->view.memory_epoch > 0;
+	strcpy(n->shell.owner_before, before);
+	n->writes.owes = n->shell.remembers && strcmp(before, NAME_NOBODY) != 0;
+	shell_recovery_begin(n);
+}
+
+static bool is_outdated(const struct sim_node *n, uint8_t op)
+{
+	struct election_view now;
+
+	view_election(&n->view, &now);
+	if (op == OP_CLAIM)
+		return n->shell.lock == SHELL_LOCK_NONE;
+	return (op == OP_ENTER && n->core.epoch <= now.epoch) ||
+	       (op == OP_LEAVE && n->core.view.post != now.post);
+}
+
+void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a)
+{
+	enum election_op op = (enum election_op)a->op;
+	uint32_t incarnation = n->incarnation;
+	char lock[16];
+
+	if (n->writes.doing != OP_NONE || n->shell.registering)
+		sim_fail(w, "node %d: a transaction while another is under way", n->id);
+	if (is_outdated(n, a->op) && !sim_mutated(w, MUTATION_OUTDATED)) {
+		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_CONFLICT);
+		return;
+	}
+	if (n->client.link == LINK_ATTACHED) {
+		oracle_do(w, n, a->op);
+		chaos_ambush(w, n);
+	}
+	if (n->incarnation != incarnation)
+		return;
+	if (op == OP_REGISTER) {
+		shell_register(w, n);
+		return;
+	}
+	if (op == OP_ENTER && !save_enter(w, n))
+		return;
+	if (op == OP_ENTER)
+		note_enter(w, n);
+	strcpy(n->writes.leaves, own_debt(w, n));
+	snprintf(lock, sizeof(lock), "%d", n->shell.lock_uid);
+	(void)zkh_session_of(n);
+	writes_do(&n->writes, op, a->version, n->core.epoch, n->core.term_us, lock, "");
+}
+
+void shell_publish(struct sim *w, struct sim_node *n)
+{
+	(void)w;
+	/* What was refused is written again along with the next repair; see cluster_settle() for LEAVE. */
+	if (!n->core.attached || n->client.link != LINK_ATTACHED || n->shell.repair_refused ||
+	    n->core.phase == PHASE_LEAVE)
+		return;
+	(void)zkh_session_of(n);
+	writes_publish(&n->writes, election_router_state(&n->config, &n->core));
+}
