@@ -61,8 +61,7 @@ static void on_superseded(void *userdata)
 	struct cluster *c = userdata;
 
 	cluster_say_superseded(c);
-	/* Before what the closing of the session ends is told. */
-	cluster_post_result(c, ELECTION_SESSION_LOST, RESULT_OK, 0);
+	cluster_give_up(c);
 	zkh_session_renew(c->session);
 }
 

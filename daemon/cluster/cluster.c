@@ -104,7 +104,7 @@ static void attach(struct cluster *c, bool fresh)
 	struct election_event event = { .type = ELECTION_SESSION_UP, .fresh = fresh };
 	int32_t timeout_ms = zkh_session_timeout_ms(c->session);
 
-	c->attached = true;
+	c->attached = c->has_session = true;
 	/* A server may grant anything; the lease needs a time above 0. */
 	event.session_us = (timeout_ms > 0 ? timeout_ms : 1) * INT64_C(1000);
 	if (!lease_fits_session(c, timeout_ms))
@@ -133,9 +133,23 @@ static void attach(struct cluster *c, bool fresh)
 
 void cluster_attached(struct cluster *c, bool fresh)
 {
-	term_attached(&c->term, c->session);
+	term_attached(&c->term, c->session, fresh);
 	if (ensemble_attached(&c->ensemble, fresh))
 		attach(c, fresh);
+}
+
+/* Once for each session of which the election was told. */
+static void tell_lost(struct cluster *c)
+{
+	if (c->has_session)
+		cluster_post_result(c, ELECTION_SESSION_LOST, RESULT_OK, 0);
+	c->has_session = false;
+}
+
+void cluster_give_up(struct cluster *c)
+{
+	c->attached = false;
+	tell_lost(c);
 }
 
 static void disconnected(struct cluster *c, enum election_event_type type)
@@ -143,27 +157,13 @@ static void disconnected(struct cluster *c, enum election_event_type type)
 	c->attached = false;
 	ensemble_detached(&c->ensemble, type == ELECTION_SESSION_LOST);
 	witness_detached(&c->witness);
-	if (type == ELECTION_SESSION_LOST)
+	if (type == ELECTION_SESSION_LOST) {
 		view_stop(&c->view);
-	else
+		tell_lost(c);
+	} else {
 		view_forget(&c->view);
-	cluster_post_result(c, type, RESULT_OK, 0);
-}
-
-/* This session holds nothing there that is worth anything: the work stops, and nothing is written to another ensemble. */
-static void leave_foreign(struct cluster *c)
-{
-	bool registering = c->repair.registering;
-
-	c->attached = false;
-	registration_cancel(&c->registration);
-	c->repair.registering = false;
-	term_left(&c->term);
-	witness_detached(&c->witness);
-	view_stop(&c->view);
-	cluster_post_result(c, ELECTION_SESSION_LOST, RESULT_OK, 0);
-	if (registering)
-		cluster_post_done(c, OP_REGISTER, RESULT_UNKNOWN, 0);
+		cluster_post_result(c, type, RESULT_OK, 0);
+	}
 }
 
 static void on_ensemble(void *userdata, enum ensemble_news news, const char *text)
@@ -177,7 +177,7 @@ static void on_ensemble(void *userdata, enum ensemble_news news, const char *tex
 	if (news == ENSEMBLE_IS_KNOWN && !c->attached)
 		attach(c, true);
 	else if (news == ENSEMBLE_IS_FOREIGN)
-		leave_foreign(c);
+		cluster_give_up(c);
 	else
 		cluster_emit(c, CLUSTER_STATUS);
 	/* Accepted while this session went on: the keys may be those of a backup. */
@@ -453,6 +453,7 @@ int cluster_create(const struct cluster_options *options, struct cluster **ret_c
 	c->log = options->log;
 	c->name = options->config->node.name;
 	c->boot_id = options->boot_id;
+	c->has_session = options->resume;
 	c->rules = options->rules;
 	c->election = options->election;
 	c->on_event = options->on_event;

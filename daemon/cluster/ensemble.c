@@ -123,7 +123,7 @@ static void open_gate(struct ensemble *e)
 
 static void close_gate(struct ensemble *e, enum identity_reason reason)
 {
-	bool was_closed = e->state == ENSEMBLE_CLOSED;
+	bool was_open = e->state == ENSEMBLE_OPEN, was_closed = e->state == ENSEMBLE_CLOSED;
 	/* Its zxid grows with each look at it: that is no news. */
 	bool is_news = reason != e->reason || strcmp(e->seen.id, e->told.id) != 0 ||
 		       e->seen.generation != e->told.generation;
@@ -138,6 +138,9 @@ static void close_gate(struct ensemble *e, enum identity_reason reason)
 		keep(e);
 	if (is_news || !was_closed)
 		tell(e, ENSEMBLE_IS_FOREIGN, is_news ? e->trouble : "");
+	/* Whatever is under way in this session ends with it, and sends nothing more. */
+	if (was_open)
+		leave(e);
 }
 
 /* -- making the key -- */

@@ -38,15 +38,10 @@ static void cancel(struct term *term)
 	term->known = term->wanted = term->proven = false;
 }
 
-void term_left(struct term *term)
+void term_finish(struct term *term)
 {
 	cancel(term);
 	zkh_mirror_close(&term->mirror);
-}
-
-void term_finish(struct term *term)
-{
-	term_left(term);
 }
 
 static void forget_renewals(struct term *term)
@@ -155,10 +150,15 @@ void term_resume(struct term *term, const uint64_t before[TERM_NONCES], int32_t 
 static void on_mirror(void *userdata, int result, const char *data, size_t length,
 		      const struct zkh_stat *stat);
 
-void term_attached(struct term *term, struct zkh_session *session)
+void term_attached(struct term *term, struct zkh_session *session, bool fresh)
 {
 	cancel(term);
 	term->session = session;
+	/* The term ended with the session before, and this may be another ensemble. */
+	if (fresh) {
+		zkh_mirror_close(&term->mirror);
+		return;
+	}
 	/* Not behind a sync, which may take as long as a commit. One that is open has read it already. */
 	if (term->session_us && !zkh_mirror_is_open(&term->mirror)) {
 		char path[KEY_PATH_SIZE];

@@ -105,10 +105,7 @@ void term_resume(struct term *term, const uint64_t before[TERM_NONCES], int32_t 
  * Connected, before anything else is sent: what is in the keepalive is not known any more; if there is a term it is
  * read, and watched for what is still on its way.
  */
-void term_attached(struct term *term, struct zkh_session *session);
-
-/* The ensemble turned out to be another one: nothing is read or sent there any more. */
-void term_left(struct term *term);
+void term_attached(struct term *term, struct zkh_session *session, bool fresh);
 
 /* Sends a renewal, after a look at the keepalive if need be. */
 void term_renew(struct term *term, int64_t now_us);

@@ -42,12 +42,19 @@ static void forget_session(struct sim_node *n)
 	ensemble_detached(&n->ensemble, true);
 	view_stop(&n->view);
 	n->client.session = 0;
+	n->client.leaving = 0;
 	n->client.last_zxid = 0;
 	forget_doubt(&n->client);
 }
 
+bool client_connected(const struct sim_node *n)
+{
+	return n->client.link == LINK_ATTACHED && !n->client.leaving;
+}
+
 void client_begin(struct sim *w, struct sim_node *n)
 {
+	n->client.leaving = 0;
 	n->client.last_zxid = 0;
 	forget_doubt(&n->client);
 	n->client.timeout = n->wants_us;
@@ -264,9 +271,7 @@ void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_even
 
 	if (!c || ev->gen != n->client.conn || n->client.link < LINK_CONNECTING)
 		return;
-	if (ev->arg == CLOSED_TO_RENEW) {
-		client_give_up(w, n);
-	} else if (ev->arg || !held_up(w, ev, c)) {
+	if (ev->arg || !held_up(w, ev, c)) {
 		if (n->client.link == LINK_CONNECTING) {
 			n->client.failures++;
 			doubt(w, n);
@@ -281,7 +286,8 @@ void client_on_reply(struct sim *w, struct sim_node *n, const struct queue_event
 	struct sim_conn *c = conn_get(w, n->id, r->gen);
 	int64_t held;
 
-	if (!c || r->gen != n->client.conn || n->client.link != LINK_ATTACHED) {
+	/* Of a session that is given up nothing more is read. */
+	if (!c || r->gen != n->client.conn || !client_connected(n)) {
 		request_free(w, r);
 		return;
 	}
@@ -303,7 +309,7 @@ void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event
 {
 	struct sim_conn *c = conn_get(w, n->id, ev->gen);
 
-	if (!c || ev->gen != n->client.conn || n->client.link != LINK_ATTACHED || held_up(w, ev, c))
+	if (!c || ev->gen != n->client.conn || !client_connected(n) || held_up(w, ev, c))
 		return;
 	n->client.heard = w->now;
 	if (ev->arg % 256 == BIT_LOCKS)

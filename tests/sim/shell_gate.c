@@ -23,7 +23,7 @@ static void on_news(void *userdata, enum ensemble_news news, const char *text)
 	} else if (news == ENSEMBLE_IS_FOREIGN) {
 		w->stats.foreign++;
 		if (!sim_mutated(w, MUTATION_FOREIGN_WRITE))
-			shell_foreign(w, n);
+			shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
 	} else if (news == ENSEMBLE_IS_KNOWN) {
 		repair_begin(w, n);
 	}

@@ -39,25 +39,9 @@ void shell_attached(struct sim *w, struct sim_node *n, bool fresh)
 {
 	/* Not behind the sync, which may take as long as a commit. */
 	zkh_hooks_attached(n);
-	term_attached(&n->term, zkh_session_of(n));
+	term_attached(&n->term, zkh_session_of(n), fresh);
 	if (ensemble_attached(&n->ensemble, fresh))
 		shell_attach(w, n, fresh);
-}
-
-/* Nothing that this session holds there is worth anything. */
-void shell_foreign(struct sim *w, struct sim_node *n)
-{
-	bool registering = n->shell.registering;
-
-	if (n->shell.repairing)
-		repair_cancel(n);
-	n->shell.registering = 0;
-	term_left(&n->term);
-	witness_detached(&n->witness);
-	view_stop(&n->view);
-	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
-	if (registering)
-		shell_tell_result(w, n, ELECTION_DONE, OP_REGISTER, RESULT_UNKNOWN, 0);
 }
 
 void shell_attach(struct sim *w, struct sim_node *n, bool fresh)

@@ -43,7 +43,7 @@ void lock_acquire(struct sim *w, struct sim_node *n)
 	s->lock_placed = 0;
 	s->lock_gen++;
 	/* With that much left to remove, nothing has been answered for a while. */
-	s->lock_sent = n->client.link == LINK_ATTACHED && s->removal_count < REMOVALS_MAX / 2;
+	s->lock_sent = client_connected(n) && s->removal_count < REMOVALS_MAX / 2;
 	if (!s->lock_sent) {
 		sim_schedule(w, w->now, EVENT_LOCK, n->id, s->lock_gen, 1);
 		return;
@@ -73,7 +73,7 @@ static void forget(struct sim *w, struct sim_node *n, int32_t uid)
 		return;
 	}
 	s->removals[s->removal_count++] = uid;
-	if (n->client.link == LINK_ATTACHED)
+	if (client_connected(n))
 		send_removal(w, n, uid);
 }
 

@@ -30,8 +30,8 @@ static void repair(struct sim *w, struct sim_node *n, bool check)
 {
 	struct sim_shell *s = &n->shell;
 	/* What the router state shall be is not known while the takeover transaction is under way. */
-	bool later = s->repairing || n->core.phase == PHASE_ENTER ||
-		     n->client.link != LINK_ATTACHED || !ensemble_is_open(&n->ensemble);
+	bool later = s->repairing || n->core.phase == PHASE_ENTER || !client_connected(n) ||
+		     !ensemble_is_open(&n->ensemble);
 
 	if (s->repair_refused || sim_mutated(w, MUTATION_NO_REPAIR))
 		return;

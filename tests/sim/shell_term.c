@@ -33,7 +33,7 @@ static void on_superseded(void *userdata)
 	struct sim_node *n = userdata;
 
 	shell_tell_result(n->world, n, ELECTION_SESSION_LOST, 0, 0, 0);
-	sim_schedule(n->world, n->world->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_TO_RENEW);
+	zkh_session_renew(zkh_session_of(n));
 }
 
 static void on_refused(void *userdata, int result, const char *path)

@@ -131,14 +131,17 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_CONFLICT);
 		return;
 	}
-	if (n->client.link == LINK_ATTACHED) {
+	if (client_connected(n)) {
 		oracle_do(w, n, a->op);
 		chaos_ambush(w, n);
 	}
 	if (n->incarnation != incarnation)
 		return;
 	if (op == OP_REGISTER) {
-		shell_register(w, n);
+		if (client_connected(n))
+			shell_register(w, n);
+		else
+			shell_post(w, n, 0, ELECTION_DONE, OP_REGISTER, RESULT_UNKNOWN);
 		return;
 	}
 	if (op == OP_ENTER && !save_enter(w, n))
@@ -155,7 +158,7 @@ void shell_publish(struct sim *w, struct sim_node *n)
 {
 	(void)w;
 	/* What was refused is written again along with the next repair; see cluster_settle() for LEAVE. */
-	if (!n->core.attached || n->client.link != LINK_ATTACHED || n->shell.repair_refused ||
+	if (!n->core.attached || !client_connected(n) || n->shell.repair_refused ||
 	    n->core.phase == PHASE_LEAVE)
 		return;
 	(void)zkh_session_of(n);

@@ -222,7 +222,8 @@ struct sim_client {
 	int8_t server, doubted;
 	uint8_t probing; /* enum probe */
 	uint8_t granted;
-	uint8_t link; /* enum link */
+	uint8_t leaving; /* the session is given up: nothing more is sent in it */
+	uint8_t link;	 /* enum link */
 };
 
 struct sim_shell {
@@ -542,13 +543,14 @@ int64_t conn_arrival(struct sim *w, struct sim_conn *c, int direction);
 /* client.c: the library in the node */
 int64_t path_latency(struct sim *w);
 void client_begin(struct sim *w, struct sim_node *n);
+bool client_connected(const struct sim_node *n);
 void client_end(struct sim *w, struct sim_node *n);
 void client_lose(struct sim *w, struct sim_node *n);
 void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_closed(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_reply(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-enum closed_by { CLOSED_BY_SERVER, CLOSED_HERE, CLOSED_TO_RENEW };
+enum closed_by { CLOSED_BY_SERVER, CLOSED_HERE };
 /* The session is left as it is, not closed. */
 void client_give_up(struct sim *w, struct sim_node *n);
 void client_on_unacked(struct sim *w, struct sim_node *n, const struct queue_event *ev);
@@ -580,8 +582,6 @@ bool shell_stopped_here(struct sim *w, struct sim_node *n);
 void shell_attached(struct sim *w, struct sim_node *n, bool fresh);
 /* The ensemble is the known one: the election may read and write there. */
 void shell_attach(struct sim *w, struct sim_node *n, bool fresh);
-/* It is not: nothing is written, and a primary stops. */
-void shell_foreign(struct sim *w, struct sim_node *n);
 void shell_detached(struct sim *w, struct sim_node *n);
 void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);

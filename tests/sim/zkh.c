@@ -81,7 +81,7 @@ bool zkh_session_connected(const struct zkh_session *session)
 {
 	const struct sim_node *n = zkh_node_of(session);
 
-	return n->daemon == DAEMON_UP && n->client.link == LINK_ATTACHED;
+	return n->daemon == DAEMON_UP && client_connected(n);
 }
 
 int64_t zkh_session_id(const struct zkh_session *session)
@@ -106,6 +106,7 @@ void zkh_session_renew(struct zkh_session *session)
 {
 	struct sim_node *n = zkh_node_of(session);
 
+	n->client.leaving = 1;
 	sim_schedule(world, world->now, EVENT_RENEW, n->id, n->incarnation,
 		     (uint32_t)n->client.session);
 }
@@ -360,7 +361,7 @@ static void send(struct sim_node *n, struct zkh_op *op, struct sim_request *r)
 
 static bool is_sent(struct sim_node *n, struct zkh_op *op)
 {
-	if (n->client.link == LINK_ATTACHED)
+	if (client_connected(n))
 		return true;
 	sim_schedule(world, world->now, EVENT_CALL, n->id, (uint32_t)op->order,
 		     (uint32_t)(op - world->ops));
@@ -770,8 +771,8 @@ static void mutate(struct sim_txn *t)
 
 static bool is_of_election(uint8_t type)
 {
-	return type == TXN_CLAIM || type == TXN_ENTER || type == TXN_LEAVE ||
-	       type == TXN_SET_KEY || type == TXN_CREATE_KEY;
+	return type == TXN_CLAIM || type == TXN_ENTER || type == TXN_LEAVE || type == TXN_SET_KEY ||
+	       type == TXN_CREATE_KEY;
 }
 
 int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh_op **ret_op)

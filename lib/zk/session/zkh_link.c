@@ -233,7 +233,7 @@ static void link_on_io(struct ev_loop *loop, ev_io *watcher, int revents)
 	for (int i = 0; i < PACKETS_MAX; i++) {
 		r = zkh_link_process(session, events);
 		zkh_link_update(session);
-		if (r != ZOK || session->destroyed || session->link != ZKH_LINK_UP)
+		if (r != ZOK || session->destroyed || !zkh_session_connected(session))
 			break;
 	}
 	zkh_session_leave(session);

@@ -272,7 +272,7 @@ void zkh_session_renew(struct zkh_session *session)
 
 bool zkh_session_connected(const struct zkh_session *session)
 {
-	return session->link == ZKH_LINK_UP;
+	return session->link == ZKH_LINK_UP && !session->renew;
 }
 
 int64_t zkh_session_id(const struct zkh_session *session)

@@ -126,7 +126,8 @@ void zkh_session_reattach(struct zkh_session *session);
 /*
  * Drops the present connection and opens a new session without waiting for an expiry; the old one
  * and its ephemerals are left to expire on the server. From the loop follow ZKH_DISCONNECTED (if
- * connected), ZKH_EXPIRED and, in time, ZKH_CONNECTED with `fresh`.
+ * connected), ZKH_EXPIRED and, in time, ZKH_CONNECTED with `fresh`. Nothing more is sent in the old one: from this call
+ * on it counts as not connected.
  */
 void zkh_session_renew(struct zkh_session *session);
 
