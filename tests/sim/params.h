@@ -84,7 +84,6 @@ enum sim_fault {
 	X(RENEW_BY_READ, "renew-by-read")                                                          \
 	X(NO_GUARD, "no-guard")                                                                    \
 	X(NO_REPAIR, "keys-are-not-made-again")                                                    \
-	X(LATE_REPAIR, "repair-goes-on-beside-a-takeover")                                         \
 	X(KEEP_POST, "refused-release-is-tried-for-ever")                                          \
 	X(BLIND_START, "start-without-a-look-at-the-clock")                                        \
 	X(LOCK_ORPHANS, "resume-keeps-lock-nodes")                                                 \

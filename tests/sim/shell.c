@@ -292,8 +292,7 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 	}
 	trace_actions(w, n, &actions);
 	/* Its router state is that of before: a repair that is sent behind the takeover would tell the wrong one. */
-	if (n->core.phase == PHASE_ENTER && before != PHASE_ENTER && n->shell.repairing &&
-	    !sim_mutated(w, MUTATION_LATE_REPAIR)) {
+	if (n->core.phase == PHASE_ENTER && before != PHASE_ENTER && n->shell.repairing) {
 		repair_cancel(n);
 		writes_unpublish(&n->writes);
 		n->shell.repair_wanted = 1;
