@@ -335,6 +335,8 @@ def test_another_id_in_a_live_session(home, home_keys, make_cluster, oracle, tmp
         node.wait_log(f'cluster_foreign: .*{"e" * 32}', 10)
     wait_until(lambda: not oracle.working(), 10, oracle.dump)
     manager.wait(f'^STATUS=Kept out: .*{"e" * 32}.*cluster accept')
+    # The sessions in which that was found are given up, with all that was under way in them.
+    wait_until(lambda: all(home_keys.get(f'nodes/{node.name}/alive') is None for node in nodes), 20, oracle.dump)
     home_keys.set('cluster', known)
     settle(home_keys, oracle, nodes)
     manager.wait('^STATUS=Primary')
@@ -357,6 +359,7 @@ def test_a_raised_generation_is_followed_without_a_stop(home, home_keys, make_cl
     home_keys.set('cluster', f'{ident} 4 1')
     for node in nodes:
         node.wait_log('cluster_foreign: .*generation 4, but this node has seen 5')
+    wait_until(lambda: not oracle.working(), 10, oracle.dump)
     home_keys.set('cluster', f'{ident} 5 1')
     settle(home_keys, oracle, nodes)
 
