@@ -110,18 +110,12 @@ static void note_enter(struct cluster *c)
 	recovery_begin(&c->recovery, before, c->takeover.remembers, c->election->term_us);
 }
 
-/* The election decides by what it was told; what has become known in the same turn of the loop is told next. */
-static bool is_outdated(const struct cluster *c, enum election_op op)
+static bool may_send(const struct cluster *c, enum election_op op)
 {
-	const struct election *e = c->election;
 	struct election_view now;
 
 	view_election(&c->view, &now);
-	if (op == OP_CLAIM)
-		return !c->lock;
-	/* There was another takeover, so this epoch is not the highest; or the post is another's, or would be left behind. */
-	return (op == OP_ENTER && e->epoch <= now.epoch) ||
-	       (op == OP_LEAVE && e->view.post != now.post);
+	return election_may_send(c->election, op, &now) && (op != OP_CLAIM || c->lock);
 }
 
 void cluster_do(struct cluster *c, const struct election_action *action)
@@ -131,7 +125,7 @@ void cluster_do(struct cluster *c, const struct election_action *action)
 		cluster_register(c);
 		return;
 	}
-	if (is_outdated(c, (enum election_op)action->op)) {
+	if (!may_send(c, (enum election_op)action->op)) {
 		cluster_post_done(c, (enum election_op)action->op, RESULT_CONFLICT, 0);
 		return;
 	}

@@ -414,6 +414,16 @@ bool election_epochs_are_used_up(const struct election_view *view)
 	return view->epoch >= ELECTION_EPOCH_MAX || view->key_mzxid > ELECTION_EPOCH_MAX;
 }
 
+bool election_may_send(const struct election *state, enum election_op op,
+		       const struct election_view *now)
+{
+	/* There was another takeover: this epoch is not the highest. */
+	if (op == OP_ENTER)
+		return state->epoch > now->epoch;
+	/* The post is another's, or would be left behind. */
+	return op != OP_LEAVE || state->view.post == now->post;
+}
+
 bool election_work_may_run(const struct election *state)
 {
 	return state->work != WORK_DOWN;

@@ -373,6 +373,13 @@ bool election_in_order(const struct election_config *config, const struct electi
 int64_t election_primary_until_us(const struct election_config *config,
 				  const struct election *state);
 
+/*
+ * Asked before an operation is sent, with what is known by then: whether what it was decided by is still so. What has become
+ * known in the same turn of the loop is told afterwards; if not, the answer is CONFLICT.
+ */
+bool election_may_send(const struct election *state, enum election_op op,
+		       const struct election_view *now);
+
 /* True while the work may be running because of this state. */
 bool election_work_may_run(const struct election *state);
 

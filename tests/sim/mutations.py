@@ -170,7 +170,6 @@ MUTATIONS = [
              'else ask(ensemble);', options=['--often', 'ensemble set back', '--often', 'daemon killed', '--often', 'slow commits', '--often', 'path silent']),
     Mutation('an accepted ensemble is refused until the daemon is started anew', 'ensemble.c', 'leave(e); } /* -- verdicts', '} /* -- verdicts',
              options=['--often', 'ensemble set back']),
-    Mutation('outdated operations are sent', switches=['outdated-operations-are-sent'], options=['--seed', '8806136836488', '--nodes', '7']),
     Mutation('another ensemble is written to', 'ensemble.c', 'if (was_open) leave(e);', '', switches=['another-ensemble-is-written-to'],
              options=['--often', 'ensemble set back']),
 ]

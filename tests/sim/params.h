@@ -96,7 +96,6 @@ enum sim_fault {
 	X(NO_FLOOR, "registration-is-no-floor")                                                    \
 	X(FOREIGN_EPOCH, "unknown-own-epoch-is-believed")                                          \
 	X(NO_RAISE, "remembered-epoch-is-not-raised")                                              \
-	X(OUTDATED, "outdated-operations-are-sent")                                                \
 	X(FOREIGN_WRITE, "another-ensemble-is-written-to")                                         \
 	X(RAISE_NOBODY, "raised-epoch-names-nobody")                                               \
 	X(SHOW_LATE, "page-is-withdrawn-after-the-stop")                                           \

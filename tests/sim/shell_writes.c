@@ -108,15 +108,13 @@ static void note_enter(struct sim *w, struct sim_node *n)
 	shell_recovery_begin(n);
 }
 
-static bool is_outdated(const struct sim_node *n, uint8_t op)
+static bool may_send(const struct sim_node *n, enum election_op op)
 {
 	struct election_view now;
 
 	view_election(&n->view, &now);
-	if (op == OP_CLAIM)
-		return n->shell.lock == SHELL_LOCK_NONE;
-	return (op == OP_ENTER && n->core.epoch <= now.epoch) ||
-	       (op == OP_LEAVE && n->core.view.post != now.post);
+	return election_may_send(&n->core, op, &now) &&
+	       (op != OP_CLAIM || n->shell.lock != SHELL_LOCK_NONE);
 }
 
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a)
@@ -127,7 +125,7 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 
 	if (n->writes.doing != OP_NONE || n->shell.registering)
 		sim_fail(w, "node %d: a transaction while another is under way", n->id);
-	if (is_outdated(n, a->op) && !sim_mutated(w, MUTATION_OUTDATED)) {
+	if (!may_send(n, op)) {
 		shell_post(w, n, 0, ELECTION_DONE, a->op, RESULT_CONFLICT);
 		return;
 	}

@@ -336,6 +336,29 @@ static void test_left_over_post_unregistered(void **state)
 			   "60 view me@2 free         => offline\n");
 }
 
+/* The post is read anew, or is lost, in the same turn of the loop: it would be left behind, or another's would be deleted. */
+static void test_sent_if_it_is_still_so(void **state)
+{
+	struct election_view now = { .post = POST_MINE };
+	struct play play;
+
+	(void)state;
+	play_init(&play);
+	play_script(&play, PLAY_PRIMARY "1000 view other@4 mine    => yield\n"
+					"1500 time                 => stop: stop\n"
+					"1600 stopped              => leave: do leave\n");
+	now.epoch = play.state.epoch;
+	assert_true(election_may_send(&play.state, OP_LEAVE, &now));
+	assert_false(election_may_send(&play.state, OP_ENTER, &now));
+	assert_true(election_may_send(&play.state, OP_HAND_BACK, &now));
+	now.post = POST_UNKNOWN;
+	assert_false(election_may_send(&play.state, OP_LEAVE, &now));
+	now.post = POST_OTHER;
+	assert_false(election_may_send(&play.state, OP_LEAVE, &now));
+	now.epoch--;
+	assert_true(election_may_send(&play.state, OP_ENTER, &now));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +388,7 @@ int main(void)
 		cmocka_unit_test(test_maintenance_keeps_unhealthy),
 		cmocka_unit_test(test_superseded_in_takeover),
 		cmocka_unit_test(test_leave_fails),
+		cmocka_unit_test(test_sent_if_it_is_still_so),
 		cmocka_unit_test(test_left_over_post),
 		cmocka_unit_test(test_release_beside_another),
 		cmocka_unit_test(test_left_over_post_unregistered),
