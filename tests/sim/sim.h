@@ -445,7 +445,8 @@ struct sim {
 	bool calm;    /* faults are off */
 	int64_t calm_steps[NODES_MAX];
 	int64_t calm_epoch; /* of the primary whose keepalive was deleted when all was well; 0: nobody's */
-	uint16_t corpses; /* when the post was taken */
+	uint16_t corpses; /* when the post was taken, by that node */
+	int8_t corpses_of;
 	int64_t alive_deleted[NODES_MAX], post_since, post_lost_at;
 	/* What a node needs to be able to claim; whoever asks for it key by key may see some from before a change. */
 	uint8_t fit[NODES_MAX]; /* bits; 0: no coordinator */
