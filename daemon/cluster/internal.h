@@ -49,10 +49,10 @@ struct cluster {
 	char health[KEY_VALUE_MAX];
 	char move[DETAIL_SIZE]; /* the end of the detail: what it says of the last move */
 	bool attached;		/* to a server of the known ensemble: the election was told */
-	bool has_session;	/* as the election was told, also by the process before */
-	bool farewell;		/* nothing is told any more but the end */
-	bool locks_cleaned;	/* lock nodes of the previous process were looked for */
-	ev_timer memory_due;	/* all terms of before this node came to the cluster are over */
+	bool has_session; /* the election, or that of the process before, takes a session for its own */
+	bool farewell;	     /* nothing is told any more but the end */
+	bool locks_cleaned;  /* lock nodes of the previous process were looked for */
+	ev_timer memory_due; /* all terms of before this node came to the cluster are over */
 	char acted[NAME_SIZE], acted_before[NAME_SIZE]; /* the last two acting primaries seen */
 	int64_t acted_epoch;
 
@@ -131,7 +131,7 @@ void cluster_post_done(struct cluster *c, enum election_op op, enum election_res
 void cluster_refuse(struct cluster *c, int code);
 /* The session is there: its events begin for the election. */
 void cluster_attached(struct cluster *c, bool fresh);
-/* Nothing that the session holds is worth anything: this is told before what its end, which follows, brings. */
+/* Tells the election at once that the session is lost; the caller sees to it that the session ends. */
 void cluster_give_up(struct cluster *c);
 /* Acting primary and holder as they are now: for commands and for every entry of the log. */
 void cluster_note_primary(struct cluster *c);

@@ -103,7 +103,7 @@ void term_resume(struct term *term, const uint64_t before[TERM_NONCES], int32_t 
 
 /*
  * Connected, before anything else is sent: what is in the keepalive is not known any more; if there is a term it is
- * read, and watched for what is still on its way.
+ * read, and watched for what is still on its way. fresh: in a new session, in which no term goes on.
  */
 void term_attached(struct term *term, struct zkh_session *session, bool fresh);
 

@@ -16,14 +16,14 @@ bool election_inbox_take(struct election_inbox *inbox, struct election_event *re
 	return true;
 }
 
-static bool tells_of_session(const struct election_event *event)
+/* Not the end of an operation: each has exactly one. */
+static bool is_void_without_session(const struct election_event *event)
 {
 	switch ((enum election_event_type)event->type) {
 	case ELECTION_SESSION_UP:
 	case ELECTION_SESSION_DOWN:
 	case ELECTION_SESSION_LOST:
 	case ELECTION_VIEW:
-	case ELECTION_DONE:
 	case ELECTION_LOCK:
 	case ELECTION_CORPSES:
 	case ELECTION_RENEWED:
@@ -31,6 +31,7 @@ static bool tells_of_session(const struct election_event *event)
 		return true;
 	case ELECTION_START:
 	case ELECTION_TIME:
+	case ELECTION_DONE:
 	case ELECTION_FENCED:
 	case ELECTION_STARTED:
 	case ELECTION_STOPPED:
@@ -50,11 +51,10 @@ static void put_loss(struct election_inbox *inbox, const struct election_event *
 
 	append(inbox, loss);
 	while (waiting-- && election_inbox_take(inbox, &event)) {
-		if (tells_of_session(&event) && event.type != ELECTION_DONE)
-			continue;
 		if (event.type == ELECTION_DONE)
 			event.result = RESULT_UNKNOWN;
-		append(inbox, &event);
+		if (!is_void_without_session(&event))
+			append(inbox, &event);
 	}
 }
 

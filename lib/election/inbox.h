@@ -4,8 +4,9 @@
 /*
  * What waits for the election's next steps: several packets may be read before it steps.
  *
- * What was told of a session before it was lost says nothing any more, and what is done because of it would be done without
- * the session: so the loss goes ahead of everything, and of operations under way remains that they are over.
+ * When a session is lost, what waits was told of that session: it says nothing any more, and whatever follows from it would be
+ * done without a session. So the loss goes ahead of everything that waits, and what was told before is dropped. Only that an
+ * operation is over is still told, with an unknown result.
  *
  * Pure.
  */

@@ -382,7 +382,7 @@ static void test_cut_then_request(void **state)
 
 static void test_renew(void **state)
 {
-	struct outcome pending = { 0 };
+	struct outcome pending = { 0 }, late = { 0 };
 	struct world world;
 	int64_t id;
 
@@ -393,8 +393,12 @@ static void test_renew(void **state)
 	assert_int_equal(zkh_get(world.session, "/", false, on_get, &pending, NULL), 0);
 	zkh_session_renew(world.session);
 	assert_false(pending.done);
+	/* In the session that is given up nothing more is sent. */
+	assert_false(zkh_session_connected(world.session));
+	assert_int_equal(zkh_get(world.session, "/", false, on_get, &late, NULL), 0);
 	assert_true(world_wait_event(&world, ZKH_CONNECTED, 2));
 	assert_int_equal(pending.result, ZKH_UNKNOWN);
+	assert_int_equal(late.result, ZKH_NOT_CONNECTED);
 	ASSERT_EVENTS(&world, ZKH_CONNECTED, ZKH_DISCONNECTED, ZKH_EXPIRED, ZKH_CONNECTED);
 	assert_true(world.events[3].fresh);
 	assert_int_not_equal(zkh_session_id(world.session), id);
