@@ -287,6 +287,11 @@ void cluster_moved(struct cluster *cluster, const struct election *before)
 	struct cluster *c = cluster;
 	uint8_t phase = c->election->phase;
 
+	/* Before the stop begins, which may take longer to begin than to end. */
+	if (phase == PHASE_STOP)
+		c->stopping_us = c->election->now_us;
+	else if (phase != PHASE_LEAVE)
+		c->stopping_us = 0;
 	if (before->phase == PHASE_RECOVER)
 		recovery_cancel(&c->recovery);
 	/* Cancel pending writes: sent after the takeover, they would overwrite `takeover` with the previous router state. */

@@ -57,9 +57,9 @@ void cluster_describe(struct cluster *c, enum election_op op)
 	int n = 0;
 
 	*text = '\0';
-	if (op == OP_LEAVE && c->writes.stopping_us)
+	if (op == OP_LEAVE && c->stopping_us)
 		n = snprintf(text, DETAIL_SIZE, " " DETAIL_STOP "%.3fms",
-			     (double)(time_boot_us() - c->writes.stopping_us) / 1e3);
+			     (double)(time_boot_us() - c->stopping_us) / 1e3);
 	if (op == OP_HAND_BACK)
 		snprintf(text + n, DETAIL_SIZE - (size_t)n,
 			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,

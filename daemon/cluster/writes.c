@@ -423,10 +423,6 @@ void writes_publish(struct writes *writes, const char *router_state)
 	struct zkh_txn *txn;
 	char path[KEY_PATH_SIZE];
 
-	if (strcmp(router_state, "relinquish") != 0)
-		writes->stopping_us = 0;
-	else if (!writes->stopping_us)
-		writes->stopping_us = time_boot_us();
 	if (!*router_state || !strcmp(router_state, writes->published))
 		return;
 	/* Its version goes along, unless it cannot be read. */

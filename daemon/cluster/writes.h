@@ -50,8 +50,7 @@ struct writes {
 	char reason[96];
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
 	struct history_entry entry;
-	int64_t claimed_ms;  /* the last claim, by the servers' clock */
-	int64_t stopping_us; /* since then this node stops its work; 0: it does not */
+	int64_t claimed_ms; /* the last claim, by the servers' clock */
 	int64_t left_epoch; /* of the primary that the last claim follows, if it still acts; 0: it does not */
 	bool detail_refused; /* HAND_BACK: the last one failed, perhaps because of it */
 	char published[16];  /* router state written last, "": unknown */
