@@ -114,12 +114,9 @@ static void insert_ready_fd(const struct guard_argv *argv, char *number,
 /* In the child: async-signal-safe calls only. */
 static _Noreturn void run_child(char *const *list, int ready_fd)
 {
-	sigset_t none;
-
 	/* Whoever signals the daemon's group, as a terminal or a supervisor may, must not hit it. */
 	(void)setsid();
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	/* All signals stay blocked, until the guard can read its own: one that is told early to look again would die of it. */
 	(void)fcntl(ready_fd, F_SETFD, 0);
 	(void)execv(list[0], list);
 	_exit(127);

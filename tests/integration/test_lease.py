@@ -309,7 +309,7 @@ def test_takeover_hangs_at_the_end_of_the_lease(trial, end):
     else:
         other.sigstop()
     trial.fail_over(other, cut_ns)
-    assert not [pid for pid in other.processes() if 'sleep' in open(f'/proc/{pid}/comm', encoding='ascii').read()]
+    wait_until(lambda: not [pid for pid in other.processes() if process.name_of(pid) == 'sleep'], 5, other.log_tail)
     work.behave(other, 'takeover')
     other.links.set_mode('pass')
     if end == 'killed':

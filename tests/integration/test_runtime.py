@@ -273,7 +273,7 @@ def test_lease_file_cut(trial, size):
     wait_until(lambda: other.name in trial.working(), 10, lambda: f'{primary.log_tail()}\n{other.log_tail()}')
     assert primary.running(), primary.log_tail()
     trial.settle()
-    assert not set(guards) & set(work.find_guards(primary))
+    wait_until(lambda: not set(guards) & set(work.find_guards(primary)), 5, primary.log_tail)
     # The file is made whole before the next takeover.
     trial.ensure_primary(primary)
     restart_untouched(trial, primary, trial.lives(), trial.keys.acting().epoch)

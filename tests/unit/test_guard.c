@@ -579,6 +579,17 @@ static void test_signals(void **unused)
 	assert_false(lab_is_gone());
 }
 
+/* The daemon may say "look again" before the guard can hear it. */
+static void test_poked_while_it_starts(void **unused)
+{
+	lab_guard(lab_command(0), NULL);
+	lab_begin_start(100 * LEASE_TIMEOUT_US);
+	guard_poke(lab.guard);
+	lab_until(lab_is_done);
+	assert_int_equal(lab.done_result, 0);
+	assert_true(guard_is_alive(lab.guard));
+}
+
 static void test_cannot_start(void **unused)
 {
 	static char command[] = "relative";
@@ -731,6 +742,7 @@ int main(int argc, char *argv[])
 		LAB_TEST(test_broken_former),
 		LAB_TEST(test_adopted),
 		LAB_TEST(test_signals),
+		LAB_TEST(test_poked_while_it_starts),
 		LAB_TEST(test_cannot_start),
 		LAB_TEST(test_nobody_listens),
 	};

@@ -172,12 +172,17 @@ bool lab_is_gone(void)
 	return kill(lab_pid, 0) < 0 && errno == ESRCH;
 }
 
-void lab_start(int64_t lease_us)
+void lab_begin_start(int64_t lease_us)
 {
 	if (lease_us != 0)
 		assert_true(lease_file_set(lab.lease, time_boot_us() + lease_us));
 	lab.n_done = 0;
 	assert_int_equal(guard_start(lab.guard, on_done), 0);
+}
+
+void lab_start(int64_t lease_us)
+{
+	lab_begin_start(lease_us);
 	assert_int_equal(guard_start(lab.guard, on_done), -EALREADY);
 	lab_until(lab_is_done);
 }

@@ -71,7 +71,8 @@ int lab_reboots(void);
 /* Makes lab.guard with that command (NULL: none); binary NULL: this one. */
 void lab_guard(char *const *command, const char *binary);
 
-/* Sets the lease so that it ends that much later (0: sets none), starts the guard and waits until it is ready. */
+/* Sets the lease so that it ends that much later (0: sets none) and starts the guard; lab_start() waits until it is ready. */
+void lab_begin_start(int64_t lease_us);
 void lab_start(int64_t lease_us);
 
 /* Turns the loop until it is so; fails the test when that takes more than 30 s. */

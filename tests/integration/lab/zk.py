@@ -6,11 +6,12 @@ import shutil
 import signal
 import socket
 import tempfile
+import warnings
 
 from . import process
 from .ports import free_port
 from .proxy import Proxy
-from .wait import wait_until
+from .wait import Timeout, wait_until
 
 # Another directory: servers of another version.
 JAVA = os.environ.get('PRIMARYD_JARS', '/usr/share/java')
@@ -97,6 +98,10 @@ class Server:
         """The server's own figures, as a dict of strings."""
         pairs = (line.split('\t', 1) for line in self.four('mntr').splitlines())
         return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+    def outstanding(self):
+        """How many requests it has not answered yet."""
+        return int(self.mntr().get('zk_outstanding_requests', 0))
 
     def running(self):
         return self.child is not None and self.child.poll() is None
@@ -195,6 +200,18 @@ class Ensemble:
                 server.start()
         for server in self.servers:
             server.wait_ready(timeout)
+        self._end_hang(timeout)
+
+    def _end_hang(self, timeout):
+        """After a change of leader servers may hang for good: they grant sessions, and commit nothing (ZOOKEEPER-4712: the
+        sync thread of a follower that was cut off runs on). Then they are restarted, and the summary has a warning."""
+        try:
+            wait_until(lambda: not any(server.outstanding() for server in self.servers), 10)
+        except Timeout:
+            warnings.warn('the ZooKeeper servers hung and were restarted')
+            for server in self.servers:
+                server.kill9()
+            self.start(timeout)
 
     # roles
 
