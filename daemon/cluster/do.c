@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The election's transactions, and what they write of who may be at work before and after a takeover. */
+/* The election's transactions, and what this node tells of itself along with them. */
 
 #include "internal.h"
 
@@ -72,42 +72,12 @@ void cluster_describe(struct cluster *c, enum election_op op)
 	cluster_describe_again(c);
 }
 
-/*
- * Who may be at work yet, now that this node's own work is down: the node that it waited for in the takeover of the
- * highest epoch, as long as that takeover has started nothing. "": not known, as for a takeover that another process or
- * machine of its name made, and that may have started nothing.
- */
-static const char *own_debt(const struct cluster *c)
-{
-	int64_t epoch = c->view.memory_epoch;
-
-	if (epoch == ensemble_own(&c->ensemble))
-		return NAME_NOBODY;
-	return epoch == c->takeover.epoch ? c->takeover.debt : "";
-}
-
-/* Who may be at work yet, whatever became of that node's keys: in the form of value_epoch(). */
-static const char *owner_before(const struct cluster *c)
-{
-	const struct view *view = &c->view;
-
-	if (view->top_version < 0 || view->top_epoch < view->memory_epoch)
-		return "";
-	return strcmp(view->top_owner, c->name) ? view->top_owner : own_debt(c);
-}
-
 /* Before it is sent. */
 static void note_enter(struct cluster *c)
 {
-	char before[NAME_SIZE];
-
-	strcpy(before, owner_before(c));
-	c->takeover.epoch = c->election->epoch;
-	c->takeover.remembers = c->view.memory_epoch > 0;
-	strcpy(c->takeover.debt, before);
-	/* Without any memory the own lease is waited for, no more. */
-	c->writes.owes = c->takeover.remembers && strcmp(before, NAME_NOBODY) != 0;
-	recovery_begin(&c->recovery, before, c->takeover.remembers, c->election->term_us);
+	debt_begin(&c->debt, &c->view, ensemble_own(&c->ensemble), c->election->epoch);
+	c->writes.owes = debt_is_owed(&c->debt);
+	recovery_begin(&c->recovery, c->debt.owner, c->debt.remembers, c->election->term_us);
 }
 
 static bool may_send(const struct cluster *c, enum election_op op)
@@ -132,7 +102,7 @@ void cluster_do(struct cluster *c, const struct election_action *action)
 	if (action->op == OP_ENTER)
 		note_enter(c);
 	strcpy(c->writes.detail, c->registration.detail);
-	strcpy(c->writes.leaves, own_debt(c));
+	strcpy(c->writes.leaves, debt_owner(&c->debt, &c->view, ensemble_own(&c->ensemble)));
 	writes_do(&c->writes, (enum election_op)action->op, action->version, c->election->epoch,
 		  c->election->term_us, c->lock ? zkh_lock_path(c->lock) : NULL,
 		  election_reason_text(action->reason));

@@ -8,6 +8,7 @@
 #include "base/rights.h"
 #include "cleanup.h"
 #include "cluster.h"
+#include "debt.h"
 #include "ensemble.h"
 #include "peers.h"
 #include "recovery.h"
@@ -42,6 +43,7 @@ struct cluster {
 	struct survivor survivor;
 	struct witness witness;
 	struct recovery recovery;
+	struct debt debt;
 	struct peers peers;
 	struct cleanup cleanup;
 	struct zkh_lock *lock;
@@ -56,13 +58,6 @@ struct cluster {
 	ev_timer memory_due; /* all terms of before this node came to the cluster are over */
 	char acted[NAME_SIZE], acted_before[NAME_SIZE]; /* the last two acting primaries seen */
 	int64_t acted_epoch;
-
-	/* The last takeover of this process. */
-	struct {
-		int64_t epoch;	      /* 0: none */
-		bool remembers;	      /* this node knew of an epoch before it */
-		char debt[NAME_SIZE]; /* who may have been at work before it, as in value_epoch() */
-	} takeover;
 
 	/* repair.c */
 	struct {

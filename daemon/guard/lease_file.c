@@ -21,6 +21,7 @@
 #define LEASE_MAGIC "primaryd lease 3"
 
 #define MARK_BITS 2
+#define MARK_MASK ((UINT64_C(1) << MARK_BITS) - 1)
 
 /* Two reads in a row that agree are whole: the other side writes a word a few times a second. */
 #define READS_MAX 8
@@ -58,7 +59,7 @@ struct lease_file {
 static const char *check(const struct lease_record *record, const char *boot_id)
 {
 	if (memcmp(record->magic, LEASE_MAGIC, sizeof(record->magic)) != 0 ||
-	    record->watch >> (64 - MARK_BITS) != 0)
+	    record->watch >> (64 - MARK_BITS) != 0 || (record->mark & MARK_MASK) > LEASE_STOPPED)
 		return "not a lease file of this version";
 	if (strncmp(record->boot_id, boot_id, sizeof(record->boot_id)) != 0)
 		return "from before the last boot";
@@ -411,7 +412,7 @@ enum lease_mark lease_file_mark(struct lease_file *file)
 		return LEASE_STOPPING;
 	if (record->mark >> MARK_BITS != record->watch)
 		return LEASE_WATCHED;
-	return (enum lease_mark)(record->mark & ((1U << MARK_BITS) - 1));
+	return (enum lease_mark)(record->mark & MARK_MASK);
 }
 
 bool lease_file_set_mark(struct lease_file *file, uint64_t watch, enum lease_mark mark)

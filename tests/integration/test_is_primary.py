@@ -32,8 +32,11 @@ class Asked:
 
     def by_commands(self):
         """{'takeover 1', ...}: what they were told since the last call."""
-        with open(self.path, encoding='ascii') as file:
-            answers = set(file.read().splitlines())
+        try:
+            with open(self.path, encoding='ascii') as file:
+                answers = set(file.read().splitlines())
+        except FileNotFoundError:
+            return set()
         os.unlink(self.path)
         return answers
 
@@ -128,7 +131,8 @@ def test_stopped_by_the_guard(trial, two, fault):
     assert primary() == YES, 'the lease goes on'
     wait_until(lambda: primary() == NO, SESSION_S, 'the clock decides')
     trial.wait_down(primary.node)
-    assert primary() == NO and primary.by_commands() == {'relinquish 1'}
+    # On a machine with much to do it may have been killed before it could ask.
+    assert primary() == NO and primary.by_commands() in ({'relinquish 1'}, set())
     trial.fail_over(primary.node, at_ns)
     wait_until(lambda: secondary() == YES, 5, secondary.node.log_tail)
     assert primary() == NO

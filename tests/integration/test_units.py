@@ -60,6 +60,7 @@ def start_pair(unit_cluster, keys, prepare=None, **config):
     managers[0].finish(WORK, 'done')
     nodes[0].wait_log(' claimed: ')
     start(nodes[1], managers[1])
+    keys.wait_state('n2', 'secondary')  # it can be named
     return nodes, managers
 
 

@@ -256,7 +256,7 @@ void shell_go_on(struct sim *w, struct sim_node *n)
 	if (n->daemon != DAEMON_UP)
 		return;
 	oracle_show(w, n);
-	shell_publish(w, n);
+	shell_settle(w, n);
 	arm_timer(w, n);
 }
 
@@ -292,7 +292,7 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 	}
 	trace_actions(w, n, &actions);
 	/* Its router state is that of before: a repair that is sent behind the takeover would tell the wrong one. */
-	if (n->core.phase == PHASE_ENTER && before != PHASE_ENTER && n->shell.repairing) {
+	if (n->core.phase == PHASE_ENTER && before != PHASE_ENTER && n->registration.running) {
 		repair_cancel(n);
 		writes_unpublish(&n->writes);
 		n->shell.repair_wanted = 1;
@@ -301,8 +301,6 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 		shell_recovery_cancel(n);
 	}
 	carry_out(w, n, &actions);
-	if (before == PHASE_ENTER && n->core.phase != PHASE_ENTER && n->shell.repair_wanted)
-		repair_begin(w, n);
 	/* The sign of life still tells of the process before. */
 	if (before == PHASE_RESUME && n->core.phase == PHASE_PRIMARY)
 		repair_begin(w, n);
@@ -312,7 +310,7 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 		oracle_start_failed(w, n);
 	oracle_show(w, n);
 	if (!n->inbox.length)
-		shell_publish(w, n);
+		shell_settle(w, n);
 	arm_timer(w, n);
 }
 
@@ -461,6 +459,8 @@ void shell_start(struct sim *w, struct sim_node *n)
 	memset(&n->survivor, 0, sizeof(n->survivor));
 	n->survivor.cluster_czxid = n->disk.made;
 	shell_survey_begin(n);
+	shell_registration_begin(n);
+	memset(&n->debt, 0, sizeof(n->debt));
 	shell_writes_begin(n);
 	shell_term_begin(w, n, ev.resume == RESUME_PRIMARY);
 	work_begin(w, n);

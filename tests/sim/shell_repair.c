@@ -1,50 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
-/*
- * What the shell does when somebody deleted keys of its node: looks what is there, writes all of
- * them, and looks a few times whether they stayed. See registration.c and repair.c in daemon/cluster.
- */
+#include <stdio.h>
+#include <string.h>
+
+/* How a node registers, and makes deleted keys again, is the daemon's: registration.c. Here is what the node around it does, as
+ * in repair.c: the answer to the election, and when it is looked whether the keys stayed. */
 
 #define REPAIR_LOOKS 6
 #define REPAIR_LOOK_US (50 * MS)
 #define REPAIR_REFUSED_US SEC
 #define REPAIR_DOUBLINGS 4
-#define REPAIR_TRIES 3
-
-static void send_look(struct sim *w, struct sim_node *n, uint8_t purpose)
-{
-	struct sim_request *r = request_create(w, n, REQUEST_READ, purpose);
-
-	r->lock_wait = (int32_t)n->shell.repair_gen;
-	request_send(w, r);
-}
 
 void repair_cancel(struct sim_node *n)
 {
-	n->shell.repairing = 0;
-	n->shell.repair_gen++;
+	registration_cancel(&n->registration);
 }
 
-static void repair(struct sim *w, struct sim_node *n, bool check)
+static void repair(struct sim *w, struct sim_node *n, bool only_missing)
 {
 	struct sim_shell *s = &n->shell;
 	/* What the router state shall be is not known while the takeover transaction is under way. */
-	bool later = s->repairing || n->core.phase == PHASE_ENTER || !client_connected(n) ||
-		     !ensemble_is_open(&n->ensemble);
+	bool later = n->registration.running || n->core.phase == PHASE_ENTER ||
+		     n->client.link != LINK_ATTACHED || !ensemble_is_open(&n->ensemble);
 
 	if (s->repair_refused || sim_mutated(w, MUTATION_NO_REPAIR))
 		return;
 	s->repair_wanted = n->core.registered && later;
-	if (!n->core.registered || later)
-		return;
-	s->repairing = 1;
-	s->repair_gen++;
-	s->repair_router = election_router_state(&n->config, &n->core);
-	if (!*s->repair_router)
-		s->repair_router = "secondary";
-	s->repair_tries = 0;
-	send_look(w, n, check ? FOR_LOOK : FOR_REPAIR);
+	if (n->core.registered && !later)
+		registration_repair(&n->registration, zkh_session_of(n), "ok",
+				    election_router_state(&n->config, &n->core), only_missing);
 }
 
 void repair_begin(struct sim *w, struct sim_node *n)
@@ -68,55 +53,69 @@ void repair_later(struct sim *w, struct sim_node *n)
 		s->repair_refusals++;
 }
 
-static void over(struct sim *w, struct sim_node *n, uint8_t result, bool wrote)
+static void repaired(struct sim *w, struct sim_node *n, enum election_result result)
 {
 	struct sim_shell *s = &n->shell;
 
-	s->repairing = 0;
-	if (result != TXN_OK)
-		writes_unpublish(&n->writes);
-	else if (wrote)
-		writes_registered(&n->writes, s->repair_router);
-	if (result == TXN_OK) {
-		s->repair_refusals = 0;
-		s->repair_looks = wrote ? 0 : s->repair_looks + 1;
-		if (s->repair_looks < REPAIR_LOOKS)
-			look_later(w, n, REPAIR_LOOK_US << s->repair_looks);
-		shell_publish(w, n);
-	} else {
+	if (result != RESULT_OK) {
 		repair_later(w, n);
+		return;
 	}
-	if (s->repair_wanted)
-		repair(w, n, false);
+	s->repair_looks = n->registration.wrote ? 0 : s->repair_looks + 1;
+	if (s->repair_looks < REPAIR_LOOKS)
+		look_later(w, n, REPAIR_LOOK_US << s->repair_looks);
+	shell_settle(w, n);
 }
 
-void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r)
+static enum election_result outcome(struct sim *w, const struct registration_report *report)
 {
-	struct sim_shell *s = &n->shell;
-	struct sim_request *write;
-
-	if (!s->repairing || (uint32_t)r->lock_wait != s->repair_gen)
-		return;
-	if (r->purpose == FOR_REPAIRED && r->result == TXN_CONFLICT &&
-	    s->repair_tries++ < REPAIR_TRIES) {
-		send_look(w, n, FOR_REPAIR);
-	} else if (r->purpose == FOR_REPAIRED) {
-		over(w, n, r->result, true);
-	} else if (r->seen.alive_session && r->seen.alive_session != n->client.session) {
-		over(w, n, TXN_REFUSED, false);
-	} else if (r->purpose == FOR_LOOK && r->seen.there &&
-		   n->view.memory_epoch <= r->seen.epoch) {
-		over(w, n, TXN_OK, false);
-	} else {
-		write = request_create(w, n, REQUEST_TXN, FOR_REPAIRED);
-		write->txn.type = TXN_REGISTER;
-		write->txn.router = *s->repair_router;
-		write->txn.machine = n->machine;
-		write->txn.boot = n->boot;
-		write->lock_wait = (int32_t)s->repair_gen;
-		shell_raise(w, n, &r->seen, &write->txn);
-		request_send(w, write);
+	switch (report->outcome) {
+	case REGISTRATION_OK:
+		return RESULT_OK;
+	case REGISTRATION_FOREIGN:
+	case REGISTRATION_TRACE:
+		return RESULT_CONFLICT;
+	case REGISTRATION_UNKNOWN:
+		return RESULT_UNKNOWN;
+	case REGISTRATION_REFUSED:
+		w->stats.faults[FAULT_REFUSED]++;
+		break;
 	}
+	return RESULT_FAILED;
+}
+
+static void on_registration(void *userdata, const struct registration_report *report)
+{
+	struct sim_node *n = userdata;
+	struct sim *w = n->world;
+	const struct registration *reg = &n->registration;
+	struct election_event ev = { .type = ELECTION_DONE, .op = OP_REGISTER, .zxid = reg->zxid };
+	enum election_result result = outcome(w, report);
+	bool registering = n->shell.registering;
+
+	n->shell.registering = 0;
+	if (result != RESULT_OK)
+		writes_unpublish(&n->writes);
+	else if (reg->wrote)
+		writes_registered(&n->writes, reg->router);
+	if (result == RESULT_OK)
+		n->shell.repair_refusals = 0;
+	if (!registering) {
+		repaired(w, n, result);
+		return;
+	}
+	if (result == RESULT_OK && !sim_mutated(w, MUTATION_NO_FLOOR))
+		n->view.floor_epoch = reg->zxid;
+	ev.result = (uint8_t)result;
+	chaos_ambush(w, n);
+	shell_tell(w, n, &ev);
+}
+
+void shell_register(struct sim_node *n)
+{
+	n->shell.registering = 1;
+	n->shell.repair_wanted = 0;
+	registration_run(&n->registration, zkh_session_of(n), "ok");
 }
 
 void repair_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev)
@@ -126,6 +125,18 @@ void repair_on_event(struct sim *w, struct sim_node *n, const struct queue_event
 	if (ev->gen != n->shell.look_gen || n->daemon != DAEMON_UP)
 		return;
 	n->shell.repair_refused = 0;
-	if (!n->shell.repairing)
+	if (!n->registration.running)
 		repair(w, n, !refused);
+}
+
+void shell_registration_begin(struct sim_node *n)
+{
+	struct alive self = { .pid = 1 };
+
+	zkh_machine_text(n->machine, self.machine, sizeof(self.machine));
+	zkh_machine_text(n->boot, self.boot, sizeof(self.boot));
+	registration_init(&n->registration, node_name(n->id), n->config.coordinator, &self,
+			  on_registration, n);
+	n->registration.view = &n->view;
+	n->registration.survivor = &n->survivor;
 }

@@ -138,5 +138,5 @@ void shell_recovery_cancel(struct sim_node *n)
 /* A takeover is sent. */
 void shell_recovery_begin(struct sim_node *n)
 {
-	recovery_begin(&n->recovery, n->shell.owner_before, n->shell.remembers, n->core.term_us);
+	recovery_begin(&n->recovery, n->debt.owner, n->debt.remembers, n->core.term_us);
 }

@@ -35,12 +35,6 @@ static void on_junk(void *userdata, const char *path, const char *what)
 	SIM_TRACE(w, "node  %d %s %s", n->id, path, what);
 }
 
-void shell_registered(struct sim *w, struct sim_node *n, int64_t zxid)
-{
-	if (!sim_mutated(w, MUTATION_NO_FLOOR))
-		n->view.floor_epoch = zxid;
-}
-
 void shell_view_begin(struct sim_node *n)
 {
 	view_init(&n->view, node_name(n->id), n->config.coordinator, on_view, on_junk, n);

@@ -65,22 +65,11 @@ void shell_writes_begin(struct sim_node *n)
 
 /* -- what the election wants, as in do.c -- */
 
-static const char *own_debt(const struct sim *w, const struct sim_node *n)
+/* The last epoch in which it started work. */
+static int64_t own_epoch(const struct sim *w, const struct sim_node *n)
 {
-	int64_t epoch = n->view.memory_epoch;
-
-	if (epoch == ensemble_own(&n->ensemble) || sim_mutated(w, MUTATION_FOREIGN_EPOCH))
-		return NAME_NOBODY;
-	return epoch == n->shell.takeover_epoch ? n->shell.owner_before : "";
-}
-
-static const char *owner_before(const struct sim *w, const struct sim_node *n)
-{
-	const struct view *view = &n->view;
-
-	if (view->top_version < 0 || view->top_epoch < view->memory_epoch)
-		return "";
-	return strcmp(view->top_owner, view->name) ? view->top_owner : own_debt(w, n);
+	return sim_mutated(w, MUTATION_FOREIGN_EPOCH) ? n->view.memory_epoch
+						      : ensemble_own(&n->ensemble);
 }
 
 /* False: it is not sent. */
@@ -98,13 +87,8 @@ static bool save_enter(struct sim *w, struct sim_node *n)
 
 static void note_enter(struct sim *w, struct sim_node *n)
 {
-	char before[NAME_SIZE];
-
-	strcpy(before, owner_before(w, n));
-	n->shell.takeover_epoch = n->core.epoch;
-	n->shell.remembers = n->view.memory_epoch > 0;
-	strcpy(n->shell.owner_before, before);
-	n->writes.owes = n->shell.remembers && strcmp(before, NAME_NOBODY) != 0;
+	debt_begin(&n->debt, &n->view, own_epoch(w, n), n->core.epoch);
+	n->writes.owes = debt_is_owed(&n->debt);
 	shell_recovery_begin(n);
 }
 
@@ -136,29 +120,28 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	if (n->incarnation != incarnation)
 		return;
 	if (op == OP_REGISTER) {
-		if (client_connected(n))
-			shell_register(w, n);
-		else
-			shell_post(w, n, 0, ELECTION_DONE, OP_REGISTER, RESULT_UNKNOWN);
+		shell_register(n);
 		return;
 	}
 	if (op == OP_ENTER && !save_enter(w, n))
 		return;
 	if (op == OP_ENTER)
 		note_enter(w, n);
-	strcpy(n->writes.leaves, own_debt(w, n));
+	strcpy(n->writes.leaves, debt_owner(&n->debt, &n->view, own_epoch(w, n)));
 	snprintf(lock, sizeof(lock), "%d", n->shell.lock_uid);
 	(void)zkh_session_of(n);
 	writes_do(&n->writes, op, a->version, n->core.epoch, n->core.term_us, lock, "");
 }
 
-void shell_publish(struct sim *w, struct sim_node *n)
+/* As cluster_settle() has it. */
+void shell_settle(struct sim *w, struct sim_node *n)
 {
-	(void)w;
-	/* What was refused is written again along with the next repair; see cluster_settle() for LEAVE. */
-	if (!n->core.attached || !client_connected(n) || n->shell.repair_refused ||
-	    n->core.phase == PHASE_LEAVE)
+	if (!n->core.attached)
 		return;
 	(void)zkh_session_of(n);
-	writes_publish(&n->writes, election_router_state(&n->config, &n->core));
+	/* What was refused is written again along with the next repair. */
+	if (client_connected(n) && !n->shell.repair_refused && n->core.phase != PHASE_LEAVE)
+		writes_publish(&n->writes, election_router_state(&n->config, &n->core));
+	if (n->shell.repair_wanted)
+		repair_begin(w, n);
 }

@@ -13,9 +13,11 @@
 
 #include "base/identity.h"
 #include "base/keys.h"
+#include "cluster/debt.h"
 #include "cluster/ensemble.h"
 #include "cluster/peers.h"
 #include "cluster/recovery.h"
+#include "cluster/registration.h"
 #include "cluster/term.h"
 #include "cluster/view.h"
 #include "cluster/witness.h"
@@ -116,15 +118,10 @@ enum request_type { REQUEST_PING, REQUEST_READ, REQUEST_SYNC, REQUEST_LIST, REQU
 /* What the shell wants with it. */
 enum request_purpose {
 	FOR_NOTHING,
-	FOR_REGISTER,
-	FOR_CALL,	/* of zkh.c */
-	FOR_LOOK_FIRST, /* at the own trace, before a registration */
+	FOR_CALL, /* of zkh.c */
 	FOR_LOCK,
 	FOR_REMOVAL,
 	FOR_FAREWELL,
-	FOR_REPAIR, /* looks what is there, then writes */
-	FOR_REPAIRED,
-	FOR_LOOK, /* whether it stayed */
 };
 
 /* Who holds it: exactly one of these may free it. */
@@ -138,19 +135,13 @@ enum request_stage {
 	STAGE_REPLY,	/* an event, towards the node */
 };
 
-/* What a registration reads of the own keys, and of /epoch. */
-struct sim_snapshot {
-	struct tree_keepalive keepalive;
-	int64_t epoch;
-	int32_t epoch_version, alive_session;
-	uint8_t there;
-	char router;
-};
-
 /* What zkh.c reads: a key, or the names below /nodes. */
 enum sim_key {
 	SIM_KEY_NONE,
+	SIM_KEY_ROOT,
+	SIM_KEY_HISTORY,
 	SIM_KEY_NODES,
+	SIM_KEY_NODE, /* the names of what is below it */
 	SIM_KEY_PRIMARY,
 	SIM_KEY_POST,
 	SIM_KEY_EPOCH,
@@ -171,7 +162,7 @@ struct sim_sight {
 	int64_t czxid, mzxid;
 	int64_t generation, epoch;
 	int32_t version, session, machine, boot, id;
-	uint16_t names; /* bits of nodes */
+	uint16_t names; /* bits of nodes; of a node: of enum own_bit */
 	char router;
 	int8_t name;
 	uint8_t there, denied;
@@ -180,7 +171,6 @@ struct sim_sight {
 
 struct sim_request {
 	struct sim_txn txn;
-	struct sim_snapshot seen;
 	int64_t order, zxid, sent_local;
 	uint32_t gen; /* of the connection */
 	int32_t lock_wait;
@@ -234,13 +224,9 @@ struct sim_shell {
 	int32_t removal_count;
 	uint8_t lock; /* enum shell_lock */
 	uint8_t lock_sent;
-	int64_t takeover_epoch;	      /* of the last takeover of this process */
-	char owner_before[NAME_SIZE]; /* who may have been at work before it, as /epoch said */
-	uint8_t remembers;	      /* this node knew of an epoch */
-	uint8_t registering, repair_refusals, repair_tries;
-	uint32_t repair_gen, look_gen, memory_gen;
-	uint8_t repair_wanted, repair_refused, repair_looks, repairing;
-	const char *repair_router; /* what the repair that is under way writes */
+	uint8_t registering, repair_refusals;
+	uint32_t look_gen, memory_gen;
+	uint8_t repair_wanted, repair_refused, repair_looks;
 };
 
 /* A command of the work that runs on the host. */
@@ -346,6 +332,8 @@ struct sim_node {
 	struct peers peers;
 	struct view view;
 	struct writes writes;
+	struct registration registration;
+	struct debt debt;
 	struct sim_timer timers[TIMERS_MAX];
 	struct zkh_mirrors *mirrors;
 	struct zkh_listener *listener;
@@ -586,14 +574,11 @@ void shell_attach(struct sim *w, struct sim_node *n, bool fresh);
 void shell_detached(struct sim *w, struct sim_node *n);
 void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
-void shell_register(struct sim *w, struct sim_node *n);
-void shell_raise(struct sim *w, struct sim_node *n, const struct sim_snapshot *seen,
-		 struct sim_txn *txn);
 
 /* shell_writes.c: around the daemon's writes.c */
 void shell_writes_begin(struct sim_node *n);
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
-void shell_publish(struct sim *w, struct sim_node *n);
+void shell_settle(struct sim *w, struct sim_node *n);
 
 /* shell_gate.c: around the daemon's ensemble.c */
 void gate_start(struct sim_node *n, bool resumes);
@@ -621,6 +606,7 @@ struct sim_node *zkh_node_of(const struct zkh_session *session);
 void zkh_detached(struct sim_node *n);
 /* The process is gone. */
 void zkh_drop(struct sim_node *n);
+void zkh_machine_text(int32_t machine, char *ret, size_t size);
 void zkh_format_cluster(int32_t id, int64_t generation, char *ret_text);
 const struct identity *zkh_disk_of(const char *name);
 void zkh_on_renew(struct sim *w, struct sim_node *n, const struct queue_event *ev);
@@ -647,15 +633,14 @@ void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event 
 
 /* shell_view.c: around the daemon's view.c */
 void shell_view_begin(struct sim_node *n);
-/* By a transaction of that number, also to make deleted keys again. */
-void shell_registered(struct sim *w, struct sim_node *n, int64_t zxid);
 /* What the disk has by now. */
 void disk_settle(struct sim *w, struct sim_node *n);
 void disk_keep(struct sim *w, struct sim_node *n);
 
-/* shell_repair.c */
+/* shell_repair.c: around the daemon's registration.c */
+void shell_registration_begin(struct sim_node *n);
+void shell_register(struct sim_node *n);
 void repair_begin(struct sim *w, struct sim_node *n);
-void repair_reply(struct sim *w, struct sim_node *n, const struct sim_request *r);
 void repair_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void repair_cancel(struct sim_node *n);
 /* The servers refused it, or the connection is lost. */

@@ -122,7 +122,7 @@ static void delete_node(struct sim_tree *t, int node, uint64_t *changed)
 	t->drained[node] = 0;
 	t->router[node] = 0;
 	t->router_version[node] = 0;
-	t->there[node] = 0;
+	t->there[node] = t->rest[node] = 0;
 	t->keepalive[node] = (struct tree_keepalive){ .there = 0 };
 }
 
@@ -318,34 +318,57 @@ static enum txn_result add_lock(struct sim_tree *t, const struct sim_txn *txn)
 	return TXN_OK;
 }
 
+uint8_t tree_own(const struct sim_tree *t, int node)
+{
+	return (uint8_t)((t->there[node] ? OWN_NODE : 0) | (t->rest[node] ? OWN_REST : 0) |
+			 (t->router[node] ? OWN_ROUTER : 0) |
+			 (t->keepalive[node].there ? OWN_KEEPALIVE : 0) |
+			 (t->alive[node] ? OWN_ALIVE : 0));
+}
+
+/* What is created is missing, and what is set is there. */
+static bool fits(const struct sim_tree *t, const struct sim_txn *txn)
+{
+	uint8_t own = tree_own(t, txn->node);
+
+	return !t->rootless && (own | txn->creates) & OWN_NODE && !(own & txn->creates) &&
+	       (own & txn->sets) == txn->sets;
+}
+
 static enum txn_result register_node(struct sim_tree *t, const struct sim_txn *txn,
 				     uint64_t *changed)
 {
-	if (t->alive[txn->node] && t->alive[txn->node] != txn->session)
+	int node = txn->node;
+
+	if (!fits(t, txn) || (txn->epoch && !epoch_holds(t, txn)))
 		return TXN_CONFLICT;
 	if (refuses(t, txn, REFUSE_OWN))
 		return TXN_REFUSED_OWN;
-	/* The probe of all rights. */
-	if (txn->value && refuses(t, txn, REFUSE_ALL & ~(REFUSE_MARK | REFUSE_LOOK | REFUSE_WATCH)))
-		return TXN_REFUSED;
-	if (txn->epoch && !epoch_holds(t, txn))
-		return TXN_CONFLICT;
-	t->there[txn->node] = 1;
-	t->rootless = 0;
-	if (!t->alive[txn->node])
-		t->alive_zxid[txn->node] = t->zxid;
-	*changed |= CHANGED_ALIVE(txn->node);
-	t->alive[txn->node] = txn->session;
-	t->alive_machine[txn->node] = txn->machine;
-	t->alive_boot[txn->node] = txn->boot;
-	set_router(t, txn->node, txn->router);
-	if (!t->keepalive[txn->node].there && (txn->router == 's' || txn->router == 'c')) {
-		t->keepalive[txn->node] = (struct tree_keepalive){ .there = 1, .mzxid = t->zxid };
-		*changed |= CHANGED_KEEPALIVE(txn->node);
+	t->there[node] = t->rest[node] = 1;
+	/* One that is there keeps its session. */
+	if (txn->creates & OWN_ALIVE) {
+		t->alive_zxid[node] = t->zxid;
+		t->alive[node] = txn->session;
+	}
+	*changed |= CHANGED_ALIVE(node);
+	t->alive_machine[node] = txn->machine;
+	t->alive_boot[node] = txn->boot;
+	set_router(t, node, txn->router);
+	if (txn->creates & OWN_KEEPALIVE) {
+		t->keepalive[node] = (struct tree_keepalive){ .there = 1, .mzxid = t->zxid };
+		*changed |= CHANGED_KEEPALIVE(node);
 	}
 	if (txn->epoch)
 		set_epoch(t, txn->epoch, txn->owner, changed);
 	return TXN_OK;
+}
+
+/* All that a coordinator needs; what others may do with its keys is theirs. */
+static enum txn_result try_rights(const struct sim_tree *t, const struct sim_txn *txn)
+{
+	return refuses(t, txn, REFUSE_ALL & ~(REFUSE_MARK | REFUSE_LOOK | REFUSE_WATCH))
+		       ? TXN_REFUSED
+		       : TXN_OK;
 }
 
 static enum txn_result close_session(struct sim_tree *t, int32_t session, uint64_t *changed)
@@ -387,7 +410,6 @@ static enum txn_result mark(struct sim_tree *t, const struct sim_txn *txn)
 
 static void set_cluster(struct sim_tree *t, const struct sim_txn *txn, uint64_t *changed)
 {
-	t->rootless = 0;
 	if (!t->cluster_czxid)
 		t->cluster_czxid = t->zxid;
 	t->cluster_id = txn->id;
@@ -400,7 +422,7 @@ static enum txn_result make_cluster(struct sim_tree *t, const struct sim_txn *tx
 {
 	if (refuses(t, txn, REFUSE_POST))
 		return TXN_REFUSED;
-	if (t->cluster_czxid)
+	if (t->cluster_czxid || t->rootless)
 		return TXN_CONFLICT;
 	set_cluster(t, txn, changed);
 	return TXN_OK;
@@ -430,6 +452,7 @@ static enum txn_result operate(struct sim_tree *t, const struct sim_txn *txn, ui
 		t->keepalive[txn->node] = (struct tree_keepalive){ .there = 0 };
 		break;
 	case TXN_ACCEPT:
+		t->rootless = 0;
 		set_cluster(t, txn, changed);
 		break;
 	default:
@@ -445,6 +468,11 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 		return TXN_OK;
 	case TXN_REGISTER:
 		return register_node(t, txn, changed);
+	case TXN_ROOT:
+		t->rootless = 0;
+		return TXN_OK;
+	case TXN_RIGHTS:
+		return try_rights(t, txn);
 	case TXN_MAKE:
 		return make_cluster(t, txn, changed);
 	case TXN_CREATE_KEY:

@@ -17,7 +17,7 @@ enum { NAMED_STRANGER = NODES_MAX, NAMED_NONE = -1, NAMED_JUNK = -2, NAMED_MISSI
 
 enum txn_type {
 	TXN_NOP,
-	TXN_REGISTER, /* node, session, router; epoch, epoch_version: if more is remembered */
+	TXN_REGISTER, /* node, session, router, creates, sets; epoch, epoch_version: if more is remembered */
 	TXN_CREATE_KEY,
 	TXN_SET_KEY, /* value, version; -1: any */
 	TXN_CLAIM,   /* node, version, uid */
@@ -42,6 +42,8 @@ enum txn_type {
 	TXN_DELETE_KEEPALIVE, /* node */
 	TXN_MAKE,   /* node, id, generation: /cluster, and the root, where it is missing */
 	TXN_ACCEPT, /* id, generation: of /cluster, whatever it says */
+	TXN_ROOT,   /* the root, where it is missing */
+	TXN_RIGHTS, /* node: changes nothing */
 };
 
 enum leave { LEAVE_KEEP, LEAVE_DELETE };
@@ -79,6 +81,15 @@ enum refusal {
 	REFUSE_ALL = 1023,
 };
 
+/* Of what a registration writes. */
+enum own_bit {
+	OWN_NODE = 1, /* /nodes/NAME */
+	OWN_REST = 2, /* mode, state and health, which come and go together */
+	OWN_ROUTER = 4,
+	OWN_KEEPALIVE = 8,
+	OWN_ALIVE = 16,
+};
+
 struct tree_keepalive {
 	int64_t nonce, counter, lease_us, mzxid;
 	int32_t version, machine, boot;
@@ -91,7 +102,8 @@ struct sim_txn {
 	int64_t lease_us, nonce, counter, generation;
 	int32_t session, version, uid, epoch_version, machine, boot, id;
 	uint8_t type;
-	uint8_t makes; /* as own_key_write() has it */
+	uint8_t makes;	       /* as own_key_write() has it */
+	uint8_t creates, sets; /* enum own_bit, of the own keys */
 	int8_t node, value, owner;
 	char router;
 };
@@ -113,6 +125,7 @@ struct sim_tree {
 	int32_t router_version[NODES_MAX];
 	char router[NODES_MAX];
 	uint8_t there[NODES_MAX];    /* /nodes/NAME */
+	uint8_t rest[NODES_MAX];     /* OWN_REST is there */
 	uint16_t refused[NODES_MAX]; /* enum refusal */
 	int8_t epoch_owner;
 	uint8_t drained[NODES_MAX];
@@ -148,6 +161,9 @@ enum {
 void tree_init(struct sim_tree *t);
 enum txn_result tree_apply(struct sim_tree *t, const struct sim_txn *txn, int64_t zxid,
 			   uint64_t *ret_changed);
+
+/* What is there of a node: enum own_bit. */
+uint8_t tree_own(const struct sim_tree *t, int node);
 
 /* Whether the key is there whose changes have this bit. */
 bool tree_has(const struct sim_tree *t, int bit);

@@ -103,15 +103,15 @@ static bool may_commit(struct sim *w, const struct sim_request *r)
 
 static void trace_commit(struct sim *w, const struct sim_request *r, enum txn_result result)
 {
-	static const char *const texts[] = { "nop",	     "register",     "create key",
-					     "set key",	     "claim",	     "enter",
-					     "leave",	     "renew",	     "router",
-					     "lock",	     "unlock",	     "unlock own",
-					     "mark",	     "close",	     "delete key",
-					     "delete post",  "drain",	     "maintenance",
-					     "delete alive", "delete node",  "delete root",
-					     "refuse",	     "delete epoch", "delete keepalive",
-					     "make cluster", "accept" };
+	static const char *const texts[] = {
+		"nop",		"register",    "create key",   "set key",
+		"claim",	"enter",       "leave",	       "renew",
+		"router",	"lock",	       "unlock",       "unlock own",
+		"mark",		"close",       "delete key",   "delete post",
+		"drain",	"maintenance", "delete alive", "delete node",
+		"delete root",	"refuse",      "delete epoch", "delete keepalive",
+		"make cluster", "accept",      "make root",    "try rights"
+	};
 
 	SIM_TRACE(w, "zk    node %d: %s %s, zxid %lld", r->node, texts[r->txn.type],
 		  result == TXN_OK ? "committed" : "refused", (long long)w->zxid);
@@ -123,7 +123,7 @@ static void commit_request(struct sim *w, struct sim_request *r, int origin)
 	enum txn_result result;
 
 	r->stage = STAGE_APPLYING;
-	if (r->op != OP_NONE || r->purpose == FOR_REGISTER)
+	if (r->op != OP_NONE || r->txn.type == TXN_REGISTER)
 		chaos_ambush(w, n);
 	result = commit_txn(w, &r->txn, (int32_t)(r - w->requests), origin);
 	w->stats.conflicts += result != TXN_OK;

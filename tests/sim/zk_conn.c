@@ -134,26 +134,12 @@ void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r)
 	conn_pump(w, c);
 }
 
-static void see_own(const struct sim_tree *t, struct sim_request *r)
-{
-	r->seen = (struct sim_snapshot){
-		.epoch = t->epoch,
-		.epoch_version = t->epoch_version,
-		.alive_session = t->alive[r->node],
-		.keepalive = t->keepalive[r->node],
-		.router = t->router[r->node],
-		.there = t->router[r->node] && t->keepalive[r->node].there && t->alive[r->node],
-	};
-}
-
 static void answer(struct sim *w, struct sim_conn *c, struct sim_request *r)
 {
 	const struct sim_tree *t = &w->servers[c->server].tree;
 
-	if (r->type == REQUEST_READ && r->purpose == FOR_CALL)
+	if (r->type == REQUEST_READ)
 		c->watch |= zkh_answer(w, t, r);
-	else if (r->type == REQUEST_READ)
-		see_own(t, r);
 	r->result = TXN_OK;
 	r->zxid = t->zxid;
 	if (r->txn.type == TXN_RENEW)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The ZooKeeper module's headers, as far as what is linked of the daemon uses them, over the simulated client: reads of single
- * keys, and the transactions that the tree knows by their kind. Every call is answered exactly once, in the order of the
- * calls, with ZKH_UNKNOWN if the connection is lost; or never, after zkh_op_cancel() or the end of the process.
+ * The ZooKeeper module's headers, as far as what is linked of the daemon uses them, over the simulated client: here the
+ * session, the operations, and reads of single keys. Every call is answered exactly once, in the order of the calls, with
+ * ZKH_UNKNOWN if the connection is lost; or never, after zkh_op_cancel() or the end of the process.
  */
 
-#include "sim.h"
+#include "zkh_internal.h"
 
 #include <assert.h>
 #include <ev.h>
@@ -20,32 +20,16 @@
 #include "base/timer.h"
 #include "zk/mirror/zkh_mirror.h"
 
-struct zkh_session {
-	int node;
-};
-
-/* Its operations, put together to what the tree knows. */
-struct zkh_txn {
-	struct sim_txn is;
-	int8_t node;
-	bool in_use;
-};
-
-#define REPLY_STATS 6 /* as many operations as the longest has */
-
 ssize_t sim_getrandom(void *buffer, size_t size, unsigned flags);
-static void fill_stats(const struct sim_request *r, struct zkh_stat stats[REPLY_STATS]);
-static const char *failed_path(const struct sim_request *r);
 
 static struct zkh_session sessions[NODES_MAX];
-static struct zkh_txn transaction; /* one is built at a time */
-static struct sim *world;
+struct sim *zkh_world;
 static int current; /* whose clock it is */
 
 void zkh_begin(struct sim *w)
 {
-	world = w;
-	transaction.in_use = false;
+	zkh_world = w;
+	zkh_txn_begin();
 	for (int i = 0; i < NODES_MAX; i++)
 		sessions[i].node = i;
 }
@@ -58,17 +42,17 @@ struct zkh_session *zkh_session_of(struct sim_node *n)
 
 const struct identity *zkh_disk_of(const char *name)
 {
-	return &world->nodes[node_of_name(name)].disk;
+	return &zkh_world->nodes[node_of_name(name)].disk;
 }
 
 struct sim_node *zkh_node_of(const struct zkh_session *session)
 {
-	return &world->nodes[session->node];
+	return &zkh_world->nodes[session->node];
 }
 
 int64_t time_boot_us(void)
 {
-	return clock_local(world, &world->nodes[current]);
+	return clock_local(zkh_world, &zkh_world->nodes[current]);
 }
 
 /* Nothing that is simulated asks for the time of day. */
@@ -98,7 +82,7 @@ void zkh_session_cut(struct zkh_session *session)
 {
 	struct sim_node *n = zkh_node_of(session);
 
-	sim_schedule(world, world->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_HERE);
+	sim_schedule(zkh_world, zkh_world->now, EVENT_CLOSED, n->id, n->client.conn, CLOSED_HERE);
 }
 
 /* From the loop. */
@@ -107,7 +91,7 @@ void zkh_session_renew(struct zkh_session *session)
 	struct sim_node *n = zkh_node_of(session);
 
 	n->client.leaving = 1;
-	sim_schedule(world, world->now, EVENT_RENEW, n->id, n->incarnation,
+	sim_schedule(zkh_world, zkh_world->now, EVENT_RENEW, n->id, n->incarnation,
 		     (uint32_t)n->client.session);
 }
 
@@ -121,7 +105,7 @@ void zkh_on_renew(struct sim *w, struct sim_node *n, const struct queue_event *e
 /* What is linked of the product gets this one: no two draws are the same. */
 ssize_t sim_getrandom(void *buffer, size_t size, unsigned flags)
 {
-	uint32_t drawn = (uint32_t)++world->ids;
+	uint32_t drawn = (uint32_t)++zkh_world->ids;
 	unsigned char *bytes = buffer;
 
 	(void)flags;
@@ -147,7 +131,7 @@ int node_of_name(const char *name)
 	return name[0] - 'a';
 }
 
-static void machine_text(int32_t machine, char *ret, size_t size)
+void zkh_machine_text(int32_t machine, char *ret, size_t size)
 {
 	snprintf(ret, size, "%032" PRIx32, (uint32_t)machine);
 }
@@ -156,28 +140,27 @@ void zkh_format_cluster(int32_t id, int64_t generation, char *ret_text)
 {
 	char text[IDENTITY_ID_SIZE];
 
-	machine_text(id, text, sizeof(text));
+	zkh_machine_text(id, text, sizeof(text));
 	identity_format_value(text, generation, IDENTITY_FORMAT, ret_text);
 }
 
 /* -- operations -- */
 
-static struct zkh_op *op_create(struct sim_node *n, const struct zkh_op *call,
-				struct zkh_op **ret_op)
+struct zkh_op *zkh_op_create(struct sim_node *n, const struct zkh_op *call, struct zkh_op **ret_op)
 {
 	for (int i = 0; i < OPS_MAX; i++) {
-		struct zkh_op *op = &world->ops[i];
+		struct zkh_op *op = &zkh_world->ops[i];
 
 		if (op->order)
 			continue;
 		*op = *call;
-		op->order = ++world->op_order;
+		op->order = ++zkh_world->op_order;
 		op->node = (int8_t)n->id;
 		if (ret_op)
 			*ret_op = op;
 		return op;
 	}
-	sim_fail(world, "simulator: too many operations under way");
+	sim_fail(zkh_world, "simulator: too many operations under way");
 	return NULL;
 }
 
@@ -202,8 +185,8 @@ static void format_alive(const struct sim_sight *s, char *ret_text, size_t size)
 {
 	struct alive alive = { .session = s->session };
 
-	machine_text(s->machine, alive.machine, sizeof(alive.machine));
-	machine_text(s->boot, alive.boot, sizeof(alive.boot));
+	zkh_machine_text(s->machine, alive.machine, sizeof(alive.machine));
+	zkh_machine_text(s->boot, alive.boot, sizeof(alive.boot));
 	alive_format(&alive, ret_text, size);
 }
 
@@ -254,13 +237,33 @@ static void format_value(const struct sim_request *r, const struct sim_node *of,
 		format_alive(s, ret_text, size);
 }
 
+static size_t own_names(unsigned own, const char *ret_names[NODE_KEY_COUNT])
+{
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} keys[] = {
+		{ "daemonmode", OWN_REST },	{ "daemonstate", OWN_REST },
+		{ "health", OWN_REST },		{ "routerstate", OWN_ROUTER },
+		{ "keepalive", OWN_KEEPALIVE }, { "alive", OWN_ALIVE },
+	};
+	size_t count = 0;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (own & keys[i].bit)
+			ret_names[count++] = keys[i].name;
+	return count;
+}
+
 static void end_children(const struct zkh_op *op, int result, const struct sim_request *r,
 			 const struct zkh_stat *stat)
 {
-	const char *names[NODES_MAX] = { NULL };
+	const char *names[NODES_MAX + NODE_KEY_COUNT] = { NULL };
 	size_t count = 0;
 
-	for (int i = 0; r && i < NODES_MAX; i++)
+	if (r && r->key == SIM_KEY_NODE)
+		count = own_names(r->sight.names, names);
+	for (int i = 0; r && r->key == SIM_KEY_NODES && i < NODES_MAX; i++)
 		if (r->sight.names & 1u << i)
 			names[count++] = node_name(i);
 	op->on_children(op->userdata, result, names, count, stat);
@@ -281,7 +284,8 @@ static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 	const struct zkh_stat *stat = result == ZKH_OK ? &stats : NULL;
 	static const char *const none_created[REPLY_STATS];
 	struct zkh_stat of_txn[REPLY_STATS];
-	struct zkh_txn_reply reply = { .failed_path = r ? failed_path(r) : "",
+	struct zkh_txn_reply reply = { .failed_path = r ? zkh_failed_path(r) : "",
+				       .count = 1, /* for those who look at all of them */
 				       .failed = r ? ended.failed : 0,
 				       .stats = of_txn,
 				       .created_paths = none_created };
@@ -291,7 +295,7 @@ static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 	current = ended.node;
 	if (ended.on_get) {
 		if (result == ZKH_OK)
-			format_value(r, &world->nodes[r->of], text, sizeof(text));
+			format_value(r, &zkh_world->nodes[r->of], text, sizeof(text));
 		ended.on_get(ended.userdata, result, text, strlen(text), stat);
 	} else if (ended.on_exists) {
 		ended.on_exists(ended.userdata, result, result == ZKH_DENIED ? &untold : stat);
@@ -301,7 +305,7 @@ static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 		end_children(&ended, result, r, stat);
 	} else {
 		if (r)
-			fill_stats(r, of_txn);
+			zkh_fill_stats(r, of_txn);
 		ended.on_commit(ended.userdata, result, &reply);
 	}
 }
@@ -312,7 +316,7 @@ static struct zkh_op *op_next(const struct sim_node *n)
 	struct zkh_op *oldest = NULL;
 
 	for (int i = 0; i < OPS_MAX; i++) {
-		struct zkh_op *op = &world->ops[i];
+		struct zkh_op *op = &zkh_world->ops[i];
 
 		if (op->order && op->node == (int8_t)n->id &&
 		    (!oldest || op->order < oldest->order))
@@ -352,19 +356,19 @@ void zkh_on_call(struct sim *w, struct sim_node *n, const struct queue_event *ev
 		op_end(op, ZKH_NOT_CONNECTED, NULL);
 }
 
-static void send(struct sim_node *n, struct zkh_op *op, struct sim_request *r)
+void zkh_send(struct zkh_op *op, struct sim_request *r)
 {
-	r->call = (int16_t)(op - world->ops);
+	r->call = (int16_t)(op - zkh_world->ops);
 	r->call_order = op->order;
-	request_send(world, r);
+	request_send(zkh_world, r);
 }
 
-static bool is_sent(struct sim_node *n, struct zkh_op *op)
+bool zkh_is_sent(struct sim_node *n, const struct zkh_op *op)
 {
 	if (client_connected(n))
 		return true;
-	sim_schedule(world, world->now, EVENT_CALL, n->id, (uint32_t)op->order,
-		     (uint32_t)(op - world->ops));
+	sim_schedule(zkh_world, zkh_world->now, EVENT_CALL, n->id, (uint32_t)op->order,
+		     (uint32_t)(op - zkh_world->ops));
 	return false;
 }
 
@@ -380,6 +384,8 @@ static const struct key {
 	{ PATH_POST, SIM_KEY_POST, BIT_POST },
 	{ PATH_MAINTENANCE, SIM_KEY_MAINTENANCE, BIT_MAINT },
 	{ PATH_CLUSTER, SIM_KEY_CLUSTER, BIT_CLUSTER },
+	{ "/", SIM_KEY_ROOT, -1 },
+	{ PATH_HISTORY, SIM_KEY_HISTORY, -1 },
 	{ PATH_NODES, SIM_KEY_NODES, -1 },
 	{ "keepalive", SIM_KEY_KEEPALIVE, BIT_KEEPALIVE },
 	{ "alive", SIM_KEY_ALIVE, BIT_ALIVE },
@@ -393,17 +399,25 @@ static const struct key {
 
 static const struct key *key_of(const char *path, int8_t *ret_of)
 {
+	static const struct key names = { "", SIM_KEY_NODE, -1 };
 	const char *node = path + sizeof(PATH_NODES);
 	bool below = !strncmp(path, PATH_NODES "/", sizeof(PATH_NODES));
 	const char *name = below ? zkh_path_name(path) : path;
 	const struct key *key = keys;
 
 	*ret_of = (int8_t)(below ? node_of_name(node) : 0);
+	if (below && !strchr(node, '/'))
+		return &names;
 	while (strcmp(name, key->name) != 0) {
 		key++;
 		assert(key < keys + sizeof(keys) / sizeof(keys[0]));
 	}
 	return key;
+}
+
+enum sim_key zkh_key_of(const char *path, int8_t *ret_of)
+{
+	return key_of(path, ret_of)->key;
 }
 
 int zkh_bit_of(const char *path)
@@ -424,15 +438,15 @@ static int read_key(struct zkh_session *session, const char *path, bool watch,
 
 	if (n->daemon != DAEMON_UP)
 		return ZKH_FAILED;
-	op = op_create(n, call, ret_op);
-	if (!is_sent(n, op))
+	op = zkh_op_create(n, call, ret_op);
+	if (!zkh_is_sent(n, op))
 		return 0;
-	r = request_create(world, n, REQUEST_READ, FOR_CALL);
+	r = request_create(zkh_world, n, REQUEST_READ, FOR_CALL);
 	r->key = (uint8_t)key_of(path, &r->of)->key;
 	r->bit = (int8_t)zkh_bit_of(path);
 	r->watch = watch;
 	r->exists = call->on_exists;
-	send(n, op, r);
+	zkh_send(op, r);
 	return 0;
 }
 
@@ -464,24 +478,15 @@ int zkh_sync(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct
 {
 	const struct zkh_op call = { .on_done = fn, .userdata = userdata };
 	struct sim_node *n = zkh_node_of(session);
-	struct zkh_op *op = op_create(n, &call, ret_op);
+	struct zkh_op *op = zkh_op_create(n, &call, ret_op);
 	struct sim_request *r;
 
-	if (!is_sent(n, op))
+	if (!zkh_is_sent(n, op))
 		return 0;
-	r = request_create(world, n, REQUEST_SYNC, FOR_CALL);
+	r = request_create(zkh_world, n, REQUEST_SYNC, FOR_CALL);
 	r->bit = -1;
-	send(n, op, r);
+	zkh_send(op, r);
 	return 0;
-}
-
-/* What makes /cluster makes it, too; here it is only a round trip. */
-int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata,
-		  struct zkh_op **ret_op)
-{
-	const struct zkh_op call = { .on_done = fn, .userdata = userdata };
-
-	return read_key(session, PATH_NODES, false, &call, ret_op);
 }
 
 static void see_top(const struct sim_tree *t, enum sim_key key, struct sim_sight *s)
@@ -489,7 +494,9 @@ static void see_top(const struct sim_tree *t, enum sim_key key, struct sim_sight
 	if (key == SIM_KEY_NODES) {
 		for (int i = 0; i < NODES_MAX; i++)
 			s->names |= (uint16_t)(t->there[i] ? 1u << i : 0);
-		s->there = s->names != 0;
+		s->there = !t->rootless;
+	} else if (key == SIM_KEY_ROOT || key == SIM_KEY_HISTORY) {
+		s->there = !t->rootless; /* which holds them */
 	} else if (key == SIM_KEY_CLUSTER) {
 		s->czxid = t->cluster_czxid;
 		s->id = t->cluster_id;
@@ -513,7 +520,9 @@ static void see_node(const struct sim_tree *t, const struct sim_request *r, stru
 {
 	bool other = r->of != r->node;
 
-	if (r->key == SIM_KEY_ROUTER) {
+	if (r->key == SIM_KEY_NODE) {
+		s->names = tree_own(t, r->of);
+	} else if (r->key == SIM_KEY_ROUTER) {
 		s->there = t->router[r->of] != 0;
 		s->denied = other && t->refused[r->of] & REFUSE_LOOK;
 		s->router = t->router[r->of];
@@ -581,7 +590,7 @@ void ev_timer_start(struct ev_loop *loop, ev_timer *timer)
 
 	slot->timer = timer;
 	timer->active = 1;
-	sim_schedule(world, world->now + (int64_t)(timer->at * 1e6), EVENT_LIBEV, n->id,
+	sim_schedule(zkh_world, zkh_world->now + (int64_t)(timer->at * 1e6), EVENT_LIBEV, n->id,
 		     ++slot->gen, (uint32_t)(slot - n->timers));
 }
 
@@ -601,249 +610,7 @@ void zkh_on_timer(struct sim_node *n, const struct queue_event *ev)
 	slot->timer->cb((struct ev_loop *)n, slot->timer, EV_TIMER);
 }
 
-/* -- transactions -- */
-
-struct zkh_txn *zkh_txn_create(struct zkh_session *session)
-{
-	struct sim_node *n = zkh_node_of(session);
-
-	if (n->daemon != DAEMON_UP)
-		return NULL;
-	assert(!transaction.in_use);
-	transaction = (struct zkh_txn){ .node = (int8_t)session->node, .in_use = true };
-	transaction.is = (struct sim_txn){ .type = TXN_NOP,
-					   .epoch_version = UNCHECKED,
-					   .node = (int8_t)session->node };
-	return &transaction;
-}
-
-void zkh_txn_check(struct zkh_txn *txn, const char *path, int32_t version)
-{
-	if (!strcmp(path, PATH_EPOCH))
-		txn->is.epoch_version = version;
-	else if (!strcmp(path, PATH_PRIMARY))
-		txn->is.version = version;
-	else
-		assert(!strcmp(path, PATH_POST));
-}
-
-/* The last digits of it. */
-static int32_t cluster_id(const char *text)
-{
-	return (int32_t)strtol(text + IDENTITY_ID_SIZE - 1 - 7, NULL, 16);
-}
-
-static void take_cluster(struct sim_txn *t, const char *text)
-{
-	struct identity_seen seen;
-
-	identity_parse_value(text, strlen(text), &seen);
-	t->type = TXN_MAKE;
-	t->id = cluster_id(seen.id);
-	t->generation = seen.generation;
-}
-
-static void take_keepalive(struct sim_txn *t, const char *text)
-{
-	const struct sim_node *n = &world->nodes[t->node];
-	struct keepalive k;
-
-	if (!value_keepalive(text, strlen(text), &k))
-		abort();
-	if (t->type == TXN_NOP)
-		t->type = TXN_RENEW;
-	t->nonce = (int64_t)k.nonce;
-	t->counter = k.counter;
-	t->lease_us = k.lease_us;
-	t->machine = (int32_t)strtol(k.machine, NULL, 16);
-	t->boot = (int32_t)strtol(k.boot, NULL, 16);
-	t->session_us = n->term.session_us;
-	t->sent_local = clock_local(world, n);
-}
-
-static void take_epoch(struct sim_txn *t, const char *text, int32_t version)
-{
-	char owner[NAME_SIZE];
-
-	if (!value_epoch(text, strlen(text), &t->epoch, owner))
-		abort();
-	t->owner = owner_of_name(owner);
-	t->epoch_version = version;
-}
-
-/* The router state of another node is marked; the own one says how far the work is. */
-static void take_router(struct sim_txn *t, int8_t of, const char *text, int32_t version)
-{
-	t->router = *text;
-	if (of != t->node) {
-		t->type = TXN_MARK;
-		t->node = of;
-		t->version = version;
-	} else if (t->type == TXN_NOP) {
-		t->type = world->nodes[of].writes.doing == OP_LEAVE ? TXN_LEAVE : TXN_ROUTER;
-	}
-}
-
-/* version: ANY_VERSION for what is made. */
-static void take_text(struct sim_txn *t, const char *path, const char *text, int32_t version)
-{
-	bool below = !strncmp(path, PATH_NODES, sizeof(PATH_NODES) - 1);
-	int8_t of;
-	enum sim_key key;
-
-	/* The history; and a node's parents. */
-	if (zkh_path_is_below(path, PATH_HISTORY) ||
-	    (below && strlen(path) < sizeof(PATH_NODES) + 2))
-		return;
-	key = key_of(path, &of)->key;
-	if (key == SIM_KEY_KEEPALIVE) {
-		take_keepalive(t, text);
-		if (t->type == TXN_RENEW)
-			t->version = version;
-	} else if (key == SIM_KEY_ROUTER) {
-		take_router(t, of, text, version);
-	} else if (key == SIM_KEY_CLUSTER) {
-		take_cluster(t, text);
-	} else if (key == SIM_KEY_EPOCH) {
-		take_epoch(t, text, version);
-	} else if (key == SIM_KEY_POST) {
-		t->type = TXN_ENTER;
-	} else if (key == SIM_KEY_PRIMARY) {
-		t->type = TXN_SET_KEY;
-		t->version = version;
-		t->value = strcmp(text, NAME_NONE) ? (int8_t)node_of_name(text) : NAMED_NONE;
-	}
-}
-
-void zkh_txn_set_text(struct zkh_txn *txn, const char *path, const char *text, int32_t version)
-{
-	take_text(&txn->is, path, text, version);
-}
-
-void zkh_txn_create_text(struct zkh_txn *txn, const char *path, const char *text, unsigned flags)
-{
-	(void)flags;
-	take_text(&txn->is, path, text, ANY_VERSION);
-	if (!strncmp(path, PATH_NODES, sizeof(PATH_NODES) - 1))
-		txn->is.makes++;
-	else if (!strcmp(path, PATH_PRIMARY))
-		txn->is.type = TXN_CREATE_KEY;
-}
-
-void zkh_txn_delete(struct zkh_txn *txn, const char *path, int32_t version)
-{
-	(void)version;
-	if (!strcmp(path, PATH_POST)) {
-		txn->is.type = TXN_LEAVE;
-		txn->is.value = LEAVE_DELETE;
-	} else {
-		txn->is.type = TXN_CLAIM;
-		txn->is.uid = (int32_t)strtol(path, NULL, 10);
-	}
-}
-
-void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text)
-{
-	struct keepalive value = { .nonce = (uint64_t)k->nonce,
-				   .counter = k->counter,
-				   .lease_us = k->lease_us };
-
-	strcpy(ret_text, "0");
-	if (!k->nonce)
-		return; /* as a registration makes it */
-	machine_text(k->machine, value.machine, sizeof(value.machine));
-	machine_text(k->boot, value.boot, sizeof(value.boot));
-	keepalive_format(&value, ret_text);
-}
-
-/* Checks that are left out, one at a time. */
-static void mutate(struct sim_txn *t)
-{
-	if ((t->type == TXN_RENEW && sim_mutated(world, MUTATION_RENEW_EPOCH)) ||
-	    (t->type == TXN_LEAVE && t->value == LEAVE_DELETE &&
-	     sim_mutated(world, MUTATION_LEAVE_EPOCH)))
-		t->epoch_version = UNCHECKED;
-	if ((t->type == TXN_RENEW && sim_mutated(world, MUTATION_RENEW_VERSION)) ||
-	    (t->type == TXN_CLAIM && sim_mutated(world, MUTATION_CLAIM_VERSION)) ||
-	    (t->type == TXN_ENTER && sim_mutated(world, MUTATION_ENTER_VERSION)))
-		t->version = ANY_VERSION;
-}
-
-static bool is_of_election(uint8_t type)
-{
-	return type == TXN_CLAIM || type == TXN_ENTER || type == TXN_LEAVE || type == TXN_SET_KEY ||
-	       type == TXN_CREATE_KEY;
-}
-
-int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh_op **ret_op)
-{
-	struct sim_node *n = &world->nodes[txn->node];
-	const struct zkh_op call = { .on_commit = fn, .userdata = userdata };
-	struct zkh_op *op = op_create(n, &call, ret_op);
-	bool read = txn->is.type == TXN_RENEW && sim_mutated(world, MUTATION_RENEW_BY_READ);
-	struct sim_request *r;
-
-	txn->in_use = false;
-	if (!is_sent(n, op))
-		return 0;
-	r = request_create(world, n, read ? REQUEST_READ : REQUEST_TXN, FOR_CALL);
-	txn->is.session = r->txn.session;
-	r->txn = txn->is;
-	if (is_of_election(r->txn.type))
-		r->op = (uint8_t)n->writes.doing;
-	mutate(&r->txn);
-	send(n, op, r);
-	return 0;
-}
-
 /* -- answers -- */
-
-/* What the committed transaction has written, in the order of its operations. */
-static void fill_stats(const struct sim_request *r, struct zkh_stat stats[REPLY_STATS])
-{
-	memset(stats, 0, REPLY_STATS * sizeof(stats[0]));
-	if (r->txn.type == TXN_CLAIM || r->txn.type == TXN_SET_KEY)
-		stats[0] = (struct zkh_stat){ .version = r->txn.version + 1, .mzxid = r->zxid };
-	else if (r->txn.type == TXN_LEAVE)
-		stats[0].version = r->txn.epoch_version + 1;
-	stats[1].version = r->txn.epoch_version + 1; /* of a takeover: /epoch; and the keepalive */
-	stats[4].version = r->keep_version;
-}
-
-/* The path of the operation that failed. */
-static const char *failed_path(const struct sim_request *r)
-{
-	static char path[KEY_PATH_SIZE];
-
-	switch ((enum txn_result)r->result) {
-	case TXN_MISSING:
-	case TXN_REFUSED_OWN:
-		node_key_path(node_name(r->node), NODE_KEY_ROUTER, path);
-		return path;
-	case TXN_REFUSED_NOTE:
-		return PATH_HISTORY;
-	default:
-		return "";
-	}
-}
-
-/* The operations of a renewal are the post, /epoch, the keepalive. What else asks where it failed asks for the first. */
-static int commit_result(uint8_t type, uint8_t result, size_t *ret_failed)
-{
-	*ret_failed = type != TXN_RENEW ? 0 : result == TXN_CONFLICT ? 1 : 2;
-	switch ((enum txn_result)result) {
-	case TXN_OK:
-		return ZKH_OK;
-	case TXN_CONFLICT:
-	case TXN_KEEP_MOVED:
-		return ZKH_CONFLICT;
-	case TXN_KEEP_MISSING:
-	case TXN_MISSING:
-		return ZKH_NO_NODE;
-	default:
-		return ZKH_DENIED;
-	}
-}
 
 void zkh_reply(struct sim *w, const struct sim_request *r)
 {
@@ -857,6 +624,6 @@ void zkh_reply(struct sim *w, const struct sim_request *r)
 	else if (!op->on_commit)
 		result = r->sight.result;
 	else
-		result = commit_result(r->txn.type, r->result, &op->failed);
+		result = zkh_commit_result(r, &op->failed);
 	op_end(op, result, r);
 }

@@ -214,10 +214,10 @@ class Site:
         self.net.link(one.host, False)
 
     def plug(self, one):
-        self._forget_addresses(one)
+        self.forget_addresses(one)
         self.net.link(one.host, True)
 
-    def _forget_addresses(self, one):
+    def forget_addresses(self, one):
         for address in self.addresses:
             one.host.run('sh', '-c', f'ip address del {address} dev eth0 2>/dev/null || true')
 
@@ -225,7 +225,7 @@ class Site:
         """Everything of it ends in one moment, its network first: the address goes with the cable."""
         self.unplug(one)
         one.cut_power()
-        self._forget_addresses(one)
+        self.forget_addresses(one)
 
     # measuring
 

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Transactions, which the tree knows by their kind: what their operations write is put together to that. */
+
+#include "zkh_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rights.h"
+
+struct zkh_txn {
+	struct sim_txn is;
+	int8_t node;
+	bool in_use;
+};
+
+static struct zkh_txn transaction; /* one is built at a time */
+
+void zkh_txn_begin(void)
+{
+	transaction.in_use = false;
+}
+
+struct zkh_txn *zkh_txn_create(struct zkh_session *session)
+{
+	struct sim_node *n = zkh_node_of(session);
+
+	if (n->daemon != DAEMON_UP)
+		return NULL;
+	assert(!transaction.in_use);
+	transaction = (struct zkh_txn){ .node = (int8_t)session->node, .in_use = true };
+	transaction.is = (struct sim_txn){ .type = TXN_NOP,
+					   .epoch_version = UNCHECKED,
+					   .node = (int8_t)session->node };
+	return &transaction;
+}
+
+void zkh_txn_check(struct zkh_txn *txn, const char *path, int32_t version)
+{
+	if (!strcmp(path, PATH_EPOCH))
+		txn->is.epoch_version = version;
+	else if (!strcmp(path, PATH_PRIMARY))
+		txn->is.version = version;
+	else
+		assert(!strcmp(path, PATH_POST));
+}
+
+/* The last digits of it. */
+static int32_t cluster_id(const char *text)
+{
+	return (int32_t)strtol(text + IDENTITY_ID_SIZE - 1 - 7, NULL, 16);
+}
+
+static void take_cluster(struct sim_txn *t, const char *text)
+{
+	struct identity_seen seen;
+
+	identity_parse_value(text, strlen(text), &seen);
+	t->type = TXN_MAKE;
+	t->id = cluster_id(seen.id);
+	t->generation = seen.generation;
+}
+
+static void take_keepalive(struct sim_txn *t, const char *text)
+{
+	const struct sim_node *n = &zkh_world->nodes[t->node];
+	struct keepalive k;
+
+	if (!value_keepalive(text, strlen(text), &k))
+		abort();
+	if (t->type == TXN_NOP)
+		t->type = TXN_RENEW;
+	t->nonce = (int64_t)k.nonce;
+	t->counter = k.counter;
+	t->lease_us = k.lease_us;
+	t->machine = (int32_t)strtol(k.machine, NULL, 16);
+	t->boot = (int32_t)strtol(k.boot, NULL, 16);
+	t->session_us = n->term.session_us;
+	t->sent_local = clock_local(zkh_world, n);
+}
+
+static void take_epoch(struct sim_txn *t, const char *text, int32_t version)
+{
+	char owner[NAME_SIZE];
+
+	if (!value_epoch(text, strlen(text), &t->epoch, owner))
+		abort();
+	t->owner = owner_of_name(owner);
+	t->epoch_version = version;
+}
+
+/* The router state of another node is marked; the own one says how far the work is. */
+static void take_router(struct sim_txn *t, int8_t of, const char *text, int32_t version)
+{
+	t->router = *text;
+	if (of != t->node) {
+		t->type = TXN_MARK;
+		t->node = of;
+		t->version = version;
+	} else if (t->type == TXN_NOP) {
+		t->type = zkh_world->nodes[of].writes.doing == OP_LEAVE ? TXN_LEAVE : TXN_ROUTER;
+	}
+}
+
+static void take_alive(struct sim_txn *t, const char *text)
+{
+	struct alive self;
+
+	value_alive(text, strlen(text), &self);
+	t->machine = (int32_t)strtol(self.machine, NULL, 16);
+	t->boot = (int32_t)strtol(self.boot, NULL, 16);
+}
+
+/* version: ANY_VERSION for what is made. */
+static void take_text(struct sim_txn *t, const char *path, const char *text, int32_t version)
+{
+	int8_t of;
+	enum sim_key key;
+
+	if (zkh_path_is_below(path, PATH_HISTORY))
+		return;
+	key = zkh_key_of(path, &of);
+	if (key == SIM_KEY_MODE) {
+		t->type = TXN_REGISTER;
+	} else if (key == SIM_KEY_ALIVE) {
+		take_alive(t, text);
+	} else if (key == SIM_KEY_KEEPALIVE && t->type == TXN_REGISTER) {
+		return; /* the first, of a node that never was primary */
+	} else if (key == SIM_KEY_KEEPALIVE) {
+		take_keepalive(t, text);
+		if (t->type == TXN_RENEW)
+			t->version = version;
+	} else if (key == SIM_KEY_ROUTER) {
+		take_router(t, of, text, version);
+	} else if (key == SIM_KEY_CLUSTER) {
+		take_cluster(t, text);
+	} else if (key == SIM_KEY_EPOCH) {
+		take_epoch(t, text, version);
+	} else if (key == SIM_KEY_POST) {
+		t->type = TXN_ENTER;
+	} else if (key == SIM_KEY_PRIMARY) {
+		t->type = TXN_SET_KEY;
+		t->version = version;
+		t->value = strcmp(text, NAME_NONE) ? (int8_t)node_of_name(text) : NAMED_NONE;
+	}
+}
+
+/* Of the own keys: enum own_bit. */
+static uint8_t own_bit(const struct sim_txn *t, const char *path)
+{
+	int8_t of;
+
+	if (!zkh_path_is_below(path, PATH_NODES))
+		return 0;
+	switch ((int)zkh_key_of(path, &of)) {
+	case SIM_KEY_NODE:
+		return OWN_NODE;
+	case SIM_KEY_MODE:
+	case SIM_KEY_STATE:
+	case SIM_KEY_HEALTH:
+		return OWN_REST;
+	case SIM_KEY_ROUTER:
+		return of == t->node ? OWN_ROUTER : 0;
+	case SIM_KEY_KEEPALIVE:
+		return OWN_KEEPALIVE;
+	case SIM_KEY_ALIVE:
+		return OWN_ALIVE;
+	default:
+		return 0;
+	}
+}
+
+void zkh_txn_set_text(struct zkh_txn *txn, const char *path, const char *text, int32_t version)
+{
+	txn->is.sets |= own_bit(&txn->is, path);
+	take_text(&txn->is, path, text, version);
+}
+
+void zkh_txn_create_text(struct zkh_txn *txn, const char *path, const char *text, unsigned flags)
+{
+	(void)flags;
+	txn->is.creates |= own_bit(&txn->is, path);
+	take_text(&txn->is, path, text, ANY_VERSION);
+	if (!strncmp(path, PATH_NODES, sizeof(PATH_NODES) - 1))
+		txn->is.makes++;
+	else if (!strcmp(path, PATH_PRIMARY))
+		txn->is.type = TXN_CREATE_KEY;
+}
+
+void zkh_txn_delete(struct zkh_txn *txn, const char *path, int32_t version)
+{
+	(void)version;
+	if (!strcmp(path, PATH_POST)) {
+		txn->is.type = TXN_LEAVE;
+		txn->is.value = LEAVE_DELETE;
+	} else {
+		txn->is.type = TXN_CLAIM;
+		txn->is.uid = (int32_t)strtol(path, NULL, 10);
+	}
+}
+
+void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text)
+{
+	struct keepalive value = { .nonce = (uint64_t)k->nonce,
+				   .counter = k->counter,
+				   .lease_us = k->lease_us };
+
+	strcpy(ret_text, "0");
+	if (!k->nonce)
+		return; /* as a registration makes it */
+	zkh_machine_text(k->machine, value.machine, sizeof(value.machine));
+	zkh_machine_text(k->boot, value.boot, sizeof(value.boot));
+	keepalive_format(&value, ret_text);
+}
+
+/* Checks that are left out, one at a time. */
+static void mutate(struct sim_txn *t)
+{
+	if ((t->type == TXN_RENEW && sim_mutated(zkh_world, MUTATION_RENEW_EPOCH)) ||
+	    (t->type == TXN_LEAVE && t->value == LEAVE_DELETE &&
+	     sim_mutated(zkh_world, MUTATION_LEAVE_EPOCH)))
+		t->epoch_version = UNCHECKED;
+	if ((t->type == TXN_RENEW && sim_mutated(zkh_world, MUTATION_RENEW_VERSION)) ||
+	    (t->type == TXN_CLAIM && sim_mutated(zkh_world, MUTATION_CLAIM_VERSION)) ||
+	    (t->type == TXN_ENTER && sim_mutated(zkh_world, MUTATION_ENTER_VERSION)))
+		t->version = ANY_VERSION;
+	if (t->type == TXN_REGISTER && sim_mutated(zkh_world, MUTATION_NO_RAISE))
+		t->epoch = 0;
+	if (t->type == TXN_REGISTER && sim_mutated(zkh_world, MUTATION_RAISE_NOBODY))
+		t->owner = OWNER_NOBODY;
+}
+
+static bool is_of_election(uint8_t type)
+{
+	return type == TXN_CLAIM || type == TXN_ENTER || type == TXN_LEAVE || type == TXN_SET_KEY ||
+	       type == TXN_CREATE_KEY;
+}
+
+int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh_op **ret_op)
+{
+	struct sim_node *n = &zkh_world->nodes[txn->node];
+	const struct zkh_op call = { .on_commit = fn, .userdata = userdata };
+	struct zkh_op *op = zkh_op_create(n, &call, ret_op);
+	bool read = txn->is.type == TXN_RENEW && sim_mutated(zkh_world, MUTATION_RENEW_BY_READ);
+	struct sim_request *r;
+
+	txn->in_use = false;
+	if (!zkh_is_sent(n, op))
+		return 0;
+	r = request_create(zkh_world, n, read ? REQUEST_READ : REQUEST_TXN, FOR_CALL);
+	txn->is.session = r->txn.session;
+	r->txn = txn->is;
+	if (is_of_election(r->txn.type))
+		r->op = (uint8_t)n->writes.doing;
+	else if (r->txn.type == TXN_REGISTER && n->shell.registering)
+		r->op = OP_REGISTER;
+	mutate(&r->txn);
+	zkh_send(op, r);
+	return 0;
+}
+
+/* -- answers -- */
+
+/* What the committed transaction has written, in the order of its operations. */
+void zkh_fill_stats(const struct sim_request *r, struct zkh_stat stats[REPLY_STATS])
+{
+	memset(stats, 0, REPLY_STATS * sizeof(stats[0]));
+	if (r->txn.type == TXN_CLAIM || r->txn.type == TXN_SET_KEY)
+		stats[0] = (struct zkh_stat){ .version = r->txn.version + 1, .mzxid = r->zxid };
+	else if (r->txn.type == TXN_REGISTER)
+		stats[0].mzxid = r->zxid;
+	else if (r->txn.type == TXN_LEAVE)
+		stats[0].version = r->txn.epoch_version + 1;
+	stats[1].version = r->txn.epoch_version + 1; /* of a takeover: /epoch; and the keepalive */
+	stats[4].version = r->keep_version;
+}
+
+/* The path of the operation that failed. */
+const char *zkh_failed_path(const struct sim_request *r)
+{
+	static char path[KEY_PATH_SIZE];
+
+	switch ((enum txn_result)r->result) {
+	case TXN_MISSING:
+	case TXN_REFUSED_OWN:
+		node_key_path(node_name(r->node), NODE_KEY_ROUTER, path);
+		return path;
+	case TXN_REFUSED_NOTE:
+		return PATH_HISTORY;
+	default:
+		return "";
+	}
+}
+
+/* The operations of a renewal are the post, /epoch, the keepalive. What else asks where it failed asks for the first. */
+int zkh_commit_result(const struct sim_request *r, size_t *ret_failed)
+{
+	*ret_failed = r->txn.type != TXN_RENEW ? 0 : r->result == TXN_CONFLICT ? 1 : 2;
+	switch ((enum txn_result)r->result) {
+	case TXN_OK:
+		return ZKH_OK;
+	case TXN_CONFLICT:
+	case TXN_KEEP_MOVED:
+		return ZKH_CONFLICT;
+	case TXN_KEEP_MISSING:
+	case TXN_MISSING:
+		return ZKH_NO_NODE;
+	default:
+		return ZKH_DENIED;
+	}
+}
+
+/* -- what changes none of the keys that are modelled -- */
+
+static int send_plain(struct zkh_session *session, uint8_t type, const struct zkh_op *call,
+		      struct zkh_op **ret_op)
+{
+	struct sim_node *n = zkh_node_of(session);
+	struct sim_request *r;
+	struct zkh_op *op;
+
+	if (n->daemon != DAEMON_UP)
+		return ZKH_FAILED;
+	op = zkh_op_create(n, call, ret_op);
+	if (!zkh_is_sent(n, op))
+		return 0;
+	r = request_create(zkh_world, n, REQUEST_TXN, FOR_CALL);
+	r->txn.type = type;
+	zkh_send(op, r);
+	return 0;
+}
+
+int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata,
+		  struct zkh_op **ret_op)
+{
+	const struct zkh_op call = { .on_done = fn, .userdata = userdata };
+
+	return send_plain(session, TXN_ROOT, &call, ret_op);
+}
+
+/* Where one is missing the registration is refused as a whole; the daemon registers as not healthy, as far as it can. */
+static void on_rights(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct rights *rights = userdata;
+
+	(void)reply;
+	rights->op = NULL;
+	rights->on_done(rights->userdata, result);
+}
+
+int rights_try(struct rights *rights, struct zkh_session *session, const char *name, unsigned flags,
+	       rights_fn on_done, void *userdata)
+{
+	const struct zkh_op call = { .on_commit = on_rights, .userdata = rights };
+
+	(void)name;
+	(void)flags;
+	rights->on_done = on_done;
+	rights->userdata = userdata;
+	return send_plain(session, TXN_RIGHTS, &call, &rights->op);
+}
+
+void rights_cancel(struct rights *rights)
+{
+	zkh_op_cancel(rights->op);
+	rights->op = NULL;
+}
+
+void rights_format_missing(const struct rights *rights, char *ret_text)
+{
+	(void)rights;
+	*ret_text = '\0';
+}
