@@ -39,10 +39,11 @@ static void forget_doubt(struct sim_client *k)
 /* The session is over, or is left as it is. */
 static void forget_session(struct sim_node *n)
 {
-	ensemble_detached(&n->ensemble, true);
-	view_stop(&n->view);
 	n->client.session = 0;
 	n->client.leaving = 0;
+	zkh_hooks_expired(n);
+	ensemble_detached(&n->ensemble, true);
+	view_stop(&n->view);
 	n->client.last_zxid = 0;
 	forget_doubt(&n->client);
 }
@@ -230,9 +231,9 @@ void client_on_unacked(struct sim *w, struct sim_node *n, const struct queue_eve
 void client_give_up(struct sim *w, struct sim_node *n)
 {
 	SIM_TRACE(w, "node  %d leaves its session as it is", n->id);
+	client_lose(w, n);
 	forget_session(n);
 	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
-	client_lose(w, n);
 }
 
 void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev)
@@ -313,7 +314,7 @@ void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event
 		return;
 	n->client.heard = w->now;
 	if (ev->arg % 256 == BIT_LOCKS)
-		lock_watch(w, n);
+		zkh_hooks_fire_lock(n, (int32_t)(ev->arg / 256));
 	else
 		zkh_hooks_fire(n, ev->arg % 256, ev->arg / 256);
 }

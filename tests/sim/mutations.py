@@ -23,11 +23,14 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
-SHELL = ['daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c', 'daemon/cluster/peers.c',
-         'daemon/cluster/recovery.c', 'daemon/cluster/term.c', 'daemon/cluster/view.c', 'daemon/cluster/witness.c',
-         'daemon/cluster/writes.c',
-         'daemon/work/keeper.c', 'daemon/work/keeper_apply.c', 'daemon/work/keeper_table.c', 'lib/base/detail.c', 'lib/base/duration.c', 'lib/base/history_entry.c', 'lib/base/identity.c', 'lib/base/keys.c', 'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/zkh_path.c',
-         'lib/zk/mirror/zkh_mirror.c', 'lib/zk/zkh_result.c']
+SHELL = ['daemon/cluster/debt.c', 'daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c',
+         'daemon/cluster/peers.c', 'daemon/cluster/recovery.c', 'daemon/cluster/registration.c',
+         'daemon/cluster/term.c', 'daemon/cluster/view.c', 'daemon/cluster/witness.c', 'daemon/cluster/writes.c',
+         'daemon/work/keeper.c', 'daemon/work/keeper_apply.c', 'daemon/work/keeper_table.c', 'lib/base/detail.c',
+         'lib/base/duration.c', 'lib/base/history_entry.c', 'lib/base/identity.c', 'lib/base/keys.c',
+         'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/lock/zkh_lock.c', 'lib/zk/lock/zkh_lock_create.c',
+         'lib/zk/lock/zkh_lock_name.c', 'lib/zk/lock/zkh_lock_remove.c', 'lib/zk/mirror/zkh_mirror.c',
+         'lib/zk/zkh_path.c', 'lib/zk/zkh_result.c']
 CORE = ['election.c', 'acting.c', 'apply.c', 'inbox.c', 'leasing.c', 'table.c', 'survivor.c']
 CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']
 LAST_SOON = 'after a deletion nothing is waited for'  # of the table: what follows takes minutes to be seen
@@ -61,6 +64,12 @@ MUTATIONS = [
     Mutation('what was known before the connection was lost counts', 'view.c', 'view->slots[i].known = false;', ';'),
     Mutation('the post of another is taken for the own', 'view.c',
              'view->post_owner == zkh_session_id(view->session) ? POST_MINE : POST_OTHER', 'POST_MINE'),
+    Mutation('a lock node that was perhaps made is not looked for', 'zkh_lock_create.c', 'if (result != ZKH_UNKNOWN)', 'if (1)'),
+    Mutation('the removal of a lock node is not repeated', 'zkh_lock.c', 'zkh_lock_remove_resume(lock); else if', '; else if'),
+    Mutation('a waiter for the lock misses the end of its predecessor', 'zkh_lock.c',
+             'if (lock->read_op == NULL && lock->state == ZKH_LOCK_WAITING) zkh_lock_list(lock);', ''),
+    Mutation('the trace of another machine is written over', 'registration.c', 'if (reg->trace_until_us > time_boot_us())', 'if (0)',
+             options=['--often', 'node replaced by another machine']),
     Mutation('deleted keys are not made again', switches=['keys-are-not-made-again']),
     Mutation('a node waits although no other is preferred', 'election.c', 'e->now_us >= e->deadline_us || e->peers == PEERS_NONE', 'e->now_us >= e->deadline_us'),
     Mutation('an absent node is waited for', 'peers.c', 'c.online = stat && stat->ephemeral_owner;', 'c.online = true;'),
@@ -149,7 +158,7 @@ MUTATIONS = [
     Mutation('the owner before is believed, whatever he left', 'recovery.c',
              'return node->suspect || is_before(node->recovery, node->name);', 'return node->suspect;',
              options=['--often', "node's keys deleted", '--often', 'session closed by somebody else']),
-    Mutation('an own epoch that is not known is believed', switches=['unknown-own-epoch-is-believed'],
+    Mutation('an own epoch that is not known is believed', 'debt.c', 'if (epoch == own_epoch)', 'if (1)',
              options=['--often', 'node replaced by another machine', '--often', "node's keys deleted"]),
     Mutation('a registration sets no floor', switches=['registration-is-no-floor'],
              options=['--often', 'epoch deleted', '--often', 'highest epoch forgotten']),
@@ -157,9 +166,9 @@ MUTATIONS = [
              'memset(term->before, 0, sizeof(term->before)); term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us); }'
              ' static void send_renewal',
              'term->on_renewed(term->userdata, RESULT_OK, time_boot_us()); } static void send_renewal'),
-    Mutation('a remembered epoch is not raised', switches=['remembered-epoch-is-not-raised'],
+    Mutation('a remembered epoch is not raised', 'registration.c', 'reg->view->memory_epoch > reg->epoch', '0',
              options=['--often', 'ensemble set back']),
-    Mutation('a raised epoch names nobody', switches=['raised-epoch-names-nobody'],
+    Mutation('a raised epoch names nobody', 'registration.c', '"%" PRId64 " " NAME_NONE', '"%" PRId64 " " NAME_NOBODY',
              options=['--often', 'ensemble set back']),
     Mutation('an emptied ensemble is taken for the known one', 'identity.c', 'return *known->id ? IDENTITY_NO_ID : IDENTITY_FINE;',
              'return IDENTITY_FINE;',

@@ -363,8 +363,7 @@ static void check_contenders(struct sim *w, int node)
 	for (int i = 0; i < w->node_count; i++) {
 		const struct sim_node *n = &w->nodes[i];
 
-		if (i == node || n->daemon != DAEMON_UP || n->shell.lock != SHELL_LOCK_WAITING ||
-		    !n->shell.lock_placed)
+		if (i == node || n->daemon != DAEMON_UP || !lock_waits(n) || !n->shell.lock_placed)
 			continue;
 		if (n->shell.lock_placed < w->claim_at && n->disturbed < n->shell.lock_placed &&
 		    w->nodes[node].await_at >= w->claim_at)
@@ -455,7 +454,7 @@ void oracle_send(struct sim *w, const struct sim_request *r)
 	const struct ensemble *ensemble = &w->nodes[r->node].ensemble;
 
 	if (r->type == REQUEST_TXN && ensemble->state == ENSEMBLE_CLOSED && *ensemble->known.id &&
-	    r->purpose != FOR_FAREWELL && r->purpose != FOR_REMOVAL)
+	    r->purpose != FOR_FAREWELL && r->txn.type != TXN_UNLOCK)
 		sim_fail(w, "node %d writes to an ensemble that it does not know", r->node);
 }
 

@@ -94,10 +94,7 @@ enum sim_fault {
 	X(UNSAVED, "unsaved-takeover")                                                             \
 	X(ANY_NONCE, "foreign-nonce-goes-on")                                                      \
 	X(NO_FLOOR, "registration-is-no-floor")                                                    \
-	X(FOREIGN_EPOCH, "unknown-own-epoch-is-believed")                                          \
-	X(NO_RAISE, "remembered-epoch-is-not-raised")                                              \
 	X(FOREIGN_WRITE, "another-ensemble-is-written-to")                                         \
-	X(RAISE_NOBODY, "raised-epoch-names-nobody")                                               \
 	X(SHOW_LATE, "page-is-withdrawn-after-the-stop")                                           \
 	X(SHOW_LEASE, "page-says-primary-until-the-lease-ends")
 

@@ -16,7 +16,6 @@ enum queue_type {
 	EVENT_CLOSED,	     /* the connection, at the node */
 	EVENT_ATTACHED,	     /* arg: session, 0 expired; at the node */
 	EVENT_CLIENT,	     /* timer of the client library */
-	EVENT_LOCK,	     /* the lock's timeout; arg 1: it cannot be asked for at all */
 	EVENT_FENCE,	     /* a fence command ends */
 	EVENT_STEP,	     /* a daemon that was stopped within a step goes on */
 	EVENT_READY,	     /* arg: enum guard_news, at the daemon */

@@ -118,7 +118,7 @@ static void act(struct sim *w, struct sim_node *n, const struct election_action 
 		break;
 	case ACTION_UNLOCK:
 		election_inbox_forget_lock(&n->inbox);
-		lock_release(w, n);
+		lock_release(n);
 		break;
 	case ACTION_SCAN:
 		shell_scan(n);
@@ -487,7 +487,6 @@ void shell_kill(struct sim *w, struct sim_node *n)
 	n->inbox.length = 0;
 	n->going_on = n->gathering = false;
 	work_end(n);
-	n->shell.lock_gen++;
 	shell_survey_end(n);
 	zkh_drop(n);
 	client_end(w, n);

@@ -86,10 +86,6 @@ void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)
 	case FOR_CALL:
 		zkh_reply(w, r);
 		break;
-	case FOR_LOCK:
-	case FOR_REMOVAL:
-		lock_reply(w, n, r);
-		break;
 	case FOR_NOTHING:
 	case FOR_FAREWELL:
 		break;

@@ -65,13 +65,6 @@ void shell_writes_begin(struct sim_node *n)
 
 /* -- what the election wants, as in do.c -- */
 
-/* The last epoch in which it started work. */
-static int64_t own_epoch(const struct sim *w, const struct sim_node *n)
-{
-	return sim_mutated(w, MUTATION_FOREIGN_EPOCH) ? n->view.memory_epoch
-						      : ensemble_own(&n->ensemble);
-}
-
 /* False: it is not sent. */
 static bool save_enter(struct sim *w, struct sim_node *n)
 {
@@ -85,9 +78,9 @@ static bool save_enter(struct sim *w, struct sim_node *n)
 	return false;
 }
 
-static void note_enter(struct sim *w, struct sim_node *n)
+static void note_enter(struct sim_node *n)
 {
-	debt_begin(&n->debt, &n->view, own_epoch(w, n), n->core.epoch);
+	debt_begin(&n->debt, &n->view, ensemble_own(&n->ensemble), n->core.epoch);
 	n->writes.owes = debt_is_owed(&n->debt);
 	shell_recovery_begin(n);
 }
@@ -97,15 +90,13 @@ static bool may_send(const struct sim_node *n, enum election_op op)
 	struct election_view now;
 
 	view_election(&n->view, &now);
-	return election_may_send(&n->core, op, &now) &&
-	       (op != OP_CLAIM || n->shell.lock != SHELL_LOCK_NONE);
+	return election_may_send(&n->core, op, &now) && (op != OP_CLAIM || n->lock);
 }
 
 void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a)
 {
 	enum election_op op = (enum election_op)a->op;
 	uint32_t incarnation = n->incarnation;
-	char lock[16];
 
 	if (n->writes.doing != OP_NONE || n->shell.registering)
 		sim_fail(w, "node %d: a transaction while another is under way", n->id);
@@ -126,11 +117,11 @@ void shell_do(struct sim *w, struct sim_node *n, const struct election_action *a
 	if (op == OP_ENTER && !save_enter(w, n))
 		return;
 	if (op == OP_ENTER)
-		note_enter(w, n);
-	strcpy(n->writes.leaves, debt_owner(&n->debt, &n->view, own_epoch(w, n)));
-	snprintf(lock, sizeof(lock), "%d", n->shell.lock_uid);
+		note_enter(n);
+	strcpy(n->writes.leaves, debt_owner(&n->debt, &n->view, ensemble_own(&n->ensemble)));
 	(void)zkh_session_of(n);
-	writes_do(&n->writes, op, a->version, n->core.epoch, n->core.term_us, lock, "");
+	writes_do(&n->writes, op, a->version, n->core.epoch, n->core.term_us,
+		  n->lock ? zkh_lock_path(n->lock) : NULL, "");
 }
 
 /* As cluster_settle() has it. */

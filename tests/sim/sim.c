@@ -2,9 +2,10 @@
 
 /*
  * The simulator: two to seven nodes in a model of the world, in simulated time, from one seed. A node is made of the code that
- * ships, as far as it is linked (meson.build): the election, and of daemon/cluster which ensemble this is (ensemble.c), what is
- * known of the keys (view.c), the own term (term.c), the transactions (writes.c), the watch on the primary's (witness.c), and
- * the survey and the marks of a takeover (recovery.c). What else a daemon does is modelled.
+ * ships, as far as it is linked (meson.build): the election; the keeper of the work; of lib/zk the lock and the mirror; and of
+ * daemon/cluster which ensemble this is (ensemble.c), the registration (registration.c), what is known of the keys (view.c),
+ * the own term (term.c), the transactions (writes.c), the watch on the primary's (witness.c), and the survey and the marks of
+ * a takeover (recovery.c). What else a daemon does is modelled.
  *
  *   sim --runs 1000                 a thousand runs, seeds 1 to 1000
  *   sim --steps 20000000            as many runs as it takes
@@ -26,14 +27,14 @@
  *        them; an expired session is learnt of on re-attaching only
  *   tree
  *        the keys: versions, ephemerals, sequence nodes, and the transactions on them
- *   zkh, zkh_hooks
- *        the headers of lib/zk over the simulated client, and libev's timers, for what is linked (the
- *        mirror among it); the texts that the keys hold; reads that are refused
- *   shell_gate, shell_view, shell_term, shell_writes, shell_survey
- *        the node around what is linked: its callbacks, its files, its fence command
- *   shell, shell_keys, shell_lock, shell_repair
- *        what the daemon makes of each action: its registration, the lock, the files that outlive it;
- *        what it does when the servers refuse to write, when somebody deletes its keys, when it is
+ *   zkh, zkh_txn, zkh_hooks
+ *        the headers of lib/zk over the simulated client, and libev's timers, for what is linked; the
+ *        texts that the keys hold; reads that are refused
+ *   shell_gate, shell_view, shell_term, shell_writes, shell_survey, shell_lock, shell_repair
+ *        the node around what is linked: its callbacks, its files, its fence command, when it looks
+ *        again after a refusal
+ *   shell, shell_keys
+ *        what the daemon makes of each action, the files that outlive it, what it does when it is
  *        stopped between a step and what that asks for
  *   work, guard
  *        the host around the keepers of daemon and guard, which are linked: the commands (slow, failing,
@@ -193,9 +194,6 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 		break;
 	case EVENT_CLIENT:
 		client_on_timer(w, n, ev);
-		break;
-	case EVENT_LOCK:
-		lock_on_timeout(w, n, ev);
 		break;
 	case EVENT_FENCE:
 		shell_on_fence(w, n, ev);

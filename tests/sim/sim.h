@@ -32,6 +32,7 @@
 #include "rng.h"
 #include "tree.h"
 #include "work/keeper.h"
+#include "zk/lock/zkh_lock.h"
 
 #define MS INT64_C(1000)
 #define SEC INT64_C(1000000)
@@ -44,9 +45,9 @@
 #define CONN_QUEUE 128
 #define REQUESTS_MAX 1024
 #define LOG_MAX 16384
-#define REMOVALS_MAX 32
+#define LOCKS_WATCHED 16
 #define OPS_MAX 256 /* of all nodes, see zkh.c */
-#define TIMERS_MAX 4
+#define TIMERS_MAX 64
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
 /* -- ZooKeeper -- */
@@ -94,7 +95,7 @@ struct sim_conn {
 	int64_t timeout;	     /* granted */
 	uint32_t gen;
 	int32_t session;
-	int32_t lock_wait, lock_own; /* uids of lock nodes watched */
+	int32_t locks[LOCKS_WATCHED]; /* uids of lock nodes watched; 0: none */
 	int8_t server, node;
 	uint8_t open;
 	uint8_t asking; /* the server has its session looked at by the leader */
@@ -113,14 +114,12 @@ struct sim_entry {
 	int8_t origin;
 };
 
-enum request_type { REQUEST_PING, REQUEST_READ, REQUEST_SYNC, REQUEST_LIST, REQUEST_TXN };
+enum request_type { REQUEST_PING, REQUEST_READ, REQUEST_SYNC, REQUEST_TXN };
 
 /* What the shell wants with it. */
 enum request_purpose {
 	FOR_NOTHING,
 	FOR_CALL, /* of zkh.c */
-	FOR_LOCK,
-	FOR_REMOVAL,
 	FOR_FAREWELL,
 };
 
@@ -147,6 +146,8 @@ enum sim_key {
 	SIM_KEY_EPOCH,
 	SIM_KEY_MAINTENANCE,
 	SIM_KEY_CLUSTER,
+	SIM_KEY_LOCKS, /* the list of the lock nodes */
+	SIM_KEY_LOCK,
 	SIM_KEY_MODE,
 	SIM_KEY_STATE,
 	SIM_KEY_ROUTER,
@@ -172,21 +173,22 @@ struct sim_sight {
 struct sim_request {
 	struct sim_txn txn;
 	int64_t order, zxid, sent_local;
-	uint32_t gen; /* of the connection */
-	int32_t lock_wait;
+	uint32_t gen;		/* of the connection */
 	int32_t keep_version;	/* ENTER: that of the keepalive */
 	int64_t stalled_at;	/* length of the log then */
 	int64_t previous;	/* order of the transaction before it on its connection */
 	struct sim_sight sight; /* FOR_CALL */
 	int32_t epoch;		/* of the leader it was proposed to */
 	int64_t call_order;
+	int32_t lock_sequence;		   /* LOCK: that of the node */
+	struct tree_lock locks[LOCKS_MAX]; /* of a list of them */
+	int32_t lock_count;
 	int16_t call; /* FOR_CALL: the operation */
 	uint16_t next_free;
 	uint8_t type, purpose, stage, op, result;
 	uint8_t proposed; /* other servers may have it */
-	uint8_t lock_found;
-	uint8_t key;	/* FOR_CALL: enum sim_key, of that node */
-	int8_t of, bit; /* of its changes */
+	uint8_t key;	  /* FOR_CALL: enum sim_key, of that node */
+	int8_t of, bit;	  /* of its changes */
 	bool watch, exists;
 	int8_t node;
 };
@@ -195,7 +197,6 @@ struct sim_request {
 
 enum link { LINK_NONE, LINK_WAIT, LINK_CONNECTING, LINK_ATTACHED };
 enum daemon { DAEMON_DOWN, DAEMON_UP, DAEMON_GONE };
-enum shell_lock { SHELL_LOCK_NONE, SHELL_LOCK_WAITING, SHELL_LOCK_HELD };
 enum truth { TRUTH_DOWN, TRUTH_STARTING, TRUTH_UP, TRUTH_STOPPING };
 
 enum probe { PROBE_NONE, PROBE_WANTED, PROBE_SENT };
@@ -217,16 +218,12 @@ struct sim_client {
 };
 
 struct sim_shell {
-	int64_t lock_began, lock_placed;   /* asked for; known to be behind another, 0: not */
-	uint32_t lock_gen, fence_gen, dry; /* dry: undisturbed since */
-	int32_t lock_uid;
-	int32_t removals[REMOVALS_MAX];
-	int32_t removal_count;
-	uint8_t lock; /* enum shell_lock */
-	uint8_t lock_sent;
+	int64_t lock_began, lock_placed; /* asked for; known to be behind another, 0: not */
+	uint32_t fence_gen, dry;	 /* dry: undisturbed since */
 	uint8_t registering, repair_refusals;
 	uint32_t look_gen, memory_gen;
 	uint8_t repair_wanted, repair_refused, repair_looks;
+	bool locks_cleaned;
 };
 
 /* A command of the work that runs on the host. */
@@ -311,6 +308,14 @@ struct zkh_op {
 	int8_t node;
 };
 
+/* Of a lock node: the one that is waited for, or the own one. */
+#define LOCK_WATCHES 4
+struct sim_lock_watch {
+	struct zkh_watch *watch; /* NULL: free */
+	int32_t uid;
+	char path[KEY_PATH_SIZE];
+};
+
 /* Of libev, armed by what is linked of the daemon. */
 struct sim_timer {
 	struct ev_timer *timer;
@@ -336,7 +341,10 @@ struct sim_node {
 	struct debt debt;
 	struct sim_timer timers[TIMERS_MAX];
 	struct zkh_mirrors *mirrors;
-	struct zkh_listener *listener;
+	struct zkh_listener *listeners, *listener_next; /* next: to be called */
+	struct sim_lock_watch lock_watches[LOCK_WATCHES];
+	struct zkh_lock *lock;
+	unsigned holds;		       /* see zkh_session_hold() */
 	struct zkh_watch *watches[64]; /* by the bits of what they are for */
 	struct sim *world;
 	char boot_text[BOOT_ID_SIZE];
@@ -405,7 +413,7 @@ struct sim {
 	struct sim_entry log[LOG_MAX];
 	int64_t log_end, zxid, order;
 	int32_t leader; /* -1: none that could commit anything */
-	int32_t epoch, session_count, lock_uid;
+	int32_t epoch, session_count;
 	int64_t path_cut[NODES_MAX][SERVERS_MAX][2]; /* until then */
 	int64_t slow_until;
 	int64_t fsync_until, fsync_us; /* commits in groups, that slowly */
@@ -601,6 +609,8 @@ void zkh_on_call(struct sim *w, struct sim_node *n, const struct queue_event *ev
 void zkh_reply(struct sim *w, const struct sim_request *r);
 /* The bit of its changes; -1: nobody watches it. */
 int zkh_bit_of(const char *path);
+/* Of the lock node at that path; 0: it is none. */
+int32_t zkh_lock_uid(const char *path);
 struct sim_node *zkh_node_of(const struct zkh_session *session);
 /* The connection is lost: all that is under way ends. */
 void zkh_detached(struct sim_node *n);
@@ -620,6 +630,8 @@ void zkh_hooks_attached(struct sim_node *n);
 void zkh_hooks_end(struct sim_node *n);
 /* What this bit is of has changed. */
 void zkh_hooks_fire(struct sim_node *n, int bit, bool is_there);
+void zkh_hooks_fire_lock(struct sim_node *n, int32_t uid);
+void zkh_hooks_expired(struct sim_node *n);
 
 /* shell_survey.c: around the daemon's recovery.c and witness.c */
 void shell_survey_begin(struct sim_node *n);
@@ -646,15 +658,14 @@ void repair_cancel(struct sim_node *n);
 /* The servers refused it, or the connection is lost. */
 void repair_later(struct sim *w, struct sim_node *n);
 
-/* shell_lock.c */
+/* shell_lock.c: around lib/zk/lock */
 void lock_acquire(struct sim *w, struct sim_node *n);
-void lock_release(struct sim *w, struct sim_node *n);
+void lock_release(struct sim_node *n);
 /* The claim has deleted it. */
 void lock_consumed(struct sim_node *n);
-void lock_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
 void lock_attached(struct sim *w, struct sim_node *n, bool fresh);
-void lock_watch(struct sim *w, struct sim_node *n);
-void lock_on_timeout(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+/* Behind others, as it knows, and waiting. */
+bool lock_waits(const struct sim_node *n);
 
 /* work.c: the work, and the daemon's keeper */
 struct keeper_config work_config(const struct sim *w, const struct sim_node *n);

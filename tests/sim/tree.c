@@ -83,11 +83,13 @@ static enum txn_result set_key(struct sim_tree *t, int8_t value, int32_t version
 	return TXN_OK;
 }
 
-static enum txn_result create_key(struct sim_tree *t, uint64_t *changed)
+static enum txn_result create_key(struct sim_tree *t, int8_t value, uint64_t *changed)
 {
-	if (t->key != NAMED_MISSING || t->rootless)
+	if (t->rootless)
+		return TXN_MISSING;
+	if (t->key != NAMED_MISSING)
 		return TXN_CONFLICT;
-	t->key = NAMED_NONE;
+	t->key = value;
 	t->key_version = 0;
 	t->key_czxid = t->key_mzxid = t->zxid;
 	t->lock_sequence = 0;
@@ -478,7 +480,7 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 	case TXN_CREATE_KEY:
 		if (refuses(t, txn, REFUSE_POST))
 			return TXN_REFUSED;
-		return create_key(t, changed);
+		return create_key(t, txn->value, changed);
 	case TXN_SET_KEY:
 		if (txn->session && refuses(t, txn, REFUSE_KEY))
 			return TXN_REFUSED;

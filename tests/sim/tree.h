@@ -18,10 +18,10 @@ enum { NAMED_STRANGER = NODES_MAX, NAMED_NONE = -1, NAMED_JUNK = -2, NAMED_MISSI
 enum txn_type {
 	TXN_NOP,
 	TXN_REGISTER, /* node, session, router, creates, sets; epoch, epoch_version: if more is remembered */
-	TXN_CREATE_KEY,
-	TXN_SET_KEY, /* value, version; -1: any */
-	TXN_CLAIM,   /* node, version, uid */
-	TXN_ENTER,   /* node, session, version, epoch, epoch_version, keep */
+	TXN_CREATE_KEY, /* value */
+	TXN_SET_KEY,	/* value, version; -1: any */
+	TXN_CLAIM,	/* node, version, uid */
+	TXN_ENTER,	/* node, session, version, epoch, epoch_version, keep */
 	TXN_LEAVE, /* node, session, value: enum leave, epoch_version; epoch, owner: if it sets it */
 	TXN_RENEW,	/* node, version: of the keepalive, epoch_version, keep, makes */
 	TXN_ROUTER,	/* node, router, epoch_version */

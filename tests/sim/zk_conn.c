@@ -103,18 +103,9 @@ void request_send(struct sim *w, struct sim_request *r)
 /* The answer leaves the server, if anybody is there to take it. */
 void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r)
 {
-	const struct sim_tree *t;
-
 	if (!c || !c->open) {
 		request_free(w, r);
 		return;
-	}
-	t = &w->servers[c->server].tree;
-	if (r->purpose == FOR_LOCK) {
-		r->lock_found = tree_find_lock(t, r->txn.uid, &r->lock_wait) >= 0;
-		c->lock_own = r->lock_found ? r->txn.uid : 0;
-		c->lock_wait = r->lock_wait;
-		c->watch |= r->lock_found ? CHANGED_LOCKS : 0;
 	}
 	if (r->type == REQUEST_SYNC || r->type == REQUEST_TXN) {
 		c->busy--;
@@ -134,12 +125,30 @@ void request_reply(struct sim *w, struct sim_conn *c, struct sim_request *r)
 	conn_pump(w, c);
 }
 
+static void watch_lock(struct sim *w, struct sim_conn *c, int32_t uid)
+{
+	int free = -1;
+
+	for (int i = 0; i < LOCKS_WATCHED; i++) {
+		if (c->locks[i] == uid)
+			return;
+		free = c->locks[i] ? free : i;
+	}
+	if (free < 0)
+		sim_fail(w, "simulator: too many lock nodes are watched");
+	else
+		c->locks[free] = uid;
+}
+
 static void answer(struct sim *w, struct sim_conn *c, struct sim_request *r)
 {
 	const struct sim_tree *t = &w->servers[c->server].tree;
 
 	if (r->type == REQUEST_READ)
 		c->watch |= zkh_answer(w, t, r);
+	if (r->type == REQUEST_READ && r->key == SIM_KEY_LOCK && r->watch &&
+	    r->sight.result == ZKH_OK)
+		watch_lock(w, c, r->txn.uid);
 	r->result = TXN_OK;
 	r->zxid = t->zxid;
 	if (r->txn.type == TXN_RENEW)
@@ -280,14 +289,19 @@ static void send_event(struct sim *w, struct sim_conn *c, int bit)
 		     (uint32_t)bit | there << 8);
 }
 
-/* A lock's watch is on two nodes only: its own and the one it waits for. */
-static bool lock_concerned(const struct sim_tree *t, const struct sim_conn *c)
+/* A lock node is not changed, only deleted. */
+static void tell_lock_watches(struct sim *w, struct sim_conn *c)
 {
 	int32_t before;
 
-	if (c->lock_own && tree_find_lock(t, c->lock_own, &before) < 0)
-		return true;
-	return c->lock_wait && tree_find_lock(t, c->lock_wait, &before) < 0;
+	for (int i = 0; i < LOCKS_WATCHED; i++) {
+		if (!c->locks[i] ||
+		    tree_find_lock(&w->servers[c->server].tree, c->locks[i], &before) >= 0)
+			continue;
+		sim_schedule(w, conn_arrival(w, c, DOWN), EVENT_WATCH, c->node, c->gen,
+			     BIT_LOCKS | (uint32_t)c->locks[i] << 8);
+		c->locks[i] = 0;
+	}
 }
 
 void conn_tell_watches(struct sim *w, int server, uint64_t changed)
@@ -298,10 +312,9 @@ void conn_tell_watches(struct sim *w, int server, uint64_t changed)
 
 		if (!c->open || c->server != server || !fired)
 			continue;
-		if ((fired & CHANGED_LOCKS) && !lock_concerned(&w->servers[server].tree, c))
-			fired &= ~CHANGED_LOCKS;
-		if (!fired)
-			continue;
+		if (fired & CHANGED_LOCKS)
+			tell_lock_watches(w, c);
+		fired &= ~CHANGED_LOCKS;
 		c->watch &= ~fired;
 		for (int bit = 0; fired; bit++, fired >>= 1)
 			if (fired & 1)

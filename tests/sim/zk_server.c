@@ -65,6 +65,7 @@ void server_advance(struct sim *w, int s)
 			r->result = (uint8_t)result;
 			r->zxid = sv->tree.zxid;
 			r->keep_version = sv->tree.keepalive[r->node].version;
+			r->lock_sequence = sv->tree.lock_sequence - 1;
 			request_reply(w, conn_get(w, r->node, r->gen), r);
 		}
 		if (e->txn.type == TXN_CLOSE)

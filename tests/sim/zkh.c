@@ -73,6 +73,11 @@ int64_t zkh_session_id(const struct zkh_session *session)
 	return zkh_node_of(session)->client.session;
 }
 
+int32_t zkh_session_timeout_ms(const struct zkh_session *session)
+{
+	return (int32_t)(zkh_node_of(session)->client.timeout / MS);
+}
+
 int64_t zkh_session_zxid(const struct zkh_session *session)
 {
 	return zkh_node_of(session)->client.last_zxid;
@@ -255,12 +260,29 @@ static size_t own_names(unsigned own, const char *ret_names[NODE_KEY_COUNT])
 	return count;
 }
 
+static void end_locks(const struct zkh_op *op, int result, const struct sim_request *r,
+		      const struct zkh_stat *stat)
+{
+	static char texts[LOCKS_MAX][KEY_PATH_SIZE];
+	const char *names[LOCKS_MAX];
+
+	for (int i = 0; i < r->lock_count; i++) {
+		zkh_lock_text(r->locks[i].uid, r->locks[i].sequence, texts[i]);
+		names[i] = texts[i];
+	}
+	op->on_children(op->userdata, result, names, (size_t)r->lock_count, stat);
+}
+
 static void end_children(const struct zkh_op *op, int result, const struct sim_request *r,
 			 const struct zkh_stat *stat)
 {
 	const char *names[NODES_MAX + NODE_KEY_COUNT] = { NULL };
 	size_t count = 0;
 
+	if (r && r->key == SIM_KEY_LOCKS) {
+		end_locks(op, result, r, stat);
+		return;
+	}
 	if (r && r->key == SIM_KEY_NODE)
 		count = own_names(r->sight.names, names);
 	for (int i = 0; r && r->key == SIM_KEY_NODES && i < NODES_MAX; i++)
@@ -282,13 +304,13 @@ static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 				  .mzxid = s ? s->mzxid : 0,
 				  .ephemeral_owner = s ? s->session : 0 };
 	const struct zkh_stat *stat = result == ZKH_OK ? &stats : NULL;
-	static const char *const none_created[REPLY_STATS];
+	const char *created[REPLY_STATS] = { NULL };
 	struct zkh_stat of_txn[REPLY_STATS];
 	struct zkh_txn_reply reply = { .failed_path = r ? zkh_failed_path(r) : "",
 				       .count = 1, /* for those who look at all of them */
 				       .failed = r ? ended.failed : 0,
 				       .stats = of_txn,
-				       .created_paths = none_created };
+				       .created_paths = created };
 	char text[KEY_VALUE_MAX] = "";
 
 	op->order = 0;
@@ -305,7 +327,7 @@ static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 		end_children(&ended, result, r, stat);
 	} else {
 		if (r)
-			zkh_fill_stats(r, of_txn);
+			zkh_fill_stats(r, of_txn, created);
 		ended.on_commit(ended.userdata, result, &reply);
 	}
 }
@@ -341,6 +363,8 @@ void zkh_drop(struct sim_node *n)
 	while ((op = op_next(n)))
 		op->order = 0;
 	zkh_hooks_end(n);
+	n->lock = NULL; /* it was freed */
+	n->holds = 0;
 	for (int i = 0; i < TIMERS_MAX; i++) {
 		n->timers[i].gen++;
 		n->timers[i].timer = NULL;
@@ -399,7 +423,7 @@ static const struct key {
 
 static const struct key *key_of(const char *path, int8_t *ret_of)
 {
-	static const struct key names = { "", SIM_KEY_NODE, -1 };
+	static const struct key names = { "", SIM_KEY_NODE, -1 }, lock = { "", SIM_KEY_LOCK, -1 };
 	const char *node = path + sizeof(PATH_NODES);
 	bool below = !strncmp(path, PATH_NODES "/", sizeof(PATH_NODES));
 	const char *name = below ? zkh_path_name(path) : path;
@@ -408,6 +432,8 @@ static const struct key *key_of(const char *path, int8_t *ret_of)
 	*ret_of = (int8_t)(below ? node_of_name(node) : 0);
 	if (below && !strchr(node, '/'))
 		return &names;
+	if (zkh_lock_uid(path))
+		return &lock;
 	while (strcmp(name, key->name) != 0) {
 		key++;
 		assert(key < keys + sizeof(keys) / sizeof(keys[0]));
@@ -444,6 +470,14 @@ static int read_key(struct zkh_session *session, const char *path, bool watch,
 	r = request_create(zkh_world, n, REQUEST_READ, FOR_CALL);
 	r->key = (uint8_t)key_of(path, &r->of)->key;
 	r->bit = (int8_t)zkh_bit_of(path);
+	if (call->on_children && r->key == SIM_KEY_PRIMARY) {
+		r->key = SIM_KEY_LOCKS;
+		r->bit = -1;
+	}
+	r->txn.uid = zkh_lock_uid(path);
+	/* Only the predecessor is looked at with a watch before the lock is held. */
+	if (watch && r->txn.uid && n->lock && lock_waits(n) && !n->shell.lock_placed)
+		n->shell.lock_placed = zkh_world->now;
 	r->watch = watch;
 	r->exists = call->on_exists;
 	zkh_send(op, r);
@@ -487,6 +521,23 @@ int zkh_sync(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct
 	r->bit = -1;
 	zkh_send(op, r);
 	return 0;
+}
+
+/* Of LOCK and LOCKS. */
+static void see_locks(const struct sim_tree *t, struct sim_request *r)
+{
+	int32_t before;
+	int at = tree_find_lock(t, r->txn.uid, &before);
+
+	r->lock_count = 0;
+	if (r->key == SIM_KEY_LOCK) {
+		r->sight.there = at >= 0;
+		r->sight.session = at >= 0 ? t->locks[at].session : 0;
+		return;
+	}
+	r->sight.there = t->key != NAMED_MISSING;
+	r->lock_count = t->lock_count;
+	memcpy(r->locks, t->locks, (size_t)t->lock_count * sizeof(r->locks[0]));
 }
 
 static void see_top(const struct sim_tree *t, enum sim_key key, struct sim_sight *s)
@@ -566,20 +617,23 @@ uint64_t zkh_answer(struct sim *w, const struct sim_tree *t, struct sim_request 
 		see_node(t, r, s);
 	if (r->bit >= 0)
 		s->there = tree_has(t, r->bit);
+	if (r->key == SIM_KEY_LOCK || r->key == SIM_KEY_LOCKS)
+		see_locks(t, r);
 	s->result = (uint8_t)result_of(w, r);
 	if (!r->watch || (s->result != ZKH_OK && !(s->result == ZKH_NO_NODE && r->exists)))
 		return 0;
-	return CHANGED(r->bit);
+	return r->key == SIM_KEY_LOCK ? CHANGED_LOCKS : CHANGED(r->bit);
 }
 
 /* -- timers -- */
 
+/* NULL: it is not armed. */
 static struct sim_timer *timer_of(struct sim_node *n, const ev_timer *timer)
 {
 	for (int i = 0; i < TIMERS_MAX; i++)
-		if (!n->timers[i].timer || n->timers[i].timer == timer)
+		if (n->timers[i].timer == timer)
 			return &n->timers[i];
-	abort();
+	return NULL;
 }
 
 /* The loop is the node. */
@@ -588,26 +642,47 @@ void ev_timer_start(struct ev_loop *loop, ev_timer *timer)
 	struct sim_node *n = (struct sim_node *)loop;
 	struct sim_timer *slot = timer_of(n, timer);
 
+	if (!slot)
+		slot = timer_of(n, NULL);
+	if (!slot)
+		abort();
 	slot->timer = timer;
 	timer->active = 1;
 	sim_schedule(zkh_world, zkh_world->now + (int64_t)(timer->at * 1e6), EVENT_LIBEV, n->id,
 		     ++slot->gen, (uint32_t)(slot - n->timers));
 }
 
+static void disarm(struct sim_timer *slot)
+{
+	slot->gen++;
+	slot->timer->active = 0;
+	slot->timer = NULL;
+}
+
 void ev_timer_stop(struct ev_loop *loop, ev_timer *timer)
 {
-	timer_of((struct sim_node *)loop, timer)->gen++;
-	timer->active = 0;
+	struct sim_timer *slot = timer_of((struct sim_node *)loop, timer);
+
+	if (slot)
+		disarm(slot);
+}
+
+void ev_now_update(struct ev_loop *loop)
+{
+	(void)loop;
 }
 
 void zkh_on_timer(struct sim_node *n, const struct queue_event *ev)
 {
 	struct sim_timer *slot = &n->timers[ev->arg];
+	struct ev_timer *timer;
 
 	if (ev->gen != slot->gen || n->daemon != DAEMON_UP)
 		return;
-	slot->timer->active = 0;
-	slot->timer->cb((struct ev_loop *)n, slot->timer, EV_TIMER);
+	timer = slot->timer;
+	disarm(slot);
+	current = n->id;
+	timer->cb((struct ev_loop *)n, timer, EV_TIMER);
 }
 
 /* -- answers -- */

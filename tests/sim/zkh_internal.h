@@ -22,8 +22,12 @@ void zkh_send(struct zkh_op *op, struct sim_request *r);
 
 void zkh_txn_begin(void);
 
+/* The name of a lock node into ret_text[KEY_PATH_SIZE]. */
+void zkh_lock_text(int32_t uid, int32_t sequence, char *ret_text);
+
 /* What the committed transaction has written, in the order of its operations. */
-void zkh_fill_stats(const struct sim_request *r, struct zkh_stat stats[REPLY_STATS]);
+void zkh_fill_stats(const struct sim_request *r, struct zkh_stat stats[REPLY_STATS],
+		    const char *created[REPLY_STATS]);
 /* The path of the operation that failed. */
 const char *zkh_failed_path(const struct sim_request *r);
 /* As enum zkh_result; and which operation failed. */

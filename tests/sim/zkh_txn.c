@@ -5,6 +5,7 @@
 #include "zkh_internal.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,35 @@ struct zkh_txn {
 	bool in_use;
 };
 
+/* The random part of a lock node's name ends with the number that was drawn for it. */
+#define RANDOM_DIGITS 32
+#define UID_DIGITS 8
+
 static struct zkh_txn transaction; /* one is built at a time */
+
+void zkh_lock_text(int32_t uid, int32_t sequence, char *ret_text)
+{
+	snprintf(ret_text, KEY_PATH_SIZE, "%032" PRIx32 "__lock__%010" PRId32, (uint32_t)uid,
+		 sequence);
+}
+
+static bool is_below_key(const char *path)
+{
+	return !strncmp(path, PATH_PRIMARY "/", sizeof(PATH_PRIMARY));
+}
+
+static int32_t prefix_uid(const char *path)
+{
+	char digits[UID_DIGITS + 1] = "";
+
+	memcpy(digits, zkh_path_name(path) + RANDOM_DIGITS - UID_DIGITS, UID_DIGITS);
+	return (int32_t)strtol(digits, NULL, 16);
+}
+
+int32_t zkh_lock_uid(const char *path)
+{
+	return is_below_key(path) ? prefix_uid(path) : 0;
+}
 
 void zkh_txn_begin(void)
 {
@@ -179,15 +208,37 @@ void zkh_txn_set_text(struct zkh_txn *txn, const char *path, const char *text, i
 	take_text(&txn->is, path, text, version);
 }
 
+static void create_key(struct sim_txn *t, int8_t value)
+{
+	t->type = TXN_CREATE_KEY;
+	t->value = value;
+}
+
+/* The lock makes its parent where it is missing, with no value. */
+void zkh_txn_create_key(struct zkh_txn *txn, const char *path, const void *data, size_t length,
+			unsigned flags)
+{
+	(void)data;
+	(void)length;
+	(void)flags;
+	assert(!strcmp(path, PATH_PRIMARY));
+	create_key(&txn->is, NAMED_JUNK);
+}
+
 void zkh_txn_create_text(struct zkh_txn *txn, const char *path, const char *text, unsigned flags)
 {
 	(void)flags;
+	if (is_below_key(path)) {
+		txn->is.type = TXN_LOCK;
+		txn->is.uid = prefix_uid(path);
+		return;
+	}
 	txn->is.creates |= own_bit(&txn->is, path);
 	take_text(&txn->is, path, text, ANY_VERSION);
 	if (!strncmp(path, PATH_NODES, sizeof(PATH_NODES) - 1))
 		txn->is.makes++;
 	else if (!strcmp(path, PATH_PRIMARY))
-		txn->is.type = TXN_CREATE_KEY;
+		create_key(&txn->is, NAMED_NONE);
 }
 
 void zkh_txn_delete(struct zkh_txn *txn, const char *path, int32_t version)
@@ -197,8 +248,9 @@ void zkh_txn_delete(struct zkh_txn *txn, const char *path, int32_t version)
 		txn->is.type = TXN_LEAVE;
 		txn->is.value = LEAVE_DELETE;
 	} else {
-		txn->is.type = TXN_CLAIM;
-		txn->is.uid = (int32_t)strtol(path, NULL, 10);
+		/* A claim has set the key before. */
+		txn->is.type = txn->is.type == TXN_SET_KEY ? TXN_CLAIM : TXN_UNLOCK;
+		txn->is.uid = zkh_lock_uid(path);
 	}
 }
 
@@ -227,10 +279,6 @@ static void mutate(struct sim_txn *t)
 	    (t->type == TXN_CLAIM && sim_mutated(zkh_world, MUTATION_CLAIM_VERSION)) ||
 	    (t->type == TXN_ENTER && sim_mutated(zkh_world, MUTATION_ENTER_VERSION)))
 		t->version = ANY_VERSION;
-	if (t->type == TXN_REGISTER && sim_mutated(zkh_world, MUTATION_NO_RAISE))
-		t->epoch = 0;
-	if (t->type == TXN_REGISTER && sim_mutated(zkh_world, MUTATION_RAISE_NOBODY))
-		t->owner = OWNER_NOBODY;
 }
 
 static bool is_of_election(uint8_t type)
@@ -265,11 +313,18 @@ int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh
 /* -- answers -- */
 
 /* What the committed transaction has written, in the order of its operations. */
-void zkh_fill_stats(const struct sim_request *r, struct zkh_stat stats[REPLY_STATS])
+void zkh_fill_stats(const struct sim_request *r, struct zkh_stat stats[REPLY_STATS],
+		    const char *created[REPLY_STATS])
 {
+	static char path[sizeof(PATH_PRIMARY "/") + KEY_PATH_SIZE] = PATH_PRIMARY "/";
+
 	memset(stats, 0, REPLY_STATS * sizeof(stats[0]));
 	if (r->txn.type == TXN_CLAIM || r->txn.type == TXN_SET_KEY)
 		stats[0] = (struct zkh_stat){ .version = r->txn.version + 1, .mzxid = r->zxid };
+	else if (r->txn.type == TXN_LOCK)
+		zkh_lock_text(r->txn.uid, r->lock_sequence, path + sizeof(PATH_PRIMARY));
+	if (r->txn.type == TXN_LOCK)
+		created[0] = path;
 	else if (r->txn.type == TXN_REGISTER)
 		stats[0].mzxid = r->zxid;
 	else if (r->txn.type == TXN_LEAVE)
@@ -303,6 +358,9 @@ int zkh_commit_result(const struct sim_request *r, size_t *ret_failed)
 	case TXN_OK:
 		return ZKH_OK;
 	case TXN_CONFLICT:
+		if (r->txn.type == TXN_LOCK || r->txn.type == TXN_UNLOCK)
+			return ZKH_NO_NODE;
+		return r->txn.type == TXN_CREATE_KEY ? ZKH_NODE_EXISTS : ZKH_CONFLICT;
 	case TXN_KEEP_MOVED:
 		return ZKH_CONFLICT;
 	case TXN_KEEP_MISSING:
