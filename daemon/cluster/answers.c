@@ -146,6 +146,11 @@ void cluster_lock(struct cluster *c)
 	int timeout_ms = (int)(c->config->election.lock_timeout_us / 1000);
 	int r;
 
+	if (!cleanup_locks_gone(&c->cleanup)) {
+		/* One of them may stand before it. */
+		on_lock(c, ZKH_TIMEOUT);
+		return;
+	}
 	r = zkh_lock_acquire(c->session, ZKH_LOCK_EXCLUSIVE, PATH_PRIMARY, c->name, timeout_ms,
 			     on_lock, c, &c->lock);
 

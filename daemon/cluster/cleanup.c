@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cleanup.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,68 +76,123 @@ void cleanup_history(struct cleanup *cleanup, struct zkh_session *session)
 
 /* -- lock nodes of the process before -- */
 
-static void on_lock_deleted(void *userdata, int result, const struct zkh_txn_reply *reply)
+static bool is_under_way(const struct cleanup *cleanup)
 {
-	struct cleanup_lock *lock = userdata;
-
-	(void)result;
-	(void)reply;
-	lock->op = NULL;
-}
-
-static void on_lock_stat(void *userdata, int result, const struct zkh_stat *stat)
-{
-	struct cleanup_lock *lock = userdata;
-	struct zkh_txn *txn;
-
-	lock->op = NULL;
-	if (result != ZKH_OK || stat->ephemeral_owner != zkh_session_id(lock->session))
-		return;
-	txn = zkh_txn_create(lock->session);
-	if (!txn)
-		return;
-	zkh_txn_delete(txn, lock->path, ZKH_ANY_VERSION);
-	zkh_commit(txn, on_lock_deleted, lock, &lock->op);
-}
-
-static void on_locks(void *userdata, int result, const char *const *names, size_t count,
-		     const struct zkh_stat *stat)
-{
-	struct cleanup *cleanup = userdata;
-	struct zkh_lock_name name;
-
-	(void)stat;
-	cleanup->locks_op = NULL;
-	if (result != ZKH_OK)
-		return;
-	for (size_t i = 0; i < count && cleanup->n_locks < CLEANUP_LOCKS_MAX; i++) {
-		struct cleanup_lock *lock = &cleanup->locks[cleanup->n_locks];
-
-		if (!zkh_lock_name_parse(names[i], &name) ||
-		    zkh_path_join(PATH_PRIMARY, names[i], lock->path) != 0)
-			continue;
-		lock->session = cleanup->session;
-		cleanup->n_locks++;
-		zkh_exists(lock->session, lock->path, false, on_lock_stat, lock, &lock->op);
-	}
+	return cleanup->locks_op || cleanup->n_open;
 }
 
 static void cancel_locks(struct cleanup *cleanup)
 {
 	zkh_op_cancel(cleanup->locks_op);
 	cleanup->locks_op = NULL;
-	for (size_t i = 0; i < cleanup->n_locks; i++) {
+	for (size_t i = 0; i < cleanup->n_locks; i++)
 		zkh_op_cancel(cleanup->locks[i].op);
-		cleanup->locks[i].op = NULL;
-	}
-	cleanup->n_locks = 0;
+	free(cleanup->locks);
+	cleanup->locks = NULL;
+	cleanup->n_locks = cleanup->n_open = 0;
 }
 
-void cleanup_locks(struct cleanup *cleanup, struct zkh_session *session)
+/* One more is known to be gone, or is another's, unless there was no answer. */
+static void judge_lock(struct cleanup_lock *lock, int result)
+{
+	struct cleanup *cleanup = lock->cleanup;
+
+	lock->op = NULL;
+	cleanup->n_open--;
+	cleanup->lost |= zkh_is_unanswered(result);
+	if (cleanup->n_open)
+		return;
+	cleanup->locks_gone = !cleanup->lost;
+	cancel_locks(cleanup);
+}
+
+static void on_lock_deleted(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	(void)reply;
+	judge_lock(userdata, result);
+}
+
+static void on_lock_stat(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct cleanup_lock *lock = userdata;
+	struct zkh_session *session = lock->cleanup->session;
+	struct zkh_txn *txn;
+
+	lock->op = NULL;
+	if (result != ZKH_OK || stat->ephemeral_owner != zkh_session_id(session)) {
+		judge_lock(lock, result);
+		return;
+	}
+	txn = zkh_txn_create(session);
+	if (txn)
+		zkh_txn_delete(txn, lock->path, ZKH_ANY_VERSION);
+	if (!txn || zkh_commit(txn, on_lock_deleted, lock, &lock->op) != 0)
+		judge_lock(lock, ZKH_UNKNOWN);
+}
+
+/* Any of them may be one of the process before: its name does not tell. */
+static void ask_whose(struct cleanup *cleanup, const char *const *names, size_t count)
+{
+	struct zkh_lock_name name;
+
+	for (size_t i = 0; i < count; i++) {
+		struct cleanup_lock *lock = &cleanup->locks[cleanup->n_locks];
+
+		if (!zkh_lock_name_parse(names[i], &name) || strlen(names[i]) >= NAME_SIZE ||
+		    zkh_path_join(PATH_PRIMARY, names[i], lock->path) != 0)
+			continue;
+		lock->cleanup = cleanup;
+		cleanup->n_locks++;
+		cleanup->n_open++;
+		if (zkh_exists(cleanup->session, lock->path, false, on_lock_stat, lock,
+			       &lock->op) != 0) {
+			cleanup->n_open--;
+			cleanup->lost = true;
+		}
+	}
+	if (cleanup->n_open)
+		return;
+	cleanup->locks_gone = !cleanup->lost;
+	cancel_locks(cleanup);
+}
+
+static void on_locks(void *userdata, int result, const char *const *names, size_t count,
+		     const struct zkh_stat *stat)
+{
+	struct cleanup *cleanup = userdata;
+
+	(void)stat;
+	cleanup->locks_op = NULL;
+	if (zkh_is_unanswered(result))
+		return;
+	if (result != ZKH_OK)
+		count = 0; /* no key; or it may not be read, and then no lock is had either */
+	cleanup->locks = calloc(count + 1, sizeof(*cleanup->locks));
+	if (cleanup->locks)
+		ask_whose(cleanup, names, count);
+}
+
+static void remove_locks(struct cleanup *cleanup)
+{
+	cleanup->lost = false;
+	zkh_children(cleanup->session, PATH_PRIMARY, false, on_locks, cleanup, &cleanup->locks_op);
+}
+
+void cleanup_attached(struct cleanup *cleanup, struct zkh_session *session)
 {
 	cancel_locks(cleanup);
 	cleanup->session = session;
-	zkh_children(session, PATH_PRIMARY, false, on_locks, cleanup, &cleanup->locks_op);
+	if (zkh_session_id(session) != cleanup->former_session)
+		cleanup->locks_gone = true;
+	if (!cleanup->locks_gone)
+		remove_locks(cleanup);
+}
+
+bool cleanup_locks_gone(struct cleanup *cleanup)
+{
+	if (!cleanup->locks_gone && !is_under_way(cleanup))
+		remove_locks(cleanup);
+	return cleanup->locks_gone;
 }
 
 void cleanup_finish(struct cleanup *cleanup)

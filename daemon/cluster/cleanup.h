@@ -8,10 +8,13 @@
  * HISTORY_KEPT.
  *
  * Lock nodes below /primary_node that the previous process left in a session that was resumed: they would block every
- * contender until the session ends, and no other node could remove them.
+ * contender until the session ends, and no other node could remove them. Until they are known to be gone this process
+ * asks for no lock; from then on every lock node of the session has its owner here.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/keys.h"
 #include "zk/session/zkh_op.h"
@@ -19,25 +22,32 @@
 /* Removed at a time: more than were ever added between two looks. */
 #define CLEANUP_ENTRIES_MAX 200
 
-/* Lock nodes of one process: it never has more than one or two. */
-#define CLEANUP_LOCKS_MAX 16
+struct cleanup;
 
 struct cleanup_lock {
 	struct zkh_op *op;
-	struct zkh_session *session;
-	char path[ZKH_PATH_MAX];
+	struct cleanup *cleanup;
+	char path[KEY_PATH_SIZE];
 };
 
-/* All zero to begin with. */
+/* All zero to begin with, but for the session that was resumed. */
 struct cleanup {
+	int64_t former_session; /* 0: none */
 	struct zkh_session *session;
 	struct zkh_op *history_op, *locks_op;
-	struct cleanup_lock locks[CLEANUP_LOCKS_MAX];
-	size_t n_locks;
+	struct cleanup_lock *locks; /* being looked at */
+	size_t n_locks, n_open;
+	bool lost; /* a request was not answered */
+	bool locks_gone;
 };
 
 void cleanup_history(struct cleanup *cleanup, struct zkh_session *session);
-void cleanup_locks(struct cleanup *cleanup, struct zkh_session *session);
+
+/* Connected to the known ensemble: removes the lock nodes, unless they are gone. */
+void cleanup_attached(struct cleanup *cleanup, struct zkh_session *session);
+
+/* Whether a lock may be asked for. If not, and nothing is under way, it tries once more. */
+bool cleanup_locks_gone(struct cleanup *cleanup);
 
 /* Before the session goes. */
 void cleanup_finish(struct cleanup *cleanup);

@@ -124,10 +124,7 @@ static void attach(struct cluster *c, bool fresh)
 	writes_unpublish(&c->writes);
 	view_start(&c->view, c->session);
 	cluster_pardon_start(c, fresh);
-	/* Only before the first contention: later every lock node of this session has its owner here. */
-	if (!fresh && !c->locks_cleaned)
-		cleanup_locks(&c->cleanup, c->session);
-	c->locks_cleaned = true;
+	cleanup_attached(&c->cleanup, c->session);
 	cluster_post(c, &event);
 }
 
@@ -459,6 +456,7 @@ int cluster_create(const struct cluster_options *options, struct cluster **ret_c
 	c->name = options->config->node.name;
 	c->boot_id = options->boot_id;
 	c->has_session = options->resume;
+	c->cleanup.former_session = options->resume ? options->resume->id : 0;
 	c->rules = options->rules;
 	c->election = options->election;
 	c->on_event = options->on_event;

@@ -54,7 +54,6 @@ struct cluster {
 	bool attached;		/* to a server of the known ensemble: the election was told */
 	bool has_session; /* the election, or that of the process before, takes a session for its own */
 	bool farewell;	     /* nothing is told any more but the end */
-	bool locks_cleaned;  /* lock nodes of the previous process were looked for */
 	ev_timer memory_due; /* all terms of before this node came to the cluster are over */
 	char acted[NAME_SIZE], acted_before[NAME_SIZE]; /* the last two acting primaries seen */
 	int64_t acted_epoch;

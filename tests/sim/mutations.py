@@ -23,7 +23,7 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
-SHELL = ['daemon/cluster/debt.c', 'daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c',
+SHELL = ['daemon/cluster/cleanup.c', 'daemon/cluster/debt.c', 'daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c',
          'daemon/cluster/peers.c', 'daemon/cluster/recovery.c', 'daemon/cluster/registration.c',
          'daemon/cluster/term.c', 'daemon/cluster/view.c', 'daemon/cluster/witness.c', 'daemon/cluster/writes.c',
          'daemon/work/keeper.c', 'daemon/work/keeper_apply.c', 'daemon/work/keeper_table.c', 'lib/base/detail.c',
@@ -80,7 +80,8 @@ MUTATIONS = [
              options=['--refusals']),
     Mutation('no release of the post by a node that may not register', 'election.c',
              'else if (e->attached && e->view.post == POST_MINE && e->view.epoch_known)', 'else if (0)', options=['--refusals']),
-    Mutation('lock nodes of the former process stay', switches=['resume-keeps-lock-nodes']),
+    Mutation('lock nodes of the former process stay', 'cleanup.c', 'if (!cleanup->locks_gone) remove_locks(cleanup); }', 'cleanup->locks_gone = true; }'),
+    Mutation('lock nodes of the former process are looked for once', 'cleanup.c', 'cleanup->lost |= zkh_is_unanswered(result);', ''),
     Mutation('stop budget ignored', 'leasing.c',
              'return e->lease_end_us - config->lease_timeout_us;', 'return e->lease_end_us;'),
     Mutation('work is never killed', 'keeper.c', '\tkeeper_say(s, KEEPER_DO_KILL);', '\t;'),

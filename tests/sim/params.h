@@ -86,7 +86,6 @@ enum sim_fault {
 	X(NO_REPAIR, "keys-are-not-made-again")                                                    \
 	X(KEEP_POST, "refused-release-is-tried-for-ever")                                          \
 	X(BLIND_START, "start-without-a-look-at-the-clock")                                        \
-	X(LOCK_ORPHANS, "resume-keeps-lock-nodes")                                                 \
 	X(RENEW_EPOCH, "renewal-without-epoch")                                                    \
 	X(RENEW_VERSION, "renewal-at-any-version")                                                 \
 	X(LEAVE_EPOCH, "release-without-epoch")                                                    \

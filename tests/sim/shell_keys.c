@@ -58,7 +58,7 @@ void shell_attach(struct sim *w, struct sim_node *n, bool fresh)
 	view_remember_epoch(&n->view, ensemble_epoch(&n->ensemble));
 	witness_attached(&n->witness, zkh_session_of(n), ev.session_us);
 	view_start(&n->view, zkh_session_of(n));
-	lock_attached(w, n, fresh);
+	cleanup_attached(&n->cleanup, zkh_session_of(n));
 	shell_tell(w, n, &ev);
 }
 

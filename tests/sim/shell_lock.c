@@ -39,6 +39,10 @@ void lock_acquire(struct sim *w, struct sim_node *n)
 		sim_fail(w, "node %d: a lock while another is wanted", n->id);
 	n->shell.lock_began = w->now;
 	n->shell.lock_placed = 0;
+	if (!cleanup_locks_gone(&n->cleanup)) {
+		on_lock(n, ZKH_TIMEOUT);
+		return;
+	}
 	r = zkh_lock_acquire(zkh_session_of(n), ZKH_LOCK_EXCLUSIVE, PATH_PRIMARY, node_name(n->id),
 			     timeout_ms, on_lock, n, &n->lock);
 	if (r != 0)
@@ -59,17 +63,4 @@ void lock_consumed(struct sim_node *n)
 bool lock_waits(const struct sim_node *n)
 {
 	return n->lock && n->lock->placed && n->lock->state != ZKH_LOCK_HELD;
-}
-
-/* What an earlier process has left, as in cleanup.c; later every lock node of this session has its owner here. */
-void lock_attached(struct sim *w, struct sim_node *n, bool fresh)
-{
-	struct sim_request *r;
-
-	if (!fresh && !n->shell.locks_cleaned && !sim_mutated(w, MUTATION_LOCK_ORPHANS)) {
-		r = request_create(w, n, REQUEST_TXN, FOR_NOTHING);
-		r->txn.type = TXN_UNLOCK_OWN;
-		request_send(w, r);
-	}
-	n->shell.locks_cleaned = true;
 }

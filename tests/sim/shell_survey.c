@@ -74,6 +74,7 @@ void shell_survey_end(struct sim_node *n)
 	recovery_cancel(&n->recovery);
 	peers_cancel(&n->peers);
 	witness_finish(&n->witness);
+	cleanup_finish(&n->cleanup);
 	n->shell.fence_gen++;
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/identity.h"
 #include "base/keys.h"
+#include "cluster/cleanup.h"
 #include "cluster/debt.h"
 #include "cluster/ensemble.h"
 #include "cluster/peers.h"
@@ -223,7 +224,6 @@ struct sim_shell {
 	uint8_t registering, repair_refusals;
 	uint32_t look_gen, memory_gen;
 	uint8_t repair_wanted, repair_refused, repair_looks;
-	bool locks_cleaned;
 };
 
 /* A command of the work that runs on the host. */
@@ -339,6 +339,7 @@ struct sim_node {
 	struct writes writes;
 	struct registration registration;
 	struct debt debt;
+	struct cleanup cleanup;
 	struct sim_timer timers[TIMERS_MAX];
 	struct zkh_mirrors *mirrors;
 	struct zkh_listener *listeners, *listener_next; /* next: to be called */
@@ -663,7 +664,6 @@ void lock_acquire(struct sim *w, struct sim_node *n);
 void lock_release(struct sim_node *n);
 /* The claim has deleted it. */
 void lock_consumed(struct sim_node *n);
-void lock_attached(struct sim *w, struct sim_node *n, bool fresh);
 /* Behind others, as it knows, and waiting. */
 bool lock_waits(const struct sim_node *n);
 

@@ -501,9 +501,6 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 		return add_lock(t, txn);
 	case TXN_UNLOCK:
 		return remove_lock_uid(t, txn->uid, changed);
-	case TXN_UNLOCK_OWN:
-		remove_locks_of(t, txn->session, changed);
-		return TXN_OK;
 	case TXN_MARK:
 		return mark(t, txn);
 	case TXN_CLOSE:

@@ -23,13 +23,12 @@ enum txn_type {
 	TXN_CLAIM,	/* node, version, uid */
 	TXN_ENTER,	/* node, session, version, epoch, epoch_version, keep */
 	TXN_LEAVE, /* node, session, value: enum leave, epoch_version; epoch, owner: if it sets it */
-	TXN_RENEW,	/* node, version: of the keepalive, epoch_version, keep, makes */
-	TXN_ROUTER,	/* node, router, epoch_version */
-	TXN_LOCK,	/* node, session, uid */
-	TXN_UNLOCK,	/* uid */
-	TXN_UNLOCK_OWN, /* session: what an earlier process left */
-	TXN_MARK,	/* node, version: of the router state */
-	TXN_CLOSE,	/* session */
+	TXN_RENEW,  /* node, version: of the keepalive, epoch_version, keep, makes */
+	TXN_ROUTER, /* node, router, epoch_version */
+	TXN_LOCK,   /* node, session, uid */
+	TXN_UNLOCK, /* uid */
+	TXN_MARK,   /* node, version: of the router state */
+	TXN_CLOSE,  /* session */
 	TXN_DELETE_KEY,
 	TXN_DELETE_POST,
 	TXN_DRAIN,	  /* node, value */

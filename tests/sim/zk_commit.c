@@ -103,15 +103,33 @@ static bool may_commit(struct sim *w, const struct sim_request *r)
 
 static void trace_commit(struct sim *w, const struct sim_request *r, enum txn_result result)
 {
-	static const char *const texts[] = {
-		"nop",		"register",    "create key",   "set key",
-		"claim",	"enter",       "leave",	       "renew",
-		"router",	"lock",	       "unlock",       "unlock own",
-		"mark",		"close",       "delete key",   "delete post",
-		"drain",	"maintenance", "delete alive", "delete node",
-		"delete root",	"refuse",      "delete epoch", "delete keepalive",
-		"make cluster", "accept",      "make root",    "try rights"
-	};
+	static const char *const texts[] = { "nop",
+					     "register",
+					     "create key",
+					     "set key",
+					     "claim",
+					     "enter",
+					     "leave",
+					     "renew",
+					     "router",
+					     "lock",
+					     "unlock",
+					     "mark",
+					     "close",
+					     "delete key",
+					     "delete post",
+					     "drain",
+					     "maintenance",
+					     "delete alive",
+					     "delete node",
+					     "delete root",
+					     "refuse",
+					     "delete epoch",
+					     "delete keepalive",
+					     "make cluster",
+					     "accept",
+					     "make root",
+					     "try rights" };
 
 	SIM_TRACE(w, "zk    node %d: %s %s, zxid %lld", r->node, texts[r->txn.type],
 		  result == TXN_OK ? "committed" : "refused", (long long)w->zxid);
