@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "zk/lock/zkh_lock.h"
 #include "zk/lock/zkh_lock_name.h"
 
 #define PREFIX (&HISTORY_PREFIX[sizeof(PATH_HISTORY)]) /* "claim-" */
@@ -172,10 +173,22 @@ static void on_locks(void *userdata, int result, const char *const *names, size_
 		ask_whose(cleanup, names, count);
 }
 
+static void on_barrier(void *userdata, int result, const struct zkh_txn_reply *reply)
+{
+	struct cleanup *cleanup = userdata;
+
+	(void)reply;
+	cleanup->locks_op = NULL;
+	if (!zkh_is_unanswered(result))
+		zkh_children(cleanup->session, PATH_PRIMARY, false, on_locks, cleanup,
+			     &cleanup->locks_op);
+}
+
+/* What that process had sent may not have committed yet. */
 static void remove_locks(struct cleanup *cleanup)
 {
 	cleanup->lost = false;
-	zkh_children(cleanup->session, PATH_PRIMARY, false, on_locks, cleanup, &cleanup->locks_op);
+	zkh_lock_barrier(cleanup->session, PATH_PRIMARY, on_barrier, cleanup, &cleanup->locks_op);
 }
 
 void cleanup_attached(struct cleanup *cleanup, struct zkh_session *session)

@@ -65,6 +65,8 @@ MUTATIONS = [
     Mutation('the post of another is taken for the own', 'view.c',
              'view->post_owner == zkh_session_id(view->session) ? POST_MINE : POST_OTHER', 'POST_MINE'),
     Mutation('a lock node that was perhaps made is not looked for', 'zkh_lock_create.c', 'if (result != ZKH_UNKNOWN)', 'if (1)'),
+    Mutation('the removal of a lock node believes any server', 'zkh_lock_create.c',
+             'int r = zkh_lock_barrier(lock->session, lock->parent, on_barrier, lock, &lock->write_op);', 'int r = 0;'),
     Mutation('the removal of a lock node is not repeated', 'zkh_lock.c', 'zkh_lock_remove_resume(lock); else if', '; else if'),
     Mutation('a waiter for the lock misses the end of its predecessor', 'zkh_lock.c',
              'if (lock->read_op == NULL && lock->state == ZKH_LOCK_WAITING) zkh_lock_list(lock);', ''),

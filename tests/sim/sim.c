@@ -137,6 +137,16 @@ static bool asleep(struct sim *w, const struct sim_node *n, const struct queue_e
 		until = n->paused_until;
 	if (until <= w->now)
 		return false;
+	/* What is held up on its way comes no earlier than that, and not behind what was sent after it. */
+	if (ev->type == EVENT_REPLY || ev->type == EVENT_WATCH) {
+		struct sim_conn *c = conn_get(w, ev->node, ev->gen);
+		int64_t held = c ? conn_held_up(w, c, 1) : 0;
+
+		if (held && held < until) {
+			sim_hold(w, ev, held);
+			return true;
+		}
+	}
 	put_off(w, ev, until);
 	if (ev->type == EVENT_TIMER && w->nodes[ev->node].timer_armed == ev->at)
 		w->nodes[ev->node].timer_armed = until;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/rights.h"
+#include "zk/lock/zkh_lock_name.h"
 
 struct zkh_txn {
 	struct sim_txn is;
@@ -43,9 +44,14 @@ static int32_t prefix_uid(const char *path)
 	return (int32_t)strtol(digits, NULL, 16);
 }
 
+/* One that has its number. */
 int32_t zkh_lock_uid(const char *path)
 {
-	return is_below_key(path) ? prefix_uid(path) : 0;
+	struct zkh_lock_name name;
+
+	return is_below_key(path) && zkh_lock_name_parse(zkh_path_name(path), &name)
+		       ? prefix_uid(path)
+		       : 0;
 }
 
 void zkh_txn_begin(void)

@@ -168,18 +168,35 @@ static void on_searched(void *userdata, int result, const char *const *names, si
 		zkh_lock_end(lock, r);
 }
 
-static void on_synced(void *userdata, int result)
+int zkh_lock_barrier(struct zkh_session *session, const char *path, zkh_commit_fn fn,
+		     void *userdata, struct zkh_op **ret_op)
+{
+	char nobody[ZKH_PATH_MAX];
+	struct zkh_txn *txn;
+	int r = zkh_path_join(path, "__barrier__", nobody);
+
+	if (r != 0)
+		return r;
+	txn = zkh_txn_create(session);
+	if (txn == NULL)
+		return -ENOMEM;
+	zkh_txn_delete(txn, nobody, ZKH_ANY_VERSION);
+	return zkh_commit(txn, fn, userdata, ret_op);
+}
+
+static void on_barrier(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct zkh_lock *lock = userdata;
 
-	/* The list that was sent behind it tells the same. */
+	/* The list that was sent behind it tells whether it was answered. */
 	(void)result;
+	(void)reply;
 	lock->write_op = NULL;
 }
 
 int zkh_lock_send_search(struct zkh_lock *lock, zkh_children_fn fn)
 {
-	int r = zkh_sync(lock->session, on_synced, lock, &lock->write_op);
+	int r = zkh_lock_barrier(lock->session, lock->parent, on_barrier, lock, &lock->write_op);
 
 	return r != 0 ? r
 		      : zkh_children(lock->session, lock->parent, false, fn, lock, &lock->read_op);

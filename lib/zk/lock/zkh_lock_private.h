@@ -109,7 +109,7 @@ int zkh_lock_create(struct zkh_lock *lock);
 /* After an unknown create: finds out whether it happened, and adopts the node or makes another. */
 void zkh_lock_search(struct zkh_lock *lock);
 
-/* Lists the children of the lock's key as the leader knows them, for a search by the prefix. 0, -errno or a result. */
+/* Lists the children of the lock's key behind a barrier, for a search by the prefix. 0, -errno or a result. */
 int zkh_lock_send_search(struct zkh_lock *lock, zkh_children_fn fn);
 
 /* ---- zkh_lock_remove.c ---- */
