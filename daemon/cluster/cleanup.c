@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "zk/lock/zkh_lock.h"
 #include "zk/lock/zkh_lock_name.h"
 
 #define PREFIX (&HISTORY_PREFIX[sizeof(PATH_HISTORY)]) /* "claim-" */
@@ -75,7 +74,7 @@ void cleanup_history(struct cleanup *cleanup, struct zkh_session *session)
 	zkh_children(session, PATH_HISTORY, false, on_entries, cleanup, &cleanup->history_op);
 }
 
-/* -- lock nodes of the process before -- */
+/* -- lock nodes without an owner -- */
 
 static bool is_under_way(const struct cleanup *cleanup)
 {
@@ -93,6 +92,14 @@ static void cancel_locks(struct cleanup *cleanup)
 	cleanup->n_locks = cleanup->n_open = 0;
 }
 
+static void end_locks(struct cleanup *cleanup)
+{
+	cleanup->locks_gone = !cleanup->lost;
+	if (cleanup->locks_gone)
+		cleanup->former = false;
+	cancel_locks(cleanup);
+}
+
 /* One more is known to be gone, or is another's, unless there was no answer. */
 static void judge_lock(struct cleanup_lock *lock, int result)
 {
@@ -101,10 +108,8 @@ static void judge_lock(struct cleanup_lock *lock, int result)
 	lock->op = NULL;
 	cleanup->n_open--;
 	cleanup->lost |= zkh_is_unanswered(result);
-	if (cleanup->n_open)
-		return;
-	cleanup->locks_gone = !cleanup->lost;
-	cancel_locks(cleanup);
+	if (!cleanup->n_open)
+		end_locks(cleanup);
 }
 
 static void on_lock_deleted(void *userdata, int result, const struct zkh_txn_reply *reply)
@@ -131,7 +136,7 @@ static void on_lock_stat(void *userdata, int result, const struct zkh_stat *stat
 		judge_lock(lock, ZKH_UNKNOWN);
 }
 
-/* Any of them may be one of the process before: its name does not tell. */
+/* Any of them may be one of the session: its name does not tell. */
 static void ask_whose(struct cleanup *cleanup, const char *const *names, size_t count)
 {
 	struct zkh_lock_name name;
@@ -140,6 +145,7 @@ static void ask_whose(struct cleanup *cleanup, const char *const *names, size_t 
 		struct cleanup_lock *lock = &cleanup->locks[cleanup->n_locks];
 
 		if (!zkh_lock_name_parse(names[i], &name) || strlen(names[i]) >= NAME_SIZE ||
+		    zkh_lock_made(*cleanup->lock, names[i]) ||
 		    zkh_path_join(PATH_PRIMARY, names[i], lock->path) != 0)
 			continue;
 		lock->cleanup = cleanup;
@@ -151,10 +157,8 @@ static void ask_whose(struct cleanup *cleanup, const char *const *names, size_t 
 			cleanup->lost = true;
 		}
 	}
-	if (cleanup->n_open)
-		return;
-	cleanup->locks_gone = !cleanup->lost;
-	cancel_locks(cleanup);
+	if (!cleanup->n_open)
+		end_locks(cleanup);
 }
 
 static void on_locks(void *userdata, int result, const char *const *names, size_t count,
@@ -173,6 +177,12 @@ static void on_locks(void *userdata, int result, const char *const *names, size_
 		ask_whose(cleanup, names, count);
 }
 
+static int list_locks(struct cleanup *cleanup)
+{
+	return zkh_children(cleanup->session, PATH_PRIMARY, false, on_locks, cleanup,
+			    &cleanup->locks_op);
+}
+
 static void on_barrier(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct cleanup *cleanup = userdata;
@@ -180,25 +190,37 @@ static void on_barrier(void *userdata, int result, const struct zkh_txn_reply *r
 	(void)reply;
 	cleanup->locks_op = NULL;
 	if (!zkh_is_unanswered(result))
-		zkh_children(cleanup->session, PATH_PRIMARY, false, on_locks, cleanup,
-			     &cleanup->locks_op);
+		list_locks(cleanup);
 }
 
-/* What that process had sent may not have committed yet. */
+/* What the former process had sent may not have committed yet. */
 static void remove_locks(struct cleanup *cleanup)
 {
 	cleanup->lost = false;
-	zkh_lock_barrier(cleanup->session, PATH_PRIMARY, on_barrier, cleanup, &cleanup->locks_op);
+	if (cleanup->former)
+		zkh_lock_barrier(cleanup->session, PATH_PRIMARY, on_barrier, cleanup,
+				 &cleanup->locks_op);
+	else
+		list_locks(cleanup);
+}
+
+void cleanup_init(struct cleanup *cleanup, int64_t former_session, struct zkh_lock *const *lock)
+{
+	*cleanup = (struct cleanup){ .lock = lock, .session_id = former_session, .former = true };
 }
 
 void cleanup_attached(struct cleanup *cleanup, struct zkh_session *session)
 {
+	int64_t id = zkh_session_id(session);
+
 	cancel_locks(cleanup);
 	cleanup->session = session;
-	if (zkh_session_id(session) != cleanup->former_session)
-		cleanup->locks_gone = true;
-	if (!cleanup->locks_gone)
+	cleanup->locks_gone = id != cleanup->session_id;
+	if (cleanup->locks_gone)
+		cleanup->former = false;
+	else
 		remove_locks(cleanup);
+	cleanup->session_id = id;
 }
 
 bool cleanup_locks_gone(struct cleanup *cleanup)

@@ -7,9 +7,10 @@
  * History: every claim adds an entry (writes.h). A node that has become primary removes the oldest ones beyond
  * HISTORY_KEPT.
  *
- * Lock nodes below /primary_node that the previous process left in a session that was resumed: they would block every
- * contender until the session ends, and no other node could remove them. Until they are known to be gone this process
- * asks for no lock; from then on every lock node of the session has its owner here.
+ * Lock nodes below /primary_node that belong to this session, and to no lock of this process: the previous process left
+ * them in a session that was resumed, or they came back with a restored store. They would block every contender until the
+ * session ends, and no other node could remove them. So they are looked for at every reconnection in a session, and until
+ * they are known to be gone this process asks for no lock.
  */
 
 #include <stdbool.h>
@@ -17,7 +18,7 @@
 #include <stdint.h>
 
 #include "base/keys.h"
-#include "zk/session/zkh_op.h"
+#include "zk/lock/zkh_lock.h"
 
 /* Removed at a time: more than were ever added between two looks. */
 #define CLEANUP_ENTRIES_MAX 200
@@ -30,10 +31,12 @@ struct cleanup_lock {
 	char path[KEY_PATH_SIZE];
 };
 
-/* All zero to begin with, but for the session that was resumed. */
 struct cleanup {
-	int64_t former_session; /* 0: none */
 	struct zkh_session *session;
+	struct zkh_lock *const
+		*lock; /* the one that this process asks for, or has; NULL in it: none */
+	int64_t session_id;
+	bool former; /* the lock nodes may be those of the previous process */
 	struct zkh_op *history_op, *locks_op;
 	struct cleanup_lock *locks; /* being looked at */
 	size_t n_locks, n_open;
@@ -41,9 +44,12 @@ struct cleanup {
 	bool locks_gone;
 };
 
+/* former_session: that of the previous process, which is resumed; 0: none. lock: where the own lock stands. */
+void cleanup_init(struct cleanup *cleanup, int64_t former_session, struct zkh_lock *const *lock);
+
 void cleanup_history(struct cleanup *cleanup, struct zkh_session *session);
 
-/* Connected to the known ensemble: removes the lock nodes, unless they are gone. */
+/* Connected to the known ensemble: removes such lock nodes. */
 void cleanup_attached(struct cleanup *cleanup, struct zkh_session *session);
 
 /* Whether a lock may be asked for. If not, and nothing is under way, it tries once more. */

@@ -456,7 +456,7 @@ int cluster_create(const struct cluster_options *options, struct cluster **ret_c
 	c->name = options->config->node.name;
 	c->boot_id = options->boot_id;
 	c->has_session = options->resume;
-	c->cleanup.former_session = options->resume ? options->resume->id : 0;
+	cleanup_init(&c->cleanup, options->resume ? options->resume->id : 0, &c->lock);
 	c->rules = options->rules;
 	c->election = options->election;
 	c->on_event = options->on_event;

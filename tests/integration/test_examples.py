@@ -190,7 +190,7 @@ def test_first_process_of_a_container(cluster, keys, oracle, tmp_path, container
     other = others(nodes, primary)[0].name
     assert not works(other)
     by_name(nodes, primary).kill9()
-    assert not works(primary), 'the kernel has killed it with the first process'
+    wait_until(lambda: not works(primary), 10, 'the kernel kills it with the first process')
     wait_until(lambda: keys.state(other) == 'primary' and works(other), 20)
     # The runtime directory of a new container is empty.
     shutil.rmtree(by_name(nodes, primary).runtime_directory)

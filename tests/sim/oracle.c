@@ -641,5 +641,6 @@ void oracle_liveness(struct sim *w)
 			 primaries, candidates, w->tree.key, w->tree.post,
 			 (double)w->liveness_bound / 1e6);
 	if (locks_left_over(w))
-		sim_fail(w, "not live: %d lock nodes are left over", locks_left_over(w));
+		sim_fail(w, "not live: %d lock nodes are left over, one of session %d",
+			 locks_left_over(w), w->tree.locks[0].session);
 }

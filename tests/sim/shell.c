@@ -461,7 +461,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	shell_survey_begin(n);
 	shell_registration_begin(n);
 	memset(&n->debt, 0, sizeof(n->debt));
-	n->cleanup = (struct cleanup){ .former_session = n->client.session };
+	cleanup_init(&n->cleanup, n->client.session, &n->lock);
 	shell_writes_begin(n);
 	shell_term_begin(w, n, ev.resume == RESUME_PRIMARY);
 	work_begin(w, n);

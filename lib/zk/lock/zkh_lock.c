@@ -498,6 +498,12 @@ const char *zkh_lock_path(const struct zkh_lock *lock)
 	return lock->state == ZKH_LOCK_HELD ? lock->path : NULL;
 }
 
+bool zkh_lock_made(const struct zkh_lock *lock, const char *name)
+{
+	return lock != NULL && lock->node != ZKH_LOCK_NODE_NONE &&
+	       strncmp(name, lock->prefix, strlen(lock->prefix)) == 0;
+}
+
 int64_t zkh_lock_epoch(const struct zkh_lock *lock)
 {
 	return lock->state == ZKH_LOCK_HELD ? lock->epoch : 0;

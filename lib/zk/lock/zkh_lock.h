@@ -15,6 +15,8 @@
  * are persistent ones that look like a lock's node: nobody holds them.
  */
 
+#include <stdbool.h>
+
 #include "zk/session/zkh_op.h"
 
 struct zkh_lock;
@@ -47,6 +49,9 @@ struct zkh_lock *zkh_lock_release(struct zkh_lock *lock);
 
 /* The path of the lock's node while it is held (for a delete or check within a transaction), else NULL. */
 const char *zkh_lock_path(const struct zkh_lock *lock);
+
+/* Whether the key of that name, below the lock's, is the node of this lock, or may be. lock may be NULL. */
+bool zkh_lock_made(const struct zkh_lock *lock, const char *name);
 
 /*
  * While held, a number larger than that of every earlier holder, for the life of the ensemble: a fencing token.
