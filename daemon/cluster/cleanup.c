@@ -100,14 +100,14 @@ static void end_locks(struct cleanup *cleanup)
 	cancel_locks(cleanup);
 }
 
-/* One more is known to be gone, or is another's, unless there was no answer. */
+/* One more is known to be gone, or is another's; or it is not known. */
 static void judge_lock(struct cleanup_lock *lock, int result)
 {
 	struct cleanup *cleanup = lock->cleanup;
 
 	lock->op = NULL;
 	cleanup->n_open--;
-	cleanup->lost |= zkh_is_unanswered(result);
+	cleanup->lost |= result != ZKH_OK && result != ZKH_NO_NODE;
 	if (!cleanup->n_open)
 		end_locks(cleanup);
 }
@@ -168,10 +168,10 @@ static void on_locks(void *userdata, int result, const char *const *names, size_
 
 	(void)stat;
 	cleanup->locks_op = NULL;
-	if (zkh_is_unanswered(result))
+	if (result != ZKH_OK && result != ZKH_NO_NODE)
 		return;
-	if (result != ZKH_OK)
-		count = 0; /* no key; or it may not be read, and then no lock is had either */
+	if (result == ZKH_NO_NODE)
+		count = 0;
 	cleanup->locks = calloc(count + 1, sizeof(*cleanup->locks));
 	if (cleanup->locks)
 		ask_whose(cleanup, names, count);
@@ -189,7 +189,7 @@ static void on_barrier(void *userdata, int result, const struct zkh_txn_reply *r
 
 	(void)reply;
 	cleanup->locks_op = NULL;
-	if (!zkh_is_unanswered(result))
+	if (zkh_lock_barrier_passed(result))
 		list_locks(cleanup);
 }
 

@@ -169,3 +169,20 @@ def test_own_lock_node_is_removed(cluster, keys):
     node.start()
     keys.wait_primary('n1')  # long before that session could end
     assert not keys.lock_nodes()
+
+
+def test_own_lock_node_is_removed_later(cluster, keys):
+    """The connection is lost before that is done: it is done with the next one."""
+    needs_fault_points()
+    [node] = cluster(1, start=False, proxied=True, **{**QUICK, 'zookeeper.session-timeout': '30s'})
+    node.start({'PRIMARYD_FAULT_POINT': 'claim.before'})
+    assert node.wait_exit() == -9
+    assert len(keys.lock_nodes()) == 1
+    node.links.set_delay(300)  # for the answers
+    node.start()
+    node.wait_log('connected: same session')
+    node.links.set_mode('reset')
+    node.links.set_delay(0)
+    node.links.set_mode('pass')
+    keys.wait_primary('n1')
+    assert not keys.lock_nodes()

@@ -48,6 +48,16 @@ static void forget_session(struct sim_node *n)
 	forget_doubt(&n->client);
 }
 
+/* And the election is told of it; it steps after all of it. */
+static void lose_session(struct sim *w, struct sim_node *n)
+{
+	bool held = shell_hold(n);
+
+	forget_session(n);
+	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
+	shell_let_go(w, n, held);
+}
+
 bool client_connected(const struct sim_node *n)
 {
 	return n->client.link == LINK_ATTACHED && !n->client.leaving;
@@ -123,8 +133,7 @@ static void doubt(struct sim *w, struct sim_node *n)
 
 	if (k->granted && k->doubted == k->server) {
 		SIM_TRACE(w, "node  %d: the ensemble was set back", n->id);
-		forget_session(n);
-		shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
+		lose_session(w, n);
 		return;
 	}
 	k->granted = 0;
@@ -232,8 +241,7 @@ void client_give_up(struct sim *w, struct sim_node *n)
 {
 	SIM_TRACE(w, "node  %d leaves its session as it is", n->id);
 	client_lose(w, n);
-	forget_session(n);
-	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
+	lose_session(w, n);
 }
 
 void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev)
@@ -247,9 +255,8 @@ void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_ev
 	if (!ev->arg) {
 		SIM_TRACE(w, "node  %d learns that its session expired", n->id);
 		drop_connection(w, n);
-		forget_session(n);
 		wait_a_moment(w, n);
-		shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
+		lose_session(w, n);
 		return;
 	}
 	k->session = (int32_t)ev->arg;

@@ -83,7 +83,7 @@ MUTATIONS = [
     Mutation('no release of the post by a node that may not register', 'election.c',
              'else if (e->attached && e->view.post == POST_MINE && e->view.epoch_known)', 'else if (0)', options=['--refusals']),
     Mutation('lock nodes of the former process stay', 'cleanup.c', 'else remove_locks(cleanup);', 'else cleanup->locks_gone = true;'),
-    Mutation('lock nodes of the former process are looked for once', 'cleanup.c', 'cleanup->lost |= zkh_is_unanswered(result);', ''),
+    Mutation('lock nodes of the former process are looked for once', 'cleanup.c', 'cleanup->lost |= result != ZKH_OK && result != ZKH_NO_NODE;', ''),
     Mutation('stop budget ignored', 'leasing.c',
              'return e->lease_end_us - config->lease_timeout_us;', 'return e->lease_end_us;'),
     Mutation('work is never killed', 'keeper.c', '\tkeeper_say(s, KEEPER_DO_KILL);', '\t;'),

@@ -9,10 +9,10 @@
 #define QUEUE_MAX 4096
 
 enum queue_type {
-	EVENT_TIMER,	     /* core: ELECTION_TIME is due */
-	EVENT_TELL,	     /* shell: an event for the core */
-	EVENT_REPLY,	     /* arg: request, at the node */
-	EVENT_WATCH,	     /* arg: the bit of what changed, whether it is there; at the node */
+	EVENT_TIMER, /* core: ELECTION_TIME is due */
+	EVENT_TELL,  /* shell: an event for the core */
+	EVENT_REPLY, /* arg: request, at the node */
+	EVENT_WATCH, /* arg: the bit of what changed, and whether it is there, or which lock node; at the node */
 	EVENT_CLOSED,	     /* the connection, at the node */
 	EVENT_ATTACHED,	     /* arg: session, 0 expired; at the node */
 	EVENT_CLIENT,	     /* timer of the client library */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
-#include <string.h>
-
 /*
  * What the shell asks of ZooKeeper, but for what is linked of the daemon.
  */
@@ -62,22 +60,17 @@ void shell_attach(struct sim *w, struct sim_node *n, bool fresh)
 	shell_tell(w, n, &ev);
 }
 
-/*
- * Everything under way ends without an answer; the core hears of it before or after it hears of the
- * connection.
- */
+/* In the order of lib/zk and cluster.c; the core steps after all of it. */
 void shell_detached(struct sim *w, struct sim_node *n)
 {
-	bool first = rng_chance(&w->rng, 500);
+	bool held = shell_hold(n);
 
-	ensemble_detached(&n->ensemble, false);
-	view_forget(&n->view);
-	witness_detached(&n->witness);
-	if (first)
-		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
 	zkh_detached(n);
-	if (!first)
-		shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
+	ensemble_detached(&n->ensemble, false);
+	witness_detached(&n->witness);
+	view_forget(&n->view);
+	shell_tell_result(w, n, ELECTION_SESSION_DOWN, 0, 0, 0);
+	shell_let_go(w, n, held);
 }
 
 void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r)

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
-#include <stdio.h>
-#include <string.h>
-
 /* How a node registers, and makes deleted keys again, is the daemon's: registration.c. Here is what the node around it does, as
  * in repair.c: the answer to the election, and when it is looked whether the keys stayed. */
 
@@ -22,7 +19,7 @@ static void repair(struct sim *w, struct sim_node *n, bool only_missing)
 	struct sim_shell *s = &n->shell;
 	/* What the router state shall be is not known while the takeover transaction is under way. */
 	bool later = n->registration.running || n->core.phase == PHASE_ENTER ||
-		     n->client.link != LINK_ATTACHED || !ensemble_is_open(&n->ensemble);
+		     !client_connected(n) || !ensemble_is_open(&n->ensemble);
 
 	if (s->repair_refused || sim_mutated(w, MUTATION_NO_REPAIR))
 		return;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* What this node writes after its registration is the daemon's: writes.c. Here is what the node around it does, as do.c and answers.c. */

@@ -4,8 +4,9 @@
  * The simulator: two to seven nodes in a model of the world, in simulated time, from one seed. A node is made of the code that
  * ships, as far as it is linked (meson.build): the election; the keeper of the work; of lib/zk the lock and the mirror; and of
  * daemon/cluster which ensemble this is (ensemble.c), the registration (registration.c), what is known of the keys (view.c),
- * the own term (term.c), the transactions (writes.c), the watch on the primary's (witness.c), and the survey and the marks of
- * a takeover (recovery.c). What else a daemon does is modelled.
+ * the own term (term.c), the transactions (writes.c, debt.c), the watch on the primary's (witness.c), the other contenders
+ * (peers.c), the survey and the marks of a takeover (recovery.c, fencing.c), and the removal of lock nodes (cleanup.c). What
+ * else a daemon does is modelled.
  *
  *   sim --runs 1000                 a thousand runs, seeds 1 to 1000
  *   sim --steps 20000000            as many runs as it takes
@@ -138,7 +139,8 @@ static bool asleep(struct sim *w, const struct sim_node *n, const struct queue_e
 	if (until <= w->now)
 		return false;
 	/* What is held up on its way comes no earlier than that, and not behind what was sent after it. */
-	if (ev->type == EVENT_REPLY || ev->type == EVENT_WATCH) {
+	if (ev->type == EVENT_REPLY || ev->type == EVENT_WATCH || ev->type == EVENT_ATTACHED ||
+	    (ev->type == EVENT_CLOSED && ev->arg == CLOSED_BY_SERVER)) {
 		struct sim_conn *c = conn_get(w, ev->node, ev->gen);
 		int64_t held = c ? conn_held_up(w, c, 1) : 0;
 

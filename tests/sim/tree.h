@@ -39,10 +39,10 @@ enum txn_type {
 	TXN_REFUSE, /* node, version: what its writes, or those on it, are refused */
 	TXN_DELETE_EPOCH,
 	TXN_DELETE_KEEPALIVE, /* node */
-	TXN_MAKE,   /* node, id, generation: /cluster, and the root, where it is missing */
-	TXN_ACCEPT, /* id, generation: of /cluster, whatever it says */
-	TXN_ROOT,   /* the root, where it is missing */
-	TXN_RIGHTS, /* node: changes nothing */
+	TXN_MAKE,	      /* node, id, generation: /cluster, where it is missing */
+	TXN_ACCEPT,	      /* id, generation: of /cluster, whatever it says */
+	TXN_ROOT,	      /* the root, where it is missing */
+	TXN_RIGHTS,	      /* node: changes nothing */
 };
 
 enum leave { LEAVE_KEEP, LEAVE_DELETE };

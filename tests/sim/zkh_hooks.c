@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What the linked lib/zk/mirror attaches to a session by: the hook and the watches of a node's process. */
+/* What the linked lib/zk/mirror and lib/zk/lock attach to a session by: hooks and watches of a node's process. */
 
 #include "sim.h"
 

@@ -254,6 +254,7 @@ void zkh_txn_delete(struct zkh_txn *txn, const char *path, int32_t version)
 		txn->is.type = TXN_LEAVE;
 		txn->is.value = LEAVE_DELETE;
 	} else {
+		assert(is_below_key(path));
 		/* A claim has set the key before. */
 		txn->is.type = txn->is.type == TXN_SET_KEY ? TXN_CLAIM : TXN_UNLOCK;
 		txn->is.uid = zkh_lock_uid(path);
@@ -346,6 +347,9 @@ const char *zkh_failed_path(const struct sim_request *r)
 
 	switch ((enum txn_result)r->result) {
 	case TXN_MISSING:
+		if (r->txn.type == TXN_CREATE_KEY)
+			return PATH_PRIMARY;
+		__attribute__((fallthrough));
 	case TXN_REFUSED_OWN:
 		node_key_path(node_name(r->node), NODE_KEY_ROUTER, path);
 		return path;

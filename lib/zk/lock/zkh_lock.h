@@ -67,10 +67,12 @@ struct zkh_lock *zkh_lock_consumed(struct zkh_lock *lock);
 unsigned zkh_lock_pending(const struct zkh_session *session);
 
 /*
- * A write that fails and changes nothing: it deletes a key below path that is not there. Once it is answered, by ZKH_NO_NODE
- * or a refusal, whatever the session had sent before has committed or never will, and a list that was sent behind it shows
- * it. sync() does not do that: a leader that is cut off answers it by itself, before its successor commits what it had
+ * A write that fails and changes nothing: it deletes a key below path that is not there. Once it has passed, whatever the
+ * session had sent before has committed or never will, and a list that was sent behind it shows it. sync() does not do that: a leader that is cut off answers it by itself, before its successor commits what it had
  * proposed.
  */
 int zkh_lock_barrier(struct zkh_session *session, const char *path, zkh_commit_fn fn,
 		     void *userdata, struct zkh_op **ret_op);
+
+/* Whether the servers have treated the barrier that ended so in its order. */
+bool zkh_lock_barrier_passed(int result);

@@ -150,6 +150,8 @@ static void on_searched(void *userdata, int result, const char *const *names, si
 
 	(void)stat;
 	lock->read_op = NULL;
+	if (lock->unsure)
+		result = ZKH_UNKNOWN;
 	if (result == ZKH_NO_NODE)
 		count = 0;
 	else if (result != ZKH_OK) {
@@ -184,14 +186,18 @@ int zkh_lock_barrier(struct zkh_session *session, const char *path, zkh_commit_f
 	return zkh_commit(txn, fn, userdata, ret_op);
 }
 
+bool zkh_lock_barrier_passed(int result)
+{
+	return result == ZKH_OK || result == ZKH_NO_NODE || result == ZKH_DENIED;
+}
+
 static void on_barrier(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
 	struct zkh_lock *lock = userdata;
 
-	/* The list that was sent behind it tells whether it was answered. */
-	(void)result;
 	(void)reply;
 	lock->write_op = NULL;
+	lock->unsure = !zkh_lock_barrier_passed(result);
 }
 
 int zkh_lock_send_search(struct zkh_lock *lock, zkh_children_fn fn)

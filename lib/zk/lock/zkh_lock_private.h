@@ -57,6 +57,7 @@ struct zkh_lock {
 	bool calling;	  /* the caller's callback is on the stack */
 	bool clock_began; /* the deadline counts from the first create */
 	bool placed;	  /* and anew since its place behind others was known */
+	bool unsure;	  /* the barrier before the search has failed: the list tells nothing */
 	unsigned attempts;
 	int32_t timeout_ms;
 	int64_t session_id; /* the session that made the node */

@@ -57,6 +57,8 @@ static void on_listed(void *userdata, int result, const char *const *names, size
 
 	(void)stat;
 	lock->read_op = NULL;
+	if (lock->unsure)
+		result = ZKH_UNKNOWN;
 	if (result == ZKH_NO_NODE) {
 		zkh_lock_remove_forget(lock);
 		return;
