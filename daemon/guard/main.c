@@ -179,6 +179,7 @@ static int prepare(struct guard *g)
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
 	(void)sigaddset(&signals, SIGCHLD);
+	/* The daemon's child comes with all of them blocked: a SIGTERM that it was sent before is still to be read. */
 	(void)sigprocmask(SIG_SETMASK, &signals, NULL);
 	open_log(g);
 	g->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
