@@ -96,8 +96,9 @@ static void make_blind(struct sim *w, struct sim_node *n)
 {
 	const uint32_t view = BLIND(PRIMARY) | BLIND(POST) | BLIND(ALIVE) | BLIND(DRAIN) |
 			      BLIND(MAINTENANCE) | BLIND(EPOCH);
-	const uint32_t keys[] = { BLIND(PRIMARY),     BLIND(POST),  BLIND(ALIVE),   BLIND(DRAIN),
-				  BLIND(MAINTENANCE), BLIND(EPOCH), BLIND(CLUSTER), view };
+	const uint32_t keys[] = { BLIND(PRIMARY),     BLIND(POST),   BLIND(ALIVE),    BLIND(DRAIN),
+				  BLIND(MAINTENANCE), BLIND(EPOCH),  BLIND(CLUSTER),  view,
+				  BLIND(NODE),	      BLIND(ROUTER), BLIND(KEEPALIVE) };
 
 	n->blind = keys[rng_below(&w->rng, sizeof(keys) / sizeof(keys[0]))];
 	n->blind_denied = rng_chance(&w->rng, 500);

@@ -594,7 +594,11 @@ static void see_node(const struct sim_tree *t, const struct sim_request *r, stru
 static int result_of(struct sim *w, const struct sim_request *r)
 {
 	const struct sim_node *n = &w->nodes[r->node];
-	bool blind = r->watch && w->now < n->blind_until && n->blind & 1u << r->key;
+	unsigned key = r->key == SIM_KEY_LOCKS ? SIM_KEY_PRIMARY : r->key;
+	/* Whoever asks others who is preferred is not to be misled: the oracle goes by it. */
+	bool others = !r->watch && (r->key == SIM_KEY_ALIVE || r->key == SIM_KEY_DRAIN) &&
+		      r->of != r->node;
+	bool blind = w->now < n->blind_until && n->blind & 1u << key && !others;
 
 	w->stats.faults[FAULT_BLIND] += blind;
 	if (blind && !n->blind_denied)
