@@ -64,8 +64,6 @@ MUTATIONS = [
     Mutation('what was known before the connection was lost counts', 'view.c', 'view->slots[i].known = false;', ';'),
     Mutation('the post of another is taken for the own', 'view.c',
              'view->post_owner == zkh_session_id(view->session) ? POST_MINE : POST_OTHER', 'POST_MINE'),
-    Mutation('a waiter for the lock misses the end of its predecessor', 'zkh_lock.c',
-             'if (lock->read_op == NULL && lock->state == ZKH_LOCK_WAITING) zkh_lock_list(lock);', ''),
     Mutation('the trace of another machine is written over', 'registration.c', 'if (reg->trace_until_us > time_boot_us())', 'if (0)',
              options=['--often', 'node replaced by another machine']),
     Mutation('deleted keys are not made again', switches=['keys-are-not-made-again']),

@@ -596,8 +596,9 @@ static int result_of(struct sim *w, const struct sim_request *r)
 	const struct sim_node *n = &w->nodes[r->node];
 	unsigned key = r->key == SIM_KEY_LOCKS ? SIM_KEY_PRIMARY : r->key;
 	/* Whoever asks others who is preferred is not to be misled: the oracle goes by it. */
-	bool others = !r->watch && (r->key == SIM_KEY_ALIVE || r->key == SIM_KEY_DRAIN) &&
-		      r->of != r->node;
+	bool others = !r->watch && r->of != r->node &&
+		      (r->key == SIM_KEY_ALIVE || r->key == SIM_KEY_DRAIN ||
+		       r->key == SIM_KEY_ROUTER);
 	bool blind = w->now < n->blind_until && n->blind & 1u << key && !others;
 
 	w->stats.faults[FAULT_BLIND] += blind;
