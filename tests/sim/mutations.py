@@ -160,8 +160,6 @@ MUTATIONS = [
              'memset(term->before, 0, sizeof(term->before)); term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us); }'
              ' static void send_renewal',
              'term->on_renewed(term->userdata, RESULT_OK, time_boot_us()); } static void send_renewal'),
-    Mutation('a raised epoch names nobody', 'registration.c', '"%" PRId64 " " NAME_NONE', '"%" PRId64 " " NAME_NOBODY',
-             options=['--often', 'ensemble set back']),
     Mutation('an emptied ensemble is taken for the known one', 'identity.c', 'return *known->id ? IDENTITY_NO_ID : IDENTITY_FINE;',
              'return IDENTITY_FINE;',
              options=['--often', 'ensemble set back']),
