@@ -8,6 +8,7 @@
 
 #include "base/timer.h"
 #include "election/lease.h"
+#include "lock_outcome.h"
 
 /* -- transactions and renewals -- */
 
@@ -110,22 +111,6 @@ static void on_silent(void *userdata)
 }
 
 /* -- the lock -- */
-
-static enum election_result lock_outcome(int result)
-{
-	switch (result) {
-	case ZKH_OK:
-		return RESULT_OK;
-	case ZKH_TIMEOUT:
-		return RESULT_CONFLICT;
-	case ZKH_LOST:
-	case ZKH_UNKNOWN:
-	case ZKH_NOT_CONNECTED:
-		return RESULT_UNKNOWN;
-	default:
-		return RESULT_FAILED;
-	}
-}
 
 static void on_lock(void *userdata, int result)
 {

@@ -177,10 +177,9 @@ static void on_locks(void *userdata, int result, const char *const *names, size_
 		ask_whose(cleanup, names, count);
 }
 
-static int list_locks(struct cleanup *cleanup)
+static void list_locks(struct cleanup *cleanup)
 {
-	return zkh_children(cleanup->session, PATH_PRIMARY, false, on_locks, cleanup,
-			    &cleanup->locks_op);
+	zkh_children(cleanup->session, PATH_PRIMARY, false, on_locks, cleanup, &cleanup->locks_op);
 }
 
 static void on_barrier(void *userdata, int result, const struct zkh_txn_reply *reply)

@@ -33,14 +33,13 @@ struct cleanup_lock {
 
 struct cleanup {
 	struct zkh_session *session;
-	struct zkh_lock *const
-		*lock; /* the one that this process asks for, or has; NULL in it: none */
+	struct zkh_lock *const *lock; /* where the own one stands */
 	int64_t session_id;
 	bool former; /* the lock nodes may be those of the previous process */
 	struct zkh_op *history_op, *locks_op;
 	struct cleanup_lock *locks; /* being looked at */
 	size_t n_locks, n_open;
-	bool lost; /* a request was not answered */
+	bool lost; /* an answer is missing, or proves nothing */
 	bool locks_gone;
 };
 

@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include "cluster/lock_outcome.h"
 #include "zk/lock/zkh_lock_private.h"
 
 /* The contention lock is lib/zk's. Here is what the node around it does with it, as in answers.c. */
-
-static enum election_result outcome(int result)
-{
-	switch (result) {
-	case ZKH_OK:
-		return RESULT_OK;
-	case ZKH_TIMEOUT:
-		return RESULT_CONFLICT;
-	case ZKH_LOST:
-	case ZKH_UNKNOWN:
-	case ZKH_NOT_CONNECTED:
-		return RESULT_UNKNOWN;
-	default:
-		return RESULT_FAILED;
-	}
-}
 
 static void on_lock(void *userdata, int result)
 {
@@ -27,7 +12,7 @@ static void on_lock(void *userdata, int result)
 
 	if (result != ZKH_OK)
 		n->lock = NULL;
-	shell_tell_result(n->world, n, ELECTION_LOCK, 0, (uint8_t)outcome(result), 0);
+	shell_tell_result(n->world, n, ELECTION_LOCK, 0, (uint8_t)lock_outcome(result), 0);
 }
 
 void lock_acquire(struct sim *w, struct sim_node *n)

@@ -508,19 +508,29 @@ int zkh_children(struct zkh_session *session, const char *path, bool watch, zkh_
 	return read_key(session, path, watch, &call, ret_op);
 }
 
+int zkh_send_plain(struct zkh_session *session, uint8_t type, uint8_t txn_type,
+		   const struct zkh_op *call, struct zkh_op **ret_op)
+{
+	struct sim_node *n = zkh_node_of(session);
+	struct sim_request *r;
+	struct zkh_op *op;
+
+	if (n->daemon != DAEMON_UP)
+		return ZKH_FAILED;
+	op = zkh_op_create(n, call, ret_op);
+	if (!zkh_is_sent(n, op))
+		return 0;
+	r = request_create(zkh_world, n, type, FOR_CALL);
+	r->txn.type = txn_type;
+	zkh_send(op, r);
+	return 0;
+}
+
 int zkh_sync(struct zkh_session *session, zkh_done_fn fn, void *userdata, struct zkh_op **ret_op)
 {
 	const struct zkh_op call = { .on_done = fn, .userdata = userdata };
-	struct sim_node *n = zkh_node_of(session);
-	struct zkh_op *op = zkh_op_create(n, &call, ret_op);
-	struct sim_request *r;
 
-	if (!zkh_is_sent(n, op))
-		return 0;
-	r = request_create(zkh_world, n, REQUEST_SYNC, FOR_CALL);
-	r->bit = -1;
-	zkh_send(op, r);
-	return 0;
+	return zkh_send_plain(session, REQUEST_SYNC, TXN_NOP, &call, ret_op);
 }
 
 /* Of LOCK and LOCKS. */

@@ -20,6 +20,10 @@ struct zkh_op *zkh_op_create(struct sim_node *n, const struct zkh_op *call, stru
 bool zkh_is_sent(struct sim_node *n, const struct zkh_op *op);
 void zkh_send(struct zkh_op *op, struct sim_request *r);
 
+/* Sends a request that has nothing but its type. */
+int zkh_send_plain(struct zkh_session *session, uint8_t type, uint8_t txn_type,
+		   const struct zkh_op *call, struct zkh_op **ret_op);
+
 void zkh_txn_begin(void);
 
 /* The name of a lock node into ret_text[KEY_PATH_SIZE]. */

@@ -383,30 +383,12 @@ int zkh_commit_result(const struct sim_request *r, size_t *ret_failed)
 
 /* -- what changes none of the keys that are modelled -- */
 
-static int send_plain(struct zkh_session *session, uint8_t type, const struct zkh_op *call,
-		      struct zkh_op **ret_op)
-{
-	struct sim_node *n = zkh_node_of(session);
-	struct sim_request *r;
-	struct zkh_op *op;
-
-	if (n->daemon != DAEMON_UP)
-		return ZKH_FAILED;
-	op = zkh_op_create(n, call, ret_op);
-	if (!zkh_is_sent(n, op))
-		return 0;
-	r = request_create(zkh_world, n, REQUEST_TXN, FOR_CALL);
-	r->txn.type = type;
-	zkh_send(op, r);
-	return 0;
-}
-
 int zkh_make_root(struct zkh_session *session, zkh_done_fn fn, void *userdata,
 		  struct zkh_op **ret_op)
 {
 	const struct zkh_op call = { .on_done = fn, .userdata = userdata };
 
-	return send_plain(session, TXN_ROOT, &call, ret_op);
+	return zkh_send_plain(session, REQUEST_TXN, TXN_ROOT, &call, ret_op);
 }
 
 /* Where one is missing the registration is refused as a whole; the daemon registers as not healthy, as far as it can. */
@@ -428,7 +410,7 @@ int rights_try(struct rights *rights, struct zkh_session *session, const char *n
 	(void)flags;
 	rights->on_done = on_done;
 	rights->userdata = userdata;
-	return send_plain(session, TXN_RIGHTS, &call, &rights->op);
+	return zkh_send_plain(session, REQUEST_TXN, TXN_RIGHTS, &call, &rights->op);
 }
 
 void rights_cancel(struct rights *rights)

@@ -68,8 +68,8 @@ unsigned zkh_lock_pending(const struct zkh_session *session);
 
 /*
  * A write that fails and changes nothing: it deletes a key below path that is not there. Once it has passed, whatever the
- * session had sent before has committed or never will, and a list that was sent behind it shows it. sync() does not do that: a leader that is cut off answers it by itself, before its successor commits what it had
- * proposed.
+ * session had sent before has committed or never will, and a list that was sent behind it shows it. sync() does not do
+ * that: a leader that is cut off answers it by itself, before its successor commits what it had proposed.
  */
 int zkh_lock_barrier(struct zkh_session *session, const char *path, zkh_commit_fn fn,
 		     void *userdata, struct zkh_op **ret_op);
