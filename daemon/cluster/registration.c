@@ -338,19 +338,15 @@ static void on_names(void *userdata, int result, const char *const *names, size_
 		     const struct zkh_stat *stat)
 {
 	struct registration *reg = userdata;
-	char path[KEY_PATH_SIZE];
 
 	(void)stat;
 	reg->names_op = NULL;
 	reg->node_there = result == ZKH_OK;
 	memset(reg->there, 0, sizeof(reg->there));
-	for (size_t i = 0; result == ZKH_OK && i < count; i++) {
-		for (int key = 0; key < NODE_KEY_COUNT; key++) {
-			node_key_path(reg->name, (enum node_key)key, path);
-			if (!strcmp(names[i], zkh_path_name(path)))
+	for (size_t i = 0; result == ZKH_OK && i < count; i++)
+		for (int key = 0; key < NODE_KEY_COUNT; key++)
+			if (!strcmp(names[i], node_key_leaf((enum node_key)key)))
 				reg->there[key] = true;
-		}
-	}
 }
 
 static void start(struct registration *reg)

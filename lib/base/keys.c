@@ -15,18 +15,22 @@
 
 static void node_path(const char *name, const char *leaf, char *ret_path)
 {
-	int n = snprintf(ret_path, KEY_PATH_SIZE, PATH_NODES "/%s/%s", name, leaf);
-
-	assert(n > 0 && n < KEY_PATH_SIZE);
+	assert(strlen(PATH_NODES "//") + strlen(name) + strlen(leaf) < KEY_PATH_SIZE);
+	stpcpy(stpcpy(stpcpy(stpcpy(ret_path, PATH_NODES "/"), name), "/"), leaf);
 }
 
-void node_key_path(const char *name, enum node_key key, char *ret_path)
+const char *node_key_leaf(enum node_key key)
 {
 #define X(name, leaf) leaf,
 	static const char *const leaves[] = { NODE_KEYS(X) };
 #undef X
 
-	node_path(name, leaves[key], ret_path);
+	return leaves[key];
+}
+
+void node_key_path(const char *name, enum node_key key, char *ret_path)
+{
+	node_path(name, node_key_leaf(key), ret_path);
 }
 
 void node_pardon_path(const char *name, char *ret_path)

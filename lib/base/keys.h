@@ -54,6 +54,9 @@ enum node_key {
  */
 void node_pardon_path(const char *name, char *ret_path);
 
+/* Its name below /nodes/NAME. */
+const char *node_key_leaf(enum node_key key);
+
 /* "/nodes/NAME/LEAF" into ret_path[KEY_PATH_SIZE]; name must be valid. */
 void node_key_path(const char *name, enum node_key key, char *ret_path);
 
