@@ -12,8 +12,8 @@ if [ ! -e "$conf" ] && [ ! -L "$conf" ]; then
 fi
 [ -z "${DESTDIR-}${MESON_INSTALL_QUIET-}" ] || exit 0
 
-# meson hides what an install script prints, and keeps its own output back until the end: write to its stderr.
-cat >>"/proc/$PPID/fd/2" <<END
+say() {
+	cat <<END
 
 Installed. As root, after every installation:
     systemd-sysusers && systemd-tmpfiles --create; systemctl daemon-reload; journalctl --update-catalog
@@ -21,3 +21,8 @@ The first time, edit $conf (the sample is $1/primaryd.conf), then:
     primaryd --check && systemctl enable --now primaryd && primaryctl check
 Later, systemctl reload primaryd: the daemon continues with the new version, and a primary stays primary.
 END
+}
+
+# meson hides what an install script prints, and keeps its own output back until the end: write to its stderr, if that can
+# be opened (a socket cannot).
+{ say >>"/proc/$PPID/fd/2"; } 2>/dev/null || say

@@ -160,6 +160,10 @@ MUTATIONS = [
              'memset(term->before, 0, sizeof(term->before)); term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us); }'
              ' static void send_renewal',
              'term->on_renewed(term->userdata, RESULT_OK, time_boot_us()); } static void send_renewal'),
+    Mutation('a remembered epoch is not raised', 'registration.c', 'reg->view->memory_epoch > reg->epoch', '0',
+             options=['--often', 'epoch deleted', '--often', 'highest epoch forgotten']),
+    Mutation('a raised epoch names nobody', 'registration.c', '"%" PRId64 " " NAME_NONE', '"%" PRId64 " " NAME_NOBODY',
+             options=['--often', 'epoch deleted', '--often', 'highest epoch forgotten']),
     Mutation('an emptied ensemble is taken for the known one', 'identity.c', 'return *known->id ? IDENTITY_NO_ID : IDENTITY_FINE;',
              'return IDENTITY_FINE;',
              options=['--often', 'ensemble set back']),

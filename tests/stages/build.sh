@@ -77,8 +77,57 @@ other_build() (
 	done
 	meson setup "$dir" -Dwerror=true "${args[@]}" >"$dir.log" 2>&1 || { tail -n 20 "$dir.log"; exit 1; }
 	ninja -C "$dir" -j "$JOBS" >"$dir.log" 2>&1 || { grep -A5 -E 'error|FAILED' "$dir.log" | head -n 60; exit 1; }
+	nm --undefined-only "$dir/daemon/primaryd" | grep -q __assert_fail || { echo "without assertions"; exit 1; }
 	rm -rf "$dir"
 )
+
+# A second installation leaves an edited configuration alone, and the program expects it where it is.
+installs_twice() {
+	local dir=$BUILD_ROOT/other conf=$BUILD_ROOT/other/dest/opt/c/primaryd/primaryd.conf
+	echo "    meson install"
+	rm -rf "$dir"
+	meson setup "$dir" --prefix=/opt/p --sysconfdir=/opt/c -Dtests=disabled -Dman-pages=disabled >"$dir.log" &&
+		DESTDIR=$dir/dest meson install -C "$dir" >>"$dir.log" &&
+		cmp "$conf" conf/primaryd.conf &&
+		echo '# mine' >>"$conf" &&
+		DESTDIR=$dir/dest meson install -C "$dir" >>"$dir.log" &&
+		grep -qx '# mine' "$conf" &&
+		"$dir/dest/opt/p/sbin/primaryd" --help | grep -q /opt/c/primaryd/primaryd.conf &&
+		rm -rf "$dir"
+}
+
+# The tree, in a directory of that name.
+tree_into() {
+	rm -rf "$1"
+	mkdir -p "$1"
+	git ls-files -co --exclude-standard | tar -c -T - --ignore-failed-read | tar -x -C "$1"
+}
+
+# The Debian package as its documentation builds it, unit tests included.
+builds_deb() {
+	command -v dh >/dev/null || return 0
+	echo "    dpkg-buildpackage"
+	tree_into "$BUILD_ROOT/other/primaryd"
+	(cd "$BUILD_ROOT/other/primaryd" && dpkg-buildpackage -b -us -uc) >"$BUILD_ROOT/other.log" 2>&1 ||
+		{ tail -n 40 "$BUILD_ROOT/other.log"; return 1; }
+	grep -c ' OK  ' "$BUILD_ROOT/other.log"
+	rm -rf "$BUILD_ROOT/other"
+}
+
+# The package for rpm, as far as Debian has it.
+builds_rpm() {
+	local dir=$BUILD_ROOT/other name
+	command -v rpmbuild >/dev/null || return 0
+	echo "    rpmbuild"
+	name=primaryd-$(sed -n 's/^Version: *//p' packaging/primaryd.spec)
+	tree_into "$dir/$name"
+	mkdir -p "$dir/rpm/SOURCES"
+	tar -c -z -f "$dir/rpm/SOURCES/$name.tar.gz" -C "$dir" "$name"
+	rpmbuild -bb --nodeps --define "_topdir $dir/rpm" packaging/primaryd.spec >"$dir.log" 2>&1 ||
+		{ tail -n 40 "$dir.log"; return 1; }
+	rpm -qlp "$dir"/rpm/RPMS/*/primaryd-[0-9]*.rpm | grep -c .
+	rm -rf "$dir"
+}
 
 # Makes what sanitizers find fatal, with an exit code that nothing else uses.
 sanitizer_environment() {
@@ -118,6 +167,9 @@ stage_builds() {
 	for build in "${OTHER_BUILDS[@]}"; do
 		other_build "$build" || status=1
 	done
+	installs_twice || status=1
+	builds_deb || status=1
+	builds_rpm || status=1
 	return $status
 }
 

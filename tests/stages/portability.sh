@@ -39,9 +39,10 @@ on_release() {
 	local root status=0
 	root=$(debian_root "$1" "$(tests/packages.sh --list system; printf '%s\n' systemd-sysv jq)" "$1") || return 1
 	copy_tree "$root"
-	run_in_root "$root" bash -c 'cd /src && tests/all unit sim package integration' || status=1
-	run_in_root "$root" bash -c 'apt-get install -y /src/build/deb/primaryd_*.deb >/dev/null && mkdir /tmp/t &&
-		AUTOPKGTEST_TMP=/tmp/t /src/debian/tests/switchover && apt-get purge -y primaryd >/dev/null' || status=1
+	run_in_root "$root" bash -c 'cd /src && PYTEST_JOBS=4 tests/all unit sim package integration' || status=1
+	run_in_root "$root" bash -c 'mkdir /tmp/t && apt-get install -y /src/build/deb/primaryd_*.deb >/dev/null &&
+		AUTOPKGTEST_TMP=/tmp/t /src/debian/tests/switchover' || status=1
+	run_in_root "$root" apt-get purge -y primaryd >/dev/null || status=1
 	PYTEST_JOBS=0 PRIMARYD_ROOT=$root PRIMARYD_DEB=$(ls "$root"/src/build/deb/primaryd_*.deb) run_pytest tests/system || status=1
 	return $status
 }

@@ -82,7 +82,7 @@ def draw_curves(axes, panel, lines):
         if any(value for _, value in points) or len(lines) < 4:  # a legend of zeros would tell nothing
             points = list(with_gaps(points))
             axes.plot(moments(points), [value for _, value in points], linewidth=1, label=name,
-                      linestyle='--' if name == 'a third' else '-', drawstyle='steps-post')
+                      linestyle='--' if name == 'two thirds' else '-', drawstyle='steps-post')
     axes.set_ylim(bottom=0)
     axes.set_ylabel({'s': 'seconds'}.get(panel['fieldConfig']['defaults'].get('unit'), ''), fontsize=7)
     axes.grid(alpha=0.3, linewidth=0.5)
