@@ -586,13 +586,22 @@ static void check_resting(struct sim *w, const struct sim_node *n)
 		sim_fail(w, "not live: node %d is not registered", n->id);
 }
 
-/* But for those of a contention that goes on in this moment. */
+/* One that may not claim, and is the only one that is not drained, tries for ever. */
+static bool contends(const struct sim *w, const struct sim_node *n)
+{
+	int64_t removal_us = w->params.session_us / 4;
+
+	return n->core.lock != LOCK_FREE ||
+	       (w->tree.refused[n->id] && w->now - n->shell.lock_began < removal_us);
+}
+
+/* But for those of a contention that goes on, or has just ended, in this moment. */
 static int locks_left_over(const struct sim *w)
 {
 	int count = w->tree.lock_count;
 
 	for (int i = 0; i < w->node_count; i++)
-		count -= w->nodes[i].core.lock != LOCK_FREE;
+		count -= contends(w, &w->nodes[i]);
 	return count > 0 ? count : 0;
 }
 
