@@ -116,9 +116,10 @@ static int save(struct kept *kept)
 
 static bool is_kept_elsewhere(const struct kept *kept)
 {
-	/* ENTER is saved by kept_enter(), before it is sent. */
-	return !kept->wanted || kept->election->phase == PHASE_LEAVE ||
-	       kept->election->phase == PHASE_ENTER;
+	enum election_phase phase = kept->election->phase;
+
+	/* Before the start nothing is known about the work. ENTER is saved by kept_enter(), before it is sent. */
+	return !kept->wanted || phase == PHASE_INIT || phase == PHASE_LEAVE || phase == PHASE_ENTER;
 }
 
 /*

@@ -10,6 +10,7 @@ from lab import work
 from lab.memory import remembered
 from lab.trial import SESSION_S, oracle, trial  # noqa: F401 (fixtures)
 from lab.wait import wait_until
+from test_lease import kill_guards
 
 
 def test_killed_and_restarted(trial):
@@ -219,6 +220,27 @@ def test_runtime_directory_wiped_and_restarted(trial):
     primary.kill9()
     primary.start()
     trial.wait_down(primary)
+    trial.settle()
+
+
+def test_killed_before_it_has_looked(trial):
+    """A daemon that has not judged yet what an earlier one left says nothing of it: the next one stops it, too."""
+    [node] = trial.add(1)
+    node.start()
+    trial.settle()
+    node.sigstop()  # else it starts another guard at once
+    kill_guards(node)
+    node.kill9()
+    shutil.rmtree(node.runtime_directory)
+    node.links.set_mode('reset')
+    node.write_config(**{'health.command': '/bin/false', 'health.interval': '50ms', 'health.failures': '1'})
+    node.start().wait_log('health_failed')
+    node.kill9()
+    assert trial.working() == [node.name]
+    node.write_config(**{'health.command': None})
+    node.links.set_mode('pass')
+    node.start()
+    trial.wait_down(node)
     trial.settle()
 
 
