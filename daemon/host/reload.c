@@ -20,11 +20,15 @@
 #define CHECK_TIMEOUT_US INT64_C(30000000)
 #define CHECK_GRACE_US INT64_C(1000000)
 
-/* A new image finds its state by these; with others it would be another node, and stop this one's work. */
+/*
+ * A new image finds its state by these; with others it would be another node, and stop this one's work. With another unit it
+ * would stop something else than what runs.
+ */
 static bool keeps_identity(const struct config *fresh, const struct config *running)
 {
 	return state_cluster_of(fresh) == state_cluster_of(running) &&
-	       !strcmp(fresh->node.runtime_directory, running->node.runtime_directory);
+	       !strcmp(fresh->node.runtime_directory, running->node.runtime_directory) &&
+	       !strcmp(fresh->takeover.unit, running->takeover.unit);
 }
 
 /* Nobody may be there to read it. */
@@ -76,8 +80,8 @@ bool reload_is_valid(const struct reload *reload)
 		valid = false;
 		reload_refuse(
 			reload,
-			"%s: zookeeper.servers, zookeeper.root, node.name and node.runtime-directory cannot change in a "
-			"reload; restart the daemon instead, which moves the role",
+			"%s: zookeeper.servers, zookeeper.root, node.name, node.runtime-directory and takeover.unit cannot "
+			"change in a reload; restart the daemon instead, which moves the role",
 			reload->config_path);
 	}
 	config_finish(&fresh);

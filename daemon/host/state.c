@@ -61,6 +61,11 @@ uint64_t state_cluster(const char *servers, const char *root, const char *name)
 	return fnv_add(hash, name, strlen(name));
 }
 
+uint64_t state_work_id(const char *unit)
+{
+	return fnv_add(FNV_START, unit, strlen(unit) + 1);
+}
+
 /* -- writing -- */
 
 static const char *const work_texts[] = {
@@ -87,11 +92,12 @@ static size_t format(const struct state *state, char buf[STATE_FILE_MAX])
 		     "session=%016" PRIx64 "\npassword=%s\nsession-us=%" PRId64 "\nepoch=%" PRId64
 		     "\nwork=%s\n"
 		     "generation=%016" PRIx64 "\nnonce=%016" PRIx64 "\nnonce=%016" PRIx64
-		     "\nnonce=%016" PRIx64 "\nnonce=%016" PRIx64 "\nepoch-version=%" PRId32 "\n",
+		     "\nnonce=%016" PRIx64 "\nnonce=%016" PRIx64 "\nepoch-version=%" PRId32
+		     "\nwork-id=%016" PRIx64 "\n",
 		     state->node, state->cluster, state->boot_id, state->place,
 		     (uint64_t)state->session.id, password, state->session_us, state->epoch,
 		     work_texts[state->work], state->generation, state->nonces[0], state->nonces[1],
-		     state->nonces[2], state->nonces[3], state->epoch_version);
+		     state->nonces[2], state->nonces[3], state->epoch_version, state->work_id);
 	explicit_bzero(password, sizeof(password));
 	assert(n > 0 && n + SEALED_SIZE < STATE_FILE_MAX);
 	return sealed_close(buf, (size_t)n);
@@ -167,7 +173,10 @@ static bool parse(char *text, size_t n, struct state *s)
 
 	for (int i = 0; ok && i < STATE_NONCES; i++)
 		ok = sealed_hex(&at, "nonce", &s->nonces[i]);
-	ok = ok && sealed_number(&at, "epoch-version", INT32_MIN, INT32_MAX, &version) && !*at;
+	ok = ok && sealed_number(&at, "epoch-version", INT32_MIN, INT32_MAX, &version);
+	/* An upgrade moves nothing: the version before this line came wrote all others. */
+	if (ok && *at)
+		ok = sealed_hex(&at, "work-id", &s->work_id) && !*at;
 	if (!ok)
 		return false;
 	s->session.id = (int64_t)session;

@@ -50,6 +50,7 @@ struct state {
 	uint64_t nonces
 		[STATE_NONCES]; /* whose renewals may be in the keepalive: term_nonces(); 0: none */
 	int32_t epoch_version;	/* of /epoch, as the own takeover set it */
+	uint64_t work_id;	/* state_work_id(): 0 when a version wrote it that did not know it */
 };
 
 enum state_result {
@@ -65,6 +66,12 @@ enum state_result {
  * Tells clusters, and nodes of one, apart: a hash of the set of servers (their order does not count), root and name.
  */
 uint64_t state_cluster(const char *servers, const char *root, const char *name);
+
+/*
+ * Tells the ways of stopping the work apart, by the unit ("": none). What a process with another one started can be stopped
+ * by the guard of that time alone. Not 0.
+ */
+uint64_t state_work_id(const char *unit);
 
 /* Writes DIRECTORY/state, as a whole or not at all. Returns 0 or -errno (ENOSPC, EROFS ...). */
 int state_save(const char *directory, const struct state *state);

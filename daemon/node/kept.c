@@ -34,6 +34,7 @@ static void describe(const struct kept *kept, struct state *ret)
 	strcpy(ret->boot_id, kept->boot_id);
 	ret->place = kept->place;
 	ret->cluster = state_cluster_of(kept->config);
+	ret->work_id = state_work_id(kept->config->takeover.unit);
 	ret->session = left.session.id ? left.session : kept->saved.session;
 	/* That of the term, while there is one: its lease is made of it. */
 	ret->session_us = e->term_us ? e->term_us : e->session_us;

@@ -25,11 +25,16 @@ static void configure(struct node *node)
 	};
 }
 
+static bool is_same_work(const struct node *node, const struct state *resume)
+{
+	return !resume->work_id || resume->work_id == state_work_id(node->config->takeover.unit);
+}
+
 /* What the previous process noted of its work, of its post and of its lease agrees. */
 static bool was_primary(const struct node *node, const struct state *resume)
 {
 	return resume && resume->session.id && resume->work == STATE_WORK_UP &&
-	       resume->epoch == lease_file_epoch(node->lease) &&
+	       is_same_work(node, resume) && resume->epoch == lease_file_epoch(node->lease) &&
 	       lease_file_mark(node->lease) == LEASE_WATCHED;
 }
 
@@ -50,6 +55,13 @@ static void begin(struct node *node, const struct state *resume)
 	struct election_event event = { .type = ELECTION_START, .resume = RESUME_COLD };
 	int64_t lease_end_us = node->lease ? lease_file_end_us(node->lease) : 0;
 
+	if (resume && !is_same_work(node, resume) && lease_end_us > time_boot_us()) {
+		log_event(node->options.log, EVENT_RESUME_REFUSED, NULL,
+			  "takeover.unit was another one when the work was started: waiting up to %.1f s, until its guard has stopped it",
+			  (double)(lease_end_us - time_boot_us()) / 1e6);
+		timer_set(&node->former, lease_end_us);
+		return;
+	}
 	if (resume && resume->session.id)
 		event.session_us = resume->session_us;
 	/* A previous process of this boot that noted no work, and nothing could be started since: there is nothing to stop. */
@@ -72,6 +84,14 @@ static void begin(struct node *node, const struct state *resume)
 		cluster_ask_name(node->cluster);
 	else
 		node_post(node, &event);
+}
+
+static void on_former_over(struct timer *timer, void *userdata)
+{
+	struct node *node = userdata;
+
+	(void)timer;
+	begin(node, &node->kept.saved);
 }
 
 /* -- life -- */
@@ -145,6 +165,8 @@ static int create_parts(struct node *node)
 	resume = kept_take(&node->kept, node->options.resume);
 	r = timer_init(&node->timer, node->options.loop, EV_MAXPRI, node_timer, node);
 	if (r == 0)
+		r = timer_init(&node->former, node->options.loop, EV_MAXPRI, on_former_over, node);
+	if (r == 0)
 		r = create_work(node);
 	if (r == 0)
 		r = create_cluster(node, resume);
@@ -207,6 +229,7 @@ struct node *node_destroy(struct node *node)
 	ev_clear_pending(node->options.loop, &node->drain);
 	show_finish(&node->show);
 	timer_finish(&node->timer);
+	timer_finish(&node->former);
 	node->cluster = cluster_destroy(node->cluster);
 	node->scripts = scripts_destroy(node->scripts);
 	node->work = work_destroy(node->work);

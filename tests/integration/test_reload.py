@@ -353,12 +353,13 @@ def test_binary_of_another_kind(binary, trial, with_):
 
 # what a new image finds its state by: another node with the work of this one is not what a reload is for
 
-@pytest.mark.parametrize('key', ['node.runtime-directory', 'node.name', 'zookeeper.root', 'zookeeper.servers'])
+@pytest.mark.parametrize('key', ['node.runtime-directory', 'node.name', 'zookeeper.root', 'zookeeper.servers',
+                                 'takeover.unit'])
 def test_another_identity(trial, tmp_path, key):
     primary, _ = trial.start(2)
     lives, epoch = trial.lives(), trial.keys.acting().epoch
     other = {'node.runtime-directory': str(tmp_path / 'elsewhere'), 'node.name': 'renamed', 'zookeeper.root': '/other',
-             'zookeeper.servers': '127.0.0.1:1'}
+             'zookeeper.servers': '127.0.0.1:1', 'takeover.unit': 'primary.target'}
     primary.write_config(**{key: other[key]})
     mark = primary.log_mark()
     primary.reload()

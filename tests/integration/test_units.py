@@ -128,6 +128,19 @@ def test_reload(unit_cluster, keys):
     assert manager.guard.child is guard and manager.work.state == 'active'
 
 
+def test_another_kind_of_work_after_a_crash(unit_cluster, keys):
+    """Only its guard can stop what the former process had started: the role stays until it has done so."""
+    nodes, managers = start_pair(unit_cluster, keys, **MORTAL)
+    keys.wait_primary('n1')
+    nodes[0].write_config(**{'takeover.unit': None, 'takeover.command': '/bin/true'})
+    nodes[0].kill9()
+    start(nodes[0], managers[0])
+    nodes[0].wait_log('resume_refused: .*takeover.unit was another one')
+    assert keys.acting().node == 'n1'
+    nodes[0].wait_log('relinquished')
+    assert managers[0].work.state == 'inactive'
+
+
 def test_switchover(unit_cluster, keys):
     """To and fro: each start has a guard of its own."""
     nodes, managers = start_pair(unit_cluster, keys)

@@ -60,6 +60,7 @@ static struct state example(void)
 		.generation = UINT64_C(0xfedcba9876543210),
 		.nonces = { UINT64_C(0x8877665544332211), 1, 0, 7 },
 		.epoch_version = 12,
+		.work_id = state_work_id("primary.target"),
 	};
 
 	for (int i = 0; i < 16; i++)
@@ -84,6 +85,7 @@ static void assert_same(const struct state *a, const struct state *b)
 	assert_true(a->generation == b->generation);
 	assert_memory_equal(a->nonces, b->nonces, sizeof(a->nonces));
 	assert_int_equal(a->epoch_version, b->epoch_version);
+	assert_true(a->work_id == b->work_id);
 }
 
 static int load(const struct state *expected, struct state *ret)
@@ -271,6 +273,8 @@ static void test_whole_but_wrong(void **unused)
 		(void)snprintf(changed, sizeof(changed), "%.*s%s", (int)(line - text), text,
 			       end + 1);
 		write_whole(changed, (int)strlen(changed));
+		if (!strcmp(name, "work-id"))
+			break; /* the last one: see test_of_the_version_before() */
 		assert_int_equal(load(&state, &back), STATE_DAMAGED);
 	}
 	(void)snprintf(changed, sizeof(changed), "%smore=1\n", text);
@@ -280,6 +284,22 @@ static void test_whole_but_wrong(void **unused)
 	assert_int_equal(load(&state, &back), STATE_DAMAGED);
 	assert_non_null(strstr(message, "another version"));
 	assert_memory_equal(&back, &before, sizeof(back));
+}
+
+/* An upgrade continues what it finds. */
+static void test_of_the_version_before(void **unused)
+{
+	struct state state = example();
+	struct state back;
+	char text[STATE_FILE_MAX];
+
+	assert_int_equal(state_save(directory, &state), 0);
+	text[read_state(text, sizeof(text) - 1)] = '\0';
+	write_whole(text, (int)(strstr(text, "work-id=") - text));
+	assert_int_equal(load(&state, &back), 0);
+	assert_true(back.work_id == 0);
+	back.work_id = state.work_id;
+	assert_same(&state, &back);
 }
 
 /* Not followed, not waited for. */
@@ -427,6 +447,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_cluster),
 		cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_whole_but_wrong, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_of_the_version_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_not_a_regular_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_directory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lock, setup, teardown),
