@@ -18,6 +18,10 @@
 /* Messages handled in one turn of the loop. */
 #define MESSAGES_MAX 32
 
+#define SYSTEMD_OWNER                                                                              \
+	"type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"                \
+	"interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" SYSTEMD "'"
+
 static void close_bus(struct bus *b, int error);
 
 /* -- properties -- */
@@ -38,6 +42,28 @@ int bus_get(struct bus *b, const char *unit, const char *interface, const char *
 
 /* -- the connection -- */
 
+static int subscribe(struct bus *b)
+{
+	return sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER, "Subscribe",
+					NULL, NULL, NULL);
+}
+
+/* systemd is on the bus again, and knows nothing of its subscribers: what it has told nobody meanwhile is asked for. */
+static int on_systemd(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	struct bus *b = userdata;
+	const char *name, *before, *now;
+
+	(void)error;
+	if (sd_bus_message_read(message, "sss", &name, &before, &now) < 0 || !*now)
+		return 0;
+	bus_expect(b, subscribe(b));
+	bus_look(b);
+	if (b->job == JOB_STOP && b->unit_asked)
+		bus_survey(b);
+	return 0;
+}
+
 static int open_bus(struct bus *b)
 {
 	int r = sd_bus_open_system(&b->bus);
@@ -47,8 +73,9 @@ static int open_bus(struct bus *b)
 	r = sd_bus_match_signal_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER, "JobRemoved",
 				      bus_on_job_removed, NULL, b);
 	if (r >= 0)
-		r = sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER,
-					     "Subscribe", NULL, NULL, NULL);
+		r = sd_bus_add_match_async(b->bus, NULL, SYSTEMD_OWNER, on_systemd, NULL, b);
+	if (r >= 0)
+		r = subscribe(b);
 	if (r >= 0)
 		r = bus_watch_open(b);
 	return r < 0 ? r : 0;

@@ -99,8 +99,12 @@ static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *erro
 	(void)error;
 	if (bus_list_read(message)) {
 		bus_parts_forget_states(&b->parts);
-		while (bus_list_read_row(message, &row))
+		while (bus_list_read_row(message, &row)) {
 			bus_parts_set_state(&b->parts, row.name, row.active);
+			/* The signal of its end may be lost: systemd forgets who subscribed when its own connection breaks. */
+			if (!*row.job && !strcmp(row.name, b->unit))
+				b->job_path[0] = '\0';
+		}
 		b->seen = true;
 	}
 	answered(b);

@@ -715,6 +715,31 @@ def test_manager_away_while_stopping(unit_cluster, keys):
     assert manager.work.state == 'inactive'
 
 
+def test_end_of_a_stop_is_not_told(unit_cluster, keys):
+    """systemd forgets its subscribers when its connection to the bus breaks: what is asked for counts as well."""
+    node, manager = primary(unit_cluster, keys)
+    manager.work.stop = None
+    node.child.send_signal(signal.SIGTERM)
+    manager.wait_call('StopUnit', WORK, 1)
+    with manager.lock:
+        manager.work.jobs = []
+        manager.work.state = 'inactive'
+    assert node.wait_exit() == 0
+
+
+def test_systemd_forgets_its_subscribers(unit_cluster, keys):
+    """Its connection to the bus breaks, that of the daemon does not: the daemon subscribes again, and looks."""
+    nodes, managers = start_pair(unit_cluster, keys)
+    keys.wait_primary('n1')
+    subscribed = managers[0].count('Subscribe', '')
+    managers[0].disconnect()
+    managers[0].work.state = 'failed'
+    managers[0].connect()
+    managers[0].wait_call('Subscribe', '', subscribed)
+    nodes[0].wait_log('unit_failed: work.target is failed')
+    keys.wait_primary('n2')
+
+
 def test_bus_lost_while_stopping(unit_cluster, keys):
     node, manager = primary(unit_cluster, keys)
     manager.work.stop = None

@@ -267,7 +267,11 @@ class Systemd:
     def _row(self, name):
         unit = self.units.get(name)
         return (name, '', 'loaded' if unit else 'not-found', unit.state if unit else 'inactive', '', '',
-                self.unit_path(name), 0, unit.job if unit else '', '/')
+                self.unit_path(name), 0, self._job_kind(unit) if unit else '', '/')
+
+    @staticmethod
+    def _job_kind(unit):
+        return unit.job or next(('stop' if what == 'StopUnit' else 'start' for _, what in unit.jobs), '')
 
     # jobs
 
