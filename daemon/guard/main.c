@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "args.h"
@@ -84,6 +85,14 @@ static bool daemon_lives(const struct guard *g)
 	return lock_file_look(g->args.runtime_directory, ".", text) != LOCK_FILE_OK;
 }
 
+/* What is bound to a service starts when that says that it is ready: not on a lease that is over. */
+static bool may_be_ready(const struct guard *g)
+{
+	return g->args.ready_fd >= 0 ||
+	       (lease_file_mark(g->watch.lease) == LEASE_WATCHED &&
+		time_boot_us() < keeper_guard_acts_us(&g->watch.config, g->watch.end_us));
+}
+
 /*
  * On standby, for a node that is named and not primary yet: until there is a lease. What is bound to a service must wait for
  * that, also when somebody else starts it. False: the watch is over.
@@ -99,7 +108,7 @@ static bool stand_by(struct guard *g)
 			(void)notify_send("STATUS=Waiting for the lease\n");
 		nap_until(g, time_boot_us() + STANDBY_LOOK_US);
 	}
-	if (!g->ready)
+	if (!g->ready && may_be_ready(g))
 		report_ready(g);
 	return true;
 }
@@ -172,6 +181,7 @@ static int prepare(struct guard *g)
 	sigset_t signals;
 	int r;
 
+	tzset(); /* reads a file: not when it is time to act */
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
 	(void)signal(SIGCHLD, SIG_DFL);

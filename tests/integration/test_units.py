@@ -565,6 +565,19 @@ def test_daemon_hangs(unit_cluster, keys):
     wait_until(lambda: keys.states().get('n1') == 'secondary', 20, 'n1 is a secondary')
 
 
+def test_guard_started_after_it_has_acted(unit_cluster, keys):
+    """By hand, say, while the daemon hangs: a guard whose lease is over is not ready, so nothing starts that is bound to it."""
+    node, manager = primary(unit_cluster, keys, **MORTAL)
+    node.sigstop()
+    wait_until(lambda: manager.guard.child is None, 10, 'the guard has acted')
+    said, hear = [], manager._hear
+    manager._hear = lambda unit: said.append(hear(unit)) or said[-1]
+    with manager.lock:
+        manager._begin(manager.guard, f'{PATH}/job/999', 'StartUnit')
+    wait_until(lambda: not manager.guard.jobs, 10, 'it has ended again')
+    assert b'READY=1' not in b''.join(said) and b'STOPPING=1' in b''.join(said)
+
+
 # stops
 
 def hang_parts(manager, *names):
