@@ -314,6 +314,12 @@ void cluster_settle(struct cluster *cluster)
 
 	if (!c->election->attached || c->farewell)
 		return;
+	if (writes_leave_session(&c->writes, c->election)) {
+		cluster_say_refused(c, OP_LEAVE, ZKH_DENIED, PATH_POST);
+		cluster_give_up(c);
+		zkh_session_renew(c->session);
+		return;
+	}
 	/*
 	 * What was refused is written again along with the next repair. The release tells by itself that the work is down: told
 	 * before, it might stand over what a successor has found and marked.
@@ -467,6 +473,7 @@ int cluster_create(const struct cluster_options *options, struct cluster **ret_c
 	c->memory_due.data = c;
 	r = init_identity(c);
 	cluster_init_parts(c);
+	c->writes.post_session = options->resume ? options->resume->id : 0;
 	cluster_repair_init(c);
 	cluster_maintenance_init(c);
 	if (r == 0)

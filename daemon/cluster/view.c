@@ -192,10 +192,14 @@ static void on_part(void *userdata, int result, const char *data, size_t length,
 		return;
 	}
 	if (result != ZKH_OK && result != ZKH_NO_NODE) {
+		bool news = !slot->refused;
+
 		say_refused(slot, result);
 		/* What is written at its version, and who has the role, must have been read. */
 		if (!stat || slot->part <= VIEW_POST) {
 			part_unknown(slot);
+			if (news)
+				slot->view->on_change(slot->view->userdata);
 			return;
 		}
 	} else if (slot->refused) {
@@ -314,6 +318,11 @@ bool view_epoch_is_awaited(const struct view *view)
 	const struct view_slot *epoch = &view->slots[VIEW_EPOCH];
 
 	return epoch->used && !epoch->known && !epoch->refused;
+}
+
+bool view_is_refused(const struct view *view)
+{
+	return view->slots[VIEW_POST].refused || view->slots[VIEW_EPOCH].refused;
 }
 
 bool view_complete(const struct view *view)

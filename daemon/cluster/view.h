@@ -106,6 +106,9 @@ void view_epoch_written(struct view *view, int64_t epoch, const char *owner, int
 /* True: /epoch is being read, and is not refused. */
 bool view_epoch_is_awaited(const struct view *view);
 
+/* True: the post, or /epoch, may not be read: so this node cannot tell whether the post is its own, nor release it. */
+bool view_is_refused(const struct view *view);
+
 /* Everything but epoch, key and post has been read at least once since view_start(). */
 bool view_complete(const struct view *view);
 

@@ -320,6 +320,7 @@ static int64_t committed(struct writes *writes, const struct zkh_txn_reply *repl
 		return 0;
 	case OP_LEAVE:
 		strcpy(writes->published, "secondary");
+		writes->post_session = 0;
 		if (!writes->deletes_post)
 			return 0;
 		view_post_written(writes->view, false, 0);
@@ -393,6 +394,8 @@ void writes_do(struct writes *writes, enum election_op op, int32_t version, int6
 	writes->session_us = session_us;
 	snprintf(writes->lock_path, sizeof(writes->lock_path), "%s", lock_path ? lock_path : "");
 	snprintf(writes->reason, sizeof(writes->reason), "%s", reason);
+	if (op == OP_ENTER)
+		writes->post_session = zkh_session_id(writes->session);
 	fault_point(election_op_text((uint8_t)op), "before");
 	txn = build(writes);
 	r = txn ? zkh_commit(txn, on_commit, writes, &writes->op) : ZKH_FAILED;
@@ -416,6 +419,15 @@ static void on_published(void *userdata, int result, const struct zkh_txn_reply 
 		writes->on_stale(writes->userdata);
 	if (result != ZKH_OK)
 		writes->published[0] = '\0';
+}
+
+bool writes_leave_session(struct writes *writes, const struct election *election)
+{
+	if (!writes->post_session || writes->post_session != zkh_session_id(writes->session) ||
+	    !view_is_refused(writes->view) || !election_is_at_rest(election))
+		return false;
+	writes->post_session = 0;
+	return true;
 }
 
 void writes_publish(struct writes *writes, const char *router_state)

@@ -48,6 +48,7 @@ struct writes {
 	char lock_path[KEY_PATH_SIZE + NAME_SIZE]; /* CLAIM: own lock node */
 	char detail[DETAIL_SIZE]; /* LEAVE, HAND_BACK: of this node, written along; "": as it is */
 	char reason[96];
+	int64_t post_session; /* the post may stand in it: a resumed one, or one in which a takeover was sent; 0: none */
 	char history_path[KEY_PATH_SIZE]; /* of the last claim, "": none */
 	struct history_entry entry;
 	int64_t claimed_ms; /* the last claim, by the servers' clock */
@@ -72,6 +73,12 @@ void writes_finish(struct writes *writes);
  */
 void writes_do(struct writes *writes, enum election_op op, int32_t version, int64_t epoch,
 	       int64_t session_us, const char *lock_path, const char *reason);
+
+/*
+ * A post that may not be looked at can neither be proven nor released, and nobody else gets the role: it goes with the
+ * session. True: give that up.
+ */
+bool writes_leave_session(struct writes *writes, const struct election *election);
 
 /* Writes this router state unless it was the last one written, or a transaction under way sets one. */
 void writes_publish(struct writes *writes, const char *router_state);

@@ -23,8 +23,9 @@ struct node {
 	struct election election;
 	struct election_inbox inbox;
 	ev_io drain; /* is fed when something waits there */
-	struct timer timer, former; /* former: until the lease of work that only its guard can stop is over */
-	bool used_up;	       /* no higher epoch is left for a takeover */
+	struct timer timer,
+		former; /* former: until the lease of work that only its guard can stop is over */
+	bool used_up;	/* no higher epoch is left for a takeover */
 	uint8_t named_because; /* enum election_reason: how this node came to be named */
 	int exit_code;
 

@@ -56,9 +56,10 @@ static void begin(struct node *node, const struct state *resume)
 	int64_t lease_end_us = node->lease ? lease_file_end_us(node->lease) : 0;
 
 	if (resume && !is_same_work(node, resume) && lease_end_us > time_boot_us()) {
-		log_event(node->options.log, EVENT_RESUME_REFUSED, NULL,
-			  "takeover.unit was another one when the work was started: waiting up to %.1f s, until its guard has stopped it",
-			  (double)(lease_end_us - time_boot_us()) / 1e6);
+		log_event(
+			node->options.log, EVENT_RESUME_REFUSED, NULL,
+			"takeover.unit was another one when the work was started: waiting up to %.1f s, until its guard has stopped it",
+			(double)(lease_end_us - time_boot_us()) / 1e6);
 		timer_set(&node->former, lease_end_us);
 		return;
 	}

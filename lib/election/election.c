@@ -424,6 +424,14 @@ bool election_may_send(const struct election *state, enum election_op op,
 	return op != OP_LEAVE || state->view.post == now->post;
 }
 
+bool election_is_at_rest(const struct election *state)
+{
+	static const unsigned phases = 1U << PHASE_OFFLINE | 1U << PHASE_FOLLOW |
+				       1U << PHASE_AWAIT | 1U << PHASE_ENTER | 1U << PHASE_LEAVE;
+
+	return state->work == WORK_DOWN && state->op == OP_NONE && phases & 1U << state->phase;
+}
+
 bool election_work_may_run(const struct election *state)
 {
 	return state->work != WORK_DOWN;

@@ -380,6 +380,9 @@ int64_t election_primary_until_us(const struct election_config *config,
 bool election_may_send(const struct election *state, enum election_op op,
 		       const struct election_view *now);
 
+/* No work runs, nothing is under way, and no contest: if this session holds a post, it is one to be released. */
+bool election_is_at_rest(const struct election *state);
+
 /* True while the work may be running because of this state. */
 bool election_work_may_run(const struct election *state);
 

@@ -119,6 +119,20 @@ def test_primary_key_unreadable(cluster, keys, oracle):
     settle(keys, oracle, nodes)
 
 
+@pytest.mark.parametrize('key', ['primary_active', 'epoch'])
+def test_post_unreadable(cluster, keys, oracle, key):
+    """A post that cannot be told to be its own is not released by a node whose work is down: it goes with the session."""
+    nodes = cluster(2, proxied=True, **MORTAL)
+    primary = by_name(nodes, settle(keys, oracle, nodes))
+    with forbidden(keys, key, 'read'):
+        primary.links.set_mode('reset')  # what it knows already it does not read again
+        primary.wait_log('disconnected: ')
+        primary.links.set_mode('pass')
+        primary.wait_log('leave refused: /primary_active', timeout=20)
+        wait_until(lambda: not keys.client.exists(keys.path('primary_active')), 10, primary.log_tail)
+    settle(keys, oracle, nodes)
+
+
 def test_sign_of_life_deleted(cluster, keys, oracle):
     """Who acts is alive: the role stays where it is."""
     nodes = cluster(3, **QUICK)

@@ -60,6 +60,7 @@ void shell_writes_begin(struct sim_node *n)
 	n->writes.on_refused = on_refused;
 	n->writes.on_stale = on_stale;
 	n->writes.userdata = n;
+	n->writes.post_session = n->client.session;
 }
 
 /* -- what the election wants, as in do.c -- */
@@ -129,6 +130,11 @@ void shell_settle(struct sim *w, struct sim_node *n)
 	if (!n->core.attached)
 		return;
 	(void)zkh_session_of(n);
+	if (writes_leave_session(&n->writes, &n->core)) {
+		shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
+		zkh_session_renew(zkh_session_of(n));
+		return;
+	}
 	/* What was refused is written again along with the next repair. */
 	if (client_connected(n) && !n->shell.repair_refused && n->core.phase != PHASE_LEAVE)
 		writes_publish(&n->writes, election_router_state(&n->config, &n->core));
