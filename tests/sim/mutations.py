@@ -169,8 +169,6 @@ MUTATIONS = [
              options=['--often', 'ensemble set back']),
     Mutation('older data are told by the key alone', 'ensemble.c', 'else if (e->state == ENSEMBLE_OPEN && identity_is_older(&e->known, &e->seen))',
              'else if (0)', options=['--often', 'ensemble set back', '--often', 'daemon killed', '--often', 'slow commits', '--often', 'path silent']),
-    Mutation('a question that is asked anew is answered later', 'ensemble.c', 'else if (!ensemble->primary_op) ask(ensemble);',
-             'else ask(ensemble);', options=['--often', 'ensemble set back', '--often', 'daemon killed', '--often', 'slow commits', '--often', 'path silent']),
     Mutation('an accepted ensemble is refused until the daemon is started anew', 'ensemble.c', 'leave(e); } /* -- verdicts', '} /* -- verdicts',
              options=['--often', 'ensemble set back']),
     Mutation('another ensemble is written to', 'ensemble.c', 'if (was_open) leave(e);', '', switches=['another-ensemble-is-written-to'],
