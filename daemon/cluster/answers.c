@@ -62,8 +62,7 @@ static void on_superseded(void *userdata)
 	struct cluster *c = userdata;
 
 	cluster_say_superseded(c);
-	cluster_give_up(c);
-	zkh_session_renew(c->session);
+	cluster_leave_session(c);
 }
 
 static void on_renewal_refused(void *userdata, int result, const char *path)

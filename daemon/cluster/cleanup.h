@@ -33,7 +33,8 @@ struct cleanup_lock {
 
 struct cleanup {
 	struct zkh_session *session;
-	struct zkh_lock *const *lock; /* where the own one stands */
+	struct zkh_lock *const
+		*lock; /* where the owner keeps the lock of this process; NULL in it: none */
 	int64_t session_id;
 	bool former; /* the lock nodes may be those of the previous process */
 	struct zkh_op *history_op, *locks_op;

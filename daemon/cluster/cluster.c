@@ -149,6 +149,12 @@ void cluster_give_up(struct cluster *c)
 	tell_lost(c);
 }
 
+void cluster_leave_session(struct cluster *c)
+{
+	cluster_give_up(c);
+	zkh_session_renew(c->session);
+}
+
 static void disconnected(struct cluster *c, enum election_event_type type)
 {
 	c->attached = false;
@@ -316,8 +322,7 @@ void cluster_settle(struct cluster *cluster)
 		return;
 	if (writes_leave_session(&c->writes, c->election)) {
 		cluster_say_refused(c, OP_LEAVE, ZKH_DENIED, PATH_POST);
-		cluster_give_up(c);
-		zkh_session_renew(c->session);
+		cluster_leave_session(c);
 		return;
 	}
 	/*

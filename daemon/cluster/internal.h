@@ -128,6 +128,8 @@ void cluster_refuse(struct cluster *c, int code);
 void cluster_attached(struct cluster *c, bool fresh);
 /* Tells the election at once that the session is lost; the caller sees to it that the session ends. */
 void cluster_give_up(struct cluster *c);
+/* The same, and opens a new session in its place. */
+void cluster_leave_session(struct cluster *c);
 /* Acting primary and holder as they are now: for commands and for every entry of the log. */
 void cluster_note_primary(struct cluster *c);
 

@@ -26,10 +26,10 @@ static void part_known(struct view_slot *slot)
 	slot->view->on_change(slot->view->userdata);
 }
 
-/* Whose the post is counts from moment to moment: that it is not known any more is news. */
-static void part_unknown(struct view_slot *slot)
+/* Whose the post is counts from moment to moment: that it is not known any more is news, as is a refusal. */
+static void part_unknown(struct view_slot *slot, bool refused)
 {
-	bool news = slot->known && slot->part == VIEW_POST;
+	bool news = refused || (slot->known && slot->part == VIEW_POST);
 
 	slot->known = false;
 	if (news)
@@ -188,7 +188,7 @@ static void on_part(void *userdata, int result, const char *data, size_t length,
 	struct view_slot *slot = userdata;
 
 	if (result == ZKH_UNKNOWN) {
-		part_unknown(slot);
+		part_unknown(slot, false);
 		return;
 	}
 	if (result != ZKH_OK && result != ZKH_NO_NODE) {
@@ -197,9 +197,7 @@ static void on_part(void *userdata, int result, const char *data, size_t length,
 		say_refused(slot, result);
 		/* What is written at its version, and who has the role, must have been read. */
 		if (!stat || slot->part <= VIEW_POST) {
-			part_unknown(slot);
-			if (news)
-				slot->view->on_change(slot->view->userdata);
+			part_unknown(slot, news);
 			return;
 		}
 	} else if (slot->refused) {
@@ -284,7 +282,7 @@ void view_refresh(struct view *view)
 		if (!zkh_mirror_is_open(&slot->mirror))
 			continue;
 		zkh_mirror_refresh(&slot->mirror);
-		part_unknown(slot);
+		part_unknown(slot, false);
 	}
 }
 

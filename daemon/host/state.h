@@ -50,7 +50,7 @@ struct state {
 	uint64_t nonces
 		[STATE_NONCES]; /* whose renewals may be in the keepalive: term_nonces(); 0: none */
 	int32_t epoch_version;	/* of /epoch, as the own takeover set it */
-	uint64_t work_id; /* state_work_id(): 0 when a version wrote it that did not know it */
+	uint64_t work_id;	/* state_work_id(); 0: written by a version that did not know it */
 };
 
 enum state_result {

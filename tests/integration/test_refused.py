@@ -121,7 +121,7 @@ def test_primary_key_unreadable(cluster, keys, oracle):
 
 @pytest.mark.parametrize('key', ['primary_active', 'epoch'])
 def test_post_unreadable(cluster, keys, oracle, key):
-    """A post that cannot be told to be its own is not released by a node whose work is down: it goes with the session."""
+    """A node whose work is down cannot tell whether the post is its own: the post goes with its session."""
     nodes = cluster(2, proxied=True, **MORTAL)
     primary = by_name(nodes, settle(keys, oracle, nodes))
     with forbidden(keys, key, 'read'):

@@ -105,7 +105,7 @@ tree_into() {
 
 # The Debian package as its documentation builds it, unit tests included.
 builds_deb() {
-	command -v dh >/dev/null || return 0
+	command -v dh >/dev/null || { echo "    not built: the Debian package, which needs debhelper"; return 0; }
 	echo "    dpkg-buildpackage"
 	tree_into "$BUILD_ROOT/other/primaryd"
 	(cd "$BUILD_ROOT/other/primaryd" && dpkg-buildpackage -b -us -uc) >"$BUILD_ROOT/other.log" 2>&1 ||
@@ -117,7 +117,7 @@ builds_deb() {
 # The package for rpm, as far as Debian has it.
 builds_rpm() {
 	local dir=$BUILD_ROOT/other name
-	command -v rpmbuild >/dev/null || return 0
+	command -v rpmbuild >/dev/null || { echo "    not built: the RPM, which needs rpmbuild"; return 0; }
 	echo "    rpmbuild"
 	name=primaryd-$(sed -n 's/^Version: *//p' packaging/primaryd.spec)
 	tree_into "$dir/$name"

@@ -17,9 +17,7 @@ debian_root() {
 
 # Copies the tree into a root directory, as /src.
 copy_tree() {
-	rm -rf "$1/src"
-	mkdir "$1/src"
-	git ls-files -co --exclude-standard | tar -c -T - --ignore-failed-read | tar -x -C "$1/src"
+	tree_into "$1/src"
 	git -C "$1/src" init -q # the stages ask git for the files of the tree
 }
 
