@@ -411,6 +411,11 @@ const char *cluster_id(const struct cluster *cluster)
 	return cluster->ensemble.known.id;
 }
 
+bool cluster_is_blind(const struct cluster *cluster)
+{
+	return cluster->rules->coordinator && view_is_refused(&cluster->view);
+}
+
 const char *cluster_rights_missing(const struct cluster *cluster)
 {
 	return cluster->rights.missing;

@@ -147,6 +147,9 @@ const char *cluster_id(const struct cluster *cluster);
 /* What this node may not do in ZooKeeper, though a primary needs it; "": nothing. */
 const char *cluster_rights_missing(const struct cluster *cluster);
 
+/* This node, a coordinator, may not read what a takeover has to know. */
+bool cluster_is_blind(const struct cluster *cluster);
+
 /* The servers refused the last takeover. */
 bool cluster_was_refused(const struct cluster *cluster);
 

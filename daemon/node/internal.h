@@ -25,8 +25,8 @@ struct node {
 	ev_io drain; /* is fed when something waits there */
 	struct timer timer,
 		former; /* former: until the lease of work that only its guard can stop is over */
-	bool used_up;	/* no higher epoch is left for a takeover */
-	uint8_t named_because; /* enum election_reason: how this node came to be named */
+	const char *no_takeover; /* why it could not succeed; "": it could */
+	uint8_t named_because;	 /* enum election_reason: how this node came to be named */
 	int exit_code;
 
 	struct cluster *cluster;

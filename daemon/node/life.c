@@ -205,6 +205,7 @@ int node_create(const struct node_options *options, struct node **ret_node)
 	node->options = *options;
 	node->config = options->config;
 	node->lease = options->lease;
+	node->no_takeover = "";
 	/* Above everything but the timer: what was posted is handled before the loop goes on to the next watcher. */
 	ev_init(&node->drain, node_drain);
 	ev_set_priority(&node->drain, EV_MAXPRI);

@@ -14,6 +14,10 @@
 	"no epoch is left: /epoch, or the memory of a node, holds the highest; stop all nodes, delete " \
 	"/epoch and their memory (the .cluster files in node.state-directory), start them"
 
+#define BLIND                                                                                      \
+	"/epoch or /primary_active may not be read: no takeover could follow a claim; mend their " \
+	"access lists, or this node's credential"
+
 /* As when the configuration is refused at the start: no restart mends it. */
 #define EXIT_CONFIG 1
 
@@ -52,10 +56,10 @@ static void tell_health(struct node *node)
 		{ "the state for a restart cannot be kept (make room in the runtime directory, or, "
 		  "if files were deleted there, restart the daemon): ",
 		  kept_trouble(&node->kept) },
-		{ "", node->used_up ? USED_UP : "" },
 		{ "", work_obstacle(node->work) },
 		{ "", work_trouble(node->work) },
 		{ RIGHTS_MISSING, cluster_rights_missing(node->cluster) },
+		{ "", node->no_takeover },
 		{ "", scripts_trouble(node->scripts) },
 	};
 	char text[TROUBLE_SIZE] = "";
@@ -98,17 +102,29 @@ static void follow(struct node *node)
 
 /* -- steps, and actions out -- */
 
-static void judge_epochs(struct node *node)
+static const char *no_takeover(const struct node *node)
 {
 	const struct election *e = &node->election;
-	bool used_up = election_epochs_are_used_up(&e->view) && e->phase <= PHASE_AWAIT;
-	const struct log_fields f = { .reason = used_up ? USED_UP : "" };
 
-	if (used_up == node->used_up)
+	/* Who has the post needs none: it is not stopped for what would keep all others from following. */
+	if (e->phase > PHASE_AWAIT)
+		return "";
+	if (election_epochs_are_used_up(&e->view))
+		return USED_UP;
+	return cluster_is_blind(node->cluster) ? BLIND : "";
+}
+
+/* What only a takeover shows is known before: such a node would claim, and neither follow its claim nor leave it to others. */
+static void judge_takeover(struct node *node)
+{
+	const char *why = no_takeover(node);
+	const struct log_fields f = { .reason = why };
+
+	if (!strcmp(why, node->no_takeover))
 		return;
-	node->used_up = used_up;
-	log_event(node->options.log, used_up ? EVENT_HEALTH_FAILED : EVENT_HEALTH_OK, &f, "%s%s",
-		  used_up ? "not healthy: " : "healthy again", f.reason);
+	node->no_takeover = why;
+	log_event(node->options.log, *why ? EVENT_HEALTH_FAILED : EVENT_HEALTH_OK, &f, "%s%s",
+		  *why ? "not healthy: " : "healthy again", why);
 	tell_health(node);
 }
 
@@ -219,7 +235,7 @@ static void step(struct node *node, struct election_event *event)
 	if (node->election.phase != PHASE_INIT)
 		keep_work(node);
 	kept_step(&node->kept);
-	judge_epochs(node);
+	judge_takeover(node);
 	sent = send_requests(node, &actions);
 	story_step(&node->story, &before);
 	if (node->election.phase != before.phase)

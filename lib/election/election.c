@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "lease.h"
 #include "pure.h"
 
 /* Flat and without padding: states are compared and hashed as bytes. */
@@ -57,6 +58,8 @@ static int64_t phase_deadline_us(const struct election_step *s, enum election_ph
 	case PHASE_AWAIT:
 		/* The delay was waited out before the first attempt. */
 		return from == PHASE_ENTER ? now_us : now_us + c->transition_delay_us;
+	case PHASE_ENTER:
+		return now_us + lease_length_us(s->state->term_us);
 	case PHASE_VACATED:
 		return now_us + c->lock_timeout_us + c->transition_delay_us;
 	case PHASE_YIELD:
@@ -277,7 +280,11 @@ static bool in_enter(struct election_step *s)
 {
 	struct election *e = s->state;
 
-	if (e->op != OP_NONE || !e->attached || e->view.post == POST_UNKNOWN)
+	if (e->op != OP_NONE)
+		return false;
+	if (depart_overdue(e))
+		return depart(s);
+	if (!e->attached || e->view.post == POST_UNKNOWN)
 		return false;
 	if (e->view.post != POST_MINE) {
 		election_move(s, PHASE_AWAIT, REASON_POST_FREE);
@@ -287,7 +294,8 @@ static bool in_enter(struct election_step *s)
 		election_move(s, PHASE_LEAVE, REASON_NOT_NAMED);
 		return true;
 	}
-	if (election_post_is_former(e)) {
+	/* Not proven either within a lease's length: a renewal cannot be written, and nobody else could have the post. */
+	if (election_post_is_former(e) || e->now_us >= e->deadline_us) {
 		election_move(s, PHASE_LEAVE, REASON_POST_LEFT_OVER);
 		return true;
 	}

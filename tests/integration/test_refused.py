@@ -119,6 +119,15 @@ def test_primary_key_unreadable(cluster, keys, oracle):
     settle(keys, oracle, nodes)
 
 
+def test_change_that_is_not_told(cluster, keys, oracle):
+    """Made while nobody may read the key: the watch is gone, and everything looks as before."""
+    nodes = cluster(2, **QUICK)
+    [other] = others(nodes, settle(keys, oracle, nodes))
+    with forbidden(keys, 'primary_node', 'read'):
+        keys.set('primary_node', other.name)
+    settle(keys, oracle, nodes, primary=other.name)
+
+
 @pytest.mark.parametrize('key', ['primary_active', 'epoch'])
 def test_post_unreadable(cluster, keys, oracle, key):
     """A node whose work is down cannot tell whether the post is its own: the post goes with its session."""
@@ -131,6 +140,23 @@ def test_post_unreadable(cluster, keys, oracle, key):
         primary.wait_log('leave refused: /primary_active', timeout=20)
         wait_until(lambda: not keys.client.exists(keys.path('primary_active')), 10, primary.log_tail)
     settle(keys, oracle, nodes)
+
+
+def test_blind_secondary(cluster, keys, oracle):
+    """It would claim, and could never take over: so it is no candidate, and says so, until it may read again."""
+    nodes = cluster(2, proxied=True, **MORTAL)
+    primary = by_name(nodes, settle(keys, oracle, nodes))
+    [other] = others(nodes, primary.name)
+    with forbidden(keys, 'epoch', 'read'):
+        other.links.set_mode('reset')  # what it knows already it does not read again
+        other.wait_log('disconnected: ')
+        other.links.set_mode('pass')
+        other.wait_log('health_failed: not healthy: /epoch or /primary_active may not be read')
+        wait_until(lambda: 'may not be read' in keys.get(f'nodes/{other.name}/health'), 10, keys.summary)
+        primary.kill9()
+        stays(lambda: keys.desired() != other.name and not other.log_lines('claimed: '), 3)
+    settle(keys, oracle, [other])
+    assert keys.get(f'nodes/{other.name}/health') == 'ok'
 
 
 def test_sign_of_life_deleted(cluster, keys, oracle):

@@ -137,6 +137,8 @@ MUTATIONS = [
              'strcmp(name, view->holder) ||', options=['--often', 'orderly shutdown', '--often', 'path cut towards the node']),
     Mutation('a key that may not be read is taken for vacant', 'view.c', 'if (!stat || slot->part <= VIEW_POST) {', 'if (!stat) {',
              options=['--often', 'reads refused']),
+    Mutation('a change that was not told is not looked for', 'zkh_mirror.c', 'mirror->flags & ZKH_MIRROR_SYNCED && mirror->current && !mirror->op',
+             '0', options=['--often', 'reads refused']),
     Mutation('a renewal at any version', switches=['renewal-at-any-version'],
              options=['--often', 'second process on one session']),
     Mutation('a foreign nonce goes on', 'term.c', 'if (!own) {', 'if (0) {', switches=['foreign-nonce-goes-on'],

@@ -94,6 +94,19 @@ bool shell_persist(struct sim *w, struct sim_node *n)
 	return true;
 }
 
+/* As node.c has it: who may not read what a takeover has to know is not healthy before one. */
+static void judge_takeover(struct sim *w, struct sim_node *n)
+{
+	bool blind = n->config.coordinator && view_is_refused(&n->view) &&
+		     n->core.phase <= PHASE_AWAIT;
+
+	if (blind == n->no_takeover)
+		return;
+	n->no_takeover = blind;
+	shell_tell_result(w, n, ELECTION_HEALTH, 0, work_is_healthy(n) ? RESULT_OK : RESULT_FAILED,
+			  0);
+}
+
 static void persist(struct sim *w, struct sim_node *n)
 {
 	const struct election *e = &n->core;
@@ -282,6 +295,7 @@ static void step(struct sim *w, struct sim_node *n, struct election_event *event
 		work_keep(w, n);
 	if (n->incarnation != incarnation)
 		return;
+	judge_takeover(w, n);
 	persist(w, n);
 	/* Killed between the state file and the first action. */
 	if (actions.count && w->params.ambush && rng_chance(&w->rng, w->params.ambush / 16)) {
@@ -437,6 +451,7 @@ void shell_start(struct sim *w, struct sim_node *n)
 	n->timer_armed = 0;
 	n->penalty_end = 0;
 	n->refused_claim = 0;
+	n->no_takeover = false;
 	n->up_since = w->now;
 	n->paused_until = 0;
 	memset(&n->shell, 0, sizeof(n->shell));

@@ -375,6 +375,7 @@ struct sim_node {
 	int64_t up_since;      /* of the daemon */
 	int64_t penalty_end;   /* local */
 	int64_t enter_claim;   /* mzxid of the key that names this node, of the last takeover */
+	bool no_takeover;      /* it may not read what one has to know */
 	int64_t refused_claim; /* the takeover of that claim was refused; 0: none */
 	int64_t claimed, claimed_at; /* mzxid of the key that was claimed last */
 	int32_t claims;		     /* of that, each soon after the one before */
@@ -610,6 +611,8 @@ void zkh_on_call(struct sim *w, struct sim_node *n, const struct queue_event *ev
 void zkh_reply(struct sim *w, const struct sim_request *r);
 /* The bit of its changes; -1: nobody watches it. */
 int zkh_bit_of(const char *path);
+/* Whether the server tells it of a change. */
+bool zkh_is_told(const struct sim *w, const struct sim_node *n, int bit);
 /* Of the lock node at that path; 0: it is none. */
 int32_t zkh_lock_uid(const char *path);
 struct sim_node *zkh_node_of(const struct zkh_session *session);

@@ -339,10 +339,10 @@ static void kill_all(struct sim *w, struct sim_node *n)
 	end_foreign_stop(w, n);
 }
 
-/* As far as the keeper and the health command know. */
+/* As far as the keeper, the health command and the node know. */
 bool work_is_healthy(const struct sim_node *n)
 {
-	return n->work.keeper.trouble == KEEPER_TROUBLE_NONE && !n->work.died;
+	return n->work.keeper.trouble == KEEPER_TROUBLE_NONE && !n->work.died && !n->no_takeover;
 }
 
 static void tell_health(struct sim *w, struct sim_node *n)

@@ -317,7 +317,7 @@ void conn_tell_watches(struct sim *w, int server, uint64_t changed)
 		fired &= ~CHANGED_LOCKS;
 		c->watch &= ~fired;
 		for (int bit = 0; fired; bit++, fired >>= 1)
-			if (fired & 1)
+			if (fired & 1 && zkh_is_told(w, &w->nodes[n], bit))
 				send_event(w, c, bit);
 	}
 }

@@ -454,6 +454,20 @@ int zkh_bit_of(const char *path)
 	return key->bit < 0 ? -1 : key->bit + of;
 }
 
+/* Servers from 3.9 on do not tell of a change to a key that may not be read. */
+bool zkh_is_told(const struct sim *w, const struct sim_node *n, int bit)
+{
+	const struct key *watched = NULL;
+
+	if (!w->params.hides_stat || !n->blind_denied || w->now >= n->blind_until)
+		return true;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (keys[i].bit >= 0 && keys[i].bit <= bit &&
+		    (!watched || keys[i].bit > watched->bit))
+			watched = &keys[i];
+	return !watched || !(n->blind & 1u << watched->key);
+}
+
 /* The read is sent, unless there is no connection. Fails when the process has ended. */
 static int read_key(struct zkh_session *session, const char *path, bool watch,
 		    const struct zkh_op *call, struct zkh_op **ret_op)

@@ -296,6 +296,31 @@ static void test_enter_unknown_former(void **state)
 					 "660 done ok              => await\n");
 }
 
+/* The post is there, and its keepalive may not be written: nobody would be at work, and nobody else could be. */
+static void test_enter_unknown_unproven(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play.renewals_by_hand = true;
+	play_script(&play, ENTER_UNKNOWN "650 view me@3 mine       => enter: renew\n"
+					 "660 renewed failed       => enter\n"
+					 "2140 time                => enter: cut\n"
+					 "4550 time                => leave: do leave\n"
+					 "4560 done ok             => await\n");
+}
+
+/* No server answers any more: the process ends all the same. */
+static void test_enter_unknown_shutdown(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, ENTER_UNKNOWN "650 down                 => enter\n"
+					 "660 shutdown             => enter\n"
+					 "2660 time                => gone: depart\n");
+}
+
 static void test_enter_unknown_lost(void **state)
 {
 	struct play play;
@@ -640,6 +665,8 @@ int main(void)
 		cmocka_unit_test(test_transition_restarted),
 		cmocka_unit_test(test_enter_unknown_applied),
 		cmocka_unit_test(test_enter_unknown_former),
+		cmocka_unit_test(test_enter_unknown_unproven),
+		cmocka_unit_test(test_enter_unknown_shutdown),
 		cmocka_unit_test(test_enter_unknown_lost),
 		cmocka_unit_test(test_enter_unknown_superseded),
 		cmocka_unit_test(test_enter_answered_late),

@@ -15,7 +15,7 @@ struct zkh_mirrors {
 	size_t count, unread;
 	struct zkh_op *sync_op;
 	bool synced; /* a sync was sent on this connection */
-	ev_timer retry;
+	ev_timer retry, look;
 	double pause_s; /* before the next retry */
 };
 
@@ -90,11 +90,11 @@ static void note_refusal(struct zkh_mirror *mirror, int result)
 static void refuse(struct zkh_mirror *mirror, int result, const struct zkh_stat *stat)
 {
 	bool is_news = !mirror->current || mirror->told != result ||
-		       (stat && stat->mzxid != mirror->denied_mzxid);
+		       (stat && stat->mzxid != mirror->mzxid);
 
 	note_refusal(mirror, result);
 	if (stat)
-		mirror->denied_mzxid = stat->mzxid;
+		mirror->mzxid = stat->mzxid;
 	if (is_news)
 		tell(mirror, result, NULL, 0, stat);
 }
@@ -170,8 +170,13 @@ static void on_data(void *userdata, int result, const char *data, size_t length,
 		    const struct zkh_stat *stat)
 {
 	struct zkh_mirror *mirror = userdata;
+	bool is_told;
 
-	if (was_read(mirror, result))
+	if (!was_read(mirror, result))
+		return;
+	is_told = mirror->current && mirror->told == ZKH_OK && mirror->mzxid == stat->mzxid;
+	mirror->mzxid = stat->mzxid;
+	if (!is_told)
 		tell(mirror, ZKH_OK, data, length, stat);
 }
 
@@ -278,6 +283,31 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 	retry_after_pause(all);
 }
 
+static void look_later(struct zkh_mirrors *all)
+{
+	struct zkh_session *session = all->listener.session;
+
+	ev_timer_stop(zkh_session_loop(session), &all->look);
+	ev_timer_set(&all->look, zkh_session_timeout_ms(session) / 1e3, 0.);
+	ev_timer_start(zkh_session_loop(session), &all->look);
+}
+
+/*
+ * Servers (from 3.8.4 and 3.9.2 on, ZOOKEEPER-4799) tell nobody of a change to a key that he may not read at that moment, and
+ * his watch is gone: once he may, everything looks as before, and nothing is ever told again.
+ */
+static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct zkh_mirrors *all = timer->data;
+
+	(void)loop;
+	(void)events;
+	look_later(all);
+	for (struct zkh_mirror *mirror = all->first; mirror; mirror = mirror->next)
+		if (mirror->flags & ZKH_MIRROR_SYNCED && mirror->current && !mirror->op)
+			read_mirror(mirror);
+}
+
 static void on_hook(struct zkh_listener *listener, enum zkh_hook hook)
 {
 	struct zkh_session *session = listener->session;
@@ -286,11 +316,13 @@ static void on_hook(struct zkh_listener *listener, enum zkh_hook hook)
 	switch (hook) {
 	case ZKH_HOOK_CONNECTED:
 		all->synced = false;
+		look_later(all);
 		read_all(all, 0);
 		read_all(all, ZKH_MIRROR_SYNCED);
 		break;
 	case ZKH_HOOK_DISCONNECTED:
 		ev_timer_stop(zkh_session_loop(session), &all->retry);
+		ev_timer_stop(zkh_session_loop(session), &all->look);
 		for (struct zkh_mirror *mirror = all->first; mirror; mirror = mirror->next)
 			set_current(mirror, false);
 		break;
@@ -298,6 +330,7 @@ static void on_hook(struct zkh_listener *listener, enum zkh_hook hook)
 		break;
 	case ZKH_HOOK_DESTROY:
 		ev_timer_stop(zkh_session_loop(session), &all->retry);
+		ev_timer_stop(zkh_session_loop(session), &all->look);
 		zkh_op_cancel(all->sync_op);
 		while (all->first)
 			zkh_mirror_close(all->first);
@@ -319,10 +352,13 @@ static struct zkh_mirrors *mirrors_of(struct zkh_session *session)
 	all->end = &all->first;
 	all->pause_s = ZKH_MIRROR_PAUSE_MIN_S;
 	ev_init(&all->retry, on_retry);
-	all->retry.data = all;
+	ev_init(&all->look, on_look);
+	all->retry.data = all->look.data = all;
 	all->listener.fn = on_hook;
 	zkh_listener_add(session, &all->listener);
 	*zkh_session_mirrors(session) = all;
+	if (zkh_session_connected(session))
+		look_later(all);
 	return all;
 }
 

@@ -26,7 +26,8 @@
 #define ZKH_MIRROR_RARE 1u
 /*
  * A sync goes ahead of the first read on each connection (one for all such mirrors): the server may lag behind what other
- * clients were told. Mirrors without it are read first.
+ * clients were told. Mirrors without it are read first. And since decisions hang on such keys, they are read again every
+ * session timeout, in case that a change was not told.
  */
 #define ZKH_MIRROR_SYNCED 2u
 /* Reads only once on each connection, without a watch: changes are not followed, refusals not tried again. */
@@ -59,11 +60,11 @@ struct zkh_mirror {
 	zkh_mirror_children_fn children_fn;
 	void *userdata;
 	unsigned flags;
-	bool current;	      /* what was told last still holds, as far as anybody knows */
-	bool missing;	      /* when it was seen last */
-	int told;	      /* the last result */
-	int refused;	      /* by which the last read was; ZKH_OK: it was not */
-	int64_t denied_mzxid; /* of the key, when ZKH_DENIED was told */
+	bool current;  /* what was told last still holds, as far as anybody knows */
+	bool missing;  /* when it was seen last */
+	int told;      /* the last result */
+	int refused;   /* by which the last read was; ZKH_OK: it was not */
+	int64_t mzxid; /* of the key, when ZKH_OK or ZKH_DENIED was told */
 };
 
 /*
