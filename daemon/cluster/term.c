@@ -33,7 +33,8 @@ static void cancel(struct term *term)
 	term->read_op = NULL;
 	for (int i = 0; i < TERM_RENEWALS_MAX; i++) {
 		zkh_op_cancel(term->renewals[i].op);
-		term->renewals[i].op = NULL;
+		zkh_op_cancel(term->renewals[i].post_op);
+		term->renewals[i].op = term->renewals[i].post_op = NULL;
 	}
 	term->known = term->wanted = term->proven = false;
 }
@@ -70,6 +71,7 @@ static struct term_renewal *next_renewal(struct term *term, int64_t now_us, char
 	keepalive_format(&value, ret_text);
 	renewal->counter = term->counter;
 	renewal->sent_us = now_us;
+	renewal->committed = false;
 	return renewal;
 }
 
@@ -172,10 +174,33 @@ void term_attached(struct term *term, struct zkh_session *session, bool fresh)
 
 static void send_renewal(struct term *term, int64_t now_us);
 
+static void on_post(void *userdata, int result, const struct zkh_stat *stat)
+{
+	struct term_renewal *renewal = userdata;
+	struct term *term = renewal->term;
+
+	renewal->post_op = NULL;
+	if (!renewal->committed || zkh_is_unanswered(result))
+		return;
+	if (result == ZKH_OK && stat->ephemeral_owner == zkh_session_id(term->session))
+		term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us);
+	else if (result == ZKH_OK || result == ZKH_NO_NODE)
+		term->on_renewed(term->userdata, RESULT_CONFLICT, 0);
+	else
+		term->on_refused(term->userdata, result, PATH_POST);
+}
+
+static void look_at_post(struct term_renewal *renewal)
+{
+	if (!renewal->post_op)
+		(void)zkh_exists(renewal->term->session, PATH_POST, false, on_post, renewal,
+				 &renewal->post_op);
+}
+
 /* What the keepalive says decides whose term it is, and how far it is known to be committed. */
 static void take(struct term *term, const struct keepalive *value, int32_t version, bool decisive)
 {
-	const struct term_renewal *renewal = &term->renewals[value->counter % TERM_RENEWALS_MAX];
+	struct term_renewal *renewal = &term->renewals[value->counter % TERM_RENEWALS_MAX];
 	bool sent = value->nonce == term->nonce && renewal->sent_us &&
 		    renewal->counter == value->counter;
 	int place = find_before(term, value->nonce);
@@ -199,7 +224,8 @@ static void take(struct term *term, const struct keepalive *value, int32_t versi
 	if (!sent)
 		return;
 	memset(term->before, 0, sizeof(term->before));
-	term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us);
+	renewal->committed = true;
+	look_at_post(renewal);
 }
 
 static void take_read(struct term *term, int result, const char *data, size_t length,
@@ -301,7 +327,7 @@ static void on_renewal(void *userdata, int result, const struct zkh_txn_reply *r
 	if (zkh_mirror_is_current(&term->mirror))
 		zkh_mirror_close(&term->mirror);
 	memset(term->before, 0, sizeof(term->before));
-	term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us);
+	renewal->committed = true;
 }
 
 static void send_renewal(struct term *term, int64_t now_us)
@@ -311,7 +337,7 @@ static void send_renewal(struct term *term, int64_t now_us)
 	struct zkh_txn *txn;
 
 	/* So many without an answer: there will be none on this connection. */
-	if (renewal->op)
+	if (renewal->op || renewal->post_op)
 		return;
 	txn = zkh_txn_create(term->session);
 	if (!txn)
@@ -330,6 +356,8 @@ static void send_renewal(struct term *term, int64_t now_us)
 	}
 	if (zkh_commit(txn, on_renewal, renewal, &renewal->op) != 0)
 		term->known = false;
+	else
+		look_at_post(renewal);
 }
 
 void term_renew(struct term *term, int64_t now_us)

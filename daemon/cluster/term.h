@@ -6,7 +6,9 @@
  * writes it at the version of the previous renewal, so that only one process can continue it.
  *
  * Renewals overlap: one is sent every h, whether or not the previous one was answered. A renewal counts when it is
- * known to be committed: it was acknowledged, or its counter was read in the keepalive.
+ * known to be committed (it was acknowledged, or its counter was read in the keepalive), and a read that the server handles
+ * after it finds the post in this session: a transaction can check only that there is a post, and at which version, versions
+ * begin anew when a key is deleted, and a watch tells nothing of what this node may not read at that moment.
  */
 
 #include <stdbool.h>
@@ -35,8 +37,9 @@ struct term;
 
 struct term_renewal {
 	struct term *term;
-	struct zkh_op *op;
+	struct zkh_op *op, *post_op;
 	int64_t counter, sent_us; /* 0: none */
+	bool committed;
 };
 
 struct term {

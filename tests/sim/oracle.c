@@ -111,15 +111,22 @@ void oracle_running(struct sim *w, struct sim_node *n, bool running)
 			sim_fail(w, "two primaries: work runs on node %d and on node %d", i, n->id);
 }
 
+static bool is_blind(const struct sim *w, const struct sim_node *n)
+{
+	return view_is_refused(&n->view) ||
+	       (w->now < n->blind_until && n->blind & 1u << SIM_KEY_EPOCH);
+}
+
 /*
  * If the store was set back, the epoch is higher than those of before only if the node remembers them, or another one that
- * does has registered in time: that has raised /epoch. A deleted /epoch tells no more than a store that was set back.
+ * does, and may read /epoch, has registered in time: that has raised it. A deleted /epoch tells no more than a store that was
+ * set back.
  */
 static void track_epochs(struct sim *w, const struct sim_txn *txn)
 {
 	bool remembers = txn->node >= 0 && w->nodes[txn->node].view.memory_epoch >= w->last_epoch;
 
-	if (txn->type == TXN_REGISTER && remembers)
+	if (txn->type == TXN_REGISTER && remembers && !is_blind(w, &w->nodes[txn->node]))
 		w->epochs_lost = 0;
 	else if (w->restored_at && (txn->type == TXN_DELETE_EPOCH || txn->type == TXN_DELETE_ROOT))
 		w->epochs_lost = 1;
@@ -392,6 +399,12 @@ static void check_post_gone(struct sim *w, int node, const struct sim_txn *txn)
 			 w->tree.router[node] ? w->tree.router[node] : '-');
 }
 
+/* It may go by what was before. */
+static bool is_untold(const struct sim *w, const struct sim_node *n)
+{
+	return n->untold && w->now < n->untold + n->client.timeout + OLD_NEWS_US;
+}
+
 /*
  * A claim takes the place of nobody who was alive when he was named and has been ever since. (A key
  * that an operator deletes begins anew with version 0: what was remembered before may fit again. It
@@ -407,12 +420,12 @@ static void check_claim(struct sim *w, const struct sim_txn *txn, struct sim_bef
 			 before.key);
 	/*
 	 * Nor of one that acts, whatever became of its sign of life. (The claimer can know: it began
-	 * to contend well after the takeover.)
+	 * to contend well after the takeover, and what it was not told of it has read since.)
 	 */
 	if (before.key >= 0 && before.post == before.key && before.key != txn->node &&
 	    w->alive_deleted[before.key] > w->post_since &&
 	    w->nodes[txn->node].shell.lock_began > w->post_since + OLD_SERVER_US + 3 * SEC &&
-	    w->nodes[txn->node].disturbed < w->post_since &&
+	    w->nodes[txn->node].disturbed < w->post_since && !is_untold(w, &w->nodes[txn->node]) &&
 	    w->key_changed_at < w->alive_deleted[before.key])
 		sim_fail(w, "node %d claims although node %d is named and acts", txn->node,
 			 before.key);

@@ -380,6 +380,7 @@ struct sim_node {
 	int64_t claimed, claimed_at; /* mzxid of the key that was claimed last */
 	int32_t claims;		     /* of that, each soon after the one before */
 	int64_t blind_until;
+	int64_t untold;	      /* the last change that a server did not tell it; 0: none */
 	uint32_t blind;	      /* mirrors of these keys fail: bits of enum sim_key */
 	uint8_t blind_denied; /* for access denied */
 	int64_t instant, instant_steps;

@@ -304,6 +304,16 @@ static void tell_lock_watches(struct sim *w, struct sim_conn *c)
 	}
 }
 
+static void tell_watch(struct sim *w, struct sim_conn *c, int bit)
+{
+	struct sim_node *n = &w->nodes[c->node];
+
+	if (zkh_is_told(w, n, bit))
+		send_event(w, c, bit);
+	else
+		n->untold = w->now;
+}
+
 void conn_tell_watches(struct sim *w, int server, uint64_t changed)
 {
 	for (int n = 0; n < w->node_count; n++) {
@@ -317,8 +327,8 @@ void conn_tell_watches(struct sim *w, int server, uint64_t changed)
 		fired &= ~CHANGED_LOCKS;
 		c->watch &= ~fired;
 		for (int bit = 0; fired; bit++, fired >>= 1)
-			if (fired & 1 && zkh_is_told(w, &w->nodes[n], bit))
-				send_event(w, c, bit);
+			if (fired & 1)
+				tell_watch(w, c, bit);
 	}
 }
 

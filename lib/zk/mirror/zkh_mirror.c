@@ -233,15 +233,16 @@ static void read_mirror(struct zkh_mirror *mirror)
 }
 
 /*
- * A read that is under way is answered after the event, and tells of what came after the change. A deletion tells all by
+ * A read that is awaited is answered after the event, and tells of what came after the change. A deletion tells all by
  * itself: nobody has to wait for a read, only the watch has to be armed again.
  */
 static void on_event(void *userdata, enum zkh_watch_event event, const char *path)
 {
 	struct zkh_mirror *mirror = userdata;
+	bool is_awaited = mirror->op && !mirror->current;
 
 	(void)path;
-	if (event == (mirror->fn ? ZKH_WATCH_CHILDREN : ZKH_WATCH_CHANGED) || mirror->op ||
+	if (event == (mirror->fn ? ZKH_WATCH_CHILDREN : ZKH_WATCH_CHANGED) || is_awaited ||
 	    mirror->flags & ZKH_MIRROR_ONCE || !zkh_session_connected(session_of(mirror)))
 		return;
 	mirror->missing = event == ZKH_WATCH_DELETED;
