@@ -2,6 +2,7 @@
 #include "main.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -167,6 +168,29 @@ static void detach(int keep_fd)
 	(void)close_range(keep_fd < 0 ? 3 : (unsigned)keep_fd + 1, ~0U, 0);
 }
 
+/* The disk of a file may be what is lost: another process waits for it, and this one for a pipe with room. */
+static void leave_file_to_another(void)
+{
+	int news[2];
+	struct stat st;
+	pid_t pid;
+
+	if (fstat(STDERR_FILENO, &st) < 0 || !S_ISREG(st.st_mode) || pipe2(news, O_CLOEXEC) < 0)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		(void)dup2(news[0], STDIN_FILENO);
+		(void)dup2(STDERR_FILENO, STDOUT_FILENO);
+		(void)close_range(3, ~0U, 0);
+		(void)execlp("cat", "cat", NULL);
+		_exit(127);
+	}
+	if (pid > 0)
+		(void)dup2(news[1], STDERR_FILENO);
+	(void)close(news[0]);
+	(void)close(news[1]);
+}
+
 static void open_log(struct guard *g)
 {
 	const struct log_options options = { .node = g->args.node, .target = LOG_TARGET_JOURNAL };
@@ -191,6 +215,7 @@ static int prepare(struct guard *g)
 	(void)sigaddset(&signals, SIGCHLD);
 	/* The daemon's child comes with all of them blocked: a SIGTERM that it was sent before is still to be read. */
 	(void)sigprocmask(SIG_SETMASK, &signals, NULL);
+	leave_file_to_another();
 	open_log(g);
 	g->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 	g->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);

@@ -4,6 +4,7 @@ import os
 import re
 import resource
 import signal
+import subprocess
 
 import pytest
 
@@ -124,6 +125,40 @@ def test_guard_in_memory(trial):
         pytest.skip('the sanitizers have no static libraries')
     assert {os.path.basename(name) for name in mapped} == {'primaryd-guard'}
     assert int(status['VmRSS'][0]) <= 2048 and int(status['VmLck'][0]) >= int(status['VmExe'][0]), status
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of its own, which a test may freeze (fsfreeze -f): who writes there hangs, and cannot be killed."""
+    image, place = tmp_path / 'image', tmp_path / 'disk'
+    place.mkdir()
+    with open(image, 'wb') as file:
+        file.truncate(16 << 20)
+    for argv in (['mkfs.ext4', '-q', image], ['mount', '-o', 'loop,noatime', image, place]):
+        if subprocess.run(argv, check=False, capture_output=True).returncode != 0:
+            pytest.skip('no file system can be mounted here')
+    yield place
+    subprocess.run(['fsfreeze', '-u', place], check=False, capture_output=True)
+    subprocess.run(['umount', '-l', place], check=True)
+
+
+def test_log_on_a_lost_disk(trial, disk):
+    """The daemon hangs when it says what happened; the guard says it as well, and acts."""
+    for node in trial.add(2):
+        node.log_path = f'{disk}/{node.name}'
+        node.start()
+    primary, _ = trial.settle()
+    subprocess.run(['fsfreeze', '-f', disk], check=True)
+    try:
+        cut_ns = trial.now()
+        primary.links.set_mode('reset')
+        trial.wait_down(primary)
+        assert trial.now() - cut_ns < DOWN_S * 1e9
+    finally:
+        subprocess.run(['fsfreeze', '-u', disk], check=True)
+        primary.links.set_mode('pass')
+    trial.settle()
+    assert primary.log_lines('guard: the work is down')
 
 
 def test_guard_killed(trial):
