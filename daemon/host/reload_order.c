@@ -59,23 +59,18 @@ static int wait_for_answer(int daemon_fd, int fifo, char text[RELOAD_ORDER_TEXT_
 
 /*
  * The lock on it lets one order wait at a time: the daemon answers only one. For reading and writing, because the daemon
- * opens and closes it with each answer. The FIFO is given to the daemon's user, who could not open root's. Only if it is
- * another user's: a process that runs as that user may be forbidden to call fchown() at all (SystemCallFilter=).
+ * opens and closes it with each answer.
  */
 static int open_fifo(const char *directory, const char *path)
 {
 	int fd = mkfifo(path, 0600) == 0 || errno == EEXIST
 			 ? open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW)
 			 : -1;
-	struct stat st, own;
 	int r = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (stat(directory, &st) < 0 || fstat(fd, &own) < 0 ||
-	    (own.st_uid != st.st_uid && fchown(fd, st.st_uid, (gid_t)-1) < 0))
-		r = -errno;
-	else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
 	else if (!lock_file_is_there(directory, RELOAD_FIFO, fd)) /* of an order that just ended */
 		r = -EBUSY;
@@ -85,11 +80,26 @@ static int open_fifo(const char *directory, const char *path)
 	return r;
 }
 
+/* What root finds there the daemon's user may have written: it is believed as far as that user's own rights go. */
+static int become_owner(const char *directory)
+{
+	struct stat st;
+
+	if (geteuid() != 0)
+		return 0;
+	if (stat(directory, &st) < 0 || setgid(st.st_gid) < 0 || setuid(st.st_uid) < 0)
+		return -errno;
+	return 0;
+}
+
 int reload_order(const char *directory, char text[RELOAD_ORDER_TEXT_SIZE])
 {
 	char path[PATH_MAX];
-	int fifo, r, daemon_fd = find_daemon(directory, text);
+	int fifo, daemon_fd, r = become_owner(directory);
 
+	if (r < 0)
+		return fail(text, r, directory, strerror(-r));
+	daemon_fd = find_daemon(directory, text);
 	if (daemon_fd < 0)
 		return daemon_fd;
 	r = lock_file_path(directory, RELOAD_FIFO, path);

@@ -34,7 +34,7 @@ static bool is_member(const char *number, struct process_group group)
 	(void)snprintf(path, sizeof(path), "/proc/%.20s/stat", number);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
+		return errno != ENOENT; /* cannot tell: as below */
 	n = read(fd, stat, sizeof(stat) - 1);
 	(void)close(fd);
 	if (n <= 0)
@@ -44,8 +44,9 @@ static bool is_member(const char *number, struct process_group group)
 	p = strrchr(stat, ')');
 	if (p == NULL || sscanf(p + 1, " %c %*d %d %d", &process_state, &id, &session) != 3)
 		return false;
-	return id == group.id && (session == group.session || session == group.id) &&
-	       process_state != 'Z' && process_state != 'X';
+	/* Its leader cannot leave the session: a group of this number in another one is a stranger's. */
+	return id == group.id && session == group.session && process_state != 'Z' &&
+	       process_state != 'X';
 }
 
 bool process_group_leader_runs(struct process_group group)

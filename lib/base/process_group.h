@@ -11,7 +11,7 @@
 
 struct process_group {
 	pid_t id;      /* 0: none */
-	pid_t session; /* the session it was made in, or == id when it leads one of its own */
+	pid_t session; /* in which it was made */
 };
 
 /* As of now; where its leader is already gone, the session of the caller is assumed. */

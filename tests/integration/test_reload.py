@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -154,6 +155,26 @@ def order(node):
     done = subprocess.run([program('daemon/primaryd'), '--config', node.config_path, '--reload'], timeout=30,
                           env=clean_environment(), capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root has more rights than the owner of a directory')
+def test_order_of_root(cluster):
+    """What root finds in the directory of another user is believed as far as that user's own rights go."""
+    with tempfile.TemporaryDirectory() as place, subprocess.Popen(['sleep', '60']) as victim:
+        os.chmod(place, 0o755)
+        run = f'{place}/run'
+        os.mkdir(run, 0o700)
+        [node] = cluster(1, **{'node.runtime-directory': run})
+        node.wait_log('registered: ')
+        with open(f'{run}/pid', 'w', encoding='ascii') as file:
+            file.write(f'{victim.pid}\n')
+        for path in (run, *(entry.path for entry in os.scandir(run))):
+            shutil.chown(path, 'nobody')
+        code, said = order(node)
+        assert code == 1 and said.endswith('reload refused: the daemon: Operation not permitted\n'), said
+        assert victim.poll() is None
+        victim.kill()
+        node.stop()
 
 
 def test_order(trial):
