@@ -152,8 +152,11 @@ static void stop_units(struct watch *watch)
 		post(watch, KEEPER_ON_ENDED, KEEPER_OK, 0);
 		return;
 	}
-	watch->stops_units = true;
-	(void)notify_send("STOPPING=1\nSTATUS=The lease is over: stopping the work\n");
+	watch->stops_units =
+		notify_send("STOPPING=1\nSTATUS=The lease is over: stopping the work\n") == 0;
+	/* It is told again, like a command that failed. */
+	if (!watch->stops_units)
+		post(watch, KEEPER_ON_ENDED, KEEPER_FAILED, 0);
 }
 
 static void start_command(struct watch *watch)

@@ -80,6 +80,7 @@ struct bus {
 	bool looking;		      /* a survey is under way */
 	bool seen;		      /* it was told what state the parts are in */
 	bool guard_asked;	      /* for what is bound to it, in this survey */
+	bool unheard;		      /* what depends on a part was not told: it may be up */
 	bool guard_stopped;	      /* told to end in this stop: only what is apart is left */
 	bool look_again;	      /* something changed meanwhile */
 	bool stale;		      /* the survey under way is of a stop that is over */

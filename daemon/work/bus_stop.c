@@ -47,7 +47,9 @@ static void add_dependents(struct bus *b, sd_bus_message *message, bool apart)
 {
 	const char *unit;
 
-	if (unit_enter_list(message))
+	if (!unit_enter_list(message))
+		b->unheard = true;
+	else
 		while (sd_bus_message_read(message, "s", &unit) > 0)
 			bus_parts_add(&b->parts, unit, apart);
 	answered(b);
@@ -91,6 +93,11 @@ static void ask_dependents(struct bus *b)
 	b->guard_asked = true;
 }
 
+static bool is_start(const char *job)
+{
+	return !strcmp(job, "start") || !strcmp(job, "restart");
+}
+
 static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus *b = userdata;
@@ -100,7 +107,11 @@ static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *erro
 	if (bus_list_read(message)) {
 		bus_parts_forget_states(&b->parts);
 		while (bus_list_read_row(message, &row)) {
-			bus_parts_set_state(&b->parts, row.name, row.active);
+			/* A job to start it that waits would be carried out after all. */
+			bus_parts_set_state(&b->parts, row.name,
+					    bus_state_is_down(row.active) && is_start(row.job)
+						    ? "activating"
+						    : row.active);
 			/* The signal of its end may be lost: systemd forgets who subscribed when its own connection breaks. */
 			if (!*row.job && !strcmp(row.name, b->unit))
 				b->job_path[0] = '\0';
@@ -221,9 +232,11 @@ static void surveyed(struct bus *b)
 	} else if (!b->unit_asked) {
 		b->unit_asked = true;
 		bus_job_call(b, "StopUnit", b->unit);
-	} else if (b->seen) {
+	} else if (b->seen && !b->unheard) {
 		states_known(b);
 	} else {
+		if (b->unheard && is_time_to_tell(b))
+			b->on_wait(b->userdata, "systemd does not tell what depends on it");
 		go_on(b);
 	}
 }
@@ -234,7 +247,7 @@ void bus_survey(struct bus *b)
 		b->look_again = true;
 		return;
 	}
-	b->look_again = b->guard_asked = false;
+	b->look_again = b->guard_asked = b->unheard = false;
 	bus_parts_again(&b->parts);
 	ask_all(b);
 }

@@ -740,6 +740,19 @@ def test_end_of_a_stop_is_not_told(unit_cluster, keys):
     assert node.wait_exit() == 0
 
 
+def test_end_of_a_start_is_not_told(unit_cluster, keys):
+    [node], [manager] = unit_cluster(1)
+    manager.work.start = None
+    start(node, manager)
+    manager.wait_call('StartUnit', WORK, 1)
+    manager.disconnect()
+    with manager.lock:
+        manager.work.jobs = []
+        manager.work.state, manager.work.start = 'active', 'done'
+    manager.connect()
+    keys.wait_primary('n1')
+
+
 def test_systemd_forgets_its_subscribers(unit_cluster, keys):
     """Its connection to the bus breaks, that of the daemon does not: the daemon subscribes again, and looks."""
     nodes, managers = start_pair(unit_cluster, keys)
@@ -803,10 +816,28 @@ def test_hostile_lists(unit_cluster, keys):
     manager.wait_call('ListUnitsByNames', '', looks + 2)
     assert keys.acting().node == 'n1'
     manager.rule('ListUnitsByNames', '', None)
+    # What depends on it may be up, and was not told.
+    node.wait_log('work_stop_waits: .*systemd does not tell what depends on it')
+    assert keys.acting().node == 'n1'
+    manager.rule('BoundBy', WORK, None)
+    manager.rule('RequiredBy', WORK, None)
     # Those that do not fit may still be up.
     node.wait_log(f'work_stop_waits: .*more than 256 units belong to {WORK}')
     assert keys.acting().node == 'n1'
     manager.work.lists['ConsistsOf'] = ['part1.service']
+    assert node.wait_exit() == 0
+
+
+def test_part_that_is_about_to_start(unit_cluster, keys):
+    """Its job waits for something else, and nothing that stops the unit ends it."""
+    node, manager = primary(unit_cluster, keys)
+    part = manager.add(Unit('db.service'))
+    manager.work.lists['RequiredBy'] = ['db.service']
+    part.state, part.job = 'inactive', 'start'
+    node.child.send_signal(signal.SIGTERM)
+    node.wait_log('work_stop_waits: .*db.service is activating')
+    assert keys.acting().node == 'n1'
+    part.job = ''
     assert node.wait_exit() == 0
 
 
