@@ -125,7 +125,7 @@ def test_change_that_is_not_told(cluster, keys, oracle):
     [other] = others(nodes, settle(keys, oracle, nodes))
     with forbidden(keys, 'primary_node', 'read'):
         keys.set('primary_node', other.name)
-    settle(keys, oracle, nodes, primary=other.name)
+    settle(keys, oracle, nodes, primary=other.name, timeout=40)
 
 
 @pytest.mark.parametrize('key', ['primary_active', 'epoch'])

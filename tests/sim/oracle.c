@@ -402,7 +402,7 @@ static void check_post_gone(struct sim *w, int node, const struct sim_txn *txn)
 /* It may go by what was before. */
 static bool is_untold(const struct sim *w, const struct sim_node *n)
 {
-	return n->untold && w->now < n->untold + n->client.timeout + OLD_NEWS_US;
+	return n->untold && w->now < n->untold + LOOK_ROUND * n->client.timeout + OLD_NEWS_US;
 }
 
 /*

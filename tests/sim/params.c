@@ -235,6 +235,20 @@ static int64_t penalty_left_us(const struct sim *w)
 	return longest;
 }
 
+/* Until each node has read again what it was not told. */
+static int64_t untold_us(const struct sim *w)
+{
+	int64_t longest = 0;
+
+	for (int i = 0; i < w->node_count; i++) {
+		const struct sim_node *n = &w->nodes[i];
+		int64_t us = n->untold ? LOOK_ROUND * n->client.timeout : 0;
+
+		longest = us > longest ? us : longest;
+	}
+	return longest;
+}
+
 /*
  * The bound of liveness: what is under way ends by its timeouts, sessions of before expire (T + tick), the servers find a
  * leader, penalties and refusals are served, terms of before are waited for, and then one contention with one takeover, all
@@ -255,5 +269,5 @@ int64_t params_liveness_us(const struct sim *w)
 	int64_t looks = p->restores ? 20 * SEC + 2 * p->session_us : 0;
 
 	return 2 * round + penalty_left_us(w) + 3 * p->session_us + 2 * OLD_SERVER_US + refused +
-	       terms + looks;
+	       terms + looks + untold_us(w);
 }

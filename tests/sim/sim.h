@@ -47,7 +47,8 @@
 #define REQUESTS_MAX 1024
 #define LOG_MAX 16384
 #define LOCKS_WATCHED 16
-#define OPS_MAX 256 /* of all nodes, see zkh.c */
+#define LOOK_ROUND 9 /* mirrors at most, of which one each session timeout is read again */
+#define OPS_MAX 256  /* of all nodes, see zkh.c */
 #define TIMERS_MAX 64
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 

@@ -17,6 +17,7 @@ struct zkh_mirrors {
 	bool synced; /* a sync was sent on this connection */
 	ev_timer retry, look;
 	double pause_s; /* before the next retry */
+	size_t looks;
 };
 
 static struct zkh_session *session_of(const struct zkh_mirror *mirror)
@@ -284,6 +285,15 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 	retry_after_pause(all);
 }
 
+static size_t count_synced(const struct zkh_mirrors *all)
+{
+	size_t count = 0;
+
+	for (const struct zkh_mirror *mirror = all->first; mirror; mirror = mirror->next)
+		count += mirror->flags & ZKH_MIRROR_SYNCED ? 1 : 0;
+	return count;
+}
+
 static void look_later(struct zkh_mirrors *all)
 {
 	struct zkh_session *session = all->listener.session;
@@ -295,18 +305,24 @@ static void look_later(struct zkh_mirrors *all)
 
 /*
  * Servers (from 3.8.4 and 3.9.2 on, ZOOKEEPER-4799) tell nobody of a change to a key that he may not read at that moment, and
- * his watch is gone: once he may, everything looks as before, and nothing is ever told again.
+ * his watch is gone: once he may, everything looks as before, and nothing is ever told again. So one mirror after the other
+ * is read again.
  */
 static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct zkh_mirrors *all = timer->data;
+	struct zkh_mirror *mirror;
+	size_t turn;
 
 	(void)loop;
 	(void)events;
 	look_later(all);
-	for (struct zkh_mirror *mirror = all->first; mirror; mirror = mirror->next)
-		if (mirror->flags & ZKH_MIRROR_SYNCED && mirror->current && !mirror->op)
-			read_mirror(mirror);
+	turn = count_synced(all) ? all->looks++ % count_synced(all) : 0;
+	for (mirror = all->first; mirror; mirror = mirror->next)
+		if (mirror->flags & ZKH_MIRROR_SYNCED && !turn--)
+			break;
+	if (mirror && mirror->current && !mirror->op)
+		read_mirror(mirror);
 }
 
 static void on_hook(struct zkh_listener *listener, enum zkh_hook hook)
