@@ -62,7 +62,8 @@ static int on_systemd(sd_bus_message *message, void *userdata, sd_bus_error *err
 	if (b->job == JOB_STOP && b->unit_asked)
 		bus_survey(b);
 	else if (b->job == JOB_START && b->unit_asked)
-		bus_job_call(b, "StartUnit", b->unit); /* of one that is up the answer comes at once */
+		bus_job_call(b, "StartUnit",
+			     b->unit); /* of one that is up the answer comes at once */
 	return 0;
 }
 
