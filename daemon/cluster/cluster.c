@@ -413,7 +413,7 @@ const char *cluster_id(const struct cluster *cluster)
 
 bool cluster_is_blind(const struct cluster *cluster)
 {
-	return cluster->rules->coordinator && view_is_refused(&cluster->view);
+	return cluster->rules->coordinator && view_is_blind(&cluster->view);
 }
 
 const char *cluster_rights_missing(const struct cluster *cluster)

@@ -183,6 +183,10 @@ static void on_registration(void *userdata, const struct registration_report *re
 	if (registering && c->registration.coordinator &&
 	    (report->outcome == REGISTRATION_OK || report->outcome == REGISTRATION_REFUSED))
 		take_rights(c, &c->registration.rights);
+	/* Most likely a right was taken away since: such a node could not take over, and has to say so. */
+	if (!registering && c->registration.coordinator &&
+	    report->outcome == REGISTRATION_REFUSED && !ev_is_active(&c->rights.look))
+		look_after(c, &c->rights.look, 0, 0);
 	result = outcome(c, report);
 	/* It wrote the router state as of its start, which may have changed since. */
 	if (result != RESULT_OK)

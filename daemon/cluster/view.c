@@ -323,6 +323,11 @@ bool view_is_refused(const struct view *view)
 	return view->slots[VIEW_POST].refused || view->slots[VIEW_EPOCH].refused;
 }
 
+bool view_is_blind(const struct view *view)
+{
+	return view_is_refused(view) || view->slots[VIEW_KEY].refused;
+}
+
 bool view_complete(const struct view *view)
 {
 	for (int i = VIEW_POST + 1; i < VIEW_PARTS; i++)

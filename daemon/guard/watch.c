@@ -236,9 +236,13 @@ static void self_fence(struct watch *watch)
 
 static void end(struct watch *watch, bool down)
 {
-	if (watch->acted && down && watch->args->command != NULL)
+	/* A service has only told systemd: what is down by now, that knows. */
+	bool is_service = watch->args->ready_fd < 0;
+	bool is_known = watch->acted && watch->args->command != NULL && (!down || !is_service);
+
+	if (is_known && down)
 		(void)lease_file_set_mark(watch->lease, watch->number, LEASE_STOPPED);
-	if (watch->acted && watch->args->command != NULL)
+	if (is_known)
 		say(watch, EVENT_GUARD_DONE, "%s %lld ms before the end of the lease",
 		    down ? "the work is down" : "gave up",
 		    (long long)(watch->end_us - time_boot_us()) / 1000);

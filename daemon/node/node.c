@@ -14,9 +14,9 @@
 	"no epoch is left: /epoch, or the memory of a node, holds the highest; stop all nodes, delete " \
 	"/epoch and their memory (the .cluster files in node.state-directory), start them"
 
-#define BLIND                                                                                      \
-	"/epoch or /primary_active may not be read: no takeover could follow a claim; mend their " \
-	"access lists, or this node's credential"
+#define BLIND                                                                                       \
+	"/epoch, /primary_node or /primary_active may not be read, so this node cannot take over; " \
+	"mend their access lists, or this node's credential"
 
 /* As when the configuration is refused at the start: no restart mends it. */
 #define EXIT_CONFIG 1

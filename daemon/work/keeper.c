@@ -35,8 +35,7 @@ void keeper_init(const struct keeper_config *config, struct keeper *ret_state)
 
 bool keeper_may_run(const struct keeper *state)
 {
-	return state->state != KEEPER_DOWN && state->state != KEEPER_STANDBY &&
-	       state->state != KEEPER_ARMING;
+	return state->state != KEEPER_DOWN && state->state != KEEPER_STANDBY;
 }
 
 bool keeper_is_up(const struct keeper *state)
@@ -84,7 +83,7 @@ static int64_t kill_us(const struct keeper_config *config, const struct keeper *
 
 static int64_t fence_us(const struct keeper_config *config, const struct keeper *k)
 {
-	if (k->state != KEEPER_KILLING || k->fenced || !k->lease_end_us)
+	if (k->state != KEEPER_KILLING || k->fenced || k->cold || !k->lease_end_us)
 		return 0;
 	return lease_fence_due_us(k->killed_us, k->lease_end_us, config->lease_timeout_us);
 }
@@ -142,13 +141,12 @@ void keeper_go_down(struct keeper_turn *s)
 void keeper_start_failed(struct keeper_turn *s)
 {
 	s->state->wish = KEEPER_WANTS_DOWN;
+	s->state->doing = KEEPER_DOES_NOTHING;
 	keeper_say(s, KEEPER_DO_TELL_FAILED);
-	if (s->state->state == KEEPER_ARMING) {
-		keeper_go_down(s);
-		return;
-	}
 	keeper_say(s, KEEPER_DO_UNLOCK);
-	keeper_move(s, KEEPER_UNKNOWN);
+	/* Also of what was not begun the owner orders a stop: others could start something since the guard was ready. */
+	if (s->state->state != KEEPER_ARMING)
+		keeper_move(s, KEEPER_UNKNOWN);
 }
 
 static void begin_stop(struct keeper_turn *s)
@@ -180,10 +178,9 @@ static void begin_kill(struct keeper_turn *s)
 
 static void begin_start(struct keeper_turn *s)
 {
-	if (s->state->armed == KEEPER_UNARMED) {
-		keeper_say(s, KEEPER_DO_LEASE);
+	keeper_say(s, KEEPER_DO_LEASE);
+	if (s->state->armed == KEEPER_UNARMED)
 		arm(s);
-	}
 	keeper_move(s, KEEPER_ARMING);
 }
 
@@ -229,10 +226,12 @@ static bool in_arming(struct keeper_turn *s)
 {
 	struct keeper *k = s->state;
 
-	if (k->wish != KEEPER_WANTS_UP) {
-		keeper_go_down(s);
+	if (k->wish == KEEPER_WANTS_STOP) {
+		begin_stop(s);
 		return true;
 	}
+	if (k->wish != KEEPER_WANTS_UP)
+		return false;
 	if (k->armed == KEEPER_UNARMED) {
 		keeper_start_failed(s);
 		return true;

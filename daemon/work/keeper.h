@@ -49,7 +49,8 @@ struct keeper_config {
 	  1) /* not known to be down: of the process before; or a start failed */                  \
 	X(DOWN, "down", 0)                                                                         \
 	X(STANDBY, "standby", 0) /* this node is named: a guard is made ready */                   \
-	X(ARMING, "arming", 0)	 /* to be started once a guard watches; nothing runs yet */        \
+	X(ARMING, "arming",                                                                        \
+	  1) /* to be started once a guard watches, and lets start what waits for it */            \
 	X(STARTING, "starting", 1)                                                                 \
 	X(UP, "up", 1)                                                                             \
 	X(WAITING, "waiting", 1) /* to be stopped once nobody else starts or stops it */           \

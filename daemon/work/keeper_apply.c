@@ -14,7 +14,9 @@ static void note_lease(struct keeper_turn *s, int64_t end_us)
 		k->lease_end_us = end_us;
 	if (!end_us || s->config->guard)
 		return;
-	if (k->armed != KEEPER_UNARMED || k->state == KEEPER_UP || k->state == KEEPER_STARTING)
+	/* A guard that sees a lease lets start what waits for it. */
+	if (keeper_may_run(k) &&
+	    (k->armed != KEEPER_UNARMED || k->state == KEEPER_UP || k->state == KEEPER_STARTING))
 		keeper_say(s, KEEPER_DO_LEASE);
 }
 
@@ -191,7 +193,7 @@ void keeper_apply(struct keeper_turn *s, const struct keeper_event *event)
 		break;
 	case KEEPER_ON_STOP:
 		k->wish = KEEPER_WANTS_STOP;
-		k->cold = event->cold;
+		k->cold = event->cold || k->state == KEEPER_ARMING;
 		break;
 	case KEEPER_ON_ARMED:
 		note_armed(s, result);

@@ -173,7 +173,8 @@ static enum keeper_result lock_to_stop(struct work *work)
 	}
 	if (take_lock(work) == LOCK_FILE_BUSY)
 		return KEEPER_BUSY;
-	if (lease_file_mark(work->lease) == LEASE_STOPPED)
+	/* Of units only systemd knows. */
+	if (lease_file_mark(work->lease) == LEASE_STOPPED && !*work->config->takeover.unit)
 		return KEEPER_DONE;
 	/* That of the previous process would go on starting what is stopped here. */
 	if (!script_is_running(&work->takeover))

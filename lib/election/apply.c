@@ -222,6 +222,7 @@ static void done_claim(struct election_step *s, const struct election_event *eve
 static void done_enter(struct election_step *s, const struct election_event *event, int64_t sent_us)
 {
 	struct election *e = s->state;
+	bool is_hopeless = event->result == RESULT_CONFLICT && e->refusals == REFUSAL_DOUBLINGS;
 
 	if (e->phase != PHASE_ENTER)
 		return;
@@ -234,9 +235,11 @@ static void done_enter(struct election_step *s, const struct election_event *eve
 		lease_judge(s);
 		return;
 	}
-	/* Refused: a takeover that failed, and others may have more luck. */
-	if (event->result == RESULT_FAILED)
+	/* Refused, or in conflict again and again: a takeover that failed, and others may have more luck. */
+	if (event->result == RESULT_FAILED || is_hopeless)
 		punish(s);
+	if (is_hopeless)
+		e->refusals = 0; /* the key is given back soon */
 	if (event->result != RESULT_UNKNOWN) {
 		/* After a conflict, missing keys of this node are made: a takeover would cut that short, however slow it is. */
 		retry_refused(s);

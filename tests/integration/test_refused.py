@@ -151,7 +151,7 @@ def test_blind_secondary(cluster, keys, oracle):
         other.links.set_mode('reset')  # what it knows already it does not read again
         other.wait_log('disconnected: ')
         other.links.set_mode('pass')
-        other.wait_log('health_failed: not healthy: /epoch or /primary_active may not be read')
+        other.wait_log('health_failed: not healthy: /epoch, /primary_node or /primary_active may not be read')
         wait_until(lambda: 'may not be read' in keys.get(f'nodes/{other.name}/health'), 10, keys.summary)
         primary.kill9()
         stays(lambda: keys.desired() != other.name and not other.log_lines('claimed: '), 3)

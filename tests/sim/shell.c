@@ -97,7 +97,7 @@ bool shell_persist(struct sim *w, struct sim_node *n)
 /* As node.c has it: who may not read what a takeover has to know is not healthy before one. */
 static void judge_takeover(struct sim *w, struct sim_node *n)
 {
-	bool blind = n->config.coordinator && view_is_refused(&n->view) &&
+	bool blind = n->config.coordinator && view_is_blind(&n->view) &&
 		     n->core.phase <= PHASE_AWAIT;
 
 	if (blind == n->no_takeover)

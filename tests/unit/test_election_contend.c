@@ -340,6 +340,30 @@ static void test_enter_unknown_superseded(void **state)
 					 "660 done ok              => follow\n");
 }
 
+/* What is in its way does not go: others may have more luck. */
+static void test_enter_conflicts_again_and_again(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_CLAIMED "115 view me@3 free       => await\n"
+					"610 time                 => enter: do enter@3\n");
+	for (int64_t at_ms = 620, pause_ms = 400, i = 0; i < 6; i++, pause_ms *= 2) {
+		char script[256];
+
+		snprintf(script, sizeof(script),
+			 "%d done conflict => await: refresh\n"
+			 "%d view me@3 free => await\n"
+			 "%d time => enter: do enter@3\n",
+			 (int)at_ms, (int)at_ms + 10, (int)(at_ms + pause_ms));
+		play_script(&play, script);
+		at_ms += pause_ms + 10;
+	}
+	play_script(&play, "26000 done conflict => follow: refresh\n"
+			   "26010 view me@3 free => follow\n"
+			   "26400 time => follow: do hand back@3\n");
+}
+
 /* The lease that the takeover opens counts from its sending: answered too late, it is over before it began. */
 static void test_enter_answered_late(void **state)
 {
@@ -669,6 +693,7 @@ int main(void)
 		cmocka_unit_test(test_enter_unknown_shutdown),
 		cmocka_unit_test(test_enter_unknown_lost),
 		cmocka_unit_test(test_enter_unknown_superseded),
+		cmocka_unit_test(test_enter_conflicts_again_and_again),
 		cmocka_unit_test(test_enter_answered_late),
 		cmocka_unit_test(test_corpses_fenced),
 		cmocka_unit_test(test_fence_looks_again),

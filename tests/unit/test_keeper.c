@@ -197,6 +197,10 @@ static void act(struct world *w, enum keeper_action action)
 		rule(!w->acted, "said to be up, and the guard stops it");
 		break;
 	case KEEPER_DO_LEASE:
+		/* The guard lets start what waits for it. */
+		rule(keeper_may_run(&w->keeper), "a lease before the start was ordered");
+		w->owed = w->owed || w->keeper.state == KEEPER_ARMING;
+		break;
 	case KEEPER_DO_TELL_FAILED:
 	case KEEPER_DO_TELL_TROUBLE:
 	case KEEPER_ACTION_COUNT:
@@ -393,7 +397,7 @@ static void check_times(const struct world *w)
 
 	rule(!w->begun_us || w->killed_us || w->seizing || w->now_us < kill_due_us(w) || w->over,
 	     "not killed in time");
-	rule(!w->killed_us || !k->lease_end_us || w->fenced ||
+	rule(!w->killed_us || !k->lease_end_us || w->fenced || k->cold ||
 		     w->now_us < w->killed_us + LEASE_TIMEOUT_US / 8 ||
 		     (w->now_us < k->lease_end_us && w->now_us < w->killed_us + LEASE_TIMEOUT_US),
 	     "not fenced in time");
