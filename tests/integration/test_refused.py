@@ -227,6 +227,23 @@ def test_own_keys_cannot_be_made_again(cluster, keys, oracle):
     settle(keys, oracle, nodes, timeout=40)
 
 
+def test_own_keys_cannot_be_made_for_a_takeover(cluster, keys, oracle):
+    """It is named, and each attempt to take over misses a key that it may not make: it says so, and gives the role back."""
+    nodes = cluster(3, **QUICK)
+    primary = by_name(nodes, settle(keys, oracle, nodes))
+    crippled, third = others(nodes, primary.name)
+    keys.set(f'nodes/{third.name}/drain', 'true')
+    third.wait_log('drain_on: ')
+    with forbidden(keys, f'nodes/{crippled.name}', 'create'):
+        keys.delete(f'nodes/{crippled.name}/keepalive')
+        primary.stop()
+        crippled.wait_log(f'rights are missing: /nodes/{crippled.name} .create')
+        crippled.wait_log('handed_back: ')
+        keys.delete(f'nodes/{third.name}/drain')
+        settle(keys, oracle, [crippled, third], primary=third.name)
+    crippled.wait_log('rights_back: ')
+
+
 def test_keepalive_refuses(cluster, keys, oracle):
     """The others judge by it: who cannot renew it stops in order, and another goes on."""
     nodes = cluster(2, **SHORT)

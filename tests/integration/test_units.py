@@ -10,7 +10,7 @@ import pytest
 from ctl_shell import REFUSED, Ctl, environment
 from lab import systemd as lab_systemd
 from lab.notify import Manager
-from lab.steps import MORTAL, QUICK, by_name
+from lab.steps import MORTAL, QUICK, by_name, vacate
 from lab.systemd import HOLD, NAME, PATH, PROPERTIES, Systemd, Unit, answer, error
 from lab.wait import stays, wait_until
 
@@ -682,6 +682,39 @@ def test_stop_is_refused_for_good(unit_cluster, keys):
     assert manager.work.state == 'inactive'
     log = node.log_text()
     assert log.index('work_stop_late') < log.index('guard: the lease of epoch ') < log.index(' relinquished: ')
+
+
+def test_command_of_a_guard_is_no_proof(unit_cluster, keys):
+    """Its command has ended, and systemd was told: the units may be up as long as that does not say that they are down."""
+    [node], [manager] = unit_cluster(1, **{'zookeeper.session-timeout': '4s'})
+    manager.guard_options = ['--', '/bin/true']
+    start(node, manager)
+    keys.wait_primary('n1')
+    manager.work.stop = None
+    node.sigstop()
+    wait_until(lambda: manager.work.state == 'deactivating', 10, 'the guard says that it stops')
+    wait_until(lambda: manager.guard.child is None, 10, 'the guard ends')
+    node.sigcont()
+    stays(lambda: not node.log_lines(' relinquished: '), 0.7, node.log_tail)
+    manager.work.stop = 'done'
+    manager.finish(WORK, 'done')
+    keys.wait_primary('n1')
+
+
+def test_guard_while_others_are_waited_for(unit_cluster, keys):
+    """This node has the post, and starts nothing yet: so its guard lets start nothing either."""
+    nodes, managers = start_pair(unit_cluster, keys)
+    keys.wait_primary('n1')
+    vacate(keys)
+    keys.wait_primary('n2')
+    mark = nodes[0].log_mark()
+    keys.delete('primary_active')
+    keys.set('primary_node', 'n1')
+    nodes[0].wait_log('takeover_waiting: n2 ', since=mark)
+    os.kill(managers[0].guard.child.pid, signal.SIGTERM)  # look again
+    stays(lambda: managers[0].guard.state != 'active', 0.5)
+    keys.wait_primary('n1')
+    assert managers[0].guard.state == 'active'
 
 
 def test_stop_job_is_cancelled(unit_cluster, keys):

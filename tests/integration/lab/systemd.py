@@ -112,6 +112,7 @@ class Systemd:
         self.system_state = 'running'
         self.units = {}
         self.work = self.add(Unit(work, BindsTo=[guard]))
+        self.guard_options = []
         self.guard = self.add(Unit(guard, BoundBy=[work]))
         self.connection = self.reader = None
         self.closing = threading.Event()
@@ -125,7 +126,7 @@ class Systemd:
 
     def guard_command(self):
         return [program('daemon/primaryd-guard'), '--runtime-directory', f'{self.node_directory}/run',
-                '--lease-timeout', '500ms']
+                '--lease-timeout', '500ms', *self.guard_options]
 
     # the connection
 
@@ -354,8 +355,7 @@ class Systemd:
         started = any(what != 'StopUnit' for _, what in unit.jobs)
         self.finish(unit.name, 'failed' if started else 'done')
         self.set_state(unit.name, 'inactive')
-        for one in self._bound(unit):
-            self.set_state(one.name, 'inactive')
+        self._stop_bound(unit)
 
 
 def check_apart(managers):
