@@ -31,7 +31,8 @@
  *
  * A service tells systemd that it stops (STOPPING=1) once its command has ended with 0, or at once without a command,
  * and exits at lease end - L/8: systemd stops the units that are bound to it in between, and kills them afterwards
- * (OnFailure=). Without a command the mark stays LEASE_STOPPING. A child without a command exits at once.
+ * (OnFailure=). The mark of a service stays LEASE_STOPPING: what is down, systemd knows. A child without a command exits at
+ * once.
  *
  * SIGTERM and SIGINT end the guard only if the lease is disarmed or belongs to another watch. SIGHUP is ignored. The
  * guard leaves the caller's session, and keeps only descriptors 0 to 2 and FD, to which it writes one byte when it
