@@ -37,7 +37,7 @@
  * SIGTERM and SIGINT end the guard only if the lease is disarmed or belongs to another watch. SIGHUP is ignored. The
  * guard leaves the caller's session, and keeps only descriptors 0 to 2 and FD, to which it writes one byte when it
  * watches (FD must be above 2). Before that it waits for DIR/guard.lock, so that one guard runs at a time. It never
- * waits for its stderr: if that is a file, cat(1) writes there what the guard, and its command, say.
+ * waits for its stderr: if that is a file, a process of its own writes there what the guard, and its command, say.
  *
  * A guard that is started before there is a lease is on standby until it gets SIGTERM and finds a lease. Without FD it
  * is a service and reports ready only then, so that units that are bound to it wait.

@@ -19,6 +19,8 @@
 #include "main.h"
 
 /* With the event's fields where they are understood, else as a line like the others. */
+#define TELL_US 10000 /* until systemd, which had no room for it, is told again */
+
 static void say(struct watch *watch, enum event event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -142,6 +144,12 @@ static void lock_work(struct watch *watch, bool force)
 
 /* -- the stop -- */
 
+/* Never waits: what systemd had no room for is told again. */
+static void tell_systemd(struct watch *watch)
+{
+	watch->told = notify_send("STOPPING=1\nSTATUS=The lease is over: stopping the work\n") == 0;
+}
+
 /*
  * The command is through, or there is none. A service says that it stops, so that systemd stops what is bound to it; when it
  * ends, at the time of the kill, what is left of that is killed.
@@ -152,11 +160,8 @@ static void stop_units(struct watch *watch)
 		post(watch, KEEPER_ON_ENDED, KEEPER_OK, 0);
 		return;
 	}
-	watch->stops_units =
-		notify_send("STOPPING=1\nSTATUS=The lease is over: stopping the work\n") == 0;
-	/* It is told again, like a command that failed. */
-	if (!watch->stops_units)
-		post(watch, KEEPER_ON_ENDED, KEEPER_FAILED, 0);
+	watch->stops_units = true;
+	tell_systemd(watch);
 }
 
 static void start_command(struct watch *watch)
@@ -332,6 +337,14 @@ void watch_begin(struct watch *watch)
 	post(watch, KEEPER_ON_RESUME, KEEPER_OK, watch->end_us);
 }
 
+static int64_t next_look_us(const struct watch *watch)
+{
+	int64_t now_us = time_boot_us(), next_us = keeper_next_us(&watch->config, &watch->keeper);
+	bool owes = watch->stops_units && !watch->told;
+
+	return owes && now_us + TELL_US < next_us ? now_us + TELL_US : next_us;
+}
+
 int64_t watch_look(struct watch *watch)
 {
 	(void)watch_read(watch);
@@ -344,5 +357,7 @@ int64_t watch_look(struct watch *watch)
 		post(watch, watch->acted ? KEEPER_ON_TIME : KEEPER_ON_LEASE, KEEPER_OK,
 		     watch->end_us);
 	drain(watch);
-	return keeper_next_us(&watch->config, &watch->keeper);
+	if (watch->stops_units && !watch->told)
+		tell_systemd(watch);
+	return next_look_us(watch);
 }

@@ -31,8 +31,9 @@ struct watch {
 	pid_t command;	/* the relinquish command's, and its group; 0: it does not run */
 	bool command_killed, said_acts, said_cleaned;
 	bool acted;	  /* and the lease file says so */
-	bool stops_units; /* systemd does, as it was told */
-	int code;	  /* enum guard_exit, once it is over; -1 before */
+	bool stops_units; /* systemd does, once it is told */
+	bool told;
+	int code; /* enum guard_exit, once it is over; -1 before */
 };
 
 /* It is over, or another one has begun. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -87,7 +88,8 @@ static int become_owner(const char *directory)
 
 	if (geteuid() != 0)
 		return 0;
-	if (stat(directory, &st) < 0 || setgid(st.st_gid) < 0 || setuid(st.st_uid) < 0)
+	if (stat(directory, &st) < 0 || setgroups(0, NULL) < 0 || setgid(st.st_gid) < 0 ||
+	    setuid(st.st_uid) < 0)
 		return -errno;
 	return 0;
 }

@@ -191,7 +191,8 @@ static int32_t send_requests(struct node *node, const struct election_actions *a
 
 /*
  * From the moment at which this node is named a guard is made ready, so that it costs nothing between the old primary's
- * stop and our start; and what the election believes of the lease stands in the lease file before anything is done.
+ * stop and our start. What the election believes of the lease stands in the lease file before anything is done, from the
+ * order to start the work on.
  */
 static void keep_work(struct node *node)
 {

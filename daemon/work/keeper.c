@@ -11,7 +11,7 @@
 static_assert(sizeof(struct keeper) == 9 * 8 + 16, "padding");
 static_assert(sizeof(struct keeper_event) == 3 * 8, "padding");
 
-/* The longest way: WAITING or ARMING, DOWN, STANDBY, ARMING. */
+/* The longest way: WAITING, DOWN, STANDBY, ARMING. */
 #define MOVES_MAX 6
 
 void keeper_move(struct keeper_turn *s, enum keeper_state to)
@@ -144,7 +144,7 @@ void keeper_start_failed(struct keeper_turn *s)
 	s->state->doing = KEEPER_DOES_NOTHING;
 	keeper_say(s, KEEPER_DO_TELL_FAILED);
 	keeper_say(s, KEEPER_DO_UNLOCK);
-	/* Also of what was not begun the owner orders a stop: others could start something since the guard was ready. */
+	/* Its owner orders a stop next, also of what was not begun: systemd may have started what waits for the guard. */
 	if (s->state->state != KEEPER_ARMING)
 		keeper_move(s, KEEPER_UNKNOWN);
 }

@@ -41,20 +41,21 @@ struct keeper_config {
 	int64_t lease_timeout_us; /* part of the lease kept for stopping the work */
 	int64_t penalty_us;	  /* a node whose unit failed is not healthy for that long */
 	int64_t guard;		  /* 1: this is the guard's keeper */
+	int64_t units;		  /* 1: what waits for a guard that is ready may start by itself */
 };
 
 /* X(NAME, text, work may run) */
-#define KEEPER_STATES(X)                                                                           \
-	X(UNKNOWN, "unknown",                                                                      \
-	  1) /* not known to be down: of the process before; or a start failed */                  \
-	X(DOWN, "down", 0)                                                                         \
-	X(STANDBY, "standby", 0) /* this node is named: a guard is made ready */                   \
-	X(ARMING, "arming",                                                                        \
-	  1) /* to be started once a guard watches, and lets start what waits for it */            \
-	X(STARTING, "starting", 1)                                                                 \
-	X(UP, "up", 1)                                                                             \
-	X(WAITING, "waiting", 1) /* to be stopped once nobody else starts or stops it */           \
-	X(STOPPING, "stopping", 1)                                                                 \
+#define KEEPER_STATES(X)                                                                            \
+	X(UNKNOWN, "unknown",                                                                       \
+	  1) /* not known to be down: of the process before; or a start failed */                   \
+	X(DOWN, "down", 0)                                                                          \
+	X(STANDBY, "standby", 0) /* this node is named: a guard is made ready */                    \
+	X(ARMING, "arming",                                                                         \
+	  1) /* a start is ordered; once the guard is ready, systemd may start what waits for it */ \
+	X(STARTING, "starting", 1)                                                                  \
+	X(UP, "up", 1)                                                                              \
+	X(WAITING, "waiting", 1) /* to be stopped once nobody else starts or stops it */            \
+	X(STOPPING, "stopping", 1)                                                                  \
 	X(KILLING, "killing", 1) /* too late for an orderly stop; until it is down */
 
 enum keeper_state {

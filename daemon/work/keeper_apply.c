@@ -193,7 +193,7 @@ void keeper_apply(struct keeper_turn *s, const struct keeper_event *event)
 		break;
 	case KEEPER_ON_STOP:
 		k->wish = KEEPER_WANTS_STOP;
-		k->cold = event->cold || k->state == KEEPER_ARMING;
+		k->cold = event->cold || (k->state == KEEPER_ARMING && !s->config->units);
 		break;
 	case KEEPER_ON_ARMED:
 		note_armed(s, result);

@@ -166,7 +166,8 @@ static void stop_unit(struct work *work)
 
 static void command_stopped(struct work *work, bool ok)
 {
-	if (ok) {
+	/* A cold start is content with a command that failed, but not without the word of systemd. */
+	if (ok || work->keeper.cold) {
 		stop_unit(work);
 		return;
 	}

@@ -442,6 +442,7 @@ int work_create(const struct work_options *options, struct work **ret_work)
 		.stop_timeout_us = c->relinquish.timeout_us,
 		.lease_timeout_us = c->relinquish.lease_timeout_us,
 		.penalty_us = c->election.penalty_us,
+		.units = *c->takeover.unit != '\0',
 	};
 	keeper_init(&work->keeper_config, &work->keeper);
 	commands_init_scripts(work);

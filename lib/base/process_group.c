@@ -34,7 +34,7 @@ static bool is_member(const char *number, struct process_group group)
 	(void)snprintf(path, sizeof(path), "/proc/%.20s/stat", number);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return errno != ENOENT; /* cannot tell: as below */
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM; /* cannot tell */
 	n = read(fd, stat, sizeof(stat) - 1);
 	(void)close(fd);
 	if (n <= 0)

@@ -151,8 +151,8 @@ static void session_down(struct election_step *s)
 }
 
 /*
- * A renewal checks that there is a post, and the version of /epoch; not whose the post is, and versions begin anew when
- * a key is deleted. It counts once the post is known to be ours: then nobody else had it since the takeover.
+ * A renewal proves that the post was ours; it counts once the view says the same of this term's post, which an old store may
+ * have brought back.
  */
 static void count_proof(struct election_step *s)
 {

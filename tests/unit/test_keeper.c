@@ -183,7 +183,8 @@ static void act(struct world *w, enum keeper_action action)
 		break;
 	case KEEPER_DO_FENCE:
 		rule(w->killed_us, "fenced before anything was killed");
-		rule(w->runs || w->owed, "fenced though it is down");
+		/* Of units, what was not started by the start may be up. */
+		rule(w->runs || w->owed || config.units, "fenced though it is down");
 		rule(!w->fenced, "fenced twice");
 		rule(w->now_us >= w->killed_us + LEASE_TIMEOUT_US / 8, "fenced too soon");
 		w->fenced = 1;
@@ -632,6 +633,14 @@ static void test_daemon(void **unused)
 	search(world(DAEMON));
 }
 
+static void test_daemon_of_units(void **unused)
+{
+	struct world first = world(DAEMON);
+
+	config.units = 1;
+	search(first);
+}
+
 static void test_guard(void **unused)
 {
 	const struct happening resume = { .type = KEEPER_ON_RESUME,
@@ -661,6 +670,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_daemon),
+		cmocka_unit_test(test_daemon_of_units),
 		cmocka_unit_test(test_guard),
 	};
 

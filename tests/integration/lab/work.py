@@ -27,6 +27,13 @@ def give_work(*nodes):
         behave(node, 'relinquish')
 
 
+def is_session_leader(pid):
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
 def find_guards(node):
     """Pids of a node's guards."""
     found = []
@@ -36,8 +43,10 @@ def find_guards(node):
                 argv = file.read().split(b'\0')
         except OSError:
             continue
-        if os.path.basename(argv[0]) == b'primaryd-guard' and node.runtime_directory.encode() in argv:
-            found.append(int(path.split('/')[2]))
+        pid = int(path.split('/')[2])
+        # The process that writes its log is not the leader of a session.
+        if os.path.basename(argv[0]) == b'primaryd-guard' and node.runtime_directory.encode() in argv and is_session_leader(pid):
+            found.append(pid)
     return found
 
 
