@@ -294,10 +294,13 @@ static size_t count_synced(const struct zkh_mirrors *all)
 	return count;
 }
 
+/* Only where something is to be looked at: a timer keeps a loop from ending. */
 static void look_later(struct zkh_mirrors *all)
 {
 	struct zkh_session *session = all->listener.session;
 
+	if (!count_synced(all))
+		return;
 	ev_timer_stop(zkh_session_loop(session), &all->look);
 	ev_timer_set(&all->look, zkh_session_timeout_ms(session) / 1e3, 0.);
 	ev_timer_start(zkh_session_loop(session), &all->look);
@@ -317,7 +320,9 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	look_later(all);
-	turn = count_synced(all) ? all->looks++ % count_synced(all) : 0;
+	if (!count_synced(all))
+		return;
+	turn = all->looks++ % count_synced(all);
 	for (mirror = all->first; mirror; mirror = mirror->next)
 		if (mirror->flags & ZKH_MIRROR_SYNCED && !turn--)
 			break;
@@ -374,8 +379,6 @@ static struct zkh_mirrors *mirrors_of(struct zkh_session *session)
 	all->listener.fn = on_hook;
 	zkh_listener_add(session, &all->listener);
 	*zkh_session_mirrors(session) = all;
-	if (zkh_session_connected(session))
-		look_later(all);
 	return all;
 }
 
@@ -402,6 +405,8 @@ static int open_mirror(struct zkh_mirror *mirror, struct zkh_session *session, c
 	all->end = &mirror->next;
 	all->count++;
 	all->unread++;
+	if (!ev_is_active(&all->look) && zkh_session_connected(session))
+		look_later(all);
 	read_mirror(mirror);
 	return 0;
 }
