@@ -55,7 +55,8 @@ def test_losers_end_when_they_see_the_claim(cluster, keys):
 
 def test_slow_servers(cluster, keys, oracle):
     """lock-timeout bounds the wait for other contenders. Servers that take longer to commit a node fill a vacancy, too."""
-    nodes = cluster(2, proxied=True, **QUICK)
+    # A server that is silent for T/8 is left: that has to be longer than the delay, also on a machine under load.
+    nodes = cluster(2, proxied=True, **{**QUICK, 'zookeeper.session-timeout': '8s'})
     primary = settle(keys, oracle, nodes)
     [other] = others(nodes, primary)
     other.links.set_delay(150)  # there and back: longer than lock-timeout
