@@ -7,8 +7,8 @@
  *
  * Renewals overlap: one is sent every h, whether or not the previous one was answered. A renewal counts when it is
  * known to be committed (it was acknowledged, or its counter was read in the keepalive), and a read that the server handles
- * after it finds the post in this session: a transaction can check only that there is a post, and at which version, versions
- * begin anew when a key is deleted, and a watch tells nothing of what this node may not read at that moment.
+ * after it finds the post in this session. The transaction cannot tell that: it checks versions, which begin anew when a key
+ * is deleted. Nor can a watch: it tells nothing of a change to what this node may not read at that moment.
  */
 
 #include <stdbool.h>

@@ -109,7 +109,7 @@ bool view_epoch_is_awaited(const struct view *view);
 /* True: the post, or /epoch, may not be read: so this node cannot tell whether the post is its own, nor release it. */
 bool view_is_refused(const struct view *view);
 
-/* True: that, or the key, may not be read: this node could not take over. */
+/* True: the key, the post or /epoch may not be read, so this node could not take over. */
 bool view_is_blind(const struct view *view);
 
 /* Everything but epoch, key and post has been read at least once since view_start(). */

@@ -31,7 +31,7 @@
  *
  * A service tells systemd that it stops (STOPPING=1) once its command has ended with 0, or at once without a command,
  * and exits at lease end - L/8: systemd stops the units that are bound to it in between, and kills them afterwards
- * (OnFailure=). The mark of a service stays LEASE_STOPPING: what is down, systemd knows. A child without a command exits at
+ * (OnFailure=). The mark of a service stays LEASE_STOPPING: systemd knows what is down. A child without a command exits at
  * once.
  *
  * SIGTERM and SIGINT end the guard only if the lease is disarmed or belongs to another watch. SIGHUP is ignored. The

@@ -18,9 +18,9 @@
 #include "command.h"
 #include "main.h"
 
-/* With the event's fields where they are understood, else as a line like the others. */
 #define TELL_US 10000 /* until systemd, which had no room for it, is told again */
 
+/* With the event's fields where they are understood, else as a line like the others. */
 static void say(struct watch *watch, enum event event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -241,7 +241,7 @@ static void self_fence(struct watch *watch)
 
 static void end(struct watch *watch, bool down)
 {
-	/* A service has only told systemd: what is down by now, that knows. */
+	/* A service has only told systemd, which knows what is down by now. */
 	bool is_service = watch->args->ready_fd < 0;
 	bool is_known = watch->acted && watch->args->command != NULL && (!down || !is_service);
 
@@ -337,12 +337,16 @@ void watch_begin(struct watch *watch)
 	post(watch, KEEPER_ON_RESUME, KEEPER_OK, watch->end_us);
 }
 
-static int64_t next_look_us(const struct watch *watch)
+/* Tells systemd what it has not heard yet; returns when to look again. */
+static int64_t end_look(struct watch *watch)
 {
-	int64_t now_us = time_boot_us(), next_us = keeper_next_us(&watch->config, &watch->keeper);
-	bool owes = watch->stops_units && !watch->told;
+	int64_t again_us = time_boot_us() + TELL_US;
+	int64_t next_us = keeper_next_us(&watch->config, &watch->keeper);
 
-	return owes && now_us + TELL_US < next_us ? now_us + TELL_US : next_us;
+	if (!watch->stops_units || watch->told)
+		return next_us;
+	tell_systemd(watch);
+	return !watch->told && again_us < next_us ? again_us : next_us;
 }
 
 int64_t watch_look(struct watch *watch)
@@ -357,7 +361,5 @@ int64_t watch_look(struct watch *watch)
 		post(watch, watch->acted ? KEEPER_ON_TIME : KEEPER_ON_LEASE, KEEPER_OK,
 		     watch->end_us);
 	drain(watch);
-	if (watch->stops_units && !watch->told)
-		tell_systemd(watch);
-	return next_look_us(watch);
+	return end_look(watch);
 }

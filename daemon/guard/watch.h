@@ -32,8 +32,8 @@ struct watch {
 	bool command_killed, said_acts, said_cleaned;
 	bool acted;	  /* and the lease file says so */
 	bool stops_units; /* systemd does, once it is told */
-	bool told;
-	int code; /* enum guard_exit, once it is over; -1 before */
+	bool told;	  /* it took the message */
+	int code;	  /* enum guard_exit, once it is over; -1 before */
 };
 
 /* It is over, or another one has begun. */

@@ -81,7 +81,7 @@ static int open_fifo(const char *directory, const char *path)
 	return r;
 }
 
-/* What root finds there the daemon's user may have written: it is believed as far as that user's own rights go. */
+/* The daemon's user may have written what is there: on its word, root does no more than that user may. */
 static int become_owner(const char *directory)
 {
 	struct stat st;

@@ -114,7 +114,7 @@ static const char *no_takeover(const struct node *node)
 	return cluster_is_blind(node->cluster) ? BLIND : "";
 }
 
-/* What only a takeover shows is known before: such a node would claim, and neither follow its claim nor leave it to others. */
+/* Such a node must not claim: it could neither follow its claim, nor would it leave the role to others. */
 static void judge_takeover(struct node *node)
 {
 	const char *why = no_takeover(node);

@@ -48,7 +48,10 @@ static int subscribe(struct bus *b)
 					NULL, NULL, NULL);
 }
 
-/* systemd is on the bus again, and knows nothing of its subscribers: what it has told nobody meanwhile is asked for. */
+/*
+ * systemd is on the bus again, and knows nothing of its subscribers: what it has told nobody meanwhile is asked for. A start
+ * of what is up by now is answered at once.
+ */
 static int on_systemd(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus *b = userdata;
@@ -62,8 +65,7 @@ static int on_systemd(sd_bus_message *message, void *userdata, sd_bus_error *err
 	if (b->job == JOB_STOP && b->unit_asked)
 		bus_survey(b);
 	else if (b->job == JOB_START && b->unit_asked)
-		bus_job_call(b, "StartUnit",
-			     b->unit); /* of one that is up the answer comes at once */
+		bus_job_call(b, "StartUnit", b->unit);
 	return 0;
 }
 

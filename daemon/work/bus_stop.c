@@ -93,9 +93,12 @@ static void ask_dependents(struct bus *b)
 	b->guard_asked = true;
 }
 
-static bool is_start(const char *job)
+/* A job to start it that waits would be carried out after all. */
+static const char *state_of(const struct bus_row *row)
 {
-	return !strcmp(job, "start") || !strcmp(job, "restart");
+	bool starts = !strcmp(row->job, "start") || !strcmp(row->job, "restart");
+
+	return starts && bus_state_is_down(row->active) ? "activating" : row->active;
 }
 
 static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *error)
@@ -107,11 +110,7 @@ static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *erro
 	if (bus_list_read(message)) {
 		bus_parts_forget_states(&b->parts);
 		while (bus_list_read_row(message, &row)) {
-			/* A job to start it that waits would be carried out after all. */
-			bus_parts_set_state(&b->parts, row.name,
-					    bus_state_is_down(row.active) && is_start(row.job)
-						    ? "activating"
-						    : row.active);
+			bus_parts_set_state(&b->parts, row.name, state_of(&row));
 			/* The signal of its end may be lost: systemd forgets who subscribed when its own connection breaks. */
 			if (!*row.job && !strcmp(row.name, b->unit))
 				b->job_path[0] = '\0';

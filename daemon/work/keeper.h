@@ -41,7 +41,7 @@ struct keeper_config {
 	int64_t lease_timeout_us; /* part of the lease kept for stopping the work */
 	int64_t penalty_us;	  /* a node whose unit failed is not healthy for that long */
 	int64_t guard;		  /* 1: this is the guard's keeper */
-	int64_t units;		  /* 1: what waits for a guard that is ready may start by itself */
+	int64_t units;		  /* 1: units that wait for the guard may start once it is ready */
 };
 
 /* X(NAME, text, work may run) */

@@ -14,7 +14,7 @@ static void note_lease(struct keeper_turn *s, int64_t end_us)
 		k->lease_end_us = end_us;
 	if (!end_us || s->config->guard)
 		return;
-	/* A guard that sees a lease lets start what waits for it. */
+	/* A guard that sees a lease lets the units that wait for it start. */
 	if (keeper_may_run(k) &&
 	    (k->armed != KEEPER_UNARMED || k->state == KEEPER_UP || k->state == KEEPER_STARTING))
 		keeper_say(s, KEEPER_DO_LEASE);

@@ -166,7 +166,7 @@ static void stop_unit(struct work *work)
 
 static void command_stopped(struct work *work, bool ok)
 {
-	/* A cold start is content with a command that failed, but not without the word of systemd. */
+	/* A cold start is content with a command that failed; the unit is stopped all the same. */
 	if (ok || work->keeper.cold) {
 		stop_unit(work);
 		return;

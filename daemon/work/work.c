@@ -173,7 +173,7 @@ static enum keeper_result lock_to_stop(struct work *work)
 	}
 	if (take_lock(work) == LOCK_FILE_BUSY)
 		return KEEPER_BUSY;
-	/* Of units only systemd knows. */
+	/* Whether units are down only systemd knows. */
 	if (lease_file_mark(work->lease) == LEASE_STOPPED && !*work->config->takeover.unit)
 		return KEEPER_DONE;
 	/* That of the previous process would go on starting what is stopped here. */

@@ -103,8 +103,7 @@ static void judge_takeover(struct sim *w, struct sim_node *n)
 	if (blind == n->no_takeover)
 		return;
 	n->no_takeover = blind;
-	shell_tell_result(w, n, ELECTION_HEALTH, 0, work_is_healthy(n) ? RESULT_OK : RESULT_FAILED,
-			  0);
+	work_tell_health(w, n);
 }
 
 static void persist(struct sim *w, struct sim_node *n)

@@ -692,6 +692,7 @@ void work_on_notice(struct sim *w, struct sim_node *n, const struct queue_event 
 void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void work_die(struct sim *w, struct sim_node *n);
 bool work_is_healthy(const struct sim_node *n);
+void work_tell_health(struct sim *w, struct sim_node *n);
 void work_run_stop(struct sim *w, struct sim_node *n, enum stop_of whose);
 void work_kill_takeover(struct sim *w, struct sim_node *n);
 void work_kill_guards_stop(struct sim *w, struct sim_node *n);

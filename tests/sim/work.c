@@ -345,7 +345,7 @@ bool work_is_healthy(const struct sim_node *n)
 	return n->work.keeper.trouble == KEEPER_TROUBLE_NONE && !n->work.died && !n->no_takeover;
 }
 
-static void tell_health(struct sim *w, struct sim_node *n)
+void work_tell_health(struct sim *w, struct sim_node *n)
 {
 	shell_tell_result(w, n, ELECTION_HEALTH, 0, work_is_healthy(n) ? RESULT_OK : RESULT_FAILED,
 			  0);
@@ -402,7 +402,7 @@ static void carry_out(struct sim *w, struct sim_node *n, enum keeper_action acti
 		tell_down(w, n);
 		break;
 	case KEEPER_DO_TELL_TROUBLE:
-		tell_health(w, n);
+		work_tell_health(w, n);
 		break;
 	case KEEPER_DO_SEIZE: /* the guard's */
 	case KEEPER_ACTION_COUNT:

@@ -12,12 +12,12 @@
 struct zkh_mirrors {
 	struct zkh_listener listener;
 	struct zkh_mirror *first, **end;
-	size_t count, unread;
+	size_t count, unread, synced_count;
 	struct zkh_op *sync_op;
 	bool synced; /* a sync was sent on this connection */
 	ev_timer retry, look;
 	double pause_s; /* before the next retry */
-	size_t looks;
+	size_t looks;	/* so far */
 };
 
 static struct zkh_session *session_of(const struct zkh_mirror *mirror)
@@ -285,21 +285,12 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 	retry_after_pause(all);
 }
 
-static size_t count_synced(const struct zkh_mirrors *all)
-{
-	size_t count = 0;
-
-	for (const struct zkh_mirror *mirror = all->first; mirror; mirror = mirror->next)
-		count += mirror->flags & ZKH_MIRROR_SYNCED ? 1 : 0;
-	return count;
-}
-
 /* Only where something is to be looked at: a timer keeps a loop from ending. */
 static void look_later(struct zkh_mirrors *all)
 {
 	struct zkh_session *session = all->listener.session;
 
-	if (!count_synced(all))
+	if (!all->synced_count)
 		return;
 	ev_timer_stop(zkh_session_loop(session), &all->look);
 	ev_timer_set(&all->look, zkh_session_timeout_ms(session) / 1e3, 0.);
@@ -307,9 +298,9 @@ static void look_later(struct zkh_mirrors *all)
 }
 
 /*
- * Servers (from 3.8.4 and 3.9.2 on, ZOOKEEPER-4799) tell nobody of a change to a key that he may not read at that moment, and
- * his watch is gone: once he may, everything looks as before, and nothing is ever told again. So one mirror after the other
- * is read again.
+ * Servers (from 3.8.4 and 3.9.2 on, ZOOKEEPER-4799) do not tell a client of a change to a key that it may not read at that
+ * moment, and the watch is gone: once it may, everything looks as before, and nothing is ever told again. So one mirror
+ * after the other is read again.
  */
 static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
@@ -320,9 +311,9 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	look_later(all);
-	if (!count_synced(all))
+	if (!all->synced_count)
 		return;
-	turn = all->looks++ % count_synced(all);
+	turn = all->looks++ % all->synced_count;
 	for (mirror = all->first; mirror; mirror = mirror->next)
 		if (mirror->flags & ZKH_MIRROR_SYNCED && !turn--)
 			break;
@@ -405,6 +396,7 @@ static int open_mirror(struct zkh_mirror *mirror, struct zkh_session *session, c
 	all->end = &mirror->next;
 	all->count++;
 	all->unread++;
+	all->synced_count += mirror->flags & ZKH_MIRROR_SYNCED ? 1 : 0;
 	if (!ev_is_active(&all->look) && zkh_session_connected(session))
 		look_later(all);
 	read_mirror(mirror);
@@ -443,6 +435,7 @@ void zkh_mirror_close(struct zkh_mirror *mirror)
 	else
 		all->end = mirror->link;
 	all->count--;
+	all->synced_count -= mirror->flags & ZKH_MIRROR_SYNCED ? 1 : 0;
 	*mirror = (struct zkh_mirror){ 0 };
 }
 

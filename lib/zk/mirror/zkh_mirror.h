@@ -26,8 +26,8 @@
 #define ZKH_MIRROR_RARE 1u
 /*
  * A sync goes ahead of the first read on each connection (one for all such mirrors): the server may lag behind what other
- * clients were told. Mirrors without it are read first. And since decisions hang on such keys, one after the other is read
- * again, one each session timeout, in case that a change was not told.
+ * clients were told. Mirrors without it are read first. Decisions hang on such keys, so the next of
+ * them is read again every session timeout, in case a change was not told.
  */
 #define ZKH_MIRROR_SYNCED 2u
 /* Reads only once on each connection, without a watch: changes are not followed, refusals not tried again. */
