@@ -777,13 +777,14 @@ def test_end_of_a_start_is_not_told(unit_cluster, keys):
     [node], [manager] = unit_cluster(1)
     manager.work.start = None
     start(node, manager)
-    manager.wait_call('StartUnit', WORK, 1)
+    manager.wait_call('StartUnit', WORK)
     manager.disconnect()
     with manager.lock:
         manager.work.jobs = []
         manager.work.state, manager.work.start = 'active', 'done'
     manager.connect()
     keys.wait_primary('n1')
+    assert not node.log_lines('takeover_failed: '), node.log_tail()
 
 
 def test_systemd_forgets_its_subscribers(unit_cluster, keys):
