@@ -107,7 +107,7 @@ static const char *no_takeover(const struct node *node)
 	const struct election *e = &node->election;
 
 	/* Who has the post needs none: it is not stopped for what would keep all others from following. */
-	if (e->phase > PHASE_AWAIT)
+	if (e->phase > PHASE_AWAIT && e->phase != PHASE_LEAVE)
 		return "";
 	if (election_epochs_are_used_up(&e->view))
 		return USED_UP;
@@ -165,7 +165,15 @@ static void carry_out(struct node *node, const struct election_action *action)
 		cluster_carry_out(node->cluster, action);
 		break;
 	case ACTION_UNLOCK:
-		election_inbox_forget_lock(&node->inbox);
+		election_inbox_forget(&node->inbox, ELECTION_LOCK);
+		cluster_carry_out(node->cluster, action);
+		break;
+	case ACTION_COUNT_PEERS:
+		election_inbox_forget(&node->inbox, ELECTION_PEERS);
+		cluster_carry_out(node->cluster, action);
+		break;
+	case ACTION_SCAN:
+		election_inbox_forget(&node->inbox, ELECTION_CORPSES);
 		cluster_carry_out(node->cluster, action);
 		break;
 	default:

@@ -61,9 +61,9 @@ struct command_options {
 	int64_t not_after_us; /* CLOCK_BOOTTIME; not executed later than that: ETIME; 0: no bound */
 	/*
 	 * In the new process, before it is the command, with its process group: whatever becomes of us, somebody knows it then.
-	 * Async-signal-safe calls only. May be NULL.
+	 * False: it shall not be executed (ECANCELED). Async-signal-safe calls only. May be NULL.
 	 */
-	void (*on_fork)(void *userdata, pid_t group);
+	bool (*on_fork)(void *userdata, pid_t group);
 	/*
 	 * One line of output without its newline, NUL bytes replaced by '?', otherwise raw: control
 	 * characters and broken UTF-8 included. Empty lines are left out. May be NULL. Must not

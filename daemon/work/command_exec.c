@@ -57,19 +57,22 @@ static int arrange_descriptors(struct exec_plan *plan)
 static _Noreturn void run_child(struct exec_plan *plan)
 {
 	const struct command_options *options = plan->options;
+	bool wanted = true;
 	int failure;
 	ssize_t n;
 
 	(void)setpgid(0, 0);
 	/* While its descriptors are open. */
 	if (options->on_fork)
-		options->on_fork(options->userdata, getpid());
+		wanted = options->on_fork(options->userdata, getpid());
 	failure = -arrange_descriptors(plan);
 	process_reset_signals();
 	/* The unit protects the daemon from the memory killer, not its commands: they may be what uses up the memory. */
 	process_set_oom("0");
 	if (failure == 0 && options->not_after_us && time_boot_us() > options->not_after_us)
 		failure = ETIME;
+	if (failure == 0 && !wanted)
+		failure = ECANCELED;
 	if (failure == 0) {
 		(void)execve(options->argv[0], options->argv,
 			     (char *const *)plan->environment.list);

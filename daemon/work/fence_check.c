@@ -94,9 +94,10 @@ static void note_group(struct fence_check *check, pid_t group)
 	check->options.on_group(check->options.userdata, group);
 }
 
-static void on_fork(void *userdata, pid_t group)
+static bool on_fork(void *userdata, pid_t group)
 {
 	note_group(userdata, group);
+	return true;
 }
 
 static void on_line(void *userdata, const char *line)

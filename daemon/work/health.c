@@ -58,9 +58,10 @@ static void tell_group(struct health *health, pid_t group)
 		health->options.on_group(health->options.userdata, group);
 }
 
-static void on_fork(void *userdata, pid_t group)
+static bool on_fork(void *userdata, pid_t group)
 {
 	tell_group(userdata, group);
+	return true;
 }
 
 static void on_end(void *userdata, const struct command_result *result)

@@ -76,15 +76,26 @@ static void note_group(const struct script *script, pid_t group)
 		lease_file_set_group(script->lease, script->group, group);
 }
 
-static void on_fork(void *userdata, pid_t group)
+/* Noted first: either this process sees that the guard has begun to stop the work, or the guard sees this process. */
+static bool on_fork(void *userdata, pid_t group)
 {
-	note_group(userdata, group);
+	const struct script *script = userdata;
+
+	note_group(script, group);
+	return !script->heeds_mark || lease_file_mark(script->lease) == script->mark;
 }
 
 void script_note_group(struct script *script, struct lease_file *lease, enum lease_group group)
 {
 	script->lease = lease;
 	script->group = group;
+}
+
+void script_heed_mark(struct script *script)
+{
+	script->heeds_mark = script->lease;
+	if (script->lease)
+		script->mark = lease_file_mark(script->lease);
 }
 
 void script_run(struct script *script, char *const *argv, int64_t timeout_us,

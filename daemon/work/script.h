@@ -38,6 +38,8 @@ struct script {
 	int64_t not_after_us; /* not begun later than that; 0: no bound. For the next script_run() */
 	struct lease_file *lease; /* where the process group of a run is noted; NULL: nowhere */
 	enum lease_group group;
+	bool heeds_mark; /* see script_heed_mark() */
+	enum lease_mark mark;
 
 	struct command *command;
 	struct command *before; /* ended or being killed; kept for its leftovers' output */
@@ -58,6 +60,12 @@ bool script_is_running(const struct script *script);
 
 /* From now on the process group of each run is noted there, by the new process itself. Its end is left to the owner. */
 void script_note_group(struct script *script, struct lease_file *lease, enum lease_group group);
+
+/*
+ * For a command that the guard may run as well, under the lock of the work: from now on a run is not begun if the guard's mark
+ * has changed by then. Whoever was stopped in between does nothing that the guard has done in its place.
+ */
+void script_heed_mark(struct script *script);
 
 /* Ends what runs: its whole process group is killed, there is no callback. */
 void script_cancel(struct script *script);

@@ -187,6 +187,9 @@ static void lock_work(struct work *work)
 {
 	enum keeper_result result = KEEPER_OK;
 
+	/* Before anything is made of the mark. */
+	script_heed_mark(&work->takeover);
+	script_heed_mark(&work->relinquish);
 	if (work->lease)
 		result = work->keeper.state == KEEPER_ARMING ? lock_to_start(work)
 							     : lock_to_stop(work);

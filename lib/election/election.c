@@ -157,6 +157,9 @@ static bool in_follow(struct election_step *s)
 	if (!e->attached || e->op != OP_NONE)
 		return false;
 	if (e->view.key == KEY_ME && !election_unwilling(s) && !failed_this_claim(e)) {
+		/* What went wrong before has to do with the lock, as a rule, and not with this takeover. */
+		e->refusals = 0;
+		e->retry_us = 0;
 		election_move(s, PHASE_AWAIT, REASON_NAMED);
 		return true;
 	}

@@ -69,11 +69,11 @@ bool election_inbox_put(struct election_inbox *inbox, const struct election_even
 	return true;
 }
 
-void election_inbox_forget_lock(struct election_inbox *inbox)
+void election_inbox_forget(struct election_inbox *inbox, enum election_event_type answer)
 {
 	struct election_event event;
 
 	for (unsigned waiting = inbox->length; waiting; waiting--)
-		if (election_inbox_take(inbox, &event) && event.type != ELECTION_LOCK)
+		if (election_inbox_take(inbox, &event) && event.type != answer)
 			append(inbox, &event);
 }

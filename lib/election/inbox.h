@@ -30,5 +30,8 @@ bool election_inbox_put(struct election_inbox *inbox, const struct election_even
 /* False: it is empty. */
 bool election_inbox_take(struct election_inbox *inbox, struct election_event *ret_event);
 
-/* Before UNLOCK is carried out: an answer that waits is void. */
-void election_inbox_forget_lock(struct election_inbox *inbox);
+/*
+ * Before the question of this answer is asked anew, or taken back: an answer that waits is void. (LOCK before UNLOCK, PEERS
+ * before COUNT_PEERS, CORPSES before SCAN.)
+ */
+void election_inbox_forget(struct election_inbox *inbox, enum election_event_type answer);

@@ -85,9 +85,9 @@ static void suspend_host(struct sim *w, struct sim_node *n)
 
 static void fail_health(struct sim *w, struct sim_node *n)
 {
-	shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
+	process_post(w, n, 0, TELL_SICK);
 	if (n->work.truth == TRUTH_DOWN || rng_chance(&w->rng, 500))
-		shell_post(w, n, span(w), ELECTION_HEALTH, 0, RESULT_OK);
+		process_post(w, n, span(w), TELL_WELL);
 }
 
 #define BLIND(key) (1u << SIM_KEY_##key)
@@ -182,7 +182,7 @@ static void fault_on_node(struct sim *w, enum sim_fault what, struct sim_node *n
 	else if (what == FAULT_STATE_FAILS)
 		n->state_fails_until = w->now + 2 * span(w);
 	else if (what == FAULT_SHUTDOWN)
-		shell_post(w, n, 0, ELECTION_SHUTDOWN, 0, 0);
+		process_post(w, n, 0, TELL_SHUTDOWN);
 	else if (what == FAULT_HEALTH)
 		fail_health(w, n);
 	else if (what == FAULT_WORK_DIES)
@@ -372,7 +372,7 @@ static void accept_ensemble(struct sim *w)
 	struct identity_seen seen;
 	bool foreign = false;
 
-	gate_see(&w->tree, &seen);
+	files_see_cluster(&w->tree, &seen);
 	for (int i = 0; i < w->node_count; i++) {
 		int32_t id = id_of(&w->nodes[i]);
 
@@ -452,7 +452,7 @@ void chaos_off(struct sim *w)
 		struct sim_node *n = &w->nodes[i];
 
 		n->blind_until = n->state_fails_until = 0;
-		shell_post(w, n, MS, ELECTION_HEALTH, 0, RESULT_OK);
+		process_post(w, n, MS, TELL_WELL);
 		sim_schedule(w, w->now + 10 * MS, EVENT_BOOT, i, n->incarnation, 0);
 	}
 	w->liveness_bound = params_liveness_us(w);

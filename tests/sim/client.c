@@ -36,26 +36,14 @@ static void forget_doubt(struct sim_client *k)
 	k->granted = 0;
 }
 
-/* The session is over, or is left as it is. */
-static void forget_session(struct sim_node *n)
+/* It is over, or is left as it is. */
+static void lose_session(struct sim_node *n)
 {
 	n->client.session = 0;
 	n->client.leaving = 0;
-	zkh_hooks_expired(n);
-	ensemble_detached(&n->ensemble, true);
-	view_stop(&n->view);
 	n->client.last_zxid = 0;
 	forget_doubt(&n->client);
-}
-
-/* And the election is told of it; it steps after all of it. */
-static void lose_session(struct sim *w, struct sim_node *n)
-{
-	bool held = shell_hold(n);
-
-	forget_session(n);
-	shell_tell_result(w, n, ELECTION_SESSION_LOST, 0, 0, 0);
-	shell_let_go(w, n, held);
+	zkh_expired(n);
 }
 
 bool client_connected(const struct sim_node *n)
@@ -102,7 +90,7 @@ void client_lose(struct sim *w, struct sim_node *n)
 	wait_a_moment(w, n);
 	if (attached) {
 		SIM_TRACE(w, "node  %d lost its connection", n->id);
-		shell_detached(w, n);
+		zkh_detached(n);
 	}
 }
 
@@ -133,7 +121,7 @@ static void doubt(struct sim *w, struct sim_node *n)
 
 	if (k->granted && k->doubted == k->server) {
 		SIM_TRACE(w, "node  %d: the ensemble was set back", n->id);
-		lose_session(w, n);
+		lose_session(n);
 		return;
 	}
 	k->granted = 0;
@@ -241,7 +229,7 @@ void client_give_up(struct sim *w, struct sim_node *n)
 {
 	SIM_TRACE(w, "node  %d leaves its session as it is", n->id);
 	client_lose(w, n);
-	lose_session(w, n);
+	lose_session(n);
 }
 
 void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_event *ev)
@@ -256,7 +244,7 @@ void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_ev
 		SIM_TRACE(w, "node  %d learns that its session expired", n->id);
 		drop_connection(w, n);
 		wait_a_moment(w, n);
-		lose_session(w, n);
+		lose_session(n);
 		return;
 	}
 	k->session = (int32_t)ev->arg;
@@ -269,7 +257,7 @@ void client_on_attached(struct sim *w, struct sim_node *n, const struct queue_ev
 	k->waiting = 0;
 	set_timer(w, n, w->now + k->timeout / 3);
 	SIM_TRACE(w, "node  %d attached to server %d, session %d", n->id, c->server, k->session);
-	shell_attached(w, n, fresh);
+	zkh_attached(n, fresh);
 }
 
 /* arg: enum closed_by */
@@ -309,7 +297,8 @@ void client_on_reply(struct sim *w, struct sim_node *n, const struct queue_event
 	/* As the client library has it, which does not look whether it goes back. */
 	if (r->zxid > 0)
 		n->client.last_zxid = r->zxid;
-	shell_reply(w, n, r);
+	if (r->purpose == FOR_CALL)
+		zkh_reply(w, r);
 	request_free(w, r);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include <errno.h>
 #include <string.h>
 
 /*
@@ -83,6 +84,7 @@ static void begin_acting(struct sim *w, struct sim_node *n)
 {
 	n->guard.acted = 1;
 	work_kill_takeover(w, n);
+	page_stop_kill(w, n);
 	if (n->work.truth == TRUTH_DOWN)
 		return;
 	SIM_TRACE(w, "node  %d guard stops the work", n->id);
@@ -145,14 +147,14 @@ static void carry_out(struct sim *w, struct sim_node *n, enum keeper_action acti
 	}
 }
 
-static struct keeper_config config_of(const struct sim *w, const struct sim_node *n)
+static struct keeper_config config_of(const struct sim_node *n)
 {
 	return (struct keeper_config){ .guard = 1, .lease_timeout_us = n->config.lease_timeout_us };
 }
 
 static void drain(struct sim *w, struct sim_node *n)
 {
-	const struct keeper_config config = config_of(w, n);
+	const struct keeper_config config = config_of(n);
 	struct sim_guard *g = &n->guard;
 
 	while (g->queued && g->alive && !w->failed) {
@@ -183,7 +185,7 @@ static void give_way(struct sim *w, struct sim_node *n)
 
 static void arm_timer(struct sim *w, struct sim_node *n)
 {
-	const struct keeper_config config = config_of(w, n);
+	const struct keeper_config config = config_of(n);
 	int64_t next = keeper_next_us(&config, &n->guard.keeper);
 
 	n->guard.timer_gen++;
@@ -195,7 +197,7 @@ static void arm_timer(struct sim *w, struct sim_node *n)
 /* On standby until there is a lease. False: nothing to watch. */
 static bool stand_by(struct sim *w, struct sim_node *n)
 {
-	const struct keeper_config config = config_of(w, n);
+	const struct keeper_config config = config_of(n);
 	struct sim_guard *g = &n->guard;
 
 	if (g->watching)
@@ -282,7 +284,7 @@ bool guard_missing(const struct sim_node *n)
 
 /* -- what the daemon does, and knows -- */
 
-void guard_poke(struct sim *w, struct sim_node *n)
+static void poke(struct sim *w, struct sim_node *n)
 {
 	sim_schedule(w, w->now + rng_range(&w->rng, 1, MS / 2), EVENT_GUARD, n->id, 0,
 		     GUARD_SIGNAL);
@@ -307,59 +309,105 @@ static bool spawn(struct sim *w, struct sim_node *n)
 	return true;
 }
 
-/* The former one, whose lock the new one waits for, goes at once: its watch is over. */
-void guard_arm(struct sim *w, struct sim_node *n)
+static struct sim_node *node_of(const struct guard *guard)
 {
-	struct sim_guard *g = &n->guard;
+	return (struct sim_node *)(uintptr_t)guard;
+}
 
-	if (g->known == GUARD_WATCHES)
-		work_answer(w, n, KEEPER_ON_ARMED, KEEPER_OK);
-	if (g->known != GUARD_UNKNOWN)
-		return;
+int guard_create(struct ev_loop *loop, const struct guard_config *config, struct guard **ret_guard)
+{
+	struct sim_node *n = (struct sim_node *)loop;
+
+	n->guard.on_died = config->on_died;
+	n->guard.userdata = config->userdata;
+	*ret_guard = (struct guard *)n;
+	return 0;
+}
+
+struct guard *guard_destroy(struct guard *guard)
+{
+	(void)guard;
+	return NULL;
+}
+
+/* The former one, whose lock the new one waits for, goes at once: its watch is over. */
+int guard_start(struct guard *guard, guard_done_fn done)
+{
+	struct sim_node *n = node_of(guard);
+	struct sim_guard *g = &n->guard;
+	struct sim *w = n->world;
+
+	process_stop_point(n);
+	if (g->known == GUARD_STARTS)
+		return -EALREADY;
 	n->page.watch = (n->page.watch + 1) | 1;
 	look(w, n);
 	if (g->alive)
 		end_process(w, n); /* broken: it is killed */
-	if (spawn(w, n)) {
-		g->watch = n->page.watch;
-		g->known = GUARD_STARTS;
-	} else {
-		work_answer(w, n, KEEPER_ON_ARMED, KEEPER_FAILED);
-	}
+	g->known = GUARD_UNKNOWN;
+	if (!spawn(w, n))
+		return -EAGAIN;
+	g->watch = n->page.watch;
+	g->known = GUARD_STARTS;
+	g->done = done;
+	return 0;
 }
 
-void guard_disarm(struct sim *w, struct sim_node *n)
+int guard_adopt(struct guard *guard)
 {
+	struct sim_node *n = node_of(guard);
+
+	if (!n->guard.alive)
+		return GUARD_NONE;
+	n->guard.known = GUARD_WATCHES;
+	return is_over(n) ? GUARD_OTHER : 0;
+}
+
+void guard_poke(struct guard *guard)
+{
+	struct sim_node *n = node_of(guard);
+
+	process_stop_point(n);
+	poke(n->world, n);
+}
+
+/* Of this node. */
+int guard_wake(const char *runtime_directory)
+{
+	struct sim_node *n = zkh_current();
+
+	(void)runtime_directory;
+	poke(n->world, n);
+	return 0;
+}
+
+bool guard_is_alive(const struct guard *guard)
+{
+	return node_of(guard)->guard.known == GUARD_WATCHES;
+}
+
+void guard_disarm(struct guard *guard)
+{
+	struct sim_node *n = node_of(guard);
+
 	n->guard.known = GUARD_UNKNOWN;
 	n->guard.gone_at = 0;
-	guard_poke(w, n);
+	poke(n->world, n);
 }
 
 void guard_on_notice(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result, uint32_t tag)
 {
 	struct sim_guard *g = &n->guard;
+	struct guard *guard = (struct guard *)n;
 
+	(void)w;
 	if (tag != (g->spawn & 0xffff))
 		return;
 	if (type == KEEPER_ON_ARMED && g->known == GUARD_STARTS) {
 		g->known = result == KEEPER_OK ? GUARD_WATCHES : GUARD_UNKNOWN;
-		work_answer(w, n, type, result);
+		g->done(guard, result == KEEPER_OK ? 0 : -ECHILD, g->userdata);
 	} else if (type == KEEPER_ON_UNGUARDED && g->known == GUARD_WATCHES) {
 		g->known = GUARD_UNKNOWN;
-		work_answer(w, n, page_mark(n) == LEASE_WATCHED ? type : KEEPER_ON_ACTED,
-			    KEEPER_OK);
+		g->on_died(guard, page_mark(n) != LEASE_WATCHED, g->userdata);
 	}
-}
-
-/* That a former process had made ready for a takeover that did not come. */
-void guard_end_standby(struct sim *w, struct sim_node *n)
-{
-	n->page.watch = (n->page.watch + 1) & ~1u;
-	guard_poke(w, n);
-}
-
-void guard_adopt(struct sim_node *n)
-{
-	if (n->page.end_local && n->guard.alive && !is_over(n))
-		n->guard.known = GUARD_WATCHES;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim.h"
 
+#include <errno.h>
+
 /*
  * Hosts and their clocks. A local clock is true time, shifted and drifting; a paused virtual
  * machine may lose time besides.
@@ -71,22 +73,22 @@ void host_crash_daemon(struct sim *w, struct sim_node *n, bool state_lost, int64
 		return;
 	SIM_TRACE(w, "fault daemon of node %d is killed%s", n->id,
 		  state_lost ? ", state file lost" : "");
-	shell_kill(w, n);
+	process_kill(w, n);
 	if (state_lost)
-		n->file.there = 0;
+		n->file_there = false;
 	forget_epochs(w, n);
 	sim_schedule(w, w->now + down_us, EVENT_BOOT, n->id, n->incarnation, 0);
 }
 
 const struct identity *host_known(const struct sim_node *n)
 {
-	return n->daemon == DAEMON_UP && *n->ensemble.known.id ? &n->ensemble.known : &n->disk;
+	return n->node && *process_known(n)->id ? process_known(n) : &n->disk;
 }
 
 void host_forget(struct sim *w, struct sim_node *n)
 {
 	if (n->daemon == DAEMON_UP) {
-		shell_kill(w, n);
+		process_kill(w, n);
 		sim_schedule(w, w->now + w->params.restart_us, EVENT_BOOT, n->id, n->incarnation,
 			     0);
 	}
@@ -108,7 +110,7 @@ void host_replace(struct sim *w, struct sim_node *n, int64_t down_us)
 	SIM_TRACE(w, "fault node %d is another machine from now on", n->id);
 	n->machine = ++w->machines;
 	n->boot = 1;
-	n->view.memory_epoch = 0;
+	n->left.memory_epoch = 0;
 	n->disk = n->disk_next = empty_disk;
 	n->clock_offset = rng_range(&w->rng, SEC, 100000 * SEC);
 	n->lease_proof = 0;
@@ -130,15 +132,16 @@ static bool is_of(const uint64_t nonces[TERM_NONCES], int64_t nonce)
 void host_copy(struct sim *w, struct sim_node *n)
 {
 	const struct tree_keepalive *k = &w->tree.keepalive[n->id];
-	const struct sim_state_file *f = &n->file;
+	const struct state *f = &n->file;
 
-	if (n->twin.nonce || !f->there || w->tree.post != (int8_t)n->id ||
-	    w->tree.post_session != f->session || !k->nonce || !is_of(f->nonces, k->nonce))
+	if (n->twin.nonce || !n->file_there || w->tree.post != (int8_t)n->id ||
+	    w->tree.post_session != (int32_t)f->session.id || !k->nonce ||
+	    !is_of(f->nonces, k->nonce))
 		return;
 	n->twin = (struct sim_twin){ .nonce = -++w->nonces,
 				     .since = w->now,
 				     .version = k->version,
-				     .session = f->session,
+				     .session = (int32_t)f->session.id,
 				     .epoch_version = f->epoch_version };
 	SIM_TRACE(w, "fault node %d: another process goes on with its term", n->id);
 	host_on_twin(w, n);
@@ -184,8 +187,8 @@ void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us)
 {
 	SIM_TRACE(w, "node  %d host goes down", n->id);
 	work_off(w, n);
-	shell_kill(w, n);
-	n->file = (struct sim_state_file){ .there = 0 };
+	process_kill(w, n);
+	n->file_there = false;
 	n->page_generation = 0;
 	n->shown_until = 0;
 	n->page_epoch = 0;
@@ -225,20 +228,37 @@ void host_pause(struct sim *w, struct sim_node *n, int64_t pause_us, bool clock_
 		n->clock_offset -= shown_at(n, w->now + pause_us) - shown_at(n, w->now);
 }
 
-/* An orderly farewell: the session is closed if the connection still carries that. */
+/* It is closed if the connection still carries that. */
+int zkh_session_close(struct zkh_session *session, int32_t timeout_ms,
+		      void (*done)(void *userdata, int result), void *userdata)
+{
+	struct sim_node *n = zkh_node_of(session);
+	struct sim *w = n->world;
+	struct sim_request *r;
+
+	(void)timeout_ms;
+	if (n->on_closed)
+		return -EALREADY;
+	n->on_closed = done;
+	n->closed_userdata = userdata;
+	n->closed_result = ZKH_TIMEOUT;
+	process_post(w, n, 0, TELL_CLOSED);
+	if (n->client.link != LINK_ATTACHED || !rng_chance(&w->rng, 800))
+		return 0;
+	n->closed_result = ZKH_OK;
+	r = request_create(w, n, REQUEST_TXN, FOR_FAREWELL);
+	r->txn.type = TXN_CLOSE;
+	request_send(w, r);
+	return 0;
+}
+
+/* An orderly end. */
 void host_depart(struct sim *w, struct sim_node *n)
 {
-	if (n->client.link == LINK_ATTACHED && rng_chance(&w->rng, 800)) {
-		struct sim_request *r = request_create(w, n, REQUEST_TXN, FOR_FAREWELL);
-
-		r->txn.type = TXN_CLOSE;
-		request_send(w, r);
-	}
 	SIM_TRACE(w, "node  %d departs", n->id);
-	shell_kill(w, n);
+	process_kill(w, n);
 	disk_settle(w, n);
 	n->daemon = DAEMON_GONE;
-	n->file.there = 0;
 	sim_schedule(w, w->now + rng_range(&w->rng, MS, w->params.restart_us * 3), EVENT_BOOT,
 		     n->id, n->incarnation, 0);
 }
@@ -257,5 +277,5 @@ void host_on_boot(struct sim *w, struct sim_node *n)
 	if (n->daemon == DAEMON_UP)
 		return;
 	n->host_up = 1;
-	shell_start(w, n);
+	process_start(w, n);
 }

@@ -23,16 +23,18 @@ import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
-SHELL = ['daemon/cluster/cleanup.c', 'daemon/cluster/debt.c', 'daemon/cluster/ensemble.c', 'daemon/cluster/fencing.c', 'daemon/cluster/own_key.c',
-         'daemon/cluster/peers.c', 'daemon/cluster/recovery.c', 'daemon/cluster/registration.c',
-         'daemon/cluster/term.c', 'daemon/cluster/view.c', 'daemon/cluster/witness.c', 'daemon/cluster/writes.c',
-         'daemon/work/keeper.c', 'daemon/work/keeper_apply.c', 'daemon/work/keeper_table.c', 'lib/base/detail.c',
-         'lib/base/duration.c', 'lib/base/history_entry.c', 'lib/base/identity.c', 'lib/base/keys.c',
-         'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/lock/zkh_lock.c', 'lib/zk/lock/zkh_lock_create.c',
-         'lib/zk/lock/zkh_lock_name.c', 'lib/zk/lock/zkh_lock_remove.c', 'lib/zk/mirror/zkh_mirror.c',
-         'lib/zk/zkh_path.c', 'lib/zk/zkh_result.c']
-CORE = ['election.c', 'acting.c', 'apply.c', 'inbox.c', 'leasing.c', 'table.c', 'survivor.c']
-CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-Dgetrandom=sim_getrandom', '-O2', '-w']
+SHELL = [f'daemon/cluster/{name}.c' for name in (
+            'answers', 'cleanup', 'cluster', 'debt', 'do', 'ensemble', 'fence_check', 'fencing', 'maintenance', 'name', 'own_key',
+            'own_state', 'pardon', 'peers', 'recovery', 'registration', 'repair', 'say', 'term', 'view', 'witness', 'writes')]
+SHELL += [f'daemon/node/{name}.c' for name in ('kept', 'life', 'node', 'show', 'story')]
+SHELL += [f'daemon/work/{name}.c' for name in ('commands', 'keeper', 'keeper_apply', 'keeper_table', 'work')]
+SHELL += ['lib/base/detail.c', 'lib/base/duration.c', 'lib/base/history_entry.c', 'lib/base/identity.c', 'lib/base/keys.c',
+          'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/lock/zkh_lock.c', 'lib/zk/lock/zkh_lock_create.c',
+          'lib/zk/lock/zkh_lock_name.c', 'lib/zk/lock/zkh_lock_remove.c', 'lib/zk/mirror/zkh_mirror.c',
+          'lib/zk/zkh_path.c', 'lib/zk/zkh_result.c']
+CORE = [f'lib/election/{name}.c' for name in ('election', 'acting', 'apply', 'inbox', 'leasing', 'table', 'survivor')]
+CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-DPRIMARYD_VERSION=""', '-O2', '-w']
+OF_SHELL = ['-Dgetrandom=sim_getrandom', '-Delection_step=sim_election_step', '-Dreboot=sim_reboot']
 LAST_SOON = 'after a deletion nothing is waited for'  # of the table: what follows takes minutes to be seen
 STEPS = '100000000'  # bound of one simulation; most mutations are seen within the first hundred thousand
 CHECKS = (['--nodes', '2', '--faults', '1', '--only', 'work', '--orders', '1', '--states', '1000000'],
@@ -40,11 +42,15 @@ CHECKS = (['--nodes', '2', '--faults', '1', '--only', 'work', '--orders', '1', '
 
 
 class Mutation:
-    def __init__(self, name, file=None, old=None, new='', switches=(), options=()):
-        """options: of the simulator, which bring the case about more often."""
-        self.name, self.file, self.old, self.new = name, file, old, new
+    def __init__(self, name, file=None, old=None, new='', switches=(), options=(), also=()):
+        """options: of the simulator, which bring the case about more often. also: more of (file, old, new)."""
+        self.name, self.edits = name, [*([(file, old, new)] if file else []), *also]
         self.switches = [*options, *(word for switch in switches for word in ('--mutate', switch))]
 
+
+BLIND_TERM = [('term.c', 'stat->ephemeral_owner == zkh_session_id(term->session)', '1')]
+OLD_STATE = [('kept.c', 'left->generation == lease_file_generation(kept->lease)', '1'),
+             ('life.c', 'resume->epoch == lease_file_epoch(node->lease) &&', '')]
 
 MUTATIONS = [
     Mutation('claim without the version check', switches=['claim-without-version']),
@@ -57,20 +63,21 @@ MUTATIONS = [
     Mutation('work is stopped without the lock', 'keeper.c', 'keeper_ask(s, KEEPER_DO_LOCK); /* the guard has no time left for another one */',
              '{ k->doing = KEEPER_DOES_TRY; keeper_say(s, KEEPER_DO_STOP); }'),
     Mutation('work is down although something is left', 'keeper_apply.c', '\tif (result == KEEPER_OK)\n\t\tkeeper_go_down(s);', '\tif (1)\n\t\tkeeper_go_down(s);'),
-    Mutation('the status page says primary until the end of the lease', switches=['page-says-primary-until-the-lease-ends']),
-    Mutation('the status page is withdrawn after the stop', switches=['page-is-withdrawn-after-the-stop']),
+    Mutation('the status page says primary until the end of the lease', 'show.c',
+             'election_primary_until_us(show->rules, show->election) : 0', 'show->election->lease_end_us : 0'),
+    Mutation('the status page is withdrawn after the stop', 'show.c', 'if (show->page) status_page_withdraw(show->page);', ''),
     Mutation('a takeover command does not look at the clock', switches=['start-without-a-look-at-the-clock']),
     Mutation('who has no sign of life is dead, even if it acts', 'view.c', 'view->slots[VIEW_POST].known && view->post_owner > 0 &&', '0 &&'),
-    Mutation('what was known before the connection was lost counts', 'view.c', 'view->slots[i].known = false;', ';'),
+    Mutation('what was known before the connection was lost counts', 'view.c', 'view->slots[i].known = false;', ';',
+             options=['--often', 'session closed by somebody else', '--often', 'path silent']),
     Mutation('the post of another is taken for the own', 'view.c',
              'view->post_owner == zkh_session_id(view->session) ? POST_MINE : POST_OTHER', 'POST_MINE'),
-    Mutation('deleted keys are not made again', switches=['keys-are-not-made-again']),
+    Mutation('deleted keys are not made again', 'repair.c', 'if (c->repair.refused) return;', 'return;'),
     Mutation('a node waits although no other is preferred', 'election.c', 'e->now_us >= e->deadline_us || e->peers == PEERS_NONE', 'e->now_us >= e->deadline_us'),
     Mutation('an absent node is waited for', 'peers.c', 'c.online = stat && stat->ephemeral_owner;', 'c.online = true;'),
     Mutation('the rank of others is not looked at', 'peers.c', 'detail.rank > peers->above', 'true'),
     Mutation('a preferred node does not go first', 'peers.c', 'detail.rank > peers->above', 'false'),
-    Mutation('reads that failed are not repeated', 'zkh_mirror.c', '\tev_timer_start(loop, &all->retry);', ''),
-    Mutation('a refused release is tried for ever', switches=['refused-release-is-tried-for-ever'],
+    Mutation('a refused release is tried for ever', 'answers.c', 'if (op == OP_LEAVE) zkh_session_renew(c->session);', '',
              options=['--refusals']),
     Mutation('no release of the post by a node that may not register', 'election.c',
              'else if (e->attached && e->view.post == POST_MINE && e->view.epoch_known)', 'else if (0)', options=['--refusals']),
@@ -107,10 +114,10 @@ MUTATIONS = [
              'if (phase == PHASE_YIELD && e->view.key == KEY_OTHER && e->now_us >= e->deadline_us)', 'if (0)'),
     Mutation('a renewal counts whosever the post is', 'apply.c',
              'if (e->view.post == POST_MINE && (e->phase != PHASE_STOP || e->lease_end_us)) {',
-             'if (e->phase != PHASE_STOP || e->lease_end_us) {', switches=['renewal-without-epoch']),
+             'if (e->phase != PHASE_STOP || e->lease_end_us) {', switches=['renewal-without-epoch'], also=BLIND_TERM),
     Mutation('a renewal counts before the post is known', 'apply.c',
              'if (!e->proof_us || e->view.post == POST_UNKNOWN) return; if (e->view.post == POST_MINE &&',
-             'if (!e->proof_us) return; if (e->view.post != POST_OTHER &&', switches=['renewal-without-epoch']),
+             'if (!e->proof_us) return; if (e->view.post != POST_OTHER &&', switches=['renewal-without-epoch'], also=BLIND_TERM),
     Mutation('the term is as long as the last server grants', 'leasing.c',
              'sent_us + lease_length_us(e->term_us);', 'sent_us + lease_length_us(e->session_us);',
              options=['--unequal-servers']),
@@ -133,24 +140,29 @@ MUTATIONS = [
              options=['--unequal-servers', '--often', "node's keys deleted", '--often', 'post deleted']),
     Mutation('after a deletion nothing is waited for', 'recovery.c',
              'if (!recovery->untold_us) recovery->untold_us = untold_us;', '(void)untold_us;'),
-    Mutation('a node that is named anew is not looked at anew', 'view.c', 'is_named_anew || strcmp(name, view->holder) ||',
-             'strcmp(name, view->holder) ||', options=['--often', 'orderly shutdown', '--often', 'path cut towards the node']),
     Mutation('a key that may not be read is taken for vacant', 'view.c', 'if (!stat || slot->part <= VIEW_POST) {', 'if (!stat) {',
              options=['--often', 'reads refused']),
     Mutation('a change that was not told is not looked for', 'zkh_mirror.c', 'mirror && mirror->current && !mirror->op',
              '0', options=['--often', 'reads refused']),
     Mutation('a renewal counts, whoever has the post', 'term.c', 'stat->ephemeral_owner == zkh_session_id(term->session)', '1',
              options=['--often', 'reads refused', '--often', 'root deleted']),
-    Mutation('a takeover that no renewal proves is kept', 'election.c', 'election_post_is_former(e) || e->now_us >= e->deadline_us',
-             'election_post_is_former(e)', options=['--refusals', '--often', 'reads refused', '--often', 'writes refused']),
     Mutation('a renewal at any version', switches=['renewal-at-any-version'],
              options=['--often', 'second process on one session']),
     Mutation('a foreign nonce goes on', 'term.c', 'if (!own) {', 'if (0) {', switches=['foreign-nonce-goes-on'],
              options=['--often', 'second process on one session']),
-    Mutation('an old state is believed', switches=['old-state-is-believed'],
+    Mutation('an old state is believed', also=OLD_STATE,
              options=['--nodes', '2', '--often', 'state not saved', '--often', 'daemon killed']),
-    Mutation('a takeover that cannot be saved is sent', switches=['unsaved-takeover', 'old-state-is-believed'],
-             options=['--nodes', '2', '--often', 'state not saved', '--often', 'daemon killed']),
+    Mutation('a takeover that cannot be saved is sent', 'node.c', 'kept_enter(&node->kept) < 0', 'kept_enter(&node->kept) < -4096',
+             also=OLD_STATE, options=['--nodes', '2', '--often', 'state not saved', '--often', 'daemon killed']),
+    Mutation('half-stopped work is resumed', 'kept.c', 'kept->election->phase == PHASE_STOP && kept->saved.work', '0 && kept->saved.work',
+             options=['--often', 'state not saved', '--often', 'daemon killed']),
+    Mutation('a lease that the guard did not see counts', 'work.c', 'if (!lease_file_set(work->lease, end_us)) {',
+             'if (!lease_file_set(work->lease, end_us) && 0) {', options=['--often', 'daemon stopped within a step']),
+    Mutation('a stop begins though the guard has begun one', 'work.c', 'script_heed_mark(&work->relinquish);', ''),
+    Mutation('the stop of the process before goes on beside the own', 'work.c',
+             'if (work->lease && !script_is_running(&work->relinquish))', 'if (0)', options=['--often', 'daemon killed', '--often', 'stop hung']),
+    Mutation('the takeover of the process before goes on beside the stop', 'work.c',
+             'if (!script_is_running(&work->takeover))', 'if (0)', options=['--often', 'daemon killed']),
     Mutation('a release without the epoch check', switches=['release-without-epoch'],
              options=['--nodes', '4', '--often', 'post deleted', '--often', 'lagging follower']),
     Mutation('the age of a term is taken from the last sight', 'survivor.c',
@@ -160,14 +172,10 @@ MUTATIONS = [
              options=['--often', "node's keys deleted", '--often', 'session closed by somebody else']),
     Mutation('an own epoch that is not known is believed', 'debt.c', 'if (epoch == own_epoch)', 'if (1)',
              options=['--often', 'node replaced by another machine', '--often', "node's keys deleted"]),
-    Mutation('a registration sets no floor', switches=['registration-is-no-floor'],
+    Mutation('a registration sets no floor', 'repair.c', 'c->view.floor_epoch = c->registration.zxid;', ';',
              options=['--often', 'epoch deleted', '--often', 'highest epoch forgotten']),
     Mutation('a renewal proves a lease from its answer on', 'term.c',
-             'memset(term->before, 0, sizeof(term->before)); term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us); }'
-             ' static void send_renewal',
-             'term->on_renewed(term->userdata, RESULT_OK, time_boot_us()); } static void send_renewal'),
-    Mutation('a remembered epoch is not raised', 'registration.c', 'reg->view->memory_epoch > reg->epoch', '0',
-             options=['--often', 'epoch deleted', '--often', 'highest epoch forgotten']),
+             'term->on_renewed(term->userdata, RESULT_OK, renewal->sent_us);', 'term->on_renewed(term->userdata, RESULT_OK, time_boot_us());'),
     Mutation('a raised epoch names nobody', 'registration.c', '"%" PRId64 " " NAME_NONE', '"%" PRId64 " " NAME_NOBODY',
              options=['--often', 'epoch deleted', '--often', 'highest epoch forgotten']),
     Mutation('an emptied ensemble is taken for the known one', 'identity.c', 'return *known->id ? IDENTITY_NO_ID : IDENTITY_FINE;',
@@ -177,7 +185,8 @@ MUTATIONS = [
              'else if (0)', options=['--often', 'ensemble set back', '--often', 'daemon killed', '--often', 'slow commits', '--often', 'path silent']),
     Mutation('an accepted ensemble is refused until the daemon is started anew', 'ensemble.c', 'leave(e); } /* -- verdicts', '} /* -- verdicts',
              options=['--often', 'ensemble set back']),
-    Mutation('another ensemble is written to', 'ensemble.c', 'if (was_open) leave(e);', '', switches=['another-ensemble-is-written-to'],
+    Mutation('another ensemble is written to', 'ensemble.c', 'if (was_open) leave(e);', '',
+             also=[('cluster.c', 'else if (news == ENSEMBLE_IS_FOREIGN) cluster_give_up(c);', '')],
              options=['--often', 'ensemble set back']),
 ]
 
@@ -188,10 +197,10 @@ def run(command, **options):
 
 
 def compile_all(jobs):
-    """jobs: (source, object, include directories)."""
+    """jobs: (source, object, include directories, flags...)."""
     def one(job):
-        source, target, includes = job
-        flags = [f'-I{directory}' for directory in includes]
+        source, target, includes, *more = job
+        flags = [*more, *(f'-I{directory}' for directory in includes)]
         done = run([*os.environ.get('CC', 'cc').split(), *CFLAGS, *flags, '-c', source, '-o', target])
         if done.returncode:
             raise SystemExit(f'{source}: does not compile\n{done.stdout}')
@@ -207,51 +216,46 @@ class Bench:
         shutil.rmtree(self.work, ignore_errors=True)
         os.makedirs(self.work)
         here = os.path.join(TOP, 'tests', 'sim')
-        sources = sorted(glob.glob(os.path.join(here, '*.c')))
+        tests = sorted(glob.glob(os.path.join(here, '*.c')))
         self.includes = [os.path.join(TOP, 'lib'), os.path.join(TOP, 'daemon'), TOP, here]
-        product = [os.path.join(TOP, source) for source in SHELL]
-        compile_all([(source, self.object(source), self.includes) for source in [*sources, *product]])
-        self.shell = {os.path.basename(source): self.object(source) for source in product}
-        self.check = [self.object(s) for s in sources if os.path.basename(s).startswith('check')]
-        self.sim = [self.object(s) for s in sources if not os.path.basename(s).startswith('check')]
-        self.core = self.compile_core(os.path.join(self.work, 'original'), None)
+        product = [os.path.join(TOP, source) for source in [*SHELL, *CORE]]
+        compile_all([(source, self.object(source), self.includes, *self.flags(source)) for source in [*tests, *product]])
+        self.shell, self.core = ({os.path.basename(source): self.object(source) for source in part} for part in (SHELL, CORE))
+        self.check = [self.object(s) for s in tests if os.path.basename(s).startswith('check')]
+        self.sim = [self.object(s) for s in tests if not os.path.basename(s).startswith('check')]
 
     def object(self, source):
-        return os.path.join(self.work, os.path.basename(source)[:-2] + '.o')
-
-    def compile_shell(self, directory, mutation):
-        """The objects of SHELL, one of them mutated."""
-        source = next(path for path in SHELL if os.path.basename(path) == mutation.file)
-        os.makedirs(directory)
-        copy = os.path.join(directory, mutation.file)
-        shutil.copy(os.path.join(TOP, source), copy)
-        self.mutate(copy, mutation)
-        target = copy[:-2] + '.o'
-        compile_all([(copy, target, [os.path.join(TOP, os.path.dirname(source)), *self.includes])])
-        return {**self.shell, mutation.file: target}
-
-    def compile_core(self, directory, mutation):
-        shutil.copytree(os.path.join(TOP, 'lib', 'election'), directory)
-        files = CORE
-        if mutation:
-            self.mutate(os.path.join(directory, mutation.file), mutation)
-            files = [mutation.file]
-        jobs = [(os.path.join(directory, f), os.path.join(directory, f[:-2] + '.o'), [directory]) for f in files]
-        compile_all(jobs)
-        objects = {f: target for f, (_, target, _) in zip(files, jobs)}
-        return objects if not mutation else {**self.core, **objects}
+        return os.path.join(self.work, os.path.relpath(source, TOP).replace('/', '-')[:-2] + '.o')
 
     @staticmethod
-    def mutate(path, mutation):
+    def flags(source):
+        return OF_SHELL if os.path.relpath(source, TOP) in SHELL or source in SHELL else []
+
+    def compile_mutated(self, directory, mutation):
+        """The objects of the core and of SHELL, where the mutation's files take the place of those that they are copied from."""
+        core, shell = dict(self.core), dict(self.shell)
+        os.makedirs(directory)
+        for file, old, new in mutation.edits:
+            objects = shell if file in shell else core
+            source = next(path for path in [*SHELL, *CORE] if os.path.basename(path) == file)
+            copy = os.path.join(directory, file)
+            shutil.copy(os.path.join(TOP, source), copy)
+            self.mutate(mutation.name, copy, old, new)
+            objects[file] = copy[:-2] + '.o'
+            compile_all([(copy, objects[file], [os.path.join(TOP, os.path.dirname(source)), *self.includes], *self.flags(source))])
+        return core, shell
+
+    @staticmethod
+    def mutate(name, path, old, new):
         with open(path, encoding='utf-8') as file:
             text = file.read()
         # Formatting is free to change: any run of blanks matches any other.
-        pattern = r'\s+'.join(re.escape(word) for word in mutation.old.split())
+        pattern = r'\s+'.join(re.escape(word) for word in old.split())
         if len(re.findall(pattern, text)) != 1:
-            raise SystemExit(f'{mutation.name}: the pattern stands {len(re.findall(pattern, text))} times in '
-                             f'{mutation.file}, not once: {mutation.old}')
+            raise SystemExit(f'{name}: the pattern stands {len(re.findall(pattern, text))} times in '
+                             f'{os.path.basename(path)}, not once: {old}')
         with open(path, 'w', encoding='utf-8') as file:
-            file.write(re.sub(pattern, lambda _: mutation.new, text))
+            file.write(re.sub(pattern, lambda _: new, text))
 
     def link(self, name, objects, core):
         target = os.path.join(self.work, name)
@@ -263,12 +267,7 @@ class Bench:
 
 def judge(bench, number, mutation):
     """Who caught it, where, and what was seen; or None."""
-    core, shell = bench.core, bench.shell
-    directory = os.path.join(bench.work, str(number))
-    if mutation.file in shell:
-        shell = bench.compile_shell(directory, mutation)
-    elif mutation.file:
-        core = bench.compile_core(directory, mutation)
+    core, shell = bench.compile_mutated(os.path.join(bench.work, str(number)), mutation)
     sim = bench.link(f'sim-{number}', [*bench.sim, *shell.values()], core)
     said = run([sim, '--steps', STEPS, *mutation.switches])
     found = re.search(r'^FAILED: (seed \d+), step \d+, [\d.]+ s: (.*)$', said.stdout, re.MULTILINE)
@@ -276,7 +275,7 @@ def judge(bench, number, mutation):
         what = found.group(2)
         asserted = re.search(r'Assertion `(.*)\' failed', said.stdout)
         return 'simulator', found.group(1), f'assertion {asserted.group(1)}' if asserted else what
-    if not bench.check or not mutation.file or mutation.file in shell:
+    if not bench.check or not mutation.edits or any(file in shell for file, _, _ in mutation.edits):
         return None
     check = bench.link(f'check-{number}', bench.check, core)
     for options in CHECKS:

@@ -11,7 +11,7 @@
 /* In a stop without a guard the lease file is left as it is: nobody reads it but the next daemon, and that stops as well. */
 static int64_t lease_end(const struct sim_node *n)
 {
-	int64_t known = n->daemon == DAEMON_UP ? n->work.keeper.lease_end_us : 0;
+	int64_t known = n->node ? keeper_of(n)->lease_end_us : 0;
 
 	return known > n->page.end_local ? known : n->page.end_local;
 }
@@ -47,18 +47,8 @@ void oracle_stop(struct sim *w, const struct sim_node *n)
 			n->id, (long long)((n->shown_until - clock_local(w, n)) / MS));
 }
 
-static int64_t primary_until(const struct sim *w, const struct sim_node *n)
-{
-	int64_t until = election_primary_until_us(&n->config, &n->core);
-
-	if (until && sim_mutated(w, MUTATION_SHOW_LEASE))
-		return n->core.lease_end_us;
-	return until;
-}
-
 void oracle_show(struct sim *w, struct sim_node *n)
 {
-	n->shown_until = keeper_is_up(&n->work.keeper) ? primary_until(w, n) : 0;
 	if (shows_primary(w, n) && page_mark(n) != LEASE_WATCHED)
 		sim_fail(w, "the page of node %d says primary, and the guard stops the work",
 			 n->id);
@@ -113,8 +103,7 @@ void oracle_running(struct sim *w, struct sim_node *n, bool running)
 
 static bool is_blind(const struct sim *w, const struct sim_node *n)
 {
-	return view_is_refused(&n->view) ||
-	       (w->now < n->blind_until && n->blind & 1u << SIM_KEY_EPOCH);
+	return process_is_refused(n) || (w->now < n->blind_until && n->blind & 1u << SIM_KEY_EPOCH);
 }
 
 /*
@@ -124,7 +113,8 @@ static bool is_blind(const struct sim *w, const struct sim_node *n)
  */
 static void track_epochs(struct sim *w, const struct sim_txn *txn)
 {
-	bool remembers = txn->node >= 0 && w->nodes[txn->node].view.memory_epoch >= w->last_epoch;
+	bool remembers = txn->node >= 0 &&
+			 process_memory_epoch(&w->nodes[txn->node]) >= w->last_epoch;
 
 	if (txn->type == TXN_REGISTER && remembers && !is_blind(w, &w->nodes[txn->node]))
 		w->epochs_lost = 0;
@@ -230,10 +220,11 @@ void oracle_do(struct sim *w, struct sim_node *n, uint8_t op)
 		n->enter_claim = n->core.view.key_mzxid;
 	if (op == OP_ENTER && n->enter_claim == n->refused_claim)
 		sim_fail(w, "node %d tries a takeover again that was refused", n->id);
-	if (op == OP_ENTER && n->core.epoch <= n->view.floor_epoch)
+	if (op == OP_ENTER && n->core.epoch <= cluster_of(n)->view.floor_epoch)
 		sim_fail(w,
 			 "node %d enters with epoch %lld, and has registered by transaction %lld",
-			 n->id, (long long)n->core.epoch, (long long)n->view.floor_epoch);
+			 n->id, (long long)n->core.epoch,
+			 (long long)cluster_of(n)->view.floor_epoch);
 	if (op != OP_CLAIM)
 		return;
 	/* Of one vacancy, as fast as the servers refuse it. */
@@ -334,8 +325,6 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 	const struct election *e = &n->core;
 	bool blind = sim_mutated(w, MUTATION_RENEW_BY_READ);
 
-	if (!primary_until(w, n) && !sim_mutated(w, MUTATION_SHOW_LATE))
-		n->shown_until = 0;
 	if (e->work != WORK_DOWN && e->lease_end_us > n->lease_proof && !blind)
 		sim_fail(w, "node %d believes in a lease until %lld, only %lld is proven", n->id,
 			 (long long)e->lease_end_us, (long long)n->lease_proof);
@@ -370,9 +359,10 @@ static void check_contenders(struct sim *w, int node)
 	for (int i = 0; i < w->node_count; i++) {
 		const struct sim_node *n = &w->nodes[i];
 
-		if (i == node || n->daemon != DAEMON_UP || !lock_waits(n) || !n->shell.lock_placed)
+		if (i == node || n->daemon != DAEMON_UP || !process_waits_for_lock(n) ||
+		    !n->lock_placed)
 			continue;
-		if (n->shell.lock_placed < w->claim_at && n->disturbed < n->shell.lock_placed &&
+		if (n->lock_placed < w->claim_at && n->disturbed < n->lock_placed &&
 		    w->nodes[node].await_at >= w->claim_at)
 			sim_fail(w,
 				 "node %d enters, node %d waits for the lock from before the claim",
@@ -424,7 +414,7 @@ static void check_claim(struct sim *w, const struct sim_txn *txn, struct sim_bef
 	 */
 	if (before.key >= 0 && before.post == before.key && before.key != txn->node &&
 	    w->alive_deleted[before.key] > w->post_since &&
-	    w->nodes[txn->node].shell.lock_began > w->post_since + OLD_SERVER_US + 3 * SEC &&
+	    w->nodes[txn->node].lock_began > w->post_since + OLD_SERVER_US + 3 * SEC &&
 	    w->nodes[txn->node].disturbed < w->post_since && !is_untold(w, &w->nodes[txn->node]) &&
 	    w->key_changed_at < w->alive_deleted[before.key])
 		sim_fail(w, "node %d claims although node %d is named and acts", txn->node,
@@ -464,7 +454,7 @@ static void check_twins(struct sim *w, const struct sim_txn *txn)
  */
 void oracle_send(struct sim *w, const struct sim_request *r)
 {
-	const struct ensemble *ensemble = &w->nodes[r->node].ensemble;
+	const struct ensemble *ensemble = &cluster_of(&w->nodes[r->node])->ensemble;
 
 	if (r->type == REQUEST_TXN && ensemble->state == ENSEMBLE_CLOSED && *ensemble->known.id &&
 	    r->purpose != FOR_FAREWELL && r->txn.type != TXN_UNLOCK)
@@ -481,8 +471,8 @@ static void check_ensemble(struct sim *w, const struct sim_txn *txn)
 
 	if (!takes_part || !w->restored_at)
 		return;
-	known = &w->nodes[txn->node].ensemble.known;
-	gate_see(&w->tree, &seen);
+	known = process_known(&w->nodes[txn->node]);
+	files_see_cluster(&w->tree, &seen);
 	if (seen.key == IDENTITY_READ && !strcmp(seen.id, known->id) &&
 	    seen.generation == known->generation && seen.zxid < known->zxid)
 		sim_fail(w, "node %d takes an ensemble that was set back for the known one",
@@ -605,7 +595,7 @@ static bool contends(const struct sim *w, const struct sim_node *n)
 	int64_t removal_us = w->params.session_us / 4;
 
 	return n->core.lock != LOCK_FREE ||
-	       (w->tree.refused[n->id] && w->now - n->shell.lock_began < removal_us);
+	       (w->tree.refused[n->id] && w->now - n->lock_began < removal_us);
 }
 
 /* But for those of a contention that goes on, or has just ended, in this moment. */

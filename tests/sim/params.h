@@ -83,19 +83,11 @@ enum sim_fault {
 	X(ENTER_VERSION, "enter-without-version")                                                  \
 	X(RENEW_BY_READ, "renew-by-read")                                                          \
 	X(NO_GUARD, "no-guard")                                                                    \
-	X(NO_REPAIR, "keys-are-not-made-again")                                                    \
-	X(KEEP_POST, "refused-release-is-tried-for-ever")                                          \
 	X(BLIND_START, "start-without-a-look-at-the-clock")                                        \
 	X(RENEW_EPOCH, "renewal-without-epoch")                                                    \
 	X(RENEW_VERSION, "renewal-at-any-version")                                                 \
 	X(LEAVE_EPOCH, "release-without-epoch")                                                    \
-	X(OLD_STATE, "old-state-is-believed")                                                      \
-	X(UNSAVED, "unsaved-takeover")                                                             \
-	X(ANY_NONCE, "foreign-nonce-goes-on")                                                      \
-	X(NO_FLOOR, "registration-is-no-floor")                                                    \
-	X(FOREIGN_WRITE, "another-ensemble-is-written-to")                                         \
-	X(SHOW_LATE, "page-is-withdrawn-after-the-stop")                                           \
-	X(SHOW_LEASE, "page-says-primary-until-the-lease-ends")
+	X(ANY_NONCE, "foreign-nonce-goes-on")
 
 enum sim_mutation {
 #define X(name, text) MUTATION_##name,

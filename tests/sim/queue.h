@@ -19,9 +19,7 @@ enum queue_type {
 	EVENT_FENCE,	     /* a fence command ends */
 	EVENT_STEP,	     /* a daemon that was stopped within a step goes on */
 	EVENT_READY,	     /* arg: enum guard_news, at the daemon */
-	EVENT_REPAIR,	     /* another look at the own keys */
 	EVENT_LIBEV,	     /* a timer of what is linked of the daemon; arg: its slot */
-	EVENT_MEMORY,	     /* all terms of before are over */
 	EVENT_RENEW,	     /* the session is left as it is; arg: which */
 	EVENT_CALL,	     /* arg: an operation that was called while there was no connection */
 	EVENT_UNACKED,	     /* the kernel looks whether the path is dead; gen: connection */

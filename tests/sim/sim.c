@@ -2,11 +2,8 @@
 
 /*
  * The simulator: two to seven nodes in a model of the world, in simulated time, from one seed. A node is made of the code that
- * ships, as far as it is linked (meson.build): the election; the keeper of the work; of lib/zk the lock and the mirror; and of
- * daemon/cluster which ensemble this is (ensemble.c), the registration (registration.c), what is known of the keys (view.c),
- * the own term (term.c), the transactions (writes.c, debt.c), the watch on the primary's (witness.c), the other contenders
- * (peers.c), the survey and the marks of a takeover (recovery.c, fencing.c), and the removal of lock nodes (cleanup.c). What
- * else a daemon does is modelled.
+ * ships, as far as it is linked (meson.build): the election; all of daemon/cluster; the keeper of the work; of lib/zk the lock
+ * and the mirror. What else a daemon does is modelled.
  *
  *   sim --runs 1000                 a thousand runs, seeds 1 to 1000
  *   sim --steps 20000000            as many runs as it takes
@@ -31,12 +28,9 @@
  *   zkh, zkh_txn, zkh_hooks
  *        the headers of lib/zk over the simulated client, and libev's timers, for what is linked; the
  *        texts that the keys hold; reads that are refused
- *   shell_gate, shell_view, shell_term, shell_writes, shell_survey, shell_lock, shell_repair
- *        the node around what is linked: its callbacks, its files, its fence command, when it looks
- *        again after a refusal
- *   shell, shell_keys
- *        what the daemon makes of each action, the files that outlive it, what it does when it is
- *        stopped between a step and what that asks for
+ *   shell, shell_cluster
+ *        the node around what is linked (daemon/node): its events and steps, the files that outlive it, its
+ *        fence command, what it does when it is stopped between a step and what that asks for
  *   work, guard
  *        the host around the keepers of daemon and guard, which are linked: the commands (slow, failing,
  *        hanging, outliving who started them), the lease file, the locks; the guard may be killed, late,
@@ -150,79 +144,54 @@ static bool asleep(struct sim *w, const struct sim_node *n, const struct queue_e
 		}
 	}
 	put_off(w, ev, until);
-	if (ev->type == EVENT_TIMER && w->nodes[ev->node].timer_armed == ev->at)
-		w->nodes[ev->node].timer_armed = until;
+	if (ev->type == EVENT_TIMER && w->nodes[ev->node].alarms[ev->arg].at == ev->at)
+		w->nodes[ev->node].alarms[ev->arg].at = until;
 	return true;
 }
 
-/* Of what is linked of the daemon: zkh.c. */
-static void dispatch_linked(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+static void on_step(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
-	if (ev->type == EVENT_LIBEV)
-		zkh_on_timer(n, ev);
-	else if (ev->type == EVENT_CALL)
-		zkh_on_call(w, n, ev);
-	else if (ev->type == EVENT_RENEW)
-		zkh_on_renew(w, n, ev);
+	(void)w;
+	(void)n;
+	(void)ev;
+}
+
+/* What the daemon's loop turns for. NULL: it is not the daemon's. */
+static process_turn_fn turn_of(uint8_t type)
+{
+	static const process_turn_fn turns[EVENT_WORK] = {
+		[EVENT_TIMER] = process_on_timer,
+		[EVENT_TELL] = process_on_news,
+		[EVENT_REPLY] = client_on_reply,
+		[EVENT_WATCH] = client_on_watch,
+		[EVENT_CLOSED] = client_on_closed,
+		[EVENT_ATTACHED] = client_on_attached,
+		[EVENT_CLIENT] = client_on_timer,
+		[EVENT_FENCE] = work_on_fence,
+		[EVENT_STEP] = on_step,
+		[EVENT_READY] = work_on_notice,
+		[EVENT_LIBEV] = zkh_on_timer,
+		[EVENT_RENEW] = zkh_on_renew,
+		[EVENT_CALL] = zkh_on_call,
+		[EVENT_UNACKED] = client_on_unacked,
+	};
+
+	return type < EVENT_WORK ? turns[type] : NULL;
 }
 
 static void dispatch_node(struct sim *w, const struct queue_event *ev)
 {
 	struct sim_node *n = &w->nodes[ev->node];
+	process_turn_fn turn = turn_of(ev->type);
 
-	(void)zkh_session_of(n);
-	if (ev->type < EVENT_WORK)
-		shell_go_on(w, n);
-	switch ((int)ev->type) {
-	case EVENT_REPAIR:
-		repair_on_event(w, n, ev);
-		break;
-	case EVENT_MEMORY:
-		shell_memory_due(w, n, ev);
-		break;
-	case EVENT_UNACKED:
-		client_on_unacked(w, n, ev);
-		break;
-	case EVENT_READY:
-		work_on_notice(w, n, ev);
-		break;
-	case EVENT_TIMER:
-		shell_on_timer(w, n, ev);
-		break;
-	case EVENT_TELL:
-		shell_on_tell(w, n, ev);
-		break;
-	case EVENT_REPLY:
-		client_on_reply(w, n, ev);
-		break;
-	case EVENT_WATCH:
-		client_on_watch(w, n, ev);
-		break;
-	case EVENT_CLOSED:
-		client_on_closed(w, n, ev);
-		break;
-	case EVENT_ATTACHED:
-		client_on_attached(w, n, ev);
-		break;
-	case EVENT_CLIENT:
-		client_on_timer(w, n, ev);
-		break;
-	case EVENT_FENCE:
-		shell_on_fence(w, n, ev);
-		break;
-	case EVENT_WORK:
+	if (turn)
+		process_turn(w, n, turn, ev);
+	else if (ev->type == EVENT_WORK)
 		work_on_event(w, n, ev);
-		break;
-	case EVENT_GUARD:
+	else if (ev->type == EVENT_GUARD)
 		guard_on_event(w, n, ev);
-		break;
-	case EVENT_BOOT:
+	else
 		host_on_boot(w, n);
-		break;
-	default:
-		dispatch_linked(w, n, ev);
-		break;
-	}
 }
 
 /*
@@ -297,9 +266,9 @@ static void begin(struct sim *w, const struct sim_options *options, uint64_t see
 {
 	struct sim_stats stats = w->stats;
 
-	for (int i = 0; i < w->node_count; i++) {
-		shell_survey_end(&w->nodes[i]);
-		zkh_hooks_end(&w->nodes[i]);
+	/* What failed may be in any state. */
+	for (int i = 0; i < w->node_count && !w->failed; i++) {
+		process_end(&w->nodes[i]);
 	}
 	memset(w, 0, sizeof(*w));
 	w->stats = stats;

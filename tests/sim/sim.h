@@ -13,27 +13,18 @@
 
 #include "base/identity.h"
 #include "base/keys.h"
-#include "cluster/cleanup.h"
-#include "cluster/debt.h"
-#include "cluster/ensemble.h"
-#include "cluster/peers.h"
-#include "cluster/recovery.h"
-#include "cluster/registration.h"
-#include "cluster/term.h"
-#include "cluster/view.h"
-#include "cluster/witness.h"
-#include "cluster/writes.h"
+#include "cluster/internal.h"
 #include "election/election.h"
-#include "election/inbox.h"
 #include "election/lease.h"
-#include "election/survivor.h"
+#include "guard/guard.h"
 #include "guard/lease_file.h"
+#include "node/internal.h"
 #include "params.h"
 #include "queue.h"
 #include "rng.h"
 #include "tree.h"
-#include "work/keeper.h"
-#include "zk/lock/zkh_lock.h"
+#include "work/internal.h"
+#include "zk/lock/zkh_lock_private.h"
 
 #define MS INT64_C(1000)
 #define SEC INT64_C(1000000)
@@ -47,8 +38,8 @@
 #define REQUESTS_MAX 1024
 #define LOG_MAX 16384
 #define LOCKS_WATCHED 16
-#define LOOK_ROUND 9 /* mirrors at most, of which one each session timeout is read again */
-#define OPS_MAX 256  /* of all nodes, see zkh.c */
+#define LOOK_ROUND 10 /* mirrors at most, of which one each session timeout is read again */
+#define OPS_MAX 256   /* of all nodes, see zkh.c */
 #define TIMERS_MAX 64
 #define OLD_SERVER_US (5 * SEC) /* an isolated server answers for at most this long */
 
@@ -155,6 +146,7 @@ enum sim_key {
 	SIM_KEY_ROUTER,
 	SIM_KEY_ALIVE,
 	SIM_KEY_DRAIN,
+	SIM_KEY_PARDON, /* never there */
 	SIM_KEY_KEEPALIVE,
 	SIM_KEY_HEALTH,
 	SIM_KEY_DETAIL,
@@ -219,14 +211,6 @@ struct sim_client {
 	uint8_t link;	 /* enum link */
 };
 
-struct sim_shell {
-	int64_t lock_began, lock_placed; /* asked for; known to be behind another, 0: not */
-	uint32_t fence_gen, dry;	 /* dry: undisturbed since */
-	uint8_t registering, repair_refusals;
-	uint32_t look_gen, memory_gen;
-	uint8_t repair_wanted, repair_refused, repair_looks;
-};
-
 /* A command of the work that runs on the host. */
 struct sim_command {
 	uint32_t gen;
@@ -234,22 +218,15 @@ struct sim_command {
 	uint8_t awaited; /* by the process that started it */
 };
 
-/* What the keeper's shells have to tell it. */
 #define WORK_EVENTS_MAX 16
 
 struct sim_work {
-	struct keeper keeper;
-	struct keeper_event queue[WORK_EVENTS_MAX];
 	struct sim_command takeover, stop;
-	int64_t not_after; /* local: nothing is started then */
-	uint32_t timer_gen, kill_gen;
-	int32_t queued;
-	uint8_t truth;	  /* enum truth */
-	uint8_t lock;	  /* the daemon holds that of the work */
-	uint8_t stepping; /* the keeper */
-	uint8_t forking;  /* the daemon was stopped just before */
-	uint8_t died;	  /* as the health command says until it has been stopped */
-	uint8_t dying;	  /* it was killed */
+	uint32_t kill_gen;
+	uint8_t truth; /* enum truth */
+	uint8_t lock;  /* the daemon holds that of the work */
+	uint8_t died;  /* as the health command says until it has been stopped */
+	uint8_t dying; /* it was killed */
 };
 
 enum stop_of { STOP_OF_NOBODY, STOP_OF_DAEMON, STOP_OF_GUARD };
@@ -271,18 +248,13 @@ struct sim_twin {
 	uint8_t rivals;
 };
 
-/* What survives the daemon: the state file, and the page that the guard looks at. */
-struct sim_state_file {
-	int64_t epoch, session_us, term_us;
-	uint64_t nonces[TERM_NONCES];
-	int32_t session, epoch_version, generation;
-	uint8_t phase, work, there;
-};
-
 /* What the daemon knows of its guard. */
 enum guard_known { GUARD_UNKNOWN, GUARD_STARTS, GUARD_WATCHES };
 
 struct sim_guard {
+	guard_died_fn on_died;
+	guard_done_fn done;
+	void *userdata; /* of both */
 	struct keeper keeper;
 	struct keeper_event queue[WORK_EVENTS_MAX];
 	struct sim_command stop;
@@ -323,50 +295,85 @@ struct sim_timer {
 	uint32_t gen;
 };
 
+struct sim;
+struct sim_node;
+
+/* What a process is told from outside. */
+enum process_news {
+	TELL_GATHERED, /* nothing more comes together with what came */
+	TELL_HEALTH,   /* that of the work */
+	TELL_SICK,     /* says the health command */
+	TELL_WELL,
+	TELL_SHUTDOWN,
+	TELL_CLOSED, /* the session */
+};
+
+typedef void (*process_turn_fn)(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+
+/* A turn of its loop: one event, and what follows from it. */
+struct sim_turn {
+	process_turn_fn fn;
+	struct queue_event event;
+	enum { TURN_OVER, TURN_RUNS, TURN_STOPPED, TURN_KILLED } state;
+	uint8_t stop_in; /* at which call it is stopped; 0: at none */
+	uint8_t kills;	 /* for good */
+	bool news;	 /* of the network */
+	bool exits, reboots;
+};
+
+/* A timer of base/timer.h. */
+#define ALARMS_MAX 6
+struct sim_alarm {
+	struct timer *timer;
+	int64_t at; /* it is looked at; 0: it is not planned */
+};
+
 struct sim_node {
-	struct election core;
+	struct election core; /* after its last step */
 	struct election_config config;
 	struct sim_client client;
-	struct sim_shell shell;
 	struct sim_work work;
-	struct sim_state_file file;
+	struct node *node; /* NULL: the daemon is down */
+	struct sim_turn turn;
+	ev_io *fed; /* something waits for the election */
+	bool gathering;
+	struct sim_alarm alarms[ALARMS_MAX];
+	struct state file;
+	bool file_there;
+	bool sick; /* says the health command */
+	uint32_t fence_gen;
+	int64_t lock_began, lock_placed; /* asked for; known to be behind another, 0: not */
+	void (*on_closed)(void *userdata, int result); /* of a session that is closed */
+	void *closed_userdata;
+	int closed_result;
 	struct sim_page page;
 	struct sim_guard guard;
-	struct term term;
-	struct witness witness;
-	struct recovery recovery;
-	struct peers peers;
-	struct view view;
-	struct writes writes;
-	struct registration registration;
-	struct debt debt;
-	struct cleanup cleanup;
+	struct {
+		struct identity known;
+		int64_t memory_epoch;
+		bool refused;
+	} left; /* as the last process knew it */
+	zkh_session_fn on_session;
+	void *session_userdata;
 	struct sim_timer timers[TIMERS_MAX];
 	struct zkh_mirrors *mirrors;
 	struct zkh_listener *listeners, *listener_next; /* next: to be called */
 	struct sim_lock_watch lock_watches[LOCK_WATCHES];
-	struct zkh_lock *lock;
 	unsigned holds;		       /* see zkh_session_hold() */
 	struct zkh_watch *watches[64]; /* by the bits of what they are for */
 	struct sim *world;
 	char boot_text[BOOT_ID_SIZE];
 	struct sim_twin twin;
-	struct survivor survivor;
 	int64_t rank;
-	struct ensemble ensemble;
 	struct identity disk, disk_next; /* its memory, written beside the loop, a moment later */
 	int64_t disk_due;		 /* then the next is written; 0: it is */
 	int64_t state_fails_until;
 	int64_t wants_us;    /* session timeout it asks for */
 	int64_t ghost_until; /* the machine that bore this name before works until then */
 	int32_t machine, boot;
-	int64_t page_epoch;	      /* of the page of the lease, as the next */
-	int32_t page_generation;      /* of the file that belongs to it */
-	struct election_actions held; /* the daemon was stopped before it carried these out */
-	struct election_inbox inbox;  /* what came in the same turn of its loop */
-	bool going_on, stepping, gathering;
+	int64_t page_epoch;	  /* of the page of the lease, as the next */
+	uint64_t page_generation; /* of the file that belongs to it */
 	int64_t clock_offset, clock_ppm;
-	int64_t timer_armed;
 	int64_t paused_until, frozen_until, pause_credit_at;
 	int64_t shown_until;   /* local: what the status page says; it outlives the daemon */
 	int64_t lease_proof;   /* local: end of the longest lease that a commit has opened */
@@ -376,7 +383,6 @@ struct sim_node {
 	int64_t up_since;      /* of the daemon */
 	int64_t penalty_end;   /* local */
 	int64_t enter_claim;   /* mzxid of the key that names this node, of the last takeover */
-	bool no_takeover;      /* it may not read what one has to know */
 	int64_t refused_claim; /* the takeover of that claim was refused; 0: none */
 	int64_t claimed, claimed_at; /* mzxid of the key that was claimed last */
 	int32_t claims;		     /* of that, each soon after the one before */
@@ -557,56 +563,57 @@ void client_give_up(struct sim *w, struct sim_node *n);
 void client_on_unacked(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
-/* shell.c */
-void shell_tell(struct sim *w, struct sim_node *n, struct election_event *event);
-void shell_tell_result(struct sim *w, struct sim_node *n, uint8_t type, uint8_t op, uint8_t result,
-		       int count);
-void shell_post(struct sim *w, struct sim_node *n, int64_t delay, uint8_t type, uint8_t op,
-		uint8_t result);
-void shell_on_tell(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-void shell_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-void shell_start(struct sim *w, struct sim_node *n);
-/* False: the disk is full. */
-bool shell_persist(struct sim *w, struct sim_node *n);
-void shell_raise_generation(struct sim_node *n);
-void shell_kill(struct sim *w, struct sim_node *n);
-/* Carries out what it was stopped before. */
-void shell_go_on(struct sim *w, struct sim_node *n);
-int64_t shell_lateness(struct sim *w);
-/* What is told to the election in between is handled once it is let go. */
-bool shell_hold(struct sim_node *n);
-void shell_let_go(struct sim *w, struct sim_node *n, bool held);
-/* The daemon is stopped here and now, if chance wants it. */
-bool shell_stopped_here(struct sim *w, struct sim_node *n);
+/* process.c: the process of a daemon */
+void process_start(struct sim *w, struct sim_node *n);
+void process_kill(struct sim *w, struct sim_node *n);
+/* Frees it, at the end of a run. */
+void process_end(struct sim_node *n);
+/* One of its loop. What ends it is done afterwards. */
+void process_turn(struct sim *w, struct sim_node *n, process_turn_fn fn,
+		  const struct queue_event *ev);
+/* It was stopped within a turn, and is not any more. */
+void process_go_on(struct sim *w, struct sim_node *n);
+/* It calls for something outside of it: chance may stop it here. */
+void process_stop_point(struct sim_node *n);
+void process_post(struct sim *w, struct sim_node *n, int64_t delay, enum process_news news);
+void process_on_news(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void process_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void sim_election_step(const struct election_config *config, struct election *state,
+		       const struct election_event *event, struct election_actions *ret_actions);
+/* What is asked of a process that is gone is answered as it was then. */
+const struct identity *process_known(const struct sim_node *n);
+int64_t process_memory_epoch(const struct sim_node *n);
+/* It may not read what it has to know. */
+bool process_is_refused(const struct sim_node *n);
+/* Behind others, as it knows, and waiting. */
+bool process_waits_for_lock(const struct sim_node *n);
 
-/* shell_keys.c: what is asked of ZooKeeper, and the answers */
-void shell_attached(struct sim *w, struct sim_node *n, bool fresh);
-/* The ensemble is the known one: the election may read and write there. */
-void shell_attach(struct sim *w, struct sim_node *n, bool fresh);
-void shell_detached(struct sim *w, struct sim_node *n);
-void shell_memory_due(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-void shell_reply(struct sim *w, struct sim_node *n, struct sim_request *r);
+static inline struct cluster *cluster_of(const struct sim_node *n)
+{
+	return n->node->cluster;
+}
 
-/* shell_writes.c: around the daemon's writes.c */
-void shell_writes_begin(struct sim_node *n);
-void shell_do(struct sim *w, struct sim_node *n, const struct election_action *action);
-void shell_settle(struct sim *w, struct sim_node *n);
+static inline const struct keeper *keeper_of(const struct sim_node *n)
+{
+	return &n->node->work->keeper;
+}
 
-/* shell_gate.c: around the daemon's ensemble.c */
-void gate_start(struct sim_node *n, bool resumes);
-void gate_see(const struct sim_tree *t, struct identity_seen *ret_seen);
-
-/* shell_term.c: around the daemon's term.c */
-void shell_term_begin(struct sim *w, struct sim_node *n, bool resumes);
+/* files.c */
+const struct config *files_config(const struct sim *w, const struct sim_node *n);
+/* Which cluster the store is of. */
+void files_see_cluster(const struct sim_tree *t, struct identity_seen *ret_seen);
+uint8_t page_mark(const struct sim_node *n);
 
 /* zkh.c: the ZooKeeper module for what is linked of the daemon */
 void zkh_begin(struct sim *w);
-struct zkh_session *zkh_session_of(struct sim_node *n);
+/* From here on the daemon of that node runs: it is its clock, and its machine. */
+void zkh_enter(struct sim_node *n);
+struct sim_node *zkh_current(void);
 const char *node_name(int node);
 int node_of_name(const char *name);
 /* As value_epoch() has it. */
 int8_t owner_of_name(const char *name);
-void zkh_on_timer(struct sim_node *n, const struct queue_event *ev);
+void zkh_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 /* At the server; returns what is watched from then on. */
 uint64_t zkh_answer(struct sim *w, const struct sim_tree *t, struct sim_request *r);
 void zkh_on_call(struct sim *w, struct sim_node *n, const struct queue_event *ev);
@@ -618,13 +625,14 @@ bool zkh_is_told(const struct sim *w, const struct sim_node *n, int bit);
 /* Of the lock node at that path; 0: it is none. */
 int32_t zkh_lock_uid(const char *path);
 struct sim_node *zkh_node_of(const struct zkh_session *session);
+void zkh_attached(struct sim_node *n, bool fresh);
 /* The connection is lost: all that is under way ends. */
 void zkh_detached(struct sim_node *n);
+void zkh_expired(struct sim_node *n);
 /* The process is gone. */
 void zkh_drop(struct sim_node *n);
 void zkh_machine_text(int32_t machine, char *ret, size_t size);
 void zkh_format_cluster(int32_t id, int64_t generation, char *ret_text);
-const struct identity *zkh_disk_of(const char *name);
 void zkh_on_renew(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void zkh_format_keepalive(const struct tree_keepalive *k, char *ret_text);
 
@@ -639,68 +647,31 @@ void zkh_hooks_fire(struct sim_node *n, int bit, bool is_there);
 void zkh_hooks_fire_lock(struct sim_node *n, int32_t uid);
 void zkh_hooks_expired(struct sim_node *n);
 
-/* shell_survey.c: around the daemon's recovery.c and witness.c */
-void shell_survey_begin(struct sim_node *n);
-void shell_survey_end(struct sim_node *n);
-void shell_scan(struct sim_node *n);
-void shell_recovery_begin(struct sim_node *n);
-void shell_count_peers(struct sim_node *n);
-void shell_recovery_cancel(struct sim_node *n);
-void shell_fence(struct sim *w, struct sim_node *n);
-void shell_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-
-/* shell_view.c: around the daemon's view.c */
-void shell_view_begin(struct sim_node *n);
+/* host.c: the disk */
 /* What the disk has by now. */
 void disk_settle(struct sim *w, struct sim_node *n);
 void disk_keep(struct sim *w, struct sim_node *n);
 
-/* shell_repair.c: around the daemon's registration.c */
-void shell_registration_begin(struct sim_node *n);
-void shell_register(struct sim_node *n);
-void repair_begin(struct sim *w, struct sim_node *n);
-void repair_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-void repair_cancel(struct sim_node *n);
-/* The servers refused it, or the connection is lost. */
-void repair_later(struct sim *w, struct sim_node *n);
-
-/* shell_lock.c: around lib/zk/lock */
-void lock_acquire(struct sim *w, struct sim_node *n);
-void lock_release(struct sim_node *n);
-/* The claim has deleted it. */
-void lock_consumed(struct sim_node *n);
-/* Behind others, as it knows, and waiting. */
-bool lock_waits(const struct sim_node *n);
-
-/* work.c: the work, and the daemon's keeper */
-struct keeper_config work_config(const struct sim *w, const struct sim_node *n);
-void work_begin(struct sim *w, struct sim_node *n);
+/* work.c: the work, and the commands of the daemon */
 /* The process is gone. */
 void work_end(struct sim_node *n);
 /* The host is off. */
 void work_off(struct sim *w, struct sim_node *n);
-/* What the election believes is told to the keeper. */
-void work_keep(struct sim *w, struct sim_node *n);
-void work_start(struct sim *w, struct sim_node *n);
-void work_stop(struct sim *w, struct sim_node *n, bool cold);
-void work_resume(struct sim *w, struct sim_node *n);
-void work_go_on(struct sim *w, struct sim_node *n);
-void work_answer(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result);
 /* To the daemon, unless it is stopped: later. */
 void work_notify(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result, uint32_t tag);
 void work_on_notice(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void work_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+void work_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void work_die(struct sim *w, struct sim_node *n);
-bool work_is_healthy(const struct sim_node *n);
-void work_tell_health(struct sim *w, struct sim_node *n);
 void work_run_stop(struct sim *w, struct sim_node *n, enum stop_of whose);
 void work_kill_takeover(struct sim *w, struct sim_node *n);
 void work_kill_guards_stop(struct sim *w, struct sim_node *n);
+/* All that the takeover command has started. True: nothing is left. */
 bool work_clean_up(struct sim *w, struct sim_node *n);
-/* The lease file: of this watch; the relinquish command that it tells of. */
-uint8_t page_mark(const struct sim_node *n);
+/* Of the relinquish command that the lease file tells of. */
 bool page_stop_runs(const struct sim_node *n);
 void page_stop_kill(struct sim *w, struct sim_node *n);
+int sim_reboot(int how);
 
 /* guard.c */
 void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event *ev);
@@ -709,11 +680,6 @@ void guard_stop_ended(struct sim *w, struct sim_node *n, uint8_t result);
 void guard_die(struct sim *w, struct sim_node *n);
 /* Work with nobody but the daemon to stop it. */
 bool guard_missing(const struct sim_node *n);
-void guard_arm(struct sim *w, struct sim_node *n);
-void guard_disarm(struct sim *w, struct sim_node *n);
-void guard_poke(struct sim *w, struct sim_node *n);
-void guard_end_standby(struct sim *w, struct sim_node *n);
-void guard_adopt(struct sim_node *n);
 
 /* host.c: clocks, pauses, crashes */
 int64_t clock_local(const struct sim *w, const struct sim_node *n);

@@ -22,7 +22,7 @@ bool tree_has(const struct sim_tree *t, int bit)
 		       : bit == BIT_EPOCH   ? t->epoch_version != ANY_VERSION
 		       : bit == BIT_CLUSTER ? t->cluster_czxid != 0
 					    : t->maintenance;
-	if (node >= NODES_MAX)
+	if (node >= NODES_MAX || bit >= BIT_PARDON)
 		return false;
 	return bit < BIT_DRAIN	     ? t->alive[node] != 0
 	       : bit < BIT_KEEPALIVE ? t->drained[node]
@@ -306,6 +306,14 @@ static enum txn_result publish(struct sim_tree *t, const struct sim_txn *txn)
 	return TXN_OK;
 }
 
+/* Only whether it may be written counts. */
+static enum txn_result write_rest(const struct sim_tree *t, const struct sim_txn *txn)
+{
+	if (!t->rest[txn->node])
+		return TXN_MISSING;
+	return refuses(t, txn, REFUSE_OWN) ? TXN_REFUSED_OWN : TXN_OK;
+}
+
 static enum txn_result add_lock(struct sim_tree *t, const struct sim_txn *txn)
 {
 	if (refuses(t, txn, REFUSE_LOCK))
@@ -497,6 +505,8 @@ static enum txn_result apply(struct sim_tree *t, const struct sim_txn *txn, uint
 		return delete_epoch(t, changed);
 	case TXN_ROUTER:
 		return publish(t, txn);
+	case TXN_REST:
+		return write_rest(t, txn);
 	case TXN_LOCK:
 		return add_lock(t, txn);
 	case TXN_UNLOCK:

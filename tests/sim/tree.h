@@ -25,6 +25,7 @@ enum txn_type {
 	TXN_LEAVE, /* node, session, value: enum leave, epoch_version; epoch, owner: if it sets it */
 	TXN_RENEW,  /* node, version: of the keepalive, epoch_version, keep, makes */
 	TXN_ROUTER, /* node, router, epoch_version */
+	TXN_REST,   /* node: its health or state, which tell nothing here */
 	TXN_LOCK,   /* node, session, uid */
 	TXN_UNLOCK, /* uid */
 	TXN_MARK,   /* node, version: of the router state */
@@ -143,7 +144,8 @@ enum {
 	BIT_CLUSTER,
 	BIT_ALIVE = 8, /* of the first node, and so on: one more than there are */
 	BIT_DRAIN = 24,
-	BIT_KEEPALIVE = 40
+	BIT_KEEPALIVE = 40,
+	BIT_PARDON = 48
 };
 
 #define CHANGED(bit) (UINT64_C(1) << (bit))

@@ -4,9 +4,9 @@
 #include <string.h>
 
 /*
- * The work of being primary as it really runs on the host, its commands, and the daemon's shell around the product's keeper.
- * The work counts as running from the first action that starts it until it is surely down. A kill always succeeds, within
- * the part of the lease that is kept for it.
+ * The work of being primary as it really runs on the host, and the commands of the daemon: takeover, relinquish, fence. The
+ * work counts as running from the first action that starts it until it is surely down. A kill always succeeds, within the
+ * part of the lease that is kept for it.
  */
 
 enum end { END_OK, END_LEFTOVERS, END_FAILED, END_LATE, END_KILLED };
@@ -35,20 +35,6 @@ static void plan(struct sim *w, struct sim_node *n, int64_t delay, uint32_t gen,
 {
 	sim_schedule(w, w->now + delay, EVENT_WORK, n->id, gen,
 		     (uint32_t)what << 8 | (uint32_t)how);
-}
-
-struct keeper_config work_config(const struct sim *w, const struct sim_node *n)
-{
-	return (struct keeper_config){
-		.stop_timeout_us = w->params.relinquish_timeout_us,
-		.lease_timeout_us = n->config.lease_timeout_us,
-		.penalty_us = n->config.penalty_us,
-	};
-}
-
-uint8_t page_mark(const struct sim_node *n)
-{
-	return n->page.marked == n->page.watch ? n->page.mark : LEASE_WATCHED;
 }
 
 /* -- commands -- */
@@ -136,7 +122,7 @@ bool work_clean_up(struct sim *w, struct sim_node *n)
 }
 
 /* The process is made; before it becomes the takeover command it looks at the clock: the guard may have been through. */
-static void fork_work(struct sim *w, struct sim_node *n)
+static void fork_work(struct sim *w, struct sim_node *n, int64_t not_after_us)
 {
 	struct sim_command *c = &n->work.takeover;
 	int64_t took = rng_range(&w->rng, MS, w->params.start_us);
@@ -144,7 +130,7 @@ static void fork_work(struct sim *w, struct sim_node *n)
 
 	c->gen++;
 	c->awaited = 1;
-	if (!sim_mutated(w, MUTATION_BLIND_START) && clock_local(w, n) > n->work.not_after) {
+	if (!sim_mutated(w, MUTATION_BLIND_START) && clock_local(w, n) > not_after_us) {
 		plan(w, n, MS, c->gen, ENDED_TAKEOVER, END_KILLED);
 		return;
 	}
@@ -163,80 +149,218 @@ static void fork_work(struct sim *w, struct sim_node *n)
 		plan(w, n, took, c->gen, ENDED_TAKEOVER, fails ? END_FAILED : END_OK);
 }
 
-/* -- the daemon's shell around the keeper -- */
+/* -- work/script.h -- */
 
-static void carry_out(struct sim *w, struct sim_node *n, enum keeper_action action);
-
-static void arm_timer(struct sim *w, struct sim_node *n)
+static struct sim_node *node_of(const struct script *script)
 {
-	const struct keeper_config config = work_config(w, n);
-	int64_t next = keeper_next_us(&config, &n->work.keeper);
-	uint32_t tag = ++n->work.timer_gen & 0xffff;
-
-	if (next)
-		sim_schedule(w, clock_true(w, n, next) + shell_lateness(w), EVENT_READY, n->id,
-			     n->incarnation, (uint32_t)KEEPER_ON_TIME | tag << 16);
+	return (struct sim_node *)script->loop;
 }
 
-static void trace_keeper(struct sim *w, const struct sim_node *n, const struct keeper_event *event,
-			 uint8_t before, const struct keeper_actions *actions)
+static struct sim_command *command_of(const struct script *script)
 {
-	if (event->type != KEEPER_ON_LEASE || actions->count > 1)
-		SIM_TRACE(w, "node  %d keeper: %s %d: %s -> %s", n->id,
-			  keeper_event_text(event->type), event->result, keeper_state_text(before),
-			  keeper_state_text(n->work.keeper.state));
-	for (int i = 0; i < actions->count; i++)
-		SIM_TRACE(w, "node  %d         -> %s", n->id, keeper_action_text(actions->list[i]));
+	struct sim_node *n = node_of(script);
+
+	return !strcmp(script->name, "takeover") ? &n->work.takeover : &n->work.stop;
 }
 
-static void withdraw_page(struct sim *w, struct sim_node *n)
+void script_init(struct script *script, struct ev_loop *loop, struct log *log, const char *name,
+		 script_end_fn on_end, void *userdata)
 {
-	if (!keeper_is_up(&n->work.keeper) && !sim_mutated(w, MUTATION_SHOW_LATE))
-		n->shown_until = 0;
+	*script = (struct script){ .loop = loop, .log = log, .name = name };
+	script->on_end = on_end;
+	script->userdata = userdata;
 }
 
-static void tell_keeper(struct sim *w, struct sim_node *n, const struct keeper_event *event)
+/* Who is killed kills nothing; whoever ends in order has nothing that runs. */
+void script_finish(struct script *script)
 {
-	const struct keeper_config config = work_config(w, n);
-	struct sim_work *k = &n->work;
-	uint32_t incarnation = n->incarnation;
-	bool held;
+	(void)script;
+}
 
-	if (k->queued == WORK_EVENTS_MAX) {
-		sim_fail(w, "simulator: too many events for the keeper");
+void script_note_group(struct script *script, struct lease_file *lease, enum lease_group group)
+{
+	script->lease = lease;
+	script->group = group;
+}
+
+void script_heed_mark(struct script *script)
+{
+	script->heeds_mark = true;
+	script->mark = (enum lease_mark)page_mark(node_of(script));
+}
+
+/* The process does not become the command. */
+static void give_up(struct sim *w, struct sim_node *n, struct sim_command *c)
+{
+	c->awaited = 1;
+	plan(w, n, MS, ++c->gen, c == &n->work.takeover ? ENDED_TAKEOVER : ENDED_STOP, END_KILLED);
+}
+
+void script_run(struct script *script, char *const *argv, int64_t timeout_us,
+		const struct script_facts *facts)
+{
+	struct sim_node *n = node_of(script);
+
+	(void)argv;
+	(void)timeout_us; /* params.takeover_timeout_us */
+	(void)facts;
+	process_stop_point(n);
+	if (script->heeds_mark && page_mark(n) != script->mark)
+		give_up(n->world, n, command_of(script));
+	else if (command_of(script) == &n->work.takeover)
+		fork_work(n->world, n, script->not_after_us);
+	else
+		work_run_stop(n->world, n, STOP_OF_DAEMON);
+}
+
+bool script_is_running(const struct script *script)
+{
+	return command_of(script)->awaited;
+}
+
+static void kill_script(struct script *script)
+{
+	struct sim_node *n = node_of(script);
+	struct sim_command *c = command_of(script);
+
+	kill_command(n->world, n, c, c == &n->work.takeover ? ENDED_TAKEOVER : ENDED_STOP);
+}
+
+void script_cancel(struct script *script)
+{
+	if (!script_is_running(script))
+		return;
+	command_of(script)->awaited = 0;
+	kill_script(script);
+}
+
+void script_kill(struct script *script)
+{
+	if (script_is_running(script))
+		kill_script(script);
+}
+
+bool command_succeeded(const struct command_result *result)
+{
+	return result->end == COMMAND_EXITED && result->value == 0;
+}
+
+/* What is left is found by the lease file. */
+bool command_group_exists(pid_t group)
+{
+	(void)group;
+	return false;
+}
+
+bool command_group_signal(pid_t group, int signal)
+{
+	(void)group;
+	(void)signal;
+	return false;
+}
+
+/* Once the turn is over. */
+int sim_reboot(int how)
+{
+	(void)how;
+	zkh_current()->turn.reboots = true;
+	return 0;
+}
+
+const struct work_kind work_units; /* none is configured */
+
+/* -- work/scripts.h: fence commands run one after the other; what the first failure leaves undone stays a corpse -- */
+
+enum fence_end { FENCE_DONE, FENCE_FAILED };
+
+int scripts_create(const struct scripts_options *options, struct scripts **ret_scripts)
+{
+	*ret_scripts = (struct scripts *)options->userdata;
+	return 0;
+}
+
+struct scripts *scripts_destroy(struct scripts *scripts)
+{
+	(void)scripts;
+	return NULL;
+}
+
+void scripts_fence(struct scripts *scripts, const char *target, const struct script_facts *facts)
+{
+	struct sim_node *n = zkh_current();
+	struct sim *w = n->world;
+	bool fails = rng_chance(&w->rng, w->params.fence_fails);
+	bool hangs = rng_chance(&w->rng, w->params.fence_hangs);
+	uint32_t end = fails || hangs ? FENCE_FAILED : FENCE_DONE;
+	int64_t took = hangs ? w->params.fence_timeout_us
+			     : rng_range(&w->rng, MS, w->params.fence_us);
+
+	(void)facts;
+	if (!w->params.fence_exists) {
+		node_scripts_event(scripts, SCRIPTS_FENCED);
 		return;
 	}
-	k->queue[k->queued++] = *event;
-	if (k->stepping)
-		return;
-	k->stepping = 1;
-	held = shell_hold(n);
-	while (k->queued && n->incarnation == incarnation && !w->failed) {
-		struct keeper_event next = k->queue[0];
-		struct keeper_actions actions;
-		uint8_t before = k->keeper.state;
-
-		memmove(k->queue, k->queue + 1, (size_t)--k->queued * sizeof(next));
-		next.now_us = clock_local(w, n);
-		keeper_step(&config, &k->keeper, &next, &actions);
-		trace_keeper(w, n, &next, before, &actions);
-		withdraw_page(w, n);
-		for (int i = 0; i < actions.count && n->incarnation == incarnation; i++)
-			carry_out(w, n, (enum keeper_action)actions.list[i]);
-	}
-	if (n->incarnation == incarnation) {
-		k->stepping = 0;
-		arm_timer(w, n);
-	}
-	shell_let_go(w, n, held);
+	process_stop_point(n);
+	w->stats.faults[FAULT_FENCE_FAILS] += fails;
+	w->stats.faults[FAULT_FENCE_HANGS] += hangs;
+	sim_schedule(w, w->now + took, EVENT_FENCE, n->id, ++n->fence_gen,
+		     end << 16 | (uint32_t)node_of_name(target));
 }
 
-void work_answer(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result)
+void work_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
-	const struct keeper_event event = { .type = type, .result = result };
+	uint32_t target = ev->arg & 0xffff;
+	bool done = ev->arg >> 16 == FENCE_DONE;
 
-	tell_keeper(w, n, &event);
+	if (ev->gen != n->fence_gen || n->daemon != DAEMON_UP)
+		return;
+	if (done) {
+		w->stats.fences++;
+		SIM_TRACE(w, "node  %d fenced node %u", n->id, target);
+		host_power_off(w, &w->nodes[target],
+			       100 * MS + rng_range(&w->rng, 0, w->params.restart_us * 2));
+	}
+	node_scripts_event(n->node, done ? SCRIPTS_FENCED : SCRIPTS_FENCE_FAILED);
 }
+
+void scripts_cancel_fence(struct scripts *scripts)
+{
+	(void)scripts;
+	zkh_current()->fence_gen++;
+}
+
+void scripts_check_fence(struct scripts *scripts, const struct script_facts *facts,
+			 const char *const *names, size_t count)
+{
+	(void)scripts;
+	(void)facts;
+	(void)names;
+	(void)count;
+}
+
+const struct fence_checked *scripts_checked(const struct scripts *scripts)
+{
+	static const struct fence_checked none;
+
+	(void)scripts;
+	return &none;
+}
+
+void scripts_follow(struct scripts *scripts, const struct script_facts *facts)
+{
+	(void)scripts;
+	(void)facts;
+}
+
+const char *scripts_trouble(const struct scripts *scripts)
+{
+	const struct sim_node *n = zkh_current();
+
+	(void)scripts;
+	return n->sick || n->work.died ? "the health command failed" : "";
+}
+
+/* -- what the daemon is told -- */
 
 void work_notify(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result, uint32_t tag)
 {
@@ -244,200 +368,39 @@ void work_notify(struct sim *w, struct sim_node *n, uint8_t type, uint8_t result
 		     (uint32_t)type | (uint32_t)result << 8 | (tag & 0xffff) << 16);
 }
 
-static void set_lease(struct sim *w, struct sim_node *n)
+static void command_ended(struct sim_command *c, struct script *script, uint8_t result,
+			  uint32_t tag)
 {
-	int64_t before = n->page.end_local;
+	const struct command_result ended = { .end = COMMAND_EXITED, .value = result != KEEPER_OK };
 
-	n->page_epoch = n->core.epoch;
-	n->page.end_local = n->work.keeper.lease_end_us;
-	if (page_mark(n) != LEASE_WATCHED)
-		work_answer(w, n, KEEPER_ON_ACTED, KEEPER_OK);
-	if (n->page.end_local < before && keeper_may_run(&n->work.keeper))
-		guard_poke(w, n);
-}
-
-static void end_foreign_stop(struct sim *w, struct sim_node *n)
-{
-	if (!n->work.stop.awaited)
-		page_stop_kill(w, n);
-}
-
-static void disarm(struct sim *w, struct sim_node *n)
-{
-	end_foreign_stop(w, n);
-	n->page.stop = STOP_OF_NOBODY;
-	n->page.end_local = 0;
-	n->page.watch = (n->page.watch + 1) & ~1u;
-	n->term_session = 0;
-	n->work.died = 0;
-	guard_disarm(w, n);
-}
-
-static enum keeper_result lock_to_start(struct sim_node *n)
-{
-	if (n->guard.lock)
-		return KEEPER_FAILED;
-	n->work.lock = 1;
-	return page_mark(n) == LEASE_WATCHED ? KEEPER_OK : KEEPER_FAILED;
-}
-
-static enum keeper_result lock_to_stop(struct sim *w, struct sim_node *n)
-{
-	if (page_mark(n) == LEASE_STOPPING && n->guard.alive) {
-		n->work.lock = 0;
-		return KEEPER_BUSY;
-	}
-	if (n->guard.lock)
-		return KEEPER_BUSY;
-	n->work.lock = 1;
-	if (page_mark(n) == LEASE_STOPPED)
-		return KEEPER_DONE;
-	if (!n->work.takeover.awaited)
-		work_kill_takeover(w, n);
-	end_foreign_stop(w, n);
-	return KEEPER_OK;
-}
-
-static void lock_work(struct sim *w, struct sim_node *n)
-{
-	work_answer(w, n, KEEPER_ON_LOCK,
-		    (uint8_t)(n->work.keeper.state == KEEPER_ARMING ? lock_to_start(n)
-								    : lock_to_stop(w, n)));
-}
-
-static void start(struct sim *w, struct sim_node *n)
-{
-	const struct keeper_config config = work_config(w, n);
-
-	guard_poke(w, n);
-	n->work.not_after = keeper_start_by_us(&config, n->work.keeper.lease_end_us);
-	n->work.forking = shell_stopped_here(w, n);
-	if (!n->work.forking)
-		fork_work(w, n);
-}
-
-void work_go_on(struct sim *w, struct sim_node *n)
-{
-	n->work.forking = 0;
-	fork_work(w, n);
-}
-
-static void stop(struct sim *w, struct sim_node *n)
-{
-	if (n->work.takeover.awaited) {
-		n->work.takeover.awaited = 0;
-		work_kill_takeover(w, n);
-	}
-	work_run_stop(w, n, STOP_OF_DAEMON);
-}
-
-static void kill_all(struct sim *w, struct sim_node *n)
-{
-	w->stats.kills++;
-	kill_command(w, n, &n->work.stop, ENDED_STOP);
-	(void)work_clean_up(w, n);
-	end_foreign_stop(w, n);
-}
-
-/* As far as the keeper, the health command and the node know. */
-bool work_is_healthy(const struct sim_node *n)
-{
-	return n->work.keeper.trouble == KEEPER_TROUBLE_NONE && !n->work.died && !n->no_takeover;
-}
-
-void work_tell_health(struct sim *w, struct sim_node *n)
-{
-	shell_tell_result(w, n, ELECTION_HEALTH, 0, work_is_healthy(n) ? RESULT_OK : RESULT_FAILED,
-			  0);
-}
-
-static void tell_down(struct sim *w, struct sim_node *n)
-{
-	shell_tell_result(w, n, ELECTION_STOPPED, 0, RESULT_OK, 0);
-	/* Whatever was wrong with it goes with it. */
-	if (!n->core.healthy)
-		shell_post(w, n, rng_range(&w->rng, MS, 2 * SEC), ELECTION_HEALTH, 0, RESULT_OK);
-}
-
-static void carry_out(struct sim *w, struct sim_node *n, enum keeper_action action)
-{
-	switch (action) {
-	case KEEPER_DO_LEASE:
-		set_lease(w, n);
-		break;
-	case KEEPER_DO_ARM:
-		guard_arm(w, n);
-		break;
-	case KEEPER_DO_DISARM:
-		disarm(w, n);
-		break;
-	case KEEPER_DO_LOCK:
-		lock_work(w, n);
-		break;
-	case KEEPER_DO_UNLOCK:
-		n->work.lock = 0;
-		break;
-	case KEEPER_DO_START:
-		start(w, n);
-		break;
-	case KEEPER_DO_STOP:
-		stop(w, n);
-		break;
-	case KEEPER_DO_CLEAN:
-		work_answer(w, n, KEEPER_ON_CLEAN, work_clean_up(w, n) ? KEEPER_OK : KEEPER_FAILED);
-		break;
-	case KEEPER_DO_KILL:
-		kill_all(w, n);
-		break;
-	case KEEPER_DO_FENCE:
-		host_self_fence(w, n);
-		break;
-	case KEEPER_DO_TELL_UP:
-		shell_tell_result(w, n, ELECTION_STARTED, 0, RESULT_OK, 0);
-		break;
-	case KEEPER_DO_TELL_FAILED:
-		shell_tell_result(w, n, ELECTION_STARTED, 0, RESULT_FAILED, 0);
-		break;
-	case KEEPER_DO_TELL_DOWN:
-		tell_down(w, n);
-		break;
-	case KEEPER_DO_TELL_TROUBLE:
-		work_tell_health(w, n);
-		break;
-	case KEEPER_DO_SEIZE: /* the guard's */
-	case KEEPER_ACTION_COUNT:
-		break;
-	}
-}
-
-/* -- what the daemon is told: it may be stopped just then -- */
-
-static void command_ended(struct sim *w, struct sim_node *n, struct sim_command *c, uint8_t type,
-			  uint8_t result, uint32_t tag)
-{
 	if (!c->awaited || tag != (c->gen & 0xffff))
 		return;
 	c->awaited = 0;
-	/* One that the guard has killed ends when its stop is over. */
-	if (type == KEEPER_ON_ENDED || n->work.keeper.doing == KEEPER_DOES_START)
-		work_answer(w, n, type, result);
+	script->on_end(script->userdata, script, &ended);
+}
+
+/* As units.c has it. */
+static void unit_failed(struct work *work)
+{
+	strcpy(work->failure, "the unit failed");
+	work_answer(work, KEEPER_ON_FAILED, true);
 }
 
 void work_on_notice(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
 	uint8_t type = ev->arg & 0xff, result = ev->arg >> 8 & 0xff;
 	uint32_t tag = ev->arg >> 16;
+	struct work *work;
 
 	if (ev->gen != n->incarnation || n->daemon != DAEMON_UP)
 		return;
+	work = n->node->work;
 	if (type == KEEPER_ON_STARTED)
-		command_ended(w, n, &n->work.takeover, type, result, tag);
+		command_ended(&n->work.takeover, &work->takeover, result, tag);
 	else if (type == KEEPER_ON_ENDED)
-		command_ended(w, n, &n->work.stop, type, result, tag);
-	else if (type == KEEPER_ON_TIME && tag == (n->work.timer_gen & 0xffff))
-		work_answer(w, n, type, KEEPER_OK);
+		command_ended(&n->work.stop, &work->relinquish, result, tag);
 	else if (type == KEEPER_ON_FAILED)
-		work_answer(w, n, type, KEEPER_OK);
+		unit_failed(work);
 	else if (type == KEEPER_ON_ARMED || type == KEEPER_ON_UNGUARDED)
 		guard_on_notice(w, n, type, result, tag);
 }
@@ -508,7 +471,7 @@ void work_die(struct sim *w, struct sim_node *n)
 		return;
 	}
 	n->work.died = 1;
-	shell_post(w, n, 0, ELECTION_HEALTH, 0, RESULT_FAILED);
+	process_post(w, n, 0, TELL_HEALTH);
 }
 
 /* -- life -- */
@@ -516,12 +479,8 @@ void work_die(struct sim *w, struct sim_node *n)
 /* What a process knew; what it started goes on. */
 void work_end(struct sim_node *n)
 {
-	struct sim_work *k = &n->work;
-
-	k->takeover.awaited = k->stop.awaited = 0;
-	k->lock = k->forking = k->stepping = 0;
-	k->queued = 0;
-	k->timer_gen++;
+	n->work.takeover.awaited = n->work.stop.awaited = 0;
+	n->work.lock = 0;
 	n->guard.known = GUARD_UNKNOWN;
 }
 
@@ -532,63 +491,9 @@ void work_off(struct sim *w, struct sim_node *n)
 		set_truth(w, n, TRUTH_DOWN);
 	n->work = (struct sim_work){ .takeover.gen = n->work.takeover.gen + 1,
 				     .stop.gen = n->work.stop.gen + 1,
-				     .kill_gen = n->work.kill_gen + 1,
-				     .timer_gen = n->work.timer_gen + 1 };
+				     .kill_gen = n->work.kill_gen + 1 };
 	n->guard = (struct sim_guard){ .stop.gen = n->guard.stop.gen + 1,
 				       .timer_gen = n->guard.timer_gen + 1,
 				       .spawn = n->guard.spawn + 1 };
 	n->page = (struct sim_page){ .watch = 0 };
-}
-
-void work_begin(struct sim *w, struct sim_node *n)
-{
-	const struct keeper_config config = work_config(w, n);
-
-	keeper_init(&config, &n->work.keeper);
-	n->work.died = 0;
-	if (!n->page.end_local)
-		guard_end_standby(w, n);
-	guard_adopt(n);
-}
-
-/* -- what the node says, see daemon/node -- */
-
-void work_keep(struct sim *w, struct sim_node *n)
-{
-	const struct election *e = &n->core;
-	const struct keeper *k = &n->work.keeper;
-	const struct keeper_event lease = { .type = KEEPER_ON_LEASE,
-					    .lease_end_us = e->lease_end_us };
-
-	if (e->phase == PHASE_AWAIT || e->phase == PHASE_ENTER) {
-		if (k->state == KEEPER_DOWN)
-			work_answer(w, n, KEEPER_ON_NAMED, KEEPER_OK);
-	} else if (!election_work_may_run(e) && e->phase != PHASE_RECOVER) {
-		if (k->state == KEEPER_STANDBY)
-			work_answer(w, n, KEEPER_ON_UNNAMED, KEEPER_OK);
-	}
-	if (e->lease_end_us && e->lease_end_us != k->lease_end_us)
-		tell_keeper(w, n, &lease);
-}
-
-void work_start(struct sim *w, struct sim_node *n)
-{
-	work_answer(w, n, KEEPER_ON_START, KEEPER_OK);
-	if (n->work.keeper.state == KEEPER_ARMING)
-		guard_poke(w, n);
-}
-
-void work_stop(struct sim *w, struct sim_node *n, bool cold)
-{
-	const struct keeper_event event = { .type = KEEPER_ON_STOP, .cold = cold };
-
-	tell_keeper(w, n, &event);
-}
-
-void work_resume(struct sim *w, struct sim_node *n)
-{
-	const struct keeper_event event = { .type = KEEPER_ON_RESUME,
-					    .lease_end_us = n->page.end_local };
-
-	tell_keeper(w, n, &event);
 }

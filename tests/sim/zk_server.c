@@ -359,7 +359,7 @@ static bool all_see_through(const struct sim *w)
 	struct identity_seen seen;
 	enum identity_reason reason;
 
-	gate_see(&w->backup.tree, &seen);
+	files_see_cluster(&w->backup.tree, &seen);
 	for (int i = 0; i < w->node_count; i++)
 		if (identity_judge(host_known(&w->nodes[i]), &seen, false, &reason) !=
 		    IDENTITY_FOREIGN)

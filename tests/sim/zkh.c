@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/timer.h"
@@ -29,20 +30,18 @@ static int current; /* whose clock it is */
 void zkh_begin(struct sim *w)
 {
 	zkh_world = w;
-	zkh_txn_begin();
 	for (int i = 0; i < NODES_MAX; i++)
 		sessions[i].node = i;
 }
 
-struct zkh_session *zkh_session_of(struct sim_node *n)
+void zkh_enter(struct sim_node *n)
 {
 	current = n->id;
-	return &sessions[n->id];
 }
 
-const struct identity *zkh_disk_of(const char *name)
+struct sim_node *zkh_current(void)
 {
-	return &zkh_world->nodes[node_of_name(name)].disk;
+	return &zkh_world->nodes[current];
 }
 
 struct sim_node *zkh_node_of(const struct zkh_session *session)
@@ -59,6 +58,64 @@ int64_t time_boot_us(void)
 int64_t time_wall_us(void)
 {
 	return time_boot_us();
+}
+
+/* -- the session -- */
+
+int zkh_session_create(struct ev_loop *loop, const struct zkh_session_config *config,
+		       struct zkh_session **ret_session)
+{
+	struct sim_node *n = (struct sim_node *)loop;
+
+	n->on_session = config->on_event;
+	n->session_userdata = config->userdata;
+	n->client.session = config->resume ? (int32_t)config->resume->id : 0;
+	*ret_session = &sessions[n->id];
+	return 0;
+}
+
+/* The locks and mirrors end with it. */
+struct zkh_session *zkh_session_destroy(struct zkh_session *session)
+{
+	if (session)
+		zkh_hooks_end(zkh_node_of(session));
+	return NULL;
+}
+
+const char *zkh_session_event_text(enum zkh_session_event event)
+{
+	static const char *const texts[] = {
+#define X(name, text) text,
+		ZKH_SESSION_EVENTS(X)
+#undef X
+	};
+
+	return texts[event];
+}
+
+static void report(struct sim_node *n, enum zkh_session_event event, bool fresh)
+{
+	const struct zkh_session_report report = {
+		.event = event,
+		.fresh = fresh,
+		.timeout_ms = (int32_t)(n->client.timeout / MS),
+		.detail = "",
+	};
+
+	zkh_enter(n);
+	n->on_session(n->session_userdata, &report);
+}
+
+const char *zkh_session_server(const struct zkh_session *session)
+{
+	(void)session;
+	return "a server";
+}
+
+bool zkh_session_client_id(const struct zkh_session *session, struct zkh_client_id *ret_id)
+{
+	*ret_id = (struct zkh_client_id){ .id = zkh_session_id(session) };
+	return ret_id->id;
 }
 
 bool zkh_session_connected(const struct zkh_session *session)
@@ -188,7 +245,8 @@ static const char *router_text(char router)
 
 static void format_alive(const struct sim_sight *s, char *ret_text, size_t size)
 {
-	struct alive alive = { .session = s->session };
+	/* All processes are this one: a session that a process has left behind counts as its own until it expires. */
+	struct alive alive = { .session = s->session, .pid = getpid() };
 
 	zkh_machine_text(s->machine, alive.machine, sizeof(alive.machine));
 	zkh_machine_text(s->boot, alive.boot, sizeof(alive.boot));
@@ -354,6 +412,19 @@ void zkh_detached(struct sim_node *n)
 	while ((op = op_next(n)))
 		op_end(op, ZKH_UNKNOWN, NULL);
 	zkh_hooks_detached(n);
+	report(n, ZKH_DISCONNECTED, false);
+}
+
+void zkh_attached(struct sim_node *n, bool fresh)
+{
+	zkh_hooks_attached(n);
+	report(n, ZKH_CONNECTED, fresh);
+}
+
+void zkh_expired(struct sim_node *n)
+{
+	zkh_hooks_expired(n);
+	report(n, ZKH_EXPIRED, false);
 }
 
 void zkh_drop(struct sim_node *n)
@@ -363,12 +434,13 @@ void zkh_drop(struct sim_node *n)
 	while ((op = op_next(n)))
 		op->order = 0;
 	zkh_hooks_end(n);
-	n->lock = NULL; /* it was freed */
 	n->holds = 0;
 	for (int i = 0; i < TIMERS_MAX; i++) {
 		n->timers[i].gen++;
 		n->timers[i].timer = NULL;
 	}
+	memset(n->alarms, 0, sizeof(n->alarms));
+	zkh_txn_drop(n);
 }
 
 /* Not connected: that is told from the loop. */
@@ -414,6 +486,7 @@ static const struct key {
 	{ "keepalive", SIM_KEY_KEEPALIVE, BIT_KEEPALIVE },
 	{ "alive", SIM_KEY_ALIVE, BIT_ALIVE },
 	{ "drain", SIM_KEY_DRAIN, BIT_DRAIN },
+	{ "pardon", SIM_KEY_PARDON, BIT_PARDON },
 	{ "routerstate", SIM_KEY_ROUTER, -1 },
 	{ "daemonmode", SIM_KEY_MODE, -1 },
 	{ "daemonstate", SIM_KEY_STATE, -1 },
@@ -478,6 +551,7 @@ static int read_key(struct zkh_session *session, const char *path, bool watch,
 
 	if (n->daemon != DAEMON_UP)
 		return ZKH_FAILED;
+	process_stop_point(n);
 	op = zkh_op_create(n, call, ret_op);
 	if (!zkh_is_sent(n, op))
 		return 0;
@@ -490,8 +564,8 @@ static int read_key(struct zkh_session *session, const char *path, bool watch,
 	}
 	r->txn.uid = zkh_lock_uid(path);
 	/* Only the predecessor is looked at with a watch before the lock is held. */
-	if (watch && r->txn.uid && n->lock && lock_waits(n) && !n->shell.lock_placed)
-		n->shell.lock_placed = zkh_world->now;
+	if (watch && r->txn.uid && process_waits_for_lock(n) && !n->lock_placed)
+		n->lock_placed = zkh_world->now;
 	r->watch = watch;
 	r->exists = call->on_exists;
 	zkh_send(op, r);
@@ -531,6 +605,7 @@ int zkh_send_plain(struct zkh_session *session, uint8_t type, uint8_t txn_type,
 
 	if (n->daemon != DAEMON_UP)
 		return ZKH_FAILED;
+	process_stop_point(n);
 	op = zkh_op_create(n, call, ret_op);
 	if (!zkh_is_sent(n, op))
 		return 0;
@@ -688,6 +763,14 @@ static void disarm(struct sim_timer *slot)
 	slot->timer = NULL;
 }
 
+void ev_timer_again(struct ev_loop *loop, ev_timer *timer)
+{
+	ev_timer_stop(loop, timer);
+	timer->at = timer->repeat;
+	if (timer->repeat > 0)
+		ev_timer_start(loop, timer);
+}
+
 void ev_timer_stop(struct ev_loop *loop, ev_timer *timer)
 {
 	struct sim_timer *slot = timer_of((struct sim_node *)loop, timer);
@@ -696,21 +779,63 @@ void ev_timer_stop(struct ev_loop *loop, ev_timer *timer)
 		disarm(slot);
 }
 
+/* Of the end of a maintenance: here they have none. */
+void ev_periodic_start(struct ev_loop *loop, ev_periodic *periodic)
+{
+	(void)loop;
+	(void)periodic;
+	abort();
+}
+
+void ev_periodic_stop(struct ev_loop *loop, ev_periodic *periodic)
+{
+	(void)loop;
+	(void)periodic;
+}
+
+/* Of the status page. */
+void ev_check_start(struct ev_loop *loop, ev_check *check)
+{
+	(void)loop;
+	check->active = 1;
+}
+
+void ev_check_stop(struct ev_loop *loop, ev_check *check)
+{
+	(void)loop;
+	check->active = 0;
+}
+
+void ev_ref(struct ev_loop *loop)
+{
+	(void)loop;
+}
+
+void ev_unref(struct ev_loop *loop)
+{
+	(void)loop;
+}
+
 void ev_now_update(struct ev_loop *loop)
 {
 	(void)loop;
 }
 
-void zkh_on_timer(struct sim_node *n, const struct queue_event *ev)
+void zkh_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
 	struct sim_timer *slot = &n->timers[ev->arg];
 	struct ev_timer *timer;
 
+	(void)w;
 	if (ev->gen != slot->gen || n->daemon != DAEMON_UP)
 		return;
 	timer = slot->timer;
 	disarm(slot);
 	current = n->id;
+	if (timer->repeat > 0) {
+		timer->at = timer->repeat;
+		ev_timer_start((struct ev_loop *)n, timer);
+	}
 	timer->cb((struct ev_loop *)n, timer, EV_TIMER);
 }
 

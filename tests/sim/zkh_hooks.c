@@ -116,7 +116,7 @@ static void call_hooks(struct sim_node *n, enum zkh_hook hook)
 {
 	struct zkh_listener *listener;
 
-	(void)zkh_session_of(n);
+	zkh_enter(n);
 	for (n->listener_next = n->listeners; (listener = n->listener_next);) {
 		n->listener_next = listener->next;
 		listener->fn(listener, hook);

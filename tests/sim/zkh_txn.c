@@ -23,7 +23,7 @@ struct zkh_txn {
 #define RANDOM_DIGITS 32
 #define UID_DIGITS 8
 
-static struct zkh_txn transaction; /* one is built at a time */
+static struct zkh_txn transactions[NODES_MAX]; /* one is built at a time */
 
 void zkh_lock_text(int32_t uid, int32_t sequence, char *ret_text)
 {
@@ -54,23 +54,23 @@ int32_t zkh_lock_uid(const char *path)
 		       : 0;
 }
 
-void zkh_txn_begin(void)
+void zkh_txn_drop(const struct sim_node *n)
 {
-	transaction.in_use = false;
+	transactions[n->id].in_use = false;
 }
 
 struct zkh_txn *zkh_txn_create(struct zkh_session *session)
 {
-	struct sim_node *n = zkh_node_of(session);
+	struct zkh_txn *txn = &transactions[session->node];
 
-	if (n->daemon != DAEMON_UP)
+	if (zkh_node_of(session)->daemon != DAEMON_UP)
 		return NULL;
-	assert(!transaction.in_use);
-	transaction = (struct zkh_txn){ .node = (int8_t)session->node, .in_use = true };
-	transaction.is = (struct sim_txn){ .type = TXN_NOP,
-					   .epoch_version = UNCHECKED,
-					   .node = (int8_t)session->node };
-	return &transaction;
+	assert(!txn->in_use);
+	*txn = (struct zkh_txn){ .node = (int8_t)session->node, .in_use = true };
+	txn->is = (struct sim_txn){ .type = TXN_NOP,
+				    .epoch_version = UNCHECKED,
+				    .node = (int8_t)session->node };
+	return txn;
 }
 
 void zkh_txn_check(struct zkh_txn *txn, const char *path, int32_t version)
@@ -84,7 +84,7 @@ void zkh_txn_check(struct zkh_txn *txn, const char *path, int32_t version)
 }
 
 /* The last digits of it. */
-static int32_t cluster_id(const char *text)
+static int32_t id_of_cluster(const char *text)
 {
 	return (int32_t)strtol(text + IDENTITY_ID_SIZE - 1 - 7, NULL, 16);
 }
@@ -95,7 +95,7 @@ static void take_cluster(struct sim_txn *t, const char *text)
 
 	identity_parse_value(text, strlen(text), &seen);
 	t->type = TXN_MAKE;
-	t->id = cluster_id(seen.id);
+	t->id = id_of_cluster(seen.id);
 	t->generation = seen.generation;
 }
 
@@ -113,7 +113,7 @@ static void take_keepalive(struct sim_txn *t, const char *text)
 	t->lease_us = k.lease_us;
 	t->machine = (int32_t)strtol(k.machine, NULL, 16);
 	t->boot = (int32_t)strtol(k.boot, NULL, 16);
-	t->session_us = n->term.session_us;
+	t->session_us = cluster_of(n)->term.session_us;
 	t->sent_local = clock_local(zkh_world, n);
 }
 
@@ -136,7 +136,8 @@ static void take_router(struct sim_txn *t, int8_t of, const char *text, int32_t 
 		t->node = of;
 		t->version = version;
 	} else if (t->type == TXN_NOP) {
-		t->type = zkh_world->nodes[of].writes.doing == OP_LEAVE ? TXN_LEAVE : TXN_ROUTER;
+		t->type = cluster_of(&zkh_world->nodes[of])->writes.doing == OP_LEAVE ? TXN_LEAVE
+										      : TXN_ROUTER;
 	}
 }
 
@@ -294,24 +295,43 @@ static bool is_of_election(uint8_t type)
 	       type == TXN_CREATE_KEY;
 }
 
+/* Of the election: what it is part of. */
+static uint8_t op_of(const struct sim_node *n, const struct sim_txn *t)
+{
+	if (is_of_election(t->type))
+		return (uint8_t)cluster_of(n)->writes.doing;
+	return t->type == TXN_REGISTER && cluster_of(n)->repair.registering ? OP_REGISTER : OP_NONE;
+}
+
+/* Of an operation of the election, as it is sent. */
+static void note_sent(struct sim_node *n, uint8_t op)
+{
+	oracle_do(zkh_world, n, op);
+	chaos_ambush(zkh_world, n);
+}
+
 int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh_op **ret_op)
 {
 	struct sim_node *n = &zkh_world->nodes[txn->node];
 	const struct zkh_op call = { .on_commit = fn, .userdata = userdata };
-	struct zkh_op *op = zkh_op_create(n, &call, ret_op);
+	uint8_t of = op_of(n, &txn->is);
+	struct zkh_op *op;
 	bool read = txn->is.type == TXN_RENEW && sim_mutated(zkh_world, MUTATION_RENEW_BY_READ);
 	struct sim_request *r;
 
+	process_stop_point(n);
 	txn->in_use = false;
+	op = zkh_op_create(n, &call, ret_op);
 	if (!zkh_is_sent(n, op))
 		return 0;
+	if (txn->is.type == TXN_NOP && txn->is.sets)
+		txn->is.type = TXN_REST;
+	if (of != OP_NONE)
+		note_sent(n, of);
 	r = request_create(zkh_world, n, read ? REQUEST_READ : REQUEST_TXN, FOR_CALL);
 	txn->is.session = r->txn.session;
 	r->txn = txn->is;
-	if (is_of_election(r->txn.type))
-		r->op = (uint8_t)n->writes.doing;
-	else if (r->txn.type == TXN_REGISTER && n->shell.registering)
-		r->op = OP_REGISTER;
+	r->op = of;
 	mutate(&r->txn);
 	zkh_send(op, r);
 	return 0;
@@ -423,4 +443,21 @@ void rights_format_missing(const struct rights *rights, char *ret_text)
 {
 	(void)rights;
 	*ret_text = '\0';
+}
+
+void rights_format_wide(const struct rights *rights, char *ret_text)
+{
+	rights_format_missing(rights, ret_text);
+}
+
+int rights_first_refusal(const struct rights *rights)
+{
+	(void)rights;
+	return ZKH_OK;
+}
+
+const char *rights_remedy(int result)
+{
+	(void)result;
+	return "";
 }

@@ -2,6 +2,7 @@
 #include "base/timer.h"
 #include "work/command.h"
 #include "work/command_output.h"
+#include "work/script.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -255,6 +256,51 @@ static void test_too_late(void **state)
 	probe->not_after_us = time_boot_us() + 30 * S;
 	run_shell(probe, "exit 0", 30 * S, S);
 	assert_true(command_succeeded(&probe->result));
+}
+
+static void on_script_end(void *userdata, struct script *script,
+			  const struct command_result *result)
+{
+	struct probe *probe = userdata;
+
+	(void)script;
+	probe->result = *result;
+	ev_break(probe->loop, EVBREAK_ALL);
+}
+
+/* Under the lock, before the guard marked that it stops the work; the run is due after that. */
+static void test_guard_has_begun(void **state)
+{
+	struct probe *probe = *state;
+	struct lease_file *lease;
+	char message[LEASE_FILE_MESSAGE_SIZE], directory[] = "/tmp/test-command-XXXXXX", path[64];
+	char program[] = "/bin/true", *argv[] = { program, NULL };
+	const struct script_facts facts = { .event = "relinquish", .node = "n1" };
+	struct script script;
+
+	assert_non_null(mkdtemp(directory));
+	assert_int_equal(lease_file_open(directory, "01234567-89ab-cdef-0123-456789abcdef", &lease,
+					 message, sizeof(message)),
+			 0);
+	lease_file_begin_watch(lease);
+	script_init(&script, probe->loop, NULL, "relinquish", on_script_end, probe);
+	script_note_group(&script, lease, LEASE_GROUP_STOP);
+	script_heed_mark(&script);
+	assert_true(lease_file_set_mark(lease, lease_file_watch(lease), LEASE_STOPPING));
+	script_run(&script, argv, 30 * S, &facts);
+	ev_run(probe->loop, 0);
+	assert_int_equal(probe->result.end, COMMAND_NOT_STARTED);
+	assert_int_equal(probe->result.value, ECANCELED);
+	/* The next try has seen it. */
+	script_heed_mark(&script);
+	script_run(&script, argv, 30 * S, &facts);
+	ev_run(probe->loop, 0);
+	assert_true(command_succeeded(&probe->result));
+	script_finish(&script);
+	(void)lease_file_close(lease);
+	(void)snprintf(path, sizeof(path), "%s/" LEASE_FILE, directory);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(directory), 0);
 }
 
 static void test_child_setup(void **state)
@@ -600,6 +646,7 @@ int main(void)
 		TEST(test_signalled),
 		TEST(test_not_started),
 		TEST(test_too_late),
+		TEST(test_guard_has_begun),
 		TEST(test_child_setup),
 		TEST(test_standard_descriptors_closed),
 		TEST(test_output_lines),

@@ -364,6 +364,27 @@ static void test_enter_conflicts_again_and_again(void **state)
 			   "26400 time => follow: do hand back@3\n");
 }
 
+/* Attempts to get the lock do not make the takeover of an operator's choice hopeless. */
+static void test_named_after_lost_locks(void **state)
+{
+	struct play play;
+
+	play_init(&play);
+	play_script(&play, PLAY_FOLLOWING "50 view none@2 free      => lock: lock\n");
+	for (int pause_ms = 400, i = 0; i < 5; i++) {
+		char script[PLAY_TEXT_MAX];
+
+		snprintf(script, sizeof(script),
+			 "+400 lock conflict => follow\n+%d time => lock: lock\n", pause_ms);
+		play_script(&play, script);
+		pause_ms = pause_ms < 3200 ? pause_ms * 2 : pause_ms;
+	}
+	play_script(&play, "+400 lock conflict          => follow\n"
+			   "+10 view me@3 free          => await\n"
+			   "+500 time                   => enter: do enter@3\n"
+			   "+10 done conflict           => await: refresh\n");
+}
+
 /* The lease that the takeover opens counts from its sending: answered too late, it is over before it began. */
 static void test_enter_answered_late(void **state)
 {
@@ -694,6 +715,7 @@ int main(void)
 		cmocka_unit_test(test_enter_unknown_lost),
 		cmocka_unit_test(test_enter_unknown_superseded),
 		cmocka_unit_test(test_enter_conflicts_again_and_again),
+		cmocka_unit_test(test_named_after_lost_locks),
 		cmocka_unit_test(test_enter_answered_late),
 		cmocka_unit_test(test_corpses_fenced),
 		cmocka_unit_test(test_fence_looks_again),

@@ -97,7 +97,7 @@ static void test_lock_is_forgotten(void **state)
 	put(ELECTION_VIEW, RESULT_OK);
 	put(ELECTION_LOCK, RESULT_OK);
 	put(ELECTION_TIME, RESULT_OK);
-	election_inbox_forget_lock(&inbox);
+	election_inbox_forget(&inbox, ELECTION_LOCK);
 	put(ELECTION_LOCK, RESULT_CONFLICT);
 	expect(ELECTION_VIEW, RESULT_OK);
 	expect(ELECTION_TIME, RESULT_OK);
