@@ -272,10 +272,10 @@ void host_self_fence(struct sim *w, struct sim_node *n)
 	host_power_off(w, n, rng_range(&w->rng, MS, w->params.restart_us));
 }
 
-void host_on_boot(struct sim *w, struct sim_node *n)
+void host_on_boot(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
 	if (n->daemon == DAEMON_UP)
 		return;
 	n->host_up = 1;
-	process_start(w, n);
+	process_start(w, n, ev);
 }

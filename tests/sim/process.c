@@ -114,7 +114,7 @@ void process_turn(struct sim *w, struct sim_node *n, process_turn_fn fn,
 {
 	process_go_on(w, n);
 	if (n->turn.state == TURN_STOPPED || w->failed)
-		return; /* once more: it is put off, see process_is_stopped() */
+		return;
 	zkh_enter(n);
 	n->turn.fn = fn;
 	n->turn.event = *ev;
@@ -362,6 +362,15 @@ static void note_event(struct sim *w, struct sim_node *n, const struct election_
 	}
 }
 
+static void note_lock(struct sim *w, struct sim_node *n, const struct election_actions *actions)
+{
+	for (int i = 0; i < actions->count; i++)
+		if (actions->list[i].type == ACTION_LOCK) {
+			n->lock_began = w->now;
+			n->lock_placed = 0;
+		}
+}
+
 static void check_next(struct sim *w, const struct sim_node *n,
 		       const struct election_config *config)
 {
@@ -391,9 +400,7 @@ void sim_election_step(const struct election_config *config, struct election *st
 	check_next(w, n, config);
 	if (event->type == ELECTION_STARTED && event->result != RESULT_OK)
 		oracle_start_failed(w, n);
-	for (int i = 0; i < ret_actions->count; i++)
-		if (ret_actions->list[i].type == ACTION_LOCK)
-			n->lock_placed = 0, n->lock_began = w->now;
+	note_lock(w, n, ret_actions);
 	process_stop_point(n);
 }
 
@@ -407,7 +414,7 @@ static void on_exit_of(void *userdata, int code)
 	n->turn.exits = true;
 }
 
-void process_start(struct sim *w, struct sim_node *n)
+static void start(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
 	struct node_options options = {
 		.loop = (struct ev_loop *)n,
@@ -422,8 +429,7 @@ void process_start(struct sim *w, struct sim_node *n)
 		.userdata = n,
 	};
 
-	if (n->daemon == DAEMON_UP || !n->host_up)
-		return;
+	(void)ev;
 	n->daemon = DAEMON_UP;
 	n->incarnation++;
 	n->penalty_end = 0;
@@ -431,7 +437,6 @@ void process_start(struct sim *w, struct sim_node *n)
 	n->up_since = w->now;
 	n->paused_until = 0;
 	n->sick = false;
-	n->world = w;
 	zkh_enter(n);
 	zkh_machine_text(n->boot, n->boot_text, sizeof(n->boot_text));
 	election_init(&n->core);
@@ -453,6 +458,13 @@ void process_start(struct sim *w, struct sim_node *n)
 		n->work.died = 1;
 		process_post(w, n, MS, TELL_HEALTH);
 	}
+}
+
+void process_start(struct sim *w, struct sim_node *n, const struct queue_event *ev)
+{
+	n->world = w;
+	if (n->daemon != DAEMON_UP && n->host_up)
+		process_turn(w, n, start, ev);
 }
 
 /* What is asked of it once it is gone is answered as it was then. */
@@ -484,6 +496,7 @@ void process_kill(struct sim *w, struct sim_node *n)
 	n->turn = (struct sim_turn){ .state = TURN_OVER };
 	n->fed = NULL;
 	n->gathering = false;
+	n->on_closed = NULL;
 	n->fence_gen++;
 	work_end(n);
 	process_end(n);

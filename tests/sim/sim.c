@@ -191,7 +191,7 @@ static void dispatch_node(struct sim *w, const struct queue_event *ev)
 	else if (ev->type == EVENT_GUARD)
 		guard_on_event(w, n, ev);
 	else
-		host_on_boot(w, n);
+		host_on_boot(w, n, ev);
 }
 
 /*

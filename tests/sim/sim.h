@@ -564,7 +564,7 @@ void client_on_unacked(struct sim *w, struct sim_node *n, const struct queue_eve
 void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
 /* process.c: the process of a daemon */
-void process_start(struct sim *w, struct sim_node *n);
+void process_start(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void process_kill(struct sim *w, struct sim_node *n);
 /* Frees it, at the end of a run. */
 void process_end(struct sim_node *n);
@@ -698,7 +698,7 @@ void host_pause(struct sim *w, struct sim_node *n, int64_t pause_us, bool clock_
 void host_depart(struct sim *w, struct sim_node *n);
 /* If it is configured to. */
 void host_self_fence(struct sim *w, struct sim_node *n);
-void host_on_boot(struct sim *w, struct sim_node *n);
+void host_on_boot(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
 /* chaos.c, operators.c */
 void chaos_on_event(struct sim *w);
