@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What a run is made of: the kinds of faults, the wrong shells, the options, and what is drawn from
+ * What a run is made of: the kinds of faults, the wrong worlds, the options, and what is drawn from
  * the seed.
  */
 
@@ -76,7 +76,7 @@ enum sim_fault {
 };
 
 /*
- * Wrong shells, for the mutation table: what the core relies on and a careless shell would break.
+ * Wrong worlds, for the mutation table: what the daemon relies on, and is not there.
  */
 #define SIM_MUTATIONS(X)                                                                           \
 	X(CLAIM_VERSION, "claim-without-version")                                                  \

@@ -10,7 +10,7 @@
 
 enum queue_type {
 	EVENT_TIMER, /* core: ELECTION_TIME is due */
-	EVENT_TELL,  /* shell: an event for the core */
+	EVENT_TELL,  /* arg: enum process_news */
 	EVENT_REPLY, /* arg: request, at the node */
 	EVENT_WATCH, /* arg: the bit of what changed, and whether it is there, or which lock node; at the node */
 	EVENT_CLOSED,	     /* the connection, at the node */

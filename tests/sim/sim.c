@@ -2,8 +2,8 @@
 
 /*
  * The simulator: two to seven nodes in a model of the world, in simulated time, from one seed. A node is made of the code that
- * ships, as far as it is linked (meson.build): the election; all of daemon/cluster; the keeper of the work; of lib/zk the lock
- * and the mirror. What else a daemon does is modelled.
+ * ships (meson.build): daemon/node, daemon/cluster, the work and its keeper, the election, and of lib/zk the lock and the
+ * mirror. What it calls outside of that is simulated behind the product's own headers.
  *
  *   sim --runs 1000                 a thousand runs, seeds 1 to 1000
  *   sim --steps 20000000            as many runs as it takes
@@ -28,13 +28,12 @@
  *   zkh, zkh_txn, zkh_hooks
  *        the headers of lib/zk over the simulated client, and libev's timers, for what is linked; the
  *        texts that the keys hold; reads that are refused
- *   shell, shell_cluster
- *        the node around what is linked (daemon/node): its events and steps, the files that outlive it, its
- *        fence command, what it does when it is stopped between a step and what that asks for
+ *   process, files
+ *        the process of a daemon, the turns of its loop, its timers; it may be stopped, or killed, wherever
+ *        it calls for something outside of it; and its files, of which some outlive it
  *   work, guard
- *        the host around the keepers of daemon and guard, which are linked: the commands (slow, failing,
- *        hanging, outliving who started them), the lease file, the locks; the guard may be killed, late,
- *        or not to be started
+ *        the commands (slow, failing, hanging, outliving who started them); the guard around the product's
+ *        keeper, which may be killed, late, or not to be started
  *   host, chaos
  *        drifting clocks, pauses, crashes, restarts, resets, operators; an ensemble that is set back
  *        to a backup or emptied while an old server may keep its connections, and accepted later
@@ -45,16 +44,16 @@
  *        over; no lease but by a commit; no write to an ensemble that is not the known one; epochs of
  *        started work grow, whatever is deleted, as long as a node that takes part remembers; the dead
  *        are fenced or marked first; no contender from before a claim is left when the claimer
- *        enters; of the commands that start and stop the work one runs at a time; after the last fault one primary within a stated bound, no phase left half-way, no
- *        busy loop
+ *        enters; of the commands that start and stop the work one runs at a time; after the last fault one
+ *        primary within a stated bound, no phase left half-way, no busy loop
  *
  * Each run draws its own timing and its own set of faults.
  *
  * A run that fails is run again with the trace on; its last lines, the seed and the command that
- * repeats it are printed. --mutate NAME makes the shell wrong in one way (--mutate list), to show
+ * repeats it are printed. --mutate NAME makes the world wrong in one way (--mutate list), to show
  * that the oracle sees it; --often FAULT makes one kind of fault frequent; --frozen-hosts lets hosts
- * sleep past their lease with work up, the case that software on the host cannot close; --unequal-servers and --refusals make servers that grant
- * different session timeouts, access lists and quotas frequent.
+ * sleep past their lease with work up, the case that software on the host cannot close; --unequal-servers
+ * and --refusals make servers that grant different session timeouts, access lists and quotas frequent.
  */
 
 #include "sim.h"

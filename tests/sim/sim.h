@@ -109,7 +109,7 @@ struct sim_entry {
 
 enum request_type { REQUEST_PING, REQUEST_READ, REQUEST_SYNC, REQUEST_TXN };
 
-/* What the shell wants with it. */
+/* What its sender wants with it. */
 enum request_purpose {
 	FOR_NOTHING,
 	FOR_CALL, /* of zkh.c */
@@ -464,7 +464,7 @@ struct sim {
 	char failure[256];
 };
 
-/* Whether the shell is to be wrong in this way (--mutate). */
+/* Whether the world is to be wrong in this way (--mutate). */
 static inline bool sim_mutated(const struct sim *w, enum sim_mutation m)
 {
 	return w->options->mutations & UINT64_C(1) << m;
