@@ -338,6 +338,7 @@ void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t
 
 	file->last.groups[which] = (int64_t)made.session << 32 | made.id;
 	put(file, &file->last.groups[which]);
+	fence(); /* what is read of the mark from here on is no older */
 }
 
 void lease_file_forget_groups(struct lease_file *file)
@@ -346,7 +347,7 @@ void lease_file_forget_groups(struct lease_file *file)
 		lease_file_set_group(file, (enum lease_group)i, 0);
 }
 
-static struct process_group get_group(struct lease_file *file, enum lease_group which)
+struct process_group lease_file_noted(struct lease_file *file, enum lease_group which)
 {
 	int64_t both = load(file)->groups[which];
 
@@ -358,22 +359,22 @@ static struct process_group get_group(struct lease_file *file, enum lease_group 
 
 pid_t lease_file_group(struct lease_file *file, enum lease_group which)
 {
-	return get_group(file, which).id;
+	return lease_file_noted(file, which).id;
 }
 
 bool lease_file_command_runs(struct lease_file *file, enum lease_group which)
 {
-	return process_group_leader_runs(get_group(file, which));
+	return process_group_leader_runs(lease_file_noted(file, which));
 }
 
 bool lease_file_group_runs(struct lease_file *file, enum lease_group which)
 {
-	return process_group_runs(get_group(file, which));
+	return process_group_runs(lease_file_noted(file, which));
 }
 
 bool lease_file_group_kill(struct lease_file *file, enum lease_group which)
 {
-	return process_group_kill(get_group(file, which));
+	return process_group_kill(lease_file_noted(file, which));
 }
 
 bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed)

@@ -22,6 +22,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/process_group.h"
+
 #define LEASE_FILE "lease"
 
 /*
@@ -124,7 +126,8 @@ void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t
 
 /* For a record from another container or PID namespace, where the same numbers mean other processes. */
 void lease_file_forget_groups(struct lease_file *file);
-pid_t lease_file_group(struct lease_file *file, enum lease_group which);
+struct process_group lease_file_noted(struct lease_file *file, enum lease_group which);
+pid_t lease_file_group(struct lease_file *file, enum lease_group which); /* its id */
 
 /* Whether the command itself runs: the leader of the group. */
 bool lease_file_command_runs(struct lease_file *file, enum lease_group which);

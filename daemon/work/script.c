@@ -76,13 +76,24 @@ static void note_group(const struct script *script, pid_t group)
 		lease_file_set_group(script->lease, script->group, group);
 }
 
-/* Noted first: either this process sees that the guard has begun to stop the work, or the guard sees this process. */
+/* The guard has not marked anything since. */
+static bool may_begin(const struct script *script)
+{
+	return !script->heeds_mark || lease_file_mark(script->lease) == script->mark;
+}
+
+/*
+ * What the guard has noted of its own stop stays. And once this process is noted, either it sees that the guard has begun, or
+ * the guard sees this process.
+ */
 static bool on_fork(void *userdata, pid_t group)
 {
 	const struct script *script = userdata;
 
+	if (!may_begin(script))
+		return false;
 	note_group(script, group);
-	return !script->heeds_mark || lease_file_mark(script->lease) == script->mark;
+	return may_begin(script);
 }
 
 void script_note_group(struct script *script, struct lease_file *lease, enum lease_group group)
@@ -123,7 +134,8 @@ void script_run(struct script *script, char *const *argv, int64_t timeout_us,
 	script_environment(facts, &environment);
 	r = command_start(script->loop, &options, &script->command);
 	/* In this process, too: what it knows of the file is written again where that was damaged. */
-	note_group(script, script->command ? command_group(script->command) : 0);
+	if (may_begin(script))
+		note_group(script, script->command ? command_group(script->command) : 0);
 	if (r < 0)
 		start_failed(script, r);
 }

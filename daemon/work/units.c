@@ -113,6 +113,8 @@ static void on_unit_started(void *userdata, bool ok, const char *text)
 		return;
 	work->unit_starting = false;
 	ev_timer_stop(work->options.loop, &work->unit_timer);
+	if (work->keeper.doing != KEEPER_DOES_START)
+		return; /* it is to be stopped, once nobody else is at it */
 	if (ok)
 		commands_start(work, left_us > 0 ? left_us : 1);
 	else

@@ -105,10 +105,10 @@ static void set_lease(struct work *work)
 }
 
 /* Of the previous process, or of the guard: it would run beside our own, or beside the next start. */
-static void end_foreign_stop(struct work *work)
+static void end_foreign_stop(const struct work *work, struct process_group stop)
 {
-	if (work->lease && !script_is_running(&work->relinquish))
-		(void)lease_file_group_kill(work->lease, LEASE_GROUP_STOP);
+	if (!script_is_running(&work->relinquish))
+		(void)process_group_kill(stop);
 }
 
 static void disarm(struct work *work)
@@ -117,7 +117,7 @@ static void disarm(struct work *work)
 		return;
 	if (work->armed)
 		lease_file_disarm(work->lease);
-	end_foreign_stop(work);
+	end_foreign_stop(work, lease_file_noted(work->lease, LEASE_GROUP_STOP));
 	lease_file_set_group(work->lease, LEASE_GROUP_TAKEOVER, 0);
 	lease_file_set_group(work->lease, LEASE_GROUP_WORK, 0);
 	lease_file_set_group(work->lease, LEASE_GROUP_STOP, 0);
@@ -142,16 +142,18 @@ static int take_lock(struct work *work)
 	return lock_file_take(work->config->node.runtime_directory, WORK_LOCK_FILE, &work->lock);
 }
 
-static enum keeper_result lock_to_start(struct work *work)
+static enum keeper_result lock_to_start(struct work *work, struct process_group stop)
 {
-	int r = take_lock(work);
+	int r;
 
+	script_heed_mark(&work->takeover);
+	r = take_lock(work);
 	if (r != 0)
 		work_say_guard(work, EVENT_GUARD_FAILED,
 			       r < 0 ? strerror(-r) : "the work lock is held by another process");
 	if (r != 0 || lease_file_mark(work->lease) != LEASE_WATCHED)
 		return KEEPER_FAILED;
-	end_foreign_stop(work);
+	end_foreign_stop(work, stop);
 	return KEEPER_OK;
 }
 
@@ -165,8 +167,9 @@ static bool guard_is_at_it(struct work *work)
 	       lock_file_look(work->config->node.runtime_directory, GUARD_LOCK_FILE, text) > 0;
 }
 
-static enum keeper_result lock_to_stop(struct work *work)
+static enum keeper_result lock_to_stop(struct work *work, struct process_group stop)
 {
+	script_heed_mark(&work->relinquish);
 	if (guard_is_at_it(work)) {
 		unlock(work);
 		return KEEPER_BUSY;
@@ -179,7 +182,7 @@ static enum keeper_result lock_to_stop(struct work *work)
 	/* That of the previous process would go on starting what is stopped here. */
 	if (!script_is_running(&work->takeover))
 		(void)lease_file_group_kill(work->lease, LEASE_GROUP_TAKEOVER);
-	end_foreign_stop(work);
+	end_foreign_stop(work, stop);
 	return KEEPER_OK;
 }
 
@@ -187,12 +190,13 @@ static void lock_work(struct work *work)
 {
 	enum keeper_result result = KEEPER_OK;
 
-	/* Before anything is made of the mark. */
-	script_heed_mark(&work->takeover);
-	script_heed_mark(&work->relinquish);
-	if (work->lease)
-		result = work->keeper.state == KEEPER_ARMING ? lock_to_start(work)
-							     : lock_to_stop(work);
+	if (work->lease) {
+		/* Before the mark is looked at: the stop of a guard that begins now is not what is ended here. */
+		struct process_group stop = lease_file_noted(work->lease, LEASE_GROUP_STOP);
+
+		result = work->keeper.state == KEEPER_ARMING ? lock_to_start(work, stop)
+							     : lock_to_stop(work, stop);
+	}
 	answer(work, KEEPER_ON_LOCK, result);
 }
 
@@ -223,7 +227,9 @@ static void kill_all(struct work *work)
 	script_kill(&work->takeover);
 	work->kind->kill(work);
 	(void)clean_up(work);
-	end_foreign_stop(work);
+	/* The guard kills its own when it is time. */
+	if (work->lease && !guard_is_at_it(work))
+		end_foreign_stop(work, lease_file_noted(work->lease, LEASE_GROUP_STOP));
 }
 
 static void say_self_fence(struct work *work, const char *outcome)

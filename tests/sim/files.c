@@ -276,11 +276,28 @@ bool lease_file_group_kill(struct lease_file *file, enum lease_group which)
 {
 	struct sim_node *n = node_of(file);
 
+	(void)which; /* LEASE_GROUP_TAKEOVER */
 	process_stop_point(n);
-	if (which == LEASE_GROUP_STOP)
+	work_kill_takeover(n->world, n);
+	return true;
+}
+
+/* LEASE_GROUP_STOP: whose it is, and the how manieth. */
+struct process_group lease_file_noted(struct lease_file *file, enum lease_group which)
+{
+	const struct sim_node *n = node_of(file);
+
+	(void)which;
+	return (struct process_group){ .id = n->page.stop, .session = (pid_t)page_stop_number(n) };
+}
+
+bool process_group_kill(struct process_group group)
+{
+	struct sim_node *n = zkh_current();
+
+	process_stop_point(n);
+	if (group.id == n->page.stop && (uint32_t)group.session == page_stop_number(n))
 		page_stop_kill(n->world, n);
-	else if (which == LEASE_GROUP_TAKEOVER)
-		work_kill_takeover(n->world, n);
 	return true;
 }
 

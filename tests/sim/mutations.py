@@ -160,7 +160,7 @@ MUTATIONS = [
              'if (!lease_file_set(work->lease, end_us) && 0) {', options=['--often', 'daemon stopped within a step']),
     Mutation('a stop begins though the guard has begun one', 'work.c', 'script_heed_mark(&work->relinquish);', ''),
     Mutation('the stop of the process before goes on beside the own', 'work.c',
-             'if (work->lease && !script_is_running(&work->relinquish))', 'if (0)', options=['--often', 'daemon killed', '--often', 'stop hung']),
+             'if (!script_is_running(&work->relinquish))', 'if (0)', options=['--often', 'daemon killed', '--often', 'stop hung']),
     Mutation('the takeover of the process before goes on beside the stop', 'work.c',
              'if (!script_is_running(&work->takeover))', 'if (0)', options=['--often', 'daemon killed']),
     Mutation('a release without the epoch check', switches=['release-without-epoch'],

@@ -670,6 +670,7 @@ void work_kill_guards_stop(struct sim *w, struct sim_node *n);
 bool work_clean_up(struct sim *w, struct sim_node *n);
 /* Of the relinquish command that the lease file tells of. */
 bool page_stop_runs(const struct sim_node *n);
+uint32_t page_stop_number(const struct sim_node *n);
 void page_stop_kill(struct sim *w, struct sim_node *n);
 int sim_reboot(int how);
 

@@ -65,6 +65,13 @@ bool page_stop_runs(const struct sim_node *n)
 					       : false;
 }
 
+uint32_t page_stop_number(const struct sim_node *n)
+{
+	return n->page.stop == STOP_OF_DAEMON  ? n->work.stop.gen
+	       : n->page.stop == STOP_OF_GUARD ? n->guard.stop.gen
+					       : 0;
+}
+
 void page_stop_kill(struct sim *w, struct sim_node *n)
 {
 	if (n->page.stop == STOP_OF_DAEMON)
