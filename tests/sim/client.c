@@ -280,6 +280,7 @@ void client_on_reply(struct sim *w, struct sim_node *n, const struct queue_event
 {
 	struct sim_request *r = &w->requests[ev->arg];
 	struct sim_conn *c = conn_get(w, n->id, r->gen);
+	struct sim_request reply;
 	int64_t held;
 
 	/* Of a session that is given up nothing more is read. */
@@ -297,9 +298,10 @@ void client_on_reply(struct sim *w, struct sim_node *n, const struct queue_event
 	/* As the client library has it, which does not look whether it goes back. */
 	if (r->zxid > 0)
 		n->client.last_zxid = r->zxid;
-	if (r->purpose == FOR_CALL)
-		zkh_reply(w, r);
+	reply = *r; /* it may be stopped, or killed, within */
 	request_free(w, r);
+	if (reply.purpose == FOR_CALL)
+		zkh_reply(w, &reply);
 }
 
 void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event *ev)

@@ -207,6 +207,10 @@ bool lease_file_set(struct lease_file *file, int64_t end_us)
 {
 	struct sim_node *n = node_of(file);
 
+	if (end_us <= 0 ||
+	    (end_us > n->lease_proof && !sim_mutated(n->world, MUTATION_RENEW_BY_READ)))
+		sim_fail(n->world, "node %d writes a lease until %lld, only %lld is proven", n->id,
+			 (long long)end_us, (long long)n->lease_proof);
 	process_stop_point(n);
 	n->page.end_local = end_us;
 	process_stop_point(n);
@@ -219,6 +223,7 @@ void lease_file_disarm(struct lease_file *file)
 
 	process_stop_point(n);
 	n->page.end_local = 0;
+	process_stop_point(n);
 	n->page.watch = (n->page.watch + 1) & ~1u;
 	n->term_session = 0;
 	n->work.died = 0;
@@ -427,6 +432,7 @@ void identity_writer_save(struct identity_writer *writer, const struct identity 
 {
 	struct sim_node *n = node_of(writer->loop);
 
+	disk_settle(n->world, n); /* what was noted before goes its own way */
 	n->disk_next = *known;
 	disk_keep(n->world, n);
 }

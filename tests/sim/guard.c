@@ -10,7 +10,7 @@
  */
 
 /* Of an event's argument. */
-enum { GUARD_TIMER, GUARD_SIGNAL, GUARD_READY_NEWS, GUARD_FAILED_NEWS };
+enum { GUARD_TIMER, GUARD_SIGNAL, GUARD_READY_NEWS, GUARD_FAILED_NEWS, GUARD_DECIDES };
 
 /* -- the process -- */
 
@@ -29,7 +29,7 @@ static void end_process(struct sim *w, struct sim_node *n)
 {
 	struct sim_guard *g = &n->guard;
 
-	g->alive = g->watching = g->lock = g->stop.awaited = 0;
+	g->alive = g->watching = g->lock = g->decides = g->stop.awaited = 0;
 	g->queued = 0;
 	g->timer_gen++;
 	if (n->work.truth != TRUTH_DOWN && !g->gone_at)
@@ -65,19 +65,15 @@ static enum keeper_result may_stop(struct sim *w, struct sim_node *n, bool force
 	return n->guard.lock ? KEEPER_OK : KEEPER_IDLE;
 }
 
-/* Says so to the daemon, then looks for the last time. */
-static enum keeper_result decide(struct sim_node *n)
+/* Says so to the daemon; then, as a rule at once, it looks for the last time. */
+static void set_mark(struct sim *w, struct sim_node *n)
 {
-	int64_t before = n->guard.end_local;
+	int64_t took = rng_chance(&w->rng, 900) ? 0 : rng_range(&w->rng, 1, 2 * MS);
 
-	read_lease(n);
-	if (is_over(n))
-		return KEEPER_OFF;
-	if (n->guard.end_local > before)
-		return KEEPER_OFF;
 	n->page.mark = LEASE_STOPPING;
 	n->page.marked = n->page.watch;
-	return KEEPER_OK;
+	n->guard.decides = 1;
+	sim_schedule(w, w->now + took, EVENT_GUARD, n->id, n->guard.spawn, GUARD_DECIDES);
 }
 
 static void begin_acting(struct sim *w, struct sim_node *n)
@@ -98,10 +94,31 @@ static void lock_work(struct sim *w, struct sim_node *n, bool force)
 
 	if (!n->guard.acted) {
 		result = may_stop(w, n, force);
-		if (result == KEEPER_OK)
-			result = decide(n);
-		if (result == KEEPER_OK)
-			begin_acting(w, n);
+		if (result == KEEPER_OK && !is_over(n)) {
+			set_mark(w, n);
+			return;
+		}
+		if (result == KEEPER_OK) {
+			n->guard.end_local = 0;
+			result = KEEPER_OFF;
+		}
+	}
+	post(w, n, KEEPER_ON_LOCK, (uint8_t)result, n->guard.end_local);
+}
+
+static void decide(struct sim *w, struct sim_node *n)
+{
+	int64_t before = n->guard.end_local;
+	enum keeper_result result = KEEPER_OK;
+
+	n->guard.decides = 0;
+	read_lease(n);
+	if (is_over(n) || n->guard.end_local > before) {
+		result = KEEPER_OFF;
+		if (!is_over(n))
+			n->page.mark = LEASE_WATCHED;
+	} else {
+		begin_acting(w, n);
 	}
 	post(w, n, KEEPER_ON_LOCK, (uint8_t)result, n->guard.end_local);
 }
@@ -219,7 +236,7 @@ static void look(struct sim *w, struct sim_node *n)
 {
 	struct sim_guard *g = &n->guard;
 
-	if (!g->alive || sim_mutated(w, MUTATION_NO_GUARD) || !stand_by(w, n))
+	if (!g->alive || g->decides || sim_mutated(w, MUTATION_NO_GUARD) || !stand_by(w, n))
 		return;
 	read_lease(n);
 	if (g->acted && is_over(n))
@@ -258,7 +275,10 @@ void guard_on_event(struct sim *w, struct sim_node *n, const struct queue_event 
 		look(w, n);
 	else if (ev->arg == GUARD_SIGNAL)
 		look(w, n);
-	else if (ev->arg == GUARD_READY_NEWS && ev->gen == g->spawn && !is_over(n))
+	else if (ev->arg == GUARD_DECIDES && ev->gen == g->spawn && g->alive && g->decides) {
+		decide(w, n);
+		look(w, n);
+	} else if (ev->arg == GUARD_READY_NEWS && ev->gen == g->spawn && !is_over(n))
 		begin_process(w, n);
 	else if (ev->arg == GUARD_FAILED_NEWS && ev->gen == g->spawn)
 		work_notify(w, n, KEEPER_ON_ARMED, KEEPER_FAILED, g->spawn);

@@ -228,28 +228,37 @@ void host_pause(struct sim *w, struct sim_node *n, int64_t pause_us, bool clock_
 		n->clock_offset -= shown_at(n, w->now + pause_us) - shown_at(n, w->now);
 }
 
-/* It is closed if the connection still carries that. */
+/* Asked for if there is a connection; then it takes a while, or all the time that there is. */
 int zkh_session_close(struct zkh_session *session, int32_t timeout_ms,
 		      void (*done)(void *userdata, int result), void *userdata)
 {
 	struct sim_node *n = zkh_node_of(session);
 	struct sim *w = n->world;
+	int64_t took = 4 * w->params.latency_us + rng_range(&w->rng, 1, 20 * MS);
 	struct sim_request *r;
 
-	(void)timeout_ms;
 	if (n->on_closed)
 		return -EALREADY;
 	n->on_closed = done;
 	n->closed_userdata = userdata;
-	n->closed_result = ZKH_TIMEOUT;
-	process_post(w, n, 0, TELL_CLOSED);
-	if (n->client.link != LINK_ATTACHED || !rng_chance(&w->rng, 800))
+	n->closed_session = n->client.session;
+	if (!client_connected(n) || !rng_chance(&w->rng, 800)) {
+		process_post(w, n, timeout_ms * MS, TELL_CLOSED);
 		return 0;
-	n->closed_result = ZKH_OK;
+	}
+	process_post(w, n, took, TELL_CLOSED);
 	r = request_create(w, n, REQUEST_TXN, FOR_FAREWELL);
 	r->txn.type = TXN_CLOSE;
 	request_send(w, r);
 	return 0;
+}
+
+/* What is not so is not told. */
+int host_close_result(struct sim *w, const struct sim_node *n)
+{
+	const struct sim_session *s = session_get(w, n->closed_session);
+
+	return s && s->alive ? ZKH_TIMEOUT : ZKH_OK;
 }
 
 /* An orderly end. */
@@ -274,7 +283,7 @@ void host_self_fence(struct sim *w, struct sim_node *n)
 
 void host_on_boot(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
-	if (n->daemon == DAEMON_UP)
+	if (n->daemon == DAEMON_UP || ev->gen != n->incarnation)
 		return;
 	n->host_up = 1;
 	process_start(w, n, ev);

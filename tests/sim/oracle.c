@@ -49,9 +49,9 @@ void oracle_stop(struct sim *w, const struct sim_node *n)
 
 void oracle_show(struct sim *w, struct sim_node *n)
 {
-	if (shows_primary(w, n) && page_mark(n) != LEASE_WATCHED)
-		sim_fail(w, "the page of node %d says primary, and the guard stops the work",
-			 n->id);
+	if (shows_primary(w, n) &&
+	    (page_mark(n) != LEASE_WATCHED || n->work.truth == TRUTH_STOPPING))
+		sim_fail(w, "the page of node %d says primary, and its work is stopped", n->id);
 }
 
 static void check_ghosts(struct sim *w, const struct sim_node *n)
@@ -345,6 +345,11 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 			     w->params.relinquish_timeout_us + w->params.session_us)
 		sim_fail(w, "the work of node %d runs without a guard for %.1f s", n->id,
 			 (double)(w->now - n->guard.gone_at) / 1e6);
+	if (!work_in_order(n->node->work, e->now_us) &&
+	    n->disturbed < w->now - w->params.session_us)
+		sim_fail(w,
+			 "the work of node %d is neither down nor killed at the end of its lease",
+			 n->id);
 	if (!election_in_order(&n->config, e, e->now_us) && n->disturbed < w->now - 50 * MS)
 		w->stats.out_of_order++;
 }

@@ -17,11 +17,20 @@
 #define INSTANT_STEPS_MAX 60
 #define GATHER_US 60
 #define STACK_SIZE (512 * 1024)
-#define CALLS_MAX 12 /* a turn is stopped at one of the first so many */
+/* A turn is stopped at one of the first so many calls, or now and then at a later one. */
+#define CALLS_MAX 12
+#define CALLS_MANY 64
 
 static char stacks[NODES_MAX][STACK_SIZE];
 static ucontext_t outside, inside[NODES_MAX];
+static void start(struct sim *w, struct sim_node *n, const struct queue_event *ev);
+
 static struct sim_node *turning; /* on a stack of its own; NULL: none */
+
+void process_begin(void)
+{
+	turning = NULL;
+}
 
 /* -- turns of the loop -- */
 
@@ -94,13 +103,15 @@ static void look_after(struct sim *w, struct sim_node *n)
 
 static void plan_stop(struct sim *w, struct sim_node *n)
 {
+	uint32_t most = rng_chance(&w->rng, 900) ? CALLS_MAX : CALLS_MANY;
+
 	n->turn.stop_in = n->turn.kills = 0;
-	if (n->daemon != DAEMON_UP || !n->node)
+	if (n->daemon != DAEMON_UP && n->turn.fn != start)
 		return;
 	if (w->params.stop_in_step && rng_chance(&w->rng, w->params.stop_in_step / 2))
-		n->turn.stop_in = (uint8_t)(1 + rng_below(&w->rng, CALLS_MAX));
-	else if (w->params.ambush && rng_chance(&w->rng, w->params.ambush / 32))
-		n->turn.stop_in = n->turn.kills = (uint8_t)(1 + rng_below(&w->rng, CALLS_MAX));
+		n->turn.stop_in = (uint8_t)(1 + rng_below(&w->rng, most));
+	else if (w->params.ambush && n->node && rng_chance(&w->rng, w->params.ambush / 32))
+		n->turn.stop_in = n->turn.kills = (uint8_t)(1 + rng_below(&w->rng, most));
 }
 
 static bool is_news(const struct queue_event *ev)
@@ -285,7 +296,6 @@ void process_post(struct sim *w, struct sim_node *n, int64_t delay, enum process
 
 void process_on_news(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
-	(void)w;
 	if (ev->gen != n->incarnation || n->daemon != DAEMON_UP)
 		return;
 	switch ((enum process_news)ev->arg) {
@@ -304,7 +314,7 @@ void process_on_news(struct sim *w, struct sim_node *n, const struct queue_event
 		node_shutdown(n->node);
 		break;
 	case TELL_CLOSED:
-		n->on_closed(n->closed_userdata, n->closed_result);
+		n->on_closed(n->closed_userdata, host_close_result(w, n));
 		break;
 	}
 }

@@ -264,8 +264,9 @@ struct sim_guard {
 	uint32_t spawn; /* generation of the process */
 	int32_t queued;
 	uint8_t alive, watching, acted;
-	uint8_t lock;  /* it holds that of the work */
-	uint8_t known; /* enum guard_known */
+	uint8_t decides; /* it has marked, and not looked for the last time */
+	uint8_t lock;	 /* it holds that of the work */
+	uint8_t known;	 /* enum guard_known */
 };
 
 /* An operation of zkh.c that is under way. */
@@ -345,7 +346,7 @@ struct sim_node {
 	int64_t lock_began, lock_placed; /* asked for; known to be behind another, 0: not */
 	void (*on_closed)(void *userdata, int result); /* of a session that is closed */
 	void *closed_userdata;
-	int closed_result;
+	int32_t closed_session;
 	struct sim_page page;
 	struct sim_guard guard;
 	struct {
@@ -564,6 +565,7 @@ void client_on_unacked(struct sim *w, struct sim_node *n, const struct queue_eve
 void client_on_watch(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 
 /* process.c: the process of a daemon */
+void process_begin(void);
 void process_start(struct sim *w, struct sim_node *n, const struct queue_event *ev);
 void process_kill(struct sim *w, struct sim_node *n);
 /* Frees it, at the end of a run. */
@@ -696,6 +698,7 @@ void host_replace(struct sim *w, struct sim_node *n, int64_t down_us);
 void host_power_off(struct sim *w, struct sim_node *n, int64_t down_us);
 void host_pause_daemon(struct sim *w, struct sim_node *n, int64_t pause_us);
 void host_pause(struct sim *w, struct sim_node *n, int64_t pause_us, bool clock_stops);
+int host_close_result(struct sim *w, const struct sim_node *n);
 void host_depart(struct sim *w, struct sim_node *n);
 /* If it is configured to. */
 void host_self_fence(struct sim *w, struct sim_node *n);

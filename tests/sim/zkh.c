@@ -30,6 +30,8 @@ static int current; /* whose clock it is */
 void zkh_begin(struct sim *w)
 {
 	zkh_world = w;
+	zkh_txn_begin();
+	process_begin();
 	for (int i = 0; i < NODES_MAX; i++)
 		sessions[i].node = i;
 }
@@ -228,8 +230,11 @@ struct zkh_op *zkh_op_create(struct sim_node *n, const struct zkh_op *call, stru
 
 void zkh_op_cancel(struct zkh_op *op)
 {
-	if (op)
-		op->order = 0;
+	if (!op)
+		return;
+	if (op->order && op->node != current)
+		sim_fail(zkh_world, "node %d cancels an operation that is over", current);
+	op->order = 0;
 }
 
 static const char *router_text(char router)
@@ -321,7 +326,7 @@ static size_t own_names(unsigned own, const char *ret_names[NODE_KEY_COUNT])
 static void end_locks(const struct zkh_op *op, int result, const struct sim_request *r,
 		      const struct zkh_stat *stat)
 {
-	static char texts[LOCKS_MAX][KEY_PATH_SIZE];
+	char texts[LOCKS_MAX][KEY_PATH_SIZE]; /* of this call: it may be stopped within */
 	const char *names[LOCKS_MAX];
 
 	for (int i = 0; i < r->lock_count; i++) {

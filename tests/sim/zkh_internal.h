@@ -24,6 +24,7 @@ void zkh_send(struct zkh_op *op, struct sim_request *r);
 int zkh_send_plain(struct zkh_session *session, uint8_t type, uint8_t txn_type,
 		   const struct zkh_op *call, struct zkh_op **ret_op);
 
+void zkh_txn_begin(void);
 /* What it was putting together. */
 void zkh_txn_drop(const struct sim_node *n);
 

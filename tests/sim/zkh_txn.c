@@ -54,6 +54,11 @@ int32_t zkh_lock_uid(const char *path)
 		       : 0;
 }
 
+void zkh_txn_begin(void)
+{
+	memset(transactions, 0, sizeof(transactions));
+}
+
 void zkh_txn_drop(const struct sim_node *n)
 {
 	transactions[n->id].in_use = false;
