@@ -32,9 +32,12 @@ static void on_state_written(void *userdata, int result, const struct zkh_txn_re
 void cluster_publish(struct cluster *c, enum node_key key, const char *text, zkh_commit_fn done,
 		     struct zkh_op **op)
 {
-	struct zkh_txn *txn = c->election->registered ? zkh_txn_create(c->session) : NULL;
+	struct zkh_txn *txn = NULL;
 	char path[KEY_PATH_SIZE];
 
+	/* After the farewell the session may be another one, even in another ensemble: nobody looks any more. */
+	if (c->election->registered && !c->farewell)
+		txn = zkh_txn_create(c->session);
 	if (!txn)
 		return;
 	node_key_path(c->name, key, path);
@@ -91,9 +94,9 @@ void cluster_leave(struct cluster *cluster)
 {
 	struct cluster *c = cluster;
 
-	c->farewell = true;
 	cluster_cancel(c);
 	cluster_publish(c, NODE_KEY_STATE, "stop", on_state_written, &c->state_op);
+	c->farewell = true;
 	if (zkh_session_close(c->session, FAREWELL_MS, on_closed, c) != 0)
 		cluster_emit(c, CLUSTER_UNCLOSED);
 }

@@ -319,6 +319,20 @@ void oracle_peers(struct sim *w, const struct sim_node *n, int32_t count)
 			 (unsigned)(count ? may : must));
 }
 
+/* Neither down nor killed at the end of its lease; what takes a while, or is held up, is no fault. */
+static void check_order(struct sim *w, struct sim_node *n)
+{
+	if (work_in_order(n->node->work, n->core.now_us))
+		n->unruly_since = 0;
+	else if (!n->unruly_since || n->disturbed > n->unruly_since ||
+		 n->up_since > n->unruly_since)
+		n->unruly_since = w->now;
+	else if (w->now - n->unruly_since > w->params.session_us)
+		sim_fail(w,
+			 "the work of node %d is neither down nor killed at the end of its lease",
+			 n->id);
+}
+
 /* After every step of a core. */
 void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 {
@@ -345,11 +359,7 @@ void oracle_step(struct sim *w, struct sim_node *n, uint8_t phase_before)
 			     w->params.relinquish_timeout_us + w->params.session_us)
 		sim_fail(w, "the work of node %d runs without a guard for %.1f s", n->id,
 			 (double)(w->now - n->guard.gone_at) / 1e6);
-	if (!work_in_order(n->node->work, e->now_us) &&
-	    n->disturbed < w->now - w->params.session_us)
-		sim_fail(w,
-			 "the work of node %d is neither down nor killed at the end of its lease",
-			 n->id);
+	check_order(w, n);
 	if (!election_in_order(&n->config, e, e->now_us) && n->disturbed < w->now - 50 * MS)
 		w->stats.out_of_order++;
 }
@@ -463,7 +473,8 @@ void oracle_send(struct sim *w, const struct sim_request *r)
 
 	if (r->type == REQUEST_TXN && ensemble->state == ENSEMBLE_CLOSED && *ensemble->known.id &&
 	    r->purpose != FOR_FAREWELL && r->txn.type != TXN_UNLOCK)
-		sim_fail(w, "node %d writes to an ensemble that it does not know", r->node);
+		sim_fail(w, "node %d writes (%d) to an ensemble that it does not know", r->node,
+			 r->txn.type);
 }
 
 /* The known one, set back: a node that has seen more of it neither registers there nor takes part in the election. */

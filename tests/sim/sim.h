@@ -382,6 +382,7 @@ struct sim_node {
 	int64_t disturbed;     /* last fault that may delay what this node does */
 	int64_t await_at;      /* named, as it knows, since then */
 	int64_t up_since;      /* of the daemon */
+	int64_t unruly_since;  /* its work is not in order, as it is known, since then */
 	int64_t penalty_end;   /* local */
 	int64_t enter_claim;   /* mzxid of the key that names this node, of the last takeover */
 	int64_t refused_claim; /* the takeover of that claim was refused; 0: none */
