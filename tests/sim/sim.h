@@ -280,6 +280,7 @@ struct zkh_op {
 	void *userdata;
 	size_t failed;
 	int8_t node;
+	bool sent;
 };
 
 /* Of a lock node: the one that is waited for, or the own one. */

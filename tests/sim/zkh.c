@@ -395,15 +395,15 @@ static void op_end(struct zkh_op *op, int result, const struct sim_request *r)
 	}
 }
 
-/* The oldest of a node; NULL: there is none. */
-static struct zkh_op *op_next(const struct sim_node *n)
+/* The oldest of a node that was sent, of those up to that one; NULL: there is none. */
+static struct zkh_op *next_sent(const struct sim_node *n, int64_t up_to)
 {
 	struct zkh_op *oldest = NULL;
 
 	for (int i = 0; i < OPS_MAX; i++) {
 		struct zkh_op *op = &zkh_world->ops[i];
 
-		if (op->order && op->node == (int8_t)n->id &&
+		if (op->order && op->order <= up_to && op->sent && op->node == (int8_t)n->id &&
 		    (!oldest || op->order < oldest->order))
 			oldest = op;
 	}
@@ -412,9 +412,11 @@ static struct zkh_op *op_next(const struct sim_node *n)
 
 void zkh_detached(struct sim_node *n)
 {
+	int64_t up_to =
+		zkh_world->op_order; /* what is called meanwhile is answered from the loop */
 	struct zkh_op *op;
 
-	while ((op = op_next(n)))
+	while ((op = next_sent(n, up_to)))
 		op_end(op, ZKH_UNKNOWN, NULL);
 	zkh_hooks_detached(n);
 	report(n, ZKH_DISCONNECTED, false);
@@ -434,10 +436,9 @@ void zkh_expired(struct sim_node *n)
 
 void zkh_drop(struct sim_node *n)
 {
-	struct zkh_op *op;
-
-	while ((op = op_next(n)))
-		op->order = 0;
+	for (int i = 0; i < OPS_MAX; i++)
+		if (zkh_world->ops[i].node == (int8_t)n->id)
+			zkh_world->ops[i].order = 0;
 	zkh_hooks_end(n);
 	n->holds = 0;
 	for (int i = 0; i < TIMERS_MAX; i++) {
@@ -459,6 +460,7 @@ void zkh_on_call(struct sim *w, struct sim_node *n, const struct queue_event *ev
 
 void zkh_send(struct zkh_op *op, struct sim_request *r)
 {
+	op->sent = true;
 	r->call = (int16_t)(op - zkh_world->ops);
 	r->call_order = op->order;
 	request_send(zkh_world, r);
