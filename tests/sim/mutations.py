@@ -220,7 +220,8 @@ class Bench:
         self.includes = [os.path.join(TOP, 'lib'), os.path.join(TOP, 'daemon'), TOP, here]
         product = [os.path.join(TOP, source) for source in [*SHELL, *CORE]]
         compile_all([(source, self.object(source), self.includes, *self.flags(source)) for source in [*tests, *product]])
-        self.shell, self.core = ({os.path.basename(source): self.object(source) for source in part} for part in (SHELL, CORE))
+        self.shell, self.core = ({os.path.basename(source): self.object(os.path.join(TOP, source)) for source in part}
+                                for part in (SHELL, CORE))
         self.check = [self.object(s) for s in tests if os.path.basename(s).startswith('check')]
         self.sim = [self.object(s) for s in tests if not os.path.basename(s).startswith('check')]
 
@@ -229,7 +230,7 @@ class Bench:
 
     @staticmethod
     def flags(source):
-        return OF_SHELL if os.path.relpath(source, TOP) in SHELL or source in SHELL else []
+        return OF_SHELL if os.path.relpath(os.path.join(TOP, source), TOP) in SHELL else []
 
     def compile_mutated(self, directory, mutation):
         """The objects of the core and of SHELL, where the mutation's files take the place of those that they are copied from."""
