@@ -55,6 +55,7 @@ void client_begin(struct sim *w, struct sim_node *n)
 {
 	n->client.leaving = 0;
 	n->client.last_zxid = 0;
+	n->client.down_since = w->now;
 	forget_doubt(&n->client);
 	n->client.timeout = n->wants_us;
 	n->client.waiting = 0;
@@ -89,6 +90,7 @@ void client_lose(struct sim *w, struct sim_node *n)
 	drop_connection(w, n);
 	wait_a_moment(w, n);
 	if (attached) {
+		n->client.down_since = w->now;
 		SIM_TRACE(w, "node  %d lost its connection", n->id);
 		zkh_detached(n);
 	}
@@ -186,6 +188,19 @@ static void watch_over(struct sim *w, struct sim_node *n)
 	set_timer(w, n, idle < lost ? idle : lost);
 }
 
+/* Silently. Every attempt may keep the session alive, and what hangs on it: see link_is_one_way(). */
+static void attempt_failed(struct sim *w, struct sim_node *n)
+{
+	struct sim_client *k = &n->client;
+
+	k->failures++;
+	client_lose(w, n);
+	if (k->session && w->now - k->down_since >= k->timeout) {
+		SIM_TRACE(w, "node  %d gives its session up: no server answers", n->id);
+		lose_session(n);
+	}
+}
+
 void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
 	if (ev->gen != n->client.timer)
@@ -194,8 +209,7 @@ void client_on_timer(struct sim *w, struct sim_node *n, const struct queue_event
 		if (!n->client.probing || !probe(w, n))
 			connect_next(w, n);
 	} else if (n->client.link == LINK_CONNECTING) {
-		n->client.failures++;
-		client_lose(w, n);
+		attempt_failed(w, n);
 	} else if (n->client.link == LINK_ATTACHED) {
 		watch_over(w, n);
 	}

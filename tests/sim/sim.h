@@ -197,10 +197,11 @@ enum probe { PROBE_NONE, PROBE_WANTED, PROBE_SENT };
 
 struct sim_client {
 	int64_t last_zxid, heard, spoke, timeout;
-	uint32_t conn;	 /* generation of the newest connection */
-	uint32_t timer;	 /* generation */
-	int32_t session; /* 0: a new one is wanted */
-	int32_t waiting; /* requests unanswered */
+	int64_t down_since; /* not attached */
+	uint32_t conn;	    /* generation of the newest connection */
+	uint32_t timer;	    /* generation */
+	int32_t session;    /* 0: a new one is wanted */
+	int32_t waiting;    /* requests unanswered */
 	/* Of servers that refuse the session since it was attached last, see client.c. */
 	int64_t probe_zxid;
 	int32_t failures, next_probe;

@@ -15,8 +15,9 @@
 
 struct zkh_txn {
 	struct sim_txn is;
+	int64_t post_epoch; /* as the post says; 0: it makes none */
 	int8_t node;
-	bool in_use;
+	bool in_use, checks_post;
 };
 
 /* The random part of a lock node's name ends with the number that was drawn for it. */
@@ -84,8 +85,10 @@ void zkh_txn_check(struct zkh_txn *txn, const char *path, int32_t version)
 		txn->is.epoch_version = version;
 	else if (!strcmp(path, PATH_PRIMARY))
 		txn->is.version = version;
+	else if (!strcmp(path, PATH_POST))
+		txn->checks_post = true;
 	else
-		assert(!strcmp(path, PATH_POST));
+		abort();
 }
 
 /* The last digits of it. */
@@ -237,9 +240,30 @@ void zkh_txn_create_key(struct zkh_txn *txn, const char *path, const void *data,
 	create_key(&txn->is, NAMED_JUNK);
 }
 
+/* What ends with its session, and what gets a number. */
+static unsigned flags_of(const char *path)
+{
+	int8_t of;
+
+	if (is_below_key(path))
+		return ZKH_CREATE_EPHEMERAL | ZKH_CREATE_SEQUENCE;
+	if (zkh_path_is_below(path, PATH_HISTORY) && strcmp(path, PATH_HISTORY) != 0)
+		return ZKH_CREATE_SEQUENCE;
+	if (!strcmp(path, PATH_POST) || (!strncmp(path, PATH_NODES "/", sizeof(PATH_NODES)) &&
+					 zkh_key_of(path, &of) == SIM_KEY_ALIVE))
+		return ZKH_CREATE_EPHEMERAL;
+	return ZKH_PERSISTENT;
+}
+
 void zkh_txn_create_text(struct zkh_txn *txn, const char *path, const char *text, unsigned flags)
 {
-	(void)flags;
+	char name[NAME_SIZE];
+
+	if (flags != flags_of(path))
+		sim_fail(zkh_world, "node %d makes %s with flags %u", txn->node, path, flags);
+	if (!strcmp(path, PATH_POST) && (!value_post(text, strlen(text), name, &txn->post_epoch) ||
+					 strcmp(name, node_name(txn->node)) != 0))
+		sim_fail(zkh_world, "node %d makes a post that says '%s'", txn->node, text);
 	if (is_below_key(path)) {
 		txn->is.type = TXN_LOCK;
 		txn->is.uid = prefix_uid(path);
@@ -315,6 +339,16 @@ static void note_sent(struct sim_node *n, uint8_t op)
 	chaos_ambush(zkh_world, n);
 }
 
+/* A takeover's post bears its epoch; who renews looks whether there is a post. */
+static void check_post(const struct zkh_txn *txn)
+{
+	const struct sim_txn *t = &txn->is;
+
+	if ((t->type == TXN_ENTER && txn->post_epoch != t->epoch) ||
+	    (t->type == TXN_RENEW && !txn->checks_post))
+		sim_fail(zkh_world, "node %d: a transaction with another post", txn->node);
+}
+
 int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh_op **ret_op)
 {
 	struct sim_node *n = &zkh_world->nodes[txn->node];
@@ -333,6 +367,7 @@ int zkh_commit(struct zkh_txn *txn, zkh_commit_fn fn, void *userdata, struct zkh
 		txn->is.type = TXN_REST;
 	if (of != OP_NONE)
 		note_sent(n, of);
+	check_post(txn);
 	r = request_create(zkh_world, n, read ? REQUEST_READ : REQUEST_TXN, FOR_CALL);
 	txn->is.session = r->txn.session;
 	r->txn = txn->is;
