@@ -21,7 +21,7 @@ BUILD=(gcc libc6-dev meson ninja-build pkg-config
 	scdoc git python3 procps util-linux)
 DEMO=(python3-kazoo libzookeeper-java libslf4j-java default-jre-headless)
 TEST=(mount libmicrohttpd-dev haproxy prometheus clang clang-format libclang-rt-dev python3-pytest python3-pytest-xdist iproute2 nftables strace
-	dbus-daemon gcovr zsh fish)
+	dbus-daemon gcovr zsh fish e2fsprogs)
 SYSTEM=(systemd-container dbus polkitd needrestart stunnel4 postgresql build-essential debhelper fakeroot lintian mmdebstrap rpm)
 
 declare -A PEERS=(

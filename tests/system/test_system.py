@@ -217,6 +217,29 @@ def test_kill_without_restart(site, drop_in):
 
 
 @brief
+def test_what_a_takeover_command_leaves_beside_a_unit(site, drop_in):
+    """Nobody is there but the guard: what runs in no unit ends with the lease, too."""
+    one = others(site, site.wait_holder())[0]
+    one.shell('printf "#!/bin/sh\\nsleep 1234 >/dev/null 2>&1 &\\n" >/usr/local/bin/leave; chmod 755 /usr/local/bin/leave; '
+              'cp -a /etc/primaryd/primaryd.conf /run/primaryd.conf; '
+              'sed -i -e "s,^unit = .*,&\\ncommand = /usr/local/bin/leave," -e "s,^lease-timeout = .*,&\\ncommand = /bin/true," '
+              '/etc/primaryd/primaryd.conf; systemctl restart primaryd')
+    try:
+        wait_until(lambda: site.keys.exists(f'/nodes/{one.name}/alive'), 30, f'{one.name} is back', 0.05)
+        site.keys.set('/primary_node', one.name.encode())
+        wait_until(lambda: site.wait_holder() is one, 60, f'{one.name} is primary', 0.05)
+        wait_until(lambda: one.shell('pgrep -f "sleep [1]234"', check=False), 10, one.journal_tail, 0.05)
+        drop_in(one, 'primaryd.service', '[Service]\nRestart=no')
+        moment = Moment()
+        one.run('systemctl', 'kill', '--kill-who=main', '--signal=KILL', 'primaryd')
+        site.wait_holder(other_than=one)
+        site.story(one, moment, 'guard_acts')
+        assert not one.shell('pgrep -f "sleep [1]234"', check=False), one.journal_tail()
+    finally:
+        one.shell('mv /run/primaryd.conf /etc/primaryd/primaryd.conf; rm /usr/local/bin/leave; pkill -f "sleep [1]234"; true')
+
+
+@brief
 def test_broken_binary(site):
     """An upgrade that dies at once: as above, and the daemon is tried again and again until it is mended."""
     holder = site.wait_holder()
