@@ -32,12 +32,13 @@ static void on_state_written(void *userdata, int result, const struct zkh_txn_re
 void cluster_publish(struct cluster *c, enum node_key key, const char *text, zkh_commit_fn done,
 		     struct zkh_op **op)
 {
-	struct zkh_txn *txn = NULL;
 	char path[KEY_PATH_SIZE];
+	struct zkh_txn *txn;
 
 	/* After the farewell the session may be another one, even in another ensemble: nobody looks any more. */
-	if (c->election->registered && !c->farewell)
-		txn = zkh_txn_create(c->session);
+	if (!c->election->registered || c->farewell)
+		return;
+	txn = zkh_txn_create(c->session);
 	if (!txn)
 		return;
 	node_key_path(c->name, key, path);

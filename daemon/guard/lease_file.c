@@ -338,7 +338,7 @@ void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t
 
 	file->last.groups[which] = (int64_t)made.session << 32 | made.id;
 	put(file, &file->last.groups[which]);
-	fence(); /* what is read of the mark from here on is no older */
+	fence(); /* a mark that is read from here on is no older than this */
 }
 
 void lease_file_forget_groups(struct lease_file *file)

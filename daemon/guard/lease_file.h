@@ -126,8 +126,10 @@ void lease_file_set_group(struct lease_file *file, enum lease_group which, pid_t
 
 /* For a record from another container or PID namespace, where the same numbers mean other processes. */
 void lease_file_forget_groups(struct lease_file *file);
+
+/* What is noted. The group alone: 0: none. */
 struct process_group lease_file_noted(struct lease_file *file, enum lease_group which);
-pid_t lease_file_group(struct lease_file *file, enum lease_group which); /* its id */
+pid_t lease_file_group(struct lease_file *file, enum lease_group which);
 
 /* Whether the command itself runs: the leader of the group. */
 bool lease_file_command_runs(struct lease_file *file, enum lease_group which);

@@ -122,7 +122,7 @@ static void begin_acting(struct watch *watch)
 	/* It would go on starting what the relinquish command stops. */
 	if (lease_file_command_runs(watch->lease, LEASE_GROUP_TAKEOVER))
 		(void)lease_file_group_kill(watch->lease, LEASE_GROUP_TAKEOVER);
-	/* One of a daemon that was stopped before it, and did not see the mark: none begins any more. This one takes its place. */
+	/* The daemon may have begun a stop before it could see the mark: that of the guard takes its place. */
 	if (watch->args->command != NULL && lease_file_command_runs(watch->lease, LEASE_GROUP_STOP))
 		(void)lease_file_group_kill(watch->lease, LEASE_GROUP_STOP);
 }

@@ -106,7 +106,7 @@ static const char *no_takeover(const struct node *node)
 {
 	const struct election *e = &node->election;
 
-	/* Who has the post needs none: it is not stopped for what would keep all others from following. */
+	/* Who has the post, and keeps it, needs none: it is not stopped for what would keep all others from following. */
 	if (e->phase > PHASE_AWAIT && e->phase != PHASE_LEAVE)
 		return "";
 	if (election_epochs_are_used_up(&e->view))
@@ -139,6 +139,7 @@ static void carry_out(struct node *node, const struct election_action *action)
 {
 	struct script_facts told;
 
+	election_inbox_act(&node->inbox, (enum election_action_type)action->type);
 	switch ((enum election_action_type)action->type) {
 	case ACTION_START:
 		cluster_carry_out(node->cluster, action);
@@ -162,18 +163,6 @@ static void carry_out(struct node *node, const struct election_action *action)
 			node_post(node, &failed);
 			break;
 		}
-		cluster_carry_out(node->cluster, action);
-		break;
-	case ACTION_UNLOCK:
-		election_inbox_forget(&node->inbox, ELECTION_LOCK);
-		cluster_carry_out(node->cluster, action);
-		break;
-	case ACTION_COUNT_PEERS:
-		election_inbox_forget(&node->inbox, ELECTION_PEERS);
-		cluster_carry_out(node->cluster, action);
-		break;
-	case ACTION_SCAN:
-		election_inbox_forget(&node->inbox, ELECTION_CORPSES);
 		cluster_carry_out(node->cluster, action);
 		break;
 	default:

@@ -104,9 +104,8 @@ void script_note_group(struct script *script, struct lease_file *lease, enum lea
 
 void script_heed_mark(struct script *script)
 {
-	script->heeds_mark = script->lease;
-	if (script->lease)
-		script->mark = lease_file_mark(script->lease);
+	script->heeds_mark = true;
+	script->mark = lease_file_mark(script->lease);
 }
 
 void script_run(struct script *script, char *const *argv, int64_t timeout_us,

@@ -62,8 +62,8 @@ bool script_is_running(const struct script *script);
 void script_note_group(struct script *script, struct lease_file *lease, enum lease_group group);
 
 /*
- * For a command that the guard may run as well, under the lock of the work: from now on a run is not begun if the guard's mark
- * has changed by then. Whoever was stopped in between does nothing that the guard has done in its place.
+ * For a command that the guard may run as well, in its place: a run is not begun if the guard's mark is not what it is now.
+ * After script_note_group(), and again whenever the mark has been looked at under the lock of the work.
  */
 void script_heed_mark(struct script *script);
 

@@ -114,7 +114,7 @@ static void on_unit_started(void *userdata, bool ok, const char *text)
 	work->unit_starting = false;
 	ev_timer_stop(work->options.loop, &work->unit_timer);
 	if (work->keeper.doing != KEEPER_DOES_START)
-		return; /* it is to be stopped, once nobody else is at it */
+		return; /* a stop waits for the lock: nothing more is started */
 	if (ok)
 		commands_start(work, left_us > 0 ? left_us : 1);
 	else

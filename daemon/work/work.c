@@ -191,7 +191,7 @@ static void lock_work(struct work *work)
 	enum keeper_result result = KEEPER_OK;
 
 	if (work->lease) {
-		/* Before the mark is looked at: the stop of a guard that begins now is not what is ended here. */
+		/* Before the mark is looked at: what is ended here is not the stop of a guard that begins now. */
 		struct process_group stop = lease_file_noted(work->lease, LEASE_GROUP_STOP);
 
 		result = work->keeper.state == KEEPER_ARMING ? lock_to_start(work, stop)

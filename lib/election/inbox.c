@@ -69,8 +69,23 @@ bool election_inbox_put(struct election_inbox *inbox, const struct election_even
 	return true;
 }
 
-void election_inbox_forget(struct election_inbox *inbox, enum election_event_type answer)
+static enum election_event_type answer_to(enum election_action_type action)
 {
+	switch ((int)action) {
+	case ACTION_UNLOCK:
+		return ELECTION_LOCK;
+	case ACTION_COUNT_PEERS:
+		return ELECTION_PEERS;
+	case ACTION_SCAN:
+		return ELECTION_CORPSES;
+	default:
+		return ELECTION_EVENT_COUNT;
+	}
+}
+
+void election_inbox_act(struct election_inbox *inbox, enum election_action_type action)
+{
+	enum election_event_type answer = answer_to(action);
 	struct election_event event;
 
 	for (unsigned waiting = inbox->length; waiting; waiting--)

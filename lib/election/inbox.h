@@ -31,7 +31,7 @@ bool election_inbox_put(struct election_inbox *inbox, const struct election_even
 bool election_inbox_take(struct election_inbox *inbox, struct election_event *ret_event);
 
 /*
- * Before the question of this answer is asked anew, or taken back: an answer that waits is void. (LOCK before UNLOCK, PEERS
- * before COUNT_PEERS, CORPSES before SCAN.)
+ * Before an action is carried out: if it asks a question anew, or takes one back, an answer that waits is void. (UNLOCK:
+ * LOCK; COUNT_PEERS: PEERS; SCAN: CORPSES.)
  */
-void election_inbox_forget(struct election_inbox *inbox, enum election_event_type answer);
+void election_inbox_act(struct election_inbox *inbox, enum election_action_type action);

@@ -139,18 +139,18 @@ def test_taken_away_by_others(net, float_on, address):
     one = float_on(first, address, GRACE='5000').start().wait_ready()
     with misled(second, one.plain, mac(first)):
         first.run('sh', '-c', 'ip address flush dev eth0 || :')  # which may find it there again, round after round
-        wait_until(one.is_up, 10, one.said)
+        wait_until(one.is_up, 2, one.said)
     one.wait_said('was removed from eth0, and is added again')
     with misled(second, one.plain, mac(first)):
         first.run('sh', '-c', 'ip link set eth0 down; ip address flush dev eth0; ip link set eth0 up')
-        wait_until(one.is_up, 10, one.said)
+        wait_until(one.is_up, 2, one.said)
     # The kernel's news may come one by one, or both at once.
     wait_until(lambda: 'eth0 is back' in one.said() or one.said().count('added again') >= 2, 5, one.said)
     with misled(second, one.plain, '02:00:00:00:00:17'):
         first.run('ip', 'link', 'set', 'eth0', 'address', '02:00:00:00:00:17')
     # Another interface of that name.
     first.run('sh', '-c', 'ip link del eth0; ip link add eth0 type veth peer name eth1; ip link set eth0 up; ip link set eth1 up')
-    wait_until(one.is_up, 10, one.said)
+    wait_until(one.is_up, 2, one.said)
     assert one.stop() == 0 and not one.is_up()
 
 

@@ -16,11 +16,6 @@
 #include "base/lock_file.h"
 #include "base/notify.h"
 
-static struct sim_node *node_of(const void *handle)
-{
-	return (struct sim_node *)(uintptr_t)handle;
-}
-
 /* -- the configuration -- */
 
 static struct config configs[NODES_MAX];
@@ -287,7 +282,7 @@ bool lease_file_group_kill(struct lease_file *file, enum lease_group which)
 	return true;
 }
 
-/* LEASE_GROUP_STOP: whose it is, and the how manieth. */
+/* LEASE_GROUP_STOP: whose stop it is, and its number. */
 struct process_group lease_file_noted(struct lease_file *file, enum lease_group which)
 {
 	const struct sim_node *n = node_of(file);

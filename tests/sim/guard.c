@@ -329,14 +329,9 @@ static bool spawn(struct sim *w, struct sim_node *n)
 	return true;
 }
 
-static struct sim_node *node_of(const struct guard *guard)
-{
-	return (struct sim_node *)(uintptr_t)guard;
-}
-
 int guard_create(struct ev_loop *loop, const struct guard_config *config, struct guard **ret_guard)
 {
-	struct sim_node *n = (struct sim_node *)loop;
+	struct sim_node *n = node_of(loop);
 
 	n->guard.on_died = config->on_died;
 	n->guard.userdata = config->userdata;

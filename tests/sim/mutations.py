@@ -8,8 +8,9 @@ Breaks the election in one place at a time and looks whether the simulator, or e
 --sample N: only N of those that are soon seen, drawn anew each time.
 
 Each mutation is applied to a copy of the core's sources, or of what else is linked of the daemon (a pattern that is not
-found exactly once is an error: the table has to follow the code), or is a switch of the simulator where the shell, not the core, has to be careful. Prints a table; exits 1 if
-any mutation gets through. CC in the environment chooses the compiler, JOBS how many compilers run at once.
+found exactly once is an error: the table has to follow the code), or is a switch of the simulator, whose world is not as the
+daemon relies on it. Prints a table; exits 1 if any mutation gets through. CC in the environment chooses the compiler, JOBS
+how many compilers run at once.
 """
 import argparse
 import concurrent.futures
@@ -22,16 +23,9 @@ import subprocess
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# Of the product, beside the core: what the simulator links. Has to be the same as in meson.build.
-SHELL = [f'daemon/cluster/{name}.c' for name in (
-            'answers', 'cleanup', 'cluster', 'debt', 'do', 'ensemble', 'fence_check', 'fencing', 'maintenance', 'name', 'own_key',
-            'own_state', 'pardon', 'peers', 'recovery', 'registration', 'repair', 'say', 'term', 'view', 'witness', 'writes')]
-SHELL += [f'daemon/node/{name}.c' for name in ('kept', 'life', 'node', 'show', 'story')]
-SHELL += [f'daemon/work/{name}.c' for name in ('commands', 'keeper', 'keeper_apply', 'keeper_table', 'work')]
-SHELL += ['lib/base/detail.c', 'lib/base/duration.c', 'lib/base/history_entry.c', 'lib/base/identity.c', 'lib/base/keys.c',
-          'lib/base/sealed.c', 'lib/base/wall.c', 'lib/zk/lock/zkh_lock.c', 'lib/zk/lock/zkh_lock_create.c',
-          'lib/zk/lock/zkh_lock_name.c', 'lib/zk/lock/zkh_lock_remove.c', 'lib/zk/mirror/zkh_mirror.c',
-          'lib/zk/zkh_path.c', 'lib/zk/zkh_result.c']
+HERE = os.path.join(TOP, 'tests', 'sim')
+with open(os.path.join(HERE, 'meson.build'), encoding='utf-8') as build_file:
+    SHELL = re.findall(r"'\.\./\.\./(.*\.c)'", build_file.read())  # of the product, beside the core: what the simulator links
 CORE = [f'lib/election/{name}.c' for name in ('election', 'acting', 'apply', 'inbox', 'leasing', 'table', 'survivor')]
 CFLAGS = ['-std=c11', '-D_GNU_SOURCE', '-DPRIMARYD_VERSION=""', '-O2', '-w']
 OF_SHELL = ['-Dgetrandom=sim_getrandom', '-Delection_step=sim_election_step', '-Dreboot=sim_reboot']
@@ -158,7 +152,10 @@ MUTATIONS = [
              options=['--often', 'state not saved', '--often', 'daemon killed']),
     Mutation('a lease that the guard did not see counts', 'work.c', 'if (!lease_file_set(work->lease, end_us)) {',
              'if (!lease_file_set(work->lease, end_us) && 0) {', options=['--often', 'daemon stopped within a step']),
-    Mutation('a stop begins though the guard has begun one', 'work.c', 'script_heed_mark(&work->relinquish);', ''),
+    Mutation('a stop begins though the guard has begun one', 'work.c', 'script_heed_mark(&work->relinquish);', '',
+             options=['--often', 'daemon stopped within a step', '--often', 'path silent']),
+    Mutation('something is published after the farewell', 'own_state.c', '!c->election->registered || c->farewell',
+             '!c->election->registered', options=['--often', 'ensemble set back', '--often', 'orderly shutdown']),
     Mutation('the stop of the process before goes on beside the own', 'work.c',
              'if (!script_is_running(&work->relinquish))', 'if (0)', options=['--often', 'daemon killed', '--often', 'stop hung']),
     Mutation('the takeover of the process before goes on beside the stop', 'work.c',
@@ -215,9 +212,8 @@ class Bench:
         self.work = os.path.join(build, 'mutations')
         shutil.rmtree(self.work, ignore_errors=True)
         os.makedirs(self.work)
-        here = os.path.join(TOP, 'tests', 'sim')
-        tests = sorted(glob.glob(os.path.join(here, '*.c')))
-        self.includes = [os.path.join(TOP, 'lib'), os.path.join(TOP, 'daemon'), TOP, here]
+        tests = sorted(glob.glob(os.path.join(HERE, '*.c')))
+        self.includes = [os.path.join(TOP, 'lib'), os.path.join(TOP, 'daemon'), TOP, HERE]
         product = [os.path.join(TOP, source) for source in [*SHELL, *CORE]]
         compile_all([(source, self.object(source), self.includes, *self.flags(source)) for source in [*tests, *product]])
         self.shell, self.core = ({os.path.basename(source): self.object(os.path.join(TOP, source)) for source in part}

@@ -23,8 +23,6 @@
 
 static char stacks[NODES_MAX][STACK_SIZE];
 static ucontext_t outside, inside[NODES_MAX];
-static void start(struct sim *w, struct sim_node *n, const struct queue_event *ev);
-
 static struct sim_node *turning; /* on a stack of its own; NULL: none */
 
 void process_begin(void)
@@ -106,7 +104,7 @@ static void plan_stop(struct sim *w, struct sim_node *n)
 	uint32_t most = rng_chance(&w->rng, 900) ? CALLS_MAX : CALLS_MANY;
 
 	n->turn.stop_in = n->turn.kills = 0;
-	if (n->daemon != DAEMON_UP && n->turn.fn != start)
+	if (n->daemon != DAEMON_UP && n->turn.event.type != EVENT_BOOT)
 		return;
 	if (w->params.stop_in_step && rng_chance(&w->rng, w->params.stop_in_step / 2))
 		n->turn.stop_in = (uint8_t)(1 + rng_below(&w->rng, most));
@@ -178,7 +176,7 @@ void process_stop_point(struct sim_node *n)
 /* A connection is read until nothing is left, and then the election steps: what is told together came in several packets. */
 void ev_feed_event(struct ev_loop *loop, void *watcher, int revents)
 {
-	struct sim_node *n = (struct sim_node *)loop;
+	struct sim_node *n = node_of(loop);
 	struct sim *w = n->world;
 
 	(void)revents;
@@ -193,7 +191,7 @@ void ev_feed_event(struct ev_loop *loop, void *watcher, int revents)
 
 int ev_clear_pending(struct ev_loop *loop, void *watcher)
 {
-	struct sim_node *n = (struct sim_node *)loop;
+	struct sim_node *n = node_of(loop);
 
 	(void)watcher;
 	n->fed = NULL;
@@ -220,7 +218,7 @@ static struct sim_alarm *alarm_of(struct sim_node *n, const struct timer *timer)
 int timer_init(struct timer *timer, struct ev_loop *loop, int priority, timer_fn on_due,
 	       void *userdata)
 {
-	struct sim_alarm *alarm = alarm_of((struct sim_node *)loop, NULL);
+	struct sim_alarm *alarm = alarm_of(node_of(loop), NULL);
 
 	(void)priority;
 	if (!alarm)
@@ -247,7 +245,7 @@ static void plan(struct sim_node *n, struct sim_alarm *alarm)
 
 void timer_set(struct timer *timer, int64_t due_us)
 {
-	struct sim_node *n = (struct sim_node *)timer->loop;
+	struct sim_node *n = node_of(timer->loop);
 
 	timer->due_us = due_us;
 	plan(n, alarm_of(n, timer));
@@ -260,8 +258,7 @@ void timer_clear(struct timer *timer)
 
 void timer_finish(struct timer *timer)
 {
-	struct sim_alarm *alarm = timer->loop ? alarm_of((struct sim_node *)timer->loop, timer)
-					      : NULL;
+	struct sim_alarm *alarm = timer->loop ? alarm_of(node_of(timer->loop), timer) : NULL;
 
 	if (alarm)
 		*alarm = (struct sim_alarm){ .timer = NULL };
@@ -305,8 +302,7 @@ void process_on_news(struct sim *w, struct sim_node *n, const struct queue_event
 	case TELL_SICK:
 	case TELL_WELL:
 		n->sick = ev->arg == TELL_SICK;
-		node_scripts_event(n->node, SCRIPTS_HEALTH);
-		break;
+		__attribute__((fallthrough));
 	case TELL_HEALTH:
 		node_scripts_event(n->node, SCRIPTS_HEALTH);
 		break;

@@ -603,6 +603,12 @@ static inline const struct keeper *keeper_of(const struct sim_node *n)
 	return &n->node->work->keeper;
 }
 
+/* What the product takes for its loop, its log or its files is the node. */
+static inline struct sim_node *node_of(const void *handle)
+{
+	return (struct sim_node *)(uintptr_t)handle;
+}
+
 /* files.c */
 const struct config *files_config(const struct sim *w, const struct sim_node *n);
 /* Which cluster the store is of. */

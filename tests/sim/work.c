@@ -162,14 +162,9 @@ static void fork_work(struct sim *w, struct sim_node *n, int64_t not_after_us)
 
 /* -- work/script.h -- */
 
-static struct sim_node *node_of(const struct script *script)
-{
-	return (struct sim_node *)script->loop;
-}
-
 static struct sim_command *command_of(const struct script *script)
 {
-	struct sim_node *n = node_of(script);
+	struct sim_node *n = node_of(script->loop);
 
 	return !strcmp(script->name, "takeover") ? &n->work.takeover : &n->work.stop;
 }
@@ -197,7 +192,7 @@ void script_note_group(struct script *script, struct lease_file *lease, enum lea
 void script_heed_mark(struct script *script)
 {
 	script->heeds_mark = true;
-	script->mark = (enum lease_mark)page_mark(node_of(script));
+	script->mark = (enum lease_mark)page_mark(node_of(script->loop));
 }
 
 /* The process does not become the command. */
@@ -210,7 +205,7 @@ static void give_up(struct sim *w, struct sim_node *n, struct sim_command *c)
 void script_run(struct script *script, char *const *argv, int64_t timeout_us,
 		const struct script_facts *facts)
 {
-	struct sim_node *n = node_of(script);
+	struct sim_node *n = node_of(script->loop);
 
 	(void)argv;
 	(void)timeout_us; /* params.takeover_timeout_us */
@@ -233,7 +228,7 @@ bool script_is_running(const struct script *script)
 
 static void kill_script(struct script *script)
 {
-	struct sim_node *n = node_of(script);
+	struct sim_node *n = node_of(script->loop);
 	struct sim_command *c = command_of(script);
 
 	kill_command(n->world, n, c, c == &n->work.takeover ? ENDED_TAKEOVER : ENDED_STOP);

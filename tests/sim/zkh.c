@@ -67,7 +67,7 @@ int64_t time_wall_us(void)
 int zkh_session_create(struct ev_loop *loop, const struct zkh_session_config *config,
 		       struct zkh_session **ret_session)
 {
-	struct sim_node *n = (struct sim_node *)loop;
+	struct sim_node *n = node_of(loop);
 
 	n->on_session = config->on_event;
 	n->session_userdata = config->userdata;
@@ -750,7 +750,7 @@ static struct sim_timer *timer_of(struct sim_node *n, const ev_timer *timer)
 /* The loop is the node. */
 void ev_timer_start(struct ev_loop *loop, ev_timer *timer)
 {
-	struct sim_node *n = (struct sim_node *)loop;
+	struct sim_node *n = node_of(loop);
 	struct sim_timer *slot = timer_of(n, timer);
 
 	if (!slot)
@@ -780,7 +780,7 @@ void ev_timer_again(struct ev_loop *loop, ev_timer *timer)
 
 void ev_timer_stop(struct ev_loop *loop, ev_timer *timer)
 {
-	struct sim_timer *slot = timer_of((struct sim_node *)loop, timer);
+	struct sim_timer *slot = timer_of(node_of(loop), timer);
 
 	if (slot)
 		disarm(slot);

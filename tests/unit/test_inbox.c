@@ -97,11 +97,27 @@ static void test_lock_is_forgotten(void **state)
 	put(ELECTION_VIEW, RESULT_OK);
 	put(ELECTION_LOCK, RESULT_OK);
 	put(ELECTION_TIME, RESULT_OK);
-	election_inbox_forget(&inbox, ELECTION_LOCK);
+	election_inbox_act(&inbox, ACTION_UNLOCK);
 	put(ELECTION_LOCK, RESULT_CONFLICT);
 	expect(ELECTION_VIEW, RESULT_OK);
 	expect(ELECTION_TIME, RESULT_OK);
 	expect(ELECTION_LOCK, RESULT_CONFLICT);
+	expect_nothing();
+}
+
+/* What is asked anew is answered by what comes from now on. */
+static void test_earlier_answers_are_forgotten(void **state)
+{
+	(void)state;
+	put(ELECTION_PEERS, RESULT_OK);
+	put(ELECTION_CORPSES, RESULT_OK);
+	election_inbox_act(&inbox, ACTION_RENEW);
+	election_inbox_act(&inbox, ACTION_COUNT_PEERS);
+	put(ELECTION_PEERS, RESULT_CONFLICT);
+	expect(ELECTION_CORPSES, RESULT_OK);
+	expect(ELECTION_PEERS, RESULT_CONFLICT);
+	put(ELECTION_CORPSES, RESULT_OK);
+	election_inbox_act(&inbox, ACTION_SCAN);
 	expect_nothing();
 }
 
@@ -125,6 +141,7 @@ int main(void)
 		cmocka_unit_test_setup(test_loss_goes_ahead, setup),
 		cmocka_unit_test_setup(test_losses_are_one, setup),
 		cmocka_unit_test_setup(test_lock_is_forgotten, setup),
+		cmocka_unit_test_setup(test_earlier_answers_are_forgotten, setup),
 		cmocka_unit_test_setup(test_full, setup),
 	};
 
