@@ -58,14 +58,14 @@ void cluster_describe(struct cluster *c, enum election_op op)
 
 	*text = '\0';
 	if (op == OP_LEAVE && c->stopping_us)
-		n = snprintf(text, DETAIL_SIZE, " " DETAIL_STOP "%.3fms",
+		n = snprintf(text, DETAIL_MOVE_SIZE, " " DETAIL_STOP "%.3fms",
 			     (double)(time_boot_us() - c->stopping_us) / 1e3);
 	if (op == OP_HAND_BACK)
-		snprintf(text + n, DETAIL_SIZE - (size_t)n,
+		snprintf(text + n, DETAIL_MOVE_SIZE - (size_t)n,
 			 " " DETAIL_LEFT "%" PRId64 " " DETAIL_REASON "%s", e->epoch,
 			 reason_text(c, e->reason));
 	else if (penalty_us > 0)
-		snprintf(text + n, DETAIL_SIZE - (size_t)n,
+		snprintf(text + n, DETAIL_MOVE_SIZE - (size_t)n,
 			 " penalty-until=%" PRId64 " " DETAIL_REASON "%s",
 			 (time_wall_us() + penalty_us) / 1000,
 			 election_reason_text(e->stop_reason));

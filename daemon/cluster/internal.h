@@ -49,9 +49,9 @@ struct cluster {
 	struct zkh_lock *lock;
 	struct zkh_op *state_op, *health_op;
 	char health[KEY_VALUE_MAX];
-	char move[DETAIL_SIZE]; /* the end of the detail: what it says of the last move */
-	int64_t stopping_us;	/* since then this node stops its work; 0: it does not */
-	bool attached;		/* to a server of the known ensemble: the election was told */
+	char move[DETAIL_MOVE_SIZE]; /* the end of the detail: what it says of the last move */
+	int64_t stopping_us;	     /* since then this node stops its work; 0: it does not */
+	bool attached;		     /* to a server of the known ensemble: the election was told */
 	bool has_session; /* the election, or that of the process before, takes a session for its own */
 	bool farewell;	     /* nothing is told any more but the end */
 	ev_timer memory_due; /* all terms of before this node came to the cluster are over */

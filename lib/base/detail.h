@@ -16,6 +16,7 @@
 #include "keys.h"
 
 #define DETAIL_SIZE 384
+#define DETAIL_MOVE_SIZE 192 /* what it says of the last move, from `stop=` on */
 /* Nodes for which the fence check fails, as many as fit, and since when (seconds since 1970). */
 #define DETAIL_FENCE_FAILED "fence-failed="
 #define DETAIL_FENCE_SIZE 160
