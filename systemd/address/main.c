@@ -42,7 +42,7 @@
 #define TELL_OTHER_EVERY_US INT64_C(60000000)
 
 /* Somebody who removes it more often than that will not have it. */
-#define MEND_MAX 10
+#define MEND_MAX 30 /* more than one `ip address flush` takes away in its ten rounds */
 #define MEND_WINDOW_US INT64_C(10000000)
 
 #define IN_USE 1

@@ -13,6 +13,11 @@ from lab.wait import wait_until
 from test_lease import kill_guards
 
 
+def wait_remembers_start(node, epoch):
+    """Otherwise nobody knows whether this takeover started anything, and the next one waits for the longest term."""
+    wait_until(lambda: (remembered(node) or {}).get('own') == str(epoch), 10, lambda: remembered(node))
+
+
 def test_killed_and_restarted(trial):
     primary, _ = trial.start(2)
     lives, acting = trial.lives(), trial.keys.acting()
@@ -92,6 +97,7 @@ def test_too_late_alone(trial):
     node.start()
     trial.settle()
     epoch = trial.keys.acting().epoch
+    wait_remembers_start(node, epoch)
     node.kill9()
     trial.wait_down(node)
     wait_until(lambda: trial.keys.acting() is None, 10)
@@ -110,8 +116,7 @@ def test_another_pid_namespace(trial, container):
     node.start()
     node.wait_log(' primary: ')
     epoch, mark = trial.keys.acting().epoch, node.log_mark()
-    # Otherwise nobody knows whether this takeover started anything, and the longest term is waited for.
-    wait_until(lambda: (remembered(node) or {}).get('own') == str(epoch), 10, lambda: remembered(node))
+    wait_remembers_start(node, epoch)
     node.kill9()
     node.start()
     node.wait_log(r'resume_refused: .*/state is from another container', since=mark)

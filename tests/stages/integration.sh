@@ -3,7 +3,7 @@
 # The tests mostly wait, each process of them with an ensemble of its own: many more of them than processors. No cache in
 # the tree; shown are the reasons of what was skipped, and the slowest tests.
 run_pytest() {
-	"$PYTHON" -m pytest -q -p no:cacheprovider -rsfE --durations=5 --durations-min=5 -n "${PYTEST_JOBS:-6}" "$@"
+	"$PYTHON" -m pytest -q -p no:cacheprovider -rsfE --durations=5 --durations-min=5 -n "${PYTEST_JOBS:-8}" "$@"
 }
 
 # the core in a deterministic simulation, small models explored, a few mutations

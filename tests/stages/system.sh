@@ -55,12 +55,12 @@ stage_package() {
 	fi
 }
 
-# three booted systems with the installed package
+# sites of three booted systems with the installed package, two at a time
 stage_system() {
 	local deb
 	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages.sh system)"
 	deb=$(build_package)
-	PYTEST_JOBS=0 PRIMARYD_DEB=$deb run_pytest tests/system # one after the other: there is one site for all of them
+	PYTEST_JOBS=2 PRIMARYD_DEB=$deb run_pytest tests/system # each process of the tests boots three systems of its own
 }
 
 # a random walk of operators and faults over three booted systems
