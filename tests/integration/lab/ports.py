@@ -1,31 +1,22 @@
 """Free TCP ports on 127.0.0.1."""
 
-import fcntl
-import functools
-import os
 import random
 import socket
-import tempfile
 
 _random = random.SystemRandom()
-_given = set()
-
-
-@functools.cache
-def _claims():
-    """A file: whoever has locked the byte of a port has that port."""
-    path = os.path.join(tempfile.gettempdir(), f'primaryd-test-ports-{os.geteuid()}')
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+_given = {}  # port: the socket that claims it
 
 
 def _claim(port):
-    """Whether the port is this process's until it ends. Even a server that is down keeps its port like that: another process of
-    the tests would else start one of its own there."""
+    """A socket that stands for the port among all processes of the tests, until this one ends; None if another has it. So even a
+    server that is down keeps its port: another process would else start one of its own there."""
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        fcntl.lockf(_claims(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        claim.bind(f'\0primaryd-test-port-{port}')
     except OSError:
-        return False
-    return True
+        claim.close()
+        return None
+    return claim
 
 
 def free_port():
@@ -38,14 +29,16 @@ def free_port():
         low = int(file.read().split()[0])
     for _ in range(1000):
         port = _random.randrange(10000, low) if low > 12000 else _random.randrange(10000, 65000)
-        if port in _given or not _claim(port):
+        claim = _claim(port)
+        if not claim:
             continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(('127.0.0.1', port))
             except OSError:
+                claim.close()
                 continue
-        _given.add(port)
+        _given[port] = claim
         return port
     raise RuntimeError('no free port found')
