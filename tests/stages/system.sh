@@ -60,7 +60,7 @@ stage_system() {
 	local deb
 	command -v dpkg-buildpackage >/dev/null || skip "needs dpkg-buildpackage (tests/packages.sh system)"
 	deb=$(build_package)
-	PYTEST_JOBS=0 PRIMARYD_DEB=$deb run_pytest tests/system # one after the other: six systems are too many for two processors
+	PYTEST_JOBS=0 PRIMARYD_DEB=$deb run_pytest tests/system # one after the other: there is one site for all of them
 }
 
 # a random walk of operators and faults over three booted systems

@@ -49,11 +49,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def site(_site, request):
     """Everything is up, and one of the three holds the address."""
-    from site3 import BRIEF_SESSION_S, MEASURED, SESSION_S
-    begin = len(MEASURED)
+    from site3 import BRIEF_SESSION_S, SESSION_S
     _site.settle(BRIEF_SESSION_S if is_brief(request.node) else SESSION_S)
     yield _site
-    request.node.user_properties.extend(('measured', row) for row in MEASURED[begin:])
     report = getattr(request.node, 'report_call', None)
     if report is None or not report.passed:
         for one in _site.machines:
@@ -85,8 +83,9 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_terminal_summary(terminalreporter):
     """The table of what was measured."""
-    reports = [report for those in terminalreporter.stats.values() for report in those if getattr(report, 'when', '') == 'teardown']
-    rows = [row for report in reports for name, row in report.user_properties if name == 'measured']
+    if 'site3' not in sys.modules:
+        return
+    rows = sys.modules['site3'].MEASURED
     if not rows:
         return
     terminalreporter.write_line('')
