@@ -98,7 +98,7 @@ static int may_accept(struct ctl *ctl, const struct cluster *cluster, const stru
 
 	if (!*known->id)
 		ctl_error(
-			"this node does not remember a cluster that could continue with %s: %s: %s (run this on a node of the cluster, as root)",
+			"this node has no record of a cluster that could continue with %s: %s: %s (run this on a node of the cluster, as root)",
 			servers, cluster->known_path, why_nothing(cluster->known_error));
 	else if (facts->foreign == IDENTITY_FINE)
 		ctl_error(
@@ -130,7 +130,6 @@ static void on_answer(struct ev_loop *loop, ev_io *io, int events)
 	char line[64];
 	ssize_t n = read(STDIN_FILENO, line, sizeof(line));
 
-	(void)events;
 	ev_io_stop(loop, io);
 	question->over = true;
 	question->yes = n > 0 && (*line == 'y' || *line == 'Y');
@@ -253,7 +252,7 @@ static int upgrade(struct ctl *ctl, const struct cluster *cluster, const struct 
 		return CTL_REFUSED;
 	}
 	if (seen->format < format && !all_know(facts, format)) {
-		ctl_error("the format stays %lld", (long long)seen->format);
+		ctl_error("the format remains %lld", (long long)seen->format);
 		return CTL_REFUSED;
 	}
 	if (seen->format < format)

@@ -27,7 +27,6 @@ static void on_children(void *userdata, int result, const char *const *names, si
 	struct children *children = userdata;
 	char path[ZKH_PATH_MAX];
 
-	(void)stat;
 	ctl_on_result(&children->reply, result);
 	for (size_t i = 0; result == ZKH_OK && i < count; i++) {
 		/* No shell has to quote these, and no other names can be of nodes. */

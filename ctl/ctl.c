@@ -25,7 +25,6 @@ static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
 {
 	struct ctl *ctl = signal->data;
 
-	(void)events;
 	if (ctl->on_signal && ctl->on_signal(ctl->on_signal_userdata, signal->signum))
 		return;
 	ctl->signal_seen = signal->signum;
@@ -34,8 +33,6 @@ static void on_signal(struct ev_loop *loop, ev_signal *signal, int events)
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	(void)timer;
-	(void)events;
 	ev_break(loop, EVBREAK_ONE);
 }
 
@@ -334,7 +331,7 @@ int ctl_await(struct ctl *ctl, bool *over, const char *doing)
 
 const char *ctl_denied_hint(const struct ctl *ctl)
 {
-	return ctl->has_auth ? " (the credential of --auth-file is not the one it was made with)"
+	return ctl->has_auth ? " (the credential of --auth-file is not the one it was created with)"
 			     : " (name the credential with --auth-file)";
 }
 
@@ -444,7 +441,6 @@ static void on_identity(void *userdata, int result, const char *data, size_t len
 {
 	struct look *look = userdata;
 
-	(void)stat;
 	/* There may be none yet. */
 	ctl_on_result(&look->reply, result == ZKH_NO_NODE ? ZKH_OK : result);
 	if (result == ZKH_OK)

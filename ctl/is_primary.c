@@ -115,8 +115,6 @@ static void ask(struct question *q)
 
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	(void)loop;
-	(void)events;
 	*(bool *)timer->data = true;
 }
 

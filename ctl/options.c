@@ -35,7 +35,7 @@ enum kind { TEXT, FLAG, TIMEOUT, SPAN, WAIT };
 	X('F', "for", "T", SPAN, for_us, TAKES_FOR, "on: end the maintenance after T, such as 2h") \
 	X('g', "svg", "FILE", TEXT, svg_path, TAKES_SVG, "write the picture to FILE, as SVG")      \
 	X('V', "version", "", FLAG, version, 0, "print the version")                               \
-	X('h', "help", "", FLAG, help, 0, "print this, or explain the command")
+	X('h', "help", "", FLAG, help, 0, "print this help, or that of the command")
 
 #define X(letter, name, argument, kind, member, takes, what)                                       \
 	{ kind, offsetof(struct options, member), { "--" name, argument, what, takes } },

@@ -46,8 +46,7 @@ enum verb_option {
 	  "print this node's metrics in the text format of Prometheus", "")                        \
 	X(history, "history", "", 0, "list the changes of the primary that are on record", "")     \
 	X(timeline, "timeline", "[EPOCH]", TAKES_SVG,                                              \
-	  "draw the last change of the role, or that of EPOCH in the history",                     \
-	  " --svg failover.svg")                                                                   \
+	  "draw the last change of the role, or the one with EPOCH", " --svg failover.svg")        \
 	X(check, "check", "", NEEDS_NO_SESSION,                                                    \
 	  "check configuration, servers, timeouts and rights; name remedies", "")                  \
 	X(switchover, "switchover", "[NODE]", TAKES_FORCE | TAKES_DRY_RUN,                         \
@@ -60,13 +59,13 @@ enum verb_option {
 	X(pardon, "pardon", "[NODE]", 0,                                                           \
 	  "end the penalty of NODE (default: this node) after a failed takeover", " db1")          \
 	X(maintenance, "maintenance", "on|off", TAKES_FOR,                                         \
-	  "on: no node becomes the primary by itself; off: nodes do so again", " on --for 2h")     \
+	  "on: nodes do not claim the role by themselves; off: they do again", " on --for 2h")     \
 	X(remove, "remove", "NODE", TAKES_FORCE, "forget a node that is dead", " db4")             \
 	X(rename, "rename", "NODE NEW", TAKES_FORCE, "rename a node whose daemon does not run",    \
 	  " db5 db4")                                                                              \
 	X(cluster, "cluster", "", 0, "show which ensemble this is", "")                            \
 	X(cluster_accept, "cluster accept", "", TAKES_FORCE,                                       \
-	  "make this ensemble the known one, on every node", "")                                   \
+	  "accept this ensemble in place of the lost one", "")                                     \
 	X(cluster_upgrade, "cluster upgrade", "", 0,                                               \
 	  "raise the format of the keys, once all nodes know it", "")                              \
 	X(auth_rotate, "auth rotate", "", TAKES_DRY_RUN,                                           \
@@ -81,7 +80,7 @@ enum verb_option {
 	  " /app/a=1 /app/b@3=2")                                                                  \
 	X(key_delete, "key delete", "PATH...", TAKES_RECURSIVE, "delete keys",                     \
 	  " /app --recursive")                                                                     \
-	X(key_rename, "key rename", "PATH NEW [PATH...]", 0,                                       \
+	X(key_rename, "key rename", "PATH NEW [PATH NEW]...", 0,                                   \
 	  "rename whole subtrees, each PATH to the NEW after it, all or none",                     \
 	  " /a /old/a /b /old/b")                                                                  \
 	X(lock, "lock", "exclusive|read|write PATH", TAKES_EPOCH | TAKES_COMMAND,                  \

@@ -128,8 +128,6 @@ static void on_draw(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
 	struct watch *w = prepare->data;
 
-	(void)loop;
-	(void)events;
 	if (!w->dirty)
 		return;
 	/* The status could say "in order" too early: the renewals have not been looked at yet. */
@@ -218,8 +216,6 @@ static void on_key(struct ev_loop *loop, ev_io *io, int events)
 	struct watch *w = io->data;
 	int key = screen_key();
 
-	(void)loop;
-	(void)events;
 	/* It was said to be readable. */
 	if (key <= 0)
 		finish(w, CTL_REFUSED);
@@ -229,8 +225,6 @@ static void on_key(struct ev_loop *loop, ev_io *io, int events)
 
 static void on_resized(struct ev_loop *loop, ev_signal *signal, int events)
 {
-	(void)loop;
-	(void)events;
 	((struct watch *)signal->data)->dirty = true;
 }
 
@@ -239,7 +233,6 @@ static void on_suspended(struct ev_loop *loop, ev_signal *signal, int events)
 {
 	struct watch *w = signal->data;
 
-	(void)events;
 	screen_close();
 	/* With the default action the signal stops this process; the kernel ignores it where nobody could wake us. */
 	ev_signal_stop(loop, signal);
@@ -252,8 +245,6 @@ static void on_suspended(struct ev_loop *loop, ev_signal *signal, int events)
 
 static void on_clock(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	(void)loop;
-	(void)events;
 	((struct watch *)timer->data)->dirty = true;
 }
 

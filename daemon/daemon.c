@@ -66,7 +66,7 @@ static void hold_signals(bool hold)
 static void execute_anew(struct daemon *d)
 {
 	d->reload_wanted = false;
-	log_event(d->log, EVENT_RELOAD, NULL, "executing %s anew", d->binary);
+	log_event(d->log, EVENT_RELOAD, NULL, "re-executing %s", d->binary);
 	if (!d->service.ready)
 		setenv(UNREADY_VARIABLE, "1", 1);
 	runtime_hand_over(&d->runtime, true);
@@ -82,8 +82,6 @@ static void on_execute(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct daemon *d = timer->data;
 
-	(void)loop;
-	(void)events;
 	/* A signal that came before they were held may have ended it all. */
 	if (node_is_settled(d->node))
 		execute_anew(d);
@@ -96,7 +94,7 @@ static bool is_kept(struct daemon *d)
 	if (node_can_be_resumed(d->node))
 		return true;
 	reload_refuse(&d->reload,
-		      "%s lacks the files that a new process needs to go on; the log says more",
+		      "%s lacks the files that a new process needs to continue; the log says more",
 		      d->config->node.runtime_directory);
 	return false;
 }
@@ -105,8 +103,6 @@ static void on_sighup(struct ev_loop *loop, ev_signal *signal, int events)
 {
 	struct daemon *d = signal->data;
 
-	(void)loop;
-	(void)events;
 	if (ev_is_active(&d->execute))
 		return;
 	d->reload_wanted = false; /* also one that waited, and was valid when it began to */
@@ -150,8 +146,6 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *signal, int events)
 {
 	struct daemon *d = signal->data;
 
-	(void)loop;
-	(void)events;
 	node_shutdown(d->node);
 }
 
@@ -324,8 +318,9 @@ static void pause_before_restart(const struct daemon *d, int code)
 
 	if (code < EX__BASE || !notify_wanted() || work_may_run(d))
 		return;
-	(void)notify_send("WATCHDOG=1\nSTATUS=Cannot go on, see the log; tries again in %d s\n",
-			  PAUSE_S);
+	(void)notify_send(
+		"WATCHDOG=1\nSTATUS=Cannot continue (see the log); trying again in %d s\n",
+		PAUSE_S);
 	hold_signals(true);
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTERM);

@@ -193,8 +193,6 @@ static void tell(struct service *s, bool feed)
 
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	(void)loop;
-	(void)events;
 	tell(timer->data, false);
 }
 
@@ -202,8 +200,6 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct service *s = timer->data;
 
-	(void)loop;
-	(void)events;
 	/* Fed only in order: else the manager restarts us, and the new process stops the work first. */
 	if (s->node && node_in_order(s->node))
 		tell(s, true);
@@ -214,8 +210,6 @@ static void on_ready_timeout(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct service *s = timer->data;
 
-	(void)loop;
-	(void)events;
 	s->ready = true;
 	tell(s, false);
 }

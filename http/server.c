@@ -58,8 +58,6 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
 	struct status_look look;
 	struct answer answer;
 
-	(void)version;
-	(void)body;
 	if (!*seen) {
 		*seen = &marker;
 		return MHD_YES;
@@ -91,15 +89,11 @@ static void run(struct server *server)
 
 static void on_ready(struct ev_loop *loop, ev_io *io, int events)
 {
-	(void)loop;
-	(void)events;
 	run(io->data);
 }
 
 static void on_timeout(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	(void)loop;
-	(void)events;
 	run(timer->data);
 }
 

@@ -64,8 +64,6 @@ static void on_ready(struct ev_loop *loop, ev_io *io, int events)
 	struct probe *probe = io->data;
 	ssize_t n;
 
-	(void)loop;
-	(void)events;
 	if (!probe->connected_us) {
 		on_connected(probe);
 		return;

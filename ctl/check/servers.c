@@ -155,7 +155,6 @@ static void on_closed(void *userdata, int result)
 {
 	struct witness *witness = userdata;
 
-	(void)result;
 	witness->session = zkh_session_destroy(witness->session);
 	witness->all->open--;
 }

@@ -153,7 +153,6 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 	struct cluster *cluster = userdata;
 	const char **sorted = NULL;
 
-	(void)stat;
 	if (result == ZKH_UNKNOWN)
 		return;
 	if (result == ZKH_OK || result == ZKH_NO_NODE)

@@ -254,7 +254,7 @@ void facts_take_renewal(struct facts *facts, const struct renewal_verdict *renew
 	if (!renewal->unwritten)
 		return;
 	node_key_path(facts->acting, NODE_KEY_KEEPALIVE, path);
-	junk(facts, path, "does not change: check its access list, quotas, and the clocks");
+	junk(facts, path, "is not rewritten by the primary: check its access list, quotas, clocks");
 }
 
 void facts_finish(struct facts *facts)

@@ -66,8 +66,6 @@ static void look(struct renewal *r)
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	(void)loop;
-	(void)events;
 	look(timer->data);
 }
 

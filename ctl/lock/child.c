@@ -113,7 +113,6 @@ static void on_guard_dead(struct ev_loop *loop, ev_child *watcher, int events)
 {
 	struct child *child = watcher->data;
 
-	(void)events;
 	ev_child_stop(loop, watcher);
 	close(child->news_fd);
 	child->news_fd = -1;
@@ -206,7 +205,6 @@ static void on_terminal(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct child *child = timer->data;
 
-	(void)events;
 	if (tcgetpgrp(TERMINAL) != getpgrp())
 		return;
 	ev_timer_stop(loop, timer);
@@ -220,7 +218,6 @@ static void on_command(struct ev_loop *loop, ev_child *watcher, int events)
 	struct child *child = watcher->data;
 	int status = watcher->rstatus;
 
-	(void)events;
 	if (WIFEXITED(status) || WIFSIGNALED(status)) {
 		forget_command(child);
 		child->on_exit(child->userdata, status);

@@ -135,7 +135,6 @@ static void on_renewed(void *userdata, int result, const struct zkh_txn_reply *r
 {
 	struct lock_run *run = userdata;
 
-	(void)reply;
 	run->renewal = NULL;
 	if (result == ZKH_OK) {
 		lock_lease_open(&run->lease, run->sent_us, time_boot_us());
@@ -226,7 +225,6 @@ static void drive(struct lock_run *run)
 
 static void on_timer(struct timer *timer, void *userdata)
 {
-	(void)timer;
 	drive(userdata);
 }
 

@@ -62,7 +62,7 @@ static void plan_handover(struct table *t, struct ctl *ctl, const struct facts *
 
 	if (old && old != target) {
 		step(t, old->name,
-		     "waits for its transition-delay (%s); naming it again before that cancels the move",
+		     "waits for its transition-delay (%s); naming it again before the delay is over cancels the move",
 		     delay(ctl, old, text));
 		step(t, old->name, "stops its work, and kills it after its relinquish.timeout");
 		step(t, old->name, "releases the post (%s)", PATH_POST);
@@ -73,9 +73,9 @@ static void plan_handover(struct table *t, struct ctl *ctl, const struct facts *
 	for (size_t i = 0; i < facts->node_count; i++)
 		if (!facts->nodes[i].alive && router_state_is_acting(facts->nodes[i].router))
 			step(t, who,
-			     "fences %s, which died in state %s; without success the takeover ends",
+			     "fences %s, which died in state %s; if that fails, the takeover ends",
 			     facts->nodes[i].name, facts->nodes[i].router);
-	step(t, who, "starts its work; after its takeover.timeout the takeover is undone");
+	step(t, who, "starts its work (undone if it takes longer than its takeover.timeout)");
 	step(t, who, "is primary");
 }
 
@@ -245,7 +245,7 @@ static int may_release(struct ctl *ctl, const struct facts *facts)
 		ctl_error("no node is named primary: there is nothing to release");
 	else if (facts->maintenance && !force)
 		ctl_error(
-			"during maintenance no node would claim the role (primaryctl maintenance off, switchover NODE --force, or --force: then no node is named, and a primary at work goes on)");
+			"during maintenance no node would claim the role (primaryctl maintenance off, switchover NODE --force, or --force: then no node is named, and a primary at work continues)");
 	else if (!force && !facts_candidate(facts, facts->named, false))
 		ctl_error(
 			"no other node is eligible to claim the role, so it would not move (primaryctl explain says why; --force releases it anyway)");

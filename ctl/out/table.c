@@ -185,8 +185,6 @@ static void build_rows(const struct table *table, struct libscols_table *out)
 
 static size_t width_of(const struct libscols_column *column, const char *text, void *width)
 {
-	(void)column;
-	(void)text;
 	return (size_t)(uintptr_t)width;
 }
 
@@ -196,7 +194,6 @@ static char *next_line(const struct libscols_column *column, char *text, void *w
 	size_t cells = 0;
 	char *blank = NULL;
 
-	(void)column;
 	for (; *text; text++) {
 		if (*text == ' ')
 			blank = text;

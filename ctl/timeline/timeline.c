@@ -121,9 +121,10 @@ static void tell_takeover(struct timeline *t, const struct history_entry *e,
 		   e->to, span(m->claim_ms, m->post_ms, text), m->stop_ms ? " and " : "",
 		   m->stop_ms ? e->from : "", m->stop_ms ? " to stop" : "");
 	if (m->post_ms)
-		add_moment(t, m->start_ms,
-			   "%s starts its work; it waited %s for leases of others, and fences",
-			   e->to, span(m->post_ms, m->start_ms, text));
+		add_moment(
+			t, m->start_ms,
+			"%s starts its work; it waited %s for other nodes' leases and for fencing",
+			e->to, span(m->post_ms, m->start_ms, text));
 	if (m->start_ms)
 		add_moment(t, m->up_ms, "%s is primary: the start of its work took %s", e->to,
 			   span(m->start_ms, m->up_ms, text));

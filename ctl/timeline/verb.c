@@ -78,7 +78,7 @@ static int find_entry(struct ctl *ctl, struct wanted *w)
 
 	w->epoch = argument ? strtoll(argument, &end, 10) : 0;
 	if (argument && (*end || w->epoch <= 0)) {
-		ctl_error("'%s' is no epoch (primaryctl history lists them)", argument);
+		ctl_error("'%s' is not an epoch (primaryctl history lists them)", argument);
 		return CTL_USAGE;
 	}
 	r = zkh_tree(ctl->session, PATH_HISTORY, ENTRIES_MAX, on_tree, w, &task);

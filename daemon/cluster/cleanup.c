@@ -14,8 +14,6 @@ static void on_entries_deleted(void *userdata, int result, const struct zkh_txn_
 {
 	struct cleanup *cleanup = userdata;
 
-	(void)result;
-	(void)reply;
 	cleanup->history_op = NULL;
 }
 
@@ -51,7 +49,6 @@ static void on_entries(void *userdata, int result, const char *const *names, siz
 	const char **entries;
 	size_t n = 0;
 
-	(void)stat;
 	cleanup->history_op = NULL;
 	if (result != ZKH_OK || count <= HISTORY_KEPT)
 		return;
@@ -114,7 +111,6 @@ static void judge_lock(struct cleanup_lock *lock, int result)
 
 static void on_lock_deleted(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
-	(void)reply;
 	judge_lock(userdata, result);
 }
 
@@ -166,7 +162,6 @@ static void on_locks(void *userdata, int result, const char *const *names, size_
 {
 	struct cleanup *cleanup = userdata;
 
-	(void)stat;
 	cleanup->locks_op = NULL;
 	if (result != ZKH_OK && result != ZKH_NO_NODE)
 		return;
@@ -186,7 +181,6 @@ static void on_barrier(void *userdata, int result, const struct zkh_txn_reply *r
 {
 	struct cleanup *cleanup = userdata;
 
-	(void)reply;
 	cleanup->locks_op = NULL;
 	if (zkh_lock_barrier_passed(result))
 		list_locks(cleanup);

@@ -80,7 +80,6 @@ static void on_memory_due(struct ev_loop *loop, ev_timer *timer, int events)
 					     now_us) -
 			  now_us;
 
-	(void)events;
 	/* A takeover meanwhile has seen yet another one. */
 	if (left_us > 0) {
 		ev_timer_set(timer, (double)left_us / 1e6, 0.);

@@ -34,7 +34,7 @@ static void on_kept(void *userdata, int error)
 		return;
 	(void)snprintf(
 		text, sizeof(text),
-		"%s cannot be written: %s; until it can, a restart forgets which ensemble is "
+		"%s cannot be written: %s; until this is fixed, a restart forgets which ensemble is "
 		"the known one: see node.state-directory",
 		e->writer.path, strerror(-error));
 	tell(e, ENSEMBLE_NOT_KEPT, text);
@@ -58,10 +58,9 @@ static void load(struct ensemble *e)
 		what = "it holds junk";
 	else if (r == -EXDEV)
 		what = "it is of another root or node";
-	(void)snprintf(
-		text, sizeof(text),
-		"%s cannot be used: %s; whatever ensemble answers is taken for the known one",
-		e->writer.path, what);
+	(void)snprintf(text, sizeof(text),
+		       "%s cannot be used: %s; any ensemble that answers is accepted",
+		       e->writer.path, what);
 	tell(e, ENSEMBLE_NOT_KEPT, text);
 }
 
@@ -87,8 +86,6 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct ensemble *e = timer->data;
 
-	(void)loop;
-	(void)events;
 	if (!zkh_session_connected(e->session))
 		return; /* the next attachment asks */
 	if (e->state == ENSEMBLE_OPEN) {
@@ -172,7 +169,6 @@ static void on_made(void *userdata, int result, const struct zkh_txn_reply *repl
 {
 	struct ensemble *e = userdata;
 
-	(void)reply;
 	e->make_op = NULL;
 	if (zkh_is_unanswered(result))
 		return; /* the next attachment asks */

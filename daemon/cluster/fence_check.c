@@ -14,7 +14,6 @@ static void on_nodes(void *userdata, int result, const char *const *names, size_
 					     .names = result == ZKH_OK ? names : NULL,
 					     .name_count = count };
 
-	(void)stat;
 	c->fence_check.list_op = NULL;
 	if (zkh_is_unanswered(result))
 		return;
@@ -26,7 +25,6 @@ static void on_written(void *userdata, int result, const struct zkh_txn_reply *r
 {
 	struct cluster *c = userdata;
 
-	(void)reply;
 	c->fence_check.write_op = NULL;
 	if (zkh_is_unanswered(result))
 		c->fence_check.untold = true;

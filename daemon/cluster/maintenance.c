@@ -11,7 +11,6 @@ static void on_deleted(void *userdata, int result, const struct zkh_txn_reply *r
 {
 	struct cluster *c = userdata;
 
-	(void)reply;
 	c->maintenance.op = NULL;
 	if (zkh_is_unanswered(result)) {
 		c->maintenance.tried = 0; /* once the key has been read again */
@@ -28,8 +27,6 @@ static void on_end(struct ev_loop *loop, ev_periodic *periodic, int events)
 	struct cluster *c = periodic->data;
 	struct zkh_txn *txn;
 
-	(void)loop;
-	(void)events;
 	if (c->farewell || !ensemble_is_open(&c->ensemble))
 		return;
 	txn = zkh_txn_create(c->session);

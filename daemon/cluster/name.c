@@ -94,8 +94,6 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct cluster *c = timer->data;
 
-	(void)loop;
-	(void)events;
 	if (!c->foreign_since_us && time_boot_us() >= c->cold.until_us)
 		release(c);
 	else

@@ -14,7 +14,6 @@ static void on_health_written(void *userdata, int result, const struct zkh_txn_r
 {
 	struct cluster *c = userdata;
 
-	(void)reply;
 	c->health_op = NULL;
 	if (result == ZKH_NO_NODE)
 		cluster_repair(c);
@@ -24,8 +23,6 @@ static void on_state_written(void *userdata, int result, const struct zkh_txn_re
 {
 	struct cluster *c = userdata;
 
-	(void)result;
-	(void)reply;
 	c->state_op = NULL;
 }
 

@@ -149,7 +149,6 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 {
 	struct peers *peers = userdata;
 
-	(void)stat;
 	peers->list_op = NULL;
 	peers->lost = result != ZKH_OK && result != ZKH_NO_NODE;
 	for (size_t i = 0; result == ZKH_OK && i < count && i < PEERS_MAX; i++)

@@ -318,7 +318,6 @@ static void on_list(void *userdata, int result, const char *const *names, size_t
 {
 	struct recovery *recovery = userdata;
 
-	(void)stat;
 	recovery->list_op = NULL;
 	if (result == ZKH_DENIED) {
 		wait_for_unlisted(recovery, RECOVERY_UNREADABLE);

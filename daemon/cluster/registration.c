@@ -265,7 +265,6 @@ static void on_root(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct registration *reg = userdata;
 
-	(void)result;
 	reg->root_op = NULL;
 	reg->root_there = stat;
 }
@@ -274,7 +273,6 @@ static void on_history(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct registration *reg = userdata;
 
-	(void)result;
 	reg->history_op = NULL;
 	reg->history_there = stat;
 }
@@ -283,7 +281,6 @@ static void on_nodes(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct registration *reg = userdata;
 
-	(void)result;
 	reg->nodes_op = NULL;
 	reg->nodes_there = stat;
 }
@@ -309,7 +306,6 @@ static void on_router(void *userdata, int result, const char *data, size_t lengt
 	struct registration *reg = userdata;
 	char text[16];
 
-	(void)stat;
 	reg->router_op = NULL;
 	reg->trace = result == ZKH_OK && value_text(data, length, text, sizeof(text)) &&
 		     router_state_is_acting(text);
@@ -339,7 +335,6 @@ static void on_names(void *userdata, int result, const char *const *names, size_
 {
 	struct registration *reg = userdata;
 
-	(void)stat;
 	reg->names_op = NULL;
 	reg->node_there = result == ZKH_OK;
 	memset(reg->there, 0, sizeof(reg->there));

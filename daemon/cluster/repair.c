@@ -80,8 +80,6 @@ static void on_repair_look(struct ev_loop *loop, ev_timer *timer, int events)
 	struct cluster *c = timer->data;
 	bool refused = c->repair.refused;
 
-	(void)loop;
-	(void)events;
 	c->repair.refused = false;
 	if (!c->farewell && !c->registration.running)
 		repair(c, !refused);
@@ -124,8 +122,6 @@ static void on_rights_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct cluster *c = timer->data;
 
-	(void)loop;
-	(void)events;
 	/* A registration tries them itself. */
 	if (c->farewell || !c->election->registered)
 		return;

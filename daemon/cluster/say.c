@@ -72,9 +72,9 @@ void cluster_say_view(struct cluster *c)
 		return;
 	strcpy(c->said.primary, view->primary);
 	if (!*view->primary)
-		log_event(c->log, EVENT_PRIMARY_CHANGED, NULL, "no node is acting primary");
+		log_event(c->log, EVENT_PRIMARY_CHANGED, NULL, "no node is the acting primary");
 	else if (strcmp(view->primary, c->name))
-		log_event(c->log, EVENT_PRIMARY_CHANGED, NULL, "%s is acting primary",
+		log_event(c->log, EVENT_PRIMARY_CHANGED, NULL, "%s is the acting primary",
 			  view->primary);
 }
 
@@ -258,27 +258,26 @@ void cluster_say_corpse(struct cluster *c, enum recovery_news news, const char *
 		break;
 	case RECOVERY_STILL_ACTS:
 		log_event(c->log, EVENT_TAKEOVER_WAITING, &f,
-			  "%s is alive and says that it still acts (router state '%s'): waiting "
+			  "%s is alive and says that it still acts (role '%s'): waiting "
 			  "until it has stopped its work",
 			  name, router_state);
 		break;
 	case RECOVERY_NEW:
 		if (wait_us > 0)
 			log_event(c->log, EVENT_TAKEOVER_WAITING, &f,
-				  "%s and %s do not tell whether another node acts, so nothing is "
+				  "%s and %s do not show whether another node acts, so nothing is "
 				  "started for %s",
 				  PATH_EPOCH, PATH_NODES, duration);
 		break;
 	case RECOVERY_FOUND:
-		log_event(c->log, EVENT_CORPSE_FOUND, &f, "%s died with router state '%s'%s", name,
+		log_event(c->log, EVENT_CORPSE_FOUND, &f, "%s died in the role '%s'%s", name,
 			  *router_state ? router_state : "(may not be read)",
 			  wait_text(wait_us, wait));
 		break;
 	case RECOVERY_TERM:
-		log_event(
-			c->log, EVENT_TAKEOVER_WAITING, &f,
-			"%s was primary last and has not left in order: nothing is started for %s",
-			name, duration);
+		log_event(c->log, EVENT_TAKEOVER_WAITING, &f,
+			  "%s was primary last and has not left cleanly: nothing is started for %s",
+			  name, duration);
 		break;
 	case RECOVERY_REFUSED:
 		log_event(c->log, EVENT_REQUEST_FAILED, &f,

@@ -29,8 +29,6 @@ static void on_bound(struct ev_loop *loop, ev_timer *timer, int events)
 	struct trial *trial = timer->data;
 	char text[TRIAL_TEXT_SIZE + 64];
 
-	(void)loop;
-	(void)events;
 	snprintf(text, sizeof(text), "it could not be tried within %d s%s%s", (int)BOUND_S,
 		 *trial->trouble ? ": " : "", trial->trouble);
 	end(trial, text);

@@ -52,8 +52,6 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct witness *witness = timer->data;
 
-	(void)loop;
-	(void)events;
 	if (witness->op)
 		witness->on_silent(witness->userdata);
 	else

@@ -214,7 +214,6 @@ static void on_farewell(void *userdata, int result, const char *data, size_t len
 	struct history_entry *entry = &writes->entry;
 	char text[KEY_VALUE_MAX], *left, *why;
 
-	(void)stat;
 	writes->farewell = NULL;
 	if (result != ZKH_OK || !value_text(data, length, text, sizeof(text)))
 		return;
@@ -234,7 +233,6 @@ static void on_stop_told(void *userdata, int result, const char *data, size_t le
 	struct writes *writes = userdata;
 	struct node_detail detail;
 
-	(void)stat;
 	writes->farewell = NULL;
 	if (result != ZKH_OK)
 		return;
@@ -474,7 +472,6 @@ static void on_recorded(void *userdata, int result, const struct zkh_txn_reply *
 	struct writes *writes = userdata;
 
 	(void)result; /* the entry is there; only its duration is missing then */
-	(void)reply;
 	writes->record = NULL;
 }
 

@@ -16,6 +16,7 @@
 
 #include "base/process_group.h"
 #include "base/wall.h"
+#include "lease_file.h"
 #include "work/work.h"
 
 #define LINE_SIZE 512
@@ -81,7 +82,7 @@ static void arrange_descriptors(void)
 	(void)close_range(3, ~0U, 0);
 }
 
-pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
+pid_t guard_command_start(char *const *argv, const char *node, struct lease_file *lease)
 {
 	/* This node was named, and acted, when the guard was armed. */
 	const struct script_facts facts = { .event = "relinquish",
@@ -89,7 +90,7 @@ pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
 					    .primary = node,
 					    .previous = node,
 					    .reason = REASON,
-					    .epoch = epoch };
+					    .epoch = lease_file_epoch(lease) };
 	struct script_environment told;
 	struct command_environment environment;
 	pid_t pid;
@@ -104,6 +105,8 @@ pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch)
 		return pid;
 	}
 	(void)setpgid(0, 0);
+	/* While its descriptor is open: whatever becomes of the guard, the daemon knows of this process. */
+	lease_file_set_group(lease, LEASE_GROUP_STOP, getpid());
 	process_set_oom("0");
 	arrange_descriptors();
 	process_reset_signals();

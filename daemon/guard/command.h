@@ -3,8 +3,9 @@
 
 /* The guard's log lines, and the process in which it runs the relinquish command. */
 
-#include <stdint.h>
 #include <sys/types.h>
+
+struct lease_file;
 
 /*
  * One line to stderr with a journal priority ("<N>") of syslog.h in front, cut at 500 bytes. Left out when
@@ -17,6 +18,7 @@ void guard_harden(void);
 
 /*
  * Starts argv in a process group of its own, input from /dev/null, output to our stderr if anybody reads
- * that; in the environment that the daemon would give it. Returns the pid (its group, too) or -errno.
+ * that; in the environment that the daemon would give it. Noted in the lease file as the stop under way. Returns the pid
+ * (its group, too) or -errno.
  */
-pid_t guard_command_start(char *const *argv, const char *node, int64_t epoch);
+pid_t guard_command_start(char *const *argv, const char *node, struct lease_file *lease);

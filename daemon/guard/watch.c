@@ -86,7 +86,7 @@ static enum keeper_result may_stop(struct watch *watch, bool force)
 		if (lease_file_group_kill(watch->lease, LEASE_GROUP_STOP))
 			guard_say(LOG_ERR, "the stop under way takes too long: killed");
 		else
-			guard_say(LOG_WARNING, "the work lock is not let go: passed over");
+			guard_say(LOG_WARNING, "the work lock is not released: ignoring it");
 		return KEEPER_OK;
 	}
 	if (!has_something_to_stop(watch))
@@ -95,7 +95,7 @@ static enum keeper_result may_stop(struct watch *watch, bool force)
 		r = lock_file_take(watch->args->runtime_directory, WORK_LOCK_FILE,
 				   &watch->work_lock);
 	if (r < 0)
-		guard_say(LOG_WARNING, "work lock: %s; going on without", strerror(-r));
+		guard_say(LOG_WARNING, "work lock: %s; continuing without it", strerror(-r));
 	if (stopping)
 		return KEEPER_BUSY;
 	return r == LOCK_FILE_BUSY ? KEEPER_IDLE : KEEPER_OK;
@@ -175,8 +175,7 @@ static void start_command(struct watch *watch)
 		stop_units(watch);
 		return;
 	}
-	pid = guard_command_start(watch->args->command, watch->args->node,
-				  lease_file_epoch(watch->lease));
+	pid = guard_command_start(watch->args->command, watch->args->node, watch->lease);
 	if (pid < 0) {
 		guard_say(LOG_CRIT, "no process for the relinquish command: %s",
 			  strerror(-(int)pid));
@@ -326,7 +325,7 @@ static void drain(struct watch *watch)
 			carry_out(watch, (enum keeper_action)actions.list[i]);
 	}
 	if (watch->keeper.state == KEEPER_UP && watch->said_acts) {
-		guard_say(LOG_NOTICE, "extended meanwhile");
+		guard_say(LOG_NOTICE, "the lease was extended meanwhile");
 		watch->said_acts = false;
 		watch->work_lock = lock_file_release(watch->work_lock);
 	}

@@ -100,7 +100,7 @@ static void on_line(void *userdata, const char *line)
 static void refuse(const struct reload *reload, const char *how)
 {
 	reload_refuse(reload, "%s --check %s: %s", reload->binary, how,
-		      *reload->line ? reload->line : "it said nothing");
+		      *reload->line ? reload->line : "no output");
 }
 
 static void on_tried(void *userdata, const char *problem)

@@ -61,7 +61,6 @@ static int take_inherited(const char *directory)
 
 static void on_alarm(int number)
 {
-	(void)number;
 }
 
 /* flock(), ended by a signal after limit_ms. The signal comes again, in case that flock() was not entered yet. */

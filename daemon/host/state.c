@@ -216,13 +216,13 @@ static int compare(const struct state *state, const struct state *expected, cons
 {
 	if (strcmp(state->node, expected->node) != 0) {
 		(void)snprintf(message, n_message,
-			       "%.100s/" STATE_FILE " is of node %s, this is %s", directory,
-			       state->node, expected->node);
+			       "%.100s/" STATE_FILE " belongs to node %s, but this is %s",
+			       directory, state->node, expected->node);
 		return STATE_FOREIGN_NODE;
 	}
 	if (state->cluster != expected->cluster) {
 		(void)snprintf(message, n_message,
-			       "%.160s/" STATE_FILE " is of other servers or another root",
+			       "%.160s/" STATE_FILE " belongs to other servers or another root",
 			       directory);
 		return STATE_FOREIGN_CLUSTER;
 	}

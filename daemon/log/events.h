@@ -55,7 +55,7 @@
 	X(EVENT_CLUSTER_FOREIGN, "cluster_foreign", "e7953a0d61c84f2bb41e08f7c2d63b19", LOG_ERR, ALWAYS, \
 	  "this is not the ensemble that the node belongs to; the node claims and writes nothing there") \
 	X(EVENT_CLUSTER_FILE_FAILED, "cluster_file_failed", "58ba6f21c7e04d9db3902d5f8e14c6a7", LOG_WARNING, ALWAYS, \
-	  "the node's memory of its cluster could not be written or read") \
+	  "the node's record of its cluster could not be written or read") \
 	X(EVENT_DUPLICATE_NAME, "duplicate_name", "a3ae223f4dc8fcd6b877ad3c8ed191d6", LOG_ERR, ALWAYS, \
 	  "another live daemon uses this node's name") \
 	X(EVENT_STATE_CHANGED, "state_changed", "daf039b361e01018a3b1c3a10ad5266c", LOG_INFO, ALWAYS, \
@@ -101,7 +101,7 @@
 	X(EVENT_WORK_STOP_LATE, "work_stop_late", "0cf6c61af203b156e92419be1428fa89", LOG_ERR, ALWAYS, \
 	  "the work did not stop in time and is being killed") \
 	X(EVENT_WORK_STOP_WAITS, "work_stop_waits", "6acc3a5c9c954c43940a8db90ce24256", LOG_WARNING, REPEATS, \
-	  "the stop of the work takes long: a unit, a process or a failed clean-up is in the way") \
+	  "the stop of the work takes a long time: a unit, a process or a failed clean-up is in the way") \
 	X(EVENT_WORK_KILLED, "work_killed", "459d4adfbbda8af6290cb3f3a128f44d", LOG_ERR, ALWAYS, \
 	  "work that did not stop in time was killed") \
 	X(EVENT_SELF_FENCE, "self_fence", "eed319ba5de3cee68a28a1ff729ca791", LOG_EMERG, ALWAYS, \
@@ -157,7 +157,7 @@
 	X(EVENT_COMMAND_FAILED, "command_failed", "ceae853d9547de600bb154d28d2e4cd3", LOG_WARNING, ALWAYS, \
 	  "a command has failed") \
 	X(EVENT_COMMAND_KILLED, "command_killed", "7a9b520b1176ea73eb4290cf18ddd152", LOG_WARNING, ALWAYS, \
-	  "a command was killed: it was late, or no longer needed") \
+	  "a command was killed: it took too long, or was no longer needed") \
 	X(EVENT_UNIT_STARTED, "unit_started", "3c41b14ff1a7dc85a9e5fa4a1d5d9945", LOG_INFO, ALWAYS, \
 	  "a systemd unit was started") \
 	X(EVENT_UNIT_STOPPED, "unit_stopped", "e782d3241b6026e228f0abf8bb08c8c8", LOG_INFO, ALWAYS, \

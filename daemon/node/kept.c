@@ -68,7 +68,7 @@ static void say(const struct kept *kept)
 	else
 		log_event(
 			kept->log, EVENT_STATE_FILE_FAILED, &f,
-			"cannot keep the state for a restart in %s: %s; until it can, this node "
+			"cannot keep the state for a restart in %s: %s; until this is fixed, this node "
 			"does not take over the role, and a restart stops its work first; make room there, "
 			"or, if files were deleted there, move the role and restart the daemon",
 			f.target, strerror(-kept->error));
@@ -206,8 +206,6 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct kept *kept = timer->data;
 
-	(void)loop;
-	(void)events;
 	kept_step(kept);
 }
 

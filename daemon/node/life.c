@@ -91,7 +91,6 @@ static void on_former_over(struct timer *timer, void *userdata)
 {
 	struct node *node = userdata;
 
-	(void)timer;
 	begin(node, &node->kept.saved);
 }
 

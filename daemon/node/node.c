@@ -10,13 +10,13 @@
 
 #define TROUBLE_SIZE 1024
 
-#define USED_UP                                                                                         \
-	"no epoch is left: /epoch, or the memory of a node, holds the highest; stop all nodes, delete " \
-	"/epoch and their memory (the .cluster files in node.state-directory), start them"
+#define USED_UP                                                                                                         \
+	"no higher epoch exists: /epoch, or a node's record of its cluster, holds the highest; stop all nodes, delete " \
+	"/epoch and those records (the .cluster files in node.state-directory), then start the nodes"
 
 #define BLIND                                                                                       \
 	"/epoch, /primary_node or /primary_active may not be read, so this node cannot take over; " \
-	"mend their access lists, or this node's credential"
+	"correct their access lists, or this node's credential"
 
 /* As when the configuration is refused at the start: no restart mends it. */
 #define EXIT_CONFIG 1
@@ -261,7 +261,6 @@ void node_drain(struct ev_loop *loop, ev_io *watcher, int events)
 	struct node *node = watcher->data;
 	struct election_event next;
 
-	(void)events;
 	while (election_inbox_take(&node->inbox, &next))
 		step(node, &next);
 	ev_clear_pending(loop, watcher); /* what the steps have posted is handled */
@@ -270,7 +269,6 @@ void node_drain(struct ev_loop *loop, ev_io *watcher, int events)
 
 void node_timer(struct timer *timer, void *userdata)
 {
-	(void)timer;
 	post_result(userdata, ELECTION_TIME, RESULT_OK);
 }
 

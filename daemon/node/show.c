@@ -21,8 +21,6 @@ static void on_turn(struct ev_loop *loop, ev_check *check, int events)
 {
 	struct show *show = check->data;
 
-	(void)loop;
-	(void)events;
 	status_page_turn(show->page, time_boot_us());
 }
 

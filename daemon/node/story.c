@@ -51,8 +51,9 @@ static void say_lease(struct story *story, struct log_fields *f)
 	char waited[DURATION_TEXT_SIZE], allowed[DURATION_TEXT_SIZE];
 
 	if (!e->attached) {
-		log_event(story->log, EVENT_LEASE_RUNNING_OUT, f,
-			  "the lease runs out, because no server is in reach: stopping the work");
+		log_event(
+			story->log, EVENT_LEASE_RUNNING_OUT, f,
+			"the lease runs out, because no server can be reached: stopping the work");
 		return;
 	}
 	duration_format((e->now_us - e->progress_us) / 1000 * 1000, waited);
@@ -302,7 +303,7 @@ void story_step(struct story *story, const struct election *before)
 		f = (struct log_fields){ 0 };
 		f.usec = e->penalty_until_us - e->now_us;
 		log_event(story->log, EVENT_PENALTY, &f,
-			  "stays out of the election for %s after %u failed takeover(s)",
+			  "this node stays out of the election for %s after %u failed takeover(s)",
 			  duration_format(f.usec, delay), e->failures);
 	}
 	/* Who acts has said that it releases the role. */

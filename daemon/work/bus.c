@@ -57,7 +57,6 @@ static int on_systemd(sd_bus_message *message, void *userdata, sd_bus_error *err
 	struct bus *b = userdata;
 	const char *name, *before, *now;
 
-	(void)error;
 	if (sd_bus_message_read(message, "sss", &name, &before, &now) < 0 || !*now)
 		return 0;
 	bus_expect(b, subscribe(b));
@@ -66,6 +65,8 @@ static int on_systemd(sd_bus_message *message, void *userdata, sd_bus_error *err
 		bus_survey(b);
 	else if (b->job == JOB_START && b->unit_asked)
 		bus_job_call(b, "StartUnit", b->unit);
+	else if (b->job == JOB_GUARD && *b->job_path)
+		bus_job_call(b, "StartUnit", b->guard); /* not anew: it may run by now */
 	return 0;
 }
 
@@ -123,8 +124,6 @@ static void on_reopen(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct bus *b = timer->data;
 
-	(void)loop;
-	(void)events;
 	/*
 	 * A job that the connection did not carry to its end: its result will never be told. A start that was under way goes
 	 * on, though: asked for again, it is the same job, or done.
@@ -148,15 +147,11 @@ static void process(struct bus *b)
 
 static void on_io(struct ev_loop *loop, ev_io *io, int events)
 {
-	(void)loop;
-	(void)events;
 	process(io->data);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	(void)loop;
-	(void)events;
 	process(timer->data);
 }
 
@@ -189,7 +184,6 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
 	int wanted, fd;
 	int64_t us;
 
-	(void)events;
 	ev_timer_stop(loop, &b->timer);
 	if (!b->bus)
 		return;
@@ -249,6 +243,7 @@ bool bus_system_stops(const struct bus *bus)
 void bus_is_ours(struct bus *bus)
 {
 	bus->ours = true;
+	bus_survey(bus);
 }
 
 struct bus *bus_destroy(struct bus *bus)

@@ -55,7 +55,10 @@ int bus_create(struct ev_loop *loop, const struct bus_options *options, struct b
 /* Takes NULL. Returns NULL. Running jobs go on; their callbacks do not run. */
 struct bus *bus_destroy(struct bus *bus);
 
-/* Looks how the unit is: on_down follows if it is down. Nothing when the bus is not there: then that follows once it is. */
+/*
+ * Looks how the unit is: on_down follows if it is down. Also notes what belongs to it now: the next stop waits for all of that,
+ * whatever unit files say by then. Nothing when the bus is not there: then that follows once it is.
+ */
 void bus_look(struct bus *bus);
 
 /* As of the last news of the unit: the whole system is going down, and takes the unit along. */

@@ -24,7 +24,6 @@ static int on_binding(sd_bus_message *message, void *userdata, sd_bus_error *err
 	char failure[BUS_TEXT_SIZE] = "", other[BUS_UNIT_SIZE] = "";
 	const char *unit;
 
-	(void)error;
 	bus_failure(message, failure);
 	b->bound = false;
 	if (!*failure && unit_enter_list(message))

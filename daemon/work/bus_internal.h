@@ -22,7 +22,7 @@
 /* A stop that takes longer than that is late enough to say what it waits for, and again after as long. */
 #define TELL_S 1.0
 
-/* Parts that are asked about at a time, with four calls each: dbus-daemon lets 128 wait for their answers. */
+/* Parts that are asked about at a time, with up to seven calls each: dbus-daemon lets 128 wait for their answers. */
 #define BUS_ASKED_MAX 16
 
 #define BUS_NO_CONNECTION "no connection to the system bus"
@@ -38,7 +38,8 @@ struct bus_needed {
 	char names[BUS_NEEDED_MAX][BUS_UNIT_SIZE];
 	sd_bus_slot *slots[BUS_NEEDED_MAX]; /* of the match for its signals */
 	size_t n;
-	bool cut; /* it requires more than that */
+	bool cut;     /* it requires more than that */
+	bool unheard; /* systemd did not say: asked again */
 };
 
 /* failure: why it is not known, or that it is another daemon's; NULL: see bus.bound. */
@@ -88,6 +89,7 @@ struct bus {
 	char obstacle[BUS_TEXT_SIZE]; /* what the stop waits for */
 	bool killing, killer_asked;
 	bool has_processes; /* of the work, as far as this look has found */
+	uint64_t loaded_us; /* CLOCK_MONOTONIC: when systemd has last read its unit files */
 };
 
 /* bus.c */
@@ -147,10 +149,12 @@ void bus_look_for_guard(struct bus *b, bus_guard_fn then);
 /* A new connection: watches the unit, and what it requires, and asks how they are. Returns < 0 if that could not be sent. */
 int bus_watch_open(struct bus *b);
 void bus_watch_forget(struct bus *b);
+/* Asks again what the unit requires, if systemd did not say. */
+void bus_watch_look_again(struct bus *b);
 
 /* bus_stop.c */
 
-/* Looks how far the stop has come; when one is under way, once more after it. */
+/* Looks how far the stop has come, or notes what belongs to the work; when one is under way, once more after it. */
 void bus_survey(struct bus *b);
 void bus_on_look(struct ev_loop *loop, ev_timer *timer, int events);
 /* Starts the service that kills every process of the unit and of what belongs to it. */

@@ -65,7 +65,6 @@ static int on_job_queued(sd_bus_message *message, void *userdata, sd_bus_error *
 	char text[BUS_TEXT_SIZE];
 	const char *path;
 
-	(void)error;
 	if (!failure) {
 		if (sd_bus_message_read(message, "o", &path) >= 0)
 			snprintf(b->job_path, sizeof(b->job_path), "%s", path);
@@ -124,7 +123,6 @@ int bus_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *er
 	const char *path, *unit, *result;
 	uint32_t id;
 
-	(void)error;
 	if (sd_bus_message_read(message, "uoss", &id, &path, &unit, &result) < 0)
 		return 0;
 	if (*b->job_path && !strcmp(path, b->job_path))
@@ -142,7 +140,6 @@ static int on_load_state(sd_bus_message *message, void *userdata, sd_bus_error *
 	char text[BUS_TEXT_SIZE] = "";
 	const char *state = "";
 
-	(void)error;
 	bus_failure(message, text);
 	if (!*text)
 		(void)sd_bus_message_read(message, "v", "s", &state);

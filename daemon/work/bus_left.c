@@ -8,7 +8,7 @@
 
 /*
  * What the state of a unit does not show: an inactive unit may have processes that still run (KillMode=process), and a
- * failed clean-up has left things behind. Also finds the process that keeps a unit from stopping.
+ * clean-up that failed, or never began, has left things behind. Also finds the process that keeps a unit from stopping.
  */
 
 /* The first obstacle counts: it is shown to people, who remove one at a time. */
@@ -60,7 +60,6 @@ static int on_processes(sd_bus_message *message, void *userdata, sd_bus_error *e
 	const char *command;
 	uint32_t pid;
 
-	(void)error;
 	if (!cannot_tell(part, message) && read_process(message, &pid, &command)) {
 		snprintf(text, sizeof(text), "%.120s is %s, but its process %u still runs: %.120s",
 			 part->name, part->state, (unsigned)pid, command);
@@ -81,7 +80,6 @@ static int on_blocker(sd_bus_message *message, void *userdata, sd_bus_error *err
 	const char *command;
 	uint32_t pid;
 
-	(void)error;
 	if (read_process(message, &pid, &command))
 		snprintf(b->obstacle, sizeof(b->obstacle), "%.120s is %s, process %u runs: %.120s",
 			 part->name, part->state, (unsigned)pid, command);
@@ -112,7 +110,6 @@ static int on_remains(sd_bus_message *message, void *userdata, sd_bus_error *err
 	struct bus_part *part = userdata;
 	int remains = 0;
 
-	(void)error;
 	/* A socket has no such property, and its ExecStop= commands are a different matter. */
 	part->remains = !sd_bus_message_is_method_error(message, NULL) &&
 			sd_bus_message_read(message, "v", "b", &remains) > 0 && remains;
@@ -120,8 +117,11 @@ static int on_remains(sd_bus_message *message, void *userdata, sd_bus_error *err
 	return 0;
 }
 
-/* Of the unit's last start, whose beginning has cleared what the commands came to before. */
-static bool has_failed_command(sd_bus_message *message, int *ret_code, int *ret_status)
+/*
+ * Of the unit's last start, whose beginning has cleared what the commands came to before. began: all of them have begun, or
+ * one that did not is told with code 0.
+ */
+static bool has_failed_command(sd_bus_message *message, bool began, int *ret_code, int *ret_status)
 {
 	uint64_t times[4];
 	uint32_t pid;
@@ -136,33 +136,36 @@ static bool has_failed_command(sd_bus_message *message, int *ret_code, int *ret_
 					&times[2], &times[3], &pid, ret_code, ret_status) <= 0 ||
 		    sd_bus_message_exit_container(message) < 0)
 			return false;
-		if (!ignore && pid && (*ret_code != CLD_EXITED || *ret_status != 0))
+		if (!ignore && (pid ? *ret_code != CLD_EXITED || *ret_status != 0 : began))
 			return true;
 	}
 	return false;
 }
 
-static void note_clean_up(struct bus_part *part, sd_bus_message *message, const char *property)
+static void note_clean_up(struct bus_part *part, sd_bus_message *message, const char *property,
+			  bool began)
 {
-	char text[BUS_TEXT_SIZE];
+	char text[BUS_TEXT_SIZE], how[32] = "has not run";
 	int code, status;
 
-	if (cannot_tell(part, message) || !has_failed_command(message, &code, &status))
+	if (cannot_tell(part, message) || !has_failed_command(message, began, &code, &status))
 		return;
-	snprintf(
-		text, sizeof(text),
-		"%.100s is failed, and its %s= failed too (%s%d): remove what it left behind, then run: "
-		"systemctl reset-failed %.100s",
-		part->name, property, code == CLD_EXITED ? "" : "signal ", status, part->name);
+	if (code)
+		snprintf(how, sizeof(how), "failed (%s%d)", code == CLD_EXITED ? "" : "signal ",
+			 status);
+	snprintf(text, sizeof(text),
+		 "the clean-up of %.100s, its %s=, %s: remove what it left behind, then run: "
+		 "systemctl reset-failed %.100s",
+		 part->name, property, how, part->name);
 	note(part->bus, text);
 }
 
+/* A reload of systemd's configuration makes it forget which commands have run. */
 static int on_stop_post(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus_part *part = userdata;
 
-	(void)error;
-	note_clean_up(part, message, "ExecStopPost");
+	note_clean_up(part, message, "ExecStopPost", part->down_us > part->bus->loaded_us);
 	answered(part->bus);
 	return 0;
 }
@@ -171,9 +174,30 @@ static int on_stop(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus_part *part = userdata;
 
-	(void)error;
 	if (part->remains)
-		note_clean_up(part, message, "ExecStop");
+		note_clean_up(part, message, "ExecStop", false);
+	answered(part->bus);
+	return 0;
+}
+
+static int on_loaded(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	struct bus *b = userdata;
+
+	if (sd_bus_message_is_method_error(message, NULL) ||
+	    sd_bus_message_read(message, "v", "t", &b->loaded_us) <= 0)
+		b->loaded_us = UINT64_MAX;
+	answered(b);
+	return 0;
+}
+
+static int on_went_down(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	struct bus_part *part = userdata;
+
+	if (sd_bus_message_is_method_error(message, NULL) ||
+	    sd_bus_message_read(message, "v", "t", &part->down_us) <= 0)
+		part->down_us = 0;
 	answered(part->bus);
 	return 0;
 }
@@ -187,22 +211,44 @@ static const char *interface_of(const struct bus_part *part)
 	return suffix && !strcmp(suffix, ".socket") ? SYSTEMD ".Socket" : NULL;
 }
 
-/* Only a unit that is failed can have a clean-up that failed. */
-static void ask_clean_up(struct bus *b, struct bus_part *part)
+static void ask_clean_up(struct bus_part *part, bool was_started)
 {
-	static const struct {
-		const char *property;
-		sd_bus_message_handler_t handler;
-	} questions[] = { { "RemainAfterExit", on_remains },
-			  { "ExecStop", on_stop },
-			  { "ExecStopPost", on_stop_post } };
 	const char *interface = interface_of(part);
+	struct bus *b = part->bus;
 
-	if (!interface || strcmp(part->state, "failed") != 0)
-		return;
-	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
-		sent(b, bus_get(b, part->name, interface, questions[i].property,
-				questions[i].handler, part, NULL));
+	sent(b,
+	     sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, PROPERTIES, "Get",
+				      on_loaded, b, "ss", MANAGER, "UnitsLoadTimestampMonotonic"));
+	part->down_us = 0;
+	if (was_started)
+		sent(b, bus_get(b, part->name, UNIT, "InactiveEnterTimestampMonotonic",
+				on_went_down, part, NULL));
+	sent(b, bus_get(b, part->name, interface, "RemainAfterExit", on_remains, part, NULL));
+	sent(b, bus_get(b, part->name, interface, "ExecStop", on_stop, part, NULL));
+	sent(b, bus_get(b, part->name, interface, "ExecStopPost", on_stop_post, part, NULL));
+}
+
+/* Nothing of it has begun, so that there is nothing to clean up. */
+static bool was_refused(const char *result)
+{
+	return !strcmp(result, "start-limit-hit") || !strcmp(result, "resources");
+}
+
+/*
+ * The first thing that went wrong since the last start; reset-failed clears it. It does not tell what became of the clean-up,
+ * but without it nothing did go wrong. A unit that was stopped while it waited for its restart is inactive, not failed.
+ */
+static int on_result(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	struct bus_part *part = userdata;
+	const char *result = "success";
+
+	if (!cannot_tell(part, message))
+		(void)sd_bus_message_read(message, "v", "s", &result);
+	if (strcmp(result, "success") != 0 && strcmp(result, "exec-condition") != 0)
+		ask_clean_up(part, !was_refused(result));
+	answered(part->bus);
+	return 0;
 }
 
 /* -- the questions -- */
@@ -223,7 +269,9 @@ static void ask_parts(struct bus *b)
 			struct bus_part *part = &b->parts.list[b->left_next++];
 
 			ask_processes(b, part, on_processes);
-			ask_clean_up(b, part);
+			if (interface_of(part))
+				sent(b, bus_get(b, part->name, interface_of(part), "Result",
+						on_result, part, NULL));
 		}
 	}
 	if (b->n_asked == 0)

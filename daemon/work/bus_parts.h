@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define BUS_UNIT_SIZE 256
 
@@ -28,6 +29,8 @@ struct bus_part {
 	bool up;	 /* as of the last look */
 	bool apart;
 	bool remains; /* a service that is active without a process: its ExecStop= does the work of the stop */
+	uint64_t
+		down_us; /* CLOCK_MONOTONIC: when it went down after its last start; 0: not known */
 };
 
 struct bus_parts {
@@ -37,7 +40,7 @@ struct bus_parts {
 	bool cut; /* there are more than that */
 };
 
-/* Only the unit itself. bus: of it and of all that will be added. */
+/* Only the unit itself: all of it was down. bus: of it and of all that will be added. */
 void bus_parts_reset(struct bus_parts *parts, struct bus *bus, const char *unit);
 
 /* A new survey of the same set: what was found before stays. */

@@ -59,14 +59,12 @@ static int on_dependents(sd_bus_message *message, void *userdata, sd_bus_error *
 {
 	const struct bus_part *part = userdata;
 
-	(void)error;
 	add_dependents(part->bus, message, part->apart);
 	return 0;
 }
 
 static int on_apart(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
-	(void)error;
 	add_dependents(userdata, message, true);
 	return 0;
 }
@@ -106,7 +104,6 @@ static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *erro
 	struct bus *b = userdata;
 	struct bus_row row;
 
-	(void)error;
 	if (bus_list_read(message)) {
 		bus_parts_forget_states(&b->parts);
 		while (bus_list_read_row(message, &row)) {
@@ -137,7 +134,7 @@ static void ask_all(struct bus *b)
 {
 	b->seen = false;
 	ask_dependents(b);
-	if (b->unit_asked)
+	if (b->job == JOB_STOP && b->unit_asked)
 		ask_states(b);
 	b->looking = true;
 	if (!b->n_asked)
@@ -218,12 +215,18 @@ void bus_left_known(struct bus *b)
 		go_on(b);
 		return;
 	}
+	bus_parts_reset(&b->parts, b, b->unit);
 	b->ours = false; /* who starts it next may be another daemon */
 	bus_job_over(b, true, *b->refused ? "down already" : "done");
 }
 
 static void surveyed(struct bus *b)
 {
+	/* While it runs, only what belongs to it is noted: a unit that is taken out of the work goes on running. */
+	if (b->job == JOB_NONE && !bus_parts_all_asked(&b->parts)) {
+		ask_all(b);
+		return;
+	}
 	if (!end_survey(b))
 		return;
 	if (!bus_parts_all_asked(&b->parts)) {
@@ -235,7 +238,7 @@ static void surveyed(struct bus *b)
 		states_known(b);
 	} else {
 		if (b->unheard && is_time_to_tell(b))
-			b->on_wait(b->userdata, "systemd does not tell what depends on it");
+			b->on_wait(b->userdata, "systemd does not report what depends on it");
 		go_on(b);
 	}
 }
@@ -255,23 +258,21 @@ void bus_on_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct bus *b = timer->data;
 
-	(void)loop;
-	(void)events;
-	if (b->unit_asked)
+	if (b->job == JOB_NONE)
+		bus_watch_look_again(b);
+	else if (b->unit_asked)
 		bus_survey(b);
 }
 
 /* Whatever is wrong with the guard, or with what can be learnt of it: the unit has to be down. */
 static void on_guard_known(struct bus *b, const char *failure)
 {
-	(void)failure;
 	bus_survey(b);
 }
 
 void bus_stop_unit(struct bus *bus, bus_job_fn done)
 {
 	bus_job_begin(bus, JOB_STOP, done);
-	bus_parts_reset(&bus->parts, bus, bus->unit);
 	if (!bus->bus) {
 		bus_expect(bus, -ENOTCONN);
 		return;

@@ -53,7 +53,6 @@ static int on_states(sd_bus_message *message, void *userdata, sd_bus_error *erro
 	struct bus_row row, unit = { "", "", "" };
 	char culprit[BUS_UNIT_SIZE] = "";
 
-	(void)error;
 	if (!bus_list_read(message))
 		return 0;
 	while (bus_list_read_row(message, &row)) {
@@ -75,7 +74,6 @@ static int on_system_read(sd_bus_message *message, void *userdata, sd_bus_error 
 	struct bus *b = userdata;
 	const char *state;
 
-	(void)error;
 	b->system_stops = !sd_bus_message_is_method_error(message, NULL) &&
 			  sd_bus_message_read(message, "v", "s", &state) > 0 &&
 			  !strcmp(state, "stopping");
@@ -106,7 +104,6 @@ static int on_properties(sd_bus_message *message, void *userdata, sd_bus_error *
 {
 	const char *interface;
 
-	(void)error;
 	if (sd_bus_message_read(message, "s", &interface) >= 0 && !strcmp(interface, UNIT))
 		(void)ask_states(userdata);
 	return 0;
@@ -131,7 +128,7 @@ void bus_watch_forget(struct bus *b)
 {
 	while (b->needed.n)
 		sd_bus_slot_unref(b->needed.slots[--b->needed.n]);
-	b->needed.cut = false;
+	b->needed.cut = b->needed.unheard = false;
 }
 
 static void need(struct bus *b, const char *unit)
@@ -150,19 +147,28 @@ static void need(struct bus *b, const char *unit)
 
 static int on_required(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
+	struct bus *b = userdata;
 	const char *unit;
 
-	(void)error;
-	if (unit_enter_list(message))
+	if (!unit_enter_list(message))
+		b->needed.unheard = true;
+	else
 		while (sd_bus_message_read(message, "s", &unit) > 0)
-			need(userdata, unit);
+			need(b, unit);
 	return 0;
 }
 
 static int on_all_required(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
-	(void)on_required(message, userdata, error);
-	(void)ask_states(userdata);
+	struct bus *b = userdata;
+
+	(void)on_required(message, b, error);
+	(void)ask_states(b);
+	if (b->needed.unheard && b->job == JOB_NONE) {
+		ev_timer_stop(b->loop, &b->look);
+		ev_timer_set(&b->look, TELL_S, LOOK_S);
+		ev_timer_start(b->loop, &b->look);
+	}
 	return 0;
 }
 
@@ -185,6 +191,16 @@ int bus_watch_open(struct bus *b)
 
 void bus_look(struct bus *bus)
 {
-	if (bus->bus)
-		(void)begin(bus);
+	if (!bus->bus)
+		return;
+	(void)begin(bus);
+	if (bus->job == JOB_NONE)
+		bus_survey(bus);
+}
+
+void bus_watch_look_again(struct bus *b)
+{
+	ev_timer_stop(b->loop, &b->look);
+	if (b->needed.unheard)
+		bus_look(b);
 }

@@ -107,6 +107,7 @@ static void make_result(const struct command *command, bool has_leftovers,
 		.end = command->cause,
 		.duration_us = time_boot_us() - command->started_us,
 		.has_leftovers = has_leftovers,
+		.holds_output = command->pipe.fd >= 0,
 		.group = command->pid,
 	};
 	if (command->failure != 0) {

@@ -50,6 +50,7 @@ struct command_result {
 	 * anew by the system at any time and must not be signalled any more.
 	 */
 	bool has_leftovers;
+	bool holds_output; /* they, or others, still have the pipe: when we end, they get SIGPIPE if they write */
 	pid_t group;
 };
 

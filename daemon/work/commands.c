@@ -10,12 +10,24 @@
 
 /* -- the commands -- */
 
+/* The work outlives this process, its output does not. */
+static void say_output(const struct work *work)
+{
+	log_event(
+		work->options.log, EVENT_CONFIG_WARNING, NULL,
+		"what the takeover command has left running still writes to its output: redirect that "
+		"(for example to systemd-cat), for after a reload or a crash of this daemon nobody "
+		"reads it, and SIGPIPE ends whoever writes");
+}
+
 static void takeover_ended(void *userdata, struct script *script,
 			   const struct command_result *result)
 {
 	struct work *work = userdata;
 
 	work->group = result->has_leftovers ? result->group : 0;
+	if (result->holds_output && command_succeeded(result))
+		say_output(work);
 	if (work->lease) {
 		/* In this order: at no moment may the guard, or a process after us, miss the group. */
 		lease_file_set_group(work->lease, LEASE_GROUP_WORK, work->group);
@@ -82,7 +94,6 @@ static void on_guard_ready(struct guard *guard, int result, void *userdata)
 {
 	struct work *work = userdata;
 
-	(void)guard;
 	if (result != 0)
 		work_say_guard(work, EVENT_GUARD_FAILED, strerror(-result));
 	else
@@ -94,7 +105,6 @@ static void on_guard_died(struct guard *guard, bool acted, void *userdata)
 {
 	struct work *work = userdata;
 
-	(void)guard;
 	if (acted) {
 		/* The lease was over for it; the election will see the same, or hears it here. */
 		work_say_guard(work, EVENT_GUARD_DONE, "");
@@ -189,7 +199,6 @@ static void kill_command(struct work *work)
 
 static void nothing(struct work *work)
 {
-	(void)work;
 }
 
 const struct work_kind work_commands = {

@@ -226,7 +226,6 @@ static void on_timer(struct timer *timer, void *userdata)
 {
 	struct fence_check *check = userdata;
 
-	(void)timer;
 	check->options.on_due(check->options.userdata);
 }
 

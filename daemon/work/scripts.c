@@ -56,7 +56,6 @@ static void on_fence_end(void *userdata, struct script *script, const struct com
 	char text[COMMAND_TEXT_SIZE];
 	bool ok = command_succeeded(result);
 
-	(void)script;
 	note_group(scripts, LEASE_GROUP_FENCE, 0);
 	f.reason = command_result_format(result, text);
 	if (!ok)
@@ -143,8 +142,6 @@ const struct fence_checked *scripts_checked(const struct scripts *scripts)
 static void on_follow_end(void *userdata, struct script *script,
 			  const struct command_result *result)
 {
-	(void)script;
-	(void)result;
 	note_group(userdata, LEASE_GROUP_FOLLOW, 0);
 	tell(userdata, SCRIPTS_FOLLOWED);
 }

@@ -208,8 +208,6 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct work *work = timer->data;
 
-	(void)loop;
-	(void)events;
 	if (work->unit_stopping) {
 		stop_unit(work);
 		return;

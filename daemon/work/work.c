@@ -13,6 +13,9 @@
 
 /* The shell around the keeper: the lease file, the lock, the leftovers, and what the node is told. */
 
+/* A process that SIGKILL has not ended by then is one that somebody has to look at. */
+#define LEFT_AFTER_US INT64_C(1000000)
+
 static void carry_out(struct work *work, enum keeper_action action);
 
 /* -- events in -- */
@@ -65,7 +68,6 @@ void work_answer(struct work *work, enum keeper_event_type type, bool ok)
 
 static void on_timer(struct timer *timer, void *userdata)
 {
-	(void)timer;
 	answer(userdata, KEEPER_ON_TIME, KEEPER_OK);
 }
 
@@ -202,12 +204,35 @@ static void lock_work(struct work *work)
 
 /* -- the end -- */
 
+/* What does not even die of SIGKILL waits for a disk, or belongs to another user. */
+static void say_left(struct work *work, pid_t group)
+{
+	const struct log_fields f = { .reason = work->obstacle,
+				      .usec = time_boot_us() - work->stop_since_us };
+
+	if (!group || !work->stop_since_us || f.usec < LEFT_AFTER_US || *work->obstacle)
+		return;
+	snprintf(
+		work->obstacle, sizeof(work->obstacle),
+		"processes of the takeover command, in process group %d, were killed and still run",
+		(int)group);
+	log_event(work->options.log, EVENT_WORK_STOP_WAITS, &f, "the work is not down yet: %s",
+		  work->obstacle);
+	work_emit(work, WORK_OBSTACLE);
+}
+
 /* Also what the previous process left: the lease file knows its session. False: something is not gone yet. */
 static bool clean_up(struct work *work)
 {
+	pid_t killed = 0;
+	bool gone;
+
 	if (work->group && command_group_exists(work->group))
 		command_group_signal(work->group, SIGKILL);
-	return !work->lease || lease_file_clear_work(work->lease, NULL);
+	gone = !work->lease || lease_file_clear_work(work->lease, &killed);
+	if (!gone)
+		say_left(work, killed);
+	return gone;
 }
 
 static void say_stop(struct work *work, enum event event, const char *text)

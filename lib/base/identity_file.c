@@ -100,8 +100,6 @@ static void on_ended(struct ev_loop *loop, ev_child *child, int events)
 	struct identity_writer *w = child->data;
 	int status = child->rstatus;
 
-	(void)loop;
-	(void)events;
 	stop_watching(w);
 	if (w->again) {
 		w->again = false;

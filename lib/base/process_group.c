@@ -22,8 +22,11 @@ struct process_group process_group_of(pid_t id)
 	return group;
 }
 
-/* Whether the process with this number (a name in /proc) runs and belongs to the group. */
-static bool is_member(const char *number, struct process_group group)
+/* NAMESAKE: dead and not reaped, or of a group of the same number in another session. */
+enum membership { STRANGER, NAMESAKE, MEMBER };
+
+/* Of the process with this number, a name in /proc. */
+static enum membership membership(const char *number, struct process_group group)
 {
 	char path[64], stat[512];
 	const char *p;
@@ -33,20 +36,23 @@ static bool is_member(const char *number, struct process_group group)
 
 	(void)snprintf(path, sizeof(path), "/proc/%.20s/stat", number);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == EMFILE || errno == ENFILE || errno == ENOMEM; /* cannot tell */
+	if (fd < 0) /* cannot tell: the worst */
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? MEMBER : STRANGER;
 	n = read(fd, stat, sizeof(stat) - 1);
 	(void)close(fd);
 	if (n <= 0)
-		return false;
+		return STRANGER;
 	stat[n] = '\0';
 	/* The command's name in parentheses may itself hold any character. */
 	p = strrchr(stat, ')');
 	if (p == NULL || sscanf(p + 1, " %c %*d %d %d", &process_state, &id, &session) != 3)
-		return false;
-	/* Its leader cannot leave the session: a group of this number in another one is a stranger's. */
-	return id == group.id && session == group.session && process_state != 'Z' &&
-	       process_state != 'X';
+		return STRANGER;
+	if (id != group.id)
+		return STRANGER;
+	/* The leader of a group cannot leave the session. */
+	if (session != group.session || process_state == 'Z' || process_state == 'X')
+		return NAMESAKE;
+	return MEMBER;
 }
 
 bool process_group_leader_runs(struct process_group group)
@@ -56,26 +62,37 @@ bool process_group_leader_runs(struct process_group group)
 	if (group.id <= 0)
 		return false;
 	(void)snprintf(number, sizeof(number), "%d", (int)group.id);
-	return is_member(number, group);
+	return membership(number, group) == MEMBER;
 }
 
 bool process_group_runs(struct process_group group)
 {
+	enum membership found = STRANGER;
 	struct dirent *entry;
-	bool found = false;
+	bool is_mine = true;
 	DIR *proc;
 
-	if (group.id <= 1 || (kill(-group.id, 0) < 0 && errno == ESRCH))
+	if (group.id <= 1)
 		return false;
+	if (kill(-group.id, 0) < 0) {
+		if (errno == ESRCH)
+			return false;
+		is_mine = false;
+	}
 	proc = opendir("/proc");
 	if (proc == NULL)
 		return true; /* cannot tell: as the kernel said, there is somebody */
-	while (!found && (entry = readdir(proc)) != NULL) {
+	while (found != MEMBER && (entry = readdir(proc)) != NULL) {
+		enum membership is = STRANGER;
+
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-			found = is_member(entry->d_name, group);
+			is = membership(entry->d_name, group);
+		if (is > found)
+			found = is;
 	}
 	(void)closedir(proc);
-	return found;
+	/* Nobody who may be seen has that number: processes of another user can be hidden (ProtectProc=invisible). */
+	return found == MEMBER || (found == STRANGER && !is_mine);
 }
 
 bool process_group_kill(struct process_group group)

@@ -118,18 +118,18 @@ static void put_gauges(struct exposition *x, const struct status_look *look)
 	put_gauge(x, "maintenance", s->maintenance, "Whether only operators move the role");
 	put_gauge(x, "guard_up", s->guarded, "Whether a guard watches over the lease");
 	put_gauge(x, "fence_check_targets", s->fence_targets,
-		  "Nodes that the fence check of this node is for; 0: there is none");
+		  "Nodes that the fence check of this node covers (0: there is no check)");
 	put_gauge(x, "fence_check_failures", s->fence_failures,
 		  "Nodes that this node could not fence, by its fence check");
 	put_seconds(x, "penalty_seconds", status_left_us(s->penalty_until_us, now_us),
 		    "How long this node stays out of the election");
 	put_seconds(x, "lease_remaining_seconds", status_left_us(s->lease_end_us, now_us),
-		    "How long the lease lasts that this node has; 0: none");
+		    "Remaining time of this node's lease (0: none)");
 	put_seconds(x, "session_timeout_seconds", s->session_us, "The session timeout T");
 	put_seconds(x, "state_since_timestamp_seconds", look->wall_us - (now_us - s->since_us),
-		    "When this node came to its state");
+		    "When this node entered its state");
 	put_seconds(x, "loop_age_seconds", now_us - s->turned_us,
-		    "When the loop of the daemon turned last");
+		    "Seconds since the daemon's event loop last ran");
 }
 
 /* A counter that begins with 1 shows no increase: of those that are to be expected, 0 is shown. */

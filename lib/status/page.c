@@ -73,7 +73,6 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 {
 	char *at = info->si_addr, *begin = (char *)mapped;
 
-	(void)context;
 	if (mapped && at >= begin && at < begin + STATUS_PAGE_SIZE &&
 	    mmap(mapped, STATUS_PAGE_SIZE, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == (void *)mapped)

@@ -168,7 +168,6 @@ static void acl_completed(int code, struct ACL_vector *vector, struct Stat *stat
 
 static int acl_submit(struct zkh_op *op, const char *path, bool watch)
 {
-	(void)watch;
 	return zkh_op_submitted(op, zoo_aget_acl(op->session->zh, path, acl_completed, op));
 }
 
@@ -209,7 +208,6 @@ static int set_submit(struct zkh_op *op, const char *path, bool watch)
 {
 	const struct zkh_acl *acl = op->acl;
 
-	(void)watch;
 	/* The library puts the list into its packet at once. */
 	return zkh_op_submitted(op,
 				zoo_aset_acl(op->session->zh, path, acl->version,

@@ -168,12 +168,13 @@ static int find_link(struct holder *h)
 	if (r < 0)
 		return fail(h, "look for", r);
 	if (link.index && !link.ethernet) {
-		say(LOG_ERR, "%s is no Ethernet interface: an address on it cannot be announced",
+		say(LOG_ERR,
+		    "%s is not an Ethernet interface: an address on it cannot be announced",
 		    h->vip.interface);
 		return EX_CONFIG;
 	}
 	if (trouble(&link)) {
-		say(LOG_ERR, "%s is not taken: %s %s", h->text, h->vip.interface, trouble(&link));
+		say(LOG_ERR, "%s is not added: %s %s", h->text, h->vip.interface, trouble(&link));
 		return EX_UNAVAILABLE;
 	}
 	return open_wire(h, &link);
@@ -185,9 +186,9 @@ static int probe(struct holder *h)
 	int r = wire_ask(h->wire, &h->link, &h->vip, h->probe_ms, other);
 
 	if (r < 0)
-		return fail(h, "ask for", r);
+		return fail(h, "probe for", r);
 	if (r > 0)
-		say(LOG_ERR, "%s is in use by somebody else on %s: %s", h->text, h->vip.interface,
+		say(LOG_ERR, "%s is in use by another host on %s: %s", h->text, h->vip.interface,
 		    other);
 	return r > 0 ? IN_USE : 0;
 }
@@ -283,7 +284,7 @@ static void hear(struct holder *h)
 	if (!wire_hear(h->wire, &h->link, other) || time_monotonic_us() < h->other_us)
 		return;
 	h->other_us = time_monotonic_us() + TELL_OTHER_EVERY_US;
-	say(LOG_ERR, "%s is claimed by somebody else on %s, too: %s", h->text, h->vip.interface,
+	say(LOG_ERR, "%s is claimed by another host on %s, too: %s", h->text, h->vip.interface,
 	    other);
 	(void)announce(h, ANNOUNCE_AGAIN_US);
 }
@@ -431,7 +432,7 @@ int main(int argc, char *argv[])
 	(void)snprintf(h.record, sizeof(h.record), "%s/%s", directory, argv[2]);
 	h.requests = kernel_open();
 	if (h.requests < 0) {
-		say(LOG_ERR, "cannot speak to the kernel: %s", strerror(-h.requests));
+		say(LOG_ERR, "cannot open a netlink socket: %s", strerror(-h.requests));
 		return EX_OSERR;
 	}
 	if (!strcmp(argv[1], "remove"))

@@ -39,7 +39,7 @@ static const char *parse_prefix(const char *text, struct vip *vip)
 		return NULL;
 	vip->prefix = (unsigned)strtoul(text, &end, 10);
 	if (*text < '0' || *text > '9' || *end || vip->prefix == 0 || vip->prefix > most)
-		return "without a valid prefix length behind the '/'";
+		return "not valid: there is no prefix length of its family after the '/'";
 	return NULL;
 }
 
@@ -48,11 +48,11 @@ static const char *parse_interface(const char *zone, const char *interface, stru
 	if (!interface || !*interface)
 		interface = zone;
 	if (!interface || !*interface)
-		return "of no interface: name it, such as INTERFACE=eth0";
+		return "without an interface: add INTERFACE, such as INTERFACE=eth0";
 	if (zone && strcmp(zone, interface) != 0)
-		return "of another interface than INTERFACE";
+		return "on another interface than INTERFACE";
 	if (strlen(interface) >= sizeof(vip->interface))
-		return "of an interface whose name is too long";
+		return "on an interface whose name is too long";
 	strcpy(vip->interface, interface);
 	return NULL;
 }
@@ -77,7 +77,7 @@ const char *vip_parse(const char *text, const char *interface, struct vip *ret_v
 		*zone++ = '\0';
 	vip.family = strchr(plain, ':') ? AF_INET6 : AF_INET;
 	if (inet_pton(vip.family, plain, vip.bytes) != 1 || is_special(&vip))
-		return "no address that a host can have";
+		return "not an address that a host can have";
 	wrong = parse_prefix(prefix, &vip);
 	if (!wrong)
 		wrong = parse_interface(zone, interface, &vip);

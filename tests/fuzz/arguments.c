@@ -20,12 +20,10 @@ VERBS(X)
 
 void ctl_error(const char *fmt, ...)
 {
-	(void)fmt;
 }
 
 void ctl_errors_as_json(bool json)
 {
-	(void)json;
 }
 
 int ctl_flush(void)

@@ -68,7 +68,9 @@ def owners(keys):
         yield path
         for child in keys.client.get_children(path):
             yield from walk(f'{path}/{child}')
-    return {path: {entry.id.id for entry in keys.client.get_acls(path)[0]} for path in walk('/' + keys.root.split('/')[1])}
+    above = '/' + keys.root.split('/')[1]
+    keys.client.sync(above)  # what primaryctl has just written, by another server
+    return {path: {entry.id.id for entry in keys.client.get_acls(path)[0]} for path in walk(above)}
 
 
 def test_rotate(ensemble, keys, nodes, oracle, auth):

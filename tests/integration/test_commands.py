@@ -225,7 +225,7 @@ def test_takeover_fails(cluster, keys, oracle):
     keys.set('primary_node', target.name)
     target.wait_log('takeover command exited with 3')
     target.wait_log('handed_back: ')
-    target.wait_log(r'penalty: stays out of the election for 2s after 1 failed')
+    target.wait_log(r'penalty: this node stays out of the election for 2s after 1 failed')
     primary = settle(keys, oracle, nodes)
     assert primary != target.name
     assert len(history(keys)) == claims + 1
@@ -244,7 +244,7 @@ def test_penalty_doubles_and_ends(cluster, keys, oracle):
     node.set_command('takeover', '--fail 1')
     node.start()
     for text in ('100ms after 1', '200ms after 2', '400ms after 3'):
-        node.wait_log(f'penalty: stays out of the election for {text} failed')
+        node.wait_log(f'penalty: this node stays out of the election for {text} failed')
     node.set_command('takeover')
     settle(keys, oracle, [node])
     node.set_command('takeover', '--fail 1')
@@ -253,7 +253,7 @@ def test_penalty_doubles_and_ends(cluster, keys, oracle):
     wait_until(lambda: keys.acting() is None, 10, keys.summary)
     keys.delete(f'nodes/{node.name}/drain')
     # A takeover that succeeded ended the series.
-    node.wait_log('penalty: stays out of the election for 100ms after 1 failed', since=mark)
+    node.wait_log('penalty: this node stays out of the election for 100ms after 1 failed', since=mark)
     node.set_command('takeover')
     settle(keys, oracle, [node])
 
@@ -334,6 +334,7 @@ def test_work_in_the_group_of_the_takeover_command(cluster, keys, oracle):
     keys.set('primary_node', target.name)
     settle(keys, oracle, nodes, primary=target.name)
     [work] = pids_of(target, '--orphan')
+    assert target.log_lines('config_warning: what the takeover command has left running still writes to its output')
     keys.set('primary_node', primary)
     settle(keys, oracle, nodes, primary=primary)
     wait_until(lambda: not pids_of(target, '--orphan'), 5, f'{work} is killed')

@@ -47,21 +47,17 @@ def full_disks():
 
 def fill(server):
     path = os.path.join(server.directory, 'data', 'filler')
-    with open(path, 'wb') as file:
-        with contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(65536))
-                file.flush()
     # The last blocks, too.
-    with open(path + '2', 'wb', buffering=0) as file:
-        with contextlib.suppress(OSError):
+    for name, size in ((path, 65536), (path + '2', 512)):
+        with contextlib.suppress(OSError), open(name, 'wb', buffering=0) as file:
             while True:
-                file.write(bytes(512))
+                file.write(bytes(size))
 
 
 def empty(server):
     for name in ('filler', 'filler2'):
-        os.unlink(os.path.join(server.directory, 'data', name))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(server.directory, 'data', name))
     server.restart(60)  # it may end by itself at any moment, or not
 
 

@@ -190,12 +190,12 @@ def test_somebody_else_has_it(net, float_on, address):
     one = float_on(first, address)
     second.run('ip', 'address', 'add', address, 'dev', 'eth0', *(['nodad'] if ':' in address else []))
     code, said = one.tells_why_not()
-    assert code == IN_USE and f'in use by somebody else on eth0: {mac(second)}' in said, said
+    assert code == IN_USE and f'in use by another host on eth0: {mac(second)}' in said, said
     assert not one.is_up()
     second.run('ip', 'address', 'del', address, 'dev', 'eth0')
     one.start().wait_ready()
     float_on(second, address, PROBE='0').start().wait_ready()
-    one.wait_said(f'claimed by somebody else on eth0, too: {mac(second)}')
+    one.wait_said(f'claimed by another host on eth0, too: {mac(second)}')
     assert one.is_up()
 
 
@@ -203,12 +203,12 @@ def test_link_that_cannot_carry_it(net, float_on):
     first = net.hosts[0]
     one = float_on(first, f'{FOUR}/24', GRACE='200')
     net.link(first, False)
-    assert one.tells_why_not() == (UNAVAILABLE, f'floating-ip: {FOUR}/24 is not taken: eth0 has no carrier\n')
+    assert one.tells_why_not() == (UNAVAILABLE, f'floating-ip: {FOUR}/24 is not added: eth0 has no carrier\n')
     first.run('ip', 'link', 'set', 'eth0', 'down')
     assert one.tells_why_not()[1].endswith('eth0 is down\n')
     first.run('ip', 'link', 'set', 'eth0', 'up')
     net.link(first, True)
-    for interface, why in (('lo', 'lo is no Ethernet interface'), ('eth7', 'eth7 does not exist')):
+    for interface, why in (('lo', 'lo is not an Ethernet interface'), ('eth7', 'eth7 does not exist')):
         assert why in float_on(first, f'{FOUR}/24', INTERFACE=interface).tells_why_not()[1]
     one.start().wait_ready()
     net.link(first, False)

@@ -119,7 +119,7 @@ def test_first_start_makes_the_key_and_remembers(home, home_keys, make_cluster, 
     refused = ctl_of(nodes[0]).run('cluster', 'accept', code=REFUSED)
     assert 'already the known one' in refused.stderr
     refused = Ctl(home.connect, ROOT).run('cluster', 'accept', code=REFUSED)
-    assert 'does not remember a cluster' in refused.stderr
+    assert 'has no record of a cluster' in refused.stderr
     assert identity(home_keys) == (ident, 1, 1)
 
 

@@ -129,8 +129,8 @@ def test_epochs_are_used_up(cluster, keys, oracle):
     wait_until(lambda: (keys.acting() or (None, 0))[1] == last, HEAL_S, keys.summary)
     vacate(keys)
     for node in nodes:
-        node.wait_log('health_failed: not healthy: no epoch is left: .*delete /epoch and their memory')
-        wait_until(lambda node=node: 'no epoch is left' in keys.get(f'nodes/{node.name}/health'), 10, node.log_tail)
+        node.wait_log('health_failed: not healthy: no higher epoch exists: .*delete /epoch and those records')
+        wait_until(lambda node=node: 'no higher epoch exists' in keys.get(f'nodes/{node.name}/health'), 10, node.log_tail)
     assert keys.acting_name() is None and oracle.working() == []
     for node in nodes:
         node.stop()

@@ -18,9 +18,9 @@ cd {directory}
 case $* in
 *SubState*)
 	if [ -e cleaner ]; then
-		printf 'ControlGroup={group}\\nSubState=stop-post\\nExecMainCode=2\\nExecMainStatus=9\\n'
+		printf 'ControlGroup={group}\\nSubState=stop-post\\n'
 	else
-		printf 'ControlGroup={group}\\nSubState=stop-sigterm\\nExecMainCode=0\\nExecMainStatus=0\\n'
+		printf 'ControlGroup={group}\\nSubState=stop-sigterm\\n'
 		kill -9 {main}
 		sleep 1000 >/dev/null 2>&1 &
 		echo $! >{base}{group}/cgroup.procs
@@ -47,7 +47,7 @@ def group():
 
 
 def test_clean_up_that_has_just_begun(tmp_path, group):
-    """Somebody else has killed the main process: what systemd starts then to clean up is not killed."""
+    """The main process has ended: what systemd starts then to clean up is not killed."""
     main = process.spawn(['sleep', '1000'])
     with open(f'{BASE}{group}/cgroup.procs', 'w', encoding='ascii') as file:
         file.write(str(main.pid))

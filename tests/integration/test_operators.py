@@ -241,5 +241,5 @@ def test_router_state_that_lies(cluster, keys, oracle):
     target, liar = others(nodes, primary)
     keys.set(f'nodes/{liar.name}/routerstate', 'primary')
     keys.set('primary_node', target.name)
-    target.wait_log(f"corpse_found: {liar.name} died with router state 'primary'; its lease is over in")
+    target.wait_log(f"corpse_found: {liar.name} died in the role 'primary'; its lease is over in")
     settle(keys, oracle, nodes, primary=target.name, timeout=60)

@@ -164,7 +164,7 @@ def test_clients_and_coordinators(cluster, keys, oracle):
     wait_until(lambda: keys.acting() is None, 10)
     assert keys.desired() == 'none'
     for client in clients:
-        client.wait_log('primary_changed: no node is acting')
+        client.wait_log('primary_changed: no node is the acting')
         assert [move for move in moves(client) if move[1] in ('contend', 'lock')] == []
     assert {interval.node for interval in oracle.intervals()} == {first[0].name, second[0].name}
 

@@ -103,8 +103,9 @@ def test_no_ensemble(make_cluster, manager, tmp_path):
     manager.wait('^READY=1$', timeout=40)
     node.stop()
     os.unlink(manager.path)
+    mark = node.log_mark()
     start(node, manager)
-    node.wait_log(' server_failed: ', since=node.log_mark())
+    node.wait_log(' server_failed: ', since=mark)
     node.stop()
     node.close()
 
@@ -116,7 +117,7 @@ def test_reload_before_it_is_ready(manager, tmp_path):
     node.wait_log(' server_failed: ')
     mark, since = node.log_mark(), len(manager.messages())
     node.reload()
-    node.wait_log(' reload: executing (.*\n)+.* server_failed: ', since=mark)
+    node.wait_log(' reload: re-executing (.*\n)+.* server_failed: ', since=mark)
     manager.wait('^STATUS=Connecting to ZooKeeper', since)
     assert not manager.count('READY=1') and not manager.count('RELOADING=1')
     node.stop()
@@ -192,12 +193,12 @@ def test_pause_before_the_end(make_cluster, manager, tmp_path):
     node.write_config(**{'node.runtime-directory': __file__})  # not a directory
     begin = time.monotonic()
     start(node, manager)
-    manager.wait('^STATUS=Cannot go on, see the log; tries again')
+    manager.wait(r'^STATUS=Cannot continue \(see the log\); trying again')
     assert node.wait_exit() == 73
     assert time.monotonic() - begin > 1.9
     since = len(manager.messages())
     start(node, manager)
-    manager.wait('^STATUS=Cannot go on', since)
+    manager.wait('^STATUS=Cannot continue', since)
     node.child.send_signal(signal.SIGTERM)
     assert node.wait_exit() in (73, -signal.SIGTERM)
     node.close()

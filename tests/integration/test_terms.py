@@ -148,7 +148,7 @@ def test_new_cluster_waits_once(cluster, keys, oracle):
     """Nobody knows whether another one acts: the first takeover ever waits for a lease, and says so; the next does not."""
     nodes = cluster(2, new=True, **QUICK, **{'zookeeper.session-timeout': '4s'})
     primary = settle(keys, oracle, nodes)
-    by_name(nodes, primary).wait_log('takeover_waiting: /epoch and /nodes do not tell')
+    by_name(nodes, primary).wait_log('takeover_waiting: /epoch and /nodes do not show')
     [other] = others(nodes, primary)
     keys.set('primary_node', other.name)
     settle(keys, oracle, nodes, primary=other.name)

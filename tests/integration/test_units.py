@@ -605,6 +605,30 @@ def test_stop_waits_for_all(unit_cluster, keys):
     assert manager.count('StartUnit', KILLER) == 0
 
 
+@pytest.mark.parametrize('reload', [False, True])
+def test_unit_is_taken_out_of_the_work(unit_cluster, keys, reload):
+    """An operator edits a unit of the work while it runs: no longer part of the target, it is not stopped with it."""
+    [node], [manager] = unit_cluster(1)
+    hang_parts(manager, 'a.service', 'b.service')
+    start(node, manager)
+    manager.set_state('a.service', 'inactive')
+    manager.set_state('b.service', 'inactive')
+    keys.wait_primary('n1')
+    mark = manager.calls.index(('StartUnit', WORK))
+    if reload:
+        mark = len(manager.calls)
+        node.child.send_signal(signal.SIGHUP)
+    wait_until(lambda: ('Triggers', 'b.service') in manager.calls[mark:], 10, 'it is noted')
+    renewals_go_on(keys)
+    manager.work.lists['ConsistsOf'] = []
+    manager.set_state('b.service', 'active')
+    node.child.send_signal(signal.SIGTERM)
+    node.wait_log('work_stop_waits: .*b.service is active')
+    assert keys.acting().node == 'n1'
+    manager.set_state('b.service', 'inactive')
+    assert node.wait_exit() == 0
+
+
 def bind_to_guard(manager, name):
     """A service that is bound to the guard, and no part of the target."""
     unit = manager.add(Unit(name, BindsTo=[GUARD]))
@@ -851,7 +875,7 @@ def test_hostile_lists(unit_cluster, keys):
     assert keys.acting().node == 'n1'
     manager.rule('ListUnitsByNames', '', None)
     # What depends on it may be up, and was not told.
-    node.wait_log('work_stop_waits: .*systemd does not tell what depends on it')
+    node.wait_log('work_stop_waits: .*systemd does not report what depends on it')
     assert keys.acting().node == 'n1'
     manager.rule('BoundBy', WORK, None)
     manager.rule('RequiredBy', WORK, None)
@@ -889,16 +913,80 @@ def test_what_is_left(unit_cluster, keys):
     node.wait_log('work_stop_waits: .*db.service is failed, but its process 77 still runs: sleep 1000')
     part.processes = []
     mark = node.log_mark()
-    node.wait_log(r'work_stop_waits: .*its ExecStopPost= failed too \(7\)', since=mark)
+    node.wait_log(r'work_stop_waits: .*the clean-up of db.service, its ExecStopPost=, failed \(7\)', since=mark)
     manager.rule('ExecStopPost', 'db.service', answer('v', ('a(sasbttttuii)', [
         ('/bin/x', ['x', 'y'], False, 1, 1, 2, 2, 6, 2, 9)])))
-    node.wait_log(r'work_stop_waits: .*its ExecStopPost= failed too \(signal 9\)', since=mark)
+    node.wait_log(r'work_stop_waits: .*its ExecStopPost=, failed \(signal 9\)', since=mark)
     manager.rule('GetUnitProcesses', WORK, DENIED)
     part.state = 'inactive'  # somebody has seen to it: reset-failed
     node.wait_log(f'work_stop_waits: .*systemd does not report what is left of {WORK}: no permission')
     assert keys.acting().node == 'n1'
     manager.rule('GetUnitProcesses', WORK, None)
     assert node.wait_exit() == 0
+
+
+def clean_up(*commands):
+    """ExecStopPost= as (pid, code, status) of each command; pid 0: it has not run."""
+    return answer('v', ('a(sasbttttuii)', [('/bin/x', ['x'], False, 1, 1, 2, 2, *command) for command in commands]))
+
+
+@pytest.mark.parametrize('state, result, commands, went_down, said', [
+    ('inactive', 'signal', [(6, 1, 7)], 1000, r'failed \(7\)'),  # stopped while it waited for its restart
+    ('failed', 'signal', [(0, 0, 0)], 2000, 'has not run'),
+    ('failed', 'signal', [(6, 1, 0), (0, 0, 0)], 2000, 'has not run'),
+    ('failed', 'signal', [(0, 0, 0)], 1000, None),  # a reload of systemd's configuration has forgotten it
+    ('failed', 'resources', [(0, 0, 0)], 2000, None),  # no process of it could be started
+    ('inactive', 'signal', [(6, 1, 0)], 2000, None),
+], ids=['restarting', 'not begun', 'not all begun', 'forgotten', 'never started', 'fine'])
+def test_clean_up(unit_cluster, keys, state, result, commands, went_down, said):
+    """What went wrong with a unit tells whether its clean-up has to be looked at, not whether it is called failed."""
+    node, manager = primary(unit_cluster, keys)
+    part = manager.add(Unit('db.service', PartOf=[WORK]))
+    manager.work.lists['ConsistsOf'] = ['db.service']
+    part.state = state
+    manager.rule('Result', 'db.service', answer('v', ('s', result)))
+    manager.rule('InactiveEnterTimestampMonotonic', 'db.service', answer('v', ('t', went_down)))
+    manager.rule('ExecStopPost', 'db.service', clean_up(*commands))
+    node.child.send_signal(signal.SIGTERM)
+    if said:
+        node.wait_log(f'work_stop_waits: .*the clean-up of db.service, its ExecStopPost=, {said}')
+        assert keys.acting().node == 'n1'
+        manager.rule('Result', 'db.service', None)
+        part.state = 'inactive'  # reset-failed
+    assert node.wait_exit() == 0
+    assert said or not node.log_lines('work_stop_waits')
+
+
+def test_guard_ready_while_the_manager_is_away(unit_cluster, keys):
+    """Nobody hears that the guard's job is over: it is asked for again, without another guard."""
+    [node], [manager] = unit_cluster(1)
+    manager.guard.start = None
+    start(node, manager)
+    manager.wait_call('RestartUnit', GUARD)
+    wait_until(lambda: manager.guard.jobs, 10, 'the job of the guard')
+    manager.disconnect()
+    with manager.lock:
+        manager.guard.jobs, manager.guard.start = [], 'done'
+    manager.connect()
+    manager.wait_call('StartUnit', GUARD)
+    keys.wait_primary('n1')
+    assert not node.log_lines('takeover_failed: '), node.log_tail()
+
+
+def test_what_is_required_was_not_told(unit_cluster, keys):
+    """A required unit is watched even if systemd did not say at first that it is required."""
+    [node], [manager] = unit_cluster(1)
+    part = manager.add(Unit('db.service', PartOf=[WORK]))
+    part.state = 'active'
+    manager.rule('Requires', WORK, DENIED)
+    start(node, manager)
+    keys.wait_primary('n1')
+    manager.rule('Requires', WORK, answer('v', ('as', ['db.service'])))
+    seen = manager.count('Requires', WORK)
+    manager.wait_call('Requires', WORK, seen)
+    part.state = 'failed'
+    manager.set_state('db.service', 'failed')
+    node.wait_log('unit_failed: db.service has failed, and work.target requires it')
 
 
 def test_cold_start_stops_first(unit_cluster, keys):

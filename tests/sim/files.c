@@ -58,17 +58,11 @@ const struct config *files_config(const struct sim *w, const struct sim_node *n)
 int config_check_lease(const struct config *config, int64_t session_timeout_us, char *msg,
 		       size_t n_msg)
 {
-	(void)config;
-	(void)session_timeout_us;
-	(void)msg;
-	(void)n_msg;
 	return 0;
 }
 
 void config_auth_put(const struct config_auth *auth, struct zkh_credential *ret_list)
 {
-	(void)auth;
-	(void)ret_list;
 }
 
 const char *config_mode_text(enum config_mode mode)
@@ -84,7 +78,6 @@ int machine_id_read(char ret_id[MACHINE_ID_SIZE])
 
 int machine_id_make(const char *state_directory, char ret_id[MACHINE_ID_SIZE])
 {
-	(void)state_directory;
 	return machine_id_read(ret_id);
 }
 
@@ -97,15 +90,10 @@ int64_t notify_watchdog_us(void)
 
 void log_context(struct log *log, const char *primary, int64_t epoch, const char *state)
 {
-	(void)log;
-	(void)primary;
-	(void)epoch;
-	(void)state;
 }
 
 const char *log_event_text(enum event event)
 {
-	(void)event;
 	return "";
 }
 
@@ -117,7 +105,6 @@ void log_event(struct log *log, enum event event, const struct log_fields *field
 	char text[512];
 	va_list args;
 
-	(void)fields;
 	w->stats.faults[FAULT_REFUSED] += event == EVENT_REQUEST_FAILED;
 	w->stats.foreign += event == EVENT_CLUSTER_FOREIGN;
 	w->stats.resumes += event == EVENT_SESSION_RESUMED;
@@ -134,15 +121,11 @@ void log_event(struct log *log, enum event event, const struct log_fields *field
 
 uint64_t state_cluster(const char *servers, const char *root, const char *name)
 {
-	(void)servers;
-	(void)root;
-	(void)name;
 	return 1;
 }
 
 uint64_t state_work_id(const char *unit)
 {
-	(void)unit;
 	return 1;
 }
 
@@ -150,7 +133,6 @@ int state_save(const char *directory, const struct state *state)
 {
 	struct sim_node *n = zkh_current();
 
-	(void)directory;
 	process_stop_point(n);
 	if (n->world->now < n->state_fails_until)
 		return -ENOSPC;
@@ -161,13 +143,11 @@ int state_save(const char *directory, const struct state *state)
 
 bool state_is_there(const char *directory)
 {
-	(void)directory;
 	return zkh_current()->file_there;
 }
 
 int state_remove(const char *directory)
 {
-	(void)directory;
 	zkh_current()->file_there = false;
 	return 0;
 }
@@ -181,14 +161,11 @@ uint8_t page_mark(const struct sim_node *n)
 
 bool lease_file_is_there(const struct lease_file *file, const char *directory)
 {
-	(void)file;
-	(void)directory;
 	return true;
 }
 
 bool lease_file_is_damaged(struct lease_file *file)
 {
-	(void)file;
 	return false;
 }
 
@@ -239,8 +216,6 @@ int64_t lease_file_epoch(struct lease_file *file)
 
 void lease_file_set_timeout(struct lease_file *file, int64_t lease_timeout_us)
 {
-	(void)file;
-	(void)lease_timeout_us;
 }
 
 uint64_t lease_file_generation(struct lease_file *file)
@@ -252,7 +227,6 @@ int lease_file_raise(struct lease_file *file, const char *directory, uint64_t ab
 {
 	struct sim_node *n = node_of(file);
 
-	(void)directory;
 	process_stop_point(n);
 	if (n->page_generation < above)
 		n->page_generation = above;
@@ -287,7 +261,6 @@ struct process_group lease_file_noted(struct lease_file *file, enum lease_group 
 {
 	const struct sim_node *n = node_of(file);
 
-	(void)which;
 	return (struct process_group){ .id = n->page.stop, .session = (pid_t)page_stop_number(n) };
 }
 
@@ -305,7 +278,6 @@ bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed)
 {
 	struct sim_node *n = node_of(file);
 
-	(void)ret_killed;
 	process_stop_point(n);
 	return work_clean_up(n->world, n);
 }
@@ -318,7 +290,6 @@ int lock_file_take(const char *directory, const char *name, int *ret_fd)
 {
 	struct sim_node *n = zkh_current();
 
-	(void)directory;
 	(void)name; /* WORK_LOCK_FILE */
 	process_stop_point(n);
 	if (n->guard.lock)
@@ -337,7 +308,6 @@ int lock_file_release(int fd)
 
 int lock_file_look(const char *directory, const char *name, char text[LOCK_FILE_TEXT_SIZE])
 {
-	(void)directory;
 	(void)name; /* GUARD_LOCK_FILE */
 	*text = '\0';
 	return zkh_current()->guard.alive ? LOCK_FILE_BUSY : 0;
@@ -349,7 +319,6 @@ static const struct status empty_page;
 
 const struct status *status_page_get(const struct status_page *page)
 {
-	(void)page;
 	return &empty_page;
 }
 
@@ -369,8 +338,6 @@ void status_page_withdraw(struct status_page *page)
 
 void status_page_turn(struct status_page *page, int64_t now_us)
 {
-	(void)page;
-	(void)now_us;
 }
 
 /* -- the memory of the cluster: identity_file.h -- */
@@ -392,8 +359,6 @@ void files_see_cluster(const struct sim_tree *t, struct identity_seen *ret_seen)
 
 int identity_file_path(const char *directory, const char *runtime_directory, char *ret_path)
 {
-	(void)directory;
-	(void)runtime_directory;
 	strcpy(ret_path, "memory");
 	return 0;
 }
@@ -402,7 +367,6 @@ int identity_file_load(const char *path, struct identity *known)
 {
 	const struct identity *disk = &zkh_current()->disk;
 
-	(void)path;
 	if (!*disk->id)
 		return -ENOENT;
 	*known = *disk;
@@ -413,14 +377,12 @@ void identity_writer_init(struct identity_writer *writer, struct ev_loop *loop, 
 			  identity_writer_fn on_done, void *userdata)
 {
 	(void)on_done; /* it never fails */
-	(void)userdata;
 	writer->loop = loop;
 	snprintf(writer->path, sizeof(writer->path), "%s", path);
 }
 
 void identity_writer_finish(struct identity_writer *writer)
 {
-	(void)writer;
 }
 
 void identity_writer_save(struct identity_writer *writer, const struct identity *known)

@@ -341,7 +341,6 @@ int guard_create(struct ev_loop *loop, const struct guard_config *config, struct
 
 struct guard *guard_destroy(struct guard *guard)
 {
-	(void)guard;
 	return NULL;
 }
 
@@ -391,7 +390,6 @@ int guard_wake(const char *runtime_directory)
 {
 	struct sim_node *n = zkh_current();
 
-	(void)runtime_directory;
 	poke(n->world, n);
 	return 0;
 }
@@ -415,7 +413,6 @@ void guard_on_notice(struct sim *w, struct sim_node *n, uint8_t type, uint8_t re
 	struct sim_guard *g = &n->guard;
 	struct guard *guard = (struct guard *)n;
 
-	(void)w;
 	if (tag != (g->spawn & 0xffff))
 		return;
 	if (type == KEEPER_ON_ARMED && g->known == GUARD_STARTS) {

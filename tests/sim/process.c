@@ -179,7 +179,6 @@ void ev_feed_event(struct ev_loop *loop, void *watcher, int revents)
 	struct sim_node *n = node_of(loop);
 	struct sim *w = n->world;
 
-	(void)revents;
 	if (n->fed)
 		return;
 	n->fed = watcher;
@@ -193,7 +192,6 @@ int ev_clear_pending(struct ev_loop *loop, void *watcher)
 {
 	struct sim_node *n = node_of(loop);
 
-	(void)watcher;
 	n->fed = NULL;
 	return 0;
 }
@@ -220,7 +218,6 @@ int timer_init(struct timer *timer, struct ev_loop *loop, int priority, timer_fn
 {
 	struct sim_alarm *alarm = alarm_of(node_of(loop), NULL);
 
-	(void)priority;
 	if (!alarm)
 		abort();
 	memset(timer, 0, sizeof(*timer));
@@ -416,7 +413,6 @@ static void on_exit_of(void *userdata, int code)
 {
 	struct sim_node *n = userdata;
 
-	(void)code;
 	n->turn.exits = true;
 }
 
@@ -435,7 +431,6 @@ static void start(struct sim *w, struct sim_node *n, const struct queue_event *e
 		.userdata = n,
 	};
 
-	(void)ev;
 	n->daemon = DAEMON_UP;
 	n->incarnation++;
 	n->penalty_end = 0;

@@ -150,9 +150,6 @@ static bool asleep(struct sim *w, const struct sim_node *n, const struct queue_e
 
 static void on_step(struct sim *w, struct sim_node *n, const struct queue_event *ev)
 {
-	(void)w;
-	(void)n;
-	(void)ev;
 }
 
 /* What the daemon's loop turns for. NULL: it is not the daemon's. */

@@ -180,7 +180,6 @@ void script_init(struct script *script, struct ev_loop *loop, struct log *log, c
 /* Who is killed kills nothing; whoever ends in order has nothing that runs. */
 void script_finish(struct script *script)
 {
-	(void)script;
 }
 
 void script_note_group(struct script *script, struct lease_file *lease, enum lease_group group)
@@ -207,7 +206,6 @@ void script_run(struct script *script, char *const *argv, int64_t timeout_us,
 {
 	struct sim_node *n = node_of(script->loop);
 
-	(void)argv;
 	(void)timeout_us; /* params.takeover_timeout_us */
 	if (command_of(script) == &n->work.takeover &&
 	    (facts->epoch != n->core.epoch || n->page_epoch != n->core.epoch))
@@ -256,21 +254,17 @@ bool command_succeeded(const struct command_result *result)
 /* What is left is found by the lease file. */
 bool command_group_exists(pid_t group)
 {
-	(void)group;
 	return false;
 }
 
 bool command_group_signal(pid_t group, int signal)
 {
-	(void)group;
-	(void)signal;
 	return false;
 }
 
 /* Once the turn is over. */
 int sim_reboot(int how)
 {
-	(void)how;
 	zkh_current()->turn.reboots = true;
 	return 0;
 }
@@ -289,7 +283,6 @@ int scripts_create(const struct scripts_options *options, struct scripts **ret_s
 
 struct scripts *scripts_destroy(struct scripts *scripts)
 {
-	(void)scripts;
 	return NULL;
 }
 
@@ -303,7 +296,6 @@ void scripts_fence(struct scripts *scripts, const char *target, const struct scr
 	int64_t took = hangs ? w->params.fence_timeout_us
 			     : rng_range(&w->rng, MS, w->params.fence_us);
 
-	(void)facts;
 	if (!w->params.fence_exists) {
 		node_scripts_event(scripts, SCRIPTS_FENCED);
 		return;
@@ -338,38 +330,29 @@ void work_on_fence(struct sim *w, struct sim_node *n, const struct queue_event *
 
 void scripts_cancel_fence(struct scripts *scripts)
 {
-	(void)scripts;
 	zkh_current()->fence_gen++;
 }
 
 void scripts_check_fence(struct scripts *scripts, const struct script_facts *facts,
 			 const char *const *names, size_t count)
 {
-	(void)scripts;
-	(void)facts;
-	(void)names;
-	(void)count;
 }
 
 const struct fence_checked *scripts_checked(const struct scripts *scripts)
 {
 	static const struct fence_checked none;
 
-	(void)scripts;
 	return &none;
 }
 
 void scripts_follow(struct scripts *scripts, const struct script_facts *facts)
 {
-	(void)scripts;
-	(void)facts;
 }
 
 const char *scripts_trouble(const struct scripts *scripts)
 {
 	const struct sim_node *n = zkh_current();
 
-	(void)scripts;
 	return n->sick || n->work.died ? "the health command failed" : "";
 }
 

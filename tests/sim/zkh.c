@@ -110,7 +110,6 @@ static void report(struct sim_node *n, enum zkh_session_event event, bool fresh)
 
 const char *zkh_session_server(const struct zkh_session *session)
 {
-	(void)session;
 	return "a server";
 }
 
@@ -172,7 +171,6 @@ ssize_t sim_getrandom(void *buffer, size_t size, unsigned flags)
 	uint32_t drawn = (uint32_t)++zkh_world->ids;
 	unsigned char *bytes = buffer;
 
-	(void)flags;
 	memset(bytes, 0, size);
 	for (size_t i = 0; i < sizeof(drawn) && i < size; i++)
 		bytes[size - 1 - i] = (unsigned char)(drawn >> (8 * i));
@@ -789,43 +787,34 @@ void ev_timer_stop(struct ev_loop *loop, ev_timer *timer)
 /* Of the end of a maintenance: here they have none. */
 void ev_periodic_start(struct ev_loop *loop, ev_periodic *periodic)
 {
-	(void)loop;
-	(void)periodic;
 	abort();
 }
 
 void ev_periodic_stop(struct ev_loop *loop, ev_periodic *periodic)
 {
-	(void)loop;
-	(void)periodic;
 }
 
 /* Of the status page. */
 void ev_check_start(struct ev_loop *loop, ev_check *check)
 {
-	(void)loop;
 	check->active = 1;
 }
 
 void ev_check_stop(struct ev_loop *loop, ev_check *check)
 {
-	(void)loop;
 	check->active = 0;
 }
 
 void ev_ref(struct ev_loop *loop)
 {
-	(void)loop;
 }
 
 void ev_unref(struct ev_loop *loop)
 {
-	(void)loop;
 }
 
 void ev_now_update(struct ev_loop *loop)
 {
-	(void)loop;
 }
 
 void zkh_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *ev)
@@ -833,7 +822,6 @@ void zkh_on_timer(struct sim *w, struct sim_node *n, const struct queue_event *e
 	struct sim_timer *slot = &n->timers[ev->arg];
 	struct ev_timer *timer;
 
-	(void)w;
 	if (ev->gen != slot->gen || n->daemon != DAEMON_UP)
 		return;
 	timer = slot->timer;

@@ -233,9 +233,6 @@ static void create_key(struct sim_txn *t, int8_t value)
 void zkh_txn_create_key(struct zkh_txn *txn, const char *path, const void *data, size_t length,
 			unsigned flags)
 {
-	(void)data;
-	(void)length;
-	(void)flags;
 	assert(!strcmp(path, PATH_PRIMARY));
 	create_key(&txn->is, NAMED_JUNK);
 }
@@ -279,7 +276,6 @@ void zkh_txn_create_text(struct zkh_txn *txn, const char *path, const char *text
 
 void zkh_txn_delete(struct zkh_txn *txn, const char *path, int32_t version)
 {
-	(void)version;
 	if (!strcmp(path, PATH_POST)) {
 		txn->is.type = TXN_LEAVE;
 		txn->is.value = LEAVE_DELETE;
@@ -456,7 +452,6 @@ static void on_rights(void *userdata, int result, const struct zkh_txn_reply *re
 {
 	struct rights *rights = userdata;
 
-	(void)reply;
 	rights->op = NULL;
 	rights->on_done(rights->userdata, result);
 }
@@ -466,8 +461,6 @@ int rights_try(struct rights *rights, struct zkh_session *session, const char *n
 {
 	const struct zkh_op call = { .on_commit = on_rights, .userdata = rights };
 
-	(void)name;
-	(void)flags;
 	rights->on_done = on_done;
 	rights->userdata = userdata;
 	return zkh_send_plain(session, REQUEST_TXN, TXN_RIGHTS, &call, &rights->op);
@@ -481,7 +474,6 @@ void rights_cancel(struct rights *rights)
 
 void rights_format_missing(const struct rights *rights, char *ret_text)
 {
-	(void)rights;
 	*ret_text = '\0';
 }
 
@@ -492,12 +484,10 @@ void rights_format_wide(const struct rights *rights, char *ret_text)
 
 int rights_first_refusal(const struct rights *rights)
 {
-	(void)rights;
 	return ZKH_OK;
 }
 
 const char *rights_remedy(int result)
 {
-	(void)result;
 	return "";
 }

@@ -59,7 +59,7 @@ def test_clean_up_that_fails(site, drop_in):
     holder = site.wait_holder()
     drop_in(holder, 'worker.service', '[Service]\nExecStopPost=/bin/sh -c "exit 7"')
     target, moment = move(site, holder)
-    waits_for(site, holder, moment, 'worker.service is failed, and its ExecStopPost= failed too (7)')
+    waits_for(site, holder, moment, 'the clean-up of worker.service, its ExecStopPost=, failed (7)')
     site.story(holder, moment, 'work_stop_waits', 'work_stop_late')
     assert site.acting() == holder.name
     stays(lambda: site.acting() == holder.name, 1, 'killed, and the role is kept')

@@ -136,8 +136,6 @@ int zoo_aremove_watches(zhandle_t *zh, const char *path, ZooWatcherType type, wa
 {
 	bool found = false;
 
-	(void)completion;
-	(void)data;
 	if (!local || type != ZWATCHTYPE_ANY)
 		abort();
 	for (int kind = 0; kind < FZ_WATCH_KINDS; kind++)
@@ -202,12 +200,6 @@ int zoo_aget_acl(zhandle_t *zh, const char *path, acl_completion_t completion, c
 int zoo_aset_acl(zhandle_t *zh, const char *path, int version, struct ACL_vector *acl,
 		 void_completion_t completion, const void *data)
 {
-	(void)zh;
-	(void)path;
-	(void)version;
-	(void)acl;
-	(void)completion;
-	(void)data;
 	return ZUNIMPLEMENTED;
 }
 

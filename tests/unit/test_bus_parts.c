@@ -15,7 +15,6 @@ static void test_each_once(void **state)
 {
 	struct bus_parts parts;
 
-	(void)state;
 	bus_parts_reset(&parts, NULL, "primary.target");
 	bus_parts_add(&parts, "a.service", false);
 	bus_parts_add(&parts, "a.service", false);
@@ -36,7 +35,6 @@ static void test_down_when_all_are(void **state)
 {
 	struct bus_parts parts;
 
-	(void)state;
 	bus_parts_reset(&parts, NULL, "primary.target");
 	bus_parts_add(&parts, "a.service", false);
 	assert_string_equal(bus_parts_up(&parts, false)->name, "primary.target");
@@ -57,7 +55,6 @@ static void test_apart(void **state)
 {
 	struct bus_parts parts;
 
-	(void)state;
 	bus_parts_reset(&parts, NULL, "primary.target");
 	bus_parts_add(&parts, "a.service", true);
 	bus_parts_add(&parts, "primary.target",
@@ -75,7 +72,6 @@ static void test_bounds(void **state)
 	struct bus_parts parts;
 	char name[2 * BUS_UNIT_SIZE];
 
-	(void)state;
 	bus_parts_reset(&parts, NULL, "primary.target");
 	memset(name, 'x', sizeof(name));
 	name[BUS_UNIT_SIZE] = '\0';

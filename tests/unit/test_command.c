@@ -263,7 +263,6 @@ static void on_script_end(void *userdata, struct script *script,
 {
 	struct probe *probe = userdata;
 
-	(void)script;
 	probe->result = *result;
 	ev_break(probe->loop, EVBREAK_ALL);
 }

@@ -342,7 +342,6 @@ static void test_sent_if_it_is_still_so(void **state)
 	struct election_view now = { .post = POST_MINE };
 	struct play play;
 
-	(void)state;
 	play_init(&play);
 	play_script(&play, PLAY_PRIMARY "1000 view other@4 mine    => yield\n"
 					"1500 time                 => stop: stop\n"

@@ -38,14 +38,12 @@ static void expect_nothing(void)
 
 static int setup(void **state)
 {
-	(void)state;
 	memset(&inbox, 0, sizeof(inbox));
 	return 0;
 }
 
 static void test_order(void **state)
 {
-	(void)state;
 	put(ELECTION_VIEW, RESULT_OK);
 	put(ELECTION_DONE, RESULT_CONFLICT);
 	expect(ELECTION_VIEW, RESULT_OK);
@@ -58,7 +56,6 @@ static void test_order(void **state)
 /* Two processes on one session: that the work may start, and that the other one goes on, may be told in one turn of the loop. */
 static void test_loss_goes_ahead(void **state)
 {
-	(void)state;
 	put(ELECTION_SESSION_UP, RESULT_OK);
 	put(ELECTION_VIEW, RESULT_OK);
 	put(ELECTION_STOPPED, RESULT_OK);
@@ -83,7 +80,6 @@ static void test_loss_goes_ahead(void **state)
 
 static void test_losses_are_one(void **state)
 {
-	(void)state;
 	put(ELECTION_SESSION_LOST, RESULT_OK);
 	put(ELECTION_VIEW, RESULT_OK);
 	put(ELECTION_SESSION_LOST, RESULT_OK);
@@ -93,7 +89,6 @@ static void test_losses_are_one(void **state)
 
 static void test_lock_is_forgotten(void **state)
 {
-	(void)state;
 	put(ELECTION_VIEW, RESULT_OK);
 	put(ELECTION_LOCK, RESULT_OK);
 	put(ELECTION_TIME, RESULT_OK);
@@ -108,7 +103,6 @@ static void test_lock_is_forgotten(void **state)
 /* What is asked anew is answered by what comes from now on. */
 static void test_earlier_answers_are_forgotten(void **state)
 {
-	(void)state;
 	put(ELECTION_PEERS, RESULT_OK);
 	put(ELECTION_CORPSES, RESULT_OK);
 	election_inbox_act(&inbox, ACTION_RENEW);
@@ -125,7 +119,6 @@ static void test_full(void **state)
 {
 	const struct election_event event = { .type = ELECTION_TIME };
 
-	(void)state;
 	for (int i = 0; i < ELECTION_INBOX_MAX; i++)
 		put(ELECTION_TIME, RESULT_OK);
 	assert_false(election_inbox_put(&inbox, &event));

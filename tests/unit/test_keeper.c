@@ -507,7 +507,6 @@ static jmp_buf aborted;
 
 static void on_abort(int number)
 {
-	(void)number;
 	longjmp(aborted, 1);
 }
 

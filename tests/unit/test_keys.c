@@ -41,7 +41,6 @@ static void test_names(void **state)
 		{ "01234567890123456789012345678901234567890123456789012345678901234", 65, NULL },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < LENGTH(cases); i++) {
 		char name[NAME_SIZE] = "untouched";
 		bool valid = value_name(cases[i].data, cases[i].length, name);
@@ -74,7 +73,6 @@ static void test_posts(void **state)
 		{ "", NULL, 0 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < LENGTH(cases); i++) {
 		char name[NAME_SIZE] = "untouched";
 		int64_t epoch = -7;
@@ -99,7 +97,6 @@ static void test_alive_round_trip(void **state)
 	char text[KEY_VALUE_MAX];
 	struct alive read;
 
-	(void)state;
 	value_alive(text, alive_format(&self, text, sizeof(text)), &read);
 	assert_memory_equal(&read, &self, sizeof(self));
 }
@@ -112,7 +109,6 @@ static void test_alive_of_strangers(void **state)
 	struct alive read;
 	char longest[4096];
 
-	(void)state;
 	for (size_t i = 0; i < LENGTH(texts); i++) {
 		value_alive(texts[i], strlen(texts[i]), &read);
 		assert_int_equal(read.pid, 0);
@@ -147,7 +143,6 @@ static void test_keepalives(void **state)
 		{ "", 0 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < LENGTH(cases); i++) {
 		struct keepalive read = { .lease_us = 0 };
 
@@ -159,7 +154,6 @@ static void test_keepalives(void **state)
 
 static void test_acting_states(void **state)
 {
-	(void)state;
 	assert_true(router_state_is_acting("takeover"));
 	assert_true(router_state_is_acting("primary"));
 	assert_true(router_state_is_acting("relinquish"));
@@ -204,7 +198,6 @@ static void test_maintenance(void **state)
 	int64_t end_ms;
 	bool clear;
 
-	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(value_maintenance(cases[i].text, strlen(cases[i].text), &clear,
 						   &end_ms),
@@ -225,7 +218,6 @@ static void test_paths(void **state)
 {
 	char path[KEY_PATH_SIZE];
 
-	(void)state;
 	node_key_path("hv1", NODE_KEY_ALIVE, path);
 	assert_string_equal(path, "/nodes/hv1/alive");
 	node_key_path("0123456789012345678901234567890123456789012345678901234567890123",

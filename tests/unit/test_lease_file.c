@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -286,6 +288,38 @@ static void test_foreign_group(void **unused)
 	reap(leader, SIGKILL);
 }
 
+/* As in the sandbox of the service: processes of other users cannot be seen. 0: the group runs; 1: it does not. */
+static _Noreturn void look_from_a_sandbox(struct process_group group)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("proc", "/proc", "proc", 0, "hidepid=2") < 0 || setgid(65534) < 0 ||
+	    setuid(65534) < 0)
+		_exit(77);
+	_exit(process_group_runs(group) ? 0 : 1);
+}
+
+/* What the work left running may belong to another user, who cannot be seen, nor killed. */
+static void test_hidden_group(void **unused)
+{
+	pid_t pid = spawn('g', 0), looking;
+	struct process_group group = process_group_of(pid);
+	int status;
+
+	for (int runs = 1; runs >= 0; runs--) {
+		looking = fork();
+		if (looking == 0)
+			look_from_a_sandbox(group);
+		assert_int_equal(waitpid(looking, &status, 0), looking);
+		assert_true(WIFEXITED(status));
+		if (WEXITSTATUS(status) != 77)
+			assert_int_equal(WEXITSTATUS(status), runs ? 0 : 1);
+		if (runs) {
+			assert_int_equal(kill(pid, SIGKILL), 0);
+			reap(pid, SIGKILL);
+		}
+	}
+}
+
 /* Cut or overwritten: nobody dies, all stays as it was known last, and the daemon takes the work for going down. */
 static void test_cut(void **unused)
 {
@@ -465,6 +499,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_copy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_group, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hidden_group, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_overwritten, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_generation, setup, teardown),

@@ -61,7 +61,6 @@ static const int64_t skews_ms[] = { 0,	   -300, 300,	 -2000, 2000,	  -5000,  500
 /* No clock makes one that renews look silent, whenever one looks. */
 static void test_no_false_alarm(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < SKEWS; i++) {
 		for (int64_t at_ms = 100000; at_ms < 102000; at_ms += 37) {
 			struct world w = begin(skews_ms[i], at_ms, INT64_MAX);
@@ -78,7 +77,6 @@ static void test_one_look_with_good_clocks(void **state)
 {
 	struct world w;
 
-	(void)state;
 	for (int64_t at_ms = 100000; at_ms < 102000; at_ms += 37) {
 		w = begin(0, at_ms, INT64_MAX);
 		assert_true(renewal_suffices(&w.seen));
@@ -90,7 +88,6 @@ static void test_one_look_with_good_clocks(void **state)
 /* A silent one is found, but for a third of T at most, whatever the clock says. */
 static void test_silence(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < SKEWS; i++) {
 		int64_t hidden_ms = 0;
 
@@ -118,7 +115,6 @@ static void test_how_long(void **state)
 	int64_t waited_ms = decide(&w);
 	struct renewal_verdict v = renewal_judge(&w.seen);
 
-	(void)state;
 	assert_in_range(waited_ms, T_MS / 8, T_MS / 8 + LOOK_MS);
 	assert_true(v.stale);
 	assert_false(v.at_least);
@@ -137,7 +133,6 @@ static void test_new_post(void **state)
 {
 	struct world w = begin(0, 130000, 100000);
 
-	(void)state;
 	w.seen.post_since_ms = EPOCH_MS + 129000;
 	assert_true(renewal_suffices(&w.seen));
 	assert_false(renewal_judge(&w.seen).stale);
@@ -148,7 +143,6 @@ static void test_unwritten(void **state)
 {
 	struct world w = begin(0, 130000, 100000);
 
-	(void)state;
 	decide(&w);
 	assert_true(renewal_judge(&w.seen).unwritten);
 	assert_false(renewal_judge(&w.seen).stale);
@@ -160,7 +154,6 @@ static void test_watched(void **state)
 	struct world w = begin(-3600000, 99000, 110000);
 	int64_t noticed_ms = 0;
 
-	(void)state;
 	for (; w.now_ms < 120000; w.now_ms += LOOK_MS) {
 		look(&w);
 		if (!noticed_ms && renewal_judge(&w.seen).stale)
@@ -176,7 +169,6 @@ static void test_watched(void **state)
 /* Silent as soon as it was looked at: what was fresh then does not stay so. */
 static void test_watched_from_the_last_renewal(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < SKEWS; i++) {
 		struct world w = begin(skews_ms[i], 100000, 100000);
 

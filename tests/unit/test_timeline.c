@@ -60,7 +60,6 @@ static void test_crash(void **state)
 	struct lab lab = { 0 };
 	struct timeline *t = &lab.timeline;
 
-	(void)state;
 	draw(&lab, "a",
 	     ",\"takeover_us\":540000,\"post_us\":500000,\"start_us\":30000,\"silent_us\":5000000,\"lease_us\":2700000");
 	assert_row(t, 0, "a", "P -5000 ? -2300 - 1282");
@@ -80,7 +79,6 @@ static void test_handover(void **state)
 	struct lab lab = { 0 };
 	struct timeline *t = &lab.timeline;
 
-	(void)state;
 	draw(&lab, "a",
 	     ",\"takeover_us\":600000,\"post_us\":560000,\"start_us\":30000,\"stop_us\":50000");
 	assert_row(t, 0, "a", "P 510 R 560 s 725");
@@ -95,7 +93,6 @@ static void test_little_is_known(void **state)
 	struct lab lab = { 0 };
 	struct timeline *t = &lab.timeline;
 
-	(void)state;
 	/* By a version that told no more; under way; the first takeover; a node that follows itself. */
 	draw(&lab, "a", ",\"takeover_us\":600000");
 	assert_row(t, 0, "a", ". 725");
@@ -128,7 +125,6 @@ static void test_nonsense(void **state)
 	enum { N = sizeof(numbers) / sizeof(numbers[0]) };
 	uint32_t random = 1;
 
-	(void)state;
 	for (int round = 0; round < 3000; round++) {
 		struct lab lab = { 0 };
 		struct timeline_scale scale;

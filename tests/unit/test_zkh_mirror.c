@@ -204,7 +204,6 @@ static void change(void *userdata, zhandle_t *handle)
 {
 	const char *value = userdata;
 
-	(void)handle;
 	if (!value)
 		fake_zk_delete(FULL("/a"));
 	else if (fake_zk_set(FULL("/a"), value) != ZOK)

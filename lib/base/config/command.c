@@ -142,7 +142,7 @@ static int check_script(const char *file, char msg[CONFIG_MSG_SIZE])
 		return 0;
 	return config_msg(msg, "'%.200s' cannot be run: no such interpreter: %.100s (%s)", file,
 			  text_escape_into(start, name, sizeof(name)),
-			  is_windows ? "it has line ends of Windows: sed -i 's/\\r$//' on it"
+			  is_windows ? "it has Windows line endings: sed -i 's/\\r$//' on it"
 				     : "see its first line");
 }
 

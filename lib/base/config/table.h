@@ -26,7 +26,7 @@
 
 #define CONFIG_KEYS(X)                                                                             \
 	X(zookeeper, servers, "servers", SERVERS, "127.0.0.1:2181", 0, 0,                          \
-	  "the ensemble: HOST:PORT, separated by commas or blanks; names, IPv4, [IPv6]")           \
+	  "the ensemble: HOST:PORT, separated by commas or spaces; names, IPv4, [IPv6]")           \
 	X(zookeeper, root, "root", ROOT, "/", 0, 0,                                                \
 	  "the key above all keys of this cluster; created if missing")                            \
 	X(zookeeper, session_timeout_us, "session-timeout", DURATION, "10s", 100 * DURATION_MS,    \
@@ -80,7 +80,7 @@
 	  3 * DURATION_MIN,                                                                        \
 	  "time limit for a stop when the lease runs out; then the work is killed")                \
 	X(relinquish, self_fence, "self-fence", SELF_FENCE, "none", 0, 0,                          \
-	  "what to do if the work cannot be stopped in time: none, or reboot this host")           \
+	  "what to do if killed work is still not down: none, or reboot this host")                \
 	X(fence, command, "command", COMMAND, "", 0, 0,                                            \
 	  "run for every node that died while acting; exit 0 means that it is surely off")         \
 	X(fence, timeout_us, "timeout", DURATION, "60s", 10 * DURATION_MS, 60 * DURATION_MIN,      \
@@ -88,14 +88,14 @@
 	X(fence, check_command, "check-command", COMMAND, "", 0, 0,                                \
 	  "run for every other node, at intervals; exit 0 means that fencing it would work")       \
 	X(fence, check_interval_us, "check-interval", DURATION, "10min", DURATION_S,               \
-	  24 * 60 * DURATION_MIN, "the pause after all other nodes were checked")                  \
+	  24 * 60 * DURATION_MIN, "the pause between two rounds of checks")                        \
 	X(fence, failure, "failure", FENCE_FAILURE, "stop", 0, 0,                                  \
 	  "when the fence command fails: stop the takeover, or continue it")                       \
 	X(health, command, "command", COMMAND, "", 0, 0, "run periodically; exit 0 means healthy") \
 	X(health, interval_us, "interval", DURATION, "5s", 10 * DURATION_MS, 60 * DURATION_MIN,    \
 	  "the pause between two runs of the health command")                                      \
 	X(health, timeout_us, "timeout", DURATION, "3s", 10 * DURATION_MS, 10 * DURATION_MIN,      \
-	  "time limit for one run; a run that is late counts as failed")                           \
+	  "time limit for one run; a run that exceeds it counts as failed")                        \
 	X(health, failures, "failures", NUMBER, "3", 1, 100,                                       \
 	  "how many failed runs in a row make the node unhealthy")                                 \
 	X(follow, command, "command", COMMAND, "", 0, 0,                                           \

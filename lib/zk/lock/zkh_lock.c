@@ -122,8 +122,6 @@ static void on_own_read(void *userdata, int result, const char *const *names, si
 {
 	struct zkh_lock *lock = userdata;
 
-	(void)names;
-	(void)count;
 	lock->read_op = NULL;
 	if (result == ZKH_NO_NODE ||
 	    (result == ZKH_OK && stat->ephemeral_owner != lock->session_id))
@@ -140,8 +138,6 @@ static void on_own_event(void *userdata, enum zkh_watch_event event, const char 
 {
 	struct zkh_lock *lock = userdata;
 
-	(void)event;
-	(void)path;
 	if (lock->read_op == NULL)
 		lock_watch_own(lock);
 }
@@ -197,8 +193,6 @@ static void on_predecessor_read(void *userdata, int result, const char *const *n
 {
 	struct zkh_lock *lock = userdata;
 
-	(void)names;
-	(void)count;
 	lock->read_op = NULL;
 	if (result == ZKH_NO_NODE ||
 	    (result == ZKH_OK && stat->ephemeral_owner == 0 && note_junk(lock)))
@@ -211,8 +205,6 @@ static void on_predecessor_event(void *userdata, enum zkh_watch_event event, con
 {
 	struct zkh_lock *lock = userdata;
 
-	(void)event;
-	(void)path;
 	/* A read under way reaches the server after what caused the event. */
 	if (lock->read_op == NULL && lock->state == ZKH_LOCK_WAITING)
 		zkh_lock_list(lock);
@@ -321,8 +313,6 @@ void zkh_lock_list(struct zkh_lock *lock)
 
 static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	(void)loop;
-	(void)events;
 	zkh_lock_end(timer->data, ZKH_TIMEOUT);
 }
 
@@ -382,8 +372,6 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct zkh_lock *lock = timer->data;
 
-	(void)loop;
-	(void)events;
 	if (zkh_session_connected(lock->session))
 		lock_on_connected(lock);
 }

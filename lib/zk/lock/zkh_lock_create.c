@@ -15,7 +15,6 @@ static void on_parent_created(void *userdata, int result, const struct zkh_txn_r
 	struct zkh_lock *lock = userdata;
 	int r;
 
-	(void)reply;
 	lock->write_op = NULL;
 	if (result != ZKH_OK && result != ZKH_NODE_EXISTS) {
 		zkh_lock_trouble(lock, result);
@@ -148,7 +147,6 @@ static void on_searched(void *userdata, int result, const char *const *names, si
 	size_t found;
 	int r;
 
-	(void)stat;
 	lock->read_op = NULL;
 	if (lock->unsure)
 		result = ZKH_UNKNOWN;
@@ -195,7 +193,6 @@ static void on_barrier(void *userdata, int result, const struct zkh_txn_reply *r
 {
 	struct zkh_lock *lock = userdata;
 
-	(void)reply;
 	lock->write_op = NULL;
 	lock->unsure = !zkh_lock_barrier_passed(result);
 }

@@ -28,7 +28,6 @@ static void on_deleted(void *userdata, int result, const struct zkh_txn_reply *r
 {
 	struct zkh_lock *lock = userdata;
 
-	(void)reply;
 	lock->write_op = NULL;
 	if (result == ZKH_OK || result == ZKH_NO_NODE)
 		zkh_lock_remove_forget(lock);
@@ -55,7 +54,6 @@ static void on_listed(void *userdata, int result, const char *const *names, size
 	struct zkh_lock *lock = userdata;
 	size_t found;
 
-	(void)stat;
 	lock->read_op = NULL;
 	if (lock->unsure)
 		result = ZKH_UNKNOWN;

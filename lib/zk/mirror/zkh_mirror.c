@@ -242,7 +242,6 @@ static void on_event(void *userdata, enum zkh_watch_event event, const char *pat
 	struct zkh_mirror *mirror = userdata;
 	bool is_awaited = mirror->op && !mirror->current;
 
-	(void)path;
 	if (event == (mirror->fn ? ZKH_WATCH_CHILDREN : ZKH_WATCH_CHANGED) || is_awaited ||
 	    mirror->flags & ZKH_MIRROR_ONCE || !zkh_session_connected(session_of(mirror)))
 		return;
@@ -269,8 +268,6 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 	struct zkh_mirrors *all = timer->data;
 	bool any = false;
 
-	(void)loop;
-	(void)events;
 	for (struct zkh_mirror *mirror = all->first; mirror; mirror = mirror->next) {
 		if (mirror->refused == ZKH_OK)
 			continue;
@@ -308,8 +305,6 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 	struct zkh_mirror *mirror;
 	size_t turn;
 
-	(void)loop;
-	(void)events;
 	look_later(all);
 	if (!all->synced_count)
 		return;

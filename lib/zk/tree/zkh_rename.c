@@ -229,7 +229,6 @@ static void on_synced(void *userdata, int result)
 {
 	struct rename_task *ren = userdata;
 
-	(void)result;
 	ren->sync = NULL;
 }
 

@@ -342,7 +342,6 @@ static void on_walked(struct zkh_walk *walk, int result, const char *path)
 		(struct tree_task *)(void *)((char *)walk - offsetof(struct tree_task, walk));
 	size_t i;
 
-	(void)path;
 	if (result != ZKH_OK) {
 		tree_finish(tree, result, 0);
 		return;

@@ -65,8 +65,6 @@ static void round_over(struct bench *b, int64_t claim_us)
 
 static void on_pause(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	(void)loop;
-	(void)events;
 	floor_begin(timer->data);
 }
 
@@ -77,7 +75,6 @@ static void on_key(void *userdata, int result, const char *data, size_t length,
 {
 	struct bench *b = userdata;
 
-	(void)stat;
 	must(b, result, "read " KEY);
 	if (!b->vacant || (length == 4 && !memcmp(data, "none", 4)))
 		return; /* the watch will tell */
@@ -94,8 +91,6 @@ static void on_watch(void *userdata, enum zkh_watch_event event, const char *pat
 {
 	struct bench *b = userdata;
 
-	(void)event;
-	(void)path;
 	/* The news is what is timed; the read only makes sure of what it was. */
 	b->news_us = now_us();
 	read_key(b);
@@ -105,7 +100,6 @@ static void on_vacant(void *userdata, int result, const struct zkh_txn_reply *re
 {
 	struct bench *b = userdata;
 
-	(void)reply;
 	must(b, result, "write " KEY);
 	b->begin_us = now_us();
 	b->vacant = true;
@@ -127,7 +121,6 @@ static void on_second(void *userdata, int result, const struct zkh_txn_reply *re
 {
 	struct bench *b = userdata;
 
-	(void)reply;
 	must(b, result, "second write");
 	b->floor_us = now_us() - b->begin_us;
 	claim_begin(b);
@@ -168,7 +161,6 @@ static void on_ready(void *userdata, int result, const struct zkh_txn_reply *rep
 {
 	struct bench *b = userdata;
 
-	(void)reply;
 	if (result != ZKH_NODE_EXISTS)
 		must(b, result, "create " FLOOR);
 	floor_begin(b);

@@ -69,7 +69,6 @@ static void on_watched(void *userdata, int result, const struct zkh_stat *stat)
 {
 	struct side *side = userdata;
 
-	(void)stat;
 	must(result, "look at the post");
 	ev_timer_start(side->bench->loop, &side->bench->pause);
 }
@@ -86,7 +85,6 @@ static void on_entered(void *userdata, int result, const struct zkh_txn_reply *r
 {
 	struct side *side = userdata;
 
-	(void)reply;
 	must(result, "make the post");
 	side->bench->holder = side;
 	side->bench->leaving = false;
@@ -104,15 +102,12 @@ static void enter(struct side *side)
 
 static void on_post(void *userdata, enum zkh_watch_event event, const char *path)
 {
-	(void)path;
 	if (event == ZKH_WATCH_DELETED)
 		enter(userdata);
 }
 
 static void on_left(void *userdata, int result, const struct zkh_txn_reply *reply)
 {
-	(void)userdata;
-	(void)reply;
 	must(result, "delete the post");
 }
 
@@ -121,7 +116,6 @@ static void on_command_ended(struct ev_loop *loop, ev_child *child, int events)
 	struct bench *b = child->data;
 	struct zkh_txn *txn;
 
-	(void)events;
 	ev_child_stop(loop, child);
 	if (!b->leaving) {
 		if (--b->rounds > 0)
@@ -140,8 +134,6 @@ static void on_pause(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct bench *b = timer->data;
 
-	(void)loop;
-	(void)events;
 	b->leaving = true;
 	run_command(b, "relinquish");
 }
@@ -151,7 +143,6 @@ static void on_state(void *userdata, int result, const struct zkh_txn_reply *rep
 	struct side *side = userdata;
 	struct bench *b = side->bench;
 
-	(void)reply;
 	must(result, "make a state");
 	side->watch.fn = on_post;
 	side->watch.userdata = side;

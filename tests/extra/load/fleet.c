@@ -53,7 +53,6 @@ static void on_exit_node(void *userdata, int code)
 {
 	struct member *m = userdata;
 
-	(void)code;
 	m->node = node_destroy(m->node);
 	m->attached = m->ready = false;
 	m->fleet->on_change(m->fleet->userdata);

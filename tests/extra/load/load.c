@@ -174,8 +174,6 @@ static void on_settled(struct ev_loop *loop, ev_check *check, int events)
 	struct load *load = check->data;
 	const struct member *one;
 
-	(void)loop;
-	(void)events;
 	if (!load->waiting || !load->changed)
 		return;
 	load->changed = false;
@@ -241,7 +239,6 @@ static void on_input(struct ev_loop *loop, ev_io *io, int events)
 	ssize_t n = read(0, load->line + load->length, sizeof(load->line) - 1 - load->length);
 	char *end;
 
-	(void)events;
 	if (n <= 0) {
 		ev_break(loop, EVBREAK_ALL);
 		return;

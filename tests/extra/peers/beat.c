@@ -47,7 +47,6 @@ static long long now_ns(void)
 
 static void on_term(int number)
 {
-	(void)number;
 	ended = 1;
 }
 

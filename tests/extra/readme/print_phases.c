@@ -41,7 +41,6 @@ static void print_state(uint8_t state)
 
 int main(int argc, char *argv[])
 {
-	(void)argv;
 	if (argc > 1) {
 		puts("  state      may go to");
 		for (uint8_t state = 0; state < KEEPER_STATE_COUNT; state++)

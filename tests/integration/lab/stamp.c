@@ -178,7 +178,6 @@ static void start_orphan(long ms)
 /* Not safe in every signal handler, but in this program: it is interrupted only while it waits or writes. */
 static void on_term(int signal_number)
 {
-	(void)signal_number;
 	log_phase("term");
 	_exit(128 + SIGTERM);
 }

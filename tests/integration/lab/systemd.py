@@ -247,6 +247,10 @@ class Systemd:
             return answer('v', ('as', unit.lists.get(method, []) if unit else [])), None
         if method == 'GetUnitProcesses':
             return answer('a(sus)', unit.processes if unit else []), None
+        if method == 'Result':
+            return answer('v', ('s', 'exit-code' if unit and unit.state == 'failed' else 'success')), None
+        if method in ('UnitsLoadTimestampMonotonic', 'InactiveEnterTimestampMonotonic'):
+            return answer('v', ('t', 1000)), None
         if method == 'RemainAfterExit':
             return answer('v', ('b', False)), None
         if method in ('ExecStop', 'ExecStopPost'):
