@@ -22,6 +22,8 @@
 
 #define MARK_BITS 2
 #define MARK_MASK ((UINT64_C(1) << MARK_BITS) - 1)
+/* A watch after that begins anew; only a file that somebody wrote comes to it. */
+#define WATCH_MAX (UINT64_MAX >> MARK_BITS)
 
 /* Two reads in a row that agree are whole: the other side writes a word a few times a second. */
 #define READS_MAX 8
@@ -59,7 +61,7 @@ struct lease_file {
 static const char *check(const struct lease_record *record, const char *boot_id)
 {
 	if (memcmp(record->magic, LEASE_MAGIC, sizeof(record->magic)) != 0 ||
-	    record->watch >> (64 - MARK_BITS) != 0 || (record->mark & MARK_MASK) > LEASE_STOPPED)
+	    record->watch > WATCH_MAX || (record->mark & MARK_MASK) > LEASE_STOPPED)
 		return "not a lease file of this version";
 	if (strncmp(record->boot_id, boot_id, sizeof(record->boot_id)) != 0)
 		return "from before the last boot";
@@ -268,7 +270,7 @@ bool lease_file_set(struct lease_file *file, int64_t end_us)
 /* Odd while a watch is on. */
 static void set_watch(struct lease_file *file, uint64_t watch)
 {
-	file->last.watch = watch;
+	file->last.watch = watch & WATCH_MAX;
 	put(file, &file->last.watch);
 }
 
@@ -377,16 +379,18 @@ bool lease_file_group_kill(struct lease_file *file, enum lease_group which)
 	return process_group_kill(lease_file_noted(file, which));
 }
 
-bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed)
+bool lease_file_clear_work(struct lease_file *file, pid_t *ret_group)
 {
 	static const enum lease_group groups[] = { LEASE_GROUP_TAKEOVER, LEASE_GROUP_WORK };
 	bool gone = true;
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		if (lease_file_group_kill(file, groups[i]) && ret_killed != NULL &&
-		    *ret_killed == 0)
-			*ret_killed = lease_file_group(file, groups[i]);
-		gone = gone && !lease_file_group_runs(file, groups[i]);
+		bool killed = lease_file_group_kill(file, groups[i]);
+		bool runs = lease_file_group_runs(file, groups[i]);
+
+		if ((killed || runs) && ret_group != NULL && *ret_group == 0)
+			*ret_group = lease_file_group(file, groups[i]);
+		gone = gone && !runs;
 	}
 	return gone;
 }

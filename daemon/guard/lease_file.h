@@ -142,9 +142,9 @@ bool lease_file_group_kill(struct lease_file *file, enum lease_group which);
 
 /*
  * SIGKILL to what is left of the groups that a takeover command has started: its own, and that of the work. Returns
- * whether nothing is left. *ret_killed, if it is 0: the first that was killed now. May be NULL.
+ * whether nothing is left. *ret_group, if it is 0: the first that was killed now, or still runs. May be NULL.
  */
-bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed);
+bool lease_file_clear_work(struct lease_file *file, pid_t *ret_group);
 
 /*
  * A new watch: guards of former ones end at their next look, the mark is wiped. guard_start() does

@@ -59,6 +59,7 @@ static int on_systemd(sd_bus_message *message, void *userdata, sd_bus_error *err
 
 	if (sd_bus_message_read(message, "sss", &name, &before, &now) < 0 || !*now)
 		return 0;
+	b->manager_since_us = (uint64_t)time_monotonic_us();
 	bus_expect(b, subscribe(b));
 	bus_look(b);
 	if (b->job == JOB_STOP && b->unit_asked)
@@ -76,6 +77,7 @@ static int open_bus(struct bus *b)
 
 	if (r < 0)
 		return r;
+	b->manager_since_us = (uint64_t)time_monotonic_us();
 	r = sd_bus_match_signal_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, MANAGER, "JobRemoved",
 				      bus_on_job_removed, NULL, b);
 	if (r >= 0)
@@ -97,6 +99,8 @@ static void try_open(struct bus *b)
 		bus_look_for_guard(b, NULL);
 	else if (b->job == JOB_START)
 		bus_job_call(b, "StartUnit", b->unit);
+	if (b->bus && b->job == JOB_NONE && b->ours)
+		bus_survey(b);
 }
 
 static void forget_calls(struct bus *b)

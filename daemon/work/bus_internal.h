@@ -90,6 +90,8 @@ struct bus {
 	bool killing, killer_asked;
 	bool has_processes; /* of the work, as far as this look has found */
 	uint64_t loaded_us; /* CLOCK_MONOTONIC: when systemd has last read its unit files */
+	uint64_t
+		manager_since_us; /* CLOCK_MONOTONIC: since when it is known that it is the same process */
 };
 
 /* bus.c */

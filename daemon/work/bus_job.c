@@ -189,6 +189,7 @@ bool bus_guard_is_starting(const struct bus *bus)
 void bus_start_unit(struct bus *bus, bus_job_fn done)
 {
 	bus_job_begin(bus, JOB_START, done);
+	bus_parts_reset(&bus->parts, bus, bus->unit);
 	if (!bus->bus) {
 		bus_expect(bus, -ENOTCONN);
 		return;

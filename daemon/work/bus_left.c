@@ -118,10 +118,10 @@ static int on_remains(sd_bus_message *message, void *userdata, sd_bus_error *err
 }
 
 /*
- * Of the unit's last start, whose beginning has cleared what the commands came to before. began: all of them have begun, or
- * one that did not is told with code 0.
+ * Of the unit's last start, whose beginning has cleared what the commands came to before. all: one that has not run counts, too,
+ * with code 0.
  */
-static bool has_failed_command(sd_bus_message *message, bool began, int *ret_code, int *ret_status)
+static bool has_failed_command(sd_bus_message *message, bool all, int *ret_code, int *ret_status)
 {
 	uint64_t times[4];
 	uint32_t pid;
@@ -136,19 +136,19 @@ static bool has_failed_command(sd_bus_message *message, bool began, int *ret_cod
 					&times[2], &times[3], &pid, ret_code, ret_status) <= 0 ||
 		    sd_bus_message_exit_container(message) < 0)
 			return false;
-		if (!ignore && (pid ? *ret_code != CLD_EXITED || *ret_status != 0 : began))
+		if (!ignore && (pid ? *ret_code != CLD_EXITED || *ret_status != 0 : all))
 			return true;
 	}
 	return false;
 }
 
 static void note_clean_up(struct bus_part *part, sd_bus_message *message, const char *property,
-			  bool began)
+			  bool all)
 {
 	char text[BUS_TEXT_SIZE], how[32] = "has not run";
 	int code, status;
 
-	if (cannot_tell(part, message) || !has_failed_command(message, began, &code, &status))
+	if (cannot_tell(part, message) || !has_failed_command(message, all, &code, &status))
 		return;
 	if (code)
 		snprintf(how, sizeof(how), "failed (%s%d)", code == CLD_EXITED ? "" : "signal ",
@@ -160,12 +160,14 @@ static void note_clean_up(struct bus_part *part, sd_bus_message *message, const 
 	note(part->bus, text);
 }
 
-/* A reload of systemd's configuration makes it forget which commands have run. */
+/* What systemd has forgotten with a reload or a new start of its own is not known. */
 static int on_stop_post(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus_part *part = userdata;
+	const struct bus *b = part->bus;
 
-	note_clean_up(part, message, "ExecStopPost", part->down_us > part->bus->loaded_us);
+	note_clean_up(part, message, "ExecStopPost",
+		      part->exit_us > b->loaded_us && part->exit_us > b->manager_since_us);
 	answered(part->bus);
 	return 0;
 }
@@ -191,13 +193,14 @@ static int on_loaded(sd_bus_message *message, void *userdata, sd_bus_error *erro
 	return 0;
 }
 
-static int on_went_down(sd_bus_message *message, void *userdata, sd_bus_error *error)
+/* A socket has no main process. */
+static int on_exit_time(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus_part *part = userdata;
 
 	if (sd_bus_message_is_method_error(message, NULL) ||
-	    sd_bus_message_read(message, "v", "t", &part->down_us) <= 0)
-		part->down_us = 0;
+	    sd_bus_message_read(message, "v", "t", &part->exit_us) <= 0)
+		part->exit_us = 0;
 	answered(part->bus);
 	return 0;
 }
@@ -211,7 +214,7 @@ static const char *interface_of(const struct bus_part *part)
 	return suffix && !strcmp(suffix, ".socket") ? SYSTEMD ".Socket" : NULL;
 }
 
-static void ask_clean_up(struct bus_part *part, bool was_started)
+static void ask_clean_up(struct bus_part *part)
 {
 	const char *interface = interface_of(part);
 	struct bus *b = part->bus;
@@ -219,19 +222,11 @@ static void ask_clean_up(struct bus_part *part, bool was_started)
 	sent(b,
 	     sd_bus_call_method_async(b->bus, NULL, SYSTEMD, MANAGER_PATH, PROPERTIES, "Get",
 				      on_loaded, b, "ss", MANAGER, "UnitsLoadTimestampMonotonic"));
-	part->down_us = 0;
-	if (was_started)
-		sent(b, bus_get(b, part->name, UNIT, "InactiveEnterTimestampMonotonic",
-				on_went_down, part, NULL));
+	sent(b, bus_get(b, part->name, interface, "ExecMainExitTimestampMonotonic", on_exit_time,
+			part, NULL));
 	sent(b, bus_get(b, part->name, interface, "RemainAfterExit", on_remains, part, NULL));
 	sent(b, bus_get(b, part->name, interface, "ExecStop", on_stop, part, NULL));
 	sent(b, bus_get(b, part->name, interface, "ExecStopPost", on_stop_post, part, NULL));
-}
-
-/* Nothing of it has begun, so that there is nothing to clean up. */
-static bool was_refused(const char *result)
-{
-	return !strcmp(result, "start-limit-hit") || !strcmp(result, "resources");
 }
 
 /*
@@ -245,8 +240,8 @@ static int on_result(sd_bus_message *message, void *userdata, sd_bus_error *erro
 
 	if (!cannot_tell(part, message))
 		(void)sd_bus_message_read(message, "v", "s", &result);
-	if (strcmp(result, "success") != 0 && strcmp(result, "exec-condition") != 0)
-		ask_clean_up(part, !was_refused(result));
+	if (strcmp(result, "success") != 0)
+		ask_clean_up(part);
 	answered(part->bus);
 	return 0;
 }

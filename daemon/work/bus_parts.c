@@ -27,6 +27,12 @@ void bus_parts_again(struct bus_parts *parts)
 		parts->list[i].asked = false;
 }
 
+void bus_parts_doubt(struct bus_parts *parts)
+{
+	for (size_t i = 1; i < parts->n; i++)
+		parts->list[i].apart = true;
+}
+
 void bus_parts_add(struct bus_parts *parts, const char *unit, bool apart)
 {
 	struct bus_part *part = find(parts, unit);

@@ -30,7 +30,7 @@ struct bus_part {
 	bool apart;
 	bool remains; /* a service that is active without a process: its ExecStop= does the work of the stop */
 	uint64_t
-		down_us; /* CLOCK_MONOTONIC: when it went down after its last start; 0: not known */
+		exit_us; /* CLOCK_MONOTONIC: end of its main process since its last start; 0: not known */
 };
 
 struct bus_parts {
@@ -51,6 +51,9 @@ void bus_parts_add(struct bus_parts *parts, const char *unit, bool apart);
 
 /* One that was not asked yet, marked as asked; NULL: none is left. */
 struct bus_part *bus_parts_next(struct bus_parts *parts);
+
+/* A stop begins: what is noted may have left the work since. Apart, unless the answers say that it is stopped along. */
+void bus_parts_doubt(struct bus_parts *parts);
 
 bool bus_parts_all_asked(const struct bus_parts *parts);
 

@@ -273,6 +273,7 @@ static void on_guard_known(struct bus *b, const char *failure)
 void bus_stop_unit(struct bus *bus, bus_job_fn done)
 {
 	bus_job_begin(bus, JOB_STOP, done);
+	bus_parts_doubt(&bus->parts);
 	if (!bus->bus) {
 		bus_expect(bus, -ENOTCONN);
 		return;

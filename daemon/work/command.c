@@ -94,7 +94,7 @@ static bool read_pipe(struct command *command)
 /* What was written before an end is in the pipe by then, and no more than the pipe holds. */
 static void drain_pipe(struct command *command)
 {
-	for (int i = 0; i < PIPE_CAPACITY / COMMAND_READ_MAX && command->pipe.fd >= 0; i++) {
+	for (int i = 0; i <= PIPE_CAPACITY / COMMAND_READ_MAX && command->pipe.fd >= 0; i++) {
 		if (!read_pipe(command))
 			break;
 	}

@@ -47,8 +47,9 @@ struct work {
 	int64_t epoch;
 	char obstacle[WORK_TEXT_SIZE]; /* why the stop did not work last time */
 	int64_t stop_since_us;
-	bool killed;	    /* in this stop */
-	bool armed;	    /* a guard was asked for, or the previous process left a lease */
+	int64_t left_since_us; /* what the takeover command left was killed, and is not gone; 0: it is */
+	bool killed;	       /* in this stop */
+	bool armed;	       /* a guard was asked for, or the previous process left a lease */
 	bool lease_is_over; /* units: the guard was told so, and is told nothing else in this watch */
 
 	/* What the next command, or the unit, is told. */

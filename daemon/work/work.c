@@ -208,14 +208,13 @@ static void lock_work(struct work *work)
 static void say_left(struct work *work, pid_t group)
 {
 	const struct log_fields f = { .reason = work->obstacle,
-				      .usec = time_boot_us() - work->stop_since_us };
+				      .usec = time_boot_us() - work->left_since_us };
 
-	if (!group || !work->stop_since_us || f.usec < LEFT_AFTER_US || *work->obstacle)
+	if (f.usec < LEFT_AFTER_US || *work->obstacle)
 		return;
-	snprintf(
-		work->obstacle, sizeof(work->obstacle),
-		"processes of the takeover command, in process group %d, were killed and still run",
-		(int)group);
+	snprintf(work->obstacle, sizeof(work->obstacle),
+		 "processes of the takeover command, in process group %d, still run after SIGKILL",
+		 (int)group);
 	log_event(work->options.log, EVENT_WORK_STOP_WAITS, &f, "the work is not down yet: %s",
 		  work->obstacle);
 	work_emit(work, WORK_OBSTACLE);
@@ -224,14 +223,18 @@ static void say_left(struct work *work, pid_t group)
 /* Also what the previous process left: the lease file knows its session. False: something is not gone yet. */
 static bool clean_up(struct work *work)
 {
-	pid_t killed = 0;
+	pid_t left = 0;
 	bool gone;
 
 	if (work->group && command_group_exists(work->group))
 		command_group_signal(work->group, SIGKILL);
-	gone = !work->lease || lease_file_clear_work(work->lease, &killed);
-	if (!gone)
-		say_left(work, killed);
+	gone = !work->lease || lease_file_clear_work(work->lease, &left);
+	if (gone)
+		work->left_since_us = 0;
+	else if (!work->left_since_us)
+		work->left_since_us = time_boot_us();
+	else
+		say_left(work, left);
 	return gone;
 }
 

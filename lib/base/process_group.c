@@ -65,20 +65,20 @@ bool process_group_leader_runs(struct process_group group)
 	return membership(number, group) == MEMBER;
 }
 
+static bool is_gone(struct process_group group)
+{
+	return kill(-group.id, 0) < 0 && errno == ESRCH;
+}
+
 bool process_group_runs(struct process_group group)
 {
 	enum membership found = STRANGER;
 	struct dirent *entry;
-	bool is_mine = true;
+	pid_t session;
 	DIR *proc;
 
-	if (group.id <= 1)
+	if (group.id <= 1 || is_gone(group))
 		return false;
-	if (kill(-group.id, 0) < 0) {
-		if (errno == ESRCH)
-			return false;
-		is_mine = false;
-	}
 	proc = opendir("/proc");
 	if (proc == NULL)
 		return true; /* cannot tell: as the kernel said, there is somebody */
@@ -91,8 +91,14 @@ bool process_group_runs(struct process_group group)
 			found = is;
 	}
 	(void)closedir(proc);
-	/* Nobody who may be seen has that number: processes of another user can be hidden (ProtectProc=invisible). */
-	return found == MEMBER || (found == STRANGER && !is_mine);
+	if (found != STRANGER || is_gone(group))
+		return found == MEMBER;
+	/*
+	 * Nobody who may be seen has that number, and there is somebody: with ProtectProc=invisible, processes of other users and
+	 * of other user namespaces are hidden in /proc.
+	 */
+	session = getsid(group.id);
+	return session < 0 || session == group.session;
 }
 
 bool process_group_kill(struct process_group group)

@@ -18,11 +18,11 @@ cd {directory}
 case $* in
 *SubState*)
 	if [ -e cleaner ]; then
-		printf 'ControlGroup={group}\\nSubState=stop-post\\n'
+		printf "ControlGroup={group}\\nSubState=stop-post\\nControlPID=$(cat cleaner)\\n"
 	else
-		printf 'ControlGroup={group}\\nSubState=stop-sigterm\\n'
+		printf 'ControlGroup={group}\\nSubState=stop-sigterm\\nControlPID=0\\n'
 		kill -9 {main}
-		sleep 1000 >/dev/null 2>&1 &
+		setsid sleep 1000 >/dev/null 2>&1 &
 		echo $! >{base}{group}/cgroup.procs
 		echo $! >cleaner
 	fi
@@ -48,15 +48,16 @@ def group():
 
 def test_clean_up_that_has_just_begun(tmp_path, group):
     """The main process has ended: what systemd starts then to clean up is not killed."""
-    main = process.spawn(['sleep', '1000'])
-    with open(f'{BASE}{group}/cgroup.procs', 'w', encoding='ascii') as file:
-        file.write(str(main.pid))
+    main, child = process.spawn(['sleep', '1000']), process.spawn(['sleep', '1000'])
+    for one in (main, child):
+        with open(f'{BASE}{group}/cgroup.procs', 'w', encoding='ascii') as file:
+            file.write(str(one.pid))
     systemctl = tmp_path / 'systemctl'
     systemctl.write_text(SYSTEMCTL.format(directory=tmp_path, group=group, main=main.pid, base=BASE))
     systemctl.chmod(0o755)
     done = subprocess.run([KILL_UNIT, 'worker.service'], env={**os.environ, 'PATH': f'{tmp_path}:{os.environ["PATH"]}'},
                           capture_output=True, text=True, check=False)
-    assert main.wait(5) == -9
+    assert main.wait(5) == child.wait(5) == -9
     with open(f'{BASE}{group}/cgroup.procs', encoding='ascii') as file:
         assert file.read().split() == [(tmp_path / 'cleaner').read_text().strip()], done.stderr
     assert done.returncode == 1 and 'a process of worker.service is left' in done.stderr

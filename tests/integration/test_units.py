@@ -930,22 +930,25 @@ def clean_up(*commands):
     return answer('v', ('a(sasbttttuii)', [('/bin/x', ['x'], False, 1, 1, 2, 2, *command) for command in commands]))
 
 
-@pytest.mark.parametrize('state, result, commands, went_down, said', [
-    ('inactive', 'signal', [(6, 1, 7)], 1000, r'failed \(7\)'),  # stopped while it waited for its restart
-    ('failed', 'signal', [(0, 0, 0)], 2000, 'has not run'),
-    ('failed', 'signal', [(6, 1, 0), (0, 0, 0)], 2000, 'has not run'),
-    ('failed', 'signal', [(0, 0, 0)], 1000, None),  # a reload of systemd's configuration has forgotten it
-    ('failed', 'resources', [(0, 0, 0)], 2000, None),  # no process of it could be started
-    ('inactive', 'signal', [(6, 1, 0)], 2000, None),
+LATER = 1 << 62
+
+
+@pytest.mark.parametrize('state, result, commands, ended, said', [
+    ('inactive', 'signal', [(6, 1, 7)], 0, r'failed \(7\)'),  # stopped while it waited for its restart
+    ('failed', 'signal', [(0, 0, 0)], LATER, 'has not run'),
+    ('failed', 'signal', [(6, 1, 0), (0, 0, 0)], LATER, 'has not run'),
+    ('failed', 'signal', [(0, 0, 0)], 2000, None),  # before systemd was known: it may have forgotten
+    ('failed', 'resources', [(0, 0, 0)], 0, None),  # no process of it could be started
+    ('inactive', 'signal', [(6, 1, 0)], LATER, None),
 ], ids=['restarting', 'not begun', 'not all begun', 'forgotten', 'never started', 'fine'])
-def test_clean_up(unit_cluster, keys, state, result, commands, went_down, said):
+def test_clean_up(unit_cluster, keys, state, result, commands, ended, said):
     """What went wrong with a unit tells whether its clean-up has to be looked at, not whether it is called failed."""
     node, manager = primary(unit_cluster, keys)
     part = manager.add(Unit('db.service', PartOf=[WORK]))
     manager.work.lists['ConsistsOf'] = ['db.service']
     part.state = state
     manager.rule('Result', 'db.service', answer('v', ('s', result)))
-    manager.rule('InactiveEnterTimestampMonotonic', 'db.service', answer('v', ('t', went_down)))
+    manager.rule('ExecMainExitTimestampMonotonic', 'db.service', answer('v', ('t', ended)))
     manager.rule('ExecStopPost', 'db.service', clean_up(*commands))
     node.child.send_signal(signal.SIGTERM)
     if said:

@@ -274,7 +274,7 @@ bool process_group_kill(struct process_group group)
 	return true;
 }
 
-bool lease_file_clear_work(struct lease_file *file, pid_t *ret_killed)
+bool lease_file_clear_work(struct lease_file *file, pid_t *ret_group)
 {
 	struct sim_node *n = node_of(file);
 

@@ -72,4 +72,4 @@ def test_postgresql_and_its_storage(site):
     finally:
         for one in (target, holder):
             one.shell(f'systemctl disable report.timer srv-data.mount; rm -rf {" ".join(files)}; systemctl daemon-reload; '
-                      f'systemctl stop {" ".join(units)}; pg_dropcluster {VERSIONS[-1]} main; systemctl reset-failed', check=False)
+                      f'systemctl stop {database}; systemctl stop {" ".join(units)}; pg_dropcluster {VERSIONS[-1]} main; systemctl reset-failed', check=False)

@@ -311,12 +311,13 @@ static void test_hidden_group(void **unused)
 			look_from_a_sandbox(group);
 		assert_int_equal(waitpid(looking, &status, 0), looking);
 		assert_true(WIFEXITED(status));
-		if (WEXITSTATUS(status) != 77)
-			assert_int_equal(WEXITSTATUS(status), runs ? 0 : 1);
 		if (runs) {
 			assert_int_equal(kill(pid, SIGKILL), 0);
 			reap(pid, SIGKILL);
 		}
+		if (WEXITSTATUS(status) == 77)
+			skip(); /* needs root */
+		assert_int_equal(WEXITSTATUS(status), runs ? 0 : 1);
 	}
 }
 

@@ -249,7 +249,7 @@ class Systemd:
             return answer('a(sus)', unit.processes if unit else []), None
         if method == 'Result':
             return answer('v', ('s', 'exit-code' if unit and unit.state == 'failed' else 'success')), None
-        if method in ('UnitsLoadTimestampMonotonic', 'InactiveEnterTimestampMonotonic'):
+        if method in ('UnitsLoadTimestampMonotonic', 'ExecMainExitTimestampMonotonic'):
             return answer('v', ('t', 1000)), None
         if method == 'RemainAfterExit':
             return answer('v', ('b', False)), None
