@@ -80,7 +80,7 @@ enum verb_option {
 	  " /app/a=1 /app/b@3=2")                                                                  \
 	X(key_delete, "key delete", "PATH...", TAKES_RECURSIVE, "delete keys",                     \
 	  " /app --recursive")                                                                     \
-	X(key_rename, "key rename", "PATH NEW [PATH NEW]...", 0,                                   \
+	X(key_rename, "key rename", "PATH NEW [PATH...]", 0,                                       \
 	  "rename whole subtrees, each PATH to the NEW after it, all or none",                     \
 	  " /a /old/a /b /old/b")                                                                  \
 	X(lock, "lock", "exclusive|read|write PATH", TAKES_EPOCH | TAKES_COMMAND,                  \

@@ -308,9 +308,11 @@ void cluster_moved(struct cluster *cluster, const struct election *before)
 	if (phase == PHASE_FOLLOW && before->phase == PHASE_OFFLINE &&
 	    strcmp(c->registration.health, c->health) != 0)
 		cluster_publish_own_health(c);
-	/* `alive` still describes the previous process. */
-	if (phase == PHASE_PRIMARY && before->phase == PHASE_RESUME)
+	/* `alive` still describes the previous process, which may not have been able to write down whose epoch this is. */
+	if (phase == PHASE_PRIMARY && before->phase == PHASE_RESUME) {
+		ensemble_note_own(&c->ensemble, c->election->epoch);
 		cluster_repair(c);
+	}
 }
 
 void cluster_settle(struct cluster *cluster)

@@ -74,6 +74,17 @@ static void take_key(struct view_slot *slot, const char *data, size_t length,
 	}
 }
 
+/* A coordinator that was made a client while it had the post releases that at the /epoch that it read. */
+static void need_epoch(struct view *view)
+{
+	struct view_slot *slot = &view->slots[VIEW_EPOCH];
+
+	if (slot->used)
+		return;
+	slot->used = true;
+	open_part(slot, PATH_EPOCH);
+}
+
 static void take_post(struct view_slot *slot, const char *data, size_t length,
 		      const struct zkh_stat *stat)
 {
@@ -86,6 +97,8 @@ static void take_post(struct view_slot *slot, const char *data, size_t length,
 		return;
 	/* Whatever it says: while it is there, somebody may be acting. A persistent one has no owner. */
 	view->post_owner = stat->ephemeral_owner ? stat->ephemeral_owner : -1;
+	if (view->post_owner == zkh_session_id(view->session))
+		need_epoch(view);
 	if (!stat->ephemeral_owner)
 		junk(slot, "", 0,
 		     "is not ephemeral: nobody takes the role until somebody deletes it");

@@ -399,6 +399,14 @@ static void check(const struct election *e)
 	assert(!e->registered || e->session_us);
 }
 
+/* What bounds the wait for others is no bound on the own release, which a slow commit may take as long as a renewal. */
+static int64_t release_bound_us(const struct election_config *config, const struct election *state)
+{
+	int64_t slow_us = lease_patience_us(state->session_us);
+
+	return config->handover_timeout_us > slow_us ? config->handover_timeout_us : slow_us;
+}
+
 void election_step(const struct election_config *config, struct election *state,
 		   const struct election_event *event, struct election_actions *ret_actions)
 {
@@ -411,7 +419,7 @@ void election_step(const struct election_config *config, struct election *state,
 	lease_judge(&s);
 	election_apply(&s, event);
 	if (state->shutdown && state->work == WORK_DOWN && !state->depart_by_us)
-		state->depart_by_us = state->now_us + config->handover_timeout_us;
+		state->depart_by_us = state->now_us + release_bound_us(config, state);
 	while (advance(&s))
 		assert(++moves < MOVES_MAX);
 	hand_back(&s);

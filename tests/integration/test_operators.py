@@ -243,3 +243,25 @@ def test_router_state_that_lies(cluster, keys, oracle):
     keys.set('primary_node', target.name)
     target.wait_log(f"corpse_found: {liar.name} died in the role 'primary'; its lease is over in")
     settle(keys, oracle, nodes, primary=target.name, timeout=60)
+
+
+def test_primary_becomes_a_client(cluster, keys, oracle):
+    """By a reload with another node.mode: it hands over the role, and what that takes is read by a client, too."""
+    nodes = cluster(2, **QUICK)
+    primary = settle(keys, oracle, nodes)
+    node, [other] = by_name(nodes, primary), others(nodes, primary)
+    node.write_config(**{'node.mode': 'client'})
+    node.reload()
+    keys.wait_primary(other.name)
+    assert oracle.working() == [other.name]
+    keys.wait_state(primary, 'client')
+
+
+def test_stop_without_time_for_a_handover(cluster, keys, oracle):
+    """election.handover-timeout bounds the wait for a successor, not the release: nobody is fenced or waited for."""
+    nodes = cluster(2, **{**QUICK, 'election.handover-timeout': '0'})
+    primary = settle(keys, oracle, nodes)
+    node, [other] = by_name(nodes, primary), others(nodes, primary)
+    node.stop()
+    keys.wait_primary(other.name)
+    assert not other.log_lines('corpse_found: '), other.log_tail()

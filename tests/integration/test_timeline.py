@@ -95,7 +95,7 @@ def test_timeline(cluster, keys, oracle, ensemble, root, tmp_path):
     # An earlier change, by its epoch.
     assert ctl.json('timeline', epoch)['timeline']['epoch'] == epoch
     assert 'history lists' in ctl.run('timeline', '17', code=REFUSED).stderr
-    assert 'no epoch' in ctl.run('timeline', 'x', code=USAGE).stderr
+    assert 'not an epoch' in ctl.run('timeline', 'x', code=USAGE).stderr
 
 
 def test_hostile_words(ensemble, root, keys, tmp_path):

@@ -507,7 +507,7 @@ void oracle_restored(struct sim *w)
 	memset(w->alive_deleted, 0, sizeof(w->alive_deleted));
 	/* Transactions get the numbers of before anew. */
 	for (int i = 0; i < w->node_count; i++)
-		w->nodes[i].refused_claim = 0;
+		w->nodes[i].refused_claim = w->nodes[i].enter_claim = 0;
 }
 
 void oracle_commit(struct sim *w, const struct sim_txn *txn, enum txn_result result,
