@@ -51,7 +51,7 @@ def draw_stat(axes, panel, lines):
     end = max((points[-1][0] for _, points in lines if points), default=0)
     defaults, texts, shade = panel['fieldConfig']['defaults'], [], 'black'
     for name, points in lines:
-        if not points or points[-1][0] < end - GONE_S:
+        if not points or points[-1][0] < end:
             continue
         value = points[-1][1]
         known = mapping(defaults, value)
