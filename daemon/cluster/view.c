@@ -74,7 +74,7 @@ static void take_key(struct view_slot *slot, const char *data, size_t length,
 	}
 }
 
-/* A coordinator that was made a client while it had the post releases that at the /epoch that it read. */
+/* A primary that a reload made a client: the release of its post checks the version of /epoch, which clients do not read. */
 static void need_epoch(struct view *view)
 {
 	struct view_slot *slot = &view->slots[VIEW_EPOCH];

@@ -160,14 +160,15 @@ static void note_clean_up(struct bus_part *part, sd_bus_message *message, const 
 	note(part->bus, text);
 }
 
-/* What systemd has forgotten with a reload or a new start of its own is not known. */
+/* With a reload, and with a new start of its own, systemd forgets which commands have run. */
 static int on_stop_post(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus_part *part = userdata;
 	const struct bus *b = part->bus;
+	bool knows = b->loaded_us && part->exit_us > b->loaded_us &&
+		     part->exit_us > b->manager_since_us;
 
-	note_clean_up(part, message, "ExecStopPost",
-		      part->exit_us > b->loaded_us && part->exit_us > b->manager_since_us);
+	note_clean_up(part, message, "ExecStopPost", knows);
 	answered(part->bus);
 	return 0;
 }
@@ -182,13 +183,21 @@ static int on_stop(sd_bus_message *message, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
+/* CLOCK_MONOTONIC in microseconds; 0: never, or systemd does not say. */
+static uint64_t read_time(sd_bus_message *message)
+{
+	uint64_t us = 0;
+
+	if (!sd_bus_message_is_method_error(message, NULL))
+		(void)sd_bus_message_read(message, "v", "t", &us);
+	return us;
+}
+
 static int on_loaded(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct bus *b = userdata;
 
-	if (sd_bus_message_is_method_error(message, NULL) ||
-	    sd_bus_message_read(message, "v", "t", &b->loaded_us) <= 0)
-		b->loaded_us = UINT64_MAX;
+	b->loaded_us = read_time(message);
 	answered(b);
 	return 0;
 }
@@ -198,9 +207,7 @@ static int on_exit_time(sd_bus_message *message, void *userdata, sd_bus_error *e
 {
 	struct bus_part *part = userdata;
 
-	if (sd_bus_message_is_method_error(message, NULL) ||
-	    sd_bus_message_read(message, "v", "t", &part->exit_us) <= 0)
-		part->exit_us = 0;
+	part->exit_us = read_time(message);
 	answered(part->bus);
 	return 0;
 }

@@ -122,7 +122,7 @@ void keeper_go_down(struct keeper_turn *s)
 	struct keeper *k = s->state;
 	bool owed = k->wish == KEEPER_WANTS_STOP;
 
-	if (k->trouble == KEEPER_TROUBLE_FAILED && s->config->penalty_us)
+	if (k->trouble == KEEPER_TROUBLE_FAILED)
 		k->penalty_until_us = k->now_us + s->config->penalty_us;
 	else
 		keeper_set_trouble(s, KEEPER_TROUBLE_NONE);

@@ -45,9 +45,8 @@ static enum membership membership(const char *number, struct process_group group
 	stat[n] = '\0';
 	/* The command's name in parentheses may itself hold any character. */
 	p = strrchr(stat, ')');
-	if (p == NULL || sscanf(p + 1, " %c %*d %d %d", &process_state, &id, &session) != 3)
-		return STRANGER;
-	if (id != group.id)
+	if (p == NULL || sscanf(p + 1, " %c %*d %d %d", &process_state, &id, &session) != 3 ||
+	    id != group.id)
 		return STRANGER;
 	/* The leader of a group cannot leave the session. */
 	if (session != group.session || process_state == 'Z' || process_state == 'X')

@@ -399,7 +399,7 @@ static void check(const struct election *e)
 	assert(!e->registered || e->session_us);
 }
 
-/* What bounds the wait for others is no bound on the own release, which a slow commit may take as long as a renewal. */
+/* handover-timeout bounds the wait for a successor. The release itself gets the time that a slow commit may take. */
 static int64_t release_bound_us(const struct election_config *config, const struct election *state)
 {
 	int64_t slow_us = lease_patience_us(state->session_us);

@@ -482,17 +482,6 @@ def test_reloading_unit_stays(unit_cluster, keys):
     manager.rule(*LOOK, None)
 
 
-def test_failure_without_a_penalty(unit_cluster, keys):
-    """With election.penalty = 0 a unit that failed once does not keep its node from the role."""
-    node, manager = primary(unit_cluster, keys, **{'election.penalty': '0'})
-    epoch = keys.acting().epoch
-    manager.set_state(WORK, 'failed')
-    node.wait_log('unit_failed: ')
-    wait_until(lambda: keys.acting() is not None and keys.acting().epoch > epoch, 10, node.log_tail)
-    keys.wait_primary('n1')
-    assert keys.get('nodes/n1/health') == 'ok'
-
-
 def test_required_unit(unit_cluster, keys):
     """One that restarts itself after a crash moves nothing; the role moves when systemd has given it up."""
     [node], [manager] = unit_cluster(1)
